@@ -1,0 +1,18 @@
+/* clock.h - time as int64 nanoseconds, and the text forms of RFC 3339 and of Go's durations. */
+#pragma once
+
+#include "base/str.h"
+
+#define NSEC_PER_SEC  INT64_C(1000000000)
+#define NSEC_PER_MSEC INT64_C(1000000)
+
+int64_t clock_real_ns(void); /* since the Unix epoch, UTC */
+int64_t clock_mono_ns(void); /* CLOCK_BOOTTIME: goes on while the machine sleeps */
+
+enum { RFC3339_SIZE = 40 };
+/* "2026-11-23T05:35:37Z"; with `frac` 6 or 9 also that many digits of the second. Returns buf. */
+char *rfc3339_format(int64_t ns, int frac, char buf[static RFC3339_SIZE]);
+int rfc3339_parse(StrView s, int64_t *ret_ns); /* any offset, 0-9 fraction digits; 0 or -EINVAL */
+
+/* Go's time.ParseDuration: "1h2m3.5s", "300ms", "-1.5h", "0". 0, or -EINVAL, -ERANGE. */
+int duration_parse(StrView s, int64_t *ret_ns);
