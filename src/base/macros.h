@@ -43,8 +43,8 @@ static inline void freep(void *p)
 #define _cleanup_free_  _cleanup_(freep)
 
 /* For our own bugs only, on in release builds: prints the place and the message, then aborts. */
-_Noreturn void assert_failed(const char *file, int line, const char *what, const char *fmt, ...)
-    PRINTF(4, 5);
+__attribute__((noreturn)) void assert_failed(const char *file, int line, const char *what,
+                                             const char *fmt, ...) PRINTF(4, 5);
 #define ASSERT(cond)                                                                               \
     do {                                                                                           \
         if (__builtin_expect(!(cond), 0))                                                          \

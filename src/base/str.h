@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string.h>
+#include <sys/types.h>
 
 #include "base/macros.h"
 
@@ -64,7 +65,7 @@ StrView sv_trim(StrView s); /* without ASCII white space at both ends */
 bool sv_cut(StrView s, char sep, StrView *ret_head, StrView *ret_tail);
 
 /* Takes the next piece of *rest up to `sep`, advancing it; false when nothing is left. An empty
- * input gives no pieces; "a,,b" gives "a", "", "b". For loops over lists. */
+ * input gives no pieces; "a,,b" gives "a", "", "b"; a separator at the end adds no empty piece. */
 bool sv_next(StrView *rest, char sep, StrView *ret_piece);
 
 /* Whole-string decimal conversion; 0, or -EINVAL (not a number) or -ERANGE. */

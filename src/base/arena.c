@@ -1,0 +1,146 @@
+/* arena.c - chunked bump allocation. Chunks double from 4 KiB to 1 MiB, so that a small request costs
+ * one malloc and a large one few. */
+#include "base/arena.h"
+
+#include <stdio.h>
+
+enum { CHUNK_MIN = 4096, CHUNK_MAX = 1024 * 1024, ALIGN = 16 };
+
+struct ArenaChunk {
+    ArenaChunk *next;
+    size_t size; /* of the data behind this header */
+    _Alignas(ALIGN) char data[];
+};
+
+void arena_init(Arena *a, size_t limit)
+{
+    *a = (Arena){ .limit = limit };
+}
+
+void arena_free(Arena *a)
+{
+    for (ArenaChunk *c = a->chunk, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    arena_init(a, a->limit);
+}
+
+void arena_reset(Arena *a)
+{
+    if (!a->chunk)
+        return;
+    ArenaChunk *keep = a->chunk;
+    while (keep->next) {
+        ArenaChunk *next = keep->next;
+        free(keep);
+        keep = next;
+    }
+    a->chunk = keep;
+    a->at = keep->data;
+    a->end = keep->data + keep->size;
+    a->used = sizeof *keep + keep->size;
+}
+
+static bool arena_grow(Arena *a, size_t need)
+{
+    size_t size = a->chunk ? MIN(a->chunk->size * 2, (size_t)CHUNK_MAX) : CHUNK_MIN - sizeof(ArenaChunk);
+    if (size < need)
+        size = need;
+    size_t total = sizeof(ArenaChunk) + size;
+    if (total < size)
+        return false;
+    if (a->limit && (a->used > a->limit || total > a->limit - a->used)) {
+        /* The last chunk below the cap may be smaller than its turn. */
+        total = sizeof(ArenaChunk) + need;
+        if (a->used > a->limit || total > a->limit - a->used)
+            return false;
+        size = need;
+    }
+    ArenaChunk *c = malloc(total);
+    if (!c)
+        return false;
+    c->next = a->chunk;
+    c->size = size;
+    a->chunk = c;
+    a->at = c->data;
+    a->end = c->data + size;
+    a->used += total;
+    return true;
+}
+
+void *arena_alloc(Arena *a, size_t n)
+{
+    if (n > SIZE_MAX / 2)
+        return NULL;
+    n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
+    if ((size_t)(a->end - a->at) < n && !arena_grow(a, n))
+        return NULL;
+    void *p = a->at;
+    a->at += n;
+    return memset(p, 0, n);
+}
+
+void *arena_alloc_n(Arena *a, size_t n, size_t size)
+{
+    size_t bytes;
+    return __builtin_mul_overflow(n, size, &bytes) ? NULL : arena_alloc(a, bytes);
+}
+
+void *arena_realloc(Arena *a, void *old, size_t old_size, size_t new_size)
+{
+    if (!old)
+        return arena_alloc(a, new_size);
+    if (new_size <= old_size)
+        return old;
+    size_t room = (old_size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    size_t want = (new_size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (old_size && (char *)old + room == a->at && want >= new_size &&
+        want - room <= (size_t)(a->end - a->at)) {
+        memset((char *)old + old_size, 0, want - old_size);
+        a->at += want - room;
+        return old;
+    }
+    void *p = arena_alloc(a, new_size);
+    if (p)
+        memcpy(p, old, old_size);
+    return p;
+}
+
+StrView arena_sv(Arena *a, StrView s)
+{
+    char *p = arena_alloc(a, s.len + 1);
+    if (!p)
+        return SV_NULL;
+    if (s.len)
+        memcpy(p, s.ptr, s.len);
+    return sv_n(p, s.len);
+}
+
+char *arena_cstr(Arena *a, StrView s)
+{
+    if (s.len && memchr(s.ptr, 0, s.len))
+        return NULL;
+    return (char *)arena_sv(a, s).ptr;
+}
+
+StrView arena_vprintf(Arena *a, const char *fmt, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+    if (p)
+        vsnprintf(p, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return p ? sv_n(p, (size_t)n) : SV_NULL;
+}
+
+StrView arena_printf(Arena *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    StrView s = arena_vprintf(a, fmt, ap);
+    va_end(ap);
+    return s;
+}

@@ -1,0 +1,186 @@
+/* clock.c - time, RFC 3339 and Go's duration syntax. */
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+static int64_t now(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+int64_t clock_real_ns(void)
+{
+    return now(CLOCK_REALTIME);
+}
+
+int64_t clock_mono_ns(void)
+{
+    return now(CLOCK_BOOTTIME);
+}
+
+/* Days since 1970-01-01 in the proleptic Gregorian calendar. */
+static int64_t days_from_civil(int64_t y, int m, int d)
+{
+    y -= m <= 2;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    int64_t yoe = y - era * 400;
+    int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+char *rfc3339_format(int64_t ns, int frac, char buf[static RFC3339_SIZE])
+{
+    int64_t sec = ns / NSEC_PER_SEC, rest = ns % NSEC_PER_SEC;
+    if (rest < 0) {
+        rest += NSEC_PER_SEC;
+        sec--;
+    }
+    time_t t = (time_t)sec;
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    size_t n = strftime(buf, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (frac == 6)
+        snprintf(buf + n, RFC3339_SIZE - n, ".%06dZ", (int)(rest / 1000));
+    else if (frac == 9)
+        snprintf(buf + n, RFC3339_SIZE - n, ".%09dZ", (int)rest);
+    else
+        snprintf(buf + n, RFC3339_SIZE - n, "Z");
+    return buf;
+}
+
+/* Takes exactly n digits from *s. */
+static bool digits(StrView *s, int n, int *ret)
+{
+    if (s->len < (size_t)n)
+        return false;
+    int v = 0;
+    for (int i = 0; i < n; i++) {
+        char c = s->ptr[i];
+        if (c < '0' || c > '9')
+            return false;
+        v = v * 10 + (c - '0');
+    }
+    *s = sv_skip(*s, (size_t)n);
+    *ret = v;
+    return true;
+}
+
+static bool literal(StrView *s, char c)
+{
+    if (!s->len || s->ptr[0] != c)
+        return false;
+    *s = sv_skip(*s, 1);
+    return true;
+}
+
+static bool parse_fraction(StrView *s, int64_t *ret_ns)
+{
+    *ret_ns = 0;
+    if (!literal(s, '.'))
+        return true;
+    int64_t scale = NSEC_PER_SEC / 10;
+    size_t n = 0;
+    for (; n < s->len && s->ptr[n] >= '0' && s->ptr[n] <= '9'; n++, scale /= 10)
+        *ret_ns += (s->ptr[n] - '0') * scale;
+    *s = sv_skip(*s, n);
+    return n > 0;
+}
+
+static bool parse_offset(StrView *s, int *ret_sec)
+{
+    *ret_sec = 0;
+    if (literal(s, 'Z') || literal(s, 'z'))
+        return true;
+    int sign = literal(s, '+') ? 1 : literal(s, '-') ? -1 : 0, h, m;
+    if (!sign || !digits(s, 2, &h) || !literal(s, ':') || !digits(s, 2, &m) || h > 23 || m > 59)
+        return false;
+    *ret_sec = sign * (h * 3600 + m * 60);
+    return true;
+}
+
+int rfc3339_parse(StrView s, int64_t *ret_ns)
+{
+    static const int month_days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    int y, mo, d, h, mi, sec, off;
+    int64_t frac;
+    if (!digits(&s, 4, &y) || !literal(&s, '-') || !digits(&s, 2, &mo) || !literal(&s, '-') ||
+        !digits(&s, 2, &d) || !(literal(&s, 'T') || literal(&s, 't')) || !digits(&s, 2, &h) ||
+        !literal(&s, ':') || !digits(&s, 2, &mi) || !literal(&s, ':') || !digits(&s, 2, &sec) ||
+        !parse_fraction(&s, &frac) || !parse_offset(&s, &off) || s.len)
+        return -EINVAL;
+    bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    if (mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] + (mo == 2 && leap) || h > 23 ||
+        mi > 59 || sec > 60)
+        return -EINVAL;
+    int64_t secs = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec - off;
+    if (__builtin_mul_overflow(secs, NSEC_PER_SEC, ret_ns) ||
+        __builtin_add_overflow(*ret_ns, frac, ret_ns))
+        return -EINVAL;
+    return 0;
+}
+
+static int64_t unit_ns(StrView *s)
+{
+    static const struct {
+        StrView name;
+        int64_t ns;
+    } units[] = {
+        { SV_INIT("ns"), 1 },
+        { SV_INIT("us"), 1000 },
+        { SV_INIT("µs"), 1000 },
+        { SV_INIT("ms"), NSEC_PER_MSEC },
+        { SV_INIT("s"), NSEC_PER_SEC },
+        { SV_INIT("m"), 60 * NSEC_PER_SEC },
+        { SV_INIT("h"), 3600 * NSEC_PER_SEC },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (sv_starts(*s, units[i].name)) {
+            *s = sv_skip(*s, units[i].name.len);
+            return units[i].ns;
+        }
+    return 0;
+}
+
+int duration_parse(StrView s, int64_t *ret_ns)
+{
+    bool neg = literal(&s, '-');
+    if (!neg)
+        literal(&s, '+');
+    if (sv_eq(s, SV("0"))) {
+        *ret_ns = 0;
+        return 0;
+    }
+    if (!s.len)
+        return -EINVAL;
+    int64_t total = 0;
+    while (s.len) {
+        int64_t whole = 0, frac = 0, scale = 1, unit;
+        size_t n = 0, nf = 0;
+        for (; n < s.len && s.ptr[n] >= '0' && s.ptr[n] <= '9'; n++)
+            if (__builtin_mul_overflow(whole, 10, &whole) ||
+                __builtin_add_overflow(whole, s.ptr[n] - '0', &whole))
+                return -ERANGE;
+        s = sv_skip(s, n);
+        if (literal(&s, '.')) {
+            for (; nf < s.len && s.ptr[nf] >= '0' && s.ptr[nf] <= '9'; nf++)
+                if (scale < NSEC_PER_SEC) {
+                    frac = frac * 10 + (s.ptr[nf] - '0');
+                    scale *= 10;
+                }
+            s = sv_skip(s, nf);
+        }
+        if ((n == 0 && nf == 0) || !(unit = unit_ns(&s)))
+            return -EINVAL;
+        if (__builtin_mul_overflow(whole, unit, &whole) ||
+            __builtin_add_overflow(total, whole, &total) ||
+            __builtin_add_overflow(total, (int64_t)((double)frac * ((double)unit / (double)scale)),
+                                   &total))
+            return -ERANGE;
+    }
+    *ret_ns = neg ? -total : total;
+    return 0;
+}
