@@ -27,6 +27,7 @@ struct Value {
     uint8_t kind;   /* ValueKind */
     uint32_t cap;   /* list, map: room for so many */
     uint32_t len;   /* list, map: items; string: bytes are in `str_len` */
+    uint32_t str_len;
     union {
         bool b;
         int64_t i;
@@ -35,7 +36,6 @@ struct Value {
         Value *items;
         Member *members;
     };
-    uint32_t str_len;
 };
 
 struct Member {
