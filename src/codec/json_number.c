@@ -138,7 +138,8 @@ const char *json_number(const char **at, const char *end, Value *ret)
 /* The fewest significant digits that read back as d, in printf's "%e" form; returns their number. */
 static int shortest(double d, char buf[static 40])
 {
-    for (int digits = 15; digits < DOUBLE_DIGITS_MAX; digits++) {
+    /* 15 digits always survive, so trying fewer is for subnormals only; zeros are cut off later. */
+    for (int digits = d < 0x1p-1022 ? 1 : 15; digits < DOUBLE_DIGITS_MAX; digits++) {
         snprintf(buf, 40, "%.*e", digits - 1, d);
         if (strtod(buf, NULL) == d)
             return digits;

@@ -131,7 +131,7 @@ static int decode_scalar(Decoder *d, Value *ret)
 
     if (raw.len > UINT32_MAX)
         return fail(d, "scalar is too long");
-    if (tag && strcmp(tag, YAML_BINARY_TAG) == 0)
+    if (tag && strcmp(tag, "tag:yaml.org,2002:binary") == 0)
         return decode_binary(d, raw, ret);
     bool is_text = tag ? strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0 : !plain;
     v = is_text ? value_sv(raw) : yaml_plain_scalar(raw);
