@@ -21,7 +21,9 @@ typedef void LoopChildFn(void *ctx, pid_t pid, int wait_status);
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 };
 
 int loop_new(Loop **ret, Err *err) NODISCARD;
-Loop *loop_free(Loop *l); /* closes what is left; always NULL */
+/* Closes what is left (sources that others still hold are gone with it) and waits for work under way,
+ * whose `done` is still called. Always NULL. */
+Loop *loop_free(Loop *l);
 int loop_run(Loop *l, Err *err); /* until loop_stop() or nothing is left to wait for */
 void loop_stop(Loop *l);
 int64_t loop_now_ns(Loop *l); /* monotonic time of this turn of the loop */
@@ -43,6 +45,9 @@ int loop_work(Loop *l, LoopFn *work, LoopFn *done, void *ctx, Err *err) NODISCAR
 int loop_post(Loop *l, LoopFn *fn, void *ctx, Err *err);
 /* Runs fn(ctx) once, later in this turn; from the loop's thread. */
 int loop_defer(Loop *l, LoopFn *fn, void *ctx, Err *err);
+/* Forgets what loop_defer() took for this pair: for an owner that is freed before its turn. */
+void loop_defer_cancel(Loop *l, LoopFn *fn, void *ctx);
+unsigned loop_source_count(const Loop *l); /* sources not yet freed: tests prove that none is left */
 Source *source_free(Source *s); /* always NULL; NULL is fine */
 static inline void source_freep(Source **s)
 {

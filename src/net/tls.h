@@ -22,6 +22,7 @@ TlsContext *tls_context_unref(TlsContext *c);
 
 /* Who the peer proved to be, from its verified client certificate. */
 typedef struct TlsPeer {
+    bool presented; /* sent a certificate; without `verified`: one that did not hold */
     bool verified;
     StrView common_name;
     StrView orgs[16]; /* subject's O values, in order */
