@@ -30,15 +30,17 @@ typedef enum SchemaCard { SCHEMA_ONE, SCHEMA_LIST, SCHEMA_MAP } SchemaCard; /* M
 typedef enum SchemaListType { SCHEMA_LIST_ATOMIC, SCHEMA_LIST_SET, SCHEMA_LIST_MAP } SchemaListType;
 
 enum {
-    SCHEMA_F_REQUIRED = 1u << 0,    /* must be there and not zero; drives "Required value" */
+    SCHEMA_F_REQUIRED = 1u << 0,    /* listed as required in OpenAPI; zero values may be legal */
     SCHEMA_F_INLINE = 1u << 1,      /* Go's embedded struct: members stand in the parent's JSON */
     SCHEMA_F_POINTER = 1u << 2,     /* absent and zero differ */
     SCHEMA_F_IMMUTABLE = 1u << 3,   /* may not change on update */
-    SCHEMA_F_OMIT_ALWAYS = 1u << 4, /* Go writes it even when empty (no omitempty): `status: {}` */
+    SCHEMA_F_OMIT_ALWAYS = 1u << 4, /* Go writes it even when empty: no omitempty, or a struct */
     SCHEMA_F_MERGE = 1u << 5,       /* strategic merge patch: merge by key instead of replace */
     SCHEMA_F_RETAIN_KEYS = 1u << 6, /* strategic merge patch: retainKeys */
     SCHEMA_F_REPLACE = 1u << 7,     /* strategic merge patch: replace a map as a whole */
-    SCHEMA_F_UNION_LIST = 1u << 8,  /* protobuf: a named list type, wrapped in a message of its own */
+    SCHEMA_F_UNION_LIST = 1u << 8,  /* protobuf: a named list type, wrapped in a message of its own;
+                                     * on a MAP: each map value is such a list */
+    SCHEMA_F_ATOMIC = 1u << 9,      /* server-side apply: an object or map owned as a whole */
 };
 
 typedef struct SchemaObject SchemaObject;
