@@ -15,7 +15,7 @@ typedef struct ApiObject {
     unsigned refs;
     StrView key;              /* "namespace/name", or "name" when cluster-scoped */
     StrView ns, name, uid, resource_version;
-    StrView json;             /* the whole object; empty with drop_json */
+    StrView json;             /* the object without managedFields; empty with drop_json */
     void *projection;         /* what `project` made of it; NULL without one */
     void (*unproject)(void *projection);
 } ApiObject;

@@ -7,6 +7,7 @@
 typedef struct KubeConfig {
     char *host;        /* name, address, or "unix:/path" */
     uint16_t port;
+    char *prefix;      /* path in front of every request ("" or "/k8s"); never NULL after a load */
     bool tls;
     char *server_name; /* tls-server-name; NULL: host */
     Buf ca, cert, key; /* PEM texts; empty: none */

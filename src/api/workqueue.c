@@ -1,0 +1,328 @@
+/* workqueue.c - a queue of keys to reconcile, on a loop.
+ *
+ * A key has one item: `dirty` (there is something to do), `running` (a worker has it) and, in a heap
+ * ordered by time, a moment at which it becomes dirty again. A key that gets dirty while it runs waits
+ * for workqueue_done(). An item without any of these and without failures is forgotten. */
+#include "api/workqueue.h"
+
+#include "base/map.h"
+#include "base/vec.h"
+
+typedef struct Item Item;
+struct Item {
+    char *key;
+    size_t key_len;
+    Item *next; /* in the ready list */
+    bool dirty, running;
+    unsigned failures;
+    int64_t due_ns; /* valid while heap_at > 0 */
+    size_t heap_at; /* position in the heap + 1; 0: not in it */
+};
+
+struct WorkQueue {
+    Loop *loop;
+    Source *timer;
+    WorkFn *fn;
+    void *ctx;
+    unsigned workers, running;
+    Map items;
+    Item *head, *tail;
+    size_t n_ready;
+    VEC(Item *) heap;
+    uint64_t lost;
+    unsigned refs;
+    bool dispatch_due, freed;
+};
+
+static StrView key_of(const Item *it)
+{
+    return sv_n(it->key, it->key_len);
+}
+
+static Item *find(const WorkQueue *q, StrView key)
+{
+    return map_get(&q->items, key);
+}
+
+static Item *get(WorkQueue *q, StrView key)
+{
+    Item *it = find(q, key);
+    if (it)
+        return it;
+    it = calloc(1, sizeof *it);
+    char *copy = it ? strndup(key.ptr ? key.ptr : "", key.len) : NULL;
+    if (!copy || !map_set(&q->items, key, it, NULL)) {
+        free(copy);
+        free(it);
+        q->lost++;
+        return NULL;
+    }
+    it->key = copy;
+    it->key_len = key.len;
+    return it;
+}
+
+static void drop_if_done(WorkQueue *q, Item *it)
+{
+    if (it->dirty || it->running || it->failures || it->heap_at)
+        return;
+    map_del(&q->items, key_of(it));
+    free(it->key);
+    free(it);
+}
+
+/* ---- the heap of delayed keys ---- */
+
+static void heap_put(WorkQueue *q, size_t i, Item *it)
+{
+    q->heap.items[i] = it;
+    it->heap_at = i + 1;
+}
+
+static void sift_up(WorkQueue *q, size_t i)
+{
+    Item *it = q->heap.items[i];
+    while (i > 0 && q->heap.items[(i - 1) / 2]->due_ns > it->due_ns) {
+        heap_put(q, i, q->heap.items[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    heap_put(q, i, it);
+}
+
+static void sift_down(WorkQueue *q, size_t i)
+{
+    Item *it = q->heap.items[i];
+    for (size_t kid; (kid = 2 * i + 1) < q->heap.len; i = kid) {
+        if (kid + 1 < q->heap.len && q->heap.items[kid + 1]->due_ns < q->heap.items[kid]->due_ns)
+            kid++;
+        if (q->heap.items[kid]->due_ns >= it->due_ns)
+            break;
+        heap_put(q, i, q->heap.items[kid]);
+    }
+    heap_put(q, i, it);
+}
+
+static Item *heap_pop(WorkQueue *q)
+{
+    Item *top = q->heap.items[0], *last = q->heap.items[--q->heap.len];
+    top->heap_at = 0;
+    if (q->heap.len > 0) {
+        q->heap.items[0] = last;
+        sift_down(q, 0);
+    }
+    return top;
+}
+
+static void arm_timer(WorkQueue *q)
+{
+    if (q->heap.len == 0) {
+        source_stop_timer(q->timer);
+        return;
+    }
+    int64_t left = q->heap.items[0]->due_ns - loop_now_ns(q->loop);
+    uint64_t ms = left > 0 ? (uint64_t)(left + 999999) / 1000000 : 0;
+    (void)source_set_timer(q->timer, ms, 0, NULL); /* cannot fail for a timer with a callback */
+}
+
+/* ---- workers ---- */
+
+static void dispatch_later(WorkQueue *q);
+
+static void push_ready(WorkQueue *q, Item *it)
+{
+    it->next = NULL;
+    if (q->tail)
+        q->tail->next = it;
+    else
+        q->head = it;
+    q->tail = it;
+    q->n_ready++;
+    dispatch_later(q);
+}
+
+static void make_dirty(WorkQueue *q, Item *it)
+{
+    if (it->dirty)
+        return;
+    it->dirty = true;
+    if (!it->running)
+        push_ready(q, it);
+}
+
+static void unref(WorkQueue *q)
+{
+    if (--q->refs > 0)
+        return;
+    StrView key;
+    void *val;
+    for (size_t i = 0; map_next(&q->items, &i, &key, &val);) {
+        Item *it = val;
+        free(it->key);
+        free(it);
+    }
+    map_free(&q->items);
+    vec_free(&q->heap);
+    free(q);
+}
+
+static void dispatch(void *ctx)
+{
+    WorkQueue *q = ctx;
+    q->dispatch_due = false;
+    q->refs++;
+    while (!q->freed && q->head && q->running < q->workers) {
+        Item *it = q->head;
+        q->head = it->next;
+        if (!q->head)
+            q->tail = NULL;
+        q->n_ready--;
+        it->dirty = false;
+        it->running = true;
+        q->running++;
+        q->fn(q->ctx, key_of(it));
+    }
+    unref(q);
+}
+
+static void dispatch_later(WorkQueue *q)
+{
+    if (!q->dispatch_due)
+        q->dispatch_due = loop_defer(q->loop, dispatch, q, NULL) == 0;
+}
+
+static void on_timer(void *ctx)
+{
+    WorkQueue *q = ctx;
+    int64_t now = loop_now_ns(q->loop);
+    while (q->heap.len > 0 && q->heap.items[0]->due_ns <= now)
+        make_dirty(q, heap_pop(q));
+    arm_timer(q);
+}
+
+/* ---- the public side ---- */
+
+int workqueue_new(Loop *l, unsigned workers, WorkFn *fn, void *ctx, WorkQueue **ret, Err *err)
+{
+    WorkQueue *q = calloc(1, sizeof *q);
+    if (!q)
+        return err_nomem(err);
+    q->loop = l;
+    q->workers = workers ? workers : 1;
+    q->fn = fn;
+    q->ctx = ctx;
+    q->refs = 1;
+    int r = loop_add_timer(l, 0, 0, on_timer, q, &q->timer, err);
+    if (r < 0) {
+        free(q);
+        return r;
+    }
+    source_stop_timer(q->timer);
+    *ret = q;
+    return 0;
+}
+
+WorkQueue *workqueue_free(WorkQueue *q)
+{
+    if (!q || q->freed)
+        return NULL;
+    q->freed = true;
+    q->timer = source_free(q->timer);
+    if (q->dispatch_due)
+        loop_defer_cancel(q->loop, dispatch, q);
+    unref(q);
+    return NULL;
+}
+
+void workqueue_add(WorkQueue *q, StrView key)
+{
+    Item *it = get(q, key);
+    if (it)
+        make_dirty(q, it);
+}
+
+void workqueue_add_after(WorkQueue *q, StrView key, uint64_t delay_ms)
+{
+    if (delay_ms == 0) {
+        workqueue_add(q, key);
+        return;
+    }
+    Item *it = get(q, key);
+    if (!it)
+        return;
+    int64_t due = loop_now_ns(q->loop) + (int64_t)MIN(delay_ms, UINT64_C(1) << 40) * 1000000;
+    if (it->heap_at) { /* the earlier moment wins */
+        if (due < it->due_ns) {
+            it->due_ns = due;
+            sift_up(q, it->heap_at - 1);
+        }
+    } else {
+        it->due_ns = due;
+        if (!vec_push(&q->heap, it)) {
+            q->lost++;
+            drop_if_done(q, it);
+            return;
+        }
+        sift_up(q, q->heap.len - 1);
+    }
+    arm_timer(q);
+}
+
+void workqueue_add_rate_limited(WorkQueue *q, StrView key)
+{
+    Item *it = get(q, key);
+    if (!it)
+        return;
+    unsigned shift = MIN(it->failures, 20u);
+    uint64_t ms = MIN((uint64_t)WORKQUEUE_BASE_DELAY_MS << shift, (uint64_t)WORKQUEUE_MAX_DELAY_MS);
+    it->failures++;
+    workqueue_add_after(q, key, ms);
+}
+
+void workqueue_forget(WorkQueue *q, StrView key)
+{
+    Item *it = find(q, key);
+    if (!it)
+        return;
+    it->failures = 0;
+    drop_if_done(q, it);
+}
+
+unsigned workqueue_failures(const WorkQueue *q, StrView key)
+{
+    const Item *it = find(q, key);
+    return it ? it->failures : 0;
+}
+
+void workqueue_done(WorkQueue *q, StrView key)
+{
+    Item *it = find(q, key);
+    if (!it || !it->running)
+        return;
+    it->running = false;
+    q->running--;
+    if (it->dirty)
+        push_ready(q, it);
+    else
+        drop_if_done(q, it);
+    if (q->head)
+        dispatch_later(q);
+}
+
+void workqueue_finish(WorkQueue *q, StrView key, bool ok)
+{
+    if (ok)
+        workqueue_forget(q, key);
+    else
+        workqueue_add_rate_limited(q, key);
+    workqueue_done(q, key);
+}
+
+size_t workqueue_len(const WorkQueue *q)
+{
+    return q->n_ready;
+}
+
+uint64_t workqueue_lost(const WorkQueue *q)
+{
+    return q->lost;
+}
