@@ -1,0 +1,31 @@
+/* apiserver.h - the Kubernetes API server: authentication, authorisation, admission, storage, watch. */
+#pragma once
+
+#include "api/kinds.h"
+#include "net/http.h"
+#include "store/store.h"
+
+typedef struct ApiServer ApiServer;
+
+typedef struct ApiServerConfig {
+    Store *store;             /* stays the caller's; opened with apiserver_store_config() */
+    const char *listen;       /* "127.0.0.1:6443" */
+    StrView cert_chain, key;  /* PEM of the serving certificate */
+    StrView client_ca;        /* PEM: who signs client certificates, also published to pods */
+    StrView token_key;        /* PEM: signs service-account tokens */
+    StrView issuer;           /* of tokens: "https://kubernetes.default.svc" */
+    StrView service_cidr;     /* IPv4: "10.96.0.0/16" */
+    StrView advertise_address; /* where the `kubernetes` Service leads */
+    uint16_t advertise_port;
+    uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
+    StrView kubelet_client_cert, kubelet_client_key, kubelet_ca; /* PEM, for logs and exec; may be empty */
+} ApiServerConfig;
+
+/* What store_open() needs to be told, so that attributes for selectors are derived at load. */
+StoreConfig apiserver_store_config(void);
+
+/* Creates what every cluster has (namespaces, default roles, the `kubernetes` Service) where it is
+ * missing, then serves on the loop. ERR_INVALID names the bad field; ERR_SYS the address in use. */
+int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err) NODISCARD;
+ApiServer *apiserver_free(ApiServer *s); /* always NULL */
+uint16_t apiserver_port(const ApiServer *s);

@@ -1,0 +1,192 @@
+/* object.c - keys, the stored form, and the attributes that selectors look at.
+ *
+ * Attributes are records of: one byte 'L' (label) or 'F' (field), two lengths of 16 bits each, key, value.
+ * Fields are numbered by their place in ApiResource.field_labels: the key is one byte. */
+#include <stdio.h>
+
+#include "apiserver/internal.h"
+
+/* Kubernetes' own places for these (k8s.io/kubernetes storage prefixes). */
+static StrView storage_name(const ApiResource *res)
+{
+    static const struct {
+        StrView plural, place;
+    } special[] = {
+        { SV_INIT("nodes"), SV_INIT("minions") },
+        { SV_INIT("services"), SV_INIT("services/specs") },
+        { SV_INIT("endpoints"), SV_INIT("services/endpoints") },
+        { SV_INIT("replicationcontrollers"), SV_INIT("controllers") },
+        { SV_INIT("ingresses"), SV_INIT("ingress") },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(special); i++)
+        if (sv_eq(res->plural, special[i].plural))
+            return special[i].place;
+    return res->plural;
+}
+
+bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[static STORE_KEY_MAX])
+{
+    StrView place = storage_name(res);
+    int n = snprintf(buf, STORE_KEY_MAX, "/registry/%.*s/%.*s%s%.*s", SV_FMT(place), SV_FMT(ns),
+                     ns.len ? "/" : "", SV_FMT(name));
+    return n > 0 && n < STORE_KEY_MAX;
+}
+
+bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, StrView *ret_name)
+{
+    StrView prefix = SV("/registry/");
+    if (!sv_starts(key, prefix))
+        return false;
+    key = sv_skip(key, prefix.len);
+    for (size_t i = 0; i < api_resources_len; i++) {
+        const ApiResource *res = &api_resources[i];
+        StrView place = storage_name(res);
+        if (!res->stored || !res->served || !sv_starts(key, place) || key.len <= place.len ||
+            key.ptr[place.len] != '/')
+            continue;
+        StrView rest = sv_skip(key, place.len + 1);
+        *ret_ns = SV_NULL;
+        if (res->namespaced && !sv_cut(rest, '/', ret_ns, &rest))
+            continue;
+        if (sv_find_char(rest, '/') >= 0)
+            continue;
+        *ret_res = res;
+        *ret_name = rest;
+        return true;
+    }
+    return false;
+}
+
+static void encode_member(const Member *m, bool *first, Buf *out)
+{
+    if (!*first)
+        buf_putc(out, ',');
+    *first = false;
+    json_encode_string(m->key, out);
+    buf_putc(out, ':');
+    json_encode(&m->val, out);
+}
+
+void object_store_form(const Value *obj, Buf *out)
+{
+    bool first = true;
+    buf_sv(out, SV("{\"metadata\":{"));
+    value_map_foreach(m, value_get(obj, SV("metadata"))) {
+        if (!sv_eq(m->key, SV("resourceVersion")))
+            encode_member(m, &first, out);
+    }
+    buf_putc(out, '}');
+    first = false;
+    value_map_foreach(m, obj) {
+        if (!sv_eq(m->key, SV("metadata")) && !sv_eq(m->key, SV("kind")) && !sv_eq(m->key, SV("apiVersion")))
+            encode_member(m, &first, out);
+    }
+    buf_putc(out, '}');
+}
+
+static void put_attr(char what, StrView key, StrView val, Buf *out)
+{
+    if (key.len > UINT16_MAX || val.len > UINT16_MAX)
+        return;
+    uint16_t lens[2] = { (uint16_t)key.len, (uint16_t)val.len };
+    buf_putc(out, what);
+    buf_append(out, lens, sizeof lens);
+    buf_sv(out, key);
+    buf_sv(out, val);
+}
+
+static bool next_attr(StrView *rest, char *ret_what, StrView *ret_key, StrView *ret_val)
+{
+    uint16_t lens[2];
+    if (rest->len < 1 + sizeof lens)
+        return false;
+    *ret_what = rest->ptr[0];
+    memcpy(lens, rest->ptr + 1, sizeof lens);
+    StrView body = sv_skip(*rest, 1 + sizeof lens);
+    *ret_key = sv_head(body, lens[0]);
+    *ret_val = sv_head(sv_skip(body, lens[0]), lens[1]);
+    *rest = sv_skip(body, (size_t)lens[0] + lens[1]);
+    return true;
+}
+
+/* The text of a selectable field: "spec.nodeName" and the like; booleans as words. */
+static StrView field_text(const Value *obj, StrView label, char *buf, size_t size)
+{
+    char path[128];
+    if (!sv_copy_cstr(label, path, sizeof path))
+        return SV("");
+    const Value *v = value_path(obj, path);
+    if (value_is(v, VALUE_BOOL))
+        return v->b ? SV("true") : SV("false");
+    if (value_is(v, VALUE_INT)) {
+        int n = snprintf(buf, size, "%lld", (long long)v->i);
+        return sv_n(buf, (size_t)n);
+    }
+    StrView s = value_str(v);
+    return s.ptr ? s : SV("");
+}
+
+void attrs_build(const ApiResource *res, const Value *obj, Buf *out)
+{
+    value_map_foreach(m, value_path(obj, "metadata.labels"))
+        put_attr('L', m->key, value_str(&m->val), out);
+    for (unsigned i = 0; i < res->n_field_labels; i++) {
+        char number = (char)i, buf[32];
+        StrView label = res->field_labels[i];
+        StrView text = field_text(obj, label, buf, sizeof buf);
+        if (text.len)
+            put_attr('F', sv_n(&number, 1), text, out);
+    }
+}
+
+StrView attrs_label(StrView attrs, StrView key, bool *ret_found)
+{
+    char what;
+    StrView k, v;
+    *ret_found = false;
+    while (next_attr(&attrs, &what, &k, &v))
+        if (what == 'L' && sv_eq(k, key)) {
+            *ret_found = true;
+            return v;
+        }
+    return SV_NULL;
+}
+
+StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label, bool *ret_found)
+{
+    const ApiResource *res_of_key;
+    StrView ns, name, attrs = o->attrs, k, v;
+    char what;
+    *ret_found = true;
+    if (sv_eq(label, SV("metadata.name")) || sv_eq(label, SV("metadata.namespace"))) {
+        if (!registry_parse(o->key, &res_of_key, &ns, &name))
+            return SV("");
+        return sv_eq(label, SV("metadata.name")) ? name : ns.ptr ? ns : SV("");
+    }
+    for (unsigned i = 0; i < res->n_field_labels; i++) {
+        if (!sv_eq(res->field_labels[i], label))
+            continue;
+        while (next_attr(&attrs, &what, &k, &v))
+            if (what == 'F' && (unsigned char)k.ptr[0] == i)
+                return v;
+        return SV("");
+    }
+    *ret_found = false;
+    return SV("");
+}
+
+static void derive(void *ctx, StrView key, StrView val, Buf *out)
+{
+    const ApiResource *res;
+    StrView ns, name;
+    _cleanup_arena_ Arena a;
+    arena_init(&a, 0);
+    Value v;
+    if (registry_parse(key, &res, &ns, &name) && json_decode(val, &a, NULL, &v, NULL) == 0)
+        attrs_build(res, &v, out);
+}
+
+StoreConfig apiserver_store_config(void)
+{
+    return (StoreConfig){ .derive = derive };
+}

@@ -1,0 +1,342 @@
+/* rbac.c - role-based access control (rbac.authorization.k8s.io/v1).
+ *
+ * All roles and bindings are compiled into one list of grants: subject, namespace (empty: everywhere) and
+ * rules. The list is rebuilt at the first question after something of RBAC has changed; a question
+ * walks the grants of the asker's name and groups through a map from subject to grants. */
+#include "apiserver/internal.h"
+
+/* One PolicyRule; views into the index's arena. */
+typedef struct Rule {
+    const Value *verbs, *groups, *resources, *names, *paths;
+    const Value *raw;
+} Rule;
+
+typedef struct Grant Grant;
+struct Grant {
+    Grant *next; /* of the same subject */
+    StrView ns;  /* empty: cluster-wide */
+    const Rule *rules;
+    unsigned n_rules;
+};
+
+typedef struct Role {
+    Rule *rules;
+    unsigned n_rules;
+} Role;
+
+struct Rbac {
+    Store *store;
+    bool dirty;
+    Arena arena;  /* everything below */
+    Map roles;    /* "ns/name", or "/name" for a ClusterRole, to Role */
+    Map subjects; /* "U:name" or "G:name" to Grant */
+};
+
+int rbac_new(Store *store, Rbac **ret, Err *err)
+{
+    Rbac *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_nomem(err);
+    r->store = store;
+    r->dirty = true;
+    arena_init(&r->arena, 0);
+    *ret = r;
+    return 0;
+}
+
+static void clear(Rbac *r)
+{
+    map_free(&r->roles);
+    map_free(&r->subjects);
+    arena_free(&r->arena);
+}
+
+Rbac *rbac_free(Rbac *r)
+{
+    if (r)
+        clear(r);
+    free(r);
+    return NULL;
+}
+
+void rbac_invalidate(Rbac *r)
+{
+    r->dirty = true;
+}
+
+/* ---- building the index ---- */
+
+static bool compile_rules(Arena *a, const Value *rules, Role *role)
+{
+    role->n_rules = value_len(rules);
+    role->rules = arena_array(a, Rule, role->n_rules + 1);
+    if (!role->rules)
+        return false;
+    for (unsigned i = 0; i < role->n_rules; i++) {
+        const Value *v = value_at(rules, i);
+        role->rules[i] = (Rule){ value_get(v, SV("verbs")), value_get(v, SV("apiGroups")),
+                                 value_get(v, SV("resources")), value_get(v, SV("resourceNames")),
+                                 value_get(v, SV("nonResourceURLs")), v };
+    }
+    return true;
+}
+
+typedef bool IndexFn(Rbac *r, StrView ns, StrView name, const Value *obj);
+
+static bool index_all(Rbac *r, Snapshot *sn, StrView plural, IndexFn *fn)
+{
+    const ApiResource *res = api_resource_find(SV("rbac.authorization.k8s.io"), SV("v1"), plural);
+    char prefix[STORE_KEY_MAX];
+    if (!res || !registry_key(res, SV_NULL, SV_NULL, prefix))
+        return false;
+    SnapshotIter it;
+    snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
+    for (ObjectRev *o; (o = snapshot_next(&it));) {
+        const ApiResource *of_key;
+        StrView ns, name, text = arena_sv(&r->arena, o->val);
+        Value *v = arena_new(&r->arena, Value);
+        if (!v || !text.ptr)
+            return false;
+        if (!registry_parse(o->key, &of_key, &ns, &name) ||
+            json_decode(text, &r->arena, NULL, v, NULL) < 0)
+            continue; /* written by this program: cannot happen; a role less is the safe side */
+        if (!fn(r, arena_sv(&r->arena, ns), name, v))
+            return false;
+    }
+    return true;
+}
+
+static bool index_role(Rbac *r, StrView ns, StrView name, const Value *obj)
+{
+    Role *role = arena_new(&r->arena, Role);
+    StrView key = arena_printf(&r->arena, "%.*s/%.*s", SV_FMT(ns), SV_FMT(name));
+    return role && key.ptr && compile_rules(&r->arena, value_get(obj, SV("rules")), role) &&
+           map_set(&r->roles, key, role, NULL);
+}
+
+static bool add_grant(Rbac *r, StrView subject, StrView ns, const Role *role)
+{
+    Grant *g = arena_new(&r->arena, Grant);
+    if (!g || !subject.ptr)
+        return false;
+    *g = (Grant){ map_get(&r->subjects, subject), ns, role->rules, role->n_rules };
+    return map_set(&r->subjects, subject, g, NULL);
+}
+
+static bool index_subject(Rbac *r, const Value *subject, StrView binding_ns, const Role *role)
+{
+    StrView kind = value_str(value_get(subject, SV("kind")));
+    StrView name = value_str(value_get(subject, SV("name")));
+    StrView key;
+    if (sv_eq(kind, SV("User")))
+        key = arena_printf(&r->arena, "U:%.*s", SV_FMT(name));
+    else if (sv_eq(kind, SV("Group")))
+        key = arena_printf(&r->arena, "G:%.*s", SV_FMT(name));
+    else if (sv_eq(kind, SV("ServiceAccount"))) {
+        StrView ns = value_str(value_get(subject, SV("namespace")));
+        if (!ns.len)
+            ns = binding_ns;
+        key = arena_printf(&r->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
+    } else
+        return true;
+    return add_grant(r, key, binding_ns, role);
+}
+
+static bool index_binding(Rbac *r, StrView ns, StrView name, const Value *obj)
+{
+    const Value *ref = value_get(obj, SV("roleRef"));
+    StrView role_ns = sv_eq(value_str(value_get(ref, SV("kind"))), SV("Role")) ? ns : SV("");
+    StrView key = arena_printf(&r->arena, "%.*s/%.*s", SV_FMT(role_ns),
+                               SV_FMT(value_str(value_get(ref, SV("name")))));
+    if (!key.ptr)
+        return false;
+    const Role *role = map_get(&r->roles, key);
+    if (!role)
+        return true; /* a binding may come before its role */
+    value_list_foreach(subject, value_get(obj, SV("subjects"))) {
+        if (!index_subject(r, subject, ns, role))
+            return false;
+    }
+    return true;
+}
+
+static bool rebuild(Rbac *r)
+{
+    if (!r->dirty)
+        return true;
+    clear(r);
+    Snapshot *sn = store_snapshot(r->store);
+    bool ok = index_all(r, sn, SV("roles"), index_role) && index_all(r, sn, SV("clusterroles"), index_role) &&
+              index_all(r, sn, SV("rolebindings"), index_binding) &&
+              index_all(r, sn, SV("clusterrolebindings"), index_binding);
+    snapshot_unref(sn);
+    if (!ok)
+        clear(r); /* nobody is allowed anything until memory is there again */
+    r->dirty = !ok;
+    return ok;
+}
+
+/* ---- asking ---- */
+
+static bool contains(const Value *list, StrView what)
+{
+    value_list_foreach(it, list) {
+        StrView s = value_str(it);
+        if (sv_eq(s, SV("*")) || sv_eq(s, what))
+            return true;
+    }
+    return false;
+}
+
+/* resources: "pods", "pods/log", "*", "* /log" (without the blank: any resource's log). */
+static bool resource_matches(const Value *list, StrView resource, StrView sub)
+{
+    value_list_foreach(it, list) {
+        StrView s = value_str(it), main, rest;
+        if (sv_eq(s, SV("*")))
+            return true;
+        bool has_sub = sv_cut(s, '/', &main, &rest);
+        if (has_sub != (sub.len > 0) || (has_sub && !sv_eq(rest, sub)))
+            continue;
+        if (sv_eq(main, resource) || (has_sub && sv_eq(main, SV("*"))))
+            return true;
+    }
+    return false;
+}
+
+static bool path_matches(const Value *list, StrView path)
+{
+    value_list_foreach(it, list) {
+        StrView s = value_str(it);
+        if (sv_eq(s, SV("*")) || sv_eq(s, path))
+            return true;
+        if (sv_ends(s, SV("*")) && sv_starts(path, sv_head(s, s.len - 1)))
+            return true;
+    }
+    return false;
+}
+
+static bool rule_allows(const Rule *rule, const Access *a)
+{
+    if (!contains(rule->verbs, a->verb))
+        return false;
+    if (!a->is_resource)
+        return path_matches(rule->paths, a->path);
+    if (!contains(rule->groups, a->group) || !resource_matches(rule->resources, a->resource, a->sub))
+        return false;
+    if (!value_len(rule->names))
+        return true;
+    value_list_foreach(it, rule->names) {
+        if (sv_eq(value_str(it), a->name) && a->name.len)
+            return true;
+    }
+    return false;
+}
+
+static bool grants_allow(const Grant *g, const Access *a)
+{
+    for (; g; g = g->next) {
+        if (g->ns.len && (!a->is_resource || !sv_eq(g->ns, a->ns)))
+            continue;
+        for (unsigned i = 0; i < g->n_rules; i++)
+            if (rule_allows(&g->rules[i], a))
+                return true;
+    }
+    return false;
+}
+
+static const Grant *grants_of(const Rbac *r, char kind, StrView name)
+{
+    char key[512];
+    if (name.len + 3 > sizeof key)
+        return NULL;
+    key[0] = kind;
+    key[1] = ':';
+    memcpy(key + 2, name.ptr, name.len);
+    return map_get(&r->subjects, sv_n(key, name.len + 2));
+}
+
+bool rbac_allows(Rbac *r, const Access *a)
+{
+    if (user_in_group(a->user, SV("system:masters")))
+        return true;
+    if (!rebuild(r))
+        return false;
+    if (grants_allow(grants_of(r, 'U', a->user->name), a))
+        return true;
+    for (unsigned i = 0; i < a->user->n_groups; i++)
+        if (grants_allow(grants_of(r, 'G', a->user->groups[i]), a))
+            return true;
+    return false;
+}
+
+static bool add_rules(const Grant *g, StrView ns, Arena *a, Value *resources, Value *paths)
+{
+    for (; g; g = g->next) {
+        if (g->ns.len && !sv_eq(g->ns, ns))
+            continue;
+        for (unsigned i = 0; i < g->n_rules; i++) {
+            Value copy;
+            if (!value_clone(a, g->rules[i].raw, &copy) ||
+                !value_push(a, value_len(g->rules[i].paths) ? paths : resources, copy))
+                return false;
+        }
+    }
+    return true;
+}
+
+void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_resources, Value *ret_paths)
+{
+    *ret_resources = value_list();
+    *ret_paths = value_list();
+    if (!rebuild(r) || !add_rules(grants_of(r, 'U', u->name), ns, a, ret_resources, ret_paths))
+        return;
+    for (unsigned i = 0; i < u->n_groups; i++)
+        if (!add_rules(grants_of(r, 'G', u->groups[i]), ns, a, ret_resources, ret_paths))
+            return;
+}
+
+/* ---- escalation: nobody grants what they do not hold ---- */
+
+static bool covers_one(Rbac *r, const User *u, StrView ns, StrView verb, StrView group, StrView resource,
+                       StrView name)
+{
+    StrView main, sub;
+    sv_cut(resource, '/', &main, &sub);
+    Access a = { .user = u, .verb = verb, .is_resource = true, .group = group, .resource = main,
+                 .sub = sub, .ns = ns, .name = name };
+    return rbac_allows(r, &a);
+}
+
+static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
+{
+    const Value *names = value_get(rule, SV("resourceNames"));
+    value_list_foreach(verb, value_get(rule, SV("verbs"))) {
+        value_list_foreach(path, value_get(rule, SV("nonResourceURLs"))) {
+            Access a = { .user = u, .verb = value_str(verb), .path = value_str(path) };
+            if (!rbac_allows(r, &a))
+                return false;
+        }
+        value_list_foreach(group, value_get(rule, SV("apiGroups"))) {
+            value_list_foreach(res, value_get(rule, SV("resources"))) {
+                if (!value_len(names) &&
+                    !covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res), SV_NULL))
+                    return false;
+                value_list_foreach(name, names) {
+                    if (!covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res), value_str(name)))
+                        return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
+bool rbac_covers(Rbac *r, const User *u, StrView ns, const Value *rules)
+{
+    value_list_foreach(rule, rules) {
+        if (!covers_rule(r, u, ns, rule))
+            return false;
+    }
+    return true;
+}

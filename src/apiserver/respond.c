@@ -1,0 +1,331 @@
+/* respond.c - answers: Status objects in Kubernetes' words, and objects spliced from stored bytes.
+ *
+ * A stored object starts with {"metadata":{ and lacks kind, apiVersion and resourceVersion; the head
+ * that depends on who asks is made here, the rest is sent as it lies in the cache. */
+#include <stdio.h>
+
+#include "apiserver/internal.h"
+#include "base/clock.h"
+#include "codec/yaml.h"
+
+static const StrView STORED_HEAD = SV_INIT("{\"metadata\":{");
+
+static const struct {
+    StrView name;
+    int code;
+} reasons[REASON_MAX] = {
+    [REASON_BAD_REQUEST] = { SV_INIT("BadRequest"), 400 },
+    [REASON_UNAUTHORIZED] = { SV_INIT("Unauthorized"), 401 },
+    [REASON_FORBIDDEN] = { SV_INIT("Forbidden"), 403 },
+    [REASON_NOT_FOUND] = { SV_INIT("NotFound"), 404 },
+    [REASON_METHOD_NOT_ALLOWED] = { SV_INIT("MethodNotAllowed"), 405 },
+    [REASON_NOT_ACCEPTABLE] = { SV_INIT("NotAcceptable"), 406 },
+    [REASON_CONFLICT] = { SV_INIT("Conflict"), 409 },
+    [REASON_ALREADY_EXISTS] = { SV_INIT("AlreadyExists"), 409 },
+    [REASON_EXPIRED] = { SV_INIT("Expired"), 410 },
+    [REASON_TOO_LARGE] = { SV_INIT("RequestEntityTooLarge"), 413 },
+    [REASON_UNSUPPORTED_MEDIA_TYPE] = { SV_INIT("UnsupportedMediaType"), 415 },
+    [REASON_INVALID] = { SV_INIT("Invalid"), 422 },
+    [REASON_TOO_MANY_REQUESTS] = { SV_INIT("TooManyRequests"), 429 },
+    [REASON_INTERNAL] = { SV_INIT("InternalError"), 500 },
+    [REASON_SERVICE_UNAVAILABLE] = { SV_INIT("ServiceUnavailable"), 503 },
+    [REASON_TIMEOUT] = { SV_INIT("Timeout"), 504 },
+};
+
+static Value status_value(Arena *a, Reason reason, StrView message, const Value *details)
+{
+    Value v = value_map();
+    value_set(a, &v, SV("kind"), value_sv(SV("Status")));
+    value_set(a, &v, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(a, &v, SV("metadata"), value_map());
+    value_set(a, &v, SV("status"), value_sv(SV("Failure")));
+    value_set(a, &v, SV("message"), value_sv(message));
+    value_set(a, &v, SV("reason"), value_sv(reasons[reason].name));
+    if (details)
+        value_set(a, &v, SV("details"), *details);
+    value_set(a, &v, SV("code"), value_int(reasons[reason].code));
+    return v;
+}
+
+StrView status_text(Arena *a, Reason reason, StrView message)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    Value v = status_value(a, reason, message, NULL);
+    json_encode(&v, &out);
+    return arena_sv(a, buf_view(&out));
+}
+
+static Value details_value(Exchange *x, StrView name)
+{
+    Value d = value_map();
+    if (name.len)
+        value_set(x->arena, &d, SV("name"), value_sv(name));
+    if (x->group.len)
+        value_set(x->arena, &d, SV("group"), value_sv(x->group));
+    if (x->resource.len)
+        value_set(x->arena, &d, SV("kind"), value_sv(x->resource));
+    return d;
+}
+
+static void send_status(Exchange *x, Reason reason, StrView message, const Value *details)
+{
+    Value v = status_value(x->arena, reason, message, details);
+    if (x->type == OUTPUT_PROTOBUF)
+        x->type = OUTPUT_JSON; /* clients read the content type */
+    respond_value(x, reasons[reason].code, &v);
+}
+
+void respond_status(Exchange *x, Reason reason, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    StrView message = arena_vprintf(x->arena, fmt, ap);
+    va_end(ap);
+    send_status(x, reason, message, NULL);
+}
+
+/* "pods" or "deployments.apps" */
+static StrView qualified(Exchange *x)
+{
+    return x->group.len ?
+               arena_printf(x->arena, "%.*s.%.*s", SV_FMT(x->resource), SV_FMT(x->group)) :
+               x->resource;
+}
+
+void respond_not_found(Exchange *x)
+{
+    StrView q = qualified(x);
+    Value d = details_value(x, x->name);
+    send_status(x, REASON_NOT_FOUND,
+                arena_printf(x->arena, "%.*s \"%.*s\" not found", SV_FMT(q), SV_FMT(x->name)), &d);
+}
+
+void respond_exists(Exchange *x, StrView name)
+{
+    StrView q = qualified(x);
+    Value d = details_value(x, name);
+    send_status(x, REASON_ALREADY_EXISTS,
+                arena_printf(x->arena, "%.*s \"%.*s\" already exists", SV_FMT(q), SV_FMT(name)), &d);
+}
+
+void respond_conflict(Exchange *x, const char *why)
+{
+    StrView q = qualified(x);
+    Value d = details_value(x, x->name);
+    if (!why)
+        why = "the object has been modified; please apply your changes to the latest version and try again";
+    send_status(x, REASON_CONFLICT,
+                arena_printf(x->arena, "Operation cannot be fulfilled on %.*s \"%.*s\": %s", SV_FMT(q),
+                             SV_FMT(x->name), why),
+                &d);
+}
+
+void respond_forbidden(Exchange *x, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    StrView why = arena_vprintf(x->arena, fmt, ap), q = qualified(x);
+    va_end(ap);
+    Value d = details_value(x, x->name);
+    StrView message =
+        x->name.len ? arena_printf(x->arena, "%.*s \"%.*s\" is forbidden: %.*s", SV_FMT(q),
+                                   SV_FMT(x->name), SV_FMT(why)) :
+                      arena_printf(x->arena, "%.*s is forbidden: %.*s", SV_FMT(q), SV_FMT(why));
+    send_status(x, REASON_FORBIDDEN, message, &d);
+}
+
+void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
+{
+    StrView kind = x->res->kind;
+    StrView q = x->group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(kind), SV_FMT(x->group)) : kind;
+    Value d = value_map();
+    value_set(x->arena, &d, SV("name"), value_sv(name));
+    if (x->group.len)
+        value_set(x->arena, &d, SV("group"), value_sv(x->group));
+    value_set(x->arena, &d, SV("kind"), value_sv(kind));
+    value_set(x->arena, &d, SV("causes"), api_errors_causes(errors, x->arena));
+    StrView text = api_errors_text(errors, x->arena);
+    send_status(x, REASON_INVALID,
+                arena_printf(x->arena, "%.*s \"%.*s\" is invalid: %.*s", SV_FMT(q), SV_FMT(name), SV_FMT(text)),
+                &d);
+}
+
+void respond_err(Exchange *x, const Err *err)
+{
+    static const Reason map[ERR_MAX] = {
+        [ERR_NONE] = REASON_INTERNAL,
+        [ERR_SYS] = REASON_INTERNAL,
+        [ERR_NOMEM] = REASON_TOO_MANY_REQUESTS,
+        [ERR_INVALID] = REASON_BAD_REQUEST,
+        [ERR_NOT_FOUND] = REASON_NOT_FOUND,
+        [ERR_EXISTS] = REASON_ALREADY_EXISTS,
+        [ERR_CONFLICT] = REASON_CONFLICT,
+        [ERR_DENIED] = REASON_FORBIDDEN,
+        [ERR_UNAUTHENTICATED] = REASON_UNAUTHORIZED,
+        [ERR_LIMIT] = REASON_TOO_LARGE,
+        [ERR_BUSY] = REASON_TOO_MANY_REQUESTS,
+        [ERR_TIMEOUT] = REASON_TIMEOUT,
+        [ERR_GONE] = REASON_EXPIRED,
+        [ERR_UNSUPPORTED] = REASON_BAD_REQUEST,
+        [ERR_PROTO] = REASON_INTERNAL,
+        [ERR_CORRUPT] = REASON_INTERNAL,
+        [ERR_CLOSED] = REASON_SERVICE_UNAVAILABLE,
+    };
+    Reason reason = map[err->code];
+    if (reason == REASON_INTERNAL)
+        respond_status(x, reason, "Internal error occurred: %s", err->msg);
+    else
+        respond_status(x, reason, "%s", err->msg);
+}
+
+void respond_success(Exchange *x, StrView uid)
+{
+    Value v = value_map(), d = details_value(x, x->name);
+    if (uid.len)
+        value_set(x->arena, &d, SV("uid"), value_sv(uid));
+    value_set(x->arena, &v, SV("kind"), value_sv(SV("Status")));
+    value_set(x->arena, &v, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(x->arena, &v, SV("metadata"), value_map());
+    value_set(x->arena, &v, SV("status"), value_sv(SV("Success")));
+    value_set(x->arena, &v, SV("details"), d);
+    respond_value(x, 200, &v);
+}
+
+void respond_json(Exchange *x, int status, StrView json)
+{
+    http_respond(x->req, status, SV("application/json"), json);
+}
+
+void respond_value(Exchange *x, int status, const Value *v)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    Err err = { 0 };
+    if (x->type == OUTPUT_YAML) {
+        if (yaml_encode(v, &out, &err) < 0)
+            out.failed = true;
+    } else
+        json_encode(v, &out);
+    if (out.failed)
+        http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
+    else
+        http_respond(x->req, status,
+                     x->type == OUTPUT_YAML ? SV("application/yaml") : SV("application/json"),
+                     buf_view(&out));
+}
+
+/* ---- objects ---- */
+
+static void encode_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
+{
+    buf_putc(out, '{');
+    if (!item) {
+        buf_sv(out, SV("\"kind\":\""));
+        buf_sv(out, res->kind);
+        buf_sv(out, SV("\",\"apiVersion\":\""));
+        if (res->group.len) {
+            buf_sv(out, res->group);
+            buf_putc(out, '/');
+        }
+        buf_sv(out, res->version);
+        buf_sv(out, SV("\","));
+    }
+    buf_sv(out, SV("\"metadata\":{\"resourceVersion\":\""));
+    buf_u64(out, rev);
+    buf_sv(out, SV("\","));
+}
+
+void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out)
+{
+    encode_head(res, rev, item, out);
+    buf_sv(out, sv_skip(o->val, STORED_HEAD.len));
+}
+
+int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    object_encode(res, o, o->mod_rev, false, &text);
+    StrView copy = arena_sv(a, buf_view(&text));
+    if (text.failed || !copy.ptr)
+        return err_nomem(err);
+    return json_decode(copy, a, NULL, ret, err);
+}
+
+StrView object_metadata_text(const ObjectRev *o)
+{
+    const char *start = o->val.ptr + STORED_HEAD.len - 1;
+    size_t left = o->val.len - (STORED_HEAD.len - 1);
+    int depth = 0;
+    for (size_t i = 0; i < left; i++) {
+        if (start[i] == '"') {
+            for (i++; i < left && start[i] != '"'; i++)
+                i += start[i] == '\\';
+        } else if (start[i] == '{')
+            depth++;
+        else if (start[i] == '}' && --depth == 0)
+            return sv_n(start, i + 1);
+    }
+    return SV("{}");
+}
+
+static void release_object(void *ctx)
+{
+    object_rev_unref(ctx);
+}
+
+static void respond_stored(Exchange *x, int status, ObjectRev *o)
+{
+    _cleanup_buf_ Buf head = BUF_INIT;
+    encode_head(x->res, o->mod_rev, false, &head);
+    StrView h = arena_sv(x->arena, buf_view(&head));
+    if (head.failed || !h.ptr) {
+        http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
+        return;
+    }
+    StrView rest = sv_skip(o->val, STORED_HEAD.len);
+    HttpPiece pieces[] = { { h.ptr, h.len }, { rest.ptr, rest.len } };
+    http_respond_pieces(x->req, status, SV("application/json"), pieces, 2, release_object,
+                        object_rev_ref(o));
+}
+
+static void encode_partial(const ObjectRev *o, Buf *out)
+{
+    buf_sv(out, SV("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":"
+                   "{\"resourceVersion\":\""));
+    buf_u64(out, o->mod_rev);
+    buf_sv(out, SV("\","));
+    buf_sv(out, sv_skip(object_metadata_text(o), 1));
+    buf_putc(out, '}');
+}
+
+static void respond_yaml(Exchange *x, int status, ObjectRev *o)
+{
+    Value v;
+    Err err = { 0 };
+    if (object_decode(x->res, o, x->arena, &v, &err) < 0)
+        respond_err(x, &err);
+    else
+        respond_value(x, status, &v);
+}
+
+void respond_object(Exchange *x, int status, ObjectRev *o)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    if (x->form == OUTPUT_OBJECT && x->type != OUTPUT_YAML) {
+        respond_stored(x, status, o);
+        return;
+    }
+    if (x->form == OUTPUT_OBJECT) {
+        respond_yaml(x, status, o);
+        return;
+    }
+    if (x->form == OUTPUT_PARTIAL)
+        encode_partial(o, &out);
+    else {
+        StrView rv = arena_printf(x->arena, "%llu", (unsigned long long)o->mod_rev);
+        table_encode(x, &o, 1, rv, SV_NULL, true, &out);
+    }
+    if (out.failed)
+        http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
+    else
+        respond_json(x, status, buf_view(&out));
+}

@@ -1,0 +1,192 @@
+/* pki.c - keys and certificates through OpenSSL 3. */
+#include "net/pki.h"
+
+#include <arpa/inet.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { BACKDATE_SEC = 300 };
+
+static void pkey_freep(EVP_PKEY **p)
+{
+    EVP_PKEY_free(*p);
+}
+static void x509_freep(X509 **p)
+{
+    X509_free(*p);
+}
+static void bio_freep(BIO **p)
+{
+    BIO_free(*p);
+}
+
+static int fail(Err *err, const char *what)
+{
+    char text[200];
+    unsigned long code = ERR_get_error();
+    ERR_error_string_n(code, text, sizeof text);
+    ERR_clear_error();
+    return err_set(err, ERR_INVALID, 0, "%s: %s", what, code ? text : "refused by OpenSSL");
+}
+
+static int take_bio(BIO *bio, Buf *out, Err *err)
+{
+    char *data;
+    long n = BIO_get_mem_data(bio, &data);
+    buf_append(out, data, n > 0 ? (size_t)n : 0);
+    return out->failed ? err_nomem(err) : 0;
+}
+
+static EVP_PKEY *read_key(StrView pem, Err *err)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    if (!key)
+        fail(err, "read private key (PEM)");
+    return key;
+}
+
+static X509 *read_cert(StrView pem, Err *err)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    if (!cert)
+        fail(err, "read certificate (PEM)");
+    return cert;
+}
+
+int pki_new_key(Buf *ret_key, Err *err)
+{
+    _cleanup_(pkey_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
+    _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+    if (!key || !bio || !PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL))
+        return fail(err, "make private key");
+    return take_bio(bio, ret_key, err);
+}
+
+int pki_public_key(StrView key_pem, Buf *ret_pem, Err *err)
+{
+    _cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, err);
+    if (!key)
+        return -ERR_INVALID;
+    _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+    if (!bio || !PEM_write_bio_PUBKEY(bio, key))
+        return fail(err, "write public key");
+    return take_bio(bio, ret_pem, err);
+}
+
+static bool add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    bool ok = ext && X509_add_ext(cert, ext, -1);
+    X509_EXTENSION_free(ext);
+    return ok;
+}
+
+static bool random_serial(X509 *cert)
+{
+    BIGNUM *n = BN_new();
+    bool ok = n && BN_rand(n, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) &&
+              BN_to_ASN1_INTEGER(n, X509_get_serialNumber(cert));
+    BN_free(n);
+    return ok;
+}
+
+static X509 *new_cert(EVP_PKEY *key, const char *cn, const char *const *orgs, int64_t lifetime_sec)
+{
+    X509 *cert = X509_new();
+    X509_NAME *name = cert ? X509_get_subject_name(cert) : NULL;
+    bool ok = name && X509_set_version(cert, X509_VERSION_3) && random_serial(cert) &&
+              X509_gmtime_adj(X509_getm_notBefore(cert), -BACKDATE_SEC) &&
+              X509_time_adj_ex(X509_getm_notAfter(cert), (int)(lifetime_sec / 86400),
+                               (long)(lifetime_sec % 86400), NULL) &&
+              X509_set_pubkey(cert, key);
+    for (; ok && orgs && *orgs; orgs++)
+        ok = X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)*orgs, -1, -1, 0);
+    ok = ok && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+    if (ok)
+        return cert;
+    X509_free(cert);
+    return NULL;
+}
+
+static int sign_and_take(X509 *cert, EVP_PKEY *signer, Buf *out, Err *err)
+{
+    _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+    if (!bio || !X509_sign(cert, signer, EVP_sha256()) || !PEM_write_bio_X509(bio, cert))
+        return fail(err, "sign certificate");
+    return take_bio(bio, out, err);
+}
+
+int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, Buf *ret_cert, Err *err)
+{
+    _cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, err);
+    if (!key)
+        return -ERR_INVALID;
+    _cleanup_(x509_freep) X509 *cert = new_cert(key, common_name, NULL, lifetime_sec);
+    if (!cert || !X509_set_issuer_name(cert, X509_get_subject_name(cert)) ||
+        !add_ext(cert, cert, NID_basic_constraints, "critical,CA:TRUE") ||
+        !add_ext(cert, cert, NID_key_usage, "critical,digitalSignature,keyCertSign,cRLSign") ||
+        !add_ext(cert, cert, NID_subject_key_identifier, "hash"))
+        return fail(err, "make authority certificate");
+    return sign_and_take(cert, key, ret_cert, err);
+}
+
+static int add_sans(X509 *cert, X509 *ca, const char *const *sans, Err *err)
+{
+    _cleanup_buf_ Buf list = BUF_INIT;
+    for (; sans && *sans; sans++) {
+        unsigned char addr[16];
+        bool ip = inet_pton(AF_INET, *sans, addr) == 1 || inet_pton(AF_INET6, *sans, addr) == 1;
+        if (strpbrk(*sans, ",; \n") || !**sans)
+            return err_set(err, ERR_INVALID, 0, "'%s' is no host name or address for a certificate", *sans);
+        buf_printf(&list, "%s%s:%s", list.len ? "," : "", ip ? "IP" : "DNS", *sans);
+    }
+    if (!list.len)
+        return 0;
+    if (!buf_cstr(&list))
+        return err_nomem(err);
+    return add_ext(cert, ca, NID_subject_alt_name, list.ptr) ? 0 : fail(err, "add names to certificate");
+}
+
+int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject *subject,
+              Buf *ret_cert, Err *err)
+{
+    _cleanup_(x509_freep) X509 *ca = read_cert(ca_cert, err);
+    _cleanup_(pkey_freep) EVP_PKEY *signer = ca ? read_key(ca_key, err) : NULL;
+    _cleanup_(pkey_freep) EVP_PKEY *key = signer ? read_key(key_pem, err) : NULL;
+    if (!key)
+        return -ERR_INVALID;
+    _cleanup_(x509_freep) X509 *cert =
+        new_cert(key, subject->common_name, subject->orgs, subject->lifetime_sec);
+    static const char *const usage[] = { NULL, "serverAuth", "clientAuth", "serverAuth,clientAuth" };
+    ASSERT(subject->use >= 1 && subject->use <= 3);
+    if (!cert || !X509_set_issuer_name(cert, X509_get_subject_name(ca)) ||
+        !add_ext(cert, ca, NID_basic_constraints, "critical,CA:FALSE") ||
+        !add_ext(cert, ca, NID_key_usage, "critical,digitalSignature,keyEncipherment") ||
+        !add_ext(cert, ca, NID_ext_key_usage, usage[subject->use]) ||
+        !add_ext(cert, ca, NID_authority_key_identifier, "keyid"))
+        return fail(err, "make certificate");
+    int r = add_sans(cert, ca, subject->sans, err);
+    return r < 0 ? r : sign_and_take(cert, signer, ret_cert, err);
+}
+
+int pki_not_after(StrView cert_pem, int64_t *ret, Err *err)
+{
+    _cleanup_(x509_freep) X509 *cert = read_cert(cert_pem, err);
+    if (!cert)
+        return -ERR_INVALID;
+    struct tm tm;
+    if (!ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm))
+        return fail(err, "read end of certificate");
+    *ret = timegm(&tm);
+    return 0;
+}

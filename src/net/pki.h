@@ -1,0 +1,29 @@
+/* pki.h - keys and X.509 certificates for a cluster's own authority (ECDSA P-256, RFC 5280). */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+
+typedef enum PkiUse { PKI_SERVER = 1, PKI_CLIENT = 2 } PkiUse;
+
+typedef struct PkiSubject {
+    const char *common_name;
+    const char *const *orgs; /* NULL-terminated; NULL: none */
+    const char *const *sans; /* names and addresses; NULL-terminated; NULL: none */
+    unsigned use;            /* PkiUse bits */
+    int64_t lifetime_sec;
+} PkiSubject;
+
+/* A new private key as PKCS#8 PEM, appended to ret_key. */
+int pki_new_key(Buf *ret_key, Err *err) NODISCARD;
+/* The public half as SubjectPublicKeyInfo PEM. */
+int pki_public_key(StrView key_pem, Buf *ret_pem, Err *err) NODISCARD;
+/* A self-signed authority for `key_pem`, as PEM. */
+int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, Buf *ret_cert, Err *err)
+    NODISCARD;
+/* A certificate for the public half of `key_pem`, signed by the authority. The period starts five
+ * minutes in the past, so that clocks may differ. ERR_INVALID names the bad SAN or PEM. */
+int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject *subject,
+              Buf *ret_cert, Err *err) NODISCARD;
+/* Unix seconds at which the (first) certificate of a PEM text ends. */
+int pki_not_after(StrView cert_pem, int64_t *ret, Err *err) NODISCARD;
