@@ -76,6 +76,8 @@ typedef struct Exchange {
     OutputType type;
     bool dry_run;
     int status_on_success; /* 200 or 201 */
+    bool answer_status;    /* answer a write with Status: Success instead of the object */
+    bool answer_scale;     /* ...or with its Scale */
     char key[STORE_KEY_MAX];
     unsigned tries; /* of a patch or update that meets a concurrent one */
 } Exchange;
@@ -152,8 +154,10 @@ bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o);
  * concurrent change `retry` is called again on the loop (NULL: answers with a conflict). */
 typedef void RetryFn(Exchange *x, void *ctx);
 void commit_object(Exchange *x, const Value *obj, const ObjectRev *have, RetryFn *retry, void *ctx);
-/* The same for a deletion; `respond_deleted` decides the answer. */
+/* The same for a deletion; respond_deleted() answers. */
 void commit_delete(Exchange *x, const ObjectRev *have, RetryFn *retry, void *ctx);
+/* The answer to a deletion: the object for what goes slowly, Status: Success for the rest. */
+void respond_deleted(Exchange *x, ObjectRev *o);
 /* Decodes the body (JSON or YAML) of the given kind with fieldValidation; answers itself on failure. */
 bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView version, StrView kind,
                Value *ret);
@@ -182,6 +186,10 @@ bool discovery_handle(Exchange *x);
 bool openapi_handle(Exchange *x);
 bool health_handle(Exchange *x);
 bool node_link_handle(Exchange *x); /* log, exec, attach, portforward, proxy */
+
+/* Assigns the pod x->name to the node of a Binding. */
+void bind_pod(Exchange *x, Value *binding);
+void respond_scale(Exchange *x, ObjectRev *o);
 
 /* ---- strategy.c, admission.c ---- */
 void strategy_prepare_create(Exchange *x, Value *obj);

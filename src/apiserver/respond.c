@@ -134,6 +134,21 @@ void respond_forbidden(Exchange *x, const char *fmt, ...)
     send_status(x, REASON_FORBIDDEN, message, &d);
 }
 
+static Value causes_value(Arena *a, const ApiErrors *errors)
+{
+    Value list = value_list();
+    for (size_t i = 0; i < errors->len; i++) {
+        _cleanup_buf_ Buf body = BUF_INIT;
+        api_error_body(&errors->items[i], &body);
+        Value c = value_map();
+        value_set(a, &c, SV("reason"), value_sv(api_error_reason(errors->items[i].type)));
+        value_set(a, &c, SV("message"), value_sv(arena_sv(a, buf_view(&body))));
+        value_set(a, &c, SV("field"), value_sv(errors->items[i].path));
+        value_push(a, &list, c);
+    }
+    return list;
+}
+
 void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
 {
     StrView kind = x->res->kind;
@@ -143,8 +158,10 @@ void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
     if (x->group.len)
         value_set(x->arena, &d, SV("group"), value_sv(x->group));
     value_set(x->arena, &d, SV("kind"), value_sv(kind));
-    value_set(x->arena, &d, SV("causes"), api_errors_causes(errors, x->arena));
-    StrView text = api_errors_text(errors, x->arena);
+    value_set(x->arena, &d, SV("causes"), causes_value(x->arena, errors));
+    _cleanup_buf_ Buf text_buf = BUF_INIT;
+    api_errors_text(errors, &text_buf);
+    StrView text = buf_view(&text_buf);
     send_status(x, REASON_INVALID,
                 arena_printf(x->arena, "%.*s \"%.*s\" is invalid: %.*s", SV_FMT(q), SV_FMT(name), SV_FMT(text)),
                 &d);

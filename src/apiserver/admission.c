@@ -1,0 +1,310 @@
+/* admission.c - built-in admission, in kube-apiserver's order of plugins: NamespaceLifecycle,
+ * NodeRestriction, ServiceAccount, Priority, DefaultTolerationSeconds; and the escalation check of RBAC. */
+#include "apiserver/internal.h"
+#include "base/encode.h"
+
+typedef bool AdmitFn(Exchange *x, Value *obj, const Value *old);
+
+static bool is_kind(const Exchange *x, const char *group, const char *kind)
+{
+    return sv_eq(x->res->kind, sv_cstr(kind)) && sv_eq(x->res->group, sv_cstr(group));
+}
+
+/* Looks at a stored object of the core group; the tree is in the exchange's arena. */
+static bool look_up(Exchange *x, StrView plural, StrView ns, StrView name, Value *ret)
+{
+    const ApiResource *res = api_resource_find(SV(""), SV("v1"), plural);
+    char key[STORE_KEY_MAX];
+    if (!registry_key(res, ns, name, key))
+        return false;
+    Snapshot *sn = store_snapshot(x->srv->store);
+    ObjectRev *o = snapshot_get(sn, sv_cstr(key));
+    bool ok = o && object_decode(res, o, x->arena, ret, NULL) == 0;
+    snapshot_unref(sn);
+    return ok;
+}
+
+/* Nothing new in a namespace that is missing or on its way out. */
+static bool namespace_lifecycle(Exchange *x, Value *obj, const Value *old)
+{
+    if (old || !x->res->namespaced)
+        return true;
+    Value ns;
+    if (!look_up(x, SV("namespaces"), SV_NULL, x->ns, &ns)) {
+        StrView resource = x->resource, name = x->name, group = x->group;
+        x->resource = SV("namespaces");
+        x->name = x->ns;
+        x->group = SV_NULL;
+        respond_not_found(x);
+        x->resource = resource;
+        x->name = name;
+        x->group = group;
+        return false;
+    }
+    if (value_path(&ns, "metadata.deletionTimestamp")) {
+        respond_forbidden(x, "unable to create new content in namespace %.*s because it is being terminated",
+                          SV_FMT(x->ns));
+        return false;
+    }
+    return true;
+}
+
+/* A kubelet writes only its own node and its own pods. */
+static bool node_restriction(Exchange *x, Value *obj, const Value *old)
+{
+    StrView prefix = SV("system:node:");
+    if (!user_in_group(&x->user, SV("system:nodes")) || !sv_starts(x->user.name, prefix))
+        return true;
+    StrView node = sv_skip(x->user.name, prefix.len);
+    if (is_kind(x, "", "Node") && !sv_eq(x->name, node)) {
+        respond_forbidden(x, "node \"%.*s\" is not allowed to modify node \"%.*s\"", SV_FMT(node), SV_FMT(x->name));
+        return false;
+    }
+    if (is_kind(x, "", "Pod")) {
+        const Value *pod = old ? old : obj;
+        if (!sv_eq(value_path_str(pod, "spec.nodeName"), node)) {
+            respond_forbidden(x, "node \"%.*s\" can only update pod status for pods with spec.nodeName set to itself",
+                              SV_FMT(node));
+            return false;
+        }
+        if (!old && !value_path(obj, "metadata.annotations")) {
+            respond_forbidden(x, "pod does not have \"kubernetes.io/config.mirror\" annotation, node \"%.*s\" can only create mirror pods",
+                              SV_FMT(node));
+            return false;
+        }
+    }
+    if (is_kind(x, "coordination.k8s.io", "Lease") && !sv_eq(x->name, node)) {
+        respond_forbidden(x, "can only access node lease with the same name as the requesting node");
+        return false;
+    }
+    return true;
+}
+
+static bool has_mount_at(const Value *container, StrView path)
+{
+    value_list_foreach(m, value_get(container, SV("volumeMounts"))) {
+        if (sv_eq(value_str(value_get(m, SV("mountPath"))), path))
+            return true;
+    }
+    return false;
+}
+
+/* The projected volume with token, CA and namespace that every pod gets (KEP-1205). */
+static bool add_token_volume(Exchange *x, Value *spec, StrView name)
+{
+    static const char text[] =
+        "{\"name\":\"\",\"projected\":{\"defaultMode\":420,\"sources\":["
+        "{\"serviceAccountToken\":{\"expirationSeconds\":3607,\"path\":\"token\"}},"
+        "{\"configMap\":{\"name\":\"kube-root-ca.crt\",\"items\":[{\"key\":\"ca.crt\",\"path\":\"ca.crt\"}]}},"
+        "{\"downwardAPI\":{\"items\":[{\"path\":\"namespace\",\"fieldRef\":{\"apiVersion\":\"v1\",\"fieldPath\":"
+        "\"metadata.namespace\"}}]}}]}}";
+    Value volume;
+    if (json_decode(SV(text), x->arena, NULL, &volume, NULL) < 0)
+        return false;
+    value_set(x->arena, &volume, SV("name"), value_sv(name));
+    Value *list = value_get(spec, SV("volumes"));
+    if (!value_is(list, VALUE_LIST))
+        list = value_set(x->arena, spec, SV("volumes"), value_list());
+    return list && value_push(x->arena, list, volume);
+}
+
+static bool mount_token(Exchange *x, Value *spec, StrView volume, bool *ret_used)
+{
+    static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };
+    StrView path = SV("/var/run/secrets/kubernetes.io/serviceaccount");
+    for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+        value_list_foreach(c, value_get(spec, lists[l])) {
+            if (has_mount_at(c, path) || c->kind != VALUE_MAP)
+                continue;
+            Value m = value_map(), *mounts = value_get(c, SV("volumeMounts"));
+            if (!value_is(mounts, VALUE_LIST))
+                mounts = value_set(x->arena, c, SV("volumeMounts"), value_list());
+            if (!mounts || !value_set(x->arena, &m, SV("name"), value_sv(volume)) ||
+                !value_set(x->arena, &m, SV("readOnly"), value_bool(true)) ||
+                !value_set(x->arena, &m, SV("mountPath"), value_sv(path)) ||
+                !value_push(x->arena, mounts, m))
+                return false;
+            *ret_used = true;
+        }
+    }
+    return true;
+}
+
+static bool automounts(const Value *spec, const Value *account)
+{
+    const Value *pod_says = value_get(spec, SV("automountServiceAccountToken"));
+    if (pod_says)
+        return value_bool_or(pod_says, true);
+    return value_bool_or(value_get(account, SV("automountServiceAccountToken")), true);
+}
+
+static bool service_account(Exchange *x, Value *obj, const Value *old)
+{
+    Value *spec = value_get(obj, SV("spec")), account;
+    if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
+        return true;
+    StrView name = value_str(value_get(spec, SV("serviceAccountName")));
+    if (!name.len)
+        name = value_str(value_get(spec, SV("serviceAccount")));
+    if (!name.len)
+        name = SV("default");
+    value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
+    value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
+    if (!look_up(x, SV("serviceaccounts"), x->ns, name, &account)) {
+        respond_forbidden(x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
+                          SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
+        return false;
+    }
+    const Value *pull = value_get(&account, SV("imagePullSecrets"));
+    if (value_len(pull) && !value_len(value_get(spec, SV("imagePullSecrets"))))
+        value_set(x->arena, spec, SV("imagePullSecrets"), *pull);
+    if (!automounts(spec, &account))
+        return true;
+    char suffix[5];
+    bool used = false;
+    random_suffix(suffix, sizeof suffix);
+    StrView volume = arena_printf(x->arena, "kube-api-access-%.5s", suffix);
+    if (mount_token(x, spec, volume, &used) && (!used || add_token_volume(x, spec, volume)))
+        return true;
+    respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+    return false;
+}
+
+/* priorityClassName becomes a number; the two system classes are built in. */
+static bool priority(Exchange *x, Value *obj, const Value *old)
+{
+    Value *spec = value_get(obj, SV("spec"));
+    if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
+        return true;
+    StrView name = value_str(value_get(spec, SV("priorityClassName"))), policy = SV("PreemptLowerPriority");
+    int64_t number = 0;
+    if (sv_eq(name, SV("system-node-critical")))
+        number = 2000001000;
+    else if (sv_eq(name, SV("system-cluster-critical")))
+        number = 2000000000;
+    else if (name.len) {
+        const ApiResource *res = api_resource_find(SV("scheduling.k8s.io"), SV("v1"), SV("priorityclasses"));
+        char key[STORE_KEY_MAX];
+        Value class;
+        Snapshot *sn = store_snapshot(x->srv->store);
+        ObjectRev *o = registry_key(res, SV_NULL, name, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
+        bool found = o && object_decode(res, o, x->arena, &class, NULL) == 0;
+        snapshot_unref(sn);
+        if (!found) {
+            respond_forbidden(x, "no PriorityClass with name %.*s was found", SV_FMT(name));
+            return false;
+        }
+        number = value_int_or(value_get(&class, SV("value")), 0);
+        if (value_get(&class, SV("preemptionPolicy")))
+            policy = value_str(value_get(&class, SV("preemptionPolicy")));
+    }
+    value_set(x->arena, spec, SV("priority"), value_int(number));
+    if (!value_get(spec, SV("preemptionPolicy")))
+        value_set(x->arena, spec, SV("preemptionPolicy"), value_sv(policy));
+    return true;
+}
+
+static bool tolerates(const Value *list, StrView key)
+{
+    value_list_foreach(t, list) {
+        StrView k = value_str(value_get(t, SV("key"))), effect = value_str(value_get(t, SV("effect")));
+        if ((sv_eq(k, key) || !k.len) && (!effect.len || sv_eq(effect, SV("NoExecute"))))
+            return true;
+    }
+    return false;
+}
+
+static bool default_tolerations(Exchange *x, Value *obj, const Value *old)
+{
+    static const StrView taints[] = { SV_INIT("node.kubernetes.io/not-ready"),
+                                      SV_INIT("node.kubernetes.io/unreachable") };
+    Value *spec = value_get(obj, SV("spec"));
+    if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(taints); i++) {
+        Value *list = value_get(spec, SV("tolerations")), t = value_map();
+        if (tolerates(list, taints[i]))
+            continue;
+        if (!value_is(list, VALUE_LIST))
+            list = value_set(x->arena, spec, SV("tolerations"), value_list());
+        value_set(x->arena, &t, SV("key"), value_sv(taints[i]));
+        value_set(x->arena, &t, SV("operator"), value_sv(SV("Exists")));
+        value_set(x->arena, &t, SV("effect"), value_sv(SV("NoExecute")));
+        value_set(x->arena, &t, SV("tolerationSeconds"), value_int(300));
+        if (list)
+            value_push(x->arena, list, t);
+    }
+    return true;
+}
+
+static bool service_addresses(Exchange *x, Value *obj, const Value *old)
+{
+    if (!is_kind(x, "", "Service") || x->sub.len)
+        return true;
+    ApiErrors errors = { .arena = x->arena };
+    if (services_assign(x->srv->services, x->arena, obj, old, &errors))
+        return true;
+    respond_invalid(x, x->name, &errors);
+    return false;
+}
+
+/* The rules behind a roleRef, or NULL. */
+static const Value *referenced_rules(Exchange *x, const Value *ref, Value *role)
+{
+    bool cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
+    const ApiResource *res = api_resource_find(SV("rbac.authorization.k8s.io"), SV("v1"),
+                                               cluster ? SV("clusterroles") : SV("roles"));
+    char key[STORE_KEY_MAX];
+    Snapshot *sn = store_snapshot(x->srv->store);
+    StrView ns = cluster ? SV_NULL : x->ns;
+    ObjectRev *o = registry_key(res, ns, value_str(value_get(ref, SV("name"))), key) ?
+                       snapshot_get(sn, sv_cstr(key)) : NULL;
+    bool ok = o && object_decode(res, o, x->arena, role, NULL) == 0;
+    snapshot_unref(sn);
+    return ok ? value_get(role, SV("rules")) : NULL;
+}
+
+/* Nobody may grant what they do not hold, unless they may "escalate" roles or "bind" them. */
+static bool rbac_escalation(Exchange *x, Value *obj, const Value *old)
+{
+    if (!sv_eq(x->res->group, SV("rbac.authorization.k8s.io")))
+        return true;
+    bool is_role = sv_eq(x->res->kind, SV("Role")) || sv_eq(x->res->kind, SV("ClusterRole"));
+    Value role;
+    const Value *rules = is_role ? value_get(obj, SV("rules")) :
+                                   referenced_rules(x, value_get(obj, SV("roleRef")), &role);
+    if (is_role && old && value_get(old, SV("rules")) && rules && value_equal(rules, value_get(old, SV("rules"))))
+        return true;
+    const Value *ref = value_get(obj, SV("roleRef"));
+    bool ref_cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
+    Access a = { .user = &x->user, .verb = is_role ? SV("escalate") : SV("bind"), .is_resource = true,
+                 .group = x->res->group, .ns = x->ns,
+                 .resource = is_role ? x->resource : ref_cluster ? SV("clusterroles") : SV("roles"),
+                 .name = is_role ? x->name : value_str(value_get(ref, SV("name"))) };
+    if (authorize(x->srv, &a) || rbac_covers(x->srv->rbac, &x->user, x->ns, rules))
+        return true;
+    respond_forbidden(x, "user \"%.*s\" (groups=%u) is attempting to grant RBAC permissions not currently held",
+                      SV_FMT(x->user.name), x->user.n_groups);
+    return false;
+}
+
+bool admit(Exchange *x, Value *obj, const Value *old)
+{
+    static AdmitFn *const chain[] = { namespace_lifecycle, node_restriction, service_account, priority,
+                                      default_tolerations, rbac_escalation, service_addresses };
+    for (size_t i = 0; i < ARRAY_SIZE(chain); i++)
+        if (!chain[i](x, obj, old))
+            return false;
+    return true;
+}
+
+bool admit_delete(Exchange *x, const Value *old)
+{
+    static const StrView immortal[] = { SV_INIT("default"), SV_INIT("kube-system"), SV_INIT("kube-public") };
+    for (size_t i = 0; i < ARRAY_SIZE(immortal) && is_kind(x, "", "Namespace"); i++)
+        if (sv_eq(x->name, immortal[i])) {
+            respond_forbidden(x, "this namespace may not be deleted");
+            return false;
+        }
+    return node_restriction(x, NULL, old);
+}

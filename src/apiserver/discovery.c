@@ -1,0 +1,330 @@
+/* discovery.c - /version, /api, /apis and what is in them, classic and aggregated (apidiscovery.k8s.io/v2),
+ * health, and the OpenID documents of the token issuer. All from the table of kinds. */
+#include "apiserver/internal.h"
+
+static Value strings(Arena *a, const StrView *items, unsigned n)
+{
+    Value v = value_list();
+    for (unsigned i = 0; i < n; i++)
+        value_push(a, &v, value_sv(items[i]));
+    return v;
+}
+
+static Value verbs_value(Arena *a, uint32_t verbs)
+{
+    /* kubectl prints them in this order, which is the alphabet's. */
+    static const uint32_t order[] = { API_CREATE, API_DELETE, API_DELETECOLLECTION, API_GET,
+                                      API_LIST, API_PATCH, API_UPDATE, API_WATCH };
+    Value v = value_list();
+    for (unsigned i = 0; i < ARRAY_SIZE(order); i++)
+        if (verbs & order[i])
+            value_push(a, &v, value_sv(api_verb_name(order[i])));
+    return v;
+}
+
+static void set(Arena *a, Value *map, StrView key, StrView val)
+{
+    value_set(a, map, key, value_sv(val));
+}
+
+static bool same_group(const ApiResource *r, StrView group, StrView version)
+{
+    return r->served && sv_eq(r->group, group) && sv_eq(r->version, version);
+}
+
+static bool group_served(StrView group, StrView version)
+{
+    for (size_t i = 0; i < api_resources_len; i++)
+        if (same_group(&api_resources[i], group, version))
+            return true;
+    return false;
+}
+
+/* ---- classic ---- */
+
+static Value resource_value(Arena *a, const ApiResource *r)
+{
+    Value v = value_map();
+    set(a, &v, SV("name"), r->plural);
+    set(a, &v, SV("singularName"), r->singular);
+    value_set(a, &v, SV("namespaced"), value_bool(r->namespaced));
+    set(a, &v, SV("kind"), r->kind);
+    value_set(a, &v, SV("verbs"), verbs_value(a, r->verbs));
+    if (r->n_short_names)
+        value_set(a, &v, SV("shortNames"), strings(a, r->short_names, r->n_short_names));
+    if (r->n_categories)
+        value_set(a, &v, SV("categories"), strings(a, r->categories, r->n_categories));
+    return v;
+}
+
+static Value sub_value(Arena *a, const ApiResource *r, const ApiSubresource *s)
+{
+    Value v = value_map();
+    set(a, &v, SV("name"), arena_printf(a, "%.*s/%.*s", SV_FMT(r->plural), SV_FMT(s->name)));
+    set(a, &v, SV("singularName"), SV(""));
+    value_set(a, &v, SV("namespaced"), value_bool(r->namespaced));
+    if (!sv_eq(s->kind, r->kind)) {
+        set(a, &v, SV("group"), s->kind_group);
+        set(a, &v, SV("version"), s->kind_version);
+    }
+    set(a, &v, SV("kind"), s->kind);
+    value_set(a, &v, SV("verbs"), verbs_value(a, s->verbs));
+    return v;
+}
+
+static Value resource_list(Arena *a, StrView group, StrView version)
+{
+    Value v = value_map(), list = value_list();
+    set(a, &v, SV("kind"), SV("APIResourceList"));
+    set(a, &v, SV("apiVersion"), SV("v1"));
+    set(a, &v, SV("groupVersion"),
+        group.len ? arena_printf(a, "%.*s/%.*s", SV_FMT(group), SV_FMT(version)) : version);
+    for (size_t i = 0; i < api_resources_len; i++) {
+        const ApiResource *r = &api_resources[i];
+        if (!same_group(r, group, version))
+            continue;
+        value_push(a, &list, resource_value(a, r));
+        for (unsigned s = 0; s < r->n_subs; s++)
+            value_push(a, &list, sub_value(a, r, &r->subs[s]));
+    }
+    value_set(a, &v, SV("resources"), list);
+    return v;
+}
+
+static Value version_value(Arena *a, StrView group, StrView version)
+{
+    Value v = value_map();
+    set(a, &v, SV("groupVersion"), arena_printf(a, "%.*s/%.*s", SV_FMT(group), SV_FMT(version)));
+    set(a, &v, SV("version"), version);
+    return v;
+}
+
+static Value group_value(Arena *a, StrView group)
+{
+    Value v = value_map(), versions = value_list();
+    set(a, &v, SV("name"), group);
+    for (size_t i = 0; i < api_group_versions_len; i++) {
+        const ApiGroupVersion *gv = &api_group_versions[i];
+        if (sv_eq(gv->group, group) && group_served(group, gv->version))
+            value_push(a, &versions, version_value(a, group, gv->version));
+    }
+    value_set(a, &v, SV("versions"), versions);
+    if (value_len(&versions))
+        value_set(a, &v, SV("preferredVersion"), *value_at(&versions, 0));
+    return v;
+}
+
+/* Calls fn once for each served group other than the core, in order of preference. */
+static void each_group(Arena *a, Value *list, Value (*fn)(Arena *a, StrView group))
+{
+    StrView last = SV_NULL;
+    for (size_t i = 0; i < api_group_versions_len; i++) {
+        StrView group = api_group_versions[i].group;
+        if (!group.len || sv_eq(group, last) || !group_served(group, api_group_versions[i].version))
+            continue;
+        value_push(a, list, fn(a, group));
+        last = group;
+    }
+}
+
+static Value group_list(Arena *a)
+{
+    Value v = value_map(), list = value_list();
+    set(a, &v, SV("kind"), SV("APIGroupList"));
+    set(a, &v, SV("apiVersion"), SV("v1"));
+    each_group(a, &list, group_value);
+    value_set(a, &v, SV("groups"), list);
+    return v;
+}
+
+static Value core_versions(Arena *a, StrView address)
+{
+    Value v = value_map(), list = value_list(), cidrs = value_list(), cidr = value_map();
+    set(a, &v, SV("kind"), SV("APIVersions"));
+    value_push(a, &list, value_sv(SV("v1")));
+    value_set(a, &v, SV("versions"), list);
+    set(a, &cidr, SV("clientCIDR"), SV("0.0.0.0/0"));
+    set(a, &cidr, SV("serverAddress"), address);
+    value_push(a, &cidrs, cidr);
+    value_set(a, &v, SV("serverAddressByClientCIDRs"), cidrs);
+    return v;
+}
+
+/* ---- aggregated ---- */
+
+static Value kind_value(Arena *a, StrView group, StrView version, StrView kind)
+{
+    Value v = value_map();
+    set(a, &v, SV("group"), group);
+    set(a, &v, SV("version"), version);
+    set(a, &v, SV("kind"), kind);
+    return v;
+}
+
+static Value aggregated_resource(Arena *a, const ApiResource *r)
+{
+    Value v = value_map(), subs = value_list();
+    set(a, &v, SV("resource"), r->plural);
+    value_set(a, &v, SV("responseKind"), kind_value(a, r->group, r->version, r->kind));
+    set(a, &v, SV("scope"), r->namespaced ? SV("Namespaced") : SV("Cluster"));
+    set(a, &v, SV("singularResource"), r->singular);
+    value_set(a, &v, SV("verbs"), verbs_value(a, r->verbs));
+    if (r->n_short_names)
+        value_set(a, &v, SV("shortNames"), strings(a, r->short_names, r->n_short_names));
+    if (r->n_categories)
+        value_set(a, &v, SV("categories"), strings(a, r->categories, r->n_categories));
+    for (unsigned i = 0; i < r->n_subs; i++) {
+        const ApiSubresource *s = &r->subs[i];
+        Value sub = value_map();
+        set(a, &sub, SV("subresource"), s->name);
+        value_set(a, &sub, SV("responseKind"), kind_value(a, s->kind_group, s->kind_version, s->kind));
+        value_set(a, &sub, SV("verbs"), verbs_value(a, s->verbs));
+        value_push(a, &subs, sub);
+    }
+    if (r->n_subs)
+        value_set(a, &v, SV("subresources"), subs);
+    return v;
+}
+
+static Value aggregated_version(Arena *a, StrView group, StrView version)
+{
+    Value v = value_map(), list = value_list();
+    set(a, &v, SV("version"), version);
+    for (size_t i = 0; i < api_resources_len; i++)
+        if (same_group(&api_resources[i], group, version))
+            value_push(a, &list, aggregated_resource(a, &api_resources[i]));
+    value_set(a, &v, SV("resources"), list);
+    set(a, &v, SV("freshness"), SV("Current"));
+    return v;
+}
+
+static Value aggregated_group(Arena *a, StrView group)
+{
+    Value v = value_map(), meta = value_map(), versions = value_list();
+    if (group.len)
+        set(a, &meta, SV("name"), group);
+    value_set(a, &meta, SV("creationTimestamp"), value_null());
+    value_set(a, &v, SV("metadata"), meta);
+    for (size_t i = 0; i < api_group_versions_len; i++) {
+        const ApiGroupVersion *gv = &api_group_versions[i];
+        if (sv_eq(gv->group, group) && group_served(group, gv->version))
+            value_push(a, &versions, aggregated_version(a, group, gv->version));
+    }
+    value_set(a, &v, SV("versions"), versions);
+    return v;
+}
+
+static void respond_aggregated(Exchange *x, bool core)
+{
+    Value v = value_map(), items = value_list();
+    set(x->arena, &v, SV("kind"), SV("APIGroupDiscoveryList"));
+    set(x->arena, &v, SV("apiVersion"), SV("apidiscovery.k8s.io/v2"));
+    value_set(x->arena, &v, SV("metadata"), value_map());
+    if (core)
+        value_push(x->arena, &items, aggregated_group(x->arena, SV("")));
+    else
+        each_group(x->arena, &items, aggregated_group);
+    value_set(x->arena, &v, SV("items"), items);
+    _cleanup_buf_ Buf out = BUF_INIT;
+    json_encode(&v, &out);
+    http_respond(x->req, 200, SV("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+                 buf_view(&out));
+}
+
+static bool wants_aggregated(Exchange *x)
+{
+    StrView accept = http_header(x->req, SV("accept"));
+    return sv_find(accept, SV("v=v2;as=APIGroupDiscoveryList")) >= 0 ||
+           sv_find(accept, SV("as=APIGroupDiscoveryList;v=v2;")) >= 0;
+}
+
+static void respond_version(Exchange *x)
+{
+    respond_json(x, 200,
+                 SV("{\"major\":\"1\",\"minor\":\"35\",\"emulationMajor\":\"1\",\"emulationMinor\":\"35\","
+                    "\"minCompatibilityMajor\":\"1\",\"minCompatibilityMinor\":\"34\",\"gitVersion\":\"v1.35.0+knarr.1\","
+                    "\"gitCommit\":\"\",\"gitTreeState\":\"\",\"buildDate\":\"1970-01-01T00:00:00Z\",\"goVersion\":\"\","
+                    "\"compiler\":\"gcc\",\"platform\":\"linux/amd64\"}"));
+}
+
+static bool respond_group_path(Exchange *x, StrView rest)
+{
+    StrView group, version;
+    sv_cut(rest, '/', &group, &version);
+    if (sv_ends(version, SV("/")))
+        version = sv_head(version, version.len - 1);
+    if (!group.len || sv_find_char(version, '/') >= 0)
+        return false;
+    Value v;
+    if (version.len) {
+        if (!group_served(group, version))
+            return false;
+        v = resource_list(x->arena, group, version);
+    } else {
+        v = group_value(x->arena, group);
+        if (!value_len(value_get(&v, SV("versions"))))
+            return false;
+        set(x->arena, &v, SV("kind"), SV("APIGroup"));
+        set(x->arena, &v, SV("apiVersion"), SV("v1"));
+    }
+    respond_value(x, 200, &v);
+    return true;
+}
+
+bool discovery_handle(Exchange *x)
+{
+    StrView path = x->req->path;
+    if (path.len > 1 && sv_ends(path, SV("/")))
+        path = sv_head(path, path.len - 1);
+    if (!sv_eq(x->req->method, SV("GET")) && !sv_eq(x->req->method, SV("HEAD")))
+        return false;
+    Value v;
+    if (sv_eq(path, SV("/version")))
+        respond_version(x);
+    else if (sv_eq(path, SV("/api")) || sv_eq(path, SV("/apis"))) {
+        bool core = path.len == 4;
+        http_set_header(x->req, SV("Vary"), SV("Accept"), NULL);
+        if (wants_aggregated(x)) {
+            respond_aggregated(x, core);
+            return true;
+        }
+        v = core ? core_versions(x->arena, x->req->authority) : group_list(x->arena);
+        respond_value(x, 200, &v);
+    } else if (sv_eq(path, SV("/api/v1"))) {
+        v = resource_list(x->arena, SV(""), SV("v1"));
+        respond_value(x, 200, &v);
+    } else if (sv_starts(path, SV("/apis/")) && !x->is_resource)
+        return respond_group_path(x, sv_skip(path, 6));
+    else
+        return false;
+    return true;
+}
+
+static void respond_issuer(Exchange *x)
+{
+    StrView iss = token_issuer(x->srv->tokens);
+    StrView text = arena_printf(x->arena,
+                                "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
+                                "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
+                                "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
+                                SV_FMT(iss), SV_FMT(x->req->authority));
+    respond_json(x, 200, text);
+}
+
+bool health_handle(Exchange *x)
+{
+    StrView path = x->req->path, jwks;
+    Err err = { 0 };
+    if (sv_eq(path, SV("/healthz")) || sv_eq(path, SV("/livez")) || sv_eq(path, SV("/readyz")))
+        http_respond(x->req, 200, SV("text/plain; charset=utf-8"), SV("ok"));
+    else if (sv_eq(path, SV("/.well-known/openid-configuration")))
+        respond_issuer(x);
+    else if (sv_eq(path, SV("/openid/v1/jwks"))) {
+        if (token_jwks(x->srv->tokens, x->arena, &jwks, &err) < 0)
+            respond_err(x, &err);
+        else
+            http_respond(x->req, 200, SV("application/jwk-set+json"), jwks);
+    } else
+        return false;
+    return true;
+}

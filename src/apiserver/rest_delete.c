@@ -1,0 +1,291 @@
+/* rest_delete.c - delete and deletecollection: preconditions, grace, finalizers, propagation.
+ *
+ * deletion_plan() decides, without touching the store, what a deletion means for an object: gone at once,
+ * or marked with a deletionTimestamp until its kubelet, its finalizers or its controller are done. */
+#include <pthread.h>
+
+#include "apiserver/internal.h"
+#include "base/clock.h"
+
+typedef enum DeletionStep { DELETION_NOW, DELETION_MARK, DELETION_UNDERWAY } DeletionStep;
+
+typedef struct DeleteOptions {
+    int64_t grace; /* seconds; -1: the object's own */
+    StrView propagation;
+    StrView uid, rv; /* preconditions */
+} DeleteOptions;
+
+static bool read_options(Exchange *x, DeleteOptions *o)
+{
+    StrView text;
+    *o = (DeleteOptions){ .grace = -1 };
+    uint64_t n;
+    if (http_query(x->req, SV("gracePeriodSeconds"), &text) && sv_to_u64(text, &n) == 0)
+        o->grace = (int64_t)n;
+    http_query(x->req, SV("propagationPolicy"), &o->propagation);
+    if (x->req->body.len) {
+        Value body;
+        Err err = { 0 };
+        JsonOptions opt = { .depth_max = JSON_DEPTH_LIMIT };
+        if (json_decode(x->req->body, x->arena, &opt, &body, &err) < 0) {
+            respond_status(x, REASON_BAD_REQUEST, "couldn't decode DeleteOptions: %s", err.msg);
+            return false;
+        }
+        o->grace = value_int_or(value_get(&body, SV("gracePeriodSeconds")), o->grace);
+        o->uid = value_path_str(&body, "preconditions.uid");
+        o->rv = value_path_str(&body, "preconditions.resourceVersion");
+        StrView p = value_str(value_get(&body, SV("propagationPolicy")));
+        if (p.len)
+            o->propagation = p;
+        if (value_bool_or(value_get(&body, SV("orphanDependents")), false))
+            o->propagation = SV("Orphan");
+        if (value_len(value_get(&body, SV("dryRun"))))
+            x->dry_run = true;
+    }
+    if (o->propagation.len && !sv_eq(o->propagation, SV("Background")) &&
+        !sv_eq(o->propagation, SV("Foreground")) && !sv_eq(o->propagation, SV("Orphan"))) {
+        respond_status(x, REASON_INVALID,
+                       "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%.*s\": supported "
+                       "values: \"Background\", \"Foreground\", \"Orphan\"",
+                       SV_FMT(sv_head(o->propagation, 64)));
+        return false;
+    }
+    return true;
+}
+
+static bool preconditions_hold(Exchange *x, const DeleteOptions *o, const Value *obj, const ObjectRev *have)
+{
+    uint64_t rev;
+    StrView uid = value_path_str(obj, "metadata.uid");
+    if (o->uid.len && !sv_eq(o->uid, uid)) {
+        StrView why = arena_printf(x->arena,
+                                   "the UID in the precondition (%.*s) does not match the UID in record (%.*s). The "
+                                   "object might have been deleted and then recreated",
+                                   SV_FMT(o->uid), SV_FMT(uid));
+        respond_conflict(x, why.ptr);
+        return false;
+    }
+    if (o->rv.len && (sv_to_u64(o->rv, &rev) < 0 || rev != have->mod_rev)) {
+        StrView why = arena_printf(x->arena,
+                                   "the ResourceVersion in the precondition (%.*s) does not match the ResourceVersion in "
+                                   "record (%llu). The object might have been modified",
+                                   SV_FMT(o->rv), (unsigned long long)have->mod_rev);
+        respond_conflict(x, why.ptr);
+        return false;
+    }
+    return true;
+}
+
+static void set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
+{
+    Value *list = value_get(meta, SV("finalizers"));
+    for (uint32_t i = 0; i < value_len(list); i++)
+        if (sv_eq(value_str(value_at(list, i)), name)) {
+            if (!wanted)
+                value_remove(list, i);
+            return;
+        }
+    if (!wanted)
+        return;
+    if (!value_is(list, VALUE_LIST))
+        list = value_set(a, meta, SV("finalizers"), value_list());
+    if (list)
+        value_push(a, list, value_sv(name));
+}
+
+/* How long a pod may take to end: nobody has to stop what was never started or has ended. */
+static int64_t pod_grace(const Value *pod, int64_t wanted)
+{
+    StrView phase = value_path_str(pod, "status.phase");
+    if (!value_path_str(pod, "spec.nodeName").len || sv_eq(phase, SV("Failed")) || sv_eq(phase, SV("Succeeded")))
+        return 0;
+    if (wanted >= 0)
+        return wanted;
+    return value_int_or(value_path(pod, "spec.terminationGracePeriodSeconds"), 30);
+}
+
+static void mark(Arena *a, Value *meta, int64_t grace)
+{
+    char when[RFC3339_SIZE];
+    rfc3339_format(clock_real_ns() + grace * NSEC_PER_SEC, 0, when);
+    value_set(a, meta, SV("deletionTimestamp"), value_sv(arena_sv(a, sv_cstr(when))));
+    value_set(a, meta, SV("deletionGracePeriodSeconds"), value_int(grace));
+}
+
+static DeletionStep deletion_plan(Exchange *x, const DeleteOptions *o, Value *obj)
+{
+    Value *meta = value_get(obj, SV("metadata"));
+    bool is_pod = sv_eq(x->res->kind, SV("Pod")) && !x->res->group.len;
+    bool is_ns = sv_eq(x->res->kind, SV("Namespace"));
+    if (o->propagation.len) {
+        set_finalizer(x->arena, meta, SV("orphan"), sv_eq(o->propagation, SV("Orphan")));
+        set_finalizer(x->arena, meta, SV("foregroundDeletion"), sv_eq(o->propagation, SV("Foreground")));
+    }
+    bool held = value_len(value_get(meta, SV("finalizers"))) > 0 ||
+                (is_ns && value_len(value_path(obj, "spec.finalizers")) > 0);
+    int64_t grace = is_pod ? pod_grace(obj, o->grace) : 0;
+    if (value_get(meta, SV("deletionTimestamp"))) {
+        int64_t left = value_int_or(value_get(meta, SV("deletionGracePeriodSeconds")), 0);
+        if (grace >= left)
+            return held || left > 0 ? DELETION_UNDERWAY : DELETION_NOW;
+        if (grace == 0 && !held)
+            return DELETION_NOW;
+    } else if (!held && grace == 0)
+        return DELETION_NOW;
+    mark(x->arena, meta, grace);
+    if (is_ns)
+        value_set_path(x->arena, obj, "status.phase", value_sv(SV("Terminating")));
+    return DELETION_MARK;
+}
+
+void respond_deleted(Exchange *x, ObjectRev *o)
+{
+    /* Kinds whose deletion answers with the object, as kube-apiserver's storage does. */
+    static const StrView whole[] = { SV_INIT("Pod"), SV_INIT("Service"), SV_INIT("ServiceAccount"),
+                                     SV_INIT("PersistentVolume"), SV_INIT("PersistentVolumeClaim"),
+                                     SV_INIT("PodTemplate"), SV_INIT("ResourceQuota") };
+    for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+        if (sv_eq(x->res->kind, whole[i])) {
+            respond_object(x, 200, o);
+            return;
+        }
+    Value meta;
+    StrView text = arena_sv(x->arena, object_metadata_text(o)), uid = SV_NULL;
+    if (text.ptr && json_decode(text, x->arena, NULL, &meta, NULL) == 0)
+        uid = value_str(value_get(&meta, SV("uid")));
+    respond_success(x, uid);
+}
+
+static void delete_again(Exchange *x, void *ctx)
+{
+    const DeleteOptions *o = ctx;
+    Snapshot *sn = store_snapshot(x->srv->store);
+    ObjectRev *have = current_object(x, sn);
+    Value obj;
+    Err err = { 0 };
+    if (have && object_decode(x->res, have, x->arena, &obj, &err) < 0)
+        respond_err(x, &err);
+    else if (have && preconditions_hold(x, o, &obj, have) && admit_delete(x, &obj)) {
+        x->status_on_success = 200;
+        switch (deletion_plan(x, o, &obj)) {
+        case DELETION_NOW:
+            commit_delete(x, have, delete_again, ctx);
+            break;
+        case DELETION_MARK:
+            commit_object(x, &obj, have, delete_again, ctx);
+            break;
+        case DELETION_UNDERWAY:
+            respond_object(x, 200, have);
+            break;
+        }
+    }
+    snapshot_unref(sn);
+}
+
+void rest_delete(Exchange *x)
+{
+    DeleteOptions *o = arena_new(x->arena, DeleteOptions);
+    if (!o)
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+    else if (read_options(x, o))
+        delete_again(x, o);
+}
+
+/* ---- deletecollection ---- */
+
+/* Counts the writes of one request; answers when the last one is done. */
+typedef struct Sweep {
+    Exchange *x; /* NULL once the peer has gone */
+    Loop *loop;
+    size_t waiting;
+    Err first;
+    pthread_mutex_t lock;
+} Sweep;
+
+static void sweep_done(Sweep *s)
+{
+    if (--s->waiting)
+        return;
+    if (s->x) {
+        http_on_close(s->x->req, NULL, NULL);
+        if (s->first.code)
+            respond_err(s->x, &s->first);
+        else
+            respond_success(s->x, SV_NULL);
+    }
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static void sweep_step(void *ctx)
+{
+    sweep_done(ctx);
+}
+
+static void on_swept(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err)
+{
+    Sweep *s = ctx;
+    pthread_mutex_lock(&s->lock);
+    /* Somebody else's change or deletion of one of many is no failure of the whole. */
+    if (err && err->code != ERR_NOT_FOUND && err->code != ERR_CONFLICT && !s->first.code)
+        s->first = *err;
+    pthread_mutex_unlock(&s->lock);
+    loop_post(s->loop, sweep_step, s, NULL);
+}
+
+static void on_sweep_peer_gone(void *ctx)
+{
+    Sweep *s = ctx;
+    s->x = NULL;
+}
+
+static void sweep_one(Sweep *s, const DeleteOptions *o, const ObjectRev *have)
+{
+    Exchange *x = s->x;
+    Value obj;
+    _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
+    if (object_decode(x->res, have, x->arena, &obj, NULL) < 0)
+        return;
+    DeletionStep step = deletion_plan(x, o, &obj);
+    if (step == DELETION_UNDERWAY || x->dry_run)
+        return;
+    StoreOp op = { STORE_DELETE, have->key, have->mod_rev, SV_NULL, SV_NULL, 0 };
+    if (step == DELETION_MARK) {
+        object_store_form(&obj, &val);
+        attrs_build(x->res, &obj, &attrs);
+        op = (StoreOp){ STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
+    }
+    s->waiting++;
+    if (val.failed || attrs.failed || store_commit(x->srv->store, &op, 1, on_swept, s, &s->first) < 0)
+        s->waiting--;
+}
+
+void rest_delete_collection(Exchange *x)
+{
+    DeleteOptions o;
+    Filter filter;
+    Err err = { 0 };
+    char prefix[STORE_KEY_MAX];
+    if (!read_options(x, &o))
+        return;
+    if (filter_parse(x, &filter, &err) < 0) {
+        respond_err(x, &err);
+        return;
+    }
+    Sweep *s = calloc(1, sizeof *s);
+    if (!s || !registry_key(x->res, x->res->namespaced ? x->ns : SV_NULL, SV_NULL, prefix)) {
+        free(s);
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        return;
+    }
+    *s = (Sweep){ .x = x, .loop = x->srv->loop, .waiting = 1, .lock = PTHREAD_MUTEX_INITIALIZER };
+    http_on_close(x->req, on_sweep_peer_gone, s);
+    Snapshot *sn = store_snapshot(x->srv->store);
+    SnapshotIter it;
+    snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
+    for (ObjectRev *have; (have = snapshot_next(&it));)
+        if (filter_match(x->res, &filter, have))
+            sweep_one(s, &o, have);
+    snapshot_unref(sn);
+    sweep_done(s);
+}

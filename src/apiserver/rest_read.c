@@ -1,0 +1,309 @@
+/* rest_read.c - get and list.
+ *
+ * A list is a walk over one immutable snapshot: with limit, the continue token names the revision and the
+ * next key, so that all pages show one state. Items are sent as they lie in the cache. */
+#include <stdio.h>
+#include <zlib.h>
+
+#include "apiserver/internal.h"
+#include "base/encode.h"
+
+enum { GZIP_MIN = 128 * 1024 };
+
+/* namespaces is cluster-scoped though its path carries the name as namespace, too. */
+static StrView scope_ns(const Exchange *x)
+{
+    return x->res->namespaced ? x->ns : SV_NULL;
+}
+
+ObjectRev *current_object(Exchange *x, Snapshot *sn)
+{
+    if (!registry_key(x->res, scope_ns(x), x->name, x->key)) {
+        respond_not_found(x);
+        return NULL;
+    }
+    ObjectRev *o = snapshot_get(sn, sv_cstr(x->key));
+    if (!o)
+        respond_not_found(x);
+    return o;
+}
+
+void rest_get(Exchange *x)
+{
+    Snapshot *sn = store_snapshot(x->srv->store);
+    ObjectRev *o = current_object(x, sn);
+    if (o)
+        respond_object(x, 200, o);
+    snapshot_unref(sn);
+}
+
+/* ---- selectors ---- */
+
+static int parse_fields(Exchange *x, StrView text, Filter *ret, Err *err)
+{
+    int r = api_field_selector_parse(text, x->arena, &ret->fields, err);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < api_selector_len(ret->fields); i++) {
+        bool known;
+        StrView key = api_selector_key(ret->fields, i);
+        ObjectRev probe = { .key = SV_INIT("") };
+        attrs_field(x->res, &probe, key, &known);
+        if (!known)
+            return err_set(err, ERR_INVALID, 0,
+                           "Unable to find \"%.*s, Resource=%.*s\" that match label selector \"\", field "
+                           "selector \"%.*s\": field label not supported: %.*s",
+                           SV_FMT(x->res->api_version), SV_FMT(x->resource), SV_FMT(text), SV_FMT(key));
+    }
+    return 0;
+}
+
+int filter_parse(Exchange *x, Filter *ret, Err *err)
+{
+    StrView text;
+    *ret = (Filter){ 0 };
+    int r = 0;
+    if (http_query(x->req, SV("labelSelector"), &text) && text.len &&
+        (r = api_label_selector_parse(text, x->arena, &ret->labels, err)) < 0)
+        return r;
+    if (http_query(x->req, SV("fieldSelector"), &text) && text.len)
+        r = parse_fields(x, text, ret, err);
+    return r;
+}
+
+typedef struct AttrLookup {
+    const ApiResource *res;
+    const ObjectRev *o;
+} AttrLookup;
+
+static bool label_lookup(void *ctx, StrView key, StrView *ret)
+{
+    const AttrLookup *l = ctx;
+    bool found;
+    *ret = attrs_label(l->o->attrs, key, &found);
+    return found;
+}
+
+static bool field_lookup(void *ctx, StrView key, StrView *ret)
+{
+    const AttrLookup *l = ctx;
+    bool found;
+    *ret = attrs_field(l->res, l->o, key, &found);
+    return found;
+}
+
+bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o)
+{
+    AttrLookup l = { res, o };
+    return (!f->labels || api_selector_matches(f->labels, label_lookup, &l)) &&
+           (!f->fields || api_selector_matches(f->fields, field_lookup, &l));
+}
+
+/* ---- list ---- */
+
+typedef struct List {
+    Snapshot *sn;
+    StrView prefix, from; /* from: first key of this page */
+    Filter filter;
+    uint64_t limit; /* 0: none */
+    VEC(ObjectRev *) objs;
+    StrView next_key;   /* where the next page starts; empty: this is the last one */
+    int64_t remaining;  /* -1: not known */
+} List;
+
+static int parse_continue(Exchange *x, StrView token, List *l, uint64_t *ret_rev, Err *err)
+{
+    _cleanup_buf_ Buf raw = BUF_INIT;
+    Value v;
+    int64_t rev;
+    if (base64_decode(BASE64_URL, token, &raw) < 0 ||
+        json_decode(arena_sv(x->arena, buf_view(&raw)), x->arena, NULL, &v, NULL) < 0 ||
+        (rev = value_int_or(value_get(&v, SV("rv")), 0)) <= 0 ||
+        !sv_starts(value_str(value_get(&v, SV("start"))), l->prefix))
+        return err_set(err, ERR_INVALID, 0, "continue key is not valid: it was not issued for this list");
+    l->from = value_str(value_get(&v, SV("start")));
+    *ret_rev = (uint64_t)rev;
+    return 0;
+}
+
+static StrView make_continue(Exchange *x, const List *l)
+{
+    _cleanup_buf_ Buf json = BUF_INIT, out = BUF_INIT;
+    Value v = value_map();
+    value_set(x->arena, &v, SV("v"), value_sv(SV("meta.k8s.io/v1")));
+    value_set(x->arena, &v, SV("rv"), value_int((int64_t)snapshot_revision(l->sn)));
+    value_set(x->arena, &v, SV("start"), value_sv(l->next_key));
+    json_encode(&v, &json);
+    base64_encode(BASE64_URL, buf_view(&json), &out);
+    return arena_sv(x->arena, buf_view(&out));
+}
+
+/* Chooses the snapshot that resourceVersion, resourceVersionMatch and continue ask for. Our cache is
+ * always the newest durable state, so "not older than" is met at once, or refused when in the future. */
+static int choose_snapshot(Exchange *x, List *l, Err *err)
+{
+    StrView text, match = SV_NULL, token = SV_NULL;
+    uint64_t rev = 0;
+    int r = 0;
+    if (http_query(x->req, SV("resourceVersion"), &text) && text.len && sv_to_u64(text, &rev) < 0)
+        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"", SV_FMT(sv_head(text, 64)));
+    http_query(x->req, SV("resourceVersionMatch"), &match);
+    if (match.len && !sv_eq(match, SV("Exact")) && !sv_eq(match, SV("NotOlderThan")))
+        return err_set(err, ERR_INVALID, 0,
+                       "resourceVersionMatch: Unsupported value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
+                       SV_FMT(sv_head(match, 64)));
+    if (http_query(x->req, SV("continue"), &token) && token.len) {
+        if (rev)
+            return err_set(err, ERR_INVALID, 0, "specifying resource version is not allowed when using continue");
+        if ((r = parse_continue(x, token, l, &rev, err)) < 0)
+            return r;
+        return store_snapshot_at(x->srv->store, rev, &l->sn, err);
+    }
+    bool exact = sv_eq(match, SV("Exact")) || (l->limit && rev && !match.len);
+    if (exact && rev)
+        return store_snapshot_at(x->srv->store, rev, &l->sn, err);
+    if (rev > store_revision(x->srv->store))
+        return err_set(err, ERR_TIMEOUT, 0, "Too large resource version: %llu, current: %llu",
+                       (unsigned long long)rev, (unsigned long long)store_revision(x->srv->store));
+    l->sn = store_snapshot(x->srv->store);
+    return 0;
+}
+
+static int collect(Exchange *x, List *l, Err *err)
+{
+    SnapshotIter it;
+    snapshot_iter(l->sn, l->prefix, l->from, &it);
+    bool filtered = l->filter.labels || l->filter.fields;
+    l->remaining = -1;
+    for (ObjectRev *o; (o = snapshot_next(&it));) {
+        if (filtered && !filter_match(x->res, &l->filter, o))
+            continue;
+        if (l->limit && l->objs.len == l->limit) {
+            l->next_key = o->key;
+            break;
+        }
+        if (!vec_push(&l->objs, o))
+            return err_nomem(err);
+    }
+    if (l->next_key.len && !filtered) {
+        size_t before = 0;
+        SnapshotIter rest;
+        snapshot_iter(l->sn, l->prefix, l->next_key, &rest);
+        while (snapshot_next(&rest))
+            before++;
+        l->remaining = (int64_t)before;
+    }
+    return 0;
+}
+
+static void encode_list_head(Exchange *x, const char *kind_suffix, StrView rv, StrView cont,
+                             int64_t remaining, Buf *out)
+{
+    if (x->form == OUTPUT_PARTIAL)
+        buf_sv(out, SV("{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\""));
+    else
+        buf_printf(out, "{\"kind\":\"%.*s%s\",\"apiVersion\":\"%.*s\"", SV_FMT(x->res->kind), kind_suffix,
+                   SV_FMT(x->res->api_version));
+    buf_printf(out, ",\"metadata\":{\"resourceVersion\":\"%.*s\"", SV_FMT(rv));
+    if (cont.len)
+        buf_printf(out, ",\"continue\":\"%.*s\"", SV_FMT(cont));
+    if (remaining >= 0)
+        buf_printf(out, ",\"remainingItemCount\":%lld", (long long)remaining);
+    buf_sv(out, SV("},\"items\":["));
+}
+
+static void encode_partial_item(const ObjectRev *o, Buf *out)
+{
+    buf_sv(out, SV("{\"metadata\":{\"resourceVersion\":\""));
+    buf_u64(out, o->mod_rev);
+    buf_sv(out, SV("\","));
+    buf_sv(out, sv_skip(object_metadata_text(o), 1));
+    buf_putc(out, '}');
+}
+
+static bool gzip_into(StrView in, Buf *out)
+{
+    z_stream z = { 0 };
+    if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return false;
+    size_t bound = deflateBound(&z, in.len);
+    bool ok = buf_reserve(out, bound);
+    if (ok) {
+        z.next_in = (Bytef *)in.ptr;
+        z.avail_in = (uInt)in.len;
+        z.next_out = (Bytef *)out->ptr + out->len;
+        z.avail_out = (uInt)bound;
+        ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
+        out->len += z.total_out;
+    }
+    deflateEnd(&z);
+    return ok;
+}
+
+/* Sends text that may be worth compressing (as kube-apiserver: from 128 KiB on). */
+static void respond_large(Exchange *x, StrView json)
+{
+    _cleanup_buf_ Buf zipped = BUF_INIT;
+    StrView accepted = http_header(x->req, SV("accept-encoding"));
+    if (json.len >= GZIP_MIN && sv_find(accepted, SV("gzip")) >= 0 && gzip_into(json, &zipped)) {
+        http_set_header(x->req, SV("Content-Encoding"), SV("gzip"), NULL);
+        http_set_header(x->req, SV("Vary"), SV("Accept-Encoding"), NULL);
+        json = buf_view(&zipped);
+    }
+    respond_json(x, 200, json);
+}
+
+static void send_list(Exchange *x, List *l)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    StrView rv = arena_printf(x->arena, "%llu", (unsigned long long)snapshot_revision(l->sn));
+    StrView cont = l->next_key.len ? make_continue(x, l) : SV_NULL;
+    if (x->form == OUTPUT_TABLE)
+        table_encode(x, l->objs.items, l->objs.len, rv, cont, true, &out);
+    else {
+        encode_list_head(x, "List", rv, cont, l->remaining, &out);
+        for (size_t i = 0; i < l->objs.len; i++) {
+            if (i)
+                buf_putc(&out, ',');
+            if (x->form == OUTPUT_PARTIAL)
+                encode_partial_item(l->objs.items[i], &out);
+            else
+                object_encode(x->res, l->objs.items[i], l->objs.items[i]->mod_rev, true, &out);
+        }
+        buf_sv(&out, SV("]}"));
+    }
+    Value v;
+    if (out.failed)
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+    else if (x->type != OUTPUT_YAML)
+        respond_large(x, buf_view(&out));
+    else if (json_decode(buf_view(&out), x->arena, NULL, &v, NULL) == 0)
+        respond_value(x, 200, &v);
+    else
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+}
+
+void rest_list(Exchange *x)
+{
+    List l = { 0 };
+    Err err = { 0 };
+    StrView text;
+    char prefix[STORE_KEY_MAX];
+    if (!registry_key(x->res, scope_ns(x), SV_NULL, prefix)) {
+        respond_status(x, REASON_NOT_FOUND, "the server could not find the requested resource");
+        return;
+    }
+    l.prefix = sv_cstr(prefix);
+    if (http_query(x->req, SV("limit"), &text) && text.len && sv_to_u64(text, &l.limit) < 0) {
+        respond_status(x, REASON_BAD_REQUEST, "limit: Invalid value: \"%.*s\"", SV_FMT(sv_head(text, 64)));
+        return;
+    }
+    int r;
+    if ((r = filter_parse(x, &l.filter, &err)) < 0 || (r = choose_snapshot(x, &l, &err)) < 0 ||
+        (r = collect(x, &l, &err)) < 0)
+        respond_err(x, &err);
+    else
+        send_list(x, &l);
+    vec_free(&l.objs);
+    snapshot_unref(l.sn);
+}

@@ -1,0 +1,199 @@
+/* strategy.c - what the server itself sets or keeps on create and update, kind by kind.
+ *
+ * The general rule: a kind with a status subresource starts without status, its main resource cannot
+ * change the status, and /status cannot change anything else; `generation` counts changes of the spec.
+ * To add a rule for a kind, add a row to kinds[]. */
+#include "apiserver/internal.h"
+#include "base/encode.h"
+
+typedef struct KindStrategy {
+    StrView kind;
+    void (*create)(Arena *a, Value *obj);
+    void (*update)(Arena *a, Value *obj, const Value *old);
+} KindStrategy;
+
+static void create_pod(Arena *a, Value *obj)
+{
+    Value status = value_map();
+    value_set(a, &status, SV("phase"), value_sv(SV("Pending")));
+    /* The class of service follows from requests and limits alone; the kubelet reports the rest. */
+    bool any = false, guaranteed = true;
+    static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };
+    for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+        value_list_foreach(c, value_get(value_get(obj, SV("spec")), lists[l])) {
+            const Value *req = value_path(c, "resources.requests"), *lim = value_path(c, "resources.limits");
+            static const StrView counted[] = { SV_INIT("cpu"), SV_INIT("memory") };
+            for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
+                const Value *r = value_get(req, counted[i]), *m = value_get(lim, counted[i]);
+                any |= r || m;
+                guaranteed &= m && (!r || value_equal(r, m));
+            }
+        }
+    }
+    StrView qos = !any ? SV("BestEffort") : guaranteed ? SV("Guaranteed") : SV("Burstable");
+    value_set(a, &status, SV("qosClass"), value_sv(qos));
+    value_set(a, obj, SV("status"), status);
+}
+
+static void create_namespace(Arena *a, Value *obj)
+{
+    Value finalizers = value_list();
+    value_push(a, &finalizers, value_sv(SV("kubernetes")));
+    if (!value_len(value_path(obj, "spec.finalizers")))
+        value_set_path(a, obj, "spec.finalizers", finalizers);
+    value_set_path(a, obj, "status.phase", value_sv(SV("Active")));
+    Value *meta = value_get(obj, SV("metadata"));
+    if (!value_is(value_get(meta, SV("labels")), VALUE_MAP))
+        value_set(a, meta, SV("labels"), value_map());
+    value_set(a, value_get(meta, SV("labels")), SV("kubernetes.io/metadata.name"),
+              *value_get(meta, SV("name")));
+}
+
+static void update_namespace(Arena *a, Value *obj, const Value *old)
+{
+    const Value *spec = value_get(old, SV("spec"));
+    if (spec)
+        value_set(a, obj, SV("spec"), *spec); /* finalizers change through /finalize only */
+    Value *meta = value_get(obj, SV("metadata"));
+    if (!value_is(value_get(meta, SV("labels")), VALUE_MAP))
+        value_set(a, meta, SV("labels"), value_map());
+    value_set(a, value_get(meta, SV("labels")), SV("kubernetes.io/metadata.name"),
+              *value_get(meta, SV("name")));
+}
+
+static void create_service(Arena *a, Value *obj)
+{
+    value_set_path(a, obj, "status.loadBalancer", value_map());
+}
+
+/* stringData is write-only: it goes into data, in base64. */
+static void fold_string_data(Arena *a, Value *obj)
+{
+    const Value *plain = value_get(obj, SV("stringData"));
+    if (value_len(plain)) {
+        Value *data = value_get(obj, SV("data"));
+        if (!value_is(data, VALUE_MAP))
+            data = value_set(a, obj, SV("data"), value_map());
+        plain = value_get(obj, SV("stringData"));
+        value_map_foreach(m, plain) {
+            _cleanup_buf_ Buf b64 = BUF_INIT;
+            base64_encode(BASE64_STD, value_str(&m->val), &b64);
+            if (data)
+                value_set(a, data, m->key, value_sv(arena_sv(a, buf_view(&b64))));
+        }
+    }
+    value_del(obj, SV("stringData"));
+}
+
+static void create_secret(Arena *a, Value *obj)
+{
+    fold_string_data(a, obj);
+}
+
+static void update_secret(Arena *a, Value *obj, const Value *old)
+{
+    fold_string_data(a, obj);
+}
+
+static const KindStrategy kinds[] = {
+    { SV_INIT("Pod"), create_pod, NULL },
+    { SV_INIT("Namespace"), create_namespace, update_namespace },
+    { SV_INIT("Service"), create_service, NULL },
+    { SV_INIT("Secret"), create_secret, update_secret },
+};
+
+static const KindStrategy *strategy_of(const ApiResource *res)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (!res->group.len && sv_eq(kinds[i].kind, res->kind))
+            return &kinds[i];
+    return NULL;
+}
+
+static bool has_status(const ApiResource *res)
+{
+    return api_sub_find(res, SV("status")) != NULL;
+}
+
+/* Kinds whose generation Kubernetes counts. */
+static bool counts_generation(const ApiResource *res)
+{
+    return has_status(res) && !sv_eq(res->kind, SV("Node")) && !sv_eq(res->kind, SV("Namespace")) &&
+           !sv_eq(res->kind, SV("Service"));
+}
+
+void strategy_prepare_create(Exchange *x, Value *obj)
+{
+    value_set(x->arena, obj, SV("kind"), value_sv(x->res->kind));
+    value_set(x->arena, obj, SV("apiVersion"), value_sv(x->res->api_version));
+    if (has_status(x->res) && !sv_eq(x->res->kind, SV("Node")))
+        value_del(obj, SV("status"));
+    Value *meta = value_get(obj, SV("metadata"));
+    if (counts_generation(x->res))
+        value_set(x->arena, meta, SV("generation"), value_int(1));
+    else
+        value_del(meta, SV("generation"));
+    const KindStrategy *k = strategy_of(x->res);
+    if (k && k->create)
+        k->create(x->arena, obj);
+}
+
+static void keep_member(Arena *a, Value *obj, const Value *old, StrView key)
+{
+    const Value *v = value_get(old, key);
+    if (v)
+        value_set(a, obj, key, *v);
+    else
+        value_del(obj, key);
+}
+
+/* /status: everything but the status (and labels and annotations) is the old object's. */
+static void keep_all_but_status(Arena *a, Value *obj, const Value *old)
+{
+    Value status = value_null(), out;
+    const Value *s = value_get(obj, SV("status"));
+    if (s)
+        status = *s;
+    Value *meta = value_get(obj, SV("metadata"));
+    keep_member(a, meta, value_get(old, SV("metadata")), SV("ownerReferences"));
+    keep_member(a, meta, value_get(old, SV("metadata")), SV("finalizers"));
+    Value new_meta = *meta;
+    if (!value_clone(a, old, &out))
+        return;
+    value_set(a, &out, SV("metadata"), new_meta);
+    if (s)
+        value_set(a, &out, SV("status"), status);
+    else
+        value_del(&out, SV("status"));
+    *obj = out;
+}
+
+/* Did anything but metadata and status change? */
+static bool spec_changed(const Value *obj, const Value *old)
+{
+    value_map_foreach(m, obj) {
+        if (sv_eq(m->key, SV("metadata")) || sv_eq(m->key, SV("status")))
+            continue;
+        const Value *before = value_get(old, m->key);
+        if (!before || !value_equal(before, &m->val))
+            return true;
+    }
+    return false;
+}
+
+void strategy_prepare_update(Exchange *x, Value *obj, const Value *old)
+{
+    if (sv_eq(x->sub, SV("status"))) {
+        keep_all_but_status(x->arena, obj, old);
+        return;
+    }
+    if (has_status(x->res))
+        keep_member(x->arena, obj, old, SV("status"));
+    const KindStrategy *k = strategy_of(x->res);
+    if (k && k->update && !x->sub.len)
+        k->update(x->arena, obj, old);
+    if (counts_generation(x->res) && spec_changed(obj, old)) {
+        int64_t n = value_int_or(value_path(old, "metadata.generation"), 0);
+        value_set_path(x->arena, obj, "metadata.generation", value_int(n + 1));
+    }
+}

@@ -1,0 +1,146 @@
+/* table.c - meta.k8s.io/v1 Tables: what `kubectl get` prints.
+ *
+ * Columns come from the table of kinds; a row's cells are made by the function of its column's name
+ * (common ones first, then those of the kind in printers.c). To print a new kind, add its rows there. */
+#include <stdio.h>
+
+#include "apiserver/printers.h"
+#include "base/clock.h"
+
+/* Kubernetes' duration.HumanDuration: "5s", "3m20s", "2h", "5d". */
+StrView print_duration(Arena *a, int64_t sec)
+{
+    if (sec < -1)
+        return SV("<invalid>");
+    if (sec < 0)
+        return SV("0s");
+    if (sec < 120)
+        return arena_printf(a, "%llds", (long long)sec);
+    int64_t min = sec / 60, hours = sec / 3600, days = hours / 24;
+    if (min < 10)
+        return sec % 60 ? arena_printf(a, "%lldm%llds", (long long)min, (long long)(sec % 60)) :
+                          arena_printf(a, "%lldm", (long long)min);
+    if (min < 180)
+        return arena_printf(a, "%lldm", (long long)min);
+    if (hours < 8)
+        return min % 60 ? arena_printf(a, "%lldh%lldm", (long long)hours, (long long)(min % 60)) :
+                          arena_printf(a, "%lldh", (long long)hours);
+    if (hours < 48)
+        return arena_printf(a, "%lldh", (long long)hours);
+    if (hours < 192)
+        return hours % 24 ? arena_printf(a, "%lldd%lldh", (long long)days, (long long)(hours % 24)) :
+                            arena_printf(a, "%lldd", (long long)days);
+    if (days < 730)
+        return arena_printf(a, "%lldd", (long long)days);
+    if (days < 365 * 8 && days % 365)
+        return arena_printf(a, "%lldy%lldd", (long long)(days / 365), (long long)(days % 365));
+    return arena_printf(a, "%lldy", (long long)(days / 365));
+}
+
+StrView print_since(Arena *a, StrView rfc3339)
+{
+    int64_t ns;
+    if (!rfc3339.len || rfc3339_parse(rfc3339, &ns) < 0)
+        return SV("<unknown>");
+    return print_duration(a, (clock_real_ns() - ns) / NSEC_PER_SEC);
+}
+
+static Value cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj)
+{
+    if (sv_eq(col->name, SV("Name")))
+        return value_sv(value_path_str(obj, "metadata.name"));
+    Value v;
+    if (print_cell(a, res, col, obj, &v))
+        return v;
+    if (sv_eq(col->name, SV("Age")) || sv_eq(col->name, SV("Created At")))
+        return value_sv(sv_eq(col->name, SV("Age")) ?
+                            print_since(a, value_path_str(obj, "metadata.creationTimestamp")) :
+                            value_path_str(obj, "metadata.creationTimestamp"));
+    return value_sv(SV(""));
+}
+
+static void encode_columns(const ApiResource *res, Buf *out)
+{
+    buf_sv(out, SV(",\"columnDefinitions\":["));
+    for (unsigned i = 0; i < res->n_columns; i++) {
+        const ApiColumn *c = &res->columns[i];
+        buf_sv(out, i ? SV(",{\"name\":") : SV("{\"name\":"));
+        json_encode_string(c->name, out);
+        buf_sv(out, SV(",\"type\":"));
+        json_encode_string(c->type, out);
+        buf_sv(out, SV(",\"format\":"));
+        json_encode_string(c->format, out);
+        buf_sv(out, SV(",\"description\":"));
+        json_encode_string(c->doc, out);
+        buf_printf(out, ",\"priority\":%d}", c->priority);
+    }
+    buf_putc(out, ']');
+}
+
+static void encode_row_object(Exchange *x, StrView include, const ObjectRev *o, Buf *out)
+{
+    if (sv_eq(include, SV("None"))) {
+        buf_sv(out, SV("null"));
+        return;
+    }
+    if (sv_eq(include, SV("Object"))) {
+        object_encode(x->res, o, o->mod_rev, false, out);
+        return;
+    }
+    buf_sv(out, SV("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{"
+                   "\"resourceVersion\":\""));
+    buf_u64(out, o->mod_rev);
+    buf_sv(out, SV("\","));
+    buf_sv(out, sv_skip(object_metadata_text(o), 1));
+    buf_putc(out, '}');
+}
+
+/* One row; its tree lives in an arena of its own, since a watch prints for hours. */
+static void encode_row(Exchange *x, StrView include, const ObjectRev *o, Arena *scratch, Buf *out)
+{
+    Value obj;
+    arena_reset(scratch);
+    buf_sv(out, SV("{\"cells\":["));
+    if (json_decode(o->val, scratch, NULL, &obj, NULL) == 0) {
+        for (unsigned i = 0; i < x->res->n_columns; i++) {
+            if (i)
+                buf_putc(out, ',');
+            Value v = cell(scratch, x->res, &x->res->columns[i], &obj);
+            json_encode(&v, out);
+        }
+    } else
+        out->failed = true;
+    buf_sv(out, SV("],\"object\":"));
+    encode_row_object(x, include, o, out);
+    buf_putc(out, '}');
+}
+
+void table_encode(Exchange *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont, bool with_columns,
+                  Buf *out)
+{
+    StrView include = SV("Metadata");
+    http_query(x->req, SV("includeObject"), &include);
+    buf_sv(out, SV("{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\""));
+    buf_sv(out, rv);
+    buf_putc(out, '"');
+    if (cont.len) {
+        buf_sv(out, SV(",\"continue\":\""));
+        buf_sv(out, cont);
+        buf_putc(out, '"');
+    }
+    buf_putc(out, '}');
+    if (with_columns)
+        encode_columns(x->res, out);
+    else
+        buf_sv(out, SV(",\"columnDefinitions\":null"));
+    buf_sv(out, SV(",\"rows\":["));
+    Arena scratch;
+    arena_init(&scratch, ARENA_DEFAULT_LIMIT);
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_putc(out, ',');
+        encode_row(x, include, objs[i], &scratch, out);
+    }
+    arena_free(&scratch);
+    buf_sv(out, SV("]}"));
+}
