@@ -43,6 +43,8 @@ int selector_from_object(const Value *label_selector, Arena *a, Selector *ret, E
 int selector_from_labels(const Value *labels, Arena *a, Selector *ret, Err *err) NODISCARD;
 
 bool selector_matches(const Selector *s, const Value *labels); /* labels may be NULL */
+/* One term against the value of its key; NULL: the key is not there. */
+bool selector_term_matches(const SelectorTerm *t, const Value *val);
 void selector_format(const Selector *s, Buf *out);             /* canonical text, terms by key */
 
 /* "metadata.name=x,status.phase!=Running": the fieldSelector of a request. A field that the kind does

@@ -292,7 +292,7 @@ static bool has_value(const SelectorTerm *t, StrView v)
     return false;
 }
 
-static bool term_matches(const SelectorTerm *t, const Value *label)
+bool selector_term_matches(const SelectorTerm *t, const Value *label)
 {
     int64_t have, bound;
 
@@ -322,7 +322,7 @@ bool selector_matches(const Selector *s, const Value *labels)
     if (s->nothing)
         return false;
     for (uint32_t i = 0; i < s->n_terms; i++) {
-        if (!term_matches(&s->terms[i], value_get(labels, s->terms[i].key)))
+        if (!selector_term_matches(&s->terms[i], value_get(labels, s->terms[i].key)))
             return false;
     }
     return true;

@@ -99,7 +99,7 @@ static bool add_token_volume(Exchange *x, Value *spec, StrView name)
         "{\"downwardAPI\":{\"items\":[{\"path\":\"namespace\",\"fieldRef\":{\"apiVersion\":\"v1\",\"fieldPath\":"
         "\"metadata.namespace\"}}]}}]}}";
     Value volume;
-    if (json_decode(SV(text), x->arena, NULL, &volume, NULL) < 0)
+    if (json_decode(sv_cstr(text), x->arena, NULL, &volume, NULL) < 0)
         return false;
     value_set(x->arena, &volume, SV("name"), value_sv(name));
     Value *list = value_get(spec, SV("volumes"));

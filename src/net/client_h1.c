@@ -174,7 +174,13 @@ static void h1_pump_or_close(ClientConn *c)
         h1_pump(c);
 }
 
+static void h1_pause(ClientConn *c, HttpCall *call)
+{
+    net_stream_pause(c->stream, call->paused);
+}
+
 const ClientOps client_h1_ops = {
+    .pause = h1_pause,
     .start = h1_start,
     .feed = h1_feed,
     .ended = h1_ended,

@@ -74,6 +74,11 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     (void)flags;
     (void)ctx;
     HttpCall *call = call_at(session, stream_id);
+    nghttp2_session_consume_connection(session, len);
+    if (call && call->paused)
+        call->unread += len;
+    else
+        nghttp2_session_consume_stream(session, stream_id, len);
     if (call)
         call_data(call, data, len);
     return 0;
@@ -244,7 +249,13 @@ int client_h2_init(ClientConn *c, Err *err)
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    int r = nghttp2_session_client_new(&h->session, cb, c);
+    nghttp2_option *opt = NULL;
+    int r = nghttp2_option_new(&opt);
+    if (r == 0) {
+        nghttp2_option_set_no_auto_window_update(opt, 1); /* windows open as calls are not paused */
+        r = nghttp2_session_client_new2(&h->session, cb, c, opt);
+    }
+    nghttp2_option_del(opt);
     nghttp2_session_callbacks_del(cb);
     if (r != 0) {
         free(h);
@@ -263,7 +274,18 @@ int client_h2_init(ClientConn *c, Err *err)
     return 0;
 }
 
+static void h2_pause(ClientConn *c, HttpCall *call)
+{
+    ClientH2 *h = c->proto;
+    if (call->paused || !call->unread)
+        return;
+    nghttp2_session_consume_stream(h->session, call->stream_id, call->unread);
+    call->unread = 0;
+    client_pump_later(c);
+}
+
 const ClientOps client_h2_ops = {
+    .pause = h2_pause,
     .start = h2_start,
     .feed = h2_feed,
     .ended = h2_ended,

@@ -43,6 +43,8 @@ struct HttpCall {
     uint32_t n_headers, headers_cap, header_bytes;
     bool retried;      /* was sent again after a connection had gone stale */
     bool gone;
+    bool paused;
+    size_t unread; /* HTTP/2: bytes that came while paused, whose window is still held back */
     unsigned held;
 };
 
@@ -51,6 +53,7 @@ typedef struct ClientOps {
     int (*feed)(ClientConn *c, const void *data, size_t len, Err *err);
     void (*ended)(ClientConn *c); /* the peer has closed: complete what ends so */
     void (*cancel)(ClientConn *c, HttpCall *call);
+    void (*pause)(ClientConn *c, HttpCall *call);
     void (*pump)(ClientConn *c);
     void (*free)(ClientConn *c);
 } ClientOps;

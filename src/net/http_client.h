@@ -37,6 +37,9 @@ typedef struct HttpCallSpec {
 int http_call(HttpClient *c, const HttpCallSpec *spec, HttpCall **ret, Err *err) NODISCARD;
 HttpCall *http_call_cancel(HttpCall *call); /* no more events; always NULL; NULL is fine */
 
+/* Back pressure: while paused the server soon has to wait (a window's worth of data may still come). */
+void http_call_pause(HttpCall *call, bool paused);
+
 /* Opens a connection of its own, sends the request head (an Upgrade) and hands out the byte stream once
  * connected; the response head arrives as data. For tunnels. on_connect gets NULL and the reason on
  * failure. Cancel by http_tunnel_cancel() before on_connect. */
