@@ -232,7 +232,8 @@ class Writer:
         for _, ident, _, _ in every:
             self.out.append(f'static const SchemaObject object_{ident};')
         for name, ident, g, t in every:
-            rows = [self.field(g, f) for f in t['fields']]
+            # By protobuf number: the order in which messages are written, and mostly read.
+            rows = [self.field(g, f) for f in sorted(t['fields'], key=lambda f: f['pb'])]
             if rows:
                 self.out.append(f'static const SchemaField fields_{ident}[] = {{')
                 self.out += rows + ['};']

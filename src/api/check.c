@@ -173,46 +173,17 @@ static int check_time(Check *c, const SchemaField *f, Value *v, const ApiPath *p
     return set_text(c, v, sv_cstr(text));
 }
 
-/* Go's Duration.String for whole durations: "1h0m0s", "1.5s", "300ms". */
-static size_t go_duration(int64_t ns, char buf[static 48])
-{
-    uint64_t left = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
-    const char *sign = ns < 0 ? "-" : "";
-    size_t n;
-
-    if (left == 0)
-        return (size_t)snprintf(buf, 48, "0s");
-    if (left < (uint64_t)NSEC_PER_SEC) {
-        unsigned unit = left < 1000 ? 1 : left < 1000000 ? 1000 : 1000000;
-        const char *name = unit == 1 ? "ns" : unit == 1000 ? "\xC2\xB5s" : "ms";
-        return (size_t)snprintf(buf, 48, "%s%.12g%s", sign, (double)left / unit, name);
-    }
-    uint64_t seconds = left / (uint64_t)NSEC_PER_SEC, part = left % (uint64_t)NSEC_PER_SEC;
-    n = (size_t)snprintf(buf, 48, "%s", sign);
-    if (seconds >= 3600)
-        n += (size_t)snprintf(buf + n, 48 - n, "%lluh", (unsigned long long)(seconds / 3600));
-    if (seconds >= 60)
-        n += (size_t)snprintf(buf + n, 48 - n, "%llum", (unsigned long long)(seconds / 60 % 60));
-    n += (size_t)snprintf(buf + n, 48 - n, "%llu", (unsigned long long)(seconds % 60));
-    if (part) {
-        n += (size_t)snprintf(buf + n, 48 - n, ".%09llu", (unsigned long long)part);
-        while (buf[n - 1] == '0')
-            n--;
-    }
-    return n + (size_t)snprintf(buf + n, 48 - n, "s");
-}
-
 static int check_duration(Check *c, const SchemaField *f, Value *v, const ApiPath *p)
 {
     StrView s = value_str(v);
-    char text[48];
+    char text[DURATION_SIZE];
     int64_t ns;
 
     if (v->kind != VALUE_STRING)
         return bad_kind(c, f, v, p);
     if (duration_parse(s, &ns) < 0)
         return err_set(c->err, ERR_INVALID, 0, "time: invalid duration \"%.*s\"", SV_FMT(s));
-    return set_text(c, v, sv_n(text, go_duration(ns, text)));
+    return set_text(c, v, sv_n(text, duration_format(ns, text)));
 }
 
 static int check_bytes(Check *c, const SchemaField *f, Value *v, const ApiPath *p)

@@ -184,3 +184,31 @@ int duration_parse(StrView s, int64_t *ret_ns)
     *ret_ns = neg ? -total : total;
     return 0;
 }
+
+size_t duration_format(int64_t ns, char buf[static DURATION_SIZE])
+{
+    uint64_t left = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+    const char *sign = ns < 0 ? "-" : "";
+    size_t n;
+
+    if (left == 0)
+        return (size_t)snprintf(buf, DURATION_SIZE, "0s");
+    if (left < (uint64_t)NSEC_PER_SEC) {
+        unsigned unit = left < 1000 ? 1 : left < 1000000 ? 1000 : 1000000;
+        const char *name = unit == 1 ? "ns" : unit == 1000 ? "\xC2\xB5s" : "ms";
+        return (size_t)snprintf(buf, DURATION_SIZE, "%s%.12g%s", sign, (double)left / unit, name);
+    }
+    uint64_t seconds = left / (uint64_t)NSEC_PER_SEC, part = left % (uint64_t)NSEC_PER_SEC;
+    n = (size_t)snprintf(buf, DURATION_SIZE, "%s", sign);
+    if (seconds >= 3600)
+        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%lluh", (unsigned long long)(seconds / 3600));
+    if (seconds >= 60)
+        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%llum", (unsigned long long)(seconds / 60 % 60));
+    n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%llu", (unsigned long long)(seconds % 60));
+    if (part) {
+        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, ".%09llu", (unsigned long long)part);
+        while (buf[n - 1] == '0')
+            n--;
+    }
+    return n + (size_t)snprintf(buf + n, DURATION_SIZE - n, "s");
+}

@@ -16,3 +16,7 @@ int rfc3339_parse(StrView s, int64_t *ret_ns); /* any offset, 0-9 fraction digit
 
 /* Go's time.ParseDuration: "1h2m3.5s", "300ms", "-1.5h", "0". 0, or -EINVAL, -ERANGE. */
 int duration_parse(StrView s, int64_t *ret_ns);
+
+enum { DURATION_SIZE = 48 };
+/* Go's Duration.String: "1h0m0s", "1.5s", "300ms", "0s". Terminated; returns the length. */
+size_t duration_format(int64_t ns, char buf[static DURATION_SIZE]);
