@@ -59,10 +59,7 @@ typedef struct OciRootfs {
     const char *const *readonly_paths;
     uint32_t readonly_paths_len;
     bool privileged;          /* sysfs and cgroup writable, all devices of the host */
-    bool host_network;        /* sysfs cannot be mounted anew: bind the host's */
-    bool host_ipc;            /* /dev/shm and mqueue are the host's */
     const char *shm_source;   /* directory that is the pod's /dev/shm; NULL: a tmpfs of its own, 64 MiB */
-    bool tty;                 /* /dev/console is made for the pty */
 } OciRootfs;
 
 typedef enum OciStepKind {
@@ -71,6 +68,7 @@ typedef enum OciStepKind {
     OCI_STEP_MOUNT,        /* a new file system */
     OCI_STEP_BIND,
     OCI_STEP_DEVICE,       /* mknod, or bind of the host's node where mknod is refused */
+    OCI_STEP_HOST_DEVICES, /* every device node of the host's /dev */
     OCI_STEP_SYMLINK,      /* source: the link's text */
     OCI_STEP_CGROUP,       /* the cgroup file systems, as the host has them */
     OCI_STEP_MASK,

@@ -13,4 +13,4 @@ int seccomp_profile_default(uint64_t caps, Buf *out, Err *err) NODISCARD;
 
 /* A profile in the JSON of the OCI runtime specification's linux.seccomp, which also is what files of
  * seccomp "Localhost" profiles hold. `text` is checked completely. ERR_INVALID, ERR_UNSUPPORTED. */
-int seccomp_profile_json(StrView text, uint64_t caps, Buf *out, Err *err) NODISCARD;
+int seccomp_profile_json(StrView text, Buf *out, Err *err) NODISCARD;
