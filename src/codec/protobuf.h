@@ -39,6 +39,8 @@ int protobuf_seal(StrView api_version, StrView kind, const SchemaObject *type, c
 void protobuf_put_varint(Buf *out, uint64_t n);
 void protobuf_put_int(Buf *out, unsigned number, int64_t n);
 void protobuf_put_bytes(Buf *out, unsigned number, StrView bytes);
+/* Turns what was appended since out->len was `start` into the body of a field: for nested messages. */
+void protobuf_close(Buf *out, unsigned number, size_t start);
 
 /* Reading messages by hand: the next field of *rest. Returns 1, 0 at the end, or a failure. */
 typedef struct ProtobufField {

@@ -44,8 +44,7 @@ void protobuf_put_bytes(Buf *out, unsigned number, StrView bytes)
     buf_sv(out, bytes);
 }
 
-/* Turns what was appended since `start` into the body of a length-prefixed field. */
-static void close_message(Buf *out, unsigned number, size_t start)
+void protobuf_close(Buf *out, unsigned number, size_t start)
 {
     char head[20];
     Buf prefix = { .ptr = head, .cap = sizeof head, .limit = sizeof head };
@@ -82,7 +81,7 @@ static int encode_time(Encoder *e, const SchemaField *f, unsigned number, const 
     } else if (v->kind != VALUE_NULL) {
         return misfit(e, f);
     }
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return 0;
 }
 
@@ -97,7 +96,7 @@ static int encode_json(Encoder *e, unsigned number, const Value *v)
             return err_nomem(e->err);
         protobuf_put_bytes(e->out, 1, buf_view(&text));
     }
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return 0;
 }
 
@@ -111,7 +110,7 @@ static int encode_int_or_string(Encoder *e, const SchemaField *f, unsigned numbe
     protobuf_put_int(e->out, 1, text);
     protobuf_put_int(e->out, 2, text ? 0 : v->i);
     protobuf_put_bytes(e->out, 3, text ? value_str(v) : SV(""));
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return 0;
 }
 
@@ -139,7 +138,7 @@ static int encode_quantity(Encoder *e, const SchemaField *f, unsigned number, co
     else
         return misfit(e, f);
     protobuf_put_bytes(e->out, 1, buf_view(&text));
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return text.failed ? err_nomem(e->err) : 0;
 }
 
@@ -151,7 +150,7 @@ static int encode_duration(Encoder *e, const SchemaField *f, unsigned number, co
     if (duration_parse(value_str(v), &ns) < 0)
         return misfit(e, f);
     protobuf_put_int(e->out, 1, ns);
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return 0;
 }
 
@@ -178,7 +177,7 @@ static int encode_object(Encoder *e, const SchemaField *f, unsigned number, cons
     if (v->kind != VALUE_MAP && v->kind != VALUE_NULL)
         return misfit(e, f);
     int r = encode_message(e, f->object, v);
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return r;
 }
 
@@ -241,7 +240,7 @@ static int encode_wrapped(Encoder *e, const SchemaField *f, unsigned number, con
     size_t start = e->out->len;
     int r = encode_list(e, f, 1, v);
 
-    close_message(e->out, number, start);
+    protobuf_close(e->out, number, start);
     return r;
 }
 
@@ -256,7 +255,7 @@ static int encode_map(Encoder *e, const SchemaField *f, const Value *v)
                                                : encode_scalar(e, f, 2, &m->val);
         if (r < 0)
             return r;
-        close_message(e->out, f->pb, start);
+        protobuf_close(e->out, f->pb, start);
     }
     return 0;
 }
@@ -269,7 +268,7 @@ static int encode_field(Encoder *e, const SchemaField *f, const Value *v)
 
     if (f->flags & SCHEMA_F_INLINE) {
         r = encode_message(e, f->object, v);
-        close_message(e->out, f->pb, start);
+        protobuf_close(e->out, f->pb, start);
         return r;
     }
     if (!it || (it->kind == VALUE_NULL && f->type != SCHEMA_JSON))
@@ -312,11 +311,11 @@ int protobuf_seal(StrView api_version, StrView kind, const SchemaObject *type, c
     start = out->len;
     protobuf_put_bytes(out, 1, api_version);
     protobuf_put_bytes(out, 2, kind);
-    close_message(out, 1, start);
+    protobuf_close(out, 1, start);
     start = out->len;
     if ((r = protobuf_encode(type, v, out, err)) < 0)
         return r;
-    close_message(out, 2, start);
+    protobuf_close(out, 2, start);
     protobuf_put_bytes(out, 3, SV(""));
     protobuf_put_bytes(out, 4, SV(""));
     return out->failed ? err_nomem(err) : 0;
