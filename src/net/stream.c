@@ -588,3 +588,8 @@ int64_t net_stream_progress_ns(const NetStream *s)
 {
     return s->progress_ns;
 }
+
+Loop *net_stream_loop(const NetStream *s)
+{
+    return s->loop;
+}

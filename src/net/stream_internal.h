@@ -27,4 +27,5 @@ int net_stream_unread(NetStream *s, const void *data, size_t len, Err *err);
  * schedules the flush. */
 Buf *net_stream_out(NetStream *s);
 void net_stream_written(NetStream *s);
+Loop *net_stream_loop(const NetStream *s);
 int64_t net_stream_progress_ns(const NetStream *s); /* loop time of the last byte in or out */
