@@ -206,9 +206,11 @@ static void got_close(Channels *c, unsigned channel)
     if (c->freed || c->ended || c->ch[channel].in_closed)
         return;
     c->ch[channel].in_closed = true;
-    /* Clients close their side of every error stream at once: no news. */
-    bool error_stream = c->spec.kind == CHANNELS_PORT_FORWARD && channel % 2 == 1;
-    if (c->ev.on_close_channel && !error_stream)
+    /* Clients close their side of streams that only we write to at once: no news. */
+    bool theirs = c->spec.kind == CHANNELS_PORT_FORWARD
+                      ? channel % 2 == 0
+                      : channel == CHANNEL_STDIN || channel == CHANNEL_RESIZE;
+    if (c->ev.on_close_channel && theirs)
         c->ev.on_close_channel(c->ev.ctx, channel);
     if (!c->freed)
         release(c, channel);
