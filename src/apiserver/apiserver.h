@@ -17,6 +17,7 @@ typedef struct ApiServerConfig {
     StrView service_cidr;     /* IPv4: "10.96.0.0/16" */
     StrView advertise_address; /* where the `kubernetes` Service leads */
     uint16_t advertise_port;
+    StrView dns_endpoint; /* "10.244.0.1:10053": where the `kube-dns` Service leads; empty: none */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
     StrView kubelet_client_cert, kubelet_client_key, kubelet_ca; /* PEM, for logs and exec; may be empty */
 } ApiServerConfig;

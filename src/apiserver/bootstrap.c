@@ -115,6 +115,7 @@ static const struct {
     { "system:monitoring", "system:monitoring", "Group", "system:monitoring" },
     { "system:node-proxier", "system:node-proxier", "User", "system:kube-proxy" },
     { "system:kube-dns", "system:kube-dns", "User", "system:kube-dns" },
+    { "system:kubelet-api-admin", "system:kubelet-api-admin", "User", "kube-apiserver-kubelet-client" },
     { "system:kube-scheduler", "system:kube-scheduler", "User", "system:kube-scheduler" },
     { "system:kube-controller-manager", "system:kube-controller-manager", "User", "system:kube-controller-manager" },
 };
@@ -251,13 +252,59 @@ static int ensure_bindings(Boot *b, Err *err)
     return r;
 }
 
+static StrView address_text(Boot *b, unsigned nth)
+{
+    char ip[16];
+    services_first_address(b->srv->services, nth, ip);
+    return arena_sv(b->a, sv_cstr(ip));
+}
+
+/* kube-system/kube-dns on the tenth address of the range, and the slice that leads to the DNS role. */
+static int ensure_dns_service(Boot *b, StrView endpoint, Err *err)
+{
+    StrView addr, port, ip = address_text(b, 10);
+    if (!endpoint.len)
+        return 0;
+    if (!sv_cut(endpoint, ':', &addr, &port))
+        return err_set(err, ERR_INVALID, 0, "cluster DNS endpoint '%.*s': expected ADDRESS:PORT", SV_FMT(endpoint));
+    StrView svc_text = arena_printf(
+        b->a,
+        "{\"spec\":{\"clusterIP\":\"%.*s\",\"clusterIPs\":[\"%.*s\"],\"internalTrafficPolicy\":\"Cluster\","
+        "\"ipFamilies\":[\"IPv4\"],\"ipFamilyPolicy\":\"SingleStack\",\"ports\":["
+        "{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\",\"targetPort\":%.*s},"
+        "{\"name\":\"dns-tcp\",\"port\":53,\"protocol\":\"TCP\",\"targetPort\":%.*s}],"
+        "\"sessionAffinity\":\"None\",\"type\":\"ClusterIP\"},\"status\":{\"loadBalancer\":{}}}",
+        SV_FMT(ip), SV_FMT(ip), SV_FMT(port), SV_FMT(port));
+    StrView slice_text = arena_printf(
+        b->a,
+        "{\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"%.*s\"],\"conditions\":{\"ready\":true}}],"
+        "\"ports\":[{\"name\":\"dns\",\"port\":%.*s,\"protocol\":\"UDP\"},{\"name\":\"dns-tcp\",\"port\":%.*s,"
+        "\"protocol\":\"TCP\"}]}",
+        SV_FMT(addr), SV_FMT(port), SV_FMT(port));
+    Value svc, slice, labels = value_map(), slice_labels = value_map();
+    int r;
+    if ((r = json_decode(svc_text, b->a, NULL, &svc, err)) < 0 ||
+        (r = json_decode(slice_text, b->a, NULL, &slice, err)) < 0)
+        return r;
+    Value meta = metadata(b->a, "kube-dns", "kube-system");
+    value_set(b->a, &labels, SV("k8s-app"), value_sv(SV("kube-dns")));
+    value_set(b->a, &labels, SV("kubernetes.io/name"), value_sv(SV("CoreDNS")));
+    value_set(b->a, &meta, SV("labels"), labels);
+    value_set(b->a, &svc, SV("metadata"), meta);
+    if ((r = ensure(b, SV(""), SV("services"), "kube-system", "kube-dns", &svc, false, err)) < 0)
+        return r;
+    meta = metadata(b->a, "kube-dns", "kube-system");
+    value_set(b->a, &slice_labels, SV("kubernetes.io/service-name"), value_sv(SV("kube-dns")));
+    value_set(b->a, &meta, SV("labels"), slice_labels);
+    value_set(b->a, &slice, SV("metadata"), meta);
+    return ensure(b, SV("discovery.k8s.io"), SV("endpointslices"), "kube-system", "kube-dns", &slice, false, err);
+}
+
 /* The `kubernetes` Service on the first address of the range, and where it leads: one EndpointSlice and
  * one Endpoints object with the API server's own address. */
 static int ensure_api_service(Boot *b, const ApiServerConfig *cfg, Err *err)
 {
-    char vip[16];
-    services_first_address(b->srv->services, 1, vip);
-    StrView ip = arena_sv(b->a, sv_cstr(vip));
+    StrView ip = address_text(b, 1);
     Value svc, slice, endpoints;
     StrView addr = cfg->advertise_address;
     StrView text = arena_printf(
@@ -310,7 +357,8 @@ int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err)
     Boot b = { srv, store_snapshot(srv->store), &a };
     int r;
     if ((r = ensure_namespaces(&b, err)) < 0 || (r = ensure_roles(&b, err)) < 0 ||
-        (r = ensure_bindings(&b, err)) < 0 || (r = ensure_api_service(&b, cfg, err)) < 0)
+        (r = ensure_bindings(&b, err)) < 0 || (r = ensure_api_service(&b, cfg, err)) < 0 ||
+        (r = ensure_dns_service(&b, cfg->dns_endpoint, err)) < 0)
         err_wrap(err, "create the cluster's first objects");
     snapshot_unref(b.sn);
     return r;

@@ -78,6 +78,7 @@ typedef struct Exchange {
     int status_on_success; /* 200 or 201 */
     bool answer_status;    /* answer a write with Status: Success instead of the object */
     bool answer_scale;     /* ...or with its Scale */
+    Value *eviction; /* the DeleteOptions of an Eviction */
     char key[STORE_KEY_MAX];
     unsigned tries; /* of a patch or update that meets a concurrent one */
 } Exchange;
@@ -162,6 +163,8 @@ void respond_deleted(Exchange *x, ObjectRev *o);
 /* Decodes the body (JSON or YAML) of the given kind with fieldValidation; answers itself on failure. */
 bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView version, StrView kind,
                Value *ret);
+/* Decodes the body of an action (DeleteOptions, Scale …) in whatever form it came; no checks. */
+int decode_body(Exchange *x, const char *schema_name, Value *ret, Err *err);
 /* The object that the exchange names in the newest snapshot; answers 404 itself when it is missing.
  * The reference is dropped with the snapshot at the end of the exchange's turn: use within the call. */
 ObjectRev *current_object(Exchange *x, Snapshot *sn);

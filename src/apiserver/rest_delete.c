@@ -15,6 +15,20 @@ typedef struct DeleteOptions {
     StrView uid, rv; /* preconditions */
 } DeleteOptions;
 
+static void read_members(Exchange *x, const Value *body, DeleteOptions *o)
+{
+    o->grace = value_int_or(value_get(body, SV("gracePeriodSeconds")), o->grace);
+    o->uid = value_path_str(body, "preconditions.uid");
+    o->rv = value_path_str(body, "preconditions.resourceVersion");
+    StrView p = value_str(value_get(body, SV("propagationPolicy")));
+    if (p.len)
+        o->propagation = p;
+    if (value_bool_or(value_get(body, SV("orphanDependents")), false))
+        o->propagation = SV("Orphan");
+    if (value_len(value_get(body, SV("dryRun"))))
+        x->dry_run = true;
+}
+
 static bool read_options(Exchange *x, DeleteOptions *o)
 {
     StrView text;
@@ -23,24 +37,16 @@ static bool read_options(Exchange *x, DeleteOptions *o)
     if (http_query(x->req, SV("gracePeriodSeconds"), &text) && sv_to_u64(text, &n) == 0)
         o->grace = (int64_t)n;
     http_query(x->req, SV("propagationPolicy"), &o->propagation);
-    if (x->req->body.len) {
+    if (x->eviction)
+        read_members(x, x->eviction, o);
+    else if (x->req->body.len) {
         Value body;
         Err err = { 0 };
-        JsonOptions opt = { .depth_max = JSON_DEPTH_LIMIT };
-        if (json_decode(x->req->body, x->arena, &opt, &body, &err) < 0) {
+        if (decode_body(x, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", &body, &err) < 0) {
             respond_status(x, REASON_BAD_REQUEST, "couldn't decode DeleteOptions: %s", err.msg);
             return false;
         }
-        o->grace = value_int_or(value_get(&body, SV("gracePeriodSeconds")), o->grace);
-        o->uid = value_path_str(&body, "preconditions.uid");
-        o->rv = value_path_str(&body, "preconditions.resourceVersion");
-        StrView p = value_str(value_get(&body, SV("propagationPolicy")));
-        if (p.len)
-            o->propagation = p;
-        if (value_bool_or(value_get(&body, SV("orphanDependents")), false))
-            o->propagation = SV("Orphan");
-        if (value_len(value_get(&body, SV("dryRun"))))
-            x->dry_run = true;
+        read_members(x, &body, o);
     }
     if (o->propagation.len && !sv_eq(o->propagation, SV("Background")) &&
         !sv_eq(o->propagation, SV("Foreground")) && !sv_eq(o->propagation, SV("Orphan"))) {

@@ -10,6 +10,7 @@
 #include "apiserver/internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
+#include "codec/protobuf.h"
 #include "codec/yaml.h"
 #if __has_include("api/validate.h")
 #include "api/validate.h"
@@ -188,19 +189,35 @@ static bool read_strictness(Exchange *x, Strictness *s)
     return false;
 }
 
-static int decode_text(Exchange *x, Strictness *s, Value *ret, Err *err)
+/* A protobuf body: the envelope names the kind, the table of the expected type reads the message. */
+static int decode_protobuf(Exchange *x, const SchemaObject *schema, Value *ret, Err *err)
+{
+    ProtobufEnvelope env;
+    int r;
+    if ((r = protobuf_open(x->req->body, &env, err)) < 0 ||
+        (r = protobuf_decode(schema, env.raw, x->arena, ret, err)) < 0)
+        return r;
+    return value_set(x->arena, ret, SV("kind"), value_sv(env.kind)) &&
+                   value_set(x->arena, ret, SV("apiVersion"), value_sv(env.api_version)) ?
+               0 :
+               err_nomem(err);
+}
+
+static int decode_text(Exchange *x, const SchemaObject *schema, Strictness *s, Value *ret, Err *err)
 {
     StrView type, params, ctype = http_header(x->req, SV("content-type"));
     sv_cut(ctype, ';', &type, &params);
     type = sv_trim(type);
     JsonOptions opt = { .on_duplicate = on_duplicate, .ctx = s, .depth_max = JSON_DEPTH_LIMIT };
+    if (sv_eq(type, SV("application/vnd.kubernetes.protobuf")))
+        return decode_protobuf(x, schema, ret, err);
     if (sv_eq(type, SV("application/yaml")) || sv_eq(type, SV("application/apply-patch+yaml")))
         return yaml_decode(x->req->body, x->arena, &opt, ret, NULL, err);
     if (type.len && !sv_eq(type, SV("application/json")) && !sv_starts(type, SV("application/merge-patch")) &&
         !sv_starts(type, SV("application/strategic-merge-patch")) && !sv_eq(type, SV("*/*")))
         return err_set(err, ERR_UNSUPPORTED, 0,
                        "the body of the request was in an unknown format - accepted media types include: "
-                       "application/json, application/yaml");
+                       "application/json, application/yaml, application/vnd.kubernetes.protobuf");
     return json_decode(x->req->body, x->arena, &opt, ret, err);
 }
 
@@ -273,7 +290,7 @@ bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView v
     Err err = { 0 };
     if (!read_strictness(x, &s))
         return false;
-    int r = decode_text(x, &s, ret, &err);
+    int r = decode_text(x, schema, &s, ret, &err);
     if (r == -ERR_UNSUPPORTED)
         respond_status(x, REASON_UNSUPPORTED_MEDIA_TYPE, "%s", err.msg);
     else if (r == -ERR_INVALID || r == -ERR_LIMIT)
@@ -281,6 +298,14 @@ bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView v
     else if (r < 0)
         respond_err(x, &err);
     return r == 0 && check_kind(x, ret, group, version, kind) && check_body(x, schema, kind, version, &s, ret);
+}
+
+int decode_body(Exchange *x, const char *schema_name, Value *ret, Err *err)
+{
+    const SchemaObject *schema = api_schema_find(sv_cstr(schema_name));
+    Strictness s = { .arena = x->arena, .found = value_list() };
+    ASSERT(schema);
+    return decode_text(x, schema, &s, ret, err);
 }
 
 /* ---- create ---- */

@@ -72,17 +72,19 @@ static void handle_binding(Exchange *x)
 static void handle_eviction(Exchange *x)
 {
     x->sub = SV_NULL;
-    Value body;
+    Value body, none = value_map();
     Err err = { 0 };
-    if (json_decode(x->req->body, x->arena, NULL, &body, &err) < 0) {
+    if (decode_body(x, "io.k8s.api.policy.v1.Eviction", &body, &err) < 0) {
         respond_status(x, REASON_BAD_REQUEST, "couldn't decode Eviction: %s", err.msg);
         return;
     }
     const Value *options = value_get(&body, SV("deleteOptions"));
-    _cleanup_buf_ Buf text = BUF_INIT;
-    if (options)
-        json_encode(options, &text);
-    x->req->body = arena_sv(x->arena, buf_view(&text));
+    x->eviction = arena_new(x->arena, Value);
+    if (!x->eviction) {
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        return;
+    }
+    *x->eviction = options ? *options : none;
     x->answer_status = true;
     x->status_on_success = 201;
     rest_delete(x);
@@ -193,6 +195,13 @@ static void scale_again(Exchange *x, void *ctx)
     snapshot_unref(sn);
 }
 
+static int decode_scale(Exchange *x, Value *ret, Err *err)
+{
+    if (sv_eq(x->verb, SV("patch")))
+        return json_decode(x->req->body, x->arena, NULL, ret, err);
+    return decode_body(x, "io.k8s.api.autoscaling.v1.Scale", ret, err);
+}
+
 static void handle_scale(Exchange *x)
 {
     Value *body = arena_new(x->arena, Value);
@@ -201,7 +210,7 @@ static void handle_scale(Exchange *x)
         get_scale(x);
     else if (!body)
         respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-    else if (json_decode(x->req->body, x->arena, NULL, body, &err) < 0)
+    else if (decode_scale(x, body, &err) < 0)
         respond_status(x, REASON_BAD_REQUEST, "couldn't decode Scale: %s", err.msg);
     else
         scale_again(x, body);

@@ -6,11 +6,12 @@
 #include "apiserver/apiserver.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/notify.h"
 
 enum { PEM_MAX = 1024 * 1024 };
 
 typedef struct Args {
-    const char *store_dir, *bind, *service_cidr, *advertise, *issuer;
+    const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns;
     const char *tls_cert, *tls_key, *client_ca, *sa_key, *kubelet_cert, *kubelet_key;
     uint16_t port;
 } Args;
@@ -29,6 +30,7 @@ static int usage(FILE *out)
           "  --client-ca-file F                      who signs client certificates\n"
           "  --service-account-signing-key-file F    EC P-256 key for tokens\n"
           "  --service-account-issuer URL            (https://kubernetes.default.svc.cluster.local)\n"
+          "  --cluster-dns-endpoint ADDR:PORT        where the `kube-dns` Service leads (none: no such Service)\n"
           "  --kubelet-client-certificate F, --kubelet-client-key F\n",
           out);
     return out == stdout ? 0 : 2;
@@ -49,6 +51,7 @@ static int parse_args(int argc, char **argv, Args *a)
         { "service-account-issuer", required_argument, NULL, 'i' },
         { "kubelet-client-certificate", required_argument, NULL, 'K' },
         { "kubelet-client-key", required_argument, NULL, 'Q' },
+        { "cluster-dns-endpoint", required_argument, NULL, 'D' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -68,6 +71,7 @@ static int parse_args(int argc, char **argv, Args *a)
         case 'i': a->issuer = optarg; break;
         case 'K': a->kubelet_cert = optarg; break;
         case 'Q': a->kubelet_key = optarg; break;
+        case 'D': a->dns = optarg; break;
         case 'p':
             if (sv_to_u64(sv_cstr(optarg), &port) < 0 || port == 0 || port > 65535) {
                 fprintf(stderr, "knarr-server: --secure-port: '%s' is no port; expected 1-65535\n", optarg);
@@ -145,11 +149,12 @@ static int serve(const Args *a, const Pems *p, Err *err)
                             .key = buf_view(&p->key), .client_ca = buf_view(&p->ca),
                             .token_key = buf_view(&p->sa), .issuer = sv_cstr(a->issuer),
                             .service_cidr = sv_cstr(a->service_cidr), .advertise_address = sv_cstr(a->advertise),
-                            .advertise_port = a->port, .kubelet_client_cert = buf_view(&p->kubelet_cert),
+                            .advertise_port = a->port, .dns_endpoint = sv_cstr(a->dns), .kubelet_client_cert = buf_view(&p->kubelet_cert),
                             .kubelet_client_key = buf_view(&p->kubelet_key), .kubelet_ca = buf_view(&p->ca) };
     if ((r = apiserver_new(loop, &cfg, &server, err)) < 0)
         goto out;
     log_info("serving on %s, revision %llu", listen, (unsigned long long)store_revision(store));
+    notify_send("READY=1");
     r = loop_run(loop, err);
 out:
     apiserver_free(server);

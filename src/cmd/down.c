@@ -1,0 +1,156 @@
+/* down.c - `knarr down` and `knarr status`. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "cmd/cluster.h"
+
+enum { STOP_TIMEOUT_MS = 30000, CLEANUP_TIMEOUT_MS = 120000 };
+
+static const char *parse_data_dir(int argc, char **argv, const char *verb)
+{
+    static const struct option options[] = { { "data-dir", required_argument, NULL, 'd' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
+    const char *dir = "/var/lib/knarr";
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == 'd')
+            dir = optarg;
+        else {
+            fprintf(c == 'h' ? stdout : stderr, "usage: knarr %s [--data-dir DIR]\n", verb);
+            exit(c == 'h' ? 0 : 2);
+        }
+    }
+    return dir;
+}
+
+static bool is_alive(pid_t pid)
+{
+    return kill(pid, 0) == 0 || errno == EPERM;
+}
+
+static int stop_supervisor(pid_t pid, Err *err)
+{
+    if (!pid)
+        return 0;
+    if (kill(pid, SIGTERM) < 0)
+        return errno == ESRCH ? 0 : err_errno(err, "stop process %d", (int)pid);
+    int64_t deadline = clock_mono_ns() + STOP_TIMEOUT_MS * NSEC_PER_MSEC;
+    while (is_alive(pid)) {
+        if (clock_mono_ns() > deadline) {
+            kill(pid, SIGKILL); /* its roles end with it */
+            deadline += STOP_TIMEOUT_MS * NSEC_PER_MSEC;
+        }
+        usleep(20000);
+    }
+    return 0;
+}
+
+/* What runs and is mounted for pods is the node agent's: it takes it down. */
+static int clean_node(const Cluster *c, Err *err)
+{
+    RoleArgs args;
+    int r = role_args(c, ROLE_NODE, &args, err), status;
+    if (r < 0)
+        return r;
+    ASSERT(args.n + 1 < ROLE_ARGS_MAX);
+    args.argv[args.n++] = "--cleanup";
+    args.argv[args.n] = NULL;
+    _cleanup_buf_ Buf why = { .limit = 8192 };
+    r = proc_run(args.argv, NULL, SV_NULL, CLEANUP_TIMEOUT_MS, NULL, &why, &status);
+    if (r < 0)
+        return err_neg(err, r, "run %s --cleanup", args.argv[0]);
+    if (status)
+        return err_set(err, ERR_SYS, 0, "take the node down: %.*s", (int)why.len, why.ptr ? why.ptr : "");
+    return 0;
+}
+
+int verb_down(int argc, char **argv)
+{
+    const char *dir = parse_data_dir(argc, argv, "down");
+    SavedOptions saved;
+    Cluster c;
+    Err err = { 0 };
+    if (geteuid() != 0) {
+        fputs("knarr down: must be run as root; try `sudo knarr down`\n", stderr);
+        return 1;
+    }
+    int r = cluster_load(dir, &saved, &err);
+    if (r == -ERR_NOT_FOUND) {
+        printf("%s\n", err.msg); /* nothing to stop is what was wanted */
+        return 0;
+    }
+    ClusterOptions opt = { dir, saved.api_port, saved.pod_cidr, saved.service_cidr };
+    if (r < 0 || (r = cluster_init(&opt, &c, &err)) < 0 || (r = stop_supervisor(saved.supervisor, &err)) < 0 ||
+        (r = clean_node(&c, &err)) < 0) {
+        fprintf(stderr, "knarr down: %s\n", err.msg);
+        return 1;
+    }
+    printf("stopped; the state stays in %s\n", dir);
+    return 0;
+}
+
+static long memory_kib(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    _cleanup_buf_ Buf text = BUF_INIT;
+    long kib = -1;
+    if (file_read(AT_FDCWD, path, 65536, &text) == 0 && buf_cstr(&text)) {
+        const char *at = strstr(text.ptr, "\nPss:");
+        if (at)
+            kib = strtol(at + 5, NULL, 10);
+    }
+    return kib;
+}
+
+/* Children of the supervisor, as the kernel lists them. */
+static void print_roles(pid_t supervisor)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)supervisor, (int)supervisor);
+    _cleanup_buf_ Buf pids = BUF_INIT;
+    if (file_read(AT_FDCWD, path, 65536, &pids) < 0)
+        return;
+    long total = memory_kib(supervisor);
+    StrView rest = buf_view(&pids), piece;
+    printf("%-12s %-8s %s\n", "ROLE", "PID", "PSS");
+    while (sv_next(&rest, ' ', &piece)) {
+        uint64_t pid;
+        char name[64] = "";
+        if (sv_to_u64(sv_trim(piece), &pid) < 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+        _cleanup_buf_ Buf comm = BUF_INIT;
+        if (file_read(AT_FDCWD, path, 64, &comm) == 0)
+            sv_copy_cstr(sv_trim(buf_view(&comm)), name, sizeof name);
+        long kib = memory_kib((pid_t)pid);
+        total += kib > 0 ? kib : 0;
+        printf("%-12s %-8d %.1f MB\n", strncmp(name, "knarr-", 6) == 0 ? name + 6 : name, (int)pid,
+               (double)kib / 1024);
+    }
+    printf("%-12s %-8d %.1f MB in all\n", "up", (int)supervisor, (double)total / 1024);
+}
+
+int verb_status(int argc, char **argv)
+{
+    const char *dir = parse_data_dir(argc, argv, "status");
+    SavedOptions saved;
+    Err err = { 0 };
+    if (cluster_load(dir, &saved, &err) < 0) {
+        fprintf(stderr, "knarr status: %s\n", err.msg);
+        return 1;
+    }
+    if (!saved.supervisor) {
+        printf("stopped; start it with `knarr up --data-dir %s`\n", dir);
+        return 3;
+    }
+    printf("running: https://127.0.0.1:%u, pods %s, services %s\n", saved.api_port, saved.pod_cidr, saved.service_cidr);
+    print_roles(saved.supervisor);
+    return 0;
+}

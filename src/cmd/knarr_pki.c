@@ -1,0 +1,246 @@
+/* knarr_pki.c - knarr-pki makes the keys, certificates and kubeconfigs of a one-node cluster where they are
+ * missing or near their end. A program of its own, so that no other process ever reads the authority's key.
+ *
+ * Each role's files lie in pki/ROLE, readable by the role's user only. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/encode.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cmd/cluster.h"
+#include "net/pki.h"
+
+enum {
+    PEM_MAX = 65536,
+    DAY = 86400,
+    CA_LIFETIME = 3650 * DAY,
+    LEAF_LIFETIME = 365 * DAY,
+};
+
+typedef struct Pki {
+    const Cluster *c;
+    Buf ca_cert, ca_key;
+} Pki;
+
+static int read_file(const Cluster *c, const char *name, Buf *out, Err *err)
+{
+    char path[PATH_MAX];
+    int r = file_read(AT_FDCWD, cluster_path(c, path, "pki/%s", name), PEM_MAX, out);
+    return r < 0 ? err_neg(err, r, "read '%s'", path) : 0;
+}
+
+static int write_file(const Cluster *c, const char *name, StrView data, mode_t mode, uid_t uid, Err *err)
+{
+    char path[PATH_MAX];
+    int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "pki/%s", name), data, mode, true);
+    if (r == 0 && chown(path, uid, uid) < 0)
+        r = -errno;
+    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
+}
+
+static bool exists(const Cluster *c, const char *name)
+{
+    char path[PATH_MAX];
+    return path_exists(AT_FDCWD, cluster_path(c, path, "pki/%s", name));
+}
+
+static int ensure_ca(Pki *p, Err *err)
+{
+    int r;
+    if (!exists(p->c, "ca.crt")) {
+        _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT;
+        if ((r = pki_new_key(&key, err)) < 0 ||
+            (r = pki_new_ca(buf_view(&key), "knarr-ca", CA_LIFETIME, &cert, err)) < 0 ||
+            (r = write_file(p->c, "ca.key", buf_view(&key), 0600, 0, err)) < 0 ||
+            (r = write_file(p->c, "ca.crt", buf_view(&cert), 0644, 0, err)) < 0)
+            return r;
+    }
+    if ((r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0)
+        return r;
+    return read_file(p->c, "ca.key", &p->ca_key, err);
+}
+
+static int ensure_folder(const Cluster *c, RoleId id, Err *err)
+{
+    char path[PATH_MAX];
+    int r = mkdir_p(AT_FDCWD, cluster_path(c, path, "pki/%s", role_names[id]), 0700);
+    if (r == 0 && chown(path, role_uid(c, id), role_uid(c, id)) < 0)
+        r = -errno;
+    return r < 0 ? err_neg(err, r, "make '%s'", path) : 0;
+}
+
+/* A certificate past two thirds of its life is made anew; serving ones always: addresses may have changed. */
+static bool still_good(const Cluster *c, const char *name)
+{
+    _cleanup_buf_ Buf pem = BUF_INIT;
+    int64_t end;
+    return exists(c, name) && read_file(c, name, &pem, NULL) == 0 && pki_not_after(buf_view(&pem), &end, NULL) == 0 &&
+           end - time(NULL) > LEAF_LIFETIME / 3;
+}
+
+static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *subject, bool again, Err *err)
+{
+    char cert_name[128], key_name[128];
+    snprintf(cert_name, sizeof cert_name, "%s/%s.crt", role_names[id], name);
+    snprintf(key_name, sizeof key_name, "%s/%s.key", role_names[id], name);
+    if (!again && still_good(p->c, cert_name) && exists(p->c, key_name))
+        return 0;
+    _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT;
+    uid_t uid = role_uid(p->c, id);
+    int r;
+    if ((r = pki_new_key(&key, err)) < 0 ||
+        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), subject, &cert, err)) < 0 ||
+        (r = write_file(p->c, key_name, buf_view(&key), 0600, uid, err)) < 0)
+        return r;
+    return write_file(p->c, cert_name, buf_view(&cert), 0644, uid, err);
+}
+
+/* A kubeconfig that names the role's certificate files. */
+static int write_kubeconfig(Pki *p, RoleId id, const char *config, const char *cert, Err *err)
+{
+    char name[128];
+    const Cluster *c = p->c;
+    _cleanup_buf_ Buf text = BUF_INIT;
+    buf_printf(&text,
+               "apiVersion: v1\nkind: Config\nclusters:\n- name: knarr\n  cluster:\n"
+               "    server: https://127.0.0.1:%u\n    certificate-authority: %s/pki/ca.crt\n",
+               c->opt.api_port, c->dir);
+    buf_printf(&text, "users:\n- name: %s\n  user:\n    client-certificate: %s/pki/%s/%s.crt\n"
+                      "    client-key: %s/pki/%s/%s.key\n",
+               role_names[id], c->dir, role_names[id], cert, c->dir, role_names[id], cert);
+    buf_printf(&text,
+               "contexts:\n- name: knarr\n  context:\n    cluster: knarr\n    user: %s\ncurrent-context: knarr\n",
+               role_names[id]);
+    if (text.failed)
+        return err_nomem(err);
+    snprintf(name, sizeof name, "%s/%s", role_names[id], config);
+    return write_file(c, name, buf_view(&text), 0600, role_uid(c, id), err);
+}
+
+static int ensure_role_client(Pki *p, RoleId id, const char *user, const char *org, const char *file,
+                              const char *config, Err *err)
+{
+    const char *const orgs[] = { org, NULL };
+    PkiSubject subject = { .common_name = user, .orgs = org ? orgs : NULL, .use = PKI_CLIENT,
+                           .lifetime_sec = LEAF_LIFETIME };
+    int r = ensure_leaf(p, id, file, &subject, false, err);
+    return r < 0 || !config ? r : write_kubeconfig(p, id, config, file, err);
+}
+
+static int ensure_serving(Pki *p, Err *err)
+{
+    const Cluster *c = p->c;
+    const char *const server_sans[] = { "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                                        "kubernetes.default.svc.cluster.local", "localhost", c->node_name,
+                                        "127.0.0.1", c->node_ip, c->api_ip, c->gateway, NULL };
+    const char *const node_sans[] = { c->node_name, "localhost", "127.0.0.1", c->node_ip, c->gateway, NULL };
+    char node_user[sizeof c->node_name + sizeof "system:node:"];
+    snprintf(node_user, sizeof node_user, "system:node:%.*s", NODE_NAME_MAX, c->node_name);
+    const char *const nodes[] = { "system:nodes", NULL };
+    PkiSubject server = { "kube-apiserver", NULL, server_sans, PKI_SERVER, LEAF_LIFETIME };
+    PkiSubject node = { node_user, nodes, node_sans, PKI_SERVER, LEAF_LIFETIME };
+    int r = ensure_leaf(p, ROLE_SERVER, "serving", &server, true, err);
+    return r < 0 ? r : ensure_leaf(p, ROLE_NODE, "serving", &node, true, err);
+}
+
+static int ensure_token_key(Pki *p, Err *err)
+{
+    if (exists(p->c, "server/sa.key"))
+        return 0;
+    _cleanup_buf_ Buf key = BUF_INIT;
+    int r = pki_new_key(&key, err);
+    return r < 0 ? r : write_file(p->c, "server/sa.key", buf_view(&key), 0600, role_uid(p->c, ROLE_SERVER), err);
+}
+
+static void b64(Buf *out, StrView pem)
+{
+    base64_encode(BASE64_STD, pem, out);
+}
+
+/* The administrator's kubeconfig carries its certificate: it can be copied away on its own. */
+static int write_admin(Pki *p, Err *err)
+{
+    char path[PATH_MAX];
+    const Cluster *c = p->c;
+    const char *const masters[] = { "system:masters", NULL };
+    PkiSubject subject = { "kubernetes-admin", masters, NULL, PKI_CLIENT, LEAF_LIFETIME };
+    _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT, text = BUF_INIT;
+    int r;
+    if ((r = pki_new_key(&key, err)) < 0 ||
+        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), &subject, &cert, err)) < 0)
+        return r;
+    buf_printf(&text, "apiVersion: v1\nkind: Config\nclusters:\n- name: %s\n  cluster:\n    server: https://127.0.0.1:%u\n"
+                      "    certificate-authority-data: ", c->instance, c->opt.api_port);
+    b64(&text, buf_view(&p->ca_cert));
+    buf_printf(&text, "\nusers:\n- name: admin\n  user:\n    client-certificate-data: ");
+    b64(&text, buf_view(&cert));
+    buf_printf(&text, "\n    client-key-data: ");
+    b64(&text, buf_view(&key));
+    buf_printf(&text, "\ncontexts:\n- name: %s\n  context:\n    cluster: %s\n    user: admin\ncurrent-context: %s\n",
+               c->instance, c->instance, c->instance);
+    if (text.failed)
+        return err_nomem(err);
+    r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "admin.kubeconfig"), buf_view(&text), 0600, true);
+    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
+}
+
+static int make_all(Pki *p, Err *err)
+{
+    char node_user[sizeof p->c->node_name + sizeof "system:node:"];
+    snprintf(node_user, sizeof node_user, "system:node:%.*s", NODE_NAME_MAX, p->c->node_name);
+    int r = ensure_ca(p, err);
+    for (int id = 0; id < ROLE_MAX && r == 0; id++)
+        r = ensure_folder(p->c, (RoleId)id, err);
+    if (r < 0 || (r = ensure_serving(p, err)) < 0 || (r = ensure_token_key(p, err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_SERVER, "kube-apiserver-kubelet-client", NULL, "kubelet-client", NULL, err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_CONTROLLER, "system:kube-controller-manager", NULL, "client", "kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_SCHEDULER, "system:kube-scheduler", NULL, "client", "kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_NODE, node_user, "system:nodes", "client", "kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_NODE, "system:kube-proxy", NULL, "proxy", "proxy.kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_DNS, "system:kube-dns", NULL, "client", "kubeconfig", err)) < 0)
+        return r;
+    return write_admin(p, err);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = { { "data-dir", required_argument, NULL, 'd' },
+                                             { "api-port", required_argument, NULL, 'p' },
+                                             { "pod-cidr", required_argument, NULL, 'c' },
+                                             { "service-cidr", required_argument, NULL, 's' },
+                                             { 0 } };
+    log_init("pki");
+    ClusterOptions opt = { .api_port = 6443 };
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'd')
+            opt.data_dir = optarg;
+        else if (c == 'p')
+            opt.api_port = (uint16_t)atoi(optarg);
+        else if (c == 'c')
+            opt.pod_cidr = optarg;
+        else if (c == 's')
+            opt.service_cidr = optarg;
+        else
+            return 2;
+    }
+    if (!opt.data_dir || !opt.pod_cidr || !opt.service_cidr) {
+        fputs("usage: knarr-pki --data-dir DIR --api-port N --pod-cidr C --service-cidr C\n", stderr);
+        return 2;
+    }
+    Cluster c;
+    Err err = { 0 };
+    int r = cluster_init(&opt, &c, &err);
+    Pki p = { .c = &c };
+    if (r == 0)
+        r = make_all(&p, &err);
+    buf_free(&p.ca_cert);
+    if (p.ca_key.ptr)
+        explicit_bzero(p.ca_key.ptr, p.ca_key.len);
+    buf_free(&p.ca_key);
+    if (r < 0)
+        log_error("%s", err.msg);
+    return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,121 @@
+/* preflight.c - ports, kernel features, host settings. One row per feature. */
+#include "cmd/preflight.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/proc.h"
+
+enum { MODPROBE_TIMEOUT_MS = 10000 };
+
+static int port_free(uint16_t port, const char *what, Err *err)
+{
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port) };
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+        return err_errno(err, "open a socket");
+    if (bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+        if (errno == EADDRINUSE)
+            return err_set(err, ERR_CONFLICT, 0,
+                           "port %u for the %s is in use; choose another API port with --api-port, or stop what "
+                           "listens there (`ss -ltnp sport = :%u` names it)",
+                           port, what, port);
+        return err_errno(err, "bind port %u", port);
+    }
+    return 0;
+}
+
+static bool in_file(const char *path, const char *word)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    return file_read(AT_FDCWD, path, 1024 * 1024, &text) == 0 && sv_find(buf_view(&text), sv_cstr(word)) >= 0;
+}
+
+static bool has_overlayfs(void)
+{
+    return in_file("/proc/filesystems", "\toverlay\n");
+}
+
+static bool has_bridge_filter(void)
+{
+    return path_exists(AT_FDCWD, "/proc/sys/net/bridge/bridge-nf-call-iptables");
+}
+
+static bool has_nf_tables(void)
+{
+    return path_exists(AT_FDCWD, "/sys/module/nf_tables") || in_file("/proc/kallsyms", "nf_tables_newtable");
+}
+
+static bool has_cgroups(void)
+{
+    struct statfs fs;
+    return statfs("/sys/fs/cgroup", &fs) == 0 && path_exists(AT_FDCWD, "/proc/self/cgroup");
+}
+
+static bool has_namespaces(void)
+{
+    return path_exists(AT_FDCWD, "/proc/self/ns/pid") && path_exists(AT_FDCWD, "/proc/self/ns/net") &&
+           path_exists(AT_FDCWD, "/proc/self/ns/mnt") && path_exists(AT_FDCWD, "/proc/self/ns/uts");
+}
+
+static void load_module(const char *name)
+{
+    const char *const argv[] = { "modprobe", "-q", name, NULL };
+    int status;
+    proc_run(argv, NULL, SV_NULL, MODPROBE_TIMEOUT_MS, NULL, NULL, &status);
+}
+
+static int check_features(Err *err)
+{
+    static const struct {
+        const char *name, *module, *config;
+        bool (*present)(void);
+        bool needed;
+    } rows[] = {
+        { "overlayfs", "overlay", "CONFIG_OVERLAY_FS", has_overlayfs, true },
+        { "nf_tables", "nf_tables", "CONFIG_NF_TABLES", has_nf_tables, true },
+        { "bridge packet filtering", "br_netfilter", "CONFIG_BRIDGE_NETFILTER", has_bridge_filter, false },
+        { "namespaces", NULL, "CONFIG_NAMESPACES", has_namespaces, true },
+        { "cgroups", NULL, "CONFIG_CGROUPS", has_cgroups, true },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (rows[i].present())
+            continue;
+        if (rows[i].module)
+            load_module(rows[i].module);
+        if (rows[i].present())
+            continue;
+        if (rows[i].needed)
+            return err_set(err, ERR_UNSUPPORTED, 0, "this kernel lacks %s; load it with `modprobe %s`, or use a kernel with %s",
+                           rows[i].name, rows[i].module ? rows[i].module : "?", rows[i].config);
+        log_debug("this kernel lacks %s", rows[i].name);
+    }
+    return 0;
+}
+
+/* Settings without which pods cannot talk beyond their bridge. */
+static int check_settings(Err *err)
+{
+    int r = file_write(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", SV("1"), 0644);
+    if (r < 0 && !in_file("/proc/sys/net/ipv4/ip_forward", "1"))
+        return err_neg(err, r, "turn on forwarding; do it with `sysctl -w net.ipv4.ip_forward=1`");
+    if (has_bridge_filter())
+        file_write(AT_FDCWD, "/proc/sys/net/bridge/bridge-nf-call-iptables", SV("1"), 0644);
+    return 0;
+}
+
+int preflight_check(const Cluster *c, Err *err)
+{
+    int r;
+    if ((r = check_features(err)) < 0 || (r = check_settings(err)) < 0 ||
+        (r = port_free(c->opt.api_port, "API server", err)) < 0)
+        return r;
+    return port_free(c->kubelet_port, "kubelet", err);
+}

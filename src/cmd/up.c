@@ -1,0 +1,488 @@
+/* up.c - `knarr up`: starts, supervises and stops a one-node cluster.
+ *
+ * Order: check the machine, make folders and certificates, start the API server, then all others at once.
+ * Each role says READY=1 on the notify socket (sd_notify's protocol). A role that dies is started again,
+ * after 0.1 s at first and at most 10 s when it keeps dying. Everything ends with the supervisor. */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/notify.h"
+#include "base/proc.h"
+#include "cmd/cluster.h"
+#include "cmd/preflight.h"
+
+enum {
+    START_TIMEOUT_MS = 30000,
+    STOP_GRACE_MS = 5000,
+    RESTART_MIN_MS = 100,
+    RESTART_MAX_MS = 10000,
+    HEALTHY_AFTER_MS = 30000,
+};
+
+typedef struct Role {
+    pid_t pid; /* 0: not running */
+    bool wanted, ready;
+    int64_t started, restart_at; /* monotonic ns; restart_at 0: not waiting */
+    int backoff_ms;
+} Role;
+
+typedef struct Up {
+    Cluster c;
+    Role roles[ROLE_MAX];
+    int notify_fd, signal_fd, lock_fd, ready_fd; /* ready_fd: tells a detaching parent */
+    char notify_path[PATH_MAX];
+    int64_t begun;
+    bool stopping;
+} Up;
+
+static void say(const Up *u, const char *fmt, ...) PRINTF(2, 3);
+static void say(const Up *u, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    printf("  %.2f s\n", (double)(clock_mono_ns() - u->begun) / 1e9);
+    fflush(stdout);
+}
+
+/* ---- folders and files ---- */
+
+static int make_folder(const Cluster *c, const char *name, mode_t mode, uid_t uid, Err *err)
+{
+    char path[PATH_MAX];
+    int r = mkdir_p(AT_FDCWD, cluster_path(c, path, "%s", name), mode);
+    if (r == 0 && (chmod(path, mode) < 0 || chown(path, uid, uid) < 0))
+        r = -errno;
+    return r < 0 ? err_neg(err, r, "make folder '%s'", path) : 0;
+}
+
+static int take_lock(Up *u, Err *err)
+{
+    char path[PATH_MAX];
+    u->lock_fd = open(cluster_path(&u->c, path, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (u->lock_fd < 0)
+        return err_errno(err, "open '%s'", path);
+    if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set(err, ERR_CONFLICT, 0,
+                       "data directory '%s' is in use by a running cluster; stop it with `knarr down --data-dir %s`",
+                       u->c.dir, u->c.dir);
+    return 0;
+}
+
+static int make_folders(Up *u, Err *err)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+        RoleId owner;
+    } folders[] = {
+        { "", 0755, ROLE_NODE },       { "log", 0755, ROLE_NODE },   { "run", 0755, ROLE_NODE },
+        { "pki", 0755, ROLE_NODE },    { "node", 0700, ROLE_NODE },  { "images", 0700, ROLE_NODE },
+        { "store", 0700, ROLE_SERVER },
+    };
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(folders) && r == 0; i++)
+        r = make_folder(&u->c, folders[i].name, folders[i].mode, role_uid(&u->c, folders[i].owner), err);
+    return r;
+}
+
+static int make_pki(Up *u, Err *err)
+{
+    char program[PATH_MAX], port[16];
+    int r = cluster_program(&u->c, "knarr-pki", program, err);
+    if (r < 0)
+        return r;
+    snprintf(port, sizeof port, "%u", u->c.opt.api_port);
+    const char *const argv[] = { program, "--data-dir", u->c.dir, "--api-port", port, "--pod-cidr", u->c.opt.pod_cidr,
+                                 "--service-cidr", u->c.opt.service_cidr, NULL };
+    _cleanup_buf_ Buf why = { .limit = 4096 };
+    int status;
+    r = proc_run(argv, NULL, SV_NULL, START_TIMEOUT_MS, NULL, &why, &status);
+    if (r < 0)
+        return err_neg(err, r, "run %s", program);
+    if (status != 0)
+        return err_set(err, ERR_INVALID, 0, "make certificates: %.*s", (int)why.len, why.ptr ? why.ptr : "");
+    return 0;
+}
+
+/* ---- roles ---- */
+
+static int open_log(const Up *u, RoleId id, Err *err)
+{
+    char path[PATH_MAX];
+    int fd = open(cluster_path(&u->c, path, "log/%s.log", role_names[id]),
+                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    return fd < 0 ? err_errno(err, "open log '%s'", path) : fd;
+}
+
+static int start_role(Up *u, RoleId id, Err *err)
+{
+    Role *role = &u->roles[id];
+    RoleArgs args;
+    int r = role_args(&u->c, id, &args, err);
+    if (r < 0)
+        return r;
+    int log = open_log(u, id, err);
+    if (log < 0)
+        return log;
+    uid_t uid = role_uid(&u->c, id);
+    ProcSpec spec = { .argv = args.argv, .fds = { -1, log, log }, .new_session = true, .die_with_parent = true,
+                      .drop_user = !role_is_root(id), .uid = uid, .gid = uid };
+    r = proc_spawn(&spec, &role->pid);
+    close(log);
+    if (r < 0) {
+        role->pid = 0;
+        return err_neg(err, r, "start %s", args.argv[0]);
+    }
+    role->wanted = true;
+    role->ready = false;
+    role->started = clock_mono_ns();
+    role->restart_at = 0;
+    return 0;
+}
+
+static void on_role_end(Up *u, RoleId id, int status)
+{
+    Role *role = &u->roles[id];
+    int64_t now = clock_mono_ns();
+    role->pid = 0;
+    role->ready = false;
+    if (u->stopping)
+        return;
+    if (now - role->started > HEALTHY_AFTER_MS * NSEC_PER_MSEC || !role->backoff_ms)
+        role->backoff_ms = RESTART_MIN_MS;
+    else
+        role->backoff_ms = MIN(role->backoff_ms * 2, RESTART_MAX_MS);
+    role->restart_at = now + role->backoff_ms * NSEC_PER_MSEC;
+    log_warn("%s ended (%s %d); it is started again in %d ms; its log: %s/log/%s.log", role_names[id],
+             WIFSIGNALED(status) ? "signal" : "exit code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+             role->backoff_ms, u->c.dir, role_names[id]);
+}
+
+static void reap(Up *u)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        for (int id = 0; id < ROLE_MAX; id++)
+            if (u->roles[id].pid == pid)
+                on_role_end(u, (RoleId)id, status);
+}
+
+static void restart_due(Up *u)
+{
+    Err err = { 0 };
+    int64_t now = clock_mono_ns();
+    for (int id = 0; id < ROLE_MAX; id++) {
+        Role *role = &u->roles[id];
+        if (role->pid || !role->restart_at || role->restart_at > now)
+            continue;
+        if (start_role(u, (RoleId)id, &err) < 0) {
+            log_error("%s", err.msg);
+            role->restart_at = now + RESTART_MAX_MS * NSEC_PER_MSEC;
+        }
+    }
+}
+
+static void take_notices(Up *u)
+{
+    char text[512];
+    pid_t pid;
+    while (notify_receive(u->notify_fd, text, sizeof text, &pid) == 0)
+        for (int id = 0; id < ROLE_MAX; id++)
+            if (u->roles[id].pid == pid && strstr(text, "READY=1"))
+                u->roles[id].ready = true;
+}
+
+static int next_wait_ms(const Up *u, int64_t deadline)
+{
+    int64_t next = deadline;
+    for (int id = 0; id < ROLE_MAX; id++)
+        if (u->roles[id].restart_at && (!next || u->roles[id].restart_at < next))
+            next = u->roles[id].restart_at;
+    if (!next)
+        return -1;
+    int64_t left = next - clock_mono_ns();
+    return left <= 0 ? 0 : (int)(left / NSEC_PER_MSEC) + 1;
+}
+
+/* One turn: waits for something to happen and deals with it. */
+static void turn(Up *u, int64_t deadline)
+{
+    struct pollfd fds[] = { { .fd = u->notify_fd, .events = POLLIN }, { .fd = u->signal_fd, .events = POLLIN } };
+    if (poll(fds, ARRAY_SIZE(fds), next_wait_ms(u, deadline)) > 0) {
+        struct signalfd_siginfo si;
+        if (fds[0].revents)
+            take_notices(u);
+        while (fds[1].revents && read(u->signal_fd, &si, sizeof si) == sizeof si) {
+            if (si.ssi_signo == SIGCHLD)
+                reap(u);
+            else
+                u->stopping = true;
+        }
+    }
+    if (!u->stopping)
+        restart_due(u);
+}
+
+static int wait_ready(Up *u, RoleId id, Err *err)
+{
+    int64_t deadline = clock_mono_ns() + START_TIMEOUT_MS * NSEC_PER_MSEC;
+    int died = 0;
+    while (!u->roles[id].ready && !u->stopping) {
+        bool ran = u->roles[id].pid != 0;
+        turn(u, deadline);
+        died += ran && !u->roles[id].pid;
+        if (died >= 3 || clock_mono_ns() > deadline)
+            return err_set(err, ERR_TIMEOUT, 0, "%s %s; its log: %s/log/%s.log", role_names[id],
+                           died >= 3 ? "keeps dying" : "did not become ready in time", u->c.dir, role_names[id]);
+    }
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+static void stop_all(Up *u)
+{
+    u->stopping = true;
+    for (int id = ROLE_MAX - 1; id >= 0; id--) /* the server last: the others still report to it */
+        if (u->roles[id].pid && id != ROLE_SERVER)
+            kill(u->roles[id].pid, SIGTERM);
+    for (int id = ROLE_MAX - 1; id >= 0; id--) {
+        if (!u->roles[id].pid)
+            continue;
+        proc_stop(u->roles[id].pid, STOP_GRACE_MS, NULL);
+        u->roles[id].pid = 0;
+    }
+}
+
+static int open_signals(Up *u, Err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+        (u->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+        return err_errno(err, "wait for signals");
+    return 0;
+}
+
+static int open_notify(Up *u, Err *err)
+{
+    cluster_path(&u->c, u->notify_path, "run/notify");
+    u->notify_fd = notify_listen(u->notify_path);
+    if (u->notify_fd < 0)
+        return err_neg(err, u->notify_fd, "listen on '%s'", u->notify_path);
+    if (chmod(u->notify_path, 0666) < 0 || setenv("NOTIFY_SOCKET", u->notify_path, 1) < 0)
+        return err_errno(err, "open '%s' to the roles", u->notify_path);
+    return 0;
+}
+
+static void raise_limits(void)
+{
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+        lim.rlim_cur = lim.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &lim);
+    }
+}
+
+static int prepare(Up *u, Err *err)
+{
+    int r;
+    if ((r = make_folder(&u->c, "", 0755, 0, err)) < 0 || (r = take_lock(u, err)) < 0 ||
+        (r = preflight_check(&u->c, err)) < 0 || (r = make_folders(u, err)) < 0 || (r = make_pki(u, err)) < 0 ||
+        (r = open_notify(u, err)) < 0)
+        return r;
+    raise_limits();
+    return cluster_save(&u->c, getpid(), err);
+}
+
+static int start_all(Up *u, Err *err)
+{
+    int r;
+    if ((r = start_role(u, ROLE_SERVER, err)) < 0 || (r = wait_ready(u, ROLE_SERVER, err)) < 0)
+        return r;
+    say(u, "API server serves https://127.0.0.1:%u", u->c.opt.api_port);
+    for (int id = 0; id < ROLE_MAX; id++)
+        if (id != ROLE_SERVER && (r = start_role(u, (RoleId)id, err)) < 0)
+            return r;
+    if ((r = wait_ready(u, ROLE_NODE, err)) < 0)
+        return r;
+    say(u, "node %s is Ready", u->c.node_name);
+    return 0;
+}
+
+/* In the background our own output goes to a log as well, once the caller has seen the beginning. */
+static void log_to_file(const Up *u)
+{
+    char path[PATH_MAX];
+    int fd = open(cluster_path(&u->c, path, "log/up.log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd >= 0) {
+        dup2(fd, STDERR_FILENO);
+        close(fd);
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        close(null);
+    }
+}
+
+static void report_ready(Up *u)
+{
+    printf("kubeconfig: %s/admin.kubeconfig\n", u->c.dir);
+    fflush(stdout);
+    if (u->ready_fd < 0)
+        return;
+    log_to_file(u);
+    if (write(u->ready_fd, "r", 1) != 1)
+        log_warn("tell the caller that the cluster is up: its end of the pipe is closed, ignoring");
+    closep(&u->ready_fd);
+}
+
+static int run(Up *u, Err *err)
+{
+    int r;
+    if ((r = open_signals(u, err)) < 0 || (r = prepare(u, err)) < 0)
+        return r;
+    r = start_all(u, err);
+    if (r == 0 && !u->stopping)
+        report_ready(u);
+    while (r == 0 && !u->stopping)
+        turn(u, 0);
+    stop_all(u);
+    if (cluster_save(&u->c, 0, NULL) < 0)
+        log_warn("forget the supervisor's pid: cluster.json cannot be written, ignoring");
+    unlink(u->notify_path);
+    return r;
+}
+
+/* Goes into the background; the parent waits until the cluster is ready and returns its exit code, the
+ * child returns -1 with u->ready_fd set. */
+static int detach(Up *u)
+{
+    int p[2];
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return 1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(p[0]);
+        setsid();
+        u->ready_fd = p[1];
+        return -1;
+    }
+    close(p[1]);
+    char ok = 0;
+    bool ready = pid > 0 && fd_read_full(p[0], &ok, 1) == 0;
+    close(p[0]);
+    return ready ? 0 : 1;
+}
+
+static int usage(FILE *out)
+{
+    fputs("usage: knarr up [--data-dir DIR] [--api-port N] [--pod-cidr C] [--service-cidr C] [--detach]\n"
+          "\n"
+          "Starts a one-node cluster and supervises it until it is stopped by `knarr down` or a signal.\n"
+          "\n"
+          "  --data-dir DIR      where the cluster lives (/var/lib/knarr)\n"
+          "  --api-port N        port of the API server (6443)\n"
+          "  --pod-cidr C        addresses of pods (10.244.0.0/16)\n"
+          "  --service-cidr C    addresses of Services (10.96.0.0/16)\n"
+          "  --detach            return once the cluster is ready, and leave it running\n",
+          out);
+    return out == stdout ? 0 : 2;
+}
+
+static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
+{
+    static const struct option options[] = {
+        { "data-dir", required_argument, NULL, 'd' }, { "api-port", required_argument, NULL, 'p' },
+        { "pod-cidr", required_argument, NULL, 'c' }, { "service-cidr", required_argument, NULL, 's' },
+        { "detach", no_argument, NULL, 'D' },         { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    uint64_t port;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        switch (c) {
+        case 'd':
+            opt->data_dir = optarg;
+            break;
+        case 'p':
+            if (sv_to_u64(sv_cstr(optarg), &port) < 0 || port < 1 || port > 65535) {
+                fprintf(stderr, "knarr up: --api-port: '%s' is no port; expected 1-65535\n", optarg);
+                return 2;
+            }
+            opt->api_port = (uint16_t)port;
+            break;
+        case 'c':
+            opt->pod_cidr = optarg;
+            break;
+        case 's':
+            opt->service_cidr = optarg;
+            break;
+        case 'D':
+            *ret_detach = true;
+            break;
+        case 'h':
+            exit(usage(stdout));
+        default:
+            return usage(stderr);
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "knarr up: unexpected argument '%s'\n", argv[optind]);
+        return 2;
+    }
+    return 0;
+}
+
+int verb_up(int argc, char **argv)
+{
+    Up u = { .notify_fd = -1, .signal_fd = -1, .lock_fd = -1, .ready_fd = -1, .begun = clock_mono_ns() };
+    ClusterOptions opt = { "/var/lib/knarr", 6443, "10.244.0.0/16", "10.96.0.0/16" };
+    bool background = false;
+    Err err = { 0 };
+    int r = parse(argc, argv, &opt, &background);
+    if (r)
+        return r;
+    if (geteuid() != 0) {
+        fputs("knarr up: must be run as root; try `sudo knarr up`\n", stderr);
+        return 1;
+    }
+    if (cluster_init(&opt, &u.c, &err) < 0) {
+        fprintf(stderr, "knarr up: %s\n", err.msg);
+        return 2;
+    }
+    if (background) {
+        r = detach(&u);
+        if (r >= 0)
+            return r;
+        if (make_folder(&u.c, "log", 0755, 0, &err) == 0)
+            err_clear(&err);
+    }
+    r = run(&u, &err);
+    if (r < 0)
+        fprintf(stderr, "knarr up: %s\n", err.msg);
+    closep(&u.notify_fd);
+    closep(&u.signal_fd);
+    closep(&u.ready_fd);
+    closep(&u.lock_fd);
+    return r < 0 ? 1 : 0;
+}
