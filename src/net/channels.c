@@ -163,7 +163,7 @@ void channels_close(Channels *c, unsigned channel)
     c->ch[channel].out_closed = true;
     if (c->wire == WIRE_WS)
         return; /* there is no such message: the end of all tells */
-    spdy_data(c->spdy, c->ch[channel].id, NULL, 0, true);
+    spdy_data(c->spdy, c->ch[channel].id, "", 0, true);
     (void)sent(c, NULL);
     release(c, channel);
 }
