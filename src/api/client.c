@@ -78,13 +78,17 @@ static int load_token(ApiClient *c, Err *err)
 static int make_http(ApiClient *c, const KubeConfig *cfg, Err *err)
 {
     TlsContext *tls = NULL;
-    TlsConfig tc = { .cert_chain = buf_view(&cfg->cert), .key = buf_view(&cfg->key),
-                     .ca = buf_view(&cfg->ca), .insecure_skip_verify = cfg->insecure, .alpn_h2 = true };
+    TlsConfig tc = { .cert_chain = buf_view(&cfg->cert),
+                     .key = buf_view(&cfg->key),
+                     .ca = buf_view(&cfg->ca),
+                     .insecure_skip_verify = cfg->insecure,
+                     .alpn_h2 = true };
     int r = cfg->tls ? tls_context_new_client(&tc, &tls, err) : 0;
     if (r < 0)
         return r;
-    HttpClientConfig hc = { .host = cfg->host, .port = cfg->port, .tls = tls,
-                            .server_name = cfg->server_name };
+    HttpClientConfig hc = {
+        .host = cfg->host, .port = cfg->port, .tls = tls, .server_name = cfg->server_name
+    };
     r = http_client_new(c->loop, &hc, &c->http, err);
     tls_context_unref(tls);
     return r;
@@ -142,8 +146,8 @@ static void escape(Buf *out, StrView s)
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s.len; i++) {
         unsigned char ch = (unsigned char)s.ptr[i];
-        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-                     ch == '-' || ch == '_' || ch == '.' || ch == '~';
+        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                     (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || ch == '.' || ch == '~';
         if (plain) {
             buf_putc(out, (char)ch);
         } else {
@@ -261,8 +265,8 @@ static int status_error(int status, const Value *body, Err *err)
 
 /* ---- requests ---- */
 
-static int send_request(ApiClient *c, StrView method, StrView target, StrView content_type, StrView body,
-                        const HttpCallSpec *hooks, HttpCall **ret, Err *err)
+static int send_request(ApiClient *c, StrView method, StrView target, StrView content_type,
+                        StrView body, const HttpCallSpec *hooks, HttpCall **ret, Err *err)
 {
     HttpHeader h[4];
     uint32_t n = 0;
@@ -332,8 +336,12 @@ static void finish_call(ApiCall *call, const Err *why)
     Arena arena;
     Value body;
     Err err = { 0 };
-    ApiResult r = { .status = call->status, .err = why, .arena = &arena, .reason = SV(""),
-                    .retry_after_s = call->retry_after_s, .text = buf_view(&call->body) };
+    ApiResult r = { .status = call->status,
+                    .err = why,
+                    .arena = &arena,
+                    .reason = SV(""),
+                    .retry_after_s = call->retry_after_s,
+                    .text = buf_view(&call->body) };
     arena_init(&arena, 0);
     StrView text = sv_trim(r.text);
     if (!why && call->body.failed) {
@@ -400,7 +408,9 @@ int api_request(ApiClient *c, const ApiRequest *req, ApiCall **ret, Err *err)
     call->ctx = req->ctx;
     call->body.limit = API_BODY_MAX;
     HttpCallSpec hooks = { .timeout_ms = req->timeout_ms ? req->timeout_ms : CALL_TIMEOUT_DEFAULT,
-                           .on_head = call_head, .on_data = call_data, .on_done = call_done,
+                           .on_head = call_head,
+                           .on_data = call_data,
+                           .on_done = call_done,
                            .ctx = call };
     r = send_request(c, req->method, buf_view(&path),
                      req->content_type.len ? req->content_type : SV("application/json"),
@@ -424,10 +434,12 @@ int api_get(ApiClient *c, const ApiTarget *t, ApiDoneFn *done, void *ctx, ApiCal
     return api_request(c, &req, ret, err);
 }
 
-int api_list(ApiClient *c, const ApiTarget *t, StrView query, ApiDoneFn *done, void *ctx, ApiCall **ret,
-             Err *err)
+int api_list(ApiClient *c, const ApiTarget *t, StrView query, ApiDoneFn *done, void *ctx,
+             ApiCall **ret, Err *err)
 {
-    ApiRequest req = { .method = SV("GET"), .target = *t, .query = query, .done = done, .ctx = ctx };
+    ApiRequest req = {
+        .method = SV("GET"), .target = *t, .query = query, .done = done, .ctx = ctx
+    };
     return api_request(c, &req, ret, err);
 }
 
@@ -436,7 +448,8 @@ int api_create(ApiClient *c, const ApiTarget *t, const Value *body, ApiDoneFn *d
 {
     ApiRequest req = { .method = SV("POST"), .target = *t, .body = body, .done = done, .ctx = ctx };
     if (sv_empty(t->subresource))
-        req.target.name = SV_NULL; /* a POST goes to the collection; only subresources keep the name */
+        req.target.name =
+            SV_NULL; /* a POST goes to the collection; only subresources keep the name */
     return api_request(c, &req, ret, err);
 }
 
@@ -447,18 +460,25 @@ int api_update(ApiClient *c, const ApiTarget *t, const Value *body, ApiDoneFn *d
     return api_request(c, &req, ret, err);
 }
 
-int api_patch(ApiClient *c, const ApiTarget *t, StrView patch_type, StrView query, const Value *patch,
-              ApiDoneFn *done, void *ctx, ApiCall **ret, Err *err)
+int api_patch(ApiClient *c, const ApiTarget *t, StrView patch_type, StrView query,
+              const Value *patch, ApiDoneFn *done, void *ctx, ApiCall **ret, Err *err)
 {
-    ApiRequest req = { .method = SV("PATCH"), .target = *t, .query = query, .body = patch,
-                       .content_type = patch_type, .done = done, .ctx = ctx };
+    ApiRequest req = { .method = SV("PATCH"),
+                       .target = *t,
+                       .query = query,
+                       .body = patch,
+                       .content_type = patch_type,
+                       .done = done,
+                       .ctx = ctx };
     return api_request(c, &req, ret, err);
 }
 
 int api_delete(ApiClient *c, const ApiTarget *t, const Value *options, ApiDoneFn *done, void *ctx,
                ApiCall **ret, Err *err)
 {
-    ApiRequest req = { .method = SV("DELETE"), .target = *t, .body = options, .done = done, .ctx = ctx };
+    ApiRequest req = {
+        .method = SV("DELETE"), .target = *t, .body = options, .done = done, .ctx = ctx
+    };
     return api_request(c, &req, ret, err);
 }
 
@@ -586,8 +606,8 @@ static void watch_done(void *ctx, const Err *why)
     end_watch(w, why);
 }
 
-int api_watch(ApiClient *c, const ApiTarget *t, StrView query, const ApiWatchEvents *ev, ApiWatch **ret,
-              Err *err)
+int api_watch(ApiClient *c, const ApiTarget *t, StrView query, const ApiWatchEvents *ev,
+              ApiWatch **ret, Err *err)
 {
     _cleanup_buf_ Buf path = BUF_INIT;
     buf_sv(&path, sv_cstr(c->prefix));
@@ -604,7 +624,9 @@ int api_watch(ApiClient *c, const ApiTarget *t, StrView query, const ApiWatchEve
     w->ev = *ev;
     w->buf.limit = WATCH_LINE_MAX;
     arena_init(&w->scratch, ARENA_DEFAULT_LIMIT * 4);
-    HttpCallSpec hooks = { .on_head = watch_head, .on_data = watch_data, .on_done = watch_done, .ctx = w };
+    HttpCallSpec hooks = {
+        .on_head = watch_head, .on_data = watch_data, .on_done = watch_done, .ctx = w
+    };
     int r = send_request(c, SV("GET"), buf_view(&path), SV_NULL, SV_NULL, &hooks, &w->http, err);
     if (r < 0) {
         free_watch(w);

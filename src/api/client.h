@@ -1,7 +1,7 @@
 /* client.h - calls to an API server on the loop: JSON documents in, JSON documents out.
  *
- * Every call is asynchronous and may be cancelled at any time; nothing is called back from inside the
- * function that starts a call. Freeing the client ends all its calls silently. */
+ * Every call is asynchronous and may be cancelled at any time; nothing is called back from inside
+ * the function that starts a call. Freeing the client ends all its calls silently. */
 #pragma once
 
 #include "api/kubeconfig.h"
@@ -20,21 +20,21 @@ Loop *api_client_loop(const ApiClient *c);
 /* What is addressed: a collection (no name), an object, or its subresource. Views need to live only
  * during the call that takes them. */
 typedef struct ApiTarget {
-    StrView group;       /* empty: the core group */
-    StrView version;     /* "v1" */
-    StrView plural;      /* "pods" */
-    StrView ns;          /* empty: cluster-scoped, or all namespaces */
+    StrView group;   /* empty: the core group */
+    StrView version; /* "v1" */
+    StrView plural;  /* "pods" */
+    StrView ns;      /* empty: cluster-scoped, or all namespaces */
     StrView name;
     StrView subresource; /* "status", "binding", "eviction" */
 } ApiTarget;
 
 /* How a call ended. Everything in it is valid only during the callback. */
 typedef struct ApiResult {
-    int status;         /* HTTP; 0: no answer */
-    const Value *body;  /* NULL when there is none */
-    StrView text;       /* the same as bytes */
-    const Err *err;     /* NULL: success (2xx) */
-    StrView reason;     /* of a Status: "NotFound", "Conflict" … */
+    int status;             /* HTTP; 0: no answer */
+    const Value *body;      /* NULL when there is none */
+    StrView text;           /* the same as bytes */
+    const Err *err;         /* NULL: success (2xx) */
+    StrView reason;         /* of a Status: "NotFound", "Conflict" … */
     uint32_t retry_after_s; /* from the Status or the header; 0: not said */
     Arena *arena;
 } ApiResult;
@@ -42,19 +42,20 @@ typedef struct ApiResult {
 /* Err's code follows the Status' reason: NotFound ERR_NOT_FOUND, AlreadyExists ERR_EXISTS, Conflict
  * ERR_CONFLICT, Forbidden ERR_DENIED, Unauthorized ERR_UNAUTHENTICATED, Invalid and BadRequest
  * ERR_INVALID, Gone and Expired ERR_GONE, TooManyRequests and ServiceUnavailable ERR_BUSY, Timeout
- * ERR_TIMEOUT, MethodNotAllowed ERR_UNSUPPORTED, RequestEntityTooLarge ERR_LIMIT; others ERR_PROTO. */
+ * ERR_TIMEOUT, MethodNotAllowed ERR_UNSUPPORTED, RequestEntityTooLarge ERR_LIMIT; others ERR_PROTO.
+ */
 typedef void ApiDoneFn(void *ctx, const ApiResult *r);
 
 typedef struct ApiRequest {
-    StrView method;         /* "GET", "POST", "PUT", "PATCH", "DELETE" */
+    StrView method; /* "GET", "POST", "PUT", "PATCH", "DELETE" */
     ApiTarget target;
-    StrView raw_path;       /* instead of a target: "/version", "/healthz" */
-    StrView query;          /* escaped, without '?' (api_query_add) */
-    const Value *body;      /* NULL: none, or raw_body */
+    StrView raw_path;  /* instead of a target: "/version", "/healthz" */
+    StrView query;     /* escaped, without '?' (api_query_add) */
+    const Value *body; /* NULL: none, or raw_body */
     StrView raw_body;
-    StrView content_type;   /* of the body; empty: application/json */
-    uint32_t timeout_ms;    /* 0: 60 s */
-    ApiDoneFn *done;        /* exactly once unless cancelled; may be NULL */
+    StrView content_type; /* of the body; empty: application/json */
+    uint32_t timeout_ms;  /* 0: 60 s */
+    ApiDoneFn *done;      /* exactly once unless cancelled; may be NULL */
     void *ctx;
 } ApiRequest;
 
@@ -62,10 +63,10 @@ int api_request(ApiClient *c, const ApiRequest *req, ApiCall **ret, Err *err) NO
 ApiCall *api_call_cancel(ApiCall *call); /* no more callbacks; always NULL; NULL is fine */
 
 /* Shorthands. `ret` may be NULL where the call is never cancelled. */
-int api_get(ApiClient *c, const ApiTarget *t, ApiDoneFn *done, void *ctx, ApiCall **ret, Err *err)
-    NODISCARD;
-int api_list(ApiClient *c, const ApiTarget *t, StrView query, ApiDoneFn *done, void *ctx, ApiCall **ret,
-             Err *err) NODISCARD;
+int api_get(ApiClient *c, const ApiTarget *t, ApiDoneFn *done, void *ctx, ApiCall **ret,
+            Err *err) NODISCARD;
+int api_list(ApiClient *c, const ApiTarget *t, StrView query, ApiDoneFn *done, void *ctx,
+             ApiCall **ret, Err *err) NODISCARD;
 int api_create(ApiClient *c, const ApiTarget *t, const Value *body, ApiDoneFn *done, void *ctx,
                ApiCall **ret, Err *err) NODISCARD;
 int api_update(ApiClient *c, const ApiTarget *t, const Value *body, ApiDoneFn *done, void *ctx,
@@ -74,8 +75,8 @@ int api_update(ApiClient *c, const ApiTarget *t, const Value *body, ApiDoneFn *d
 #define API_PATCH_MERGE     SV("application/merge-patch+json")
 #define API_PATCH_STRATEGIC SV("application/strategic-merge-patch+json")
 #define API_PATCH_APPLY     SV("application/apply-patch+yaml") /* query: fieldManager, force */
-int api_patch(ApiClient *c, const ApiTarget *t, StrView patch_type, StrView query, const Value *patch,
-              ApiDoneFn *done, void *ctx, ApiCall **ret, Err *err) NODISCARD;
+int api_patch(ApiClient *c, const ApiTarget *t, StrView patch_type, StrView query,
+              const Value *patch, ApiDoneFn *done, void *ctx, ApiCall **ret, Err *err) NODISCARD;
 /* `options` is a DeleteOptions or NULL. */
 int api_delete(ApiClient *c, const ApiTarget *t, const Value *options, ApiDoneFn *done, void *ctx,
                ApiCall **ret, Err *err) NODISCARD;
@@ -91,8 +92,8 @@ typedef struct ApiWatchEvents {
     void *ctx;
 } ApiWatchEvents;
 /* `query` is appended to "watch=1". */
-int api_watch(ApiClient *c, const ApiTarget *t, StrView query, const ApiWatchEvents *ev, ApiWatch **ret,
-              Err *err) NODISCARD;
+int api_watch(ApiClient *c, const ApiTarget *t, StrView query, const ApiWatchEvents *ev,
+              ApiWatch **ret, Err *err) NODISCARD;
 ApiWatch *api_watch_cancel(ApiWatch *w); /* always NULL; NULL is fine */
 
 /* Appends name=value, escaped, with '&' in front where needed. */

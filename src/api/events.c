@@ -1,9 +1,10 @@
 /* events.c - records what happens to objects as Event objects.
  *
- * As client-go's correlator does, in a simpler form: equal events become one object whose count grows;
- * after SIMILAR_MAX different messages for the same object and reason within SIMILAR_WINDOW the rest
- * shares one object; and each object has a bucket of tokens, so that a crash loop cannot fill the
- * store. A writing per event is under way at a time; what is counted meanwhile goes with the next. */
+ * As client-go's correlator does, in a simpler form: equal events become one object whose count
+ * grows; after SIMILAR_MAX different messages for the same object and reason within SIMILAR_WINDOW
+ * the rest shares one object; and each object has a bucket of tokens, so that a crash loop cannot
+ * fill the store. A writing per event is under way at a time; what is counted meanwhile goes with
+ * the next. */
 #include "api/events.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ enum {
 typedef struct Entry { /* one Event object */
     EventRecorder *recorder;
     char *name, *ns;
-    Buf body;          /* the object as first written: JSON */
+    Buf body; /* the object as first written: JSON */
     int64_t count;
     int64_t first_ns, last_ns;
     ApiCall *call;
@@ -34,8 +35,8 @@ typedef struct Entry { /* one Event object */
 
 typedef struct Flood { /* per object, and per object and reason */
     int64_t since_ns;
-    unsigned n;        /* different messages since then */
-    unsigned used;     /* tokens */
+    unsigned n;    /* different messages since then */
+    unsigned used; /* tokens */
 } Flood;
 
 struct EventRecorder {
@@ -197,21 +198,29 @@ static void send_request(Entry *e, const ApiRequest *req)
 
 static void write_event(Entry *e)
 {
-    ApiTarget t = { .version = SV("v1"), .plural = SV("events"), .ns = sv_cstr(e->ns),
-                    .name = sv_cstr(e->name) };
+    ApiTarget t = {
+        .version = SV("v1"), .plural = SV("events"), .ns = sv_cstr(e->ns), .name = sv_cstr(e->name)
+    };
     e->dirty = false;
     if (!e->created) {
-        ApiRequest req = { .method = SV("POST"), .target = t, .raw_body = buf_view(&e->body),
-                           .done = on_written, .ctx = e };
+        ApiRequest req = { .method = SV("POST"),
+                           .target = t,
+                           .raw_body = buf_view(&e->body),
+                           .done = on_written,
+                           .ctx = e };
         req.target.name = SV_NULL;
         send_request(e, &req);
         return;
     }
     char time[RFC3339_SIZE], patch[256];
-    int n = snprintf(patch, sizeof patch, "{\"count\":%lld,\"lastTimestamp\":\"%s\"}", (long long)e->count,
-                     rfc3339_format(e->last_ns, 0, time));
-    ApiRequest req = { .method = SV("PATCH"), .target = t, .content_type = API_PATCH_MERGE,
-                       .raw_body = sv_n(patch, (size_t)n), .done = on_written, .ctx = e };
+    int n = snprintf(patch, sizeof patch, "{\"count\":%lld,\"lastTimestamp\":\"%s\"}",
+                     (long long)e->count, rfc3339_format(e->last_ns, 0, time));
+    ApiRequest req = { .method = SV("PATCH"),
+                       .target = t,
+                       .content_type = API_PATCH_MERGE,
+                       .raw_body = sv_n(patch, (size_t)n),
+                       .done = on_written,
+                       .ctx = e };
     send_request(e, &req);
 }
 
@@ -221,7 +230,8 @@ static Entry *entry_new(EventRecorder *r, const EventRef *ref, StrView type, Str
     Entry *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
-    StrView ns = ref->ns.len ? ref->ns : SV("default"); /* where events of cluster-scoped objects go */
+    StrView ns =
+        ref->ns.len ? ref->ns : SV("default"); /* where events of cluster-scoped objects go */
     e->recorder = r;
     e->first_ns = e->last_ns = now;
     e->ns = strndup(ns.ptr, ns.len);
@@ -241,8 +251,8 @@ static Entry *entry_new(EventRecorder *r, const EventRef *ref, StrView type, Str
     return e;
 }
 
-static void count_event(EventRecorder *r, StrView key, const EventRef *ref, StrView type, StrView reason,
-                        StrView message)
+static void count_event(EventRecorder *r, StrView key, const EventRef *ref, StrView type,
+                        StrView reason, StrView message)
 {
     int64_t now = clock_real_ns();
     Entry *e = map_get(&r->entries, key);
@@ -262,8 +272,8 @@ static void count_event(EventRecorder *r, StrView key, const EventRef *ref, StrV
         write_event(e);
 }
 
-void event_record(EventRecorder *r, const EventRef *ref, StrView type, StrView reason, const char *fmt,
-                  ...)
+void event_record(EventRecorder *r, const EventRef *ref, StrView type, StrView reason,
+                  const char *fmt, ...)
 {
     static const char combined[] = "(combined from similar events): ";
     char text[MESSAGE_MAX + sizeof combined];

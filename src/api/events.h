@@ -1,5 +1,6 @@
-/* events.h - records what happens to objects as Event objects (core/v1), as `kubectl describe` shows
- * them. Equal events are counted in one object, floods of similar ones are combined and limited. */
+/* events.h - records what happens to objects as Event objects (core/v1), as `kubectl describe`
+ * shows them. Equal events are counted in one object, floods of similar ones are combined and
+ * limited. */
 #pragma once
 
 #include "api/client.h"
@@ -12,11 +13,12 @@ typedef struct EventRef { /* the object it is about; views need to live only dur
 } EventRef;
 
 /* component: "kubelet", "scheduler" …; host: the node, or empty. */
-int event_recorder_new(ApiClient *c, StrView component, StrView host, EventRecorder **ret, Err *err)
-    NODISCARD;
-EventRecorder *event_recorder_free(EventRecorder *r); /* what is under way is dropped; always NULL */
+int event_recorder_new(ApiClient *c, StrView component, StrView host, EventRecorder **ret,
+                       Err *err) NODISCARD;
+EventRecorder *
+event_recorder_free(EventRecorder *r); /* what is under way is dropped; always NULL */
 
-/* type: "Normal" or "Warning"; reason: "FailedMount"; the message as printf. Never fails visibly: an
- * event that cannot be written is dropped, as Kubernetes does. */
+/* type: "Normal" or "Warning"; reason: "FailedMount"; the message as printf. Never fails visibly:
+ * an event that cannot be written is dropped, as Kubernetes does. */
 void event_record(EventRecorder *r, const EventRef *ref, StrView type, StrView reason,
                   const char *fmt, ...) PRINTF(5, 6);

@@ -8,8 +8,8 @@
  *   BACKOFF  waits before the next attempt
  *
  * A whole state (STREAM, LIST) is collected in `fresh` and then swapped in, so that users never see
- * half of it; only differences reach the handlers. Handlers may free the informer: `busy` counts the
- * frames that still use it. */
+ * half of it; only differences reach the handlers. Handlers may free the informer: `busy` counts
+ * the frames that still use it. */
 #include "api/informer.h"
 
 #include <stdio.h>
@@ -27,8 +27,8 @@ enum {
 };
 
 #define LIST_PAGE "500"
-/* A watch that ends in order sooner than this is followed by a pause: a server that ends every watch
- * at once must not be hammered. */
+/* A watch that ends in order sooner than this is followed by a pause: a server that ends every
+ * watch at once must not be hammered. */
 #define WATCH_FAIR_NS (5 * INT64_C(1000000000))
 
 typedef enum Phase { PHASE_STREAM, PHASE_LIST, PHASE_WATCH, PHASE_BACKOFF } Phase;
@@ -48,8 +48,8 @@ struct Informer {
     ApiWatch *watch;
     ApiCall *call;
     Source *timer;
-    Buf rv;         /* up to here everything is in `store` */
-    Buf token;      /* where the next page of a list starts */
+    Buf rv;    /* up to here everything is in `store` */
+    Buf token; /* where the next page of a list starts */
     unsigned failures;
     unsigned busy;
     int64_t watch_since_ns;
@@ -109,9 +109,8 @@ static ApiObject *object_new(Informer *inf, Value *obj)
         json_encode(obj, &json);
     }
     size_t key_len = ns.len + (ns.len > 0) + name.len;
-    ApiObject *o = json.failed
-                       ? NULL
-                       : calloc(1, sizeof *o + key_len + uid.len + rv.len + json.len + 4);
+    ApiObject *o =
+        json.failed ? NULL : calloc(1, sizeof *o + key_len + uid.len + rv.len + json.len + 4);
     if (!o)
         return NULL;
     o->refs = 1;
@@ -184,7 +183,8 @@ static bool index_object(Informer *inf, ApiObject *o, bool add)
     return ok;
 }
 
-ApiObject *const *informer_by_index(const Informer *inf, unsigned index, StrView value, size_t *ret_n)
+ApiObject *const *informer_by_index(const Informer *inf, unsigned index, StrView value,
+                                    size_t *ret_n)
 {
     ASSERT(index < inf->cfg.n_indexes);
     const Bucket *b = map_get(&inf->indexes[index], value);
@@ -258,7 +258,7 @@ static bool swap_state(Informer *inf)
     for (size_t i = 0; map_next(&inf->store, &i, &key, &val);)
         if (!map_has(&fresh, key))
             ok = ok && vec_push(&gone, api_object_ref(val));
-    vec_foreach(o, &gone) {
+    vec_foreach (o, &gone) {
         if (!inf->freed)
             store_del(inf, (*o)->key, NULL);
         api_object_unref(*o);
@@ -306,7 +306,8 @@ static void retry(Informer *inf, const Err *why)
     delay += delay * (r % 1000) / 1000;
     inf->phase = PHASE_BACKOFF;
     inf->timer = source_free(inf->timer);
-    if (loop_add_timer(api_client_loop(inf->client), delay, 0, on_retry, inf, &inf->timer, NULL) < 0)
+    if (loop_add_timer(api_client_loop(inf->client), delay, 0, on_retry, inf, &inf->timer, NULL) <
+        0)
         (void)loop_defer(api_client_loop(inf->client), on_retry, inf, NULL);
 }
 
@@ -458,7 +459,8 @@ static void start_watch(Informer *inf, bool stream)
     if (query.failed) {
         err_nomem(&err);
         retry(inf, &err);
-    } else if (api_watch(inf->client, &inf->cfg.target, buf_view(&query), &ev, &inf->watch, &err) < 0) {
+    } else if (api_watch(inf->client, &inf->cfg.target, buf_view(&query), &ev, &inf->watch, &err) <
+               0) {
         retry(inf, &err);
     }
 }
@@ -472,7 +474,7 @@ static bool take_items(Informer *inf, const ApiResult *r)
     StrView kind = value_str(value_get(r->body, SV("kind")));
     if (sv_ends(kind, SV("List")))
         kind.len -= 4;
-    value_list_foreach(it, value_get(r->body, SV("items"))) {
+    value_list_foreach (it, value_get(r->body, SV("items"))) {
         if (!value_get(it, SV("kind")))
             value_set(r->arena, it, SV("kind"), value_sv(kind));
         if (!value_get(it, SV("apiVersion")))
@@ -552,8 +554,10 @@ static void start(Informer *inf)
 
 static bool own_texts(Informer *inf)
 {
-    StrView *views[6] = { &inf->cfg.target.group, &inf->cfg.target.version, &inf->cfg.target.plural,
-                          &inf->cfg.target.ns, &inf->cfg.label_selector, &inf->cfg.field_selector };
+    StrView *views[6] = {
+        &inf->cfg.target.group, &inf->cfg.target.version, &inf->cfg.target.plural,
+        &inf->cfg.target.ns,    &inf->cfg.label_selector, &inf->cfg.field_selector
+    };
     for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
         inf->texts[i] = strndup(views[i]->ptr ? views[i]->ptr : "", views[i]->len);
         if (!inf->texts[i])

@@ -1,8 +1,9 @@
 /* informer.h - a local copy of one kind of objects, kept up to date by a watch.
  *
  * Opens a streaming list (sendInitialEvents) and falls back to list + watch on servers without it.
- * What goes wrong on the way - lost connections, expired revisions, servers that are away - is mended
- * inside, with jittered back-off; handlers see only changes of objects. All on the loop's thread. */
+ * What goes wrong on the way - lost connections, expired revisions, servers that are away - is
+ * mended inside, with jittered back-off; handlers see only changes of objects. All on the loop's
+ * thread. */
 #pragma once
 
 #include "api/client.h"
@@ -13,10 +14,10 @@ typedef struct Informer Informer;
  * api_object_ref() for as long as it likes. */
 typedef struct ApiObject {
     unsigned refs;
-    StrView key;              /* "namespace/name", or "name" when cluster-scoped */
+    StrView key; /* "namespace/name", or "name" when cluster-scoped */
     StrView ns, name, uid, resource_version;
-    StrView json;             /* the object without managedFields; empty with drop_json */
-    void *projection;         /* what `project` made of it; NULL without one */
+    StrView json;     /* the object without managedFields; empty with drop_json */
+    void *projection; /* what `project` made of it; NULL without one */
     void (*unproject)(void *projection);
 } ApiObject;
 
@@ -38,12 +39,12 @@ typedef struct InformerConfig {
     /* Makes the part of an object that its user needs; called once for each new version. NULL on
      * failure of memory only: the informer then starts again later. */
     void *(*project)(void *ctx, const Value *obj);
-    void (*unproject)(void *projection); /* frees it; may be NULL */
-    bool drop_json;         /* keep the projection only */
+    void (*unproject)(void *projection);            /* frees it; may be NULL */
+    bool drop_json;                                 /* keep the projection only */
     InformerIndexFn *indexes[INFORMER_INDEXES_MAX]; /* by number in informer_by_index() */
     unsigned n_indexes;
-    /* May be NULL. The store has been changed already when they are called. After a gap (relist) only
-     * real differences are reported. */
+    /* May be NULL. The store has been changed already when they are called. After a gap (relist)
+     * only real differences are reported. */
     void (*on_add)(void *ctx, ApiObject *o);
     void (*on_update)(void *ctx, ApiObject *old, ApiObject *now);
     void (*on_delete)(void *ctx, ApiObject *last);
@@ -63,7 +64,9 @@ ApiObject *informer_get(const Informer *inf, StrView key);
 ApiObject *informer_get_named(const Informer *inf, StrView ns, StrView name);
 /* for (size_t i = 0; (o = informer_next(inf, &i)) != NULL;) … in no order. */
 ApiObject *informer_next(const Informer *inf, size_t *pos);
-/* The objects under `value` of index number `index`; *ret_n may be 0. Valid until the next change. */
-ApiObject *const *informer_by_index(const Informer *inf, unsigned index, StrView value, size_t *ret_n);
+/* The objects under `value` of index number `index`; *ret_n may be 0. Valid until the next change.
+ */
+ApiObject *const *informer_by_index(const Informer *inf, unsigned index, StrView value,
+                                    size_t *ret_n);
 /* Why the last attempt failed; code ERR_NONE while all is well. For logs and health checks. */
 const Err *informer_last_error(const Informer *inf);

@@ -35,7 +35,7 @@ static char *dup_sv(StrView s)
 /* The entry called `name` of a list like {name: x, cluster: {...}}; its `inner` part. */
 static const Value *find_named(const Value *root, StrView list, StrView name, StrView inner)
 {
-    value_list_foreach(it, value_get(root, list))
+    value_list_foreach (it, value_get(root, list))
         if (sv_eq(value_str(value_get(it, SV("name"))), name))
             return value_get(it, inner);
     return NULL;
@@ -90,7 +90,8 @@ static int parse_server(StrView url, KubeConfig *c, Err *err)
     }
     c->tls = sv_starts(url, SV("https://"));
     if (!c->tls && !sv_starts(url, SV("http://")))
-        return err_set(err, ERR_INVALID, 0, "the server '%.*s' is not an http or https URL", SV_FMT(url));
+        return err_set(err, ERR_INVALID, 0, "the server '%.*s' is not an http or https URL",
+                       SV_FMT(url));
     rest = sv_skip(url, c->tls ? 8 : 7);
     sv_cut(rest, '/', &authority, &path);
     while (sv_ends(path, SV("/")))
@@ -118,7 +119,8 @@ static int parse_cluster(const Value *v, const char *dir, KubeConfig *c, Err *er
 {
     int r = parse_server(value_str(value_get(v, SV("server"))), c, err);
     if (r == 0)
-        r = read_pem(v, SV("certificate-authority-data"), SV("certificate-authority"), dir, &c->ca, err);
+        r = read_pem(v, SV("certificate-authority-data"), SV("certificate-authority"), dir, &c->ca,
+                     err);
     if (r < 0)
         return r;
     StrView name = value_str(value_get(v, SV("tls-server-name")));
@@ -131,8 +133,10 @@ static int parse_cluster(const Value *v, const char *dir, KubeConfig *c, Err *er
 static int parse_user(const Value *v, const char *dir, KubeConfig *c, Err *err)
 {
     if (value_get(v, SV("exec")) || value_get(v, SV("auth-provider")))
-        return err_set(err, ERR_UNSUPPORTED, 0, "users with exec or auth-provider are not supported");
-    int r = read_pem(v, SV("client-certificate-data"), SV("client-certificate"), dir, &c->cert, err);
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "users with exec or auth-provider are not supported");
+    int r =
+        read_pem(v, SV("client-certificate-data"), SV("client-certificate"), dir, &c->cert, err);
     if (r == 0)
         r = read_pem(v, SV("client-key-data"), SV("client-key"), dir, &c->key, err);
     if (r < 0)
@@ -142,7 +146,8 @@ static int parse_user(const Value *v, const char *dir, KubeConfig *c, Err *err)
     if (token.len > 0 && !(c->token = dup_sv(token)))
         return err_nomem(err);
     if (file.len > 0 && !(c->token_file = join(dir, file)))
-        return err_set(err, ERR_INVALID, 0, "tokenFile '%.*s' needs an absolute path", SV_FMT(file));
+        return err_set(err, ERR_INVALID, 0, "tokenFile '%.*s' needs an absolute path",
+                       SV_FMT(file));
     return 0;
 }
 
@@ -171,7 +176,8 @@ static int parse_document(const Value *root, const char *dir, const char *contex
     return parse_user(uv, dir, c, err);
 }
 
-int kube_config_parse(StrView text, const char *base_dir, const char *context, KubeConfig *ret, Err *err)
+int kube_config_parse(StrView text, const char *base_dir, const char *context, KubeConfig *ret,
+                      Err *err)
 {
     _cleanup_arena_ Arena a;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
@@ -198,7 +204,8 @@ int kube_config_load(const char *path, const char *context, KubeConfig *ret, Err
         return err_neg(err, r, "read kubeconfig '%s'", path);
     StrView p = sv_cstr(path);
     ssize_t slash = sv_rfind_char(p, '/');
-    _cleanup_free_ char *dir = slash < 0 ? strdup(".") : dup_sv(sv_head(p, slash ? (size_t)slash : 1));
+    _cleanup_free_ char *dir =
+        slash < 0 ? strdup(".") : dup_sv(sv_head(p, slash ? (size_t)slash : 1));
     if (!dir)
         return err_nomem(err);
     r = kube_config_parse(buf_view(&text), dir, context, ret, err);
@@ -210,8 +217,9 @@ int kube_config_in_cluster(KubeConfig *ret, Err *err)
     const char *host = getenv("KUBERNETES_SERVICE_HOST"), *port = getenv("KUBERNETES_SERVICE_PORT");
     KubeConfig c = { .tls = true };
     if (!host || !port || parse_port(sv_cstr(port), 443, &c.port) < 0)
-        return err_set(err, ERR_NOT_FOUND, 0, "not inside a cluster: KUBERNETES_SERVICE_HOST and _PORT "
-                                              "are not set");
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "not inside a cluster: KUBERNETES_SERVICE_HOST and _PORT "
+                       "are not set");
     _cleanup_buf_ Buf ns = BUF_INIT;
     int r = file_read(AT_FDCWD, POD_DIR "/ca.crt", KUBECONFIG_SIZE_MAX, &c.ca);
     if (r < 0) {

@@ -5,9 +5,9 @@
 #include "base/err.h"
 
 typedef struct KubeConfig {
-    char *host;        /* name, address, or "unix:/path" */
+    char *host; /* name, address, or "unix:/path" */
     uint16_t port;
-    char *prefix;      /* path in front of every request ("" or "/k8s"); never NULL after a load */
+    char *prefix; /* path in front of every request ("" or "/k8s"); never NULL after a load */
     bool tls;
     char *server_name; /* tls-server-name; NULL: host */
     Buf ca, cert, key; /* PEM texts; empty: none */

@@ -1,8 +1,9 @@
 /* workqueue.c - a queue of keys to reconcile, on a loop.
  *
- * A key has one item: `dirty` (there is something to do), `running` (a worker has it) and, in a heap
- * ordered by time, a moment at which it becomes dirty again. A key that gets dirty while it runs waits
- * for workqueue_done(). An item without any of these and without failures is forgotten. */
+ * A key has one item: `dirty` (there is something to do), `running` (a worker has it) and, in a
+ * heap ordered by time, a moment at which it becomes dirty again. A key that gets dirty while it
+ * runs waits for workqueue_done(). An item without any of these and without failures is forgotten.
+ */
 #include "api/workqueue.h"
 
 #include "base/map.h"

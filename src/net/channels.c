@@ -4,7 +4,8 @@
  *   WIRE_SPDY    SPDY/3.1: a stream for each channel, named by its streamType header
  *   WIRE_TUNNEL  SPDY/3.1 inside the messages of a WebSocket (kubectl's port-forward)
  *
- * Events may free the object: `busy` counts the frames that still use it, the outermost destroys it. */
+ * Events may free the object: `busy` counts the frames that still use it, the outermost destroys
+ * it. */
 #include "net/channels.h"
 
 #include "net/spdy.h"
@@ -17,9 +18,10 @@
 #define PROTOCOL_TUNNEL SV("SPDY/3.1+portforward.k8s.io")
 
 enum {
-    V5_CLOSE = 255,     /* v5: the message {255, n} closes channel n */
+    V5_CLOSE = 255, /* v5: the message {255, n} closes channel n */
     REQUEST_ID_MAX = 32,
-    RST_INVALID = 2, RST_REFUSED = 3,
+    RST_INVALID = 2,
+    RST_REFUSED = 3,
 };
 
 typedef enum Wire { WIRE_WS, WIRE_SPDY, WIRE_TUNNEL } Wire;
@@ -102,7 +104,8 @@ static int sent(Channels *c, Err *err)
 {
     int r = 0;
     if (c->wire == WIRE_TUNNEL && (c->tunnel.len > 0 || c->tunnel.failed)) {
-        r = c->tunnel.failed ? err_nomem(err) : ws_send(c->ws, false, c->tunnel.ptr, c->tunnel.len, err);
+        r = c->tunnel.failed ? err_nomem(err)
+                             : ws_send(c->ws, false, c->tunnel.ptr, c->tunnel.len, err);
         buf_clear(&c->tunnel);
     }
     Buf *out = net_stream_out(c->stream);
@@ -264,14 +267,17 @@ static void ws_closed(void *ctx, uint16_t code)
 static int ws_greet(Channels *c, Err *err)
 {
     if (c->spec.kind == CHANNELS_COMMAND) {
-        char channel = (char)(c->spec.out ? CHANNEL_STDOUT : c->spec.err ? CHANNEL_STDERR : CHANNEL_ERROR);
+        char channel = (char)(c->spec.out   ? CHANNEL_STDOUT
+                              : c->spec.err ? CHANNEL_STDERR
+                                            : CHANNEL_ERROR);
         return ws_send(c->ws, false, &channel, 1, err);
     }
     int r = 0;
     for (unsigned i = 0; r == 0 && i < c->spec.n_ports; i++) /* each channel begins with its port */
         for (unsigned k = 0; r == 0 && k < 2; k++) {
             uint16_t port = c->spec.ports[i];
-            const uint8_t msg[3] = { (uint8_t)(2 * i + k), (uint8_t)(port & 0xff), (uint8_t)(port >> 8) };
+            const uint8_t msg[3] = { (uint8_t)(2 * i + k), (uint8_t)(port & 0xff),
+                                     (uint8_t)(port >> 8) };
             r = ws_send(c->ws, false, msg, sizeof msg, err);
         }
     return r;
@@ -379,7 +385,8 @@ static void on_stream(void *ctx, uint32_t id, const HttpHeader *headers, uint32_
     if (c->spec.kind == CHANNELS_COMMAND)
         command_stream(c, id, type);
     else
-        forward_stream(c, id, type, find(headers, n, SV("port")), find(headers, n, SV("requestid")));
+        forward_stream(c, id, type, find(headers, n, SV("port")),
+                       find(headers, n, SV("requestid")));
 }
 
 static int channel_of(const Channels *c, uint32_t id)
@@ -512,8 +519,11 @@ static int make_head(const HttpReq *req, Channels *c, Buf *head, Err *err)
             return err_set(err, ERR_INVALID, 0, "no stream protocol in common: %.*s is spoken here",
                            SV_FMT(protocol));
         c->wire = WIRE_SPDY;
-        buf_printf(head, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-                         "X-Stream-Protocol-Version: %.*s\r\n\r\n", SV_FMT(protocol));
+        buf_printf(
+            head,
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+            "X-Stream-Protocol-Version: %.*s\r\n\r\n",
+            SV_FMT(protocol));
     } else {
         return err_set(err, req->version == 1 ? ERR_INVALID : ERR_UNSUPPORTED, 0,
                        "an upgrade to WebSocket or SPDY/3.1 is required");
@@ -549,8 +559,8 @@ static int copy_ports(Channels *c, Err *err)
     return 0;
 }
 
-int channels_accept(HttpReq *req, const ChannelsSpec *spec, const ChannelsEvents *ev, Channels **ret,
-                    Err *err)
+int channels_accept(HttpReq *req, const ChannelsSpec *spec, const ChannelsEvents *ev,
+                    Channels **ret, Err *err)
 {
     _cleanup_buf_ Buf head = BUF_INIT;
     Channels *c = calloc(1, sizeof *c);

@@ -241,8 +241,8 @@ void client_conn_close(ClientConn *c, const Err *why)
         schedule_later(cl);
     while (c->calls.head) {
         HttpCall *call = c->calls.head;
-        /* A connection that was fine before and closes without a byte of the answer: most likely the
-         * server let go of it just as we used it. */
+        /* A connection that was fine before and closes without a byte of the answer: most likely
+         * the server let go of it just as we used it. */
         if (c->used && may_repeat(call))
             call_again(call, &copy);
         else
@@ -373,11 +373,11 @@ static void on_connected(void *ctx, int fd, const Err *why)
         connect_failed(c, why);
         return;
     }
-    int r = net_stream_new_client(c->loop, fd, cl->cfg.tls, cl->cfg.server_name, !cl->cfg.http1_only,
-                                  &c->stream, &err);
+    int r = net_stream_new_client(c->loop, fd, cl->cfg.tls, cl->cfg.server_name,
+                                  !cl->cfg.http1_only, &c->stream, &err);
     if (r == 0)
-        r = loop_add_timer(c->loop, cl->cfg.connect_timeout_ms, 0, on_handshake_timeout, c, &c->timer,
-                           &err);
+        r = loop_add_timer(c->loop, cl->cfg.connect_timeout_ms, 0, on_handshake_timeout, c,
+                           &c->timer, &err);
     if (r < 0) {
         connect_failed(c, &err);
         return;
@@ -396,8 +396,8 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
     c->client = cl;
     c->loop = cl->loop;
     c->max_calls = 1;
-    int r = connector_new(cl->loop, cl->cfg.host, cl->cfg.port, cl->cfg.connect_timeout_ms, on_connected,
-                          c, &c->connector, err);
+    int r = connector_new(cl->loop, cl->cfg.host, cl->cfg.port, cl->cfg.connect_timeout_ms,
+                          on_connected, c, &c->connector, err);
     if (r < 0) {
         free(c);
         return r;

@@ -117,8 +117,8 @@ static void answered(ClientConn *c)
 {
     ClientH1 *h = h1_of(c);
     HttpCall *call = c->calls.head;
-    bool keep = http1_keep_alive(h->parser) && call->body_off == call->spec.body.len &&
-                call->status != 101;
+    bool keep =
+        http1_keep_alive(h->parser) && call->body_off == call->spec.body.len && call->status != 101;
     h->complete = false;
     if (keep)
         http1_next(h->parser);

@@ -1,7 +1,8 @@
-/* client_h2.c - HTTP/2 on a connection of the client, over nghttp2's callbacks: many calls at a time.
+/* client_h2.c - HTTP/2 on a connection of the client, over nghttp2's callbacks: many calls at a
+ * time.
  *
- * Answers are handed to the callers from nghttp2's callbacks; what they start or cancel from there is
- * only submitted and leaves with the pump that follows (nghttp2 must not be entered twice). */
+ * Answers are handed to the callers from nghttp2's callbacks; what they start or cancel from there
+ * is only submitted and leaves with the pump that follows (nghttp2 must not be entered twice). */
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 
@@ -25,7 +26,8 @@ static HttpCall *call_at(nghttp2_session *session, int32_t id)
 /* ---- answers ---- */
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     (void)flags;
     (void)ctx;
@@ -95,7 +97,8 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
         call_done(call, NULL);
     } else {
         Err err = { 0 };
-        err_set(&err, ERR_CLOSED, 0, "the server reset the stream: %s", nghttp2_http2_strerror(code));
+        err_set(&err, ERR_CLOSED, 0, "the server reset the stream: %s",
+                nghttp2_http2_strerror(code));
         if (call->status < 0)
             call->status = 0;
         /* REFUSED_STREAM also stands for streams above the number in a GOAWAY: not processed. */
@@ -158,8 +161,8 @@ static void h2_start(ClientConn *c, HttpCall *call)
         if (!sv_eq(s->headers[i].name, SV("host")) && !sv_eq(s->headers[i].name, SV("connection")))
             list[n++] = nv(s->headers[i].name, s->headers[i].value);
     nghttp2_data_provider body = { .source = { .ptr = call }, .read_callback = read_body };
-    int32_t id = nghttp2_submit_request(h2_of(c)->session, NULL, list, n, s->body.len ? &body : NULL,
-                                        call);
+    int32_t id =
+        nghttp2_submit_request(h2_of(c)->session, NULL, list, n, s->body.len ? &body : NULL, call);
     if (id < 0) {
         c->draining = true; /* out of stream numbers, most likely */
         err_set(&err, ERR_CLOSED, 0, "start a request: %s", nghttp2_strerror(id));
@@ -187,7 +190,8 @@ static void h2_pump(ClientConn *c)
             buf_append(out, data, (size_t)n);
         if (n < 0 || out->failed) {
             Err err = { 0 };
-            err_set(&err, ERR_CLOSED, 0, "HTTP/2: %s", n < 0 ? nghttp2_strerror((int)n) : "no memory");
+            err_set(&err, ERR_CLOSED, 0, "HTTP/2: %s",
+                    n < 0 ? nghttp2_strerror((int)n) : "no memory");
             client_conn_close(c, &err);
             return;
         }
@@ -268,8 +272,10 @@ int client_h2_init(ClientConn *c, Err *err)
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CLIENT_STREAM_WINDOW },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CLIENT_HEADER_MAX },
     };
-    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) != 0 ||
-        nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, CLIENT_CONN_WINDOW) != 0)
+    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) !=
+            0 ||
+        nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
+                                              CLIENT_CONN_WINDOW) != 0)
         return err_nomem(err);
     return 0;
 }

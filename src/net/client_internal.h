@@ -5,8 +5,8 @@
  *   client_h2.c  HTTP/2 on a connection     }
  *   tunnel.c     a connection of its own as a byte stream
  *
- * As in the server, a connection that is closed while its code is on the stack (`busy`) is destroyed
- * when the outermost frame leaves; a call likewise by `held`. */
+ * As in the server, a connection that is closed while its code is on the stack (`busy`) is
+ * destroyed when the outermost frame leaves; a call likewise by `held`. */
 #pragma once
 
 #include "net/connect.h"
@@ -15,7 +15,7 @@
 
 enum {
     CLIENT_CONNECT_TIMEOUT_DEFAULT = 10 * 1000,
-    CLIENT_CONNS_MAX = 64,         /* HTTP/1.1: calls at the same time */
+    CLIENT_CONNS_MAX = 64, /* HTTP/1.1: calls at the same time */
     CLIENT_HEADER_MAX = 256 * 1024,
     CLIENT_STREAM_WINDOW = 1024 * 1024,
     CLIENT_CONN_WINDOW = 16 * 1024 * 1024,
@@ -38,10 +38,10 @@ struct HttpCall {
     Source *timer;
     int32_t stream_id;
     size_t body_off;
-    int status;        /* of the head that has arrived; 0: none yet */
+    int status; /* of the head that has arrived; 0: none yet */
     HttpHeader *headers;
     uint32_t n_headers, headers_cap, header_bytes;
-    bool retried;      /* was sent again after a connection had gone stale */
+    bool retried; /* was sent again after a connection had gone stale */
     bool gone;
     bool paused;
     size_t unread; /* HTTP/2: bytes that came while paused, whose window is still held back */

@@ -14,7 +14,11 @@
 
 #include "base/str.h"
 
-enum { CONNECT_KEEPALIVE_IDLE_S = 15, CONNECT_KEEPALIVE_INTERVAL_S = 15, CONNECT_KEEPALIVE_PROBES = 3 };
+enum {
+    CONNECT_KEEPALIVE_IDLE_S = 15,
+    CONNECT_KEEPALIVE_INTERVAL_S = 15,
+    CONNECT_KEEPALIVE_PROBES = 3
+};
 
 struct Connector {
     Loop *loop;
@@ -128,7 +132,8 @@ static void try_next(Connector *c)
 static void resolve(void *ctx)
 {
     Connector *c = ctx;
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo hints = { .ai_family = AF_UNSPEC,
+                              .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG };
     c->resolve_error = getaddrinfo(c->host, c->port, &hints, &c->found);
 }
@@ -183,7 +188,8 @@ static int start(Connector *c, Err *err)
     c->resolving = true;
     if (sv_starts(sv_cstr(c->host), SV("unix:")))
         return loop_defer(c->loop, start_unix, c, err);
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo hints = { .ai_family = AF_UNSPEC,
+                              .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST };
     if (getaddrinfo(c->host, c->port, &hints, &c->found) == 0)
         return loop_defer(c->loop, start_numeric, c, err);
@@ -203,7 +209,8 @@ int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms,
     c->ctx = ctx;
     c->host = strdup(host);
     snprintf(c->port, sizeof c->port, "%u", port);
-    int r = c->host ? loop_add_timer(l, timeout_ms, 0, on_timeout, c, &c->timer, err) : err_nomem(err);
+    int r =
+        c->host ? loop_add_timer(l, timeout_ms, 0, on_timeout, c, &c->timer, err) : err_nomem(err);
     if (r == 0)
         r = start(c, err);
     if (r < 0) {

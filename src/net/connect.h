@@ -4,8 +4,8 @@
 #include "net/loop.h"
 
 typedef struct Connector Connector;
-/* Called once: with a connected non-blocking socket that now belongs to the callee, or with -1 and the
- * reason. The connector is gone after it. */
+/* Called once: with a connected non-blocking socket that now belongs to the callee, or with -1 and
+ * the reason. The connector is gone after it. */
 typedef void ConnectFn(void *ctx, int fd, const Err *err);
 
 /* `host` is a name, an address, or "unix:/path"; addresses are tried in the resolver's order. */

@@ -1,8 +1,8 @@
 /* http1.c - HTTP/1.1 messages: bytes in, events out, on llhttp.
  *
- * llhttp hands out the pieces of a head as they arrive; they are collected in one buffer (`head`) as
- * offsets, because the buffer moves while it grows. Names are put in lower case on the way in. Trailers
- * of chunked messages are read and dropped. */
+ * llhttp hands out the pieces of a head as they arrive; they are collected in one buffer (`head`)
+ * as offsets, because the buffer moves while it grows. Names are put in lower case on the way in.
+ * Trailers of chunked messages are read and dropped. */
 #include "net/http1.h"
 
 #include <llhttp.h>
@@ -187,7 +187,8 @@ Http1 *http1_free(Http1 *h)
 static int feed_failed(Http1 *h, llhttp_errno_t e, Err *err)
 {
     if (h->too_large)
-        return err_set(err, ERR_LIMIT, 0, "the message head is larger than %u bytes", h->header_max);
+        return err_set(err, ERR_LIMIT, 0, "the message head is larger than %u bytes",
+                       h->header_max);
     if (h->head.failed)
         return err_nomem(err);
     if (h->refused)

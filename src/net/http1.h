@@ -38,7 +38,7 @@ unsigned http1_minor(const Http1 *h); /* of HTTP/1.x */
 uint32_t http1_n_headers(const Http1 *h);
 HttpHeader http1_header_at(const Http1 *h, uint32_t i); /* names in lower case */
 StrView http1_find(const Http1 *h, StrView lower_name); /* SV_NULL when absent */
-bool http1_keep_alive(const Http1 *h); /* valid from on_complete */
+bool http1_keep_alive(const Http1 *h);                  /* valid from on_complete */
 bool http1_is_upgrade(const Http1 *h);
 bool http1_in_message(const Http1 *h); /* has begun and is not complete */
 /* What Content-Length says; 0 without one. */

@@ -1,11 +1,11 @@
 /* loop.c - the event loop: a small face over libuv.
  *
- * Every source is one libuv handle in a heap block of its own. source_free() stops the handle at once
- * and gives the block to uv_close(), whose callback frees it: so a callback may free any source, also
- * its own. Work that other threads hand in goes through one mutex-guarded queue and a uv_async;
- * deferred work of the loop's own thread runs from a prepare and a check handle, that is before the
- * loop sleeps and after it has handled what woke it. To add a kind of source: a member in Source's
- * union, a loop_add_*(), and, if it owns a descriptor, a line in source_closed(). */
+ * Every source is one libuv handle in a heap block of its own. source_free() stops the handle at
+ * once and gives the block to uv_close(), whose callback frees it: so a callback may free any
+ * source, also its own. Work that other threads hand in goes through one mutex-guarded queue and a
+ * uv_async; deferred work of the loop's own thread runs from a prepare and a check handle, that is
+ * before the loop sleeps and after it has handled what woke it. To add a kind of source: a member
+ * in Source's union, a loop_add_*(), and, if it owns a descriptor, a line in source_closed(). */
 #include "net/loop.h"
 
 #include <errno.h>
@@ -104,7 +104,7 @@ static void run_posted(Loop *l)
     batch = l->posted;
     l->posted = (TaskVec){ 0 };
     pthread_mutex_unlock(&l->lock);
-    vec_foreach(t, &batch)
+    vec_foreach (t, &batch)
         t->fn(t->ctx);
     vec_free(&batch);
 }
@@ -136,10 +136,10 @@ int loop_defer(Loop *l, LoopFn *fn, void *ctx, Err *err)
 
 void loop_defer_cancel(Loop *l, LoopFn *fn, void *ctx)
 {
-    vec_foreach(t, &l->deferred)
+    vec_foreach (t, &l->deferred)
         if (t->fn == fn && t->ctx == ctx)
             t->fn = NULL;
-    vec_foreach(t, &l->running)
+    vec_foreach (t, &l->running)
         if (t->fn == fn && t->ctx == ctx)
             t->fn = NULL;
 }
@@ -343,8 +343,8 @@ static void on_timer(uv_timer_t *h)
     s->fn.on_timer(s->ctx);
 }
 
-int loop_add_timer(Loop *l, uint64_t delay_ms, uint64_t repeat_ms, LoopFn *fn, void *ctx, Source **ret,
-                   Err *err)
+int loop_add_timer(Loop *l, uint64_t delay_ms, uint64_t repeat_ms, LoopFn *fn, void *ctx,
+                   Source **ret, Err *err)
 {
     Source *s = source_alloc(l, SOURCE_TIMER, ctx);
     if (!s)

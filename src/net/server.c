@@ -1,7 +1,8 @@
 /* server.c - the HTTP server: listens, keeps its connections, their timeouts and their life.
  *
- * The protocol of a connection is known after the TLS handshake (ALPN) or, in clear text, by its first
- * bytes. One coarse timer looks after all connections, so that a request costs no timer of its own. */
+ * The protocol of a connection is known after the TLS handshake (ALPN) or, in clear text, by its
+ * first bytes. One coarse timer looks after all connections, so that a request costs no timer of
+ * its own. */
 #include "net/server_internal.h"
 
 #include <arpa/inet.h>
@@ -450,7 +451,8 @@ int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer 
     return 0;
 }
 
-int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, HttpServer **ret, Err *err)
+int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, HttpServer **ret,
+                    Err *err)
 {
     bool is_unix = sv_starts(sv_cstr(addr), SV("unix:"));
     _cleanup_free_ char *path = is_unix ? strdup(addr + strlen("unix:")) : NULL;

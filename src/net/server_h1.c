@@ -8,9 +8,9 @@ enum { H1_AHEAD_MAX = 64 * 1024 }; /* bytes of further requests kept while one i
 
 typedef struct ServerH1 {
     Http1 *parser;
-    Exchange *cur;  /* from its head until its response is sent */
-    Buf ahead;      /* input after the present request */
-    bool parsing;   /* inside the parser: its exchange must stay */
+    Exchange *cur;     /* from its head until its response is sent */
+    Buf ahead;         /* input after the present request */
+    bool parsing;      /* inside the parser: its exchange must stay */
     bool request_over; /* of `cur`: the parser has seen its end */
 } ServerH1;
 
@@ -70,7 +70,8 @@ static int on_head(void *ctx, Http1 *p)
         exchange_ready(e);
         return 0;
     }
-    if (http1_minor(p) >= 1 && sv_eq_nocase(http_header(&e->req, SV("expect")), SV("100-continue"))) {
+    if (http1_minor(p) >= 1 &&
+        sv_eq_nocase(http_header(&e->req, SV("expect")), SV("100-continue"))) {
         out_sv(c, SV("HTTP/1.1 100 Continue\r\n\r\n"));
         net_stream_written(c->stream);
     }

@@ -1,7 +1,7 @@
 /* server_h2.c - HTTP/2 on a connection of the server, over nghttp2's callbacks.
  *
- * nghttp2 must not be entered from its own callbacks. So input only collects requests; they go to the
- * handler afterwards (conn_dispatch), and whoever wants to send while nghttp2 is on the stack
+ * nghttp2 must not be entered from its own callbacks. So input only collects requests; they go to
+ * the handler afterwards (conn_dispatch), and whoever wants to send while nghttp2 is on the stack
  * (in_session) is served by the pump that follows.
  *
  * Flow control: a stream's window opens as its bytes arrive (a body is bounded by body_max), the
@@ -70,13 +70,14 @@ static int take_header(Exchange *e, StrView name, StrView value)
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     (void)flags;
     HttpConn *c = ctx;
     Exchange *e = exchange_at(session, frame->hd.stream_id);
     if (!e || frame->headers.cat != NGHTTP2_HCAT_REQUEST || e->headers_too_large)
-        return 0; /* trailers are dropped */
+        return 0;                             /* trailers are dropped */
     size_t bytes = name_len + value_len + 32; /* RFC 9113 section 6.5.2 counts so */
     if (bytes > c->cfg.header_max || e->header_bytes + bytes > c->cfg.header_max) {
         e->headers_too_large = true;
@@ -179,8 +180,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *b
     return (ssize_t)n;
 }
 
-static int send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t len,
-                     nghttp2_data_source *source, void *ctx)
+static int send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                     size_t len, nghttp2_data_source *source, void *ctx)
 {
     (void)session;
     (void)frame; /* no padding is ever asked for */
@@ -224,15 +225,16 @@ static int h2_start(Exchange *e, int status, StrView content_type, size_t total,
     bool body = !e->head_only && http_status_has_body(status) &&
                 (e->streaming || exchange_available(e) > 0);
     nghttp2_data_provider provider = { .source = { .ptr = e }, .read_callback = read_body };
-    int r = nghttp2_submit_response(h2_of(c)->session, e->stream_id, list, n, body ? &provider : NULL);
+    int r =
+        nghttp2_submit_response(h2_of(c)->session, e->stream_id, list, n, body ? &provider : NULL);
     if (r != 0)
-        return err_set(err, r == NGHTTP2_ERR_NOMEM ? ERR_NOMEM : ERR_PROTO, 0, "start a response: %s",
-                       nghttp2_strerror(r));
+        return err_set(err, r == NGHTTP2_ERR_NOMEM ? ERR_NOMEM : ERR_PROTO, 0,
+                       "start a response: %s", nghttp2_strerror(r));
     return 0;
 }
 
-/* Answered although more of the request is to come (too large): once the answer is out, tell the peer
- * to stop. */
+/* Answered although more of the request is to come (too large): once the answer is out, tell the
+ * peer to stop. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
     (void)ctx;
@@ -382,7 +384,8 @@ int server_h2_init(HttpConn *c, Err *err)
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, c->cfg.header_max },
     };
-    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) != 0 ||
+    if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) !=
+            0 ||
         nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
                                               HTTP2_CONN_WINDOW) != 0)
         return err_nomem(err);

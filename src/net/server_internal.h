@@ -5,8 +5,8 @@
  *   server_h1.c  HTTP/1.1 on a connection      } behind ConnOps
  *   server_h2.c  HTTP/2 on a connection        }
  *
- * A connection may be closed at any depth of calls: conn_close() only marks it while `busy` > 0, and
- * the outermost conn_leave() destroys it. Exchanges likewise by `held`. */
+ * A connection may be closed at any depth of calls: conn_close() only marks it while `busy` > 0,
+ * and the outermost conn_leave() destroys it. Exchanges likewise by `held`. */
 #pragma once
 
 #include "base/vec.h"
@@ -16,7 +16,7 @@ enum {
     HTTP_HEADER_MAX_DEFAULT = 64 * 1024,
     HTTP_IDLE_TIMEOUT_DEFAULT = 120 * 1000,
     HTTP_REQUEST_TIMEOUT_DEFAULT = 30 * 1000,
-    HTTP_OUT_HIGH = 64 * 1024,       /* a connection's buffer is filled up to about here */
+    HTTP_OUT_HIGH = 64 * 1024, /* a connection's buffer is filled up to about here */
     HTTP_CONNS_MAX = 20000,
     HTTP2_STREAMS_MAX = 250,
     HTTP2_STREAM_WINDOW = 1024 * 1024,
@@ -27,33 +27,33 @@ typedef struct HttpConn HttpConn;
 typedef struct Exchange Exchange;
 
 typedef enum ExState {
-    EX_READING,   /* the request is arriving */
-    EX_READY,     /* waits for the handler */
-    EX_HANDLING,  /* with the handler */
+    EX_READING,    /* the request is arriving */
+    EX_READY,      /* waits for the handler */
+    EX_HANDLING,   /* with the handler */
     EX_RESPONDING, /* the response has started */
-    EX_ENDED,     /* the handler is done; bytes may still wait */
+    EX_ENDED,      /* the handler is done; bytes may still wait */
 } ExState;
 
 struct Exchange {
     HttpReq req; /* first member: handlers hold its address */
     Arena arena;
     HttpConn *conn;
-    Exchange *next, *prev;   /* all of the connection */
-    Exchange *next_ready;    /* those that wait for the handler */
+    Exchange *next, *prev; /* all of the connection */
+    Exchange *next_ready;  /* those that wait for the handler */
     ExState state;
-    int32_t stream_id;       /* HTTP/2 */
+    int32_t stream_id; /* HTTP/2 */
     unsigned held;
-    bool gone;               /* off its connection; freed when nobody holds it */
-    bool head_only;          /* HEAD */
-    bool streaming;          /* a response of unknown length */
+    bool gone;      /* off its connection; freed when nobody holds it */
+    bool head_only; /* HEAD */
+    bool streaming; /* a response of unknown length */
     bool aborted;
-    bool deferred;           /* HTTP/2: its data source sleeps */
-    bool close_after;        /* HTTP/1: no further request on this connection */
-    bool chunked;            /* HTTP/1: response framing */
+    bool deferred;    /* HTTP/2: its data source sleeps */
+    bool close_after; /* HTTP/1: no further request on this connection */
+    bool chunked;     /* HTTP/1: response framing */
     bool headers_too_large;
-    int64_t since_ns;        /* when the request began */
+    int64_t since_ns; /* when the request began */
     Buf body;
-    size_t unconsumed;       /* HTTP/2: bytes of the connection's window it holds */
+    size_t unconsumed; /* HTTP/2: bytes of the connection's window it holds */
     uint32_t header_bytes, headers_cap;
     HttpHeader *out_headers; /* set by the handler, in the arena */
     uint32_t n_out_headers, out_headers_cap;
@@ -64,7 +64,7 @@ struct Exchange {
     size_t piece_off;
     LoopFn *release;
     void *release_ctx;
-    void *copy;              /* owned copy of a body that could not be sent at once */
+    void *copy; /* owned copy of a body that could not be sent at once */
     Buf out;
     size_t out_off;
     LoopFn *on_drain;
@@ -78,12 +78,12 @@ typedef struct ConnOps {
     int (*feed)(HttpConn *c, const void *data, size_t len, Err *err);
     /* Starts the response of `e`; total is SIZE_MAX for a stream. */
     int (*start)(Exchange *e, int status, StrView content_type, size_t total, Err *err);
-    void (*pump)(HttpConn *c);  /* moves what can be sent into the stream's buffer */
-    void (*more)(Exchange *e);  /* the exchange has new bytes, or has ended */
-    void (*reset)(Exchange *e); /* gives it up towards the peer */
+    void (*pump)(HttpConn *c);      /* moves what can be sent into the stream's buffer */
+    void (*more)(Exchange *e);      /* the exchange has new bytes, or has ended */
+    void (*reset)(Exchange *e);     /* gives it up towards the peer */
     void (*timed_out)(Exchange *e); /* the request did not arrive in time */
-    void (*shutdown)(HttpConn *c); /* no further requests; closes when the last one is answered */
-    void (*free)(HttpConn *c);  /* its protocol state */
+    void (*shutdown)(HttpConn *c);  /* no further requests; closes when the last one is answered */
+    void (*free)(HttpConn *c);      /* its protocol state */
 } ConnOps;
 
 extern const ConnOps server_h1_ops, server_h2_ops;
@@ -91,7 +91,7 @@ int server_h1_init(HttpConn *c, Err *err);
 int server_h2_init(HttpConn *c, Err *err);
 
 struct HttpConn {
-    HttpServer *srv; /* NULL once the server is gone */
+    HttpServer *srv;      /* NULL once the server is gone */
     HttpServerConfig cfg; /* a copy: the server may be freed inside a handler */
     Loop *loop;
     NetStream *stream;
@@ -105,7 +105,7 @@ struct HttpConn {
     char start[3]; /* first bytes, until they tell the protocol */
     uint8_t n_start;
     bool closing, pump_due, ending;
-    int64_t since_ns; /* of the last change between idle and not */
+    int64_t since_ns;   /* of the last change between idle and not */
     int64_t message_ns; /* HTTP/1: since when a head has been arriving; 0: none is */
     struct sockaddr_storage remote;
 };
@@ -134,7 +134,7 @@ void conn_close(HttpConn *c); /* now, or when the outermost caller leaves */
 void conn_end(HttpConn *c);   /* after what waits has been sent */
 void conn_pump_later(HttpConn *c);
 void conn_dispatch(HttpConn *c); /* hands ready exchanges to the handler */
-StrView conn_date(HttpConn *c); /* for the Date header; valid until the next call */
+StrView conn_date(HttpConn *c);  /* for the Date header; valid until the next call */
 
 /* ---- exchange.c ---- */
 Exchange *exchange_new(HttpConn *c, Err *err);
@@ -146,8 +146,8 @@ int exchange_target(Exchange *e, StrView target, Err *err); /* splits path and q
 int exchange_add_header(Exchange *e, StrView name, StrView value, Err *err); /* copies */
 /* Collects the body; over body_max it is dropped and req.body_too_large set. */
 int exchange_body(Exchange *e, const void *data, size_t len, Err *err);
-void exchange_ready(Exchange *e); /* the request is whole: queue it for the handler */
-size_t exchange_available(const Exchange *e);      /* bytes that could be sent now */
+void exchange_ready(Exchange *e);             /* the request is whole: queue it for the handler */
+size_t exchange_available(const Exchange *e); /* bytes that could be sent now */
 void exchange_take(Exchange *e, Buf *dst, size_t n); /* moves n of them */
-bool exchange_all_sent(const Exchange *e);         /* ended and nothing left */
-void exchange_after_take(Exchange *e);             /* schedules on_drain */
+bool exchange_all_sent(const Exchange *e);           /* ended and nothing left */
+void exchange_after_take(Exchange *e);               /* schedules on_drain */

@@ -1,5 +1,5 @@
-/* spdy.c - the server's side of SPDY/3.1 (draft-mbelshe-httpbis-spdy-00), as Kubernetes' exec, attach
- * and port-forward use it.
+/* spdy.c - the server's side of SPDY/3.1 (draft-mbelshe-httpbis-spdy-00), as Kubernetes' exec,
+ * attach and port-forward use it.
  *
  * Input is cut into frames: data frames are handed on as their bytes arrive, control frames are
  * collected whole (they are small) and go through a table by type. Header blocks of one direction
@@ -11,6 +11,7 @@
 #include "base/vec.h"
 
 /* Section 2.6.10.1: length-prefixed words, then a tail of fragments. */
+/* clang-format off */
 static const char dictionary[] =
     "\0\0\0\007" "options" "\0\0\0\004" "head" "\0\0\0\004" "post" "\0\0\0\003" "put"
     "\0\0\0\006" "delete" "\0\0\0\005" "trace" "\0\0\0\006" "accept" "\0\0\0\016" "accept-charset"
@@ -38,6 +39,7 @@ static const char dictionary[] =
     "Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,applicat"
     "ion/xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf"
     "-8charset=iso-8859-1,utf-,*,enq=0.";
+/* clang-format on */
 
 enum {
     SYN_STREAM = 1,
@@ -64,11 +66,11 @@ struct Spdy {
     const bool *dead; /* during spdy_feed() */
     uint8_t head[FRAME_HEAD];
     unsigned head_len;
-    uint32_t left;   /* bytes of the present frame still to come */
-    uint32_t id;     /* data frame: its stream */
+    uint32_t left; /* bytes of the present frame still to come */
+    uint32_t id;   /* data frame: its stream */
     bool in_frame, control, fin;
     uint16_t type;
-    Buf body;        /* of a control frame */
+    Buf body;         /* of a control frame */
     uint32_t last_id; /* highest stream of the client */
     VEC(uint32_t) open;
 };
@@ -81,7 +83,8 @@ static uint32_t get32(const void *p)
 
 static void put32(Buf *b, uint32_t v)
 {
-    const uint8_t bytes[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v };
+    const uint8_t bytes[4] = { (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),
+                               (uint8_t)v };
     buf_append(b, bytes, sizeof bytes);
 }
 
@@ -107,10 +110,11 @@ int spdy_new(Buf *out, const SpdyEvents *ev, void *ctx, Spdy **ret, Err *err)
     s->body.limit = SPDY_CONTROL_MAX + 1;
     s->in_ready = inflateInit(&s->in) == Z_OK;
     /* A small window: there is one such pair of streams for each exec session. */
-    s->deflate_ready = deflateInit2(&s->deflate, Z_BEST_SPEED, Z_DEFLATED, 11, 3,
-                                    Z_DEFAULT_STRATEGY) == Z_OK;
+    s->deflate_ready =
+        deflateInit2(&s->deflate, Z_BEST_SPEED, Z_DEFLATED, 11, 3, Z_DEFAULT_STRATEGY) == Z_OK;
     if (!s->in_ready || !s->deflate_ready ||
-        deflateSetDictionary(&s->deflate, (const Bytef *)dictionary, sizeof dictionary - 1) != Z_OK) {
+        deflateSetDictionary(&s->deflate, (const Bytef *)dictionary, sizeof dictionary - 1) !=
+            Z_OK) {
         spdy_free(s);
         return err_nomem(err);
     }
@@ -303,9 +307,14 @@ static int on_ignored(Spdy *s, StrView b, Err *err)
 static int control_frame(Spdy *s, Err *err)
 {
     static int (*const table[SPDY_TYPE_MAX])(Spdy *, StrView, Err *) = {
-        [SYN_STREAM] = on_syn_stream, [SYN_REPLY] = on_headers,   [RST_STREAM] = on_rst_stream,
-        [SETTINGS] = on_ignored,      [PING] = on_ping,           [GOAWAY] = on_goaway,
-        [HEADERS] = on_headers,       [WINDOW_UPDATE] = on_ignored,
+        [SYN_STREAM] = on_syn_stream,
+        [SYN_REPLY] = on_headers,
+        [RST_STREAM] = on_rst_stream,
+        [SETTINGS] = on_ignored,
+        [PING] = on_ping,
+        [GOAWAY] = on_goaway,
+        [HEADERS] = on_headers,
+        [WINDOW_UPDATE] = on_ignored,
     };
     if (s->body.failed)
         return err_nomem(err);

@@ -14,9 +14,9 @@
 
 enum {
     STREAM_READ_SIZE = 32 * 1024,
-    STREAM_READS_PER_TURN = 16,  /* then other connections get their turn */
+    STREAM_READS_PER_TURN = 16,     /* then other connections get their turn */
     STREAM_KEEP_BUFFER = 64 * 1024, /* larger ones are given back once they are empty */
-    STREAM_LINGER_MS = 1000,     /* for the peer to take the last bytes and close */
+    STREAM_LINGER_MS = 1000,        /* for the peer to take the last bytes and close */
 };
 
 typedef enum StreamState {
@@ -163,7 +163,8 @@ static void rearm(NetStream *s)
 
 /* ---- bytes ---- */
 
-/* Both return bytes, 0 at the peer's end (reading), -EAGAIN, or another negative code with `err`. */
+/* Both return bytes, 0 at the peer's end (reading), -EAGAIN, or another negative code with `err`.
+ */
 static ssize_t raw_read(NetStream *s, void *buf, size_t size, Err *err)
 {
     if (!s->ssl) {
@@ -227,8 +228,8 @@ static void on_linger_end(void *ctx)
     unref(s);
 }
 
-/* All is sent and the owner wants to end: say goodbye, then wait a little so that the kernel does not
- * answer late bytes of the peer with a reset that destroys our last ones on their way. */
+/* All is sent and the owner wants to end: say goodbye, then wait a little so that the kernel does
+ * not answer late bytes of the peer with a reset that destroys our last ones on their way. */
 static void say_goodbye(NetStream *s)
 {
     s->state = STREAM_LINGER;

@@ -1,9 +1,9 @@
 /* tls.c - TLS 1.2 and 1.3 contexts, on OpenSSL 3.
  *
- * A TlsContext is an SSL_CTX that never changes: new certificates make a new context, and connections
- * that are under way keep a reference to theirs. Sessions are not resumed, so that a client's
- * certificate is checked against the present roots on every connection. Records go through a BIO of
- * our own because OpenSSL's writes without MSG_NOSIGNAL. */
+ * A TlsContext is an SSL_CTX that never changes: new certificates make a new context, and
+ * connections that are under way keep a reference to theirs. Sessions are not resumed, so that a
+ * client's certificate is checked against the present roots on every connection. Records go through
+ * a BIO of our own because OpenSSL's writes without MSG_NOSIGNAL. */
 #include "net/tls_internal.h"
 
 #include <arpa/inet.h>
@@ -141,7 +141,8 @@ static int use_chain(SSL_CTX *ctx, StrView pem, Err *err)
         if (ok != 1)
             r = tls_fail(NULL, 0, err, "use the certificate");
         else if (n >= TLS_CHAIN_MAX)
-            r = err_set(err, ERR_LIMIT, 0, "the certificate chain is longer than %d", TLS_CHAIN_MAX);
+            r = err_set(err, ERR_LIMIT, 0, "the certificate chain is longer than %d",
+                        TLS_CHAIN_MAX);
     }
     BIO_free(b);
     if (r < 0)
@@ -232,7 +233,8 @@ static int context_keys(TlsContext *c, const TlsConfig *cfg, Err *err)
         return err_set(err, ERR_LIMIT, 0, "TLS keys are too large");
     ERR_clear_error();
     if (sv_empty(cfg->cert_chain) != sv_empty(cfg->key))
-        return err_set(err, ERR_INVALID, 0, "a certificate needs its key, and a key its certificate");
+        return err_set(err, ERR_INVALID, 0,
+                       "a certificate needs its key, and a key its certificate");
     int r = sv_empty(cfg->cert_chain) ? 0 : use_chain(c->ctx, cfg->cert_chain, err);
     if (r == 0 && !sv_empty(cfg->key))
         r = use_key(c->ctx, cfg->key, err);
@@ -311,7 +313,8 @@ static int check_name(SSL *ssl, const char *name, Err *err)
         return 0;
     }
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)
+    if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
+        SSL_set_tlsext_host_name(ssl, name) != 1)
         return err_set(err, ERR_INVALID, 0, "'%s' is not a server name", name);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* ws.c - the server's side of WebSocket (RFC 6455), on wslay.
  *
- * wslay pulls its input through a callback: ws_feed() offers the bytes it was given until they are used
- * up. Whole messages are collected up to WS_MESSAGE_MAX; pings are answered by wslay itself. */
+ * wslay pulls its input through a callback: ws_feed() offers the bytes it was given until they are
+ * used up. Whole messages are collected up to WS_MESSAGE_MAX; pings are answered by wslay itself.
+ */
 #include "net/ws.h"
 
 #include <openssl/evp.h>
@@ -32,7 +33,8 @@ static ssize_t on_recv(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, in
     return (ssize_t)n;
 }
 
-static ssize_t on_send(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags, void *user)
+static ssize_t on_send(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags,
+                       void *user)
 {
     (void)flags;
     Ws *w = user;
@@ -59,9 +61,9 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
 
 int ws_new(Buf *out, const WsEvents *ev, void *ctx, Ws **ret, Err *err)
 {
-    static const struct wslay_event_callbacks callbacks = {
-        .recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message
-    };
+    static const struct wslay_event_callbacks callbacks = { .recv_callback = on_recv,
+                                                            .send_callback = on_send,
+                                                            .on_msg_recv_callback = on_message };
     Ws *w = calloc(1, sizeof *w);
     if (!w || wslay_event_context_server_init(&w->ctx, &callbacks, w) != 0) {
         free(w);
@@ -178,8 +180,10 @@ void ws_handshake(const HttpReq *req, StrView protocol, Buf *out)
 {
     char accept[WS_ACCEPT_SIZE];
     ws_accept_key(http_header(req, SV("sec-websocket-key")), accept);
-    buf_printf(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    "Sec-WebSocket-Accept: %s\r\n", accept);
+    buf_printf(out,
+               "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               "Sec-WebSocket-Accept: %s\r\n",
+               accept);
     if (protocol.len)
         buf_printf(out, "Sec-WebSocket-Protocol: %.*s\r\n", SV_FMT(protocol));
     buf_sv(out, SV("\r\n"));

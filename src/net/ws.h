@@ -1,5 +1,5 @@
-/* ws.h - the server's side of WebSocket (RFC 6455), framing by wslay: bytes in, messages out, and frames
- * appended to a buffer. No I/O. */
+/* ws.h - the server's side of WebSocket (RFC 6455), framing by wslay: bytes in, messages out, and
+ * frames appended to a buffer. No I/O. */
 #pragma once
 
 #include "base/buf.h"

@@ -1,4 +1,5 @@
-/* WebSocket: any bytes end in messages or an error; whole and byte by byte tell the same messages. */
+/* WebSocket: any bytes end in messages or an error; whole and byte by byte tell the same messages.
+ */
 #include "net/ws.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

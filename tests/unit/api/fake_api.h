@@ -26,19 +26,21 @@ typedef struct FakeApi {
     unsigned fail_next;     /* so many requests get 503 */
     bool gone_next;         /* a watch from a revision gets 410 */
     unsigned streams, lists, watches, others;
-    char last_method[16], last_path[256], last_query[512], last_body[2048], last_type[64], last_auth[64];
-    int answer;             /* status for everything else; 0: 200 */
+    char last_method[16], last_path[256], last_query[512], last_body[2048], last_type[64],
+        last_auth[64];
+    int answer; /* status for everything else; 0: 200 */
     const char *answer_body;
-    unsigned page;          /* items of a page; 0: all */
+    unsigned page; /* items of a page; 0: all */
 } FakeApi;
 
 static void fake_object(FakeApi *f, unsigned i, char *out, size_t size)
 {
-    snprintf(out, size,
-             "{\"kind\":\"Widget\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\",\"namespace\":"
-             "\"%s\",\"uid\":\"u-%s\",\"resourceVersion\":\"%u\",\"managedFields\":[{}]},"
-             "\"spec\":{\"nodeName\":\"%s\"}}",
-             f->objs[i].name, f->objs[i].ns, f->objs[i].name, f->objs[i].rv, f->objs[i].node);
+    snprintf(
+        out, size,
+        "{\"kind\":\"Widget\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\",\"namespace\":"
+        "\"%s\",\"uid\":\"u-%s\",\"resourceVersion\":\"%u\",\"managedFields\":[{}]},"
+        "\"spec\":{\"nodeName\":\"%s\"}}",
+        f->objs[i].name, f->objs[i].ns, f->objs[i].name, f->objs[i].rv, f->objs[i].node);
 }
 
 static void fake_watcher_gone(void *ctx)
@@ -57,8 +59,8 @@ static void fake_send(HttpReq *req, const char *type, const char *obj)
 static void fake_bookmark(FakeApi *f, HttpReq *req, bool end)
 {
     char obj[256];
-    snprintf(obj, sizeof obj, "{\"kind\":\"Widget\",\"metadata\":{\"resourceVersion\":\"%u\"%s}}", f->rv,
-             end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    snprintf(obj, sizeof obj, "{\"kind\":\"Widget\",\"metadata\":{\"resourceVersion\":\"%u\"%s}}",
+             f->rv, end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     fake_send(req, "BOOKMARK", obj);
 }
 
@@ -71,8 +73,9 @@ static void fake_watch(FakeApi *f, HttpReq *req)
     else
         f->watches++;
     if (stream && f->streaming_refused) {
-        http_respond(req, 422, SV("application/json"),
-                     SV("{\"kind\":\"Status\",\"reason\":\"Invalid\",\"message\":\"sendInitialEvents\"}"));
+        http_respond(
+            req, 422, SV("application/json"),
+            SV("{\"kind\":\"Status\",\"reason\":\"Invalid\",\"message\":\"sendInitialEvents\"}"));
         return;
     }
     unsigned slot = 0;
@@ -83,7 +86,8 @@ static void fake_watch(FakeApi *f, HttpReq *req)
     assert_int_equal(http_stream_start(req, 200, SV("application/json"), NULL), 0);
     if (!stream && f->gone_next) {
         f->gone_next = false;
-        fake_send(req, "ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\",\"message\":\"old\"}");
+        fake_send(req, "ERROR",
+                  "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\",\"message\":\"old\"}");
         return;
     }
     char obj[512];
@@ -205,7 +209,8 @@ static inline void fake_start(FakeApi *f)
     *f = (FakeApi){ .rv = 100 };
     assert_int_equal(loop_new(&f->loop, &err), 0);
     assert_int_equal(http_server_new(f->loop, "127.0.0.1:0", &cfg, &f->server, &err), 0);
-    KubeConfig kc = { .host = (char *)"127.0.0.1", .port = http_server_port(f->server),
+    KubeConfig kc = { .host = (char *)"127.0.0.1",
+                      .port = http_server_port(f->server),
                       .token = (char *)"tok" };
     assert_int_equal(api_client_new(f->loop, &kc, &f->client, &err), 0);
 }

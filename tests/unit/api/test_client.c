@@ -42,10 +42,15 @@ static int teardown(void **state)
     return 0;
 }
 
-static const ApiTarget pod = { .version = SV_INIT("v1"), .plural = SV_INIT("pods"), .ns = SV_INIT("d"),
-                               .name = SV_INIT("web"), .subresource = SV_INIT("status") };
-static const ApiTarget deploy = { .group = SV_INIT("apps"), .version = SV_INIT("v1"),
-                                  .plural = SV_INIT("deployments"), .ns = SV_INIT("d"),
+static const ApiTarget pod = { .version = SV_INIT("v1"),
+                               .plural = SV_INIT("pods"),
+                               .ns = SV_INIT("d"),
+                               .name = SV_INIT("web"),
+                               .subresource = SV_INIT("status") };
+static const ApiTarget deploy = { .group = SV_INIT("apps"),
+                                  .version = SV_INIT("v1"),
+                                  .plural = SV_INIT("deployments"),
+                                  .ns = SV_INIT("d"),
                                   .name = SV_INIT("web") };
 
 static void run(Fix *f)
@@ -74,7 +79,8 @@ static void test_verbs_reach_their_paths(void **state)
     run(f);
     assert_string_equal(f->api.last_path, "/apis/apps/v1/namespaces/d/deployments");
     assert_int_equal(api_patch(f->api.client, &deploy, API_PATCH_MERGE, SV("fieldManager=k"), &body,
-                               on_done, f, NULL, NULL), 0);
+                               on_done, f, NULL, NULL),
+                     0);
     run(f);
     assert_string_equal(f->api.last_type, "application/merge-patch+json");
     assert_string_equal(f->api.last_query, "fieldManager=k");
@@ -91,17 +97,19 @@ static void test_statuses_become_errors(void **state)
         const char *reason;
         ErrCode code;
     } table[] = {
-        { 404, "NotFound", ERR_NOT_FOUND }, { 409, "AlreadyExists", ERR_EXISTS },
-        { 409, "Conflict", ERR_CONFLICT },  { 403, "Forbidden", ERR_DENIED },
-        { 422, "Invalid", ERR_INVALID },    { 410, "Expired", ERR_GONE },
+        { 404, "NotFound", ERR_NOT_FOUND },   { 409, "AlreadyExists", ERR_EXISTS },
+        { 409, "Conflict", ERR_CONFLICT },    { 403, "Forbidden", ERR_DENIED },
+        { 422, "Invalid", ERR_INVALID },      { 410, "Expired", ERR_GONE },
         { 429, "TooManyRequests", ERR_BUSY }, { 401, "Unauthorized", ERR_UNAUTHENTICATED },
         { 500, "InternalError", ERR_PROTO },
     };
     Fix *f = *state;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         char body[256];
-        snprintf(body, sizeof body, "{\"kind\":\"Status\",\"reason\":\"%s\",\"message\":\"why\","
-                                    "\"details\":{\"retryAfterSeconds\":7}}", table[i].reason);
+        snprintf(body, sizeof body,
+                 "{\"kind\":\"Status\",\"reason\":\"%s\",\"message\":\"why\","
+                 "\"details\":{\"retryAfterSeconds\":7}}",
+                 table[i].reason);
         f->api.answer = table[i].status;
         f->api.answer_body = body;
         assert_int_equal(api_get(f->api.client, &pod, on_done, f, NULL, NULL), 0);
@@ -154,7 +162,10 @@ static void test_equal_events_are_counted_in_one_object(void **state)
 {
     Fix *f = *state;
     EventRecorder *r;
-    EventRef ref = { .api_version = SV("v1"), .kind = SV("Pod"), .ns = SV("d"), .name = SV("web"),
+    EventRef ref = { .api_version = SV("v1"),
+                     .kind = SV("Pod"),
+                     .ns = SV("d"),
+                     .name = SV("web"),
                      .uid = SV("u1") };
     assert_int_equal(event_recorder_new(f->api.client, SV("kubelet"), SV("n1"), &r, NULL), 0);
     event_record(r, &ref, SV("Warning"), SV("BackOff"), "restart %d", 1);

@@ -60,10 +60,17 @@ static void start(Fix *f)
     InformerConfig cfg = {
         .target = { .version = SV("v1"), .plural = SV("widgets") },
         .label_selector = SV("app in (a,b)"),
-        .project = project, .unproject = free,
-        .indexes = { by_node }, .n_indexes = 1,
-        .on_add = on_add, .on_update = on_update, .on_delete = on_delete, .on_synced = on_synced,
-        .ctx = f, .backoff_min_ms = 5, .backoff_max_ms = 20,
+        .project = project,
+        .unproject = free,
+        .indexes = { by_node },
+        .n_indexes = 1,
+        .on_add = on_add,
+        .on_update = on_update,
+        .on_delete = on_delete,
+        .on_synced = on_synced,
+        .ctx = f,
+        .backoff_min_ms = 5,
+        .backoff_max_ms = 20,
     };
     assert_int_equal(informer_new(f->api.client, &cfg, &f->inf, &err), 0);
 }

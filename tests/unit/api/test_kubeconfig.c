@@ -74,11 +74,15 @@ static void test_what_is_missing_or_wrong_is_named(void **state)
     refused(usual, NULL, ERR_INVALID); /* a relative tokenFile without a folder */
     refused("[]", NULL, ERR_NOT_FOUND);
     refused("{contexts: [{name: a, context: {cluster: c}}], current-context: a, "
-            "clusters: [{name: c, cluster: {server: 'ftp://x'}}]}", NULL, ERR_INVALID);
+            "clusters: [{name: c, cluster: {server: 'ftp://x'}}]}",
+            NULL, ERR_INVALID);
     refused("{contexts: [{name: a, context: {cluster: c}}], current-context: a, "
-            "clusters: [{name: c, cluster: {server: 'https://x:99999'}}]}", NULL, ERR_INVALID);
-    refused("{contexts: [{name: a, context: {cluster: c}}], current-context: a, clusters: [{name: c, "
-            "cluster: {server: 'https://x', certificate-authority-data: '!'}}]}", NULL, ERR_INVALID);
+            "clusters: [{name: c, cluster: {server: 'https://x:99999'}}]}",
+            NULL, ERR_INVALID);
+    refused(
+        "{contexts: [{name: a, context: {cluster: c}}], current-context: a, clusters: [{name: c, "
+        "cluster: {server: 'https://x', certificate-authority-data: '!'}}]}",
+        NULL, ERR_INVALID);
 }
 
 static void test_missing_file_is_not_found(void **state)

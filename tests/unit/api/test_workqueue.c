@@ -9,9 +9,9 @@ typedef struct Fix {
     WorkQueue *q;
     char seen[256];
     unsigned active, max_active, calls;
-    bool hold;      /* leave the work under way */
-    bool readd;     /* add the key again while it runs */
-    unsigned fail;  /* so many times */
+    bool hold;     /* leave the work under way */
+    bool readd;    /* add the key again while it runs */
+    unsigned fail; /* so many times */
     bool free_it;
     Source *timer;
 } Fix;

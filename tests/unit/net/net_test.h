@@ -1,4 +1,5 @@
-/* net_test.h - what the tests of net share: a blocking client thread against a server on the loop. */
+/* net_test.h - what the tests of net share: a blocking client thread against a server on the loop.
+ */
 #pragma once
 
 #include "unit.h"
@@ -53,7 +54,7 @@ static inline void send_text(int fd, const char *s)
 static inline void read_until(int fd, Buf *b, const char *until)
 {
     char tmp[4096];
-    while (!until || !b->ptr || !strstr(buf_cstr(b), until)) {
+    while (!until || sv_find(buf_view(b), sv_cstr(until)) < 0) {
         ssize_t n = recv(fd, tmp, sizeof tmp, 0);
         if (n <= 0)
             break;

@@ -22,7 +22,8 @@ static inline char *bio_text(BIO *b)
 }
 
 /* Signed by `ca` (NULL: by itself). `san` as OpenSSL writes it: "IP:127.0.0.1,DNS:localhost". */
-static inline TestCert test_cert(const TestCert *ca, const char *org, const char *cn, const char *san)
+static inline TestCert test_cert(const TestCert *ca, const char *org, const char *cn,
+                                 const char *san)
 {
     TestCert c = { X509_new(), EVP_EC_gen("P-256"), NULL, NULL };
     X509_set_version(c.x, 2);

@@ -115,8 +115,11 @@ static int teardown_certs(void **state)
 static void start(Fix *f, bool tls)
 {
     Err err = { 0 };
-    TlsConfig tc = { .cert_chain = sv_cstr(f->cert.cert_pem), .key = sv_cstr(f->cert.key_pem),
-                     .ca = sv_cstr(f->ca.cert_pem), .request_client_cert = true, .alpn_h2 = true };
+    TlsConfig tc = { .cert_chain = sv_cstr(f->cert.cert_pem),
+                     .key = sv_cstr(f->cert.key_pem),
+                     .ca = sv_cstr(f->ca.cert_pem),
+                     .request_client_cert = true,
+                     .alpn_h2 = true };
     HttpServerConfig cfg = { .handler = handler, .ctx = f, .body_max = BODY };
     f->requests = f->gone = f->version = 0;
     f->done = f->status = 0;
@@ -193,8 +196,13 @@ static void on_done(void *ctx, const Err *err)
 
 static HttpCallSpec spec(Fix *f, const char *method, const char *target, StrView body)
 {
-    return (HttpCallSpec){ .method = sv_cstr(method), .target = sv_cstr(target), .body = body,
-                           .on_head = on_head, .on_data = on_data, .on_done = on_done, .ctx = f };
+    return (HttpCallSpec){ .method = sv_cstr(method),
+                           .target = sv_cstr(target),
+                           .body = body,
+                           .on_head = on_head,
+                           .on_data = on_data,
+                           .on_done = on_done,
+                           .ctx = f };
 }
 
 static void call(Fix *f, const HttpCallSpec *s)
@@ -468,8 +476,9 @@ static void test_tunnel_carries_bytes_both_ways(void **state)
     for (int tls = 0; tls < 2; tls++) {
         start(f, tls);
         new_client(f, NULL, &f->ca, (HttpClientConfig){ 0 });
-        assert_ok(http_tunnel(f->client, SV("GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
-                                            "Upgrade: x\r\n\r\n"),
+        assert_ok(http_tunnel(f->client,
+                              SV("GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                                 "Upgrade: x\r\n\r\n"),
                               on_tunnel, f, &f->tunnel, &err));
         assert_ok(loop_run(f->loop, &err));
         assert_string_equal(f->text, "HTTP/1.1 101 OK\r\n\r\nping");

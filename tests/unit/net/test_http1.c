@@ -24,7 +24,8 @@ static int on_head(void *ctx, Http1 *h)
     s->heads++;
     note(s, "[%.*s %.*s", SV_FMT(http1_method(h)), SV_FMT(http1_target(h)));
     for (uint32_t i = 0; i < http1_n_headers(h); i++)
-        note(s, " %.*s=%.*s", SV_FMT(http1_header_at(h, i).name), SV_FMT(http1_header_at(h, i).value));
+        note(s, " %.*s=%.*s", SV_FMT(http1_header_at(h, i).name),
+             SV_FMT(http1_header_at(h, i).value));
     note(s, "]");
     return s->refuse;
 }
@@ -87,8 +88,9 @@ static void test_request_is_read_in_pieces_of_any_size(void **state)
 static void test_bodies_by_length_and_in_chunks(void **state)
 {
     (void)state;
-    check("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "[POST /a host=a "
-                                                                          "content-length=5]hello;");
+    check("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+          "[POST /a host=a "
+          "content-length=5]hello;");
     check("PUT /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
           "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n",
           "[PUT /b host=a transfer-encoding=chunked]abcde;");
@@ -138,7 +140,8 @@ static void test_bad_and_smuggling_messages_are_refused(void **state)
 static void test_large_head_is_refused(void **state)
 {
     (void)state;
-    refused("GET / HTTP/1.1\r\nA: 0123456789012345678901234567890123456789012345678901234567890123456789"
+    refused("GET / HTTP/1.1\r\nA: "
+            "0123456789012345678901234567890123456789012345678901234567890123456789"
             "01234567890123456789012345678901234567890\r\n\r\n",
             ERR_LIMIT);
 }

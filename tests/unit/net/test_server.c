@@ -1,5 +1,5 @@
-/* The server over real sockets, spoken to in plain HTTP/1.1 by a blocking thread. HTTP/2 and TLS are
- * covered by test_client.c. */
+/* The server over real sockets, spoken to in plain HTTP/1.1 by a blocking thread. HTTP/2 and TLS
+ * are covered by test_client.c. */
 #include "net_test.h"
 
 #include "net/http.h"
@@ -8,7 +8,7 @@ typedef struct Fix {
     Loop *loop;
     HttpServer *server;
     uint16_t port;
-    HttpReq *held;     /* /hold and /watch */
+    HttpReq *held; /* /hold and /watch */
     Source *tick;
     int ticks, closed, released;
     NetStream *taken;
@@ -86,7 +86,8 @@ static void handler(void *ctx, HttpReq *req)
         http_respond(req, 200, SV("text/plain"), sv_n(tmp, BIG));
         free(tmp);
     } else if (sv_eq(req->path, SV("/up"))) {
-        assert_ok(http_take_over(req, SV("HTTP/1.1 101 Switching Protocols\r\n\r\n"), &f->taken, &err));
+        assert_ok(
+            http_take_over(req, SV("HTTP/1.1 101 Switching Protocols\r\n\r\n"), &f->taken, &err));
         net_stream_start(f->taken, &(NetStreamEvents){ echo_data, echo_end, NULL, f });
     } else {
         http_respond(req, 404, SV("text/plain"), SV("no"));
@@ -101,8 +102,12 @@ static int setup(void **state)
     Err err = { 0 };
     f.big = malloc(BIG);
     memset(f.big, 'b', BIG);
-    HttpServerConfig cfg = { .handler = handler, .ctx = &f, .body_max = 1000, .header_max = 1000,
-                             .idle_timeout_ms = 2000, .request_timeout_ms = 300 };
+    HttpServerConfig cfg = { .handler = handler,
+                             .ctx = &f,
+                             .body_max = 1000,
+                             .header_max = 1000,
+                             .idle_timeout_ms = 2000,
+                             .request_timeout_ms = 300 };
     if (loop_new(&f.loop, &err) < 0 ||
         http_server_new(f.loop, "127.0.0.1:0", &cfg, &f.server, &err) < 0)
         return -1;
@@ -133,9 +138,11 @@ static void ask(Fix *f, const char *request, Buf *b)
 static void script_basic(void *ctx)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
-    ask(ctx, "GET /hello%20world?x=1&a+b=c%2Fd HTTP/1.1\r\nHost: a\r\n\r\n"
-             "GET /none HTTP/1.1\r\nHost: a\r\n\r\n"
-             "HEAD /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", &b);
+    ask(ctx,
+        "GET /hello%20world?x=1&a+b=c%2Fd HTTP/1.1\r\nHost: a\r\n\r\n"
+        "GET /none HTTP/1.1\r\nHost: a\r\n\r\n"
+        "HEAD /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        &b);
     must_contain(&b, "HTTP/1.1 200 OK\r\n");
     must_contain(&b, "x-val: c/d\r\n");
     must_contain(&b, "content-length: 2\r\n\r\nhiHTTP/1.1 404 Not Found\r\n");
@@ -153,7 +160,8 @@ static void script_bodies(void *ctx)
     Fix *f = ctx;
     _cleanup_buf_ Buf b = BUF_INIT;
     int fd = dial(f->port);
-    send_text(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    send_text(
+        fd, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     read_until(fd, &b, "100 Continue\r\n\r\n");
     must_contain(&b, "HTTP/1.1 100 Continue");
     send_text(fd, "ping");
@@ -307,7 +315,8 @@ static void test_bad_address_is_refused(void **state)
     Fix *f = *state;
     HttpServerConfig cfg = { .handler = handler };
     HttpServer *s;
-    static const char *bad[] = { "", "127.0.0.1", "127.0.0.1:x", "[::1:80", "host:80", "1.2.3.4:70000" };
+    static const char *bad[] = { "",        "127.0.0.1", "127.0.0.1:x",
+                                 "[::1:80", "host:80",   "1.2.3.4:70000" };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_true(http_server_new(f->loop, bad[i], &cfg, &s, NULL) < 0);
 }
@@ -315,11 +324,13 @@ static void test_bad_address_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_pipelined_requests_are_answered_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipelined_requests_are_answered_in_order, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_request_bodies_arrive_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits_end_in_a_client_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_is_sent_in_chunks, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_handler_learns_that_the_peer_has_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_handler_learns_that_the_peer_has_gone, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_large_bodies_pass_a_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_take_over_delivers_early_bytes_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_requests_are_cut, setup, teardown),
