@@ -33,7 +33,7 @@ typedef struct ApiErrors {
     Arena *arena; /* holds all texts; set by the caller */
     ApiFieldError *items;
     size_t len, cap;
-    bool failed; /* the arena was exhausted: the list is not complete, though never empty then */
+    bool failed; /* the arena was exhausted: the list is not complete and the object not accepted */
 } ApiErrors;
 
 /* A path under construction: a chain of steps on the stack, rendered only when an error is added.
