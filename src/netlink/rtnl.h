@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 typedef struct Rtnl Rtnl;
 

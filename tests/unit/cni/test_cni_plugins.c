@@ -1,0 +1,282 @@
+/* test_cni_plugins.c - the plugins as programs, through the runtime side, in network namespaces of their own.
+ * The first argument is the knarr-cni executable. Needs root. */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "base/proc.h"
+#include "cni/runtime.h"
+
+static const char *program;
+static char dir[64], plugins[128], leases[128];
+static Arena arena;
+
+static int make_netns(const char *name, char path[static 160])
+{
+    snprintf(path, 160, "%s/%s", dir, name);
+    if (file_write(AT_FDCWD, path, SV(""), 0600) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWNET) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0);
+    int status;
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static int setup(void **state)
+{
+    static const char *const names[] = { "bridge", "loopback", "host-local" };
+    if (geteuid() != 0)
+        return 0;
+    strcpy(dir, "/tmp/knarr-test-cni-XXXXXX");
+    arena_init(&arena, 0);
+    /* A mount namespace and a network of our own: the host sees nothing of this. */
+    if (!mkdtemp(dir) || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -1;
+    snprintf(plugins, sizeof plugins, "%s/bin", dir);
+    snprintf(leases, sizeof leases, "%s/leases", dir);
+    if (mkdir(plugins, 0700) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char link[256];
+        snprintf(link, sizeof link, "%s/%s", plugins, names[i]);
+        if (symlink(program, link) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    if (geteuid() != 0)
+        return 0;
+    char path[300];
+    for (int i = 0; i < 8; i++) {
+        snprintf(path, sizeof path, "%s/ns%d", dir, i);
+        umount2(path, MNT_DETACH);
+    }
+    arena_free(&arena);
+    return rm_rf(AT_FDCWD, dir);
+}
+
+#define NEED_ROOT()                                                                                \
+    do {                                                                                           \
+        if (geteuid() != 0)                                                                        \
+            skip();                                                                                \
+    } while (0)
+
+static CniNetwork *network(const char *subnet)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"kt0\","
+             "\"isGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
+             "\"ranges\":[[{\"subnet\":\"%s\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}}]}",
+             leases, subnet);
+    CniNetwork *n = NULL;
+    Err err = { 0 };
+    if (cni_network_parse(sv_cstr(text), "test", &n, &err) < 0)
+        fail_msg("%s", err.msg);
+    return n;
+}
+
+static CniAttachment attachment(const char *id, const char *netns)
+{
+    return (CniAttachment){ .container_id = id, .netns = netns, .ifname = "eth0", .plugin_path = plugins,
+                            .cache_dir = dir };
+}
+
+static unsigned count_leases(void)
+{
+    char path[256];
+    snprintf(path, sizeof path, "ls %s/net | grep -c '^10\\.' || true", leases);
+    const char *const argv[] = { "sh", "-c", path, NULL };
+    _cleanup_buf_ Buf out = BUF_INIT;
+    int status;
+    assert_int_equal(proc_run(argv, NULL, SV_NULL, 5000, &out, NULL, &status), 0);
+    uint64_t n = 99;
+    sv_to_u64(sv_trim(buf_view(&out)), &n);
+    return (unsigned)n;
+}
+
+static int ping(const char *netns, const char *to)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(netns, O_RDONLY);
+        if (setns(fd, CLONE_NEWNET) < 0)
+            _exit(9);
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 1);
+        dup2(null, 2);
+        execlp("ping", "ping", "-c1", "-W5", to, NULL);
+        execlp("busybox", "busybox", "ping", "-c1", "-W5", to, NULL);
+        _exit(8);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static void test_two_containers_reach_each_other(void **state)
+{
+    NEED_ROOT();
+    char a[160], b[160], text[IP_TEXT_SIZE];
+    Err err = { 0 };
+    assert_int_equal(make_netns("ns0", a), 0);
+    assert_int_equal(make_netns("ns1", b), 0);
+    CniNetwork *n = network("10.77.0.0/24");
+    CniAttachment at_a = attachment("pod-a", a), at_b = attachment("pod-b", b);
+    CniResult ra, rb;
+    if (cni_add(n, &at_a, &arena, &ra, &err) < 0 || cni_add(n, &at_b, &arena, &rb, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_string_equal(ip_text(&ra.ips[0].address, true, text), "10.77.0.2/24");
+    assert_string_equal(ip_text(&rb.ips[0].address, true, text), "10.77.0.3/24");
+    assert_string_equal(ip_text(&ra.ips[0].gateway, false, text), "10.77.0.1");
+    assert_int_equal(ra.n_interfaces, 3);
+    assert_int_equal(ping(a, "10.77.0.3"), 0);
+    assert_int_equal(ping(a, "10.77.0.1"), 0);
+    assert_int_equal(cni_check(n, &at_a, &err), 0);
+
+    assert_int_equal(count_leases(), 2);
+    assert_int_equal(cni_del(n, &at_a, &err), 0);
+    assert_int_equal(cni_del(n, &at_a, &err), 0); /* again: nothing left to do */
+    assert_int_equal(cni_del(n, &at_b, &err), 0);
+    assert_int_equal(count_leases(), 0);
+    assert_int_equal(cni_check(n, &at_a, &err), -ERR_NOT_FOUND);
+    cni_network_free(n);
+}
+
+static void test_failed_add_leaves_nothing(void **state)
+{
+    NEED_ROOT();
+    char a[160], b[160];
+    Err err = { 0 };
+    assert_int_equal(make_netns("ns2", a), 0);
+    assert_int_equal(make_netns("ns3", b), 0);
+    CniNetwork *n = network("10.78.0.0/30"); /* room for one */
+    CniAttachment at_a = attachment("one", a), at_b = attachment("two", b);
+    CniResult res;
+    if (cni_add(n, &at_a, &arena, &res, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_true(cni_add(n, &at_b, &arena, &res, &err) < 0);
+    assert_non_null(strstr(err.msg, "no IP addresses available"));
+    Rtnl *nl = NULL;
+    RtnlLink link;
+    int fd = open(b, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(rtnl_open_in(fd, &nl, &err), 0);
+    assert_int_equal(rtnl_link_get(nl, "eth0", &link, &err), -ERR_NOT_FOUND);
+    rtnl_close(nl);
+    close(fd);
+    assert_int_equal(count_leases(), 1);
+    assert_int_equal(cni_del(n, &at_a, &err), 0);
+    cni_network_free(n);
+}
+
+static void test_unknown_fields_of_security_are_refused(void **state)
+{
+    NEED_ROOT();
+    char a[160];
+    CniNetwork *n = NULL;
+    Err err = { 0 };
+    assert_int_equal(make_netns("ns4", a), 0);
+    assert_int_equal(cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"bridge\",\"macspoofchk\":true}"),
+                                       "test", &n, &err), 0);
+    CniAttachment at = attachment("x", a);
+    CniResult res;
+    assert_true(cni_add(n, &at, &arena, &res, &err) < 0);
+    assert_non_null(strstr(err.msg, "macspoofchk"));
+    cni_network_free(n);
+}
+
+/* Many at once on one bridge: nobody gets an address twice. */
+static void test_adds_at_once_get_different_addresses(void **state)
+{
+    NEED_ROOT();
+    enum { N = 30 };
+    pid_t pids[N];
+    CniNetwork *n = network("10.79.0.0/24");
+    for (int i = 0; i < N; i++) {
+        char path[160], name[16];
+        snprintf(name, sizeof name, "many%d", i);
+        assert_int_equal(make_netns(name, path), 0);
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            CniAttachment at = attachment(name, path);
+            CniResult res;
+            _exit(cni_add(n, &at, &arena, &res, NULL) < 0);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        int status;
+        waitpid(pids[i], &status, 0);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(count_leases(), N);
+    for (int i = 0; i < N; i++) {
+        char path[160], name[16];
+        snprintf(name, sizeof name, "many%d", i);
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        CniAttachment at = attachment(name, path);
+        assert_int_equal(cni_del(n, &at, NULL), 0);
+        umount2(path, MNT_DETACH);
+    }
+    assert_int_equal(count_leases(), 0);
+    cni_network_free(n);
+}
+
+static void test_bad_lists_name_file_and_field(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        { "{", "net.conf" },
+        { "{\"cniVersion\":\"1.0.0\"}", "name" },
+        { "{\"cniVersion\":\"9.0.0\",\"name\":\"n\",\"type\":\"bridge\"}", "cniVersion" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[]}", "plugins" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"../sh\"}]}", "plugins.type" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CniNetwork *n = NULL;
+        Err err = { 0 };
+        assert_true(cni_network_parse(sv_cstr(rows[i].text), "net.conf", &n, &err) < 0);
+        if (!strstr(err.msg, rows[i].why))
+            fail_msg("'%s' lacks '%s'", err.msg, rows[i].why);
+    }
+}
+
+static void test_result_versions(void **state)
+{
+    _cleanup_arena_ Arena a;
+    arena_init(&a, 0);
+    CniResult r = { .n_ips = 1, .routes = value_list(), .dns = value_map() }, back;
+    r.ips[0].interface = -1;
+    assert_int_equal(ip_prefix_parse(SV("fd00::5/64"), &r.ips[0].address), 0);
+    Value old = cni_result_value(&r, SV("0.4.0"), &a), new = cni_result_value(&r, SV("1.1.0"), &a);
+    assert_sv(value_str(value_get(value_at(value_get(&old, SV("ips")), 0), SV("version"))), "6");
+    assert_null(value_get(value_at(value_get(&new, SV("ips")), 0), SV("version")));
+    assert_int_equal(cni_result_parse(&old, &a, &back, NULL), 0);
+    assert_int_equal(back.ips[0].address.bits, 64);
+}
+
+int main(int argc, char **argv)
+{
+    program = argc > 1 ? argv[1] : "";
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_lists_name_file_and_field),
+        cmocka_unit_test(test_result_versions),
+        cmocka_unit_test(test_two_containers_reach_each_other),
+        cmocka_unit_test(test_failed_add_leaves_nothing),
+        cmocka_unit_test(test_unknown_fields_of_security_are_refused),
+        cmocka_unit_test(test_adds_at_once_get_different_addresses),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
