@@ -328,12 +328,3 @@ bool health_handle(Exchange *x)
         return false;
     return true;
 }
-
-bool openapi_handle(Exchange *x)
-{
-    return false;
-}
-OpenApiCache *openapi_cache_free(OpenApiCache *c)
-{
-    return NULL;
-}

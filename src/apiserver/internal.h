@@ -115,6 +115,8 @@ void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors);
 void respond_err(Exchange *x, const Err *err); /* maps the code to a reason */
 void respond_success(Exchange *x, StrView uid); /* Status: Success, after a deletion */
 void respond_json(Exchange *x, int status, StrView json);
+/* Text that may be worth compressing: gzip from 128 KiB on, where the client takes it. */
+void respond_large(Exchange *x, StrView content_type, StrView text);
 void respond_value(Exchange *x, int status, const Value *v); /* in the type asked for */
 /* An object as stored; takes a reference of its own. Form and type as asked for. */
 void respond_object(Exchange *x, int status, ObjectRev *o);

@@ -216,8 +216,7 @@ static bool gzip_into(StrView in, Buf *out)
     return ok;
 }
 
-/* Sends text that may be worth compressing (as kube-apiserver: from 128 KiB on). */
-static void respond_large(Exchange *x, StrView json)
+void respond_large(Exchange *x, StrView content_type, StrView json)
 {
     _cleanup_buf_ Buf zipped = BUF_INIT;
     StrView accepted = http_header(x->req, SV("accept-encoding"));
@@ -226,7 +225,7 @@ static void respond_large(Exchange *x, StrView json)
         http_set_header(x->req, SV("Vary"), SV("Accept-Encoding"), NULL);
         json = buf_view(&zipped);
     }
-    respond_json(x, 200, json);
+    http_respond(x->req, 200, content_type, json);
 }
 
 static void send_list(Exchange *x, List *l)
@@ -252,7 +251,7 @@ static void send_list(Exchange *x, List *l)
     if (out.failed)
         respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
     else if (x->type != OUTPUT_YAML)
-        respond_large(x, buf_view(&out));
+        respond_large(x, SV("application/json"), buf_view(&out));
     else if (json_decode(buf_view(&out), x->arena, NULL, &v, NULL) == 0)
         respond_value(x, 200, &v);
     else

@@ -7,18 +7,12 @@
 
 #include "api/defaults.h"
 #include "api/patch.h"
+#include "api/validate.h"
 #include "apiserver/internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "codec/protobuf.h"
 #include "codec/yaml.h"
-#if __has_include("api/validate.h")
-#include "api/validate.h"
-#else
-static void api_validate(const ApiResource *r, const Value *o, const Value *old, ApiErrors *e)
-{
-}
-#endif
 
 static StrView scope_ns(const Exchange *x)
 {
@@ -363,7 +357,10 @@ static void stamp_new(Exchange *x, Value *meta)
 static bool validate(Exchange *x, const Value *obj, const Value *old)
 {
     ApiErrors errors = { .arena = x->arena };
-    api_validate(x->res, obj, old, &errors);
+    if (sv_eq(x->sub, SV("status")))
+        api_validate_meta(x->res, obj, old, &errors);
+    else
+        api_validate(x->res, obj, old, &errors);
     if (!errors.len)
         return true;
     respond_invalid(x, x->name, &errors);
