@@ -1,8 +1,8 @@
 /* check.c - type checks and normal forms of a decoded document.
  *
- * One function per shape: object, list, map, scalar. The path is a chain on the C stack, so nothing is
- * built unless something is wrong. Go leaves list indices out of a type error's path, but has them in
- * the path of an unknown field; hence the two renderings.
+ * One function per shape: object, list, map, scalar. The path is a chain on the C stack, so nothing
+ * is built unless something is wrong. Go leaves list indices out of a type error's path, but has
+ * them in the path of an unknown field; hence the two renderings.
  */
 #include "api/check.h"
 
@@ -193,7 +193,8 @@ static int check_bytes(Check *c, const SchemaField *f, Value *v, const ApiPath *
     if (v->kind != VALUE_STRING)
         return bad_kind(c, f, v, p);
     if (base64_decode(BASE64_STD, value_str(v), &out) < 0)
-        return err_set(c->err, ERR_INVALID, 0, "illegal base64 data at input byte %zu", out.len / 3 * 4);
+        return err_set(c->err, ERR_INVALID, 0, "illegal base64 data at input byte %zu",
+                       out.len / 3 * 4);
     return out.failed ? err_nomem(c->err) : 0;
 }
 
@@ -358,7 +359,8 @@ int api_decode_check(const SchemaObject *type, Value *obj, Arena *a, Value *unkn
 
     if (obj->kind != VALUE_MAP) {
         StrView name = last_part(type->name);
-        return err_set(err, ERR_INVALID, 0, "json: cannot unmarshal %s into Go value of type v1.%.*s",
+        return err_set(err, ERR_INVALID, 0,
+                       "json: cannot unmarshal %s into Go value of type v1.%.*s",
                        json_kind(obj, buf), SV_FMT(name));
     }
     return check_object(&c, type, obj, NULL);

@@ -1,6 +1,6 @@
 /* defaults.c - defaults of all kinds but pods: one function per kind, found by a table.
- * To add a kind: write its function and add a row to kinds[]. Defaults without a condition can stand in
- * the .kapi file instead (default=…). */
+ * To add a kind: write its function and add a row to kinds[]. Defaults without a condition can
+ * stand in the .kapi file instead (default=…). */
 #include "api/defaults.h"
 
 #include "api/check.h"
@@ -12,8 +12,7 @@ typedef void DefaultsFn(Defaults *d, Value *obj);
 
 void default_value(Defaults *d, Value *map, const char *key, Value v)
 {
-    if (value_is(map, VALUE_MAP) && !member(map, key) &&
-        !value_set(d->arena, map, sv_cstr(key), v))
+    if (value_is(map, VALUE_MAP) && !member(map, key) && !value_set(d->arena, map, sv_cstr(key), v))
         d->failed = true;
 }
 
@@ -264,7 +263,8 @@ static void node(Defaults *d, Value *obj)
     copy_member(d, status, "allocatable", member(status, "capacity"));
 }
 
-/* Limits of containers: the default is the maximum, the default request the default or the minimum. */
+/* Limits of containers: the default is the maximum, the default request the default or the minimum.
+ */
 static void limit_range(Defaults *d, Value *obj)
 {
     value_list_foreach (item, member(spec_of(obj), "limits")) {
@@ -409,7 +409,8 @@ static const struct {
     { SV_INIT("storage.k8s.io"), SV_INIT("CSIDriver"), csi_driver },
     { SV_INIT("scheduling.k8s.io"), SV_INIT("PriorityClass"), priority_class },
     { SV_INIT("autoscaling"), SV_INIT("HorizontalPodAutoscaler"), autoscaler },
-    { SV_INIT("admissionregistration.k8s.io"), SV_INIT("ValidatingWebhookConfiguration"), webhooks },
+    { SV_INIT("admissionregistration.k8s.io"), SV_INIT("ValidatingWebhookConfiguration"),
+      webhooks },
     { SV_INIT("admissionregistration.k8s.io"), SV_INIT("MutatingWebhookConfiguration"),
       mutating_webhooks },
 };

@@ -51,8 +51,8 @@ static void add(ApiErrors *e, ApiErrorType type, const ApiPath *p, const Value *
     }
     if (e->len == e->cap) {
         size_t cap = e->cap ? e->cap * 2 : 8;
-        ApiFieldError *items = arena_realloc(e->arena, e->items, e->cap * sizeof *items,
-                                             cap * sizeof *items);
+        ApiFieldError *items =
+            arena_realloc(e->arena, e->items, e->cap * sizeof *items, cap * sizeof *items);
         if (!items) {
             e->failed = true;
             return;

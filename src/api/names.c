@@ -1,19 +1,19 @@
 /* names.c - checks of name formats. The regular expressions are small enough to be written out. */
 #include "api/names.h"
 
-#define LABEL_RE     "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-#define SUBDOMAIN_RE LABEL_RE "(\\." LABEL_RE ")*"
-#define KEY_RE       "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+#define LABEL_RE       "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+#define SUBDOMAIN_RE   LABEL_RE "(\\." LABEL_RE ")*"
+#define KEY_RE         "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 
-#define REGEX_USED(re)   "regex used for validation is '" re "')"
+#define REGEX_USED(re) "regex used for validation is '" re "')"
 #define LABEL_WHY                                                                                  \
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "   \
-    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', "           \
-    REGEX_USED(LABEL_RE)
+    "must start and end with an alphanumeric character (e.g. 'my-name',  or "                      \
+    "'123-abc', " REGEX_USED(LABEL_RE)
 #define SUBDOMAIN_WHY                                                                              \
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "   \
-    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', "             \
-    REGEX_USED(SUBDOMAIN_RE)
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', " REGEX_USED( \
+        SUBDOMAIN_RE)
 #define KEY_WHY                                                                                    \
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "    \
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', " REGEX_USED(KEY_RE)
@@ -97,8 +97,7 @@ void name_dns1035_label(StrView s, NameFaults *ret)
     if (!is_label(s) || !is_lower(s.ptr[0]))
         fault(ret, SV("a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
                       "start with an alphabetic character, and end with an alphanumeric character "
-                      "(e.g. 'my-name',  or 'abc-123', "
-                      REGEX_USED("[a-z]([-a-z0-9]*[a-z0-9])?")));
+                      "(e.g. 'my-name',  or 'abc-123', " REGEX_USED("[a-z]([-a-z0-9]*[a-z0-9])?")));
 }
 
 void name_wildcard_domain(StrView s, NameFaults *ret)
@@ -106,10 +105,11 @@ void name_wildcard_domain(StrView s, NameFaults *ret)
     if (s.len > NAME_SUBDOMAIN_MAX)
         fault(ret, SV("must be no more than 253 characters"));
     if (!sv_starts(s, SV("*.")) || !is_subdomain(sv_skip(s, 2)))
-        fault(ret, SV("a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS "
-                      "subdomain, which must consist of lower case alphanumeric characters, '-' or "
-                      "'.' and end with an alphanumeric character (e.g. '*.example.com', "
-                      REGEX_USED("\\*\\." SUBDOMAIN_RE)));
+        fault(ret,
+              SV("a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS "
+                 "subdomain, which must consist of lower case alphanumeric characters, '-' or "
+                 "'.' and end with an alphanumeric character (e.g. '*.example.com', " REGEX_USED(
+                     "\\*\\." SUBDOMAIN_RE)));
 }
 
 void name_label_key(StrView s, NameFaults *ret)
@@ -143,9 +143,10 @@ void name_label_value(StrView s, NameFaults *ret)
     if (s.len > NAME_LABEL_MAX)
         fault(ret, SV("must be no more than 63 characters"));
     if (s.len > 0 && !is_key(s))
-        fault(ret, SV("a valid label must be an empty string or consist of alphanumeric characters, "
-                      "'-', '_' or '.', and must start and end with an alphanumeric character (e.g. "
-                      "'MyValue',  or 'my_value',  or '12345', " REGEX_USED("(" KEY_RE ")?")));
+        fault(ret,
+              SV("a valid label must be an empty string or consist of alphanumeric characters, "
+                 "'-', '_' or '.', and must start and end with an alphanumeric character (e.g. "
+                 "'MyValue',  or 'my_value',  or '12345', " REGEX_USED("(" KEY_RE ")?")));
 }
 
 void name_port(StrView s, NameFaults *ret)
@@ -204,8 +205,8 @@ void name_config_key(StrView s, NameFaults *ret)
         fault(ret, SV("must be no more than 253 characters"));
     if (!ok)
         fault(ret, SV("a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
-                      "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', "
-                      REGEX_USED("[-._a-zA-Z0-9]+")));
+                      "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', " REGEX_USED(
+                          "[-._a-zA-Z0-9]+")));
     no_parent_folder(s, ret);
 }
 

@@ -1,6 +1,6 @@
 /* openapi_gnostic.c - the v2 document as gnostic's openapi.v2.Document message.
- * Field numbers: OpenAPIv2.proto of google/gnostic. What a message has no field for is left out; members
- * that begin with "x-" go into its list of extensions as text. */
+ * Field numbers: OpenAPIv2.proto of google/gnostic. What a message has no field for is left out;
+ * members that begin with "x-" go into its list of extensions as text. */
 #include "api/openapi.h"
 
 #include "codec/json.h"
@@ -107,11 +107,15 @@ static void put_schemas(Buf *out, unsigned number, const Value *v)
 static void put_schema(Buf *out, unsigned number, const Value *v)
 {
     static const Slot slots[] = {
-        { "$ref", 1, put_text },       { "format", 2, put_text },
-        { "description", 4, put_text }, { "default", 5, put_any },
-        { "required", 19, put_texts }, { "enum", 20, put_anys },
+        { "$ref", 1, put_text },
+        { "format", 2, put_text },
+        { "description", 4, put_text },
+        { "default", 5, put_any },
+        { "required", 19, put_texts },
+        { "enum", 20, put_anys },
         { "additionalProperties", 21, put_schema_item },
-        { "type", 22, put_type },      { "items", 23, put_schema_item },
+        { "type", 22, put_type },
+        { "items", 23, put_schema_item },
         { "properties", 25, put_schemas },
     };
     size_t start = out->len;
@@ -124,7 +128,7 @@ static void put_schema(Buf *out, unsigned number, const Value *v)
 static void put_parameter(Buf *out, unsigned number, const Value *v)
 {
     static const Slot body[] = {
-        { "description", 1, put_text }, { "name", 2, put_text }, { "in", 3, put_text },
+        { "description", 1, put_text }, { "name", 2, put_text },     { "in", 3, put_text },
         { "required", 4, put_bool },    { "schema", 5, put_schema },
     };
     static const Slot query[] = {
@@ -161,7 +165,8 @@ static void put_parameters(Buf *out, unsigned number, const Value *v)
 /* ResponseValue { response = 1 { description = 1, schema = 2 { schema = 1 } } } */
 static void put_response(Buf *out, unsigned number, const Value *v)
 {
-    static const Slot slots[] = { { "description", 1, put_text }, { "schema", 2, put_schema_item } };
+    static const Slot slots[] = { { "description", 1, put_text },
+                                  { "schema", 2, put_schema_item } };
     size_t start = out->len;
 
     put_slots(out, v, slots, ARRAY_SIZE(slots), 5);
@@ -180,9 +185,9 @@ static void put_responses(Buf *out, unsigned number, const Value *v)
 static void put_operation(Buf *out, unsigned number, const Value *v)
 {
     static const Slot slots[] = {
-        { "tags", 1, put_texts },        { "description", 3, put_text },
-        { "operationId", 5, put_text },  { "produces", 6, put_texts },
-        { "consumes", 7, put_texts },    { "parameters", 8, put_parameters },
+        { "tags", 1, put_texts },          { "description", 3, put_text },
+        { "operationId", 5, put_text },    { "produces", 6, put_texts },
+        { "consumes", 7, put_texts },      { "parameters", 8, put_parameters },
         { "responses", 9, put_responses },
     };
     size_t start = out->len;
@@ -194,9 +199,9 @@ static void put_operation(Buf *out, unsigned number, const Value *v)
 static void put_path(Buf *out, unsigned number, const Value *v)
 {
     static const Slot slots[] = {
-        { "get", 2, put_operation },    { "put", 3, put_operation },
-        { "post", 4, put_operation },   { "delete", 5, put_operation },
-        { "patch", 8, put_operation },  { "parameters", 9, put_parameters },
+        { "get", 2, put_operation },   { "put", 3, put_operation },
+        { "post", 4, put_operation },  { "delete", 5, put_operation },
+        { "patch", 8, put_operation }, { "parameters", 9, put_parameters },
     };
     size_t start = out->len;
 

@@ -1,7 +1,8 @@
 /* openapi_paths.c - the paths of a kind with their operations.
  *
- * Clients look up two things here: which kind a path's operation acts on (x-kubernetes-group-version-
- * kind), and which query parameters it takes (kubectl asks for dryRun and fieldValidation of patch). */
+ * Clients look up two things here: which kind a path's operation acts on
+ * (x-kubernetes-group-version- kind), and which query parameters it takes (kubectl asks for dryRun
+ * and fieldValidation of patch). */
 #include "api/openapi_internal.h"
 
 #include <ctype.h>
@@ -47,34 +48,44 @@ static void list_parameters(OpenApi *o, Value *out)
     openapi_push(o, out, parameter(o, "labelSelector", "query", "string", "Condition on labels."));
     openapi_push(o, out, parameter(o, "fieldSelector", "query", "string", "Condition on fields."));
     openapi_push(o, out, parameter(o, "limit", "query", "integer", "Most items of one answer."));
-    openapi_push(o, out, parameter(o, "continue", "query", "string", "Where the last answer ended."));
-    openapi_push(o, out, parameter(o, "resourceVersion", "query", "string", "How new the answer must be."));
-    openapi_push(o, out, parameter(o, "resourceVersionMatch", "query", "string",
-                                   "How resourceVersion is meant."));
+    openapi_push(o, out,
+                 parameter(o, "continue", "query", "string", "Where the last answer ended."));
+    openapi_push(o, out,
+                 parameter(o, "resourceVersion", "query", "string", "How new the answer must be."));
+    openapi_push(
+        o, out,
+        parameter(o, "resourceVersionMatch", "query", "string", "How resourceVersion is meant."));
     openapi_push(o, out, parameter(o, "watch", "query", "boolean", "Report changes instead."));
-    openapi_push(o, out, parameter(o, "allowWatchBookmarks", "query", "boolean",
-                                   "Whether bookmarks may be sent."));
-    openapi_push(o, out, parameter(o, "sendInitialEvents", "query", "boolean",
-                                   "Begin a watch with what is there."));
-    openapi_push(o, out, parameter(o, "timeoutSeconds", "query", "integer", "How long a watch lasts."));
+    openapi_push(
+        o, out,
+        parameter(o, "allowWatchBookmarks", "query", "boolean", "Whether bookmarks may be sent."));
+    openapi_push(
+        o, out,
+        parameter(o, "sendInitialEvents", "query", "boolean", "Begin a watch with what is there."));
+    openapi_push(o, out,
+                 parameter(o, "timeoutSeconds", "query", "integer", "How long a watch lasts."));
 }
 
 static void write_parameters(OpenApi *o, const Operation *op, Value *out)
 {
     openapi_push(o, out, parameter(o, "dryRun", "query", "string", "All: change nothing."));
     if (strcmp(op->method, "delete") == 0) {
-        openapi_push(o, out, parameter(o, "gracePeriodSeconds", "query", "integer",
-                                       "Seconds to end in peace."));
-        openapi_push(o, out, parameter(o, "propagationPolicy", "query", "string",
-                                       "What happens to dependents."));
+        openapi_push(
+            o, out,
+            parameter(o, "gracePeriodSeconds", "query", "integer", "Seconds to end in peace."));
+        openapi_push(
+            o, out,
+            parameter(o, "propagationPolicy", "query", "string", "What happens to dependents."));
         return;
     }
     openapi_push(o, out, parameter(o, "fieldManager", "query", "string", "Who is writing."));
-    openapi_push(o, out, parameter(o, "fieldValidation", "query", "string",
-                                   "Ignore, Warn or Strict: what unknown fields do."));
+    openapi_push(o, out,
+                 parameter(o, "fieldValidation", "query", "string",
+                           "Ignore, Warn or Strict: what unknown fields do."));
     if (strcmp(op->method, "patch") == 0)
-        openapi_push(o, out, parameter(o, "force", "query", "boolean",
-                                       "Take over the fields of other managers."));
+        openapi_push(
+            o, out,
+            parameter(o, "force", "query", "boolean", "Take over the fields of other managers."));
 }
 
 /* "coreV1": the group's first word and the version, as in Kubernetes' operation ids. */
@@ -137,8 +148,10 @@ static void put_body(OpenApi *o, Value *op, Value *parameters, Value schema)
 }
 
 static const char *const patch_types[] = {
-    "application/json-patch+json", "application/merge-patch+json",
-    "application/strategic-merge-patch+json", "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
 };
 
 static void put_media_types(OpenApi *o, const Operation *op, Value *v)
@@ -159,7 +172,8 @@ static void put_media_types(OpenApi *o, const Operation *op, Value *v)
 
 static Value operation(OpenApi *o, const Subject *s, const Operation *op)
 {
-    const SchemaObject *options = api_schema_find(SV("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"));
+    const SchemaObject *options =
+        api_schema_find(SV("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"));
     Value v = value_map(), kind = value_map(), parameters = value_list(), tags = value_list();
     StrView group = s->row->group.len ? s->row->group : SV("core"), word, rest;
     bool delete = strcmp(op->method, "delete") == 0;
@@ -195,7 +209,8 @@ static const Operation op_create = { "post", "post", "create", true, false, true
 static const Operation op_update = { "put", "put", "replace", true, false, true };
 static const Operation op_patch = { "patch", "patch", "patch", true, false, true };
 static const Operation op_delete = { "delete", "delete", "delete", true, false, true };
-static const Operation op_clear = { "delete", "deletecollection", "deletecollection", true, true, true };
+static const Operation op_clear = { "delete", "deletecollection", "deletecollection", true, true,
+                                    true };
 
 static void add_operation(OpenApi *o, Value *path, const Subject *s, uint32_t verbs, uint32_t verb,
                           const Operation *op)
@@ -254,11 +269,14 @@ const SchemaObject *openapi_body_type(const ApiSubresource *s)
     return NULL;
 }
 
-static void add_subresource(OpenApi *o, const ApiResource *r, const ApiSubresource *sub,
-                            Value base)
+static void add_subresource(OpenApi *o, const ApiResource *r, const ApiSubresource *sub, Value base)
 {
-    Subject s = { .row = r, .sub = sub, .type = openapi_body_type(sub), .group = sub->kind_group,
-                  .version = sub->kind_version, .kind = sub->kind };
+    Subject s = { .row = r,
+                  .sub = sub,
+                  .type = openapi_body_type(sub),
+                  .group = sub->kind_group,
+                  .version = sub->kind_version,
+                  .kind = sub->kind };
     Value item = value_map();
 
     add_operation(o, &item, &s, sub->verbs, API_GET, &op_get);
@@ -274,8 +292,9 @@ void openapi_add_paths(OpenApi *o, const ApiResource *r)
     const char *root = r->group.len ? "/apis" : "/api";
     Value base = openapi_text(o, "%s/%.*s%s/%.*s", root, SV_FMT(r->api_version),
                               r->namespaced ? "/namespaces/{namespace}" : "", SV_FMT(r->plural));
-    Subject one = { .row = r, .type = r->schema, .group = r->group, .version = r->version,
-                    .kind = r->kind };
+    Subject one = {
+        .row = r, .type = r->schema, .group = r->group, .version = r->version, .kind = r->kind
+    };
     Subject list = one;
     Value collection = value_map(), item = value_map(), everywhere = value_map();
 
@@ -292,7 +311,8 @@ void openapi_add_paths(OpenApi *o, const ApiResource *r)
     if (r->namespaced) {
         list.all_namespaces = true;
         add_operation(o, &everywhere, &list, r->verbs, API_LIST, &op_list);
-        add_path(o, openapi_text(o, "%s/%.*s/%.*s", root, SV_FMT(r->api_version), SV_FMT(r->plural)),
+        add_path(o,
+                 openapi_text(o, "%s/%.*s/%.*s", root, SV_FMT(r->api_version), SV_FMT(r->plural)),
                  everywhere);
     }
     for (unsigned i = 0; i < r->n_subs; i++)

@@ -11,6 +11,7 @@ typedef struct Known {
     const char *v2, *v3; /* the schema as JSON; v3 NULL: as v2 */
 } Known;
 
+/* clang-format off */
 static const Known known[] = {
     [SCHEMA_QUANTITY] = {
         SV_INIT("io.k8s.apimachinery.pkg.api.resource.Quantity"),
@@ -25,7 +26,8 @@ static const Known known[] = {
         "\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]}" },
     [SCHEMA_TIME] = {
         SV_INIT(META "Time"),
-        "{\"description\":\"A point in time, RFC 3339.\",\"type\":\"string\",\"format\":\"date-time\"}",
+        "{\"description\":\"A point in time, RFC 3339.\",\"type\":\"string\","
+        "\"format\":\"date-time\"}",
         NULL },
     [SCHEMA_MICRO_TIME] = {
         SV_INIT(META "MicroTime"),
@@ -45,6 +47,7 @@ static const Known known[] = {
         SV_INIT("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"),
         "{\"description\":\"Any JSON value.\"}", NULL },
 };
+/* clang-format on */
 
 void openapi_put(OpenApi *o, Value *map, const char *key, Value v)
 {
@@ -209,7 +212,9 @@ static void put_extensions(OpenApi *o, const SchemaField *f, Value *v)
         openapi_put_text(o, v, "x-kubernetes-map-type", SV("atomic"));
     if (merge || retain)
         openapi_put_text(o, v, "x-kubernetes-patch-strategy",
-                         !retain ? SV("merge") : merge ? SV("merge,retainKeys") : SV("retainKeys"));
+                         !retain ? SV("merge")
+                         : merge ? SV("merge,retainKeys")
+                                 : SV("retainKeys"));
     else if (f->flags & SCHEMA_F_REPLACE)
         openapi_put_text(o, v, "x-kubernetes-patch-strategy", SV("replace"));
     if (f->merge_key.len)

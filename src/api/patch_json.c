@@ -30,7 +30,8 @@ static bool unescape(Arena *a, StrView raw, StrView *ret)
     return true;
 }
 
-/* An index within a list of n items; negative ones count from the end, as Kubernetes' library allows. */
+/* An index within a list of n items; negative ones count from the end, as Kubernetes' library
+ * allows. */
 static int list_index(StrView token, uint32_t n, bool insert, uint32_t *ret)
 {
     int64_t i;
@@ -104,10 +105,11 @@ static int add(Value *doc, StrView path, Value v, Arena *a, Err *err)
     if (t.in->kind == VALUE_MAP)
         return value_set(a, t.in, t.token, v) ? 0 : err_nomem(err);
     if (list_index(t.token, t.in->len, true, &i) < 0)
-        return err_set(err, ERR_CONFLICT, 0,
-                       "add operation does not apply: error in add for path: '%.*s': Unable to access "
-                       "invalid index: %.*s: invalid index referenced",
-                       SV_FMT(path), SV_FMT(t.token));
+        return err_set(
+            err, ERR_CONFLICT, 0,
+            "add operation does not apply: error in add for path: '%.*s': Unable to access "
+            "invalid index: %.*s: invalid index referenced",
+            SV_FMT(path), SV_FMT(t.token));
     if (!value_push(a, t.in, v))
         return err_nomem(err);
     memmove(&t.in->items[i + 1], &t.in->items[i], (t.in->len - 1 - i) * sizeof(Value));
@@ -125,10 +127,11 @@ static int take_away(Value *doc, StrView path, Arena *a, Err *err)
     if (t.in->kind == VALUE_LIST && list_index(t.token, t.in->len, false, &i) == 0)
         value_remove(t.in, i);
     else if (!value_del(t.in, t.token))
-        return err_set(err, ERR_CONFLICT, 0,
-                       "remove operation does not apply: error in remove for path: '%.*s': Unable to "
-                       "remove nonexistent key: %.*s: missing value",
-                       SV_FMT(path), SV_FMT(t.token));
+        return err_set(
+            err, ERR_CONFLICT, 0,
+            "remove operation does not apply: error in remove for path: '%.*s': Unable to "
+            "remove nonexistent key: %.*s: missing value",
+            SV_FMT(path), SV_FMT(t.token));
     return 0;
 }
 
@@ -185,7 +188,8 @@ static int apply(Value *doc, const Value *op, Arena *a, Err *err)
     if (sv_eq(name, SV("move")) || sv_eq(name, SV("copy"))) {
         bool move = sv_eq(name, SV("move"));
         if (!value_is(from, VALUE_STRING))
-            return err_set(err, ERR_INVALID, 0, "%s operation needs \"from\"", move ? "move" : "copy");
+            return err_set(err, ERR_INVALID, 0, "%s operation needs \"from\"",
+                           move ? "move" : "copy");
         r = fetch(doc, value_str(from), move ? "move" : "copy", a, &v, err);
         if (r >= 0 && move)
             r = take_away(doc, value_str(from), a, err);

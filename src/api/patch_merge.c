@@ -1,4 +1,5 @@
-/* patch_merge.c - JSON merge patch (RFC 7386): null takes away, objects merge, all else replaces. */
+/* patch_merge.c - JSON merge patch (RFC 7386): null takes away, objects merge, all else replaces.
+ */
 #include "api/patch.h"
 
 /* A patch's own nulls mean "not there" where nothing was before. */

@@ -1,9 +1,9 @@
 /* patch_strategic.c - Kubernetes' strategic merge patch, driven by the type's table.
  *
- * Maps merge member by member. A list merges when its field says so: lists of objects by the merge key,
- * lists of scalars as sets; other lists are replaced. The order of a merged list follows the rules of
- * Kubernetes: items of the patch in the patch's order (or $setElementOrder), items that only the server
- * has in the server's order, interleaved by where the server had them.
+ * Maps merge member by member. A list merges when its field says so: lists of objects by the merge
+ * key, lists of scalars as sets; other lists are replaced. The order of a merged list follows the
+ * rules of Kubernetes: items of the patch in the patch's order (or $setElementOrder), items that
+ * only the server has in the server's order, interleaved by where the server had them.
  */
 #include "api/patch.h"
 
@@ -27,7 +27,9 @@ static int merge_map(Merge *m, const SchemaObject *type, Value *doc, const Value
 
 static int bad_argument(Merge *m, const char *want, const Value *got)
 {
-    static const char *const names[] = { "null", "bool", "int64", "float64", "string", "list", "map" };
+    static const char *const names[] = {
+        "null", "bool", "int64", "float64", "string", "list", "map"
+    };
 
     return err_set(m->err, ERR_INVALID, 0, "expected a %s, but received a %s", want,
                    names[got->kind]);
@@ -41,8 +43,8 @@ static int no_merge_key(Merge *m, StrView key)
 
 static bool is_directive(StrView key)
 {
-    return sv_eq(key, SV(DIRECTIVE)) || sv_eq(key, SV(RETAIN_KEYS)) || sv_starts(key, SV(SET_ORDER)) ||
-           sv_starts(key, SV(DELETE_FROM));
+    return sv_eq(key, SV(DIRECTIVE)) || sv_eq(key, SV(RETAIN_KEYS)) ||
+           sv_starts(key, SV(SET_ORDER)) || sv_starts(key, SV(DELETE_FROM));
 }
 
 /* A copy of a part of the patch that becomes part of the document: no nulls, no directives, and no
@@ -95,8 +97,8 @@ static int64_t index_in(const ListRule *rule, const Value *list, const Value *it
     return -1;
 }
 
-/* Puts `merged` into its order: see the head of the file. `wanted` has the patch's order, `server` the
- * list as it was. */
+/* Puts `merged` into its order: see the head of the file. `wanted` has the patch's order, `server`
+ * the list as it was. */
 static int put_in_order(Merge *m, const ListRule *rule, Value *merged, const Value *wanted,
                         const Value *server)
 {
@@ -241,7 +243,8 @@ static int obey_retain_keys(Merge *m, Value *doc, const Value *patch)
         return err_set(m->err, ERR_INVALID, 0, "invalid patch format of retainKeys");
     value_map_foreach (x, patch) {
         Value key = value_sv(x->key);
-        if (!is_directive(x->key) && x->val.kind != VALUE_NULL && index_in(&scalars, keep, &key) < 0)
+        if (!is_directive(x->key) && x->val.kind != VALUE_NULL &&
+            index_in(&scalars, keep, &key) < 0)
             return err_set(m->err, ERR_INVALID, 0, "patch content doesn't match retainKeys list");
     }
     for (uint32_t i = 0; i < doc->len;) {
@@ -254,7 +257,8 @@ static int obey_retain_keys(Merge *m, Value *doc, const Value *patch)
     return 0;
 }
 
-/* $deleteFromPrimitiveList/field and $setElementOrder/field come after the list itself is merged. */
+/* $deleteFromPrimitiveList/field and $setElementOrder/field come after the list itself is merged.
+ */
 static int obey_prefixed(Merge *m, const SchemaObject *type, Value *doc, const Value *server,
                          const Member *directive)
 {

@@ -1,8 +1,8 @@
 /* quantity.c - parsing and the canonical form of quantities.
  *
- * Parsing gathers the significant digits in 128 bits, then applies the suffix; a digit that no longer
- * fits only sets `rest`, which rounds the result up. The format is remembered so that "1Gi" stays
- * binary when it is printed.
+ * Parsing gathers the significant digits in 128 bits, then applies the suffix; a digit that no
+ * longer fits only sets `rest`, which rounds the result up. The format is remembered so that "1Gi"
+ * stays binary when it is printed.
  */
 #include "api/quantity.h"
 
@@ -81,7 +81,8 @@ static __int128 to_nano(Number n, int binary)
 
 static int bad_text(Err *err)
 {
-    return err_set(err, ERR_INVALID, 0, "quantities must match the regular expression "
+    return err_set(err, ERR_INVALID, 0,
+                   "quantities must match the regular expression "
                    "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
 }
 

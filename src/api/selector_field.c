@@ -1,7 +1,7 @@
 /* selector_field.c - field selectors: which fields a kind offers, and what they read in an object.
  *
- * Most labels are paths. The exceptions are listed in aliases[]; numbers and booleans that are absent
- * read as Go's zero values. */
+ * Most labels are paths. The exceptions are listed in aliases[]; numbers and booleans that are
+ * absent read as Go's zero values. */
 #include <stdio.h>
 
 #include "api/selector.h"
@@ -51,8 +51,10 @@ static int unescape(StrView raw, Arena *a, StrView whole, StrView *ret, Err *err
         return err_nomem(err);
     for (size_t i = 0; i < raw.len; i++) {
         if (raw.ptr[i] == '\\' && (i + 1 == raw.len || !strchr("\\,=", raw.ptr[i + 1])))
-            return err_set(err, ERR_INVALID, 0, "invalid field selector: invalid escape sequence in "
-                           "'%.*s'", SV_FMT(whole));
+            return err_set(err, ERR_INVALID, 0,
+                           "invalid field selector: invalid escape sequence in "
+                           "'%.*s'",
+                           SV_FMT(whole));
         i += raw.ptr[i] == '\\';
         out[n++] = raw.ptr[i];
     }

@@ -55,13 +55,15 @@ static bool at_word(const Scanner *s)
 static int unexpected(Scanner *s, const char *want)
 {
     return err_set(s->err, ERR_INVALID, 0,
-                   "unable to parse requirement: found '%.*s', expected: %s", SV_FMT(s->token), want);
+                   "unable to parse requirement: found '%.*s', expected: %s", SV_FMT(s->token),
+                   want);
 }
 
 static int wrong_name(Err *err, const NameFaults *f, const char *where, StrView bad)
 {
-    return err_set(err, ERR_INVALID, 0, "unable to parse requirement: %s: Invalid value: \"%.*s\": %.*s",
-                   where, SV_FMT(bad), SV_FMT(f->why[0]));
+    return err_set(err, ERR_INVALID, 0,
+                   "unable to parse requirement: %s: Invalid value: \"%.*s\": %.*s", where,
+                   SV_FMT(bad), SV_FMT(f->why[0]));
 }
 
 static int add_value(Arena *a, SelectorTerm *t, StrView v, Err *err)
@@ -94,7 +96,8 @@ static int parse_set(Scanner *s, SelectorTerm *t)
         return unexpected(s, "'('");
     next(s);
     if (sv_eq(s->token, SV(")")))
-        return err_set(s->err, ERR_INVALID, 0, "unable to parse requirement: values: Invalid value: "
+        return err_set(s->err, ERR_INVALID, 0,
+                       "unable to parse requirement: values: Invalid value: "
                        "[]: for 'in', 'notin' operators, values set can't be empty");
     for (;;) {
         StrView v = SV("");
@@ -140,8 +143,8 @@ static int parse_operator(Scanner *s, SelectorTerm *t)
         StrView text;
         SelectorOp op;
     } ops[] = {
-        { SV_INIT("="), SELECTOR_EQ },  { SV_INIT("=="), SELECTOR_EQ },
-        { SV_INIT("!="), SELECTOR_NE }, { SV_INIT("in"), SELECTOR_IN },
+        { SV_INIT("="), SELECTOR_EQ },         { SV_INIT("=="), SELECTOR_EQ },
+        { SV_INIT("!="), SELECTOR_NE },        { SV_INIT("in"), SELECTOR_IN },
         { SV_INIT("notin"), SELECTOR_NOT_IN }, { SV_INIT(">"), SELECTOR_GT },
         { SV_INIT("<"), SELECTOR_LT },
     };
@@ -203,7 +206,8 @@ int selector_parse(StrView text, Arena *a, Selector *ret, Err *err)
         return err_nomem(err);
     for (;;) {
         if (out.n_terms >= room)
-            return err_set(err, ERR_LIMIT, 0, "more than %d terms in a selector", SELECTOR_TERMS_MAX);
+            return err_set(err, ERR_LIMIT, 0, "more than %d terms in a selector",
+                           SELECTOR_TERMS_MAX);
         if ((r = parse_term(&s, &out.terms[out.n_terms++])) < 0)
             return r;
         if (s.token.len == 0)
@@ -252,7 +256,8 @@ int selector_from_object(const Value *label_selector, Arena *a, Selector *ret, E
         *ret = (Selector){ .nothing = true };
         return 0;
     }
-    out.terms = arena_array(a, SelectorTerm, (size_t)value_len(labels) + value_len(expressions) + 1);
+    out.terms =
+        arena_array(a, SelectorTerm, (size_t)value_len(labels) + value_len(expressions) + 1);
     if (!out.terms)
         return err_nomem(err);
     value_map_foreach (m, labels) {
@@ -331,8 +336,9 @@ bool selector_matches(const Selector *s, const Value *labels)
 static void format_term(const SelectorTerm *t, Buf *out)
 {
     static const char *const ops[] = {
-        [SELECTOR_EQ] = "=",      [SELECTOR_NE] = "!=", [SELECTOR_IN] = " in (",
-        [SELECTOR_NOT_IN] = " notin (", [SELECTOR_GT] = ">", [SELECTOR_LT] = "<",
+        [SELECTOR_EQ] = "=",     [SELECTOR_NE] = "!=",
+        [SELECTOR_IN] = " in (", [SELECTOR_NOT_IN] = " notin (",
+        [SELECTOR_GT] = ">",     [SELECTOR_LT] = "<",
     };
 
     if (t->op == SELECTOR_NOT_EXISTS)
@@ -360,7 +366,8 @@ void selector_format(const Selector *s, Buf *out)
         const SelectorTerm *least = NULL;
         for (uint32_t i = 0; i < s->n_terms; i++) {
             const SelectorTerm *t = &s->terms[i];
-            if ((!last.ptr || sv_cmp(t->key, last) > 0) && (!least || sv_cmp(t->key, least->key) < 0))
+            if ((!last.ptr || sv_cmp(t->key, last) > 0) &&
+                (!least || sv_cmp(t->key, least->key) < 0))
                 least = t;
         }
         for (uint32_t i = 0; i < s->n_terms && least; i++) {

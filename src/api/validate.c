@@ -89,8 +89,9 @@ void check_labels(ApiErrors *e, const ApiPath *p, const Value *labels)
 
 static void check_expression(ApiErrors *e, const ApiPath *p, const Value *x)
 {
-    ApiPath values = API_FIELD(p, "values"), op = API_FIELD(p, "operator"), key = API_FIELD(p, "key");
-    StrView operator = text(x, "operator");
+    ApiPath values = API_FIELD(p, "values"), op = API_FIELD(p, "operator"),
+            key = API_FIELD(p, "key");
+    StrView operator= text(x, "operator");
     bool in = sv_eq(operator, SV("In")) || sv_eq(operator, SV("NotIn"));
     bool exists = sv_eq(operator, SV("Exists")) || sv_eq(operator, SV("DoesNotExist"));
     uint32_t i = 0;
@@ -158,8 +159,8 @@ void check_relative_path(ApiErrors *e, const ApiPath *p, StrView path)
 
 static const struct {
     StrView group, kind;
-    ValidateFn *fn;      /* NULL: metadata only */
-    NameCheck *name;     /* NULL: a DNS subdomain */
+    ValidateFn *fn;  /* NULL: metadata only */
+    NameCheck *name; /* NULL: a DNS subdomain */
 } kinds[] = {
     { SV_INIT(""), SV_INIT("Pod"), validate_pod, NULL },
     { SV_INIT(""), SV_INIT("Service"), validate_service, name_dns1035_label },
@@ -208,7 +209,8 @@ static void check_generate_name(ApiErrors *e, const ApiPath *p, StrView s, NameC
     NameFaults f = { .n = 0 };
     char buf[NAME_BUFFER];
 
-    if (s.len > 1 && sv_ends(s, SV("-")) && sv_copy_cstr(sv_head(s, s.len - 2), buf, sizeof buf - 1)) {
+    if (s.len > 1 && sv_ends(s, SV("-")) &&
+        sv_copy_cstr(sv_head(s, s.len - 2), buf, sizeof buf - 1)) {
         strcat(buf, "a");
         check(sv_cstr(buf), &f);
     } else {
@@ -276,8 +278,12 @@ static void check_finalizers(ApiErrors *e, const ApiPath *p, const Value *finali
 
 static void check_meta_update(ApiErrors *e, const ApiPath *p, const Value *meta, const Value *old)
 {
-    static const char *const fixed[] = { "name", "namespace", "uid", "creationTimestamp",
-                                         "deletionTimestamp", "deletionGracePeriodSeconds" };
+    static const char *const fixed[] = { "name",
+                                         "namespace",
+                                         "uid",
+                                         "creationTimestamp",
+                                         "deletionTimestamp",
+                                         "deletionGracePeriodSeconds" };
     ApiPath finalizers = API_FIELD(p, "finalizers");
 
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
@@ -289,10 +295,11 @@ static void check_meta_update(ApiErrors *e, const ApiPath *p, const Value *meta,
         value_list_foreach (g, get(old, "finalizers"))
             known = known || value_equal(f, g);
         if (!known)
-            api_forbidden(e, &finalizers,
-                          "no new finalizers can be added if the object is being deleted, found new "
-                          "finalizers []string{\"%.*s\"}",
-                          SV_FMT(value_str(f)));
+            api_forbidden(
+                e, &finalizers,
+                "no new finalizers can be added if the object is being deleted, found new "
+                "finalizers []string{\"%.*s\"}",
+                SV_FMT(value_str(f)));
     }
 }
 

@@ -61,8 +61,10 @@ static int64_t check_share(ApiErrors *e, const ApiPath *p, const Value *map, con
         return v->i;
     }
     if (!sv_ends(s, SV("%")) || sv_to_i64(sv_head(s, s.len - 1), &n) < 0 || n < 0) {
-        api_invalid(e, &at, *v, "a valid percent string must be a numeric string followed by an "
-                    "ending '%%' (e.g. '1%%',  or '93%%', regex used for validation is '[0-9]+%%')");
+        api_invalid(
+            e, &at, *v,
+            "a valid percent string must be a numeric string followed by an "
+            "ending '%%' (e.g. '1%%',  or '93%%', regex used for validation is '[0-9]+%%')");
         return -1;
     }
     return n;
@@ -84,7 +86,8 @@ static void check_rolling(ApiErrors *e, const ApiPath *p, const Value *rolling)
     ApiPath at = API_FIELD(p, "maxUnavailable");
 
     if (unavailable == 0 && surge == 0)
-        api_invalid(e, &at, shown(get(rolling, "maxUnavailable")), "may not be 0 when `maxSurge` is 0");
+        api_invalid(e, &at, shown(get(rolling, "maxUnavailable")),
+                    "may not be 0 when `maxSurge` is 0");
     check_not_above_all(e, p, rolling, "maxUnavailable", unavailable);
 }
 
@@ -156,8 +159,13 @@ void validate_replication_controller(const Value *obj, const Value *old, ApiErro
 static bool only_allowed_changed(Arena *a, const Value *spec, const Value *old)
 {
     static const char *const allowed[] = {
-        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
     };
     Value x, y;
 
@@ -232,8 +240,11 @@ static void check_job_template(ApiErrors *e, const ApiPath *p, const Value *spec
 
 static void check_job_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
 {
-    static const char *const numbers[] = { "parallelism", "completions", "activeDeadlineSeconds",
-                                           "backoffLimit", "ttlSecondsAfterFinished",
+    static const char *const numbers[] = { "parallelism",
+                                           "completions",
+                                           "activeDeadlineSeconds",
+                                           "backoffLimit",
+                                           "ttlSecondsAfterFinished",
                                            "backoffLimitPerIndex" };
     static const StrView modes[] = { SV_INIT("Indexed"), SV_INIT("NonIndexed") };
     ApiPath completions = API_FIELD(p, "completions");

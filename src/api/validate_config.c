@@ -20,8 +20,8 @@ static size_t check_data(ApiErrors *e, const char *field, const Value *data, boo
     return total;
 }
 
-static void check_frozen(ApiErrors *e, const Value *obj, const Value *old, const char *const *fields,
-                         size_t n)
+static void check_frozen(ApiErrors *e, const Value *obj, const Value *old,
+                         const char *const *fields, size_t n)
 {
     ApiPath flag = API_FIELD(NULL, "immutable");
 
@@ -89,7 +89,8 @@ static void check_secret_type(ApiErrors *e, const Value *obj)
         check_secret_key(e, obj, "password");
     }
     if (sv_eq(type, SV("kubernetes.io/service-account-token")) &&
-        text(get(get(obj, "metadata"), "annotations"), "kubernetes.io/service-account.name").len == 0)
+        text(get(get(obj, "metadata"), "annotations"), "kubernetes.io/service-account.name").len ==
+            0)
         api_required(e, &account, "");
 }
 
@@ -163,9 +164,15 @@ void validate_claim(const Value *obj, const Value *old, ApiErrors *e)
 void validate_volume(const Value *obj, const Value *old, ApiErrors *e)
 {
     static const StrView policies[] = { SV_INIT("Delete"), SV_INIT("Recycle"), SV_INIT("Retain") };
-    static const char *const plain[] = { "capacity", "accessModes", "claimRef", "nodeAffinity",
-                                         "persistentVolumeReclaimPolicy", "storageClassName",
-                                         "mountOptions", "volumeMode", "volumeAttributesClassName" };
+    static const char *const plain[] = { "capacity",
+                                         "accessModes",
+                                         "claimRef",
+                                         "nodeAffinity",
+                                         "persistentVolumeReclaimPolicy",
+                                         "storageClassName",
+                                         "mountOptions",
+                                         "volumeMode",
+                                         "volumeAttributesClassName" };
     const Value *spec = get(obj, "spec");
     ApiPath p = API_FIELD(NULL, "spec"), capacity = API_FIELD(&p, "capacity");
     unsigned sources = 0;
@@ -173,7 +180,8 @@ void validate_volume(const Value *obj, const Value *old, ApiErrors *e)
     check_access_modes(e, &p, spec);
     if (count(spec, "capacity") == 0)
         api_required(e, &capacity, "");
-    check_one_of(e, &p, spec, "persistentVolumeReclaimPolicy", policies, ARRAY_SIZE(policies), false);
+    check_one_of(e, &p, spec, "persistentVolumeReclaimPolicy", policies, ARRAY_SIZE(policies),
+                 false);
     value_map_foreach (m, spec) {
         bool is_source = true;
         for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
@@ -197,7 +205,8 @@ void validate_node(const Value *obj, const Value *old, ApiErrors *e)
     if (count(was, "podCIDRs") > 0 && !same(get(spec, "podCIDRs"), get(was, "podCIDRs")))
         api_forbidden(e, &cidrs, "node updates may not change podCIDR except from \"\" to valid");
     if (text(was, "providerID").len > 0 && !same(get(spec, "providerID"), get(was, "providerID")))
-        api_forbidden(e, &provider, "node updates may not change providerID except from \"\" to valid");
+        api_forbidden(e, &provider,
+                      "node updates may not change providerID except from \"\" to valid");
 }
 
 void validate_lease(const Value *obj, const Value *old, ApiErrors *e)

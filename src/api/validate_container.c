@@ -39,7 +39,8 @@ static void check_value_from(ApiErrors *e, const ApiPath *p, const Value *var)
     if (text(var, "value").len > 0)
         api_invalid(e, p, value_sv(SV("")), "may not be specified when `value` is not empty");
     if (value_len(from) == 0)
-        api_invalid(e, p, value_sv(SV("")), "must specify one of: `fieldRef`, `resourceFieldRef`, "
+        api_invalid(e, p, value_sv(SV("")),
+                    "must specify one of: `fieldRef`, `resourceFieldRef`, "
                     "`configMapKeyRef`, `secretKeyRef` or `fileKeyRef`");
     else if (value_len(from) > 1)
         api_invalid(e, p, value_sv(SV("")), "may not have more than one field specified at a time");
@@ -196,7 +197,8 @@ static void check_probe(ApiErrors *e, const ApiPath *p, const Value *probe, bool
 
 static bool is_standard_resource(StrView name)
 {
-    static const StrView names[] = { SV_INIT("cpu"), SV_INIT("memory"), SV_INIT("ephemeral-storage") };
+    static const StrView names[] = { SV_INIT("cpu"), SV_INIT("memory"),
+                                     SV_INIT("ephemeral-storage") };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         if (sv_eq(names[i], name))
@@ -290,7 +292,8 @@ static void check_container(ApiErrors *e, const ApiPath *p, const Value *c, cons
 }
 
 /* Whether a name is taken by an earlier container, of this list or of an earlier one. */
-static bool is_taken(const Value *spec, const char *const *keys, size_t list, uint32_t index, StrView name)
+static bool is_taken(const Value *spec, const char *const *keys, size_t list, uint32_t index,
+                     StrView name)
 {
     for (size_t k = 0; k <= list; k++) {
         const Value *l = get(spec, keys[k]);
@@ -316,7 +319,8 @@ static void check_init(ApiErrors *e, const ApiPath *p, const Value *c)
     for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
         ApiPath at = API_FIELD_SV(p, sv_cstr(members[i]));
         if (get(c, members[i]))
-            api_forbidden(e, &at, "may not be set for init containers without restartPolicy=Always");
+            api_forbidden(e, &at,
+                          "may not be set for init containers without restartPolicy=Always");
     }
 }
 

@@ -32,8 +32,14 @@ static void check_items(ApiErrors *e, const ApiPath *p, const Value *source)
 static void check_host_path(ApiErrors *e, const ApiPath *p, const Value *v)
 {
     static const StrView types[] = {
-        SV_INIT(""), SV_INIT("BlockDevice"), SV_INIT("CharDevice"), SV_INIT("Directory"),
-        SV_INIT("DirectoryOrCreate"), SV_INIT("File"), SV_INIT("FileOrCreate"), SV_INIT("Socket"),
+        SV_INIT(""),
+        SV_INIT("BlockDevice"),
+        SV_INIT("CharDevice"),
+        SV_INIT("Directory"),
+        SV_INIT("DirectoryOrCreate"),
+        SV_INIT("File"),
+        SV_INIT("FileOrCreate"),
+        SV_INIT("Socket"),
     };
     ApiPath path = API_FIELD(p, "path");
     StrView rest = text(v, "path"), part;
@@ -108,15 +114,17 @@ static void check_tolerations(ApiErrors *e, const ApiPath *p, const Value *list)
     uint32_t i = 0;
 
     value_list_foreach (t, list) {
-        ApiPath at = API_INDEX(p, i++), key = API_FIELD(&at, "key"), op = API_FIELD(&at, "operator");
+        ApiPath at = API_INDEX(p, i++), key = API_FIELD(&at, "key"),
+                op = API_FIELD(&at, "operator");
         ApiPath effect = API_FIELD(&at, "effect");
         bool exists = sv_eq(text(t, "operator"), SV("Exists"));
         if (text(t, "key").len > 0)
             check_name(e, &key, text(t, "key"), name_label_key);
         else if (!exists)
-            api_invalid(e, &op, value_sv(text(t, "operator")),
-                        "operator must be Exists when `key` is empty, which means \"match all values "
-                        "and all keys\"");
+            api_invalid(
+                e, &op, value_sv(text(t, "operator")),
+                "operator must be Exists when `key` is empty, which means \"match all values "
+                "and all keys\"");
         if (exists && text(t, "value").len > 0)
             api_invalid(e, &op, value_sv(text(t, "value")),
                         "value must be empty when `operator` is 'Exists'");
@@ -242,9 +250,10 @@ void validate_template(ApiErrors *e, const ApiPath *p, const Value *template)
 static bool with_old_mutables(Arena *a, const Value *spec, const Value *old, Value *ret)
 {
     static const char *const lists[] = { "containers", "initContainers" };
-    static const char *const free_members[] = { "activeDeadlineSeconds", "tolerations",
-                                                "terminationGracePeriodSeconds", "schedulingGates",
-                                                "nodeSelector", "affinity" };
+    static const char *const free_members[] = {
+        "activeDeadlineSeconds", "tolerations",  "terminationGracePeriodSeconds",
+        "schedulingGates",       "nodeSelector", "affinity"
+    };
 
     if (!value_clone(a, spec, ret))
         return false;
@@ -283,7 +292,8 @@ static bool only_added(const Value *list, const Value *old)
 static void check_pod_update(ApiErrors *e, const ApiPath *p, const Value *spec, const Value *old)
 {
     ApiPath containers = API_FIELD(p, "containers"), init = API_FIELD(p, "initContainers");
-    ApiPath tolerations = API_FIELD(p, "tolerations"), deadline = API_FIELD(p, "activeDeadlineSeconds");
+    ApiPath tolerations = API_FIELD(p, "tolerations"),
+            deadline = API_FIELD(p, "activeDeadlineSeconds");
     Value as_was;
 
     if (count(spec, "containers") != count(old, "containers")) {
@@ -306,11 +316,12 @@ static void check_pod_update(ApiErrors *e, const ApiPath *p, const Value *spec, 
     if (!with_old_mutables(e->arena, spec, old, &as_was))
         e->failed = true;
     else if (!value_equal(&as_was, old))
-        api_forbidden(e, p,
-                      "pod updates may not change fields other than `spec.containers[*].image`,"
-                      "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
-                      "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
-                      "(allow it to be set to 1 if it was previously negative)");
+        api_forbidden(
+            e, p,
+            "pod updates may not change fields other than `spec.containers[*].image`,"
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
+            "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+            "(allow it to be set to 1 if it was previously negative)");
 }
 
 void validate_pod(const Value *obj, const Value *old, ApiErrors *e)

@@ -44,8 +44,9 @@ void validate_cluster_role(const Value *obj, const Value *old, ApiErrors *e)
 
     check_rules(e, get(obj, "rules"), false);
     if (rule && count(rule, "clusterRoleSelectors") == 0)
-        api_required(e, &list, "at least one clusterRoleSelector required if aggregationRule is "
-                               "non-nil");
+        api_required(e, &list,
+                     "at least one clusterRoleSelector required if aggregationRule is "
+                     "non-nil");
     value_list_foreach (s, get(rule, "clusterRoleSelectors")) {
         ApiPath at = API_INDEX(&list, i++);
         check_label_selector(e, &at, s);

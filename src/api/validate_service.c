@@ -107,7 +107,8 @@ static void check_policies(ApiErrors *e, const ApiPath *p, const Value *spec)
                     "may only be set for externally-accessible services");
 }
 
-static void check_service_update(ApiErrors *e, const ApiPath *p, const Value *spec, const Value *old)
+static void check_service_update(ApiErrors *e, const ApiPath *p, const Value *spec,
+                                 const Value *old)
 {
     /* Changing the type to ExternalName releases the address, from it takes one. */
     bool named = sv_eq(text(spec, "type"), SV("ExternalName")) ||
@@ -220,7 +221,8 @@ void validate_endpoint_slice(const Value *obj, const Value *old, ApiErrors *e)
 static void check_backend(ApiErrors *e, const ApiPath *p, const Value *backend)
 {
     const Value *service = get(backend, "service"), *resource = get(backend, "resource");
-    ApiPath at = API_FIELD(p, "service"), name = API_FIELD(&at, "name"), port = API_FIELD(&at, "port");
+    ApiPath at = API_FIELD(p, "service"), name = API_FIELD(&at, "name"),
+            port = API_FIELD(&at, "port");
 
     if (!service && !resource) {
         api_required(e, p, "must specify either a `service` or `resource` backend");
@@ -280,7 +282,8 @@ void validate_ingress(const Value *obj, const Value *old, ApiErrors *e)
     }
 }
 
-static void check_policy_rules(ApiErrors *e, const ApiPath *p, const Value *rules, const char *peers)
+static void check_policy_rules(ApiErrors *e, const ApiPath *p, const Value *rules,
+                               const char *peers)
 {
     uint32_t i = 0;
 

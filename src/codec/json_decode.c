@@ -48,8 +48,9 @@ static int fail(Decoder *d, const char *what)
                        line, column);
     unsigned char c = (unsigned char)*d->p;
     if (c < 0x20 || c >= 0x7F)
-        return err_set(d->err, ERR_INVALID, 0, "line %zu column %zu: invalid character '\\x%02x' %s",
-                       line, column, c, what);
+        return err_set(d->err, ERR_INVALID, 0,
+                       "line %zu column %zu: invalid character '\\x%02x' %s", line, column, c,
+                       what);
     return err_set(d->err, ERR_INVALID, 0, "line %zu column %zu: invalid character '%c' %s", line,
                    column, c, what);
 }
@@ -95,7 +96,8 @@ static int hex4(const char *p, const char *end, uint32_t *ret)
     return 0;
 }
 
-/* The escape behind a backslash at d->p; writes it to *out. Half surrogates become U+FFFD, as in Go. */
+/* The escape behind a backslash at d->p; writes it to *out. Half surrogates become U+FFFD, as in
+ * Go. */
 static int unescape(Decoder *d, char **out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -126,7 +128,8 @@ static int unescape(Decoder *d, char **out)
     return 0;
 }
 
-/* Upper bound of the decoded length from d->p to the closing quote: a malformed byte grows to three. */
+/* Upper bound of the decoded length from d->p to the closing quote: a malformed byte grows to
+ * three. */
 static size_t string_bound(const Decoder *d)
 {
     size_t n = 0;
@@ -232,8 +235,8 @@ static void report_duplicate(Decoder *d, StrView key)
     d->opt->on_duplicate(d->opt->ctx, path.failed ? key : buf_view(&path));
 }
 
-/* Marks m[later] as a repetition of m[first]: the value moves to the first place, the later member is
- * taken out at the end. A key with a NULL pointer is the mark. */
+/* Marks m[later] as a repetition of m[first]: the value moves to the first place, the later member
+ * is taken out at the end. A key with a NULL pointer is the mark. */
 static void merge_duplicate(Decoder *d, Member *first, Member *later)
 {
     report_duplicate(d, first->key);
@@ -449,8 +452,8 @@ int json_decode(StrView text, Arena *a, const JsonOptions *opt, Value *ret, Err 
     int r;
 
     if (text.len > JSON_TEXT_MAX)
-        return err_set(err, ERR_LIMIT, 0, "JSON text of %zu bytes is over the limit of %d", text.len,
-                       JSON_TEXT_MAX);
+        return err_set(err, ERR_LIMIT, 0, "JSON text of %zu bytes is over the limit of %d",
+                       text.len, JSON_TEXT_MAX);
     d.end = text.ptr + text.len;
     d.depth_max = opt && opt->depth_max ? opt->depth_max : VALUE_DEPTH_MAX;
     d.stack = d.fixed;

@@ -1,7 +1,7 @@
 /* json_encode.c - a Value to JSON text.
  *
- * Plain runs of a string are copied at once; escapes are the ones of Go's encoding/json without HTML
- * escaping (control characters, quote, backslash, and the two line separators of JavaScript).
+ * Plain runs of a string are copied at once; escapes are the ones of Go's encoding/json without
+ * HTML escaping (control characters, quote, backslash, and the two line separators of JavaScript).
  */
 #include "codec/json.h"
 #include "codec/json_internal.h"

@@ -135,7 +135,8 @@ const char *json_number(const char **at, const char *end, Value *ret)
     return integer ? long_integer(text, &d, negative, ret) : to_double(text, &d, negative, ret);
 }
 
-/* The fewest significant digits that read back as d, in printf's "%e" form; returns their number. */
+/* The fewest significant digits that read back as d, in printf's "%e" form; returns their number.
+ */
 static int shortest(double d, char buf[static 40])
 {
     /* 15 digits always survive, so trying fewer is for subnormals only; zeros are cut off later. */

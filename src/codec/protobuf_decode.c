@@ -381,7 +381,8 @@ static int decode_entry(Decoder *d, const SchemaField *f, const ProtobufField *i
     if (in->wire != 2)
         return malformed(d->err);
     if (map->len >= PROTOBUF_MAP_MAX)
-        return err_set(d->err, ERR_LIMIT, 0, "proto: a map of more than %d entries", PROTOBUF_MAP_MAX);
+        return err_set(d->err, ERR_LIMIT, 0, "proto: a map of more than %d entries",
+                       PROTOBUF_MAP_MAX);
     while ((r = protobuf_next(&rest, &part, d->err)) > 0) {
         if (part.number == 1 && part.wire == 2)
             key = part.bytes;

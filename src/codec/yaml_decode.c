@@ -44,7 +44,8 @@ static int decode_node(Decoder *d, Value *ret);
 
 static int fail(Decoder *d, const char *what)
 {
-    return err_set(d->err, ERR_INVALID, 0, "yaml: line %zu: %s", d->event.start_mark.line + 1, what);
+    return err_set(d->err, ERR_INVALID, 0, "yaml: line %zu: %s", d->event.start_mark.line + 1,
+                   what);
 }
 
 static int next_event(Decoder *d)
@@ -58,8 +59,8 @@ static int next_event(Decoder *d)
     }
     if (d->parser.error == YAML_MEMORY_ERROR)
         return err_nomem(d->err);
-    size_t line = d->parser.error == YAML_READER_ERROR ? d->parser.mark.line
-                                                       : d->parser.problem_mark.line;
+    size_t line =
+        d->parser.error == YAML_READER_ERROR ? d->parser.mark.line : d->parser.problem_mark.line;
     return err_set(d->err, ERR_INVALID, 0, "yaml: line %zu: %s", line + 1,
                    d->parser.problem ? d->parser.problem : "malformed text");
 }
@@ -299,8 +300,8 @@ static int decode_list(Decoder *d, Frame *f, Value *ret)
 /* The anchor's name goes with the event, which the children replace: it is copied first. */
 static int decode_container(Decoder *d, bool is_map, Value *ret)
 {
-    const yaml_char_t *name = is_map ? d->event.data.mapping_start.anchor
-                                     : d->event.data.sequence_start.anchor;
+    const yaml_char_t *name =
+        is_map ? d->event.data.mapping_start.anchor : d->event.data.sequence_start.anchor;
     Frame f = { .up = d->frame, .is_map = is_map };
     char *anchor = NULL;
     int r;
@@ -337,12 +338,12 @@ static int decode_node(Decoder *d, Value *ret)
     }
 }
 
-/* Where the next document starts: at its "---", or behind this one's "..." line. libyaml reports the
- * explicit end, but the implicit one only once it has seen what follows. */
+/* Where the next document starts: at its "---", or behind this one's "..." line. libyaml reports
+ * the explicit end, but the implicit one only once it has seen what follows. */
 static size_t document_end(const Decoder *d, StrView text)
 {
-    size_t at = d->event.data.document_end.implicit ? d->event.start_mark.index
-                                                    : d->event.end_mark.index;
+    size_t at =
+        d->event.data.document_end.implicit ? d->event.start_mark.index : d->event.end_mark.index;
     size_t bytes = 0;
 
     /* Marks count characters; offsets are in bytes. */
@@ -384,8 +385,8 @@ int yaml_decode(StrView text, Arena *a, const JsonOptions *opt, Value *ret, size
     int r;
 
     if (text.len > JSON_TEXT_MAX)
-        return err_set(err, ERR_LIMIT, 0, "YAML text of %zu bytes is over the limit of %d", text.len,
-                       JSON_TEXT_MAX);
+        return err_set(err, ERR_LIMIT, 0, "YAML text of %zu bytes is over the limit of %d",
+                       text.len, JSON_TEXT_MAX);
     d.depth_max = opt && opt->depth_max ? opt->depth_max : VALUE_DEPTH_MAX;
     if (!yaml_parser_initialize(&d.parser))
         return err_nomem(err);

@@ -1,7 +1,8 @@
 /* yaml_encode.c - a Value to block-style YAML over libyaml's emitter.
  *
- * libyaml decides whether a string can stand plain by syntax alone; we add quotes where a reader would
- * take plain text for something else than a string. Text with line breaks becomes a literal block.
+ * libyaml decides whether a string can stand plain by syntax alone; we add quotes where a reader
+ * would take plain text for something else than a string. Text with line breaks becomes a literal
+ * block.
  */
 #include <yaml.h>
 

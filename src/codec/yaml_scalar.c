@@ -1,4 +1,5 @@
-/* yaml_scalar.c - the meaning of plain scalars, by the rules of Go's yaml.v2 under sigs.k8s.io/yaml. */
+/* yaml_scalar.c - the meaning of plain scalars, by the rules of Go's yaml.v2 under
+ * sigs.k8s.io/yaml. */
 #include "codec/yaml_internal.h"
 
 #include <math.h>
@@ -12,21 +13,73 @@ typedef struct Word {
 
 static bool find_word(StrView s, Value *ret)
 {
-#define TRUE_WORD(t)  { SV_INIT(t), { .kind = VALUE_BOOL, .b = true } }
-#define FALSE_WORD(t) { SV_INIT(t), { .kind = VALUE_BOOL, .b = false } }
-#define NULL_WORD(t)  { SV_INIT(t), { .kind = VALUE_NULL } }
-#define FLOAT_WORD(t, x) { SV_INIT(t), { .kind = VALUE_DOUBLE, .d = (x) } }
+#define TRUE_WORD(t)                                                                               \
+    {                                                                                              \
+        SV_INIT(t),                                                                                \
+        {                                                                                          \
+            .kind = VALUE_BOOL, .b = true                                                          \
+        }                                                                                          \
+    }
+#define FALSE_WORD(t)                                                                              \
+    {                                                                                              \
+        SV_INIT(t),                                                                                \
+        {                                                                                          \
+            .kind = VALUE_BOOL, .b = false                                                         \
+        }                                                                                          \
+    }
+#define NULL_WORD(t)                                                                               \
+    {                                                                                              \
+        SV_INIT(t),                                                                                \
+        {                                                                                          \
+            .kind = VALUE_NULL                                                                     \
+        }                                                                                          \
+    }
+#define FLOAT_WORD(t, x)                                                                           \
+    {                                                                                              \
+        SV_INIT(t),                                                                                \
+        {                                                                                          \
+            .kind = VALUE_DOUBLE, .d = (x)                                                         \
+        }                                                                                          \
+    }
     static const Word words[] = {
-        TRUE_WORD("y"), TRUE_WORD("Y"), TRUE_WORD("yes"), TRUE_WORD("Yes"), TRUE_WORD("YES"),
-        TRUE_WORD("true"), TRUE_WORD("True"), TRUE_WORD("TRUE"), TRUE_WORD("on"), TRUE_WORD("On"),
-        TRUE_WORD("ON"), FALSE_WORD("n"), FALSE_WORD("N"), FALSE_WORD("no"), FALSE_WORD("No"),
-        FALSE_WORD("NO"), FALSE_WORD("false"), FALSE_WORD("False"), FALSE_WORD("FALSE"),
-        FALSE_WORD("off"), FALSE_WORD("Off"), FALSE_WORD("OFF"), NULL_WORD(""), NULL_WORD("~"),
-        NULL_WORD("null"), NULL_WORD("Null"), NULL_WORD("NULL"), FLOAT_WORD(".nan", NAN),
-        FLOAT_WORD(".NaN", NAN), FLOAT_WORD(".NAN", NAN), FLOAT_WORD(".inf", INFINITY),
-        FLOAT_WORD(".Inf", INFINITY), FLOAT_WORD(".INF", INFINITY), FLOAT_WORD("+.inf", INFINITY),
-        FLOAT_WORD("+.Inf", INFINITY), FLOAT_WORD("+.INF", INFINITY),
-        FLOAT_WORD("-.inf", -INFINITY), FLOAT_WORD("-.Inf", -INFINITY),
+        TRUE_WORD("y"),
+        TRUE_WORD("Y"),
+        TRUE_WORD("yes"),
+        TRUE_WORD("Yes"),
+        TRUE_WORD("YES"),
+        TRUE_WORD("true"),
+        TRUE_WORD("True"),
+        TRUE_WORD("TRUE"),
+        TRUE_WORD("on"),
+        TRUE_WORD("On"),
+        TRUE_WORD("ON"),
+        FALSE_WORD("n"),
+        FALSE_WORD("N"),
+        FALSE_WORD("no"),
+        FALSE_WORD("No"),
+        FALSE_WORD("NO"),
+        FALSE_WORD("false"),
+        FALSE_WORD("False"),
+        FALSE_WORD("FALSE"),
+        FALSE_WORD("off"),
+        FALSE_WORD("Off"),
+        FALSE_WORD("OFF"),
+        NULL_WORD(""),
+        NULL_WORD("~"),
+        NULL_WORD("null"),
+        NULL_WORD("Null"),
+        NULL_WORD("NULL"),
+        FLOAT_WORD(".nan", NAN),
+        FLOAT_WORD(".NaN", NAN),
+        FLOAT_WORD(".NAN", NAN),
+        FLOAT_WORD(".inf", INFINITY),
+        FLOAT_WORD(".Inf", INFINITY),
+        FLOAT_WORD(".INF", INFINITY),
+        FLOAT_WORD("+.inf", INFINITY),
+        FLOAT_WORD("+.Inf", INFINITY),
+        FLOAT_WORD("+.INF", INFINITY),
+        FLOAT_WORD("-.inf", -INFINITY),
+        FLOAT_WORD("-.Inf", -INFINITY),
         FLOAT_WORD("-.INF", -INFINITY),
     };
 
@@ -59,7 +112,7 @@ static bool parse_int(const char *p, Value *ret)
         return false;
     for (; *p; p++) {
         char lower = (char)(*p | 0x20);
-        unsigned digit = *p >= '0' && *p <= '9'       ? (unsigned)(*p - '0')
+        unsigned digit = *p >= '0' && *p <= '9'         ? (unsigned)(*p - '0')
                          : lower >= 'a' && lower <= 'f' ? (unsigned)(lower - 'a' + 10)
                                                         : 99;
         if (digit >= base || __builtin_mul_overflow(n, (uint64_t)base, &n) ||
@@ -125,8 +178,8 @@ static bool parse_number(StrView s, Value *ret)
     if (!looks_like_float(text))
         return false;
     double d = strtod(text, NULL);
-    /* The route of Go's library goes over JSON text, where 1e3 and 2.0 are written without a fraction
-     * and come back as integers. */
+    /* The route of Go's library goes over JSON text, where 1e3 and 2.0 are written without a
+     * fraction and come back as integers. */
     *ret = d == floor(d) && fabs(d) < 0x1p63 ? value_int((int64_t)d) : value_double(d);
     return isfinite(d);
 }

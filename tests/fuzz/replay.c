@@ -1,5 +1,5 @@
-/* replay.c - stands in for libFuzzer: runs the target on every file of the folder given, whole and cut
- * off at some places, so that old findings stay fixed. */
+/* replay.c - stands in for libFuzzer: runs the target on every file of the folder given, whole and
+ * cut off at some places, so that old findings stay fixed. */
 #include <dirent.h>
 #include <stdio.h>
 

@@ -18,23 +18,29 @@ static void expect_refused(const char *text, const char *message)
 
     arena_init(&a, 0);
     Value v = doc(&a, text);
-    assert_int_equal(api_decode_check(type_of("apps", "Deployment"), &v, &a, NULL, &err), -ERR_INVALID);
+    assert_int_equal(api_decode_check(type_of("apps", "Deployment"), &v, &a, NULL, &err),
+                     -ERR_INVALID);
     assert_string_equal(err.msg, message);
 }
 
 static void test_wrong_types_are_named_as_go_does(void **state)
 {
-    expect_refused("{'spec':{'replicas':'3'}}", "json: cannot unmarshal string into Go struct field "
+    expect_refused("{'spec':{'replicas':'3'}}",
+                   "json: cannot unmarshal string into Go struct field "
                    "DeploymentSpec.spec.replicas of type int32");
-    expect_refused("{'spec':{'replicas':99999999999}}", "json: cannot unmarshal number 99999999999 "
+    expect_refused("{'spec':{'replicas':99999999999}}",
+                   "json: cannot unmarshal number 99999999999 "
                    "into Go struct field DeploymentSpec.spec.replicas of type int32");
-    expect_refused("{'spec':{'template':{'spec':{'containers':{}}}}}", "json: cannot unmarshal object "
-                   "into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container");
-    expect_refused("{'metadata':{'labels':{'a':1}}}", "json: cannot unmarshal number into Go struct "
+    expect_refused(
+        "{'spec':{'template':{'spec':{'containers':{}}}}}",
+        "json: cannot unmarshal object "
+        "into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container");
+    expect_refused("{'metadata':{'labels':{'a':1}}}",
+                   "json: cannot unmarshal number into Go struct "
                    "field ObjectMeta.metadata.labels of type string");
     expect_refused("[]", "json: cannot unmarshal array into Go value of type v1.Deployment");
     expect_refused("{'spec':[]}", "json: cannot unmarshal array into Go struct field "
-                   "Deployment.spec of type v1.DeploymentSpec");
+                                  "Deployment.spec of type v1.DeploymentSpec");
 }
 
 static void test_unknown_fields_are_collected_and_removed(void **state)
@@ -46,7 +52,8 @@ static void test_unknown_fields_are_collected_and_removed(void **state)
     Value v = doc(&a, "{'kind':'Pod','foo':1,'spec':{'containers':[{'name':'a','bar':[]}]}}");
     assert_int_equal(api_decode_check(type_of("", "Pod"), &v, &a, &unknown, NULL), 0);
     assert_doc(&a, &v, "{'kind':'Pod','spec':{'containers':[{'name':'a'}]}}");
-    assert_doc(&a, &unknown, "['unknown field \\'foo\\'','unknown field \\'spec.containers[0].bar\\'']");
+    assert_doc(&a, &unknown,
+               "['unknown field \\'foo\\'','unknown field \\'spec.containers[0].bar\\'']");
 }
 
 static void test_values_get_their_normal_form(void **state)
@@ -54,13 +61,15 @@ static void test_values_get_their_normal_form(void **state)
     _cleanup_arena_ Arena a;
 
     arena_init(&a, 0);
-    Value v = doc(&a, "{'metadata':{'name':null,'creationTimestamp':'2026-11-23T07:00:00.5+02:00',"
-                      "'labels':{'a':null}},'spec':{'containers':[{'name':'a','resources':{'limits':"
-                      "{'cpu':'1000m','memory':'1024Mi','x':2}}}]}}");
+    Value v =
+        doc(&a, "{'metadata':{'name':null,'creationTimestamp':'2026-11-23T07:00:00.5+02:00',"
+                "'labels':{'a':null}},'spec':{'containers':[{'name':'a','resources':{'limits':"
+                "{'cpu':'1000m','memory':'1024Mi','x':2}}}]}}");
     assert_int_equal(api_decode_check(type_of("", "Pod"), &v, &a, NULL, NULL), 0);
-    assert_doc(&a, &v, "{'metadata':{'creationTimestamp':'2026-11-23T05:00:00Z','labels':{'a':''}},"
-                       "'spec':{'containers':[{'name':'a','resources':{'limits':{'cpu':'1',"
-                       "'memory':'1Gi','x':'2'}}}]}}");
+    assert_doc(&a, &v,
+               "{'metadata':{'creationTimestamp':'2026-11-23T05:00:00Z','labels':{'a':''}},"
+               "'spec':{'containers':[{'name':'a','resources':{'limits':{'cpu':'1',"
+               "'memory':'1Gi','x':'2'}}}]}}");
 }
 
 static void test_errors_render_as_kubernetes_does(void **state)
@@ -87,12 +96,13 @@ static void test_errors_render_as_kubernetes_does(void **state)
     api_too_long(&e, &name, 253);
     api_required(&e, &name, "");
     api_errors_text(&e, &text);
-    assert_string_equal(buf_cstr(&text),
-                        "[spec.containers[0].name: Required value, spec.containers[0].name: "
-                        "Unsupported value: \"x\": supported values: \"a\", \"b\", "
-                        "spec.containers[0].name: Forbidden: no, spec.containers[0].name: Duplicate "
-                        "value: \"x\", spec.containers[0].name: Too long: may not be more than 253 "
-                        "bytes]");
+    assert_string_equal(
+        buf_cstr(&text),
+        "[spec.containers[0].name: Required value, spec.containers[0].name: "
+        "Unsupported value: \"x\": supported values: \"a\", \"b\", "
+        "spec.containers[0].name: Forbidden: no, spec.containers[0].name: Duplicate "
+        "value: \"x\", spec.containers[0].name: Too long: may not be more than 253 "
+        "bytes]");
     assert_sv(api_error_reason(e.items[1].type), "FieldValueNotSupported");
 }
 
@@ -129,11 +139,13 @@ static void test_pod_defaults(void **state)
 
 static void test_service_and_secret_defaults(void **state)
 {
-    expect_defaults("", "Service", "{'metadata':{},'spec':{'ports':[{'port':80}]}}",
-                    "{'metadata':{},'spec':{'ports':[{'port':80,'protocol':'TCP','targetPort':80}],"
-                    "'sessionAffinity':'None','type':'ClusterIP','internalTrafficPolicy':'Cluster'},"
-                    "'status':{'loadBalancer':{}}}");
-    expect_defaults("", "Secret", "{'metadata':{},'stringData':{'a':'hi'},'data':{'a':'eA==','b':'eA=='}}",
+    expect_defaults(
+        "", "Service", "{'metadata':{},'spec':{'ports':[{'port':80}]}}",
+        "{'metadata':{},'spec':{'ports':[{'port':80,'protocol':'TCP','targetPort':80}],"
+        "'sessionAffinity':'None','type':'ClusterIP','internalTrafficPolicy':'Cluster'},"
+        "'status':{'loadBalancer':{}}}");
+    expect_defaults("", "Secret",
+                    "{'metadata':{},'stringData':{'a':'hi'},'data':{'a':'eA==','b':'eA=='}}",
                     "{'metadata':{},'type':'Opaque','data':{'a':'aGk=','b':'eA=='}}");
 }
 

@@ -1,7 +1,7 @@
-/* Kubernetes' example objects have every field of every kind set: none may be unknown to our tables,
- * each field's value must have the type that the table says, the type check must leave the object as it
- * is, and its protobuf and YAML forms must be the same document, there and back. Exit status 77: no
- * such data. */
+/* Kubernetes' example objects have every field of every kind set: none may be unknown to our
+ * tables, each field's value must have the type that the table says, the type check must leave the
+ * object as it is, and its protobuf and YAML forms must be the same document, there and back. Exit
+ * status 77: no such data. */
 #include <stdio.h>
 
 #include "api/check.h"
@@ -92,7 +92,8 @@ static bool read_object(int dir, const ApiResource *r, const char *ext, char nam
 {
     StrView group = r->group.len ? r->group : SV("core");
 
-    snprintf(name, 256, "%.*s.%.*s.%.*s.%s", SV_FMT(group), SV_FMT(r->version), SV_FMT(r->kind), ext);
+    snprintf(name, 256, "%.*s.%.*s.%.*s.%s", SV_FMT(group), SV_FMT(r->version), SV_FMT(r->kind),
+             ext);
     buf_clear(text);
     return file_read(dir, name, FILE_MAX, text) == 0;
 }

@@ -35,7 +35,8 @@ static void test_v2_is_whole(void **state)
     const Value *containers = value_path(spec, "properties.containers");
     assert_sv(value_path_str(containers, "x-kubernetes-patch-merge-key"), "name");
     assert_sv(value_path_str(containers, "x-kubernetes-patch-strategy"), "merge");
-    assert_sv(value_path_str(containers, "items.$ref"), "#/definitions/io.k8s.api.core.v1.Container");
+    assert_sv(value_path_str(containers, "items.$ref"),
+              "#/definitions/io.k8s.api.core.v1.Container");
     const Value *pod = value_get(definitions, SV("io.k8s.api.core.v1.Pod"));
     const Value *gvk = value_get(pod, SV("x-kubernetes-group-version-kind"));
     assert_doc(&a, gvk, "[{'group':'','version':'v1','kind':'Pod'}]");

@@ -33,11 +33,16 @@ static void test_json_patch(void **state)
     expect_json_patch("{'a':1}", "[{'op':'add','path':'/b~1c','value':{}}]", "{'a':1,'b/c':{}}");
     expect_json_patch("{'a':[1,2]}", "[{'op':'remove','path':'/a/0'}]", "{'a':[2]}");
     expect_json_patch("{'a':1}", "[{'op':'replace','path':'/a','value':2}]", "{'a':2}");
-    expect_json_patch("{'a':{'b':1}}", "[{'op':'move','from':'/a/b','path':'/c'}]", "{'a':{},'c':1}");
-    expect_json_patch("{'a':{'b':1}}", "[{'op':'copy','from':'/a','path':'/c'},"
-                      "{'op':'replace','path':'/c/b','value':2}]", "{'a':{'b':1},'c':{'b':2}}");
-    expect_json_patch("{'a':1}", "[{'op':'test','path':'/a','value':1},{'op':'test','path':'/x',"
-                      "'value':null}]", "{'a':1}");
+    expect_json_patch("{'a':{'b':1}}", "[{'op':'move','from':'/a/b','path':'/c'}]",
+                      "{'a':{},'c':1}");
+    expect_json_patch("{'a':{'b':1}}",
+                      "[{'op':'copy','from':'/a','path':'/c'},"
+                      "{'op':'replace','path':'/c/b','value':2}]",
+                      "{'a':{'b':1},'c':{'b':2}}");
+    expect_json_patch("{'a':1}",
+                      "[{'op':'test','path':'/a','value':1},{'op':'test','path':'/x',"
+                      "'value':null}]",
+                      "{'a':1}");
 }
 
 static void test_json_patch_errors(void **state)
@@ -90,8 +95,7 @@ static void test_strategic_lists_merge_by_key(void **state)
     expect_strategic("{'spec':{'containers':[{'name':'a','command':['x','y']}]}}",
                      "{'spec':{'containers':[{'name':'a','command':['z']}]}}",
                      "{'spec':{'containers':[{'name':'a','command':['z']}]}}");
-    expect_strategic("{'metadata':{'finalizers':['a','b']}}",
-                     "{'metadata':{'finalizers':['c']}}",
+    expect_strategic("{'metadata':{'finalizers':['a','b']}}", "{'metadata':{'finalizers':['c']}}",
                      "{'metadata':{'finalizers':['c','a','b']}}");
 }
 
@@ -109,10 +113,11 @@ static void test_strategic_directives(void **state)
     expect_strategic("{'metadata':{'finalizers':['a','b','c']}}",
                      "{'metadata':{'$deleteFromPrimitiveList/finalizers':['b']}}",
                      "{'metadata':{'finalizers':['a','c']}}");
-    expect_strategic("{'spec':{'containers':[{'name':'a'},{'name':'b'}]}}",
-                     "{'spec':{'$setElementOrder/containers':[{'name':'b'},{'name':'a'},{'name':'c'}],"
-                     "'containers':[{'name':'c'}]}}",
-                     "{'spec':{'containers':[{'name':'b'},{'name':'a'},{'name':'c'}]}}");
+    expect_strategic(
+        "{'spec':{'containers':[{'name':'a'},{'name':'b'}]}}",
+        "{'spec':{'$setElementOrder/containers':[{'name':'b'},{'name':'a'},{'name':'c'}],"
+        "'containers':[{'name':'c'}]}}",
+        "{'spec':{'containers':[{'name':'b'},{'name':'a'},{'name':'c'}]}}");
     expect_strategic("{'spec':{'volumes':[{'name':'v','emptyDir':{}}]}}",
                      "{'spec':{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],"
                      "'hostPath':{'path':'/x'}}]}}",

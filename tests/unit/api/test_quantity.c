@@ -18,13 +18,32 @@ static void expect(const char *in, const char *want)
 static void test_canonical_form(void **state)
 {
     static const char *const pairs[][2] = {
-        { "0", "0" },          { "100m", "100m" },     { "1000m", "1" },      { "0.5", "500m" },
-        { "1.5Gi", "1536Mi" }, { "1Gi", "1Gi" },       { "1024Mi", "1Gi" },   { "1000", "1k" },
-        { "1500", "1500" },    { "1e3", "1e3" },       { "1E3", "1e3" },      { "1E", "1E" },
-        { "0.1n", "1n" },      { "-0.1n", "-1n" },     { "-100m", "-100m" },  { "+5", "5" },
-        { "512", "512" },      { "0.5Ki", "512" },     { "1.1Ki", "1127" }, { "12e6", "12e6" },
-        { ".5", "500m" },      { "5.", "5" },          { "100000000000000000000", "9223372036854775807" },
-        { "8Ei", "9223372036854775807" },              { "1e-3", "1e-3" },    { "3Mi", "3Mi" },
+        { "0", "0" },
+        { "100m", "100m" },
+        { "1000m", "1" },
+        { "0.5", "500m" },
+        { "1.5Gi", "1536Mi" },
+        { "1Gi", "1Gi" },
+        { "1024Mi", "1Gi" },
+        { "1000", "1k" },
+        { "1500", "1500" },
+        { "1e3", "1e3" },
+        { "1E3", "1e3" },
+        { "1E", "1E" },
+        { "0.1n", "1n" },
+        { "-0.1n", "-1n" },
+        { "-100m", "-100m" },
+        { "+5", "5" },
+        { "512", "512" },
+        { "0.5Ki", "512" },
+        { "1.1Ki", "1127" },
+        { "12e6", "12e6" },
+        { ".5", "500m" },
+        { "5.", "5" },
+        { "100000000000000000000", "9223372036854775807" },
+        { "8Ei", "9223372036854775807" },
+        { "1e-3", "1e-3" },
+        { "3Mi", "3Mi" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
@@ -33,13 +52,15 @@ static void test_canonical_form(void **state)
 
 static void test_bad_text_is_refused(void **state)
 {
-    static const char *const bad[] = { "", "-", ".", "1.2.3", "abc", "1 Gi", "1gi", "1KI", "1e", "1m5" };
+    static const char *const bad[] = { "",     "-",   ".",   "1.2.3", "abc",
+                                       "1 Gi", "1gi", "1KI", "1e",    "1m5" };
     ApiQuantity q;
 
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         Err err = { 0 };
         assert_int_equal(api_quantity_parse(sv_cstr(bad[i]), &q, &err), -ERR_INVALID);
-        assert_true(sv_starts(sv_cstr(err.msg), SV("quantities must match the regular expression")));
+        assert_true(
+            sv_starts(sv_cstr(err.msg), SV("quantities must match the regular expression")));
     }
 }
 

@@ -37,8 +37,8 @@ static void test_label_selectors(void **state)
 
 static void test_bad_label_selectors(void **state)
 {
-    static const char *const bad[] = { "a b", "a=b c", ",a", "a in ()", "a in (b", "a in b", "a,",
-                                       "!", "a>x", "-a=b", "a=b!", "a=-b" };
+    static const char *const bad[] = { "a b", "a=b c", ",a",  "a in ()", "a in (b", "a in b",
+                                       "a,",  "!",     "a>x", "-a=b",    "a=b!",    "a=-b" };
     _cleanup_arena_ Arena a;
     Selector s;
 
@@ -85,7 +85,8 @@ static void test_field_selectors(void **state)
 
     arena_init(&a, 0);
     Value pod = doc(&a, "{'metadata':{'name':'x'},'spec':{'nodeName':'n,1'},'status':{}}");
-    assert_int_equal(field_selector_parse(SV("metadata.name=x,spec.nodeName==n\\,1"), pods, &a, &s, NULL), 0);
+    assert_int_equal(
+        field_selector_parse(SV("metadata.name=x,spec.nodeName==n\\,1"), pods, &a, &s, NULL), 0);
     assert_true(field_selector_matches(&s, &pod));
     assert_int_equal(field_selector_parse(SV("spec.nodeName!="), pods, &a, &s, NULL), 0);
     assert_true(field_selector_matches(&s, &pod));

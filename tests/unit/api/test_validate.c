@@ -31,25 +31,30 @@ static void expect(const char *group, const char *kind, const char *text, const 
 
 static void test_metadata(void **state)
 {
-    expect("", "ConfigMap", "{'metadata':{'name':'x','namespace':'default','labels':{'a/b':'c'},"
-           "'annotations':{'A.b/C':'any text'}}}", NULL, "");
+    expect("", "ConfigMap",
+           "{'metadata':{'name':'x','namespace':'default','labels':{'a/b':'c'},"
+           "'annotations':{'A.b/C':'any text'}}}",
+           NULL, "");
     expect("", "ConfigMap", "{'metadata':{'namespace':'default'}}", NULL,
            "metadata.name: Required value: name or generateName is required");
-    expect("", "ConfigMap", "{'metadata':{'name':'X','namespace':'default'}}", NULL,
-           "metadata.name: Invalid value: \"X\": a lowercase RFC 1123 subdomain must consist of lower "
-           "case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
-           "character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-           "(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
+    expect(
+        "", "ConfigMap", "{'metadata':{'name':'X','namespace':'default'}}", NULL,
+        "metadata.name: Invalid value: \"X\": a lowercase RFC 1123 subdomain must consist of lower "
+        "case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric "
+        "character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+        "(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
     expect("", "Namespace", "{'metadata':{'name':'a.b'}}", NULL,
            "metadata.name: Invalid value: \"a.b\": must not contain dots");
     expect("", "Namespace", "{'metadata':{'name':'a','namespace':'b'}}", NULL,
            "metadata.namespace: Forbidden: not allowed on this type");
-    expect("", "ConfigMap", "{'metadata':{'name':'x1','generateName':'x-','namespace':'d'}}", NULL, "");
-    expect("", "ConfigMap", "{'metadata':{'name':'x','namespace':'d','labels':{'a':'b c'}}}", NULL,
-           "metadata.labels: Invalid value: \"b c\": a valid label must be an empty string or consist "
-           "of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-           "character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-           "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
+    expect("", "ConfigMap", "{'metadata':{'name':'x1','generateName':'x-','namespace':'d'}}", NULL,
+           "");
+    expect(
+        "", "ConfigMap", "{'metadata':{'name':'x','namespace':'d','labels':{'a':'b c'}}}", NULL,
+        "metadata.labels: Invalid value: \"b c\": a valid label must be an empty string or consist "
+        "of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+        "character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+        "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
     expect("", "ConfigMap", "{'metadata':{'name':'x','namespace':'d','uid':'2'}}",
            "{'metadata':{'name':'x','namespace':'d','uid':'1'}}",
            "metadata.uid: Invalid value: \"2\": field is immutable");
@@ -59,21 +64,31 @@ static void test_metadata(void **state)
 
 static void test_pod(void **state)
 {
-    expect("", "Pod", POD("'containers':[{'name':'a','image':'b','env':[{'name':'A','value':'1'}],"
-           "'volumeMounts':[{'name':'v','mountPath':'/v'}]}],'volumes':[{'name':'v'}]"), NULL, "");
+    expect("", "Pod",
+           POD("'containers':[{'name':'a','image':'b','env':[{'name':'A','value':'1'}],"
+               "'volumeMounts':[{'name':'v','mountPath':'/v'}]}],'volumes':[{'name':'v'}]"),
+           NULL, "");
     expect("", "Pod", POD(""), NULL, "spec.containers: Required value");
     expect("", "Pod", POD("'containers':[{'name':'a','image':'b'},{'name':'a','image':''}]"), NULL,
-           "[spec.containers[1].name: Duplicate value: \"a\", spec.containers[1].image: Required value]");
-    expect("", "Pod", POD("'restartPolicy':'Sometimes','containers':[{'name':'a','image':'b'}]"), NULL,
+           "[spec.containers[1].name: Duplicate value: \"a\", spec.containers[1].image: Required "
+           "value]");
+    expect("", "Pod", POD("'restartPolicy':'Sometimes','containers':[{'name':'a','image':'b'}]"),
+           NULL,
            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", "
            "\"OnFailure\", \"Never\"");
-    expect("", "Pod", POD("'containers':[{'name':'a','image':'b','ports':[{'containerPort':70000}],"
-           "'volumeMounts':[{'name':'v','mountPath':'/v'}]}]"), NULL,
-           "[spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and "
-           "65535, inclusive, spec.containers[0].volumeMounts[0].name: Not found: \"v\"]");
-    expect("", "Pod", POD("'containers':[{'name':'a','image':'b','resources':{'requests':{'cpu':'2'},"
-           "'limits':{'cpu':'1'}}}]"), NULL,
-           "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to "
+    expect(
+        "", "Pod",
+        POD("'containers':[{'name':'a','image':'b','ports':[{'containerPort':70000}],"
+            "'volumeMounts':[{'name':'v','mountPath':'/v'}]}]"),
+        NULL,
+        "[spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and "
+        "65535, inclusive, spec.containers[0].volumeMounts[0].name: Not found: \"v\"]");
+    expect("", "Pod",
+           POD("'containers':[{'name':'a','image':'b','resources':{'requests':{'cpu':'2'},"
+               "'limits':{'cpu':'1'}}}]"),
+           NULL,
+           "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or "
+           "equal to "
            "cpu limit of 1");
     expect("", "Pod", POD("'containers':[{'name':'a','image':'b','livenessProbe':{}}]"), NULL,
            "spec.containers[0].livenessProbe: Required value: must specify a handler type");
@@ -83,13 +98,16 @@ static void test_pod_update(void **state)
 {
     const char *old = POD("'containers':[{'name':'a','image':'b'}]");
 
-    expect("", "Pod", POD("'containers':[{'name':'a','image':'c','imagePullPolicy':'Always'}],"
-           "'tolerations':[{'key':'k','operator':'Exists'}]"), old, "");
-    expect("", "Pod", POD("'containers':[{'name':'a','image':'b','command':['x']}]"), old,
-           "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
-           "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
-           "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
-           "set to 1 if it was previously negative)");
+    expect("", "Pod",
+           POD("'containers':[{'name':'a','image':'c','imagePullPolicy':'Always'}],"
+               "'tolerations':[{'key':'k','operator':'Exists'}]"),
+           old, "");
+    expect(
+        "", "Pod", POD("'containers':[{'name':'a','image':'b','command':['x']}]"), old,
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
+        "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+        "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
+        "set to 1 if it was previously negative)");
     expect("", "Pod", POD("'containers':[{'name':'a','image':'b'},{'name':'c','image':'b'}]"), old,
            "spec.containers: Forbidden: pod updates may not add or remove containers");
 }
@@ -98,9 +116,10 @@ static void test_service(void **state)
 {
     expect("", "Service", "{" META ",'spec':{'ports':[{'port':80}]}}", NULL, "");
     expect("", "Service", "{" META ",'spec':{}}", NULL, "spec.ports: Required value");
-    expect("", "Service", "{" META ",'spec':{'ports':[{'port':80},{'port':80}]}}", NULL,
-           "[spec.ports[0].name: Required value, spec.ports[1].name: Required value, spec.ports[1]: "
-           "Duplicate value: {\"protocol\":\"TCP\",\"port\":80}]");
+    expect(
+        "", "Service", "{" META ",'spec':{'ports':[{'port':80},{'port':80}]}}", NULL,
+        "[spec.ports[0].name: Required value, spec.ports[1].name: Required value, spec.ports[1]: "
+        "Duplicate value: {\"protocol\":\"TCP\",\"port\":80}]");
     expect("", "Service", "{" META ",'spec':{'ports':[{'port':80}],'clusterIP':'10.0.0.2'}}",
            "{" META ",'spec':{'ports':[{'port':80}],'clusterIP':'10.0.0.1'}}",
            "spec.clusterIP: Invalid value: \"10.0.0.2\": field is immutable");
@@ -108,33 +127,40 @@ static void test_service(void **state)
            "spec.externalName: Required value");
 }
 
-#define TEMPLATE "'template':{'metadata':{'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i'}]}}"
+#define TEMPLATE                                                                                   \
+    "'template':{'metadata':{'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i'}]}" \
+    "}"
 
 static void test_workloads(void **state)
 {
-    expect("apps", "Deployment", "{" META ",'spec':{'selector':{'matchLabels':{'a':'b'}}," TEMPLATE "}}",
-           NULL, "");
-    expect("apps", "Deployment", "{" META ",'spec':{'replicas':-1,'selector':{'matchLabels':{'a':'c'}},"
-           TEMPLATE "}}", NULL,
+    expect("apps", "Deployment",
+           "{" META ",'spec':{'selector':{'matchLabels':{'a':'b'}}," TEMPLATE "}}", NULL, "");
+    expect("apps", "Deployment",
+           "{" META ",'spec':{'replicas':-1,'selector':{'matchLabels':{'a':'c'}}," TEMPLATE "}}",
+           NULL,
            "[spec.replicas: Invalid value: -1: must be greater than or equal to 0, "
            "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match "
            "template `labels`]");
     expect("apps", "ReplicaSet", "{" META ",'spec':{" TEMPLATE "}}", NULL,
            "spec.selector: Required value");
-    expect("apps", "Deployment", "{" META ",'spec':{'selector':{'matchLabels':{'a':'b'}},'strategy':"
-           "{'rollingUpdate':{'maxSurge':0,'maxUnavailable':0}}," TEMPLATE "}}", NULL,
+    expect("apps", "Deployment",
+           "{" META ",'spec':{'selector':{'matchLabels':{'a':'b'}},'strategy':"
+           "{'rollingUpdate':{'maxSurge':0,'maxUnavailable':0}}," TEMPLATE "}}",
+           NULL,
            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when "
            "`maxSurge` is 0");
-    expect("batch", "Job", "{" META ",'spec':{" TEMPLATE "}}", NULL,
-           "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"");
+    expect(
+        "batch", "Job", "{" META ",'spec':{" TEMPLATE "}}", NULL,
+        "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"");
 }
 
 static void test_config(void **state)
 {
-    expect("", "ConfigMap", "{" META ",'data':{'a/b':'c'}}", NULL,
-           "data[a/b]: Invalid value: \"a/b\": a valid config key must consist of alphanumeric "
-           "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used "
-           "for validation is '[-._a-zA-Z0-9]+')");
+    expect(
+        "", "ConfigMap", "{" META ",'data':{'a/b':'c'}}", NULL,
+        "data[a/b]: Invalid value: \"a/b\": a valid config key must consist of alphanumeric "
+        "characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used "
+        "for validation is '[-._a-zA-Z0-9]+')");
     expect("", "ConfigMap", "{" META ",'immutable':true,'data':{'a':'2'}}",
            "{" META ",'immutable':true,'data':{'a':'1'}}",
            "data: Forbidden: field is immutable when `immutable` is set");
@@ -146,14 +172,18 @@ static void test_config(void **state)
 
 static void test_rbac(void **state)
 {
-    expect("rbac.authorization.k8s.io", "Role", "{'metadata':{'name':'a:b','namespace':'d'},'rules':"
-           "[{'verbs':['get'],'apiGroups':[''],'resources':['pods']}]}", NULL, "");
+    expect("rbac.authorization.k8s.io", "Role",
+           "{'metadata':{'name':'a:b','namespace':'d'},'rules':"
+           "[{'verbs':['get'],'apiGroups':[''],'resources':['pods']}]}",
+           NULL, "");
     expect("rbac.authorization.k8s.io", "Role", "{" META ",'rules':[{'verbs':[]}]}", NULL,
            "[rules[0].verbs: Required value: verbs must contain at least one value, "
            "rules[0].apiGroups: Required value: resource rules must supply at least one api group, "
            "rules[0].resources: Required value: resource rules must supply at least one resource]");
-    expect("rbac.authorization.k8s.io", "RoleBinding", "{" META ",'roleRef':{'kind':'Role','name':'r'},"
-           "'subjects':[{'kind':'User','name':'u'}]}", "{" META ",'roleRef':{'kind':'Role','name':'s'}}",
+    expect("rbac.authorization.k8s.io", "RoleBinding",
+           "{" META ",'roleRef':{'kind':'Role','name':'r'},"
+           "'subjects':[{'kind':'User','name':'u'}]}",
+           "{" META ",'roleRef':{'kind':'Role','name':'s'}}",
            "roleRef: Invalid value: {\"kind\":\"Role\",\"name\":\"r\",\"apiGroup\":"
            "\"rbac.authorization.k8s.io\"}: cannot change roleRef");
 }
@@ -161,9 +191,9 @@ static void test_rbac(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata), cmocka_unit_test(test_pod),
+        cmocka_unit_test(test_metadata),   cmocka_unit_test(test_pod),
         cmocka_unit_test(test_pod_update), cmocka_unit_test(test_service),
-        cmocka_unit_test(test_workloads), cmocka_unit_test(test_config),
+        cmocka_unit_test(test_workloads),  cmocka_unit_test(test_config),
         cmocka_unit_test(test_rbac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

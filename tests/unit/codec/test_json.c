@@ -63,7 +63,10 @@ static void test_strings_unescape_and_escape(void **state)
     expect_encoding("\"\\u0041\\n\\/\\\"\\\\\"", "\"A\\n/\\\"\\\\\"");
     expect_encoding("\"\\ud83d\\ude00\"", "\"\xF0\x9F\x98\x80\"");
     expect_encoding("\"\\ud83d x\"", "\"\xEF\xBF\xBD x\"");
-    expect_encoding("\"a\xFF" "b\"", "\"a\xEF\xBF\xBD" "b\"");
+    expect_encoding("\"a\xFF"
+                    "b\"",
+                    "\"a\xEF\xBF\xBD"
+                    "b\"");
     expect_encoding("\"\\u0001<>&\\u2028\"", "\"\\u0001<>&\\u2028\"");
     expect_encoding("\"\xC3\xA9t\xC3\xA9, twenty plain bytes behind\"",
                     "\"\xC3\xA9t\xC3\xA9, twenty plain bytes behind\"");
@@ -85,9 +88,12 @@ static void test_errors_name_the_place(void **state)
     expect_error("{\"a\":\n  x}", ERR_INVALID,
                  "line 2 column 3: invalid character 'x' looking for beginning of value");
     expect_error("[1,", ERR_INVALID, "line 1 column 4: unexpected end of JSON input");
-    expect_error("[1 2]", ERR_INVALID, "line 1 column 4: invalid character '2' after array element");
-    expect_error("{\"a\" 1}", ERR_INVALID, "line 1 column 6: invalid character '1' after object key");
-    expect_error("{} {}", ERR_INVALID, "line 1 column 4: invalid character '{' after top-level value");
+    expect_error("[1 2]", ERR_INVALID,
+                 "line 1 column 4: invalid character '2' after array element");
+    expect_error("{\"a\" 1}", ERR_INVALID,
+                 "line 1 column 6: invalid character '1' after object key");
+    expect_error("{} {}", ERR_INVALID,
+                 "line 1 column 4: invalid character '{' after top-level value");
     expect_error("\"\\x\"", ERR_INVALID,
                  "line 1 column 3: invalid character 'x' in string escape code");
     expect_error("", ERR_INVALID, "line 1 column 1: unexpected end of JSON input");

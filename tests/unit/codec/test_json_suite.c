@@ -1,5 +1,6 @@
-/* Runs JSONTestSuite: y_ files must be accepted, n_ refused, i_ may be either but must not crash; what
- * is accepted must encode to text that decodes to an equal document. Exit status 77: no such data. */
+/* Runs JSONTestSuite: y_ files must be accepted, n_ refused, i_ may be either but must not crash;
+ * what is accepted must encode to text that decodes to an equal document. Exit status 77: no such
+ * data. */
 #include <dirent.h>
 #include <stdio.h>
 

@@ -29,7 +29,8 @@ static void expect_error(const char *yaml, ErrCode code)
 
 static void test_plain_scalars_follow_yaml_1_1(void **state)
 {
-    expect_json("[yes, No, on, true, y, ~, null, '']", "[true,false,true,true,true,null,null,\"\"]");
+    expect_json("[yes, No, on, true, y, ~, null, '']",
+                "[true,false,true,true,true,null,null,\"\"]");
     expect_json("[1, 0x10, 010, 0o10, 0b11, 1_000, -5]", "[1,16,8,8,3,1000,-5]");
     expect_json("[1.5, .5, 1e3, 2.0, 1.2.3, 1e]", "[1.5,0.5,1000,2,\"1.2.3\",\"1e\"]");
     expect_json("[2026-11-23, 1:30, 99999999999999999999]",
@@ -134,10 +135,11 @@ static void test_encode_reads_back_the_same(void **state)
 
     arena_init(&a, 0);
     assert_int_equal(
-        json_decode(SV("{\"a\":\"yes\",\"b\":\"1\",\"c\":\"2026-11-23T05:00:00Z\",\"d\":[],\"e\":{},"
-                       "\"f\":\"x\\ny\\n\",\"g\":null,\"h\":[1,-2,true,0.5,\"\"],\"i\":\"a: b # c\","
-                       "\"true\":\" lead\",\"j\":\"caf\xC3\xA9\",\"k\":\"tab\\there\\u0001\"}"),
-                    &a, NULL, &v, NULL),
+        json_decode(
+            SV("{\"a\":\"yes\",\"b\":\"1\",\"c\":\"2026-11-23T05:00:00Z\",\"d\":[],\"e\":{},"
+               "\"f\":\"x\\ny\\n\",\"g\":null,\"h\":[1,-2,true,0.5,\"\"],\"i\":\"a: b # c\","
+               "\"true\":\" lead\",\"j\":\"caf\xC3\xA9\",\"k\":\"tab\\there\\u0001\"}"),
+            &a, NULL, &v, NULL),
         0);
     assert_int_equal(yaml_encode(&v, &out, &err), 0);
     assert_int_equal(yaml_decode(buf_view(&out), &a, NULL, &again, NULL, &err), 0);
