@@ -217,6 +217,8 @@ int oci_rootfs_plan(const OciRootfs *r, Arena *a, OciPlan *ret, Err *err)
         (e = plan_paths(a, &plan, OCI_STEP_MASK, r->masked, r->masked_len, err)) < 0 ||
         (e = plan_paths(a, &plan, OCI_STEP_READONLY, r->readonly_paths, r->readonly_paths_len, err)) < 0)
         return e;
+    if (r->cwd && *r->cwd && (e = push(a, &plan, (OciStep){ .kind = OCI_STEP_DIR, .target = r->cwd }, err)) < 0)
+        return e;
     if (r->readonly && (e = push(a, &plan, (OciStep){ .kind = OCI_STEP_ROOT_READONLY, .target = "/" }, err)) < 0)
         return e;
     *ret = plan;
@@ -229,7 +231,8 @@ void oci_plan_print(const OciPlan *plan, Buf *out)
         [OCI_STEP_ROOT_BIND] = "root-bind", [OCI_STEP_ROOT_OVERLAY] = "root-overlay", [OCI_STEP_MOUNT] = "mount",
         [OCI_STEP_BIND] = "bind", [OCI_STEP_DEVICE] = "device", [OCI_STEP_HOST_DEVICES] = "host-devices",
         [OCI_STEP_SYMLINK] = "symlink", [OCI_STEP_CGROUP] = "cgroup", [OCI_STEP_MASK] = "mask",
-        [OCI_STEP_READONLY] = "readonly", [OCI_STEP_ROOT_READONLY] = "root-readonly",
+        [OCI_STEP_READONLY] = "readonly", [OCI_STEP_DIR] = "dir",
+        [OCI_STEP_ROOT_READONLY] = "root-readonly",
     };
     static const char *const flags[] = { "ro", "rro", "nosuid", "nodev", "noexec", "rec" };
     static const char *const props[] = { "", " slave", " shared" };

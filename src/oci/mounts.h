@@ -59,6 +59,7 @@ typedef struct OciRootfs {
     const char *const *readonly_paths;
     uint32_t readonly_paths_len;
     bool privileged;          /* sysfs and cgroup writable, all devices of the host */
+    const char *cwd;        /* made if missing, also in a read-only root; NULL: none */
     const char *shm_source;   /* directory that is the pod's /dev/shm; NULL: a tmpfs of its own, 64 MiB */
 } OciRootfs;
 
@@ -73,6 +74,7 @@ typedef enum OciStepKind {
     OCI_STEP_CGROUP,       /* the cgroup file systems, as the host has them */
     OCI_STEP_MASK,
     OCI_STEP_READONLY,     /* remount a path read-only, missing ones are skipped */
+    OCI_STEP_DIR,          /* make a directory */
     OCI_STEP_ROOT_READONLY,
 } OciStepKind;
 

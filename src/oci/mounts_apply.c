@@ -405,6 +405,14 @@ static int do_readonly(Apply *ap, const OciStep *s, int tree, Err *err)
     return 0;
 }
 
+/* What is there already may be a link or a file: entering it will tell. */
+static int do_dir(Apply *ap, const OciStep *s, int tree, Err *err)
+{
+    _cleanup_close_ int fd = -1;
+
+    return rootfs_make(ap->root_fd, s->target, true, &fd, err);
+}
+
 static int do_root_readonly(Apply *ap, const OciStep *s, int tree, Err *err)
 {
     int e = tree_set(ap->root_fd, MOUNT_ATTR_RDONLY, 0, false);
@@ -416,7 +424,7 @@ static int (*const step_fns[])(Apply *, const OciStep *, int tree, Err *) = {
     [OCI_STEP_MOUNT] = do_mount,       [OCI_STEP_BIND] = do_bind,       [OCI_STEP_DEVICE] = do_device,
     [OCI_STEP_SYMLINK] = do_symlink,   [OCI_STEP_CGROUP] = do_cgroup,   [OCI_STEP_MASK] = do_mask,
     [OCI_STEP_READONLY] = do_readonly, [OCI_STEP_ROOT_READONLY] = do_root_readonly,
-    [OCI_STEP_HOST_DEVICES] = do_host_devices,
+    [OCI_STEP_HOST_DEVICES] = do_host_devices, [OCI_STEP_DIR] = do_dir,
 };
 
 static int pivot(Apply *ap, Err *err)

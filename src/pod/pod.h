@@ -99,6 +99,7 @@ int pod_send_exec(Pod *p, const ExecSpec *e, uint32_t *ret_request, Err *err) NO
  * tty, where [1] carries the terminal's output), and is -1 unless it was opened for that. A reader that lets 1 MiB
  * pile up is cut off. */
 int pod_send_attach(Pod *p, const char *app, uint32_t *ret_request, Err *err) NODISCARD;
+/* Of an app's terminal. Who runs a command with a terminal holds its master and sets the size there (TIOCSWINSZ). */
 int pod_send_resize(Pod *p, const char *id, uint32_t cols, uint32_t rows, uint32_t *ret_request, Err *err) NODISCARD;
 /* Kills what still runs of the app and forgets it; its directory's upper, work and rootfs are removed, `spec` and
  * `exit` are left for the caller. */

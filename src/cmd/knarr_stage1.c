@@ -1,0 +1,111 @@
+/* knarr_stage1.c - knarr-stage1 POD-DIRECTORY: the process that stays with a pod. Started by pod/pod_start.c with a
+ * pipe on standard output, on which it reports whether the pod could be set up; returns at once.
+ *
+ * It first executes itself again from a read-only mount of its own file: a process of the pod that gets hold of
+ * /proc/PID/exe of one of our children can then not write to the program (CVE-2019-5736). Then it takes the pod's
+ * lock and lives on as the first process of a new pid namespace, so that nothing of the pod can outlive it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/file.h"
+#include "pod/stage1.h"
+
+static int fail(const Err *err)
+{
+    if (fd_write_full(STDOUT_FILENO, "E", 1) == 0)
+        (void)!fd_write_full(STDOUT_FILENO, err, sizeof *err);
+    return 1;
+}
+
+/* Returns only on failure. */
+static int exec_sealed(char *dir, Err *err)
+{
+    char *argv[] = { (char[]){ "knarr-stage1" }, (char[]){ "--sealed" }, dir, NULL };
+    char *envp[] = { NULL };
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    _cleanup_close_ int fd = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/exe",
+                                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (fd < 0 || syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+        return err_errno(err, "mount stage1 read-only");
+    execveat(fd, "", argv, envp, AT_EMPTY_PATH);
+    return err_errno(err, "execute stage1 again");
+}
+
+static int open_pod(const char *dir, int *ret_dir, int *ret_lock, Err *err)
+{
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lock = -1;
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fd < 0)
+        return err_errno(err, "open '%s'", dir);
+    lock = openat(fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0)
+        return err_errno(err, "open '%s/lock'", dir);
+    /* An open-file-description lock: it passes to the child of our fork, and others can ask for it without taking it. */
+    if (fcntl(lock, F_OFD_SETLK, &whole) < 0)
+        return errno == EAGAIN || errno == EACCES
+                   ? err_set(err, ERR_BUSY, 0, "the pod has a supervisor already")
+                   : err_errno(err, "lock '%s/lock'", dir);
+    *ret_dir = TAKE_FD(fd);
+    *ret_lock = TAKE_FD(lock);
+    return 0;
+}
+
+/* The pod's spec is read again later; here only this one field is needed. */
+static int wants_host_pid(int dir, bool *ret, Err *err)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    _cleanup_arena_ Arena a;
+    PodSpec spec;
+    int r = file_read(dir, "pod", POD_SPEC_MAX, &text);
+
+    arena_init(&a, 4 * POD_SPEC_MAX);
+    if (r < 0)
+        return err_neg(err, r, "read the pod's spec");
+    r = pod_spec_decode(buf_view(&text), &a, &spec, err);
+    if (r >= 0)
+        *ret = spec.host_pid;
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    int dir = -1, lock = -1, report;
+    bool host_pid_ns = false;
+    Err err = { 0 };
+    pid_t pid;
+
+    if (argc == 2) {
+        (void)!exec_sealed(argv[1], &err);
+        return fail(&err);
+    }
+    if (argc != 3 || strcmp(argv[1], "--sealed") != 0) {
+        fprintf(stderr, "usage: knarr-stage1 POD-DIRECTORY (started by rkt and by the kubelet)\n");
+        return 2;
+    }
+    prctl(PR_SET_NAME, "knarr-stage1", 0, 0, 0);
+    if (open_pod(argv[2], &dir, &lock, &err) < 0 || wants_host_pid(dir, &host_pid_ns, &err) < 0)
+        return fail(&err);
+    if (!host_pid_ns && unshare(CLONE_NEWPID) < 0) {
+        (void)!err_errno(&err, "new pid namespace");
+        return fail(&err);
+    }
+    pid = fork();
+    if (pid < 0) {
+        (void)!err_errno(&err, "fork");
+        return fail(&err);
+    }
+    if (pid > 0)
+        return 0;
+    /* The end of the pipe tells stage0 that the report is complete: keep it on no standard descriptor. */
+    report = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (report < 0 || chdir("/") < 0 || dup2(STDIN_FILENO, STDOUT_FILENO) < 0)
+        return 1;
+    return stage1_run(dir, report) < 0;
+}

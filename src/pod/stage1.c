@@ -1,0 +1,106 @@
+/* stage1.c - the supervisor's loop: signals, clients, outputs. */
+#include "pod/stage1.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+
+/* Adds a source, or changes what it waits for; with no events takes it out, because epoll would go on telling that
+ * the other side hung up. */
+int source_watch(Stage1 *s, Source *src, uint32_t events, Err *err)
+{
+    struct epoll_event ev = { .events = events, .data.ptr = src };
+
+    if (!events) {
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, src->fd, NULL);
+        return 0;
+    }
+    if (epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, src->fd, &ev) == 0)
+        return 0;
+    if (errno != ENOENT || epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, src->fd, &ev) < 0)
+        return err_errno(err, "watch a descriptor");
+    return 0;
+}
+
+void source_close(Stage1 *s, Source *src)
+{
+    if (src->fd < 0)
+        return;
+    /* Explicitly: a copy of the descriptor in a child would keep it in the set. */
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, src->fd, NULL);
+    closep(&src->fd);
+}
+
+static void kill_if_due(Stage1 *s)
+{
+    if (!s->kill_at || clock_mono_ns() < s->kill_at)
+        return;
+    s->kill_at = 0;
+    for (App *app = s->apps; app; app = app->next)
+        if (app->st.state == APP_RUNNING)
+            kill(app->pid, SIGKILL);
+}
+
+static void finish_if_stopped(Stage1 *s)
+{
+    for (App *app = s->apps; app; app = app->next)
+        if (app->st.state == APP_RUNNING)
+            return;
+    s->done = s->stopping;
+}
+
+static int loop_timeout(const Stage1 *s)
+{
+    int64_t left;
+
+    if (!s->kill_at)
+        return -1;
+    left = (s->kill_at - clock_mono_ns()) / NSEC_PER_MSEC + 1;
+    return left < 0 ? 0 : (int)MIN(left, 60000);
+}
+
+static void loop(Stage1 *s)
+{
+    while (!s->done) {
+        struct epoll_event ev;
+        int n = epoll_wait(s->epoll_fd, &ev, 1, loop_timeout(s));
+
+        if (n == 1) {
+            Source *src = ev.data.ptr;
+
+            src->fn(s, src, ev.events);
+        }
+        kill_if_due(s);
+        finish_if_stopped(s);
+    }
+}
+
+int stage1_run(int dir_fd, int report_fd)
+{
+    Stage1 *s = calloc(1, sizeof *s);
+    Err err = { 0 };
+    int r;
+
+    if (!s)
+        return err_nomem(NULL);
+    s->dir_fd = dir_fd;
+    s->epoll_fd = s->proc_fd = s->own_pidns_fd = s->init_pidfd = -1;
+    s->listener.fd = s->signals.fd = -1;
+    arena_init(&s->arena, POD_SPEC_MAX * 4);
+    r = stage1_setup(s, &err);
+    if (r >= 0) {
+        (void)!fd_write_full(report_fd, "K", 1);
+        close(report_fd);
+        loop(s);
+    }
+    stage1_teardown(s);
+    free(s);
+    if (r < 0) { /* last, so that nothing is left once stage0 knows */
+        (void)!fd_write_full(report_fd, "E", 1);
+        (void)!fd_write_full(report_fd, &err, sizeof err);
+    }
+    return r;
+}
