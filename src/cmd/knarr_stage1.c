@@ -107,5 +107,5 @@ int main(int argc, char **argv)
     report = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (report < 0 || chdir("/") < 0 || dup2(STDIN_FILENO, STDOUT_FILENO) < 0)
         return 1;
-    return stage1_run(dir, report) < 0;
+    return stage1_run(dir, lock, report) < 0;
 }

@@ -41,9 +41,6 @@ static int report_read(int fd, Err *err)
     if (kind != 'E' || fd_read_full(fd, &why, sizeof why) < 0 || why.code <= ERR_NONE || why.code >= ERR_MAX)
         return err_set(err, ERR_PROTO, 0, "stage1 reports nonsense");
     why.msg[sizeof why.msg - 1] = 0;
-    /* Until it has ended, and with it its lock, so that the caller may try again at once. */
-    while (read(fd, &kind, 1) > 0)
-        ;
     return err_set(err, why.code, 0, "%s", why.msg);
 }
 

@@ -78,8 +78,9 @@ static void loop(Stage1 *s)
     }
 }
 
-int stage1_run(int dir_fd, int report_fd)
+int stage1_run(int dir_fd, int lock_fd, int report_fd)
 {
+    struct flock free_all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
     Stage1 *s = calloc(1, sizeof *s);
     Err err = { 0 };
     int r;
@@ -98,7 +99,9 @@ int stage1_run(int dir_fd, int report_fd)
     }
     stage1_teardown(s);
     free(s);
-    if (r < 0) { /* last, so that nothing is left once stage0 knows */
+    /* The report comes last, so that nothing is left once stage0 knows. */
+    fcntl(lock_fd, F_OFD_SETLK, &free_all);
+    if (r < 0) {
         (void)!fd_write_full(report_fd, "E", 1);
         (void)!fd_write_full(report_fd, &err, sizeof err);
     }

@@ -96,8 +96,9 @@ struct Stage1 {
 /* stage1.c */
 int source_watch(Stage1 *s, Source *src, uint32_t events, Err *err) NODISCARD;
 void source_close(Stage1 *s, Source *src);
-/* Runs a pod to its end. `report_fd` gets 'K', or 'E' and an Err, once it is known whether it works. */
-int stage1_run(int dir_fd, int report_fd);
+/* Runs a pod to its end. `report_fd` gets 'K', or 'E' and an Err, once it is known whether it works. `lock_fd` holds
+ * the pod's lock, which is given up at the end. */
+int stage1_run(int dir_fd, int lock_fd, int report_fd);
 
 /* stage1_setup.c */
 int stage1_setup(Stage1 *s, Err *err) NODISCARD;
