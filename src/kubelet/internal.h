@@ -1,0 +1,235 @@
+/* internal.h - what the files of the kubelet share.
+ *
+ *   kubelet.c    the whole: informer of this node's pods, one worker each, start and restart
+ *   node.c       the Node object and its Lease
+ *   worker.c     one pod's state machine: worker_sync() looks at what is wanted and what is, and takes the
+ *                next step; everything that happens calls it again
+ *   gather.c     what a pod refers to: ConfigMaps, Secrets, tokens
+ *   sandbox.c    namespaces, network, stage1 (on a pool thread)
+ *   volumes.c    contents of volumes (on a pool thread)
+ *   container.c  from a container's spec and image to an AppSpec (on a pool thread)
+ *   env.c        environment variables
+ *   status.c     from a worker to PodStatus
+ *   support.c    what this kubelet does not implement it refuses
+ *   probe.c      liveness, readiness and startup probes
+ *   server.c     the kubelet's own API: logs, exec, attach, port-forward
+ */
+#pragma once
+
+#include "api/events.h"
+#include "api/informer.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "cni/runtime.h"
+#include "image/image.h"
+#include "kubelet/kubelet.h"
+#include "oci/cgroup.h"
+#include "pod/pod.h"
+
+enum {
+    CONTAINERS_MAX = 64,
+    BACKOFF_MIN_MS = 10 * 1000,
+    BACKOFF_MAX_MS = 300 * 1000,
+    BACKOFF_RESET_MS = 600 * 1000,
+    SETUP_RETRY_MIN_MS = 500,
+    SETUP_RETRY_MAX_MS = 60 * 1000,
+    VOLUME_REFRESH_MS = 60 * 1000,
+    TOKEN_LIFETIME_SEC = 3607,
+    PATH_SIZE = 1024,
+};
+
+typedef struct Worker Worker;
+typedef struct Container Container;
+typedef struct Probe Probe;
+typedef struct NodeAgent NodeAgent;
+typedef struct KubeletServer KubeletServer;
+
+struct Kubelet {
+    Loop *loop;
+    ApiClient *api;
+    KubeletConfig cfg; /* texts are owned */
+    EventRecorder *events;
+    Informer *pods, *services;
+    ImageStore *images;
+    CniNetwork *network, *loopback;
+    CgroupSystem cgroups;
+    NodeAgent *node;
+    KubeletServer *server;
+    Map workers; /* pod UID to Worker */
+    char bridge[16], plugin_dir[PATH_SIZE], cni_dir[PATH_SIZE];
+};
+
+/* ---- containers ---- */
+
+typedef enum ContainerKind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN } ContainerKind;
+
+typedef enum ContainerPhase {
+    PHASE_WAITING,  /* not started, or between two runs */
+    PHASE_STARTING, /* a job or a request is under way */
+    PHASE_RUNNING,
+    PHASE_EXITED,
+} ContainerPhase;
+
+struct Container {
+    Worker *worker;
+    char name[64];
+    ContainerKind kind;
+    const Value *spec; /* in the worker's arena; changes with each new version of the pod */
+    ContainerPhase phase;
+    unsigned attempt;  /* restartCount; app id is NAME.ATTEMPT */
+    bool ever_started;
+    AppStatus run;     /* of this attempt, when running or exited */
+    bool has_last;
+    AppStatus last;    /* of the attempt before */
+    char reason[48], message[512]; /* while waiting: "ContainerCreating", "CrashLoopBackOff" … */
+    char image[512], image_id[300], container_id[160];
+    int64_t restart_at; /* monotonic ns; 0: at once */
+    int64_t backoff_ms;
+    bool ready, started;     /* what probes say; without probes: running */
+    bool stopping;           /* killed by a probe or for a change; starts again by the restart policy */
+    bool kill_sent;
+    Probe *probes[3];
+};
+
+/* ---- one pod ---- */
+
+typedef enum WorkerPhase {
+    WORKER_NEW,       /* nothing made yet */
+    WORKER_GATHERING, /* asking the API server for what it refers to */
+    WORKER_SETUP,     /* a job makes sandbox and volumes */
+    WORKER_RUNNING,   /* stage1 is there */
+    WORKER_STOPPING,  /* its containers are being ended */
+    WORKER_CLEANUP,   /* a job takes everything down */
+    WORKER_GONE,      /* all resources are free */
+} WorkerPhase;
+
+struct Worker {
+    Kubelet *k;
+    char uid[64];
+    char ns[64], name[256];
+    ApiObject *obj;   /* the newest version; NULL: found on disk, not seen from the API server yet */
+    Arena arena;      /* of `pod` */
+    Value pod;
+    WorkerPhase phase;
+    bool busy;        /* a pool job is under way */
+    bool deleted;     /* gone from the API server */
+    bool refused;     /* status.reason says why */
+    char reason[64], message[512];
+    Pod *conn;        /* to stage1 */
+    Source *conn_source, *timer;
+    Container containers[CONTAINERS_MAX];
+    unsigned n_containers;
+    char pod_ip[48];
+    int64_t started_at; /* wall clock ns: status.startTime */
+    int64_t retry_ms;
+    int64_t kill_at;  /* monotonic ns: end of the grace period */
+    bool terminal;    /* phase Succeeded or Failed: not started again */
+    StrView terminal_phase;
+    struct Gather *gather;
+    Map resources;    /* "configmap/NAME", "secret/NAME", "token/VOLUME/…" to Buf*: JSON or token */
+    int64_t refreshed; /* monotonic ns: when volumes were written last */
+    Buf sent_status;  /* the last patch, to send only changes */
+    bool status_busy, status_dirty, delete_sent;
+    bool hooks_done;  /* preStop */
+    ApiCall *status_call, *delete_call;
+};
+
+/* Calls worker_sync() soon, from the loop. */
+void worker_wake(Worker *w);
+void worker_wake_in(Worker *w, int64_t ms);
+void worker_sync(void *worker);
+Worker *worker_new(Kubelet *k, const char *uid);
+Worker *worker_free(Worker *w); /* the pod runs on */
+/* A new version of the pod, or NULL: gone. */
+void worker_update(Worker *w, ApiObject *obj);
+/* Takes up a pod that runs from before. */
+int worker_restore(Worker *w, Err *err);
+Container *worker_container(Worker *w, StrView name);
+void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...) PRINTF(5, 6);
+/* A probe or a changed image ends the container; it starts again if the policy says so. */
+void container_stop(Container *c, const char *why);
+/* "NAME.ATTEMPT" */
+const char *container_app_id(const Container *c, char buf[static APP_ID_MAX + 1]);
+
+/* Paths, in buffers of PATH_SIZE. */
+char *worker_dir(const Worker *w, char buf[static PATH_SIZE]);   /* DATA_DIR/node/pods/UID */
+char *worker_netns(const Worker *w, char buf[static PATH_SIZE]); /* DATA_DIR/node/netns/UID */
+/* DATA_DIR/log/pods/NS_NAME_UID/CONTAINER/ATTEMPT.log */
+char *container_log_path(const Container *c, unsigned attempt, char buf[static PATH_SIZE]);
+
+bool pod_is_host_network(const Value *pod);
+
+/* ---- gather.c ---- */
+/* Asks for everything that the pod refers to and puts it into w->resources; then worker_gathered(). What is
+ * missing (and not optional) is an error that names it. */
+void gather_start(Worker *w);
+void gather_cancel(Worker *w);
+void worker_gathered(Worker *w, const Err *err);
+/* A fetched object as a tree in the arena; false when it is absent (optional). kind: "configmap", "secret". */
+bool resource_get(const Map *resources, const char *kind, StrView name, Arena *a, Value *ret);
+StrView resource_token(const Map *resources, StrView volume, unsigned source);
+void resources_free(Map *resources);
+bool resources_copy(const Map *from, Map *to);
+
+/* ---- jobs: run on a pool thread with copies of everything ---- */
+typedef struct SetupJob {
+    Kubelet *k;      /* only what never changes is used: cfg, images, network, cgroups */
+    char uid[64];
+    Arena arena;
+    Value pod;
+    Map resources;
+    bool volumes_only; /* a refresh */
+    char pod_ip[48];
+    Pod *conn;
+    Err err;
+} SetupJob;
+int sandbox_create(SetupJob *job, Err *err);                 /* sandbox.c */
+int sandbox_destroy(Kubelet *k, const char *uid, Err *err);  /* network, namespaces, files */
+int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);
+int volumes_write(SetupJob *job, Err *err);                  /* volumes.c */
+/* Host path of a mounted volume (subPath included), in the arena; *ret_ro is what the volume itself demands. */
+int volume_host_path(SetupJob *job, const Value *mount, const char **ret, bool *ret_ro, Err *err);
+
+typedef struct StartJob {
+    SetupJob base;
+    char container[64];
+    unsigned attempt;
+    bool is_init;
+    char pod_log[PATH_SIZE];
+    AppSpec app; /* result; texts in base.arena */
+    char image_id[300], waiting[48]; /* waiting: reason when it fails: "ErrImageNeverPull" … */
+    Value service_env; /* list of "NAME=VALUE" for enableServiceLinks */
+} StartJob;
+int container_prepare(StartJob *job, Err *err); /* container.c */
+
+/* env.c: "NAME=VALUE" strings. */
+typedef VEC(const char *) StringList;
+int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret, Err *err);
+/* Expands $(NAME) by the variables so far; $$(NAME) stays. */
+StrView env_expand(StrView text, const StringList *env, Arena *a);
+/* The value of a fieldRef / resourceFieldRef; ERR_INVALID names an unknown path. */
+int field_ref_value(const SetupJob *job, StrView path, StrView *ret, Err *err);
+int resource_field_value(const Value *pod, const Value *ref, const Value *container, Arena *a, StrView *ret, Err *err);
+Value service_links(Kubelet *k, StrView ns, Arena *a); /* on the loop */
+
+/* ---- status.c ---- */
+void status_send(Worker *w); /* when it differs from what was sent last */
+
+/* ---- support.c ---- */
+/* ERR_UNSUPPORTED names the first field that this kubelet would have to ignore. */
+int support_check(const Value *pod, Err *err);
+
+/* ---- probe.c ---- */
+typedef enum ProbeKind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS } ProbeKind;
+/* Starts the container's probes after it has begun to run; the results change c->ready and c->started and wake the
+ * worker; a failed liveness or startup probe calls container_stop(). */
+void probes_start(Container *c);
+void probes_stop(Container *c);
+
+/* ---- node.c ---- */
+int node_agent_new(Kubelet *k, NodeAgent **ret, Err *err);
+NodeAgent *node_agent_free(NodeAgent *n);
+
+/* ---- server.c ---- */
+int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err);
+KubeletServer *kubelet_server_free(KubeletServer *s);
