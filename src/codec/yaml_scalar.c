@@ -6,87 +6,37 @@
 
 enum { NUMBER_TEXT_MAX = 128 };
 
-typedef struct Word {
-    StrView text;
+/* clang-format off */
+/* The spellings of each special value, between blanks. */
+static const struct {
+    const char *spellings;
     Value val;
-} Word;
+} words[] = {
+    { " y Y yes Yes YES true True TRUE on On ON ", { .kind = VALUE_BOOL, .b = true } },
+    { " n N no No NO false False FALSE off Off OFF ", { .kind = VALUE_BOOL, .b = false } },
+    { " ~ null Null NULL ", { .kind = VALUE_NULL } },
+    { " .nan .NaN .NAN ", { .kind = VALUE_DOUBLE, .d = NAN } },
+    { " .inf .Inf .INF +.inf +.Inf +.INF ", { .kind = VALUE_DOUBLE, .d = INFINITY } },
+    { " -.inf -.Inf -.INF ", { .kind = VALUE_DOUBLE, .d = -INFINITY } },
+};
+/* clang-format on */
+
+enum { WORD_MAX = 5 };
 
 static bool find_word(StrView s, Value *ret)
 {
-#define TRUE_WORD(t)                                                                               \
-    {                                                                                              \
-        SV_INIT(t),                                                                                \
-        {                                                                                          \
-            .kind = VALUE_BOOL, .b = true                                                          \
-        }                                                                                          \
-    }
-#define FALSE_WORD(t)                                                                              \
-    {                                                                                              \
-        SV_INIT(t),                                                                                \
-        {                                                                                          \
-            .kind = VALUE_BOOL, .b = false                                                         \
-        }                                                                                          \
-    }
-#define NULL_WORD(t)                                                                               \
-    {                                                                                              \
-        SV_INIT(t),                                                                                \
-        {                                                                                          \
-            .kind = VALUE_NULL                                                                     \
-        }                                                                                          \
-    }
-#define FLOAT_WORD(t, x)                                                                           \
-    {                                                                                              \
-        SV_INIT(t),                                                                                \
-        {                                                                                          \
-            .kind = VALUE_DOUBLE, .d = (x)                                                         \
-        }                                                                                          \
-    }
-    static const Word words[] = {
-        TRUE_WORD("y"),
-        TRUE_WORD("Y"),
-        TRUE_WORD("yes"),
-        TRUE_WORD("Yes"),
-        TRUE_WORD("YES"),
-        TRUE_WORD("true"),
-        TRUE_WORD("True"),
-        TRUE_WORD("TRUE"),
-        TRUE_WORD("on"),
-        TRUE_WORD("On"),
-        TRUE_WORD("ON"),
-        FALSE_WORD("n"),
-        FALSE_WORD("N"),
-        FALSE_WORD("no"),
-        FALSE_WORD("No"),
-        FALSE_WORD("NO"),
-        FALSE_WORD("false"),
-        FALSE_WORD("False"),
-        FALSE_WORD("FALSE"),
-        FALSE_WORD("off"),
-        FALSE_WORD("Off"),
-        FALSE_WORD("OFF"),
-        NULL_WORD(""),
-        NULL_WORD("~"),
-        NULL_WORD("null"),
-        NULL_WORD("Null"),
-        NULL_WORD("NULL"),
-        FLOAT_WORD(".nan", NAN),
-        FLOAT_WORD(".NaN", NAN),
-        FLOAT_WORD(".NAN", NAN),
-        FLOAT_WORD(".inf", INFINITY),
-        FLOAT_WORD(".Inf", INFINITY),
-        FLOAT_WORD(".INF", INFINITY),
-        FLOAT_WORD("+.inf", INFINITY),
-        FLOAT_WORD("+.Inf", INFINITY),
-        FLOAT_WORD("+.INF", INFINITY),
-        FLOAT_WORD("-.inf", -INFINITY),
-        FLOAT_WORD("-.Inf", -INFINITY),
-        FLOAT_WORD("-.INF", -INFINITY),
-    };
+    char between[WORD_MAX + 2] = " ";
 
-    if (s.len > 5)
+    if (s.len == 0) {
+        *ret = value_null();
+        return true;
+    }
+    if (s.len > WORD_MAX || memchr(s.ptr, ' ', s.len))
         return false;
+    memcpy(between + 1, s.ptr, s.len);
+    between[s.len + 1] = ' ';
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (sv_eq(words[i].text, s)) {
+        if (sv_find(sv_cstr(words[i].spellings), sv_n(between, s.len + 2)) >= 0) {
             *ret = words[i].val;
             return true;
         }
