@@ -76,8 +76,10 @@ static void sha_hex(StrView data, char hex[65])
 static void make_docker(const char *file, const char *tag, const TarEntry *files, size_t n,
                         const char *filter, const char *diff)
 {
-    _cleanup_buf_ Buf plain = BUF_INIT, layer = BUF_INIT, tar = BUF_INIT, config = BUF_INIT, manifest = BUF_INIT;
+    _cleanup_buf_ Buf plain = BUF_INIT, layer = BUF_INIT, config = BUF_INIT, manifest = BUF_INIT;
+    const char *argv[] = { "tar", "-C", "parts", "-cf", file, "c.json", "l/layer.tar", "manifest.json", NULL };
     char hex[65];
+    int status;
 
     tar_make(&plain, files, n, NULL);
     tar_make(&layer, files, n, filter);
@@ -88,20 +90,14 @@ static void make_docker(const char *file, const char *tag, const TarEntry *files
                         "{\"80/tcp\":{}},\"Volumes\":{\"/data\":{}},\"Labels\":{\"k\":\"v\"}},"
                         "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}}", diff ? diff : hex);
     buf_printf(&manifest, "[{\"Config\":\"c.json\",\"RepoTags\":[\"%s\"],\"Layers\":[\"l/layer.tar\"]}]", tag);
-    {
-        /* tar_make() takes text without NUL bytes: the layer is linked in from a file of its own. */
-        TarEntry e[] = { { "c.json", '-', buf_cstr(&config) }, { "manifest.json", '-', buf_cstr(&manifest) } };
-        const char *argv[] = { "tar", "-C", "parts", "-cf", file, "c.json", "l/layer.tar", "manifest.json", NULL };
-        int status;
-
-        mkdir_p(AT_FDCWD, "parts/l", 0755);
-        assert_int_equal(file_write(AT_FDCWD, "parts/c.json", sv_cstr(e[0].text), 0644), 0);
-        assert_int_equal(file_write(AT_FDCWD, "parts/manifest.json", sv_cstr(e[1].text), 0644), 0);
-        assert_int_equal(file_write(AT_FDCWD, "parts/l/layer.tar", buf_view(&layer), 0644), 0);
-        assert_int_equal(proc_run(argv, NULL, SV_NULL, 10000, NULL, NULL, &status), 0);
-        assert_int_equal(status, 0);
-        rm_rf(AT_FDCWD, "parts");
-    }
+    /* Not by tar_make(), which takes text without NUL bytes. */
+    mkdir_p(AT_FDCWD, "parts/l", 0755);
+    assert_int_equal(file_write(AT_FDCWD, "parts/c.json", buf_view(&config), 0644), 0);
+    assert_int_equal(file_write(AT_FDCWD, "parts/manifest.json", buf_view(&manifest), 0644), 0);
+    assert_int_equal(file_write(AT_FDCWD, "parts/l/layer.tar", buf_view(&layer), 0644), 0);
+    assert_int_equal(proc_run(argv, NULL, SV_NULL, 10000, NULL, NULL, &status), 0);
+    assert_int_equal(status, 0);
+    rm_rf(AT_FDCWD, "parts");
 }
 
 static const TarEntry one_file[] = { { "init", '-', "#!/bin/true" }, { "op/.wh..wh..opq", '-' } };

@@ -98,8 +98,8 @@ static void test_bad_json_profiles(void **state)
         "", "[]", "{}", "{\"defaultAction\":\"NO\"}",
         "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"VAX\"]}",
         "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"action\":\"SCMP_ACT_KILL\"}]}",
-        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"dup\"],\"action\":\"SCMP_ACT_KILL\","
-        "\"args\":[{\"index\":9,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+        ("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"dup\"],\"action\":\"SCMP_ACT_KILL\","
+         "\"args\":[{\"index\":9,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
     };
     _cleanup_buf_ Buf filter = BUF_INIT;
 
