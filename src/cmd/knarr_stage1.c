@@ -102,10 +102,10 @@ int main(int argc, char **argv)
         return fail(&err);
     }
     if (pid > 0)
-        return 0;
+        _exit(0);
     /* The end of the pipe tells stage0 that the report is complete: keep it on no standard descriptor. */
     report = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (report < 0 || chdir("/") < 0 || dup2(STDIN_FILENO, STDOUT_FILENO) < 0)
         return 1;
-    return stage1_run(dir, lock, report) < 0;
+    _exit(stage1_run(dir, lock, report) < 0);
 }

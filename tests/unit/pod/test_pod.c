@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -603,6 +604,42 @@ static void test_stop_gives_grace(void **state)
     assert_int_equal(pod_connect(f->pod_dir, &f->pod, &f->err), -ERR_NOT_FOUND);
 }
 
+static void test_pod_joins_its_network_namespace(void **state)
+{
+    static OciSysctl forward[] = { { "net.ipv4.ip_forward", "1" } };
+    Fixture *f = *state;
+    char path[64], want[64];
+    AppStatus st;
+    ssize_t n;
+    int p[2];
+    pid_t pid;
+
+    if (!can_run())
+        skip();
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNET) == 0 && write(p[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(p[0], want, 1), 1);
+    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    n = readlink(path, want, sizeof want - 1);
+    assert_true(n > 0);
+    want[n] = 0;
+    f->spec.netns = path;
+    f->spec.sysctls.items = forward;
+    f->spec.sysctls.len = 1;
+    start_pod(f);
+    (void)!proc_stop(pid, 0, NULL); /* the pod keeps the namespace */
+    run_script(f, "net", "readlink /proc/self/ns/net; echo forward=$(cat /proc/sys/net/ipv4/ip_forward)", &st);
+    assert_log_has(f, want);
+    assert_log_has(f, "forward=1");
+    close(p[0]);
+    close(p[1]);
+}
+
 static void test_failed_setup_leaves_nothing(void **state)
 {
     Fixture *f = *state;
@@ -632,7 +669,8 @@ int main(void)
         POD_TEST(test_attach_terminal_and_rotation), POD_TEST(test_oom_is_told),
         POD_TEST(test_pod_outlives_its_client), POD_TEST(test_apps_die_with_stage1),
         POD_TEST(test_apps_in_host_pids_die_with_stage1), POD_TEST(test_shared_pids),
-        POD_TEST(test_stop_gives_grace), POD_TEST(test_failed_setup_leaves_nothing),
+        POD_TEST(test_stop_gives_grace), POD_TEST(test_pod_joins_its_network_namespace),
+        POD_TEST(test_failed_setup_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
