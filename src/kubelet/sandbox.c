@@ -1,0 +1,292 @@
+/* sandbox.c - what a pod's containers share: folders, network namespace, addresses, stage1.
+ *
+ * Runs on pool threads. sandbox_create() undoes what it made when a later step fails; sandbox_destroy() takes
+ * down whatever is there and may be repeated. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
+#include "base/file.h"
+#include "kubelet/internal.h"
+
+static void pod_path(const Kubelet *k, const char *uid, const char *what, char buf[static PATH_SIZE])
+{
+    snprintf(buf, PATH_SIZE, "%s/node/%s/%s", k->cfg.data_dir, what, uid);
+}
+
+/* ---- network namespace ---- */
+
+typedef struct NetnsJob {
+    const char *path;
+    int result;
+} NetnsJob;
+
+/* In a thread of its own, which ends with it: the pool's threads stay in the host's namespace. */
+static void *netns_thread(void *ctx)
+{
+    NetnsJob *job = ctx;
+    if (unshare(CLONE_NEWNET) < 0 || mount("/proc/thread-self/ns/net", job->path, NULL, MS_BIND, NULL) < 0)
+        job->result = -errno;
+    return NULL;
+}
+
+static int make_netns(const char *path, Err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return err_errno(err, "make '%s'", path);
+    close(fd);
+    NetnsJob job = { .path = path };
+    pthread_t thread;
+    int r = pthread_create(&thread, NULL, netns_thread, &job);
+    if (r == 0)
+        pthread_join(thread, NULL);
+    r = r ? -r : job.result;
+    if (r < 0) {
+        unlink(path);
+        return err_neg(err, r, "make a network namespace at '%s'", path);
+    }
+    return 0;
+}
+
+static int remove_netns(const char *path, Err *err)
+{
+    while (umount2(path, MNT_DETACH) == 0) /* more than one mount after a crash in between */
+        ;
+    if (errno != EINVAL && errno != ENOENT)
+        return err_errno(err, "unmount '%s'", path);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return err_errno(err, "remove '%s'", path);
+    return 0;
+}
+
+static CniAttachment attachment(const Kubelet *k, const char *uid, const char *netns, const char *ifname)
+{
+    return (CniAttachment){ .container_id = uid, .netns = netns, .ifname = ifname, .plugin_path = k->plugin_dir,
+                            .cache_dir = k->cni_dir };
+}
+
+static int connect_network(SetupJob *job, const char *netns, Err *err)
+{
+    CniAttachment lo = attachment(job->k, job->uid, netns, "lo"), eth = attachment(job->k, job->uid, netns, "eth0");
+    CniResult res;
+    char text[IP_TEXT_SIZE];
+    int r;
+    eth.args = arena_printf(&job->arena, "IgnoreUnknown=1;K8S_POD_NAMESPACE=%.*s;K8S_POD_NAME=%.*s;K8S_POD_UID=%s",
+                            SV_FMT(value_path_str(&job->pod, "metadata.namespace")),
+                            SV_FMT(value_path_str(&job->pod, "metadata.name")), job->uid);
+    if ((r = cni_add(job->k->loopback, &lo, &job->arena, &res, err)) < 0 ||
+        (r = cni_add(job->k->network, &eth, &job->arena, &res, err)) < 0)
+        return r;
+    if (!res.n_ips)
+        return err_set(err, ERR_PROTO, 0, "the pod network gave no address");
+    snprintf(job->pod_ip, sizeof job->pod_ip, "%s", ip_text(&res.ips[0].address, false, text));
+    return 0;
+}
+
+/* ---- stage1 ---- */
+
+static const char *qos_of(const Value *pod)
+{
+    StrView qos = value_path_str(pod, "status.qosClass");
+    return sv_eq(qos, SV("Guaranteed")) ? "guaranteed" : sv_eq(qos, SV("Burstable")) ? "burstable" : "besteffort";
+}
+
+static StrView hostname_of(const Value *pod)
+{
+    StrView own = value_path_str(pod, "spec.hostname");
+    StrView name = own.len ? own : value_path_str(pod, "metadata.name");
+    name = sv_head(name, 63);
+    while (name.len && (name.ptr[name.len - 1] == '-' || name.ptr[name.len - 1] == '.'))
+        name.len--;
+    return name;
+}
+
+static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *err)
+{
+    const Value *spec = value_get(&job->pod, SV("spec"));
+    bool host_net = pod_is_host_network(&job->pod);
+    PodSpec p = { .id = job->uid, .netns = host_net ? "" : netns, .oom_score_adj = -998, .domainname = "",
+                  .host_ipc = value_bool_or(value_get(spec, SV("hostIPC")), false),
+                  .host_pid = value_bool_or(value_get(spec, SV("hostPID")), false), .host_uts = host_net,
+                  .shared_pid = value_bool_or(value_get(spec, SV("shareProcessNamespace")), false) };
+    p.cgroup = arena_printf(&job->arena, "/%s/pods/%s/pod%s", job->k->cfg.instance, qos_of(&job->pod), job->uid).ptr;
+    p.hostname = host_net ? "" : arena_cstr(&job->arena, hostname_of(&job->pod));
+    if (!p.cgroup || !p.hostname)
+        return err_nomem(err);
+    return pod_start_supervisor(dir, &p, NULL, &job->conn, err);
+}
+
+static int write_hosts(SetupJob *job, const char *dir, Err *err)
+{
+    char path[PATH_SIZE + 16];
+    _cleanup_buf_ Buf hosts = BUF_INIT;
+    buf_sv(&hosts, SV("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+                      "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"));
+    if (job->pod_ip[0] && !pod_is_host_network(&job->pod))
+        buf_printf(&hosts, "%s\t%.*s\n", job->pod_ip, SV_FMT(hostname_of(&job->pod)));
+    value_list_foreach(alias, value_path(&job->pod, "spec.hostAliases")) {
+        buf_sv(&hosts, value_str(value_get(alias, SV("ip"))));
+        value_list_foreach(name, value_get(alias, SV("hostnames")))
+            buf_printf(&hosts, "\t%.*s", SV_FMT(value_str(name)));
+        buf_putc(&hosts, '\n');
+    }
+    snprintf(path, sizeof path, "%s/hosts", dir);
+    int r = hosts.failed ? -ENOMEM : file_write(AT_FDCWD, path, buf_view(&hosts), 0644);
+    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
+}
+
+static void dns_lines(const Value *config, Buf *out, Buf *search, Buf *options)
+{
+    value_list_foreach(s, value_get(config, SV("nameservers")))
+        buf_printf(out, "nameserver %.*s\n", SV_FMT(value_str(s)));
+    value_list_foreach(s, value_get(config, SV("searches")))
+        buf_printf(search, " %.*s", SV_FMT(value_str(s)));
+    value_list_foreach(o, value_get(config, SV("options"))) {
+        StrView v = value_str(value_get(o, SV("value")));
+        buf_printf(options, " %.*s%s%.*s", SV_FMT(value_str(value_get(o, SV("name")))), v.len ? ":" : "", SV_FMT(v));
+    }
+}
+
+static int write_resolv_conf(SetupJob *job, const char *dir, Err *err)
+{
+    char path[PATH_SIZE + 16];
+    _cleanup_buf_ Buf out = BUF_INIT, search = BUF_INIT, options = BUF_INIT, host = BUF_INIT;
+    StrView policy = value_path_str(&job->pod, "spec.dnsPolicy"), ns = value_path_str(&job->pod, "metadata.namespace");
+    const char *zone = job->k->cfg.cluster_domain;
+    bool cluster = sv_eq(policy, SV("ClusterFirstWithHostNet")) ||
+                   (sv_eq(policy, SV("ClusterFirst")) && !pod_is_host_network(&job->pod));
+    if (cluster) {
+        buf_printf(&out, "nameserver %s\n", job->k->cfg.cluster_dns);
+        buf_printf(&search, " %.*s.svc.%s svc.%s %s", SV_FMT(ns), zone, zone, zone);
+        buf_sv(&options, SV(" ndots:5"));
+    } else if (!sv_eq(policy, SV("None")) && file_read(AT_FDCWD, "/etc/resolv.conf", 65536, &host) == 0)
+        buf_sv(&out, buf_view(&host));
+    dns_lines(value_path(&job->pod, "spec.dnsConfig"), &out, &search, &options);
+    if (search.len)
+        buf_printf(&out, "search%.*s\n", (int)search.len, search.ptr);
+    if (options.len)
+        buf_printf(&out, "options%.*s\n", (int)options.len, options.ptr);
+    snprintf(path, sizeof path, "%s/resolv.conf", dir);
+    int r = out.failed ? -ENOMEM : file_write(AT_FDCWD, path, buf_view(&out), 0644);
+    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
+}
+
+static int write_ip(SetupJob *job, const char *dir, Err *err)
+{
+    char path[PATH_SIZE + 16];
+    snprintf(path, sizeof path, "%s/ip", dir);
+    int r = file_write_atomic(AT_FDCWD, path, sv_cstr(job->pod_ip), 0644, false);
+    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
+}
+
+int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48])
+{
+    char dir[PATH_SIZE], path[PATH_SIZE + 16];
+    _cleanup_buf_ Buf text = BUF_INIT;
+    pod_path(k, uid, "pods", dir);
+    snprintf(path, sizeof path, "%s/ip", dir);
+    int r = file_read(AT_FDCWD, path, 64, &text);
+    return r < 0 ? r : sv_copy_cstr(buf_view(&text), ip, 48) ? 0 : -EINVAL;
+}
+
+/* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier attempts. */
+static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
+{
+    CniAttachment eth = attachment(k, uid, netns, "eth0");
+    int r;
+    if (path_exists(AT_FDCWD, dir) && (r = pod_cleanup(dir, err)) < 0)
+        return r;
+    if (path_exists(AT_FDCWD, netns) && (r = cni_del(k->network, &eth, err)) < 0)
+        return r;
+    return remove_netns(netns, err);
+}
+
+int sandbox_create(SetupJob *job, Err *err)
+{
+    char dir[PATH_SIZE], netns[PATH_SIZE], shm[PATH_SIZE + 16];
+    Kubelet *k = job->k;
+    int r;
+    pod_path(k, job->uid, "pods", dir);
+    pod_path(k, job->uid, "netns", netns);
+    if ((r = clear_remains(k, job->uid, dir, netns, err)) < 0)
+        return err_wrap(err, "clear what is left of an earlier sandbox");
+    snprintf(shm, sizeof shm, "%s/volumes", dir);
+    if ((r = mkdir_p(AT_FDCWD, shm, 0755)) < 0)
+        return err_neg(err, r, "make '%s'", shm);
+    if (pod_is_host_network(&job->pod))
+        snprintf(job->pod_ip, sizeof job->pod_ip, "%s", k->cfg.node_ip);
+    else if ((r = make_netns(netns, err)) < 0 || (r = connect_network(job, netns, err)) < 0)
+        goto fail;
+    if ((r = write_ip(job, dir, err)) < 0 || (r = write_hosts(job, dir, err)) < 0 ||
+        (r = write_resolv_conf(job, dir, err)) < 0 || (r = start_stage1(job, dir, netns, err)) < 0)
+        goto fail;
+    return 0;
+fail:
+    if (clear_remains(k, job->uid, dir, netns, NULL) < 0)
+        return r; /* the first failure is the one to tell; the next try clears again */
+    return r;
+}
+
+/* tmpfs of emptyDir volumes, and what else is mounted below the pod's folder. */
+static int unmount_below(const char *dir, Err *err)
+{
+    char prefix[PATH_SIZE];
+    size_t n = (size_t)snprintf(prefix, sizeof prefix, "%s/", dir);
+    for (int rounds = 0; rounds < 64; rounds++) {
+        _cleanup_buf_ Buf mounts = BUF_INIT;
+        StrView rest, line;
+        bool any = false;
+        if (file_read(AT_FDCWD, "/proc/self/mounts", 16 * 1024 * 1024, &mounts) < 0)
+            return 0;
+        rest = buf_view(&mounts);
+        while (sv_next(&rest, '\n', &line)) {
+            StrView device, target, more;
+            char path[PATH_SIZE];
+            sv_cut(line, ' ', &device, &more);
+            sv_cut(more, ' ', &target, &more);
+            if (!sv_starts(target, sv_n(prefix, n)) || !sv_copy_cstr(target, path, sizeof path))
+                continue;
+            if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
+                return err_errno(err, "unmount '%s'", path);
+            any = true;
+        }
+        if (!any)
+            return 0;
+    }
+    return 0;
+}
+
+/* Pins are named "pod-UID.CONTAINER" (container.c). */
+static int unpin_images(Kubelet *k, const char *uid, Err *err)
+{
+    char path[PATH_SIZE], prefix[80];
+    snprintf(path, sizeof path, "%s/images/pins", k->cfg.data_dir);
+    snprintf(prefix, sizeof prefix, "pod-%s.", uid);
+    DIR *d = opendir(path);
+    int r = 0;
+    for (struct dirent *e; d && r == 0 && (e = readdir(d));)
+        if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
+            r = image_unpin(k->images, e->d_name, err);
+    if (d)
+        closedir(d);
+    return r;
+}
+
+int sandbox_destroy(Kubelet *k, const char *uid, Err *err)
+{
+    char dir[PATH_SIZE], netns[PATH_SIZE];
+    int r;
+    pod_path(k, uid, "pods", dir);
+    pod_path(k, uid, "netns", netns);
+    if ((r = clear_remains(k, uid, dir, netns, err)) < 0 || (r = unmount_below(dir, err)) < 0)
+        return r;
+    if ((r = rm_rf(AT_FDCWD, dir)) < 0)
+        return err_neg(err, r, "remove '%s'", dir);
+    return unpin_images(k, uid, err);
+}

@@ -1,0 +1,863 @@
+/* worker.c - one pod's state machine.
+ *
+ * worker_sync() is called after everything that happens (a new version of the pod, a finished job, a message of
+ * stage1, a timer) and goes as far as it can without waiting. Blocking work is done by jobs on pool threads with
+ * copies of what they need; while one is under way (`busy`) only new facts are noted. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdarg.h>
+
+#include "api/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "codec/json.h"
+#include "kubelet/internal.h"
+
+static void on_wake(void *ctx)
+{
+    worker_sync(ctx);
+}
+
+void worker_wake(Worker *w)
+{
+    worker_wake_in(w, 0);
+}
+
+/* One timer per worker: the nearest wish wins, since every sync asks again for what it waits for. */
+void worker_wake_in(Worker *w, int64_t ms)
+{
+    Err err = { 0 };
+    if (ms < 0)
+        ms = 0;
+    int r = w->timer ? source_set_timer(w->timer, (uint64_t)ms, 0, &err) :
+                       loop_add_timer(w->k->loop, (uint64_t)ms, 0, on_wake, w, &w->timer, &err);
+    if (r < 0)
+        log_error("pod %s/%s: set a timer: %s", w->ns, w->name, err.msg);
+}
+
+Worker *worker_new(Kubelet *k, const char *uid)
+{
+    Worker *w = calloc(1, sizeof *w);
+    if (!w || !sv_copy_cstr(sv_cstr(uid), w->uid, sizeof w->uid)) {
+        free(w);
+        return NULL;
+    }
+    w->k = k;
+    arena_init(&w->arena, ARENA_DEFAULT_LIMIT);
+    return w;
+}
+
+Worker *worker_free(Worker *w)
+{
+    if (!w)
+        return NULL;
+    gather_cancel(w);
+    for (unsigned i = 0; i < w->n_containers; i++)
+        probes_stop(&w->containers[i]);
+    api_call_cancel(w->status_call);
+    api_call_cancel(w->delete_call);
+    source_free(w->conn_source);
+    source_free(w->timer);
+    pod_close(w->conn);
+    resources_free(&w->resources);
+    buf_free(&w->sent_status);
+    api_object_unref(w->obj);
+    arena_free(&w->arena);
+    free(w);
+    return NULL;
+}
+
+Container *worker_container(Worker *w, StrView name)
+{
+    for (unsigned i = 0; i < w->n_containers; i++)
+        if (sv_eq(sv_cstr(w->containers[i].name), name))
+            return &w->containers[i];
+    return NULL;
+}
+
+const char *container_app_id(const Container *c, char buf[static APP_ID_MAX + 1])
+{
+    snprintf(buf, APP_ID_MAX + 1, "%s.%u", c->name, c->attempt);
+    return buf;
+}
+
+void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...)
+{
+    char text[1024], path[128] = "";
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (c)
+        snprintf(path, sizeof path, "spec.%s{%s}", c->kind == CONTAINER_MAIN ? "containers" : "initContainers", c->name);
+    EventRef ref = { .api_version = SV("v1"), .kind = SV("Pod"), .ns = sv_cstr(w->ns), .name = sv_cstr(w->name),
+                     .uid = sv_cstr(w->uid), .field_path = sv_cstr(path),
+                     .resource_version = w->obj ? w->obj->resource_version : SV_NULL };
+    event_record(w->k->events, &ref, type, reason, "%s", text);
+}
+
+/* ---- the pod as wanted ---- */
+
+static void list_containers(Worker *w, StrView list, bool init)
+{
+    value_list_foreach(spec, value_get(value_get(&w->pod, SV("spec")), list)) {
+        StrView name = value_str(value_get(spec, SV("name")));
+        Container *c = worker_container(w, name);
+        if (!c && w->n_containers < CONTAINERS_MAX) {
+            c = &w->containers[w->n_containers++];
+            *c = (Container){ .worker = w };
+            sv_copy_cstr(name, c->name, sizeof c->name);
+            snprintf(c->reason, sizeof c->reason, "%s", init ? "PodInitializing" : "ContainerCreating");
+        }
+        if (!c)
+            continue;
+        bool sidecar = init && sv_eq(value_str(value_get(spec, SV("restartPolicy"))), SV("Always"));
+        c->kind = sidecar ? CONTAINER_SIDECAR : init ? CONTAINER_INIT : CONTAINER_MAIN;
+        c->spec = spec;
+        sv_copy_cstr(value_str(value_get(spec, SV("image"))), c->image, sizeof c->image);
+    }
+}
+
+static int take_version(Worker *w, ApiObject *obj, Err *err)
+{
+    Arena fresh;
+    arena_init(&fresh, ARENA_DEFAULT_LIMIT);
+    StrView text = arena_sv(&fresh, obj->json);
+    Value pod;
+    int r = text.ptr ? json_decode(text, &fresh, NULL, &pod, err) : err_nomem(err);
+    if (r < 0) {
+        arena_free(&fresh);
+        return r;
+    }
+    arena_free(&w->arena);
+    w->arena = fresh;
+    w->pod = pod;
+    api_object_unref(w->obj);
+    w->obj = api_object_ref(obj);
+    sv_copy_cstr(obj->ns, w->ns, sizeof w->ns);
+    sv_copy_cstr(obj->name, w->name, sizeof w->name);
+    list_containers(w, SV("initContainers"), true);
+    list_containers(w, SV("containers"), false);
+    return 0;
+}
+
+void worker_update(Worker *w, ApiObject *obj)
+{
+    Err err = { 0 };
+    if (!obj)
+        w->deleted = true;
+    else if (take_version(w, obj, &err) < 0)
+        log_error("pod %.*s: %s", SV_FMT(obj->key), err.msg);
+    worker_wake(w);
+}
+
+static bool is_terminating(const Worker *w)
+{
+    return w->deleted || value_path(&w->pod, "metadata.deletionTimestamp");
+}
+
+static bool is_finished(const Worker *w)
+{
+    StrView phase = value_path_str(&w->pod, "status.phase");
+    return sv_eq(phase, SV("Succeeded")) || sv_eq(phase, SV("Failed"));
+}
+
+/* ---- what stage1 reports ---- */
+
+static Container *container_of_app(Worker *w, const char *id, unsigned *ret_attempt)
+{
+    StrView all = sv_cstr(id);
+    ssize_t dot = sv_rfind_char(all, '.');
+    uint64_t n;
+    if (dot < 0 || sv_to_u64(sv_skip(all, (size_t)dot + 1), &n) < 0)
+        return NULL;
+    *ret_attempt = (unsigned)n;
+    return worker_container(w, sv_head(all, (size_t)dot));
+}
+
+static void set_container_id(Container *c)
+{
+    char app[APP_ID_MAX + 1];
+    snprintf(c->container_id, sizeof c->container_id, "knarr://%.60s-%.80s", c->worker->uid, container_app_id(c, app));
+}
+
+static void note_running(Container *c, const AppStatus *s)
+{
+    bool was_running = c->phase == PHASE_RUNNING;
+    c->phase = PHASE_RUNNING;
+    c->ever_started = true;
+    c->run = *s;
+    set_container_id(c);
+    if (was_running)
+        return;
+    c->kill_sent = c->stopping = false;
+    bool has_startup = value_get(c->spec, SV("startupProbe")) != NULL;
+    bool has_readiness = value_get(c->spec, SV("readinessProbe")) != NULL;
+    c->started = !has_startup;
+    c->ready = c->started && !has_readiness;
+    probes_start(c);
+}
+
+static void note_exited(Container *c, const AppStatus *s)
+{
+    if (c->phase == PHASE_EXITED)
+        return;
+    c->phase = PHASE_EXITED;
+    c->run = *s;
+    c->ready = c->started = false;
+    set_container_id(c);
+    probes_stop(c);
+}
+
+static void note_app(Worker *w, const AppStatus *s)
+{
+    unsigned attempt;
+    Container *c = container_of_app(w, s->id, &attempt);
+    if (!c || attempt < c->attempt)
+        return;
+    c->attempt = attempt;
+    if (s->state == APP_RUNNING)
+        note_running(c, s);
+    else if (s->state == APP_EXITED)
+        note_exited(c, s);
+}
+
+static void drop_connection(Worker *w)
+{
+    w->conn_source = source_free(w->conn_source);
+    w->conn = pod_close(w->conn);
+}
+
+/* stage1 ended without being told to: its apps went with it; what they left is on disk. */
+static void note_stage1_gone(Worker *w)
+{
+    char dir[PATH_SIZE], id[APP_ID_MAX + 1];
+    drop_connection(w);
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        Container *c = &w->containers[i];
+        AppStatus s;
+        if (c->phase != PHASE_RUNNING && c->phase != PHASE_STARTING)
+            continue;
+        if (pod_app_read(worker_dir(w, dir), container_app_id(c, id), &s, NULL) < 0 || s.state != APP_EXITED)
+            s = (AppStatus){ .state = APP_EXITED, .exit_code = 137, .signal = SIGKILL, .reason = "Stage1Died",
+                             .started_ns = c->run.started_ns, .finished_ns = clock_real_ns() };
+        note_exited(c, &s);
+    }
+    if (w->phase == WORKER_RUNNING) {
+        worker_event(w, NULL, SV("Normal"), SV("SandboxChanged"), "Pod sandbox changed, it will be killed and re-created.");
+        w->phase = WORKER_NEW;
+    }
+}
+
+static void on_start_reply(Worker *w, const PodMsg *m)
+{
+    unsigned attempt;
+    Container *c = m->status.id[0] ? container_of_app(w, m->status.id, &attempt) : NULL;
+    if (c && m->err.code == ERR_NONE)
+        note_app(w, &m->status);
+}
+
+static void on_conn_readable(void *ctx, uint32_t events)
+{
+    Worker *w = ctx;
+    PodMsg m;
+    Err err = { 0 };
+    int r = 0;
+    while (w->conn && (r = pod_read(w->conn, &m, &err)) > 0) {
+        if (m.kind == POD_MSG_APP)
+            note_app(w, &m.status);
+        else if (m.kind == POD_MSG_REPLY)
+            on_start_reply(w, &m);
+        bool closed = m.kind == POD_MSG_CLOSED;
+        pod_msg_close(&m);
+        if (closed)
+            note_stage1_gone(w);
+    }
+    if (r < 0) {
+        log_warn("pod %s/%s: talk to its supervisor: %s", w->ns, w->name, err.msg);
+        note_stage1_gone(w);
+    }
+    worker_wake(w);
+}
+
+static int adopt_connection(Worker *w, Pod *conn, Err *err)
+{
+    uint32_t request;
+    w->conn = conn;
+    int r = loop_add_fd(w->k->loop, pod_fd(conn), LOOP_READ, on_conn_readable, w, &w->conn_source, err);
+    if (r == 0)
+        r = pod_send_status(conn, "", &request, err);
+    if (r < 0)
+        drop_connection(w);
+    return r;
+}
+
+/* ---- restoring ---- */
+
+/* Newest attempt of each container, and how the one before ended, from the files of their apps. */
+static void restore_app(Worker *w, const char *dir, const char *id)
+{
+    AppStatus s;
+    StrView all = sv_cstr(id);
+    ssize_t dot = sv_rfind_char(all, '.');
+    uint64_t attempt;
+    if (dot < 0 || sv_to_u64(sv_skip(all, (size_t)dot + 1), &attempt) < 0 || pod_app_read(dir, id, &s, NULL) < 0)
+        return;
+    Container *c = worker_container(w, sv_head(all, (size_t)dot));
+    if (!c && w->n_containers < CONTAINERS_MAX) {
+        c = &w->containers[w->n_containers++];
+        *c = (Container){ .worker = w };
+        sv_copy_cstr(sv_head(all, (size_t)dot), c->name, sizeof c->name);
+    }
+    if (!c || (c->ever_started && attempt < c->attempt))
+        return;
+    if (c->ever_started && c->run.state == APP_EXITED) {
+        c->last = c->run;
+        c->has_last = true;
+    }
+    c->attempt = (unsigned)attempt;
+    c->ever_started = true;
+    c->run = s;
+    c->phase = s.state == APP_EXITED ? PHASE_EXITED : s.state == APP_RUNNING ? PHASE_RUNNING : PHASE_WAITING;
+    c->started = c->phase == PHASE_RUNNING;
+    set_container_id(c);
+}
+
+static int compare_attempts(const void *a, const void *b)
+{
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    size_t nx = strlen(x), ny = strlen(y);
+    return nx != ny ? (nx > ny) - (nx < ny) : strcmp(x, y); /* "web.9" before "web.10" */
+}
+
+int worker_restore(Worker *w, Err *err)
+{
+    char dir[PATH_SIZE];
+    _cleanup_arena_ Arena a;
+    arena_init(&a, 0);
+    WireStrings apps;
+    Pod *conn = NULL;
+    worker_dir(w, dir);
+    if (pod_app_list(dir, &a, &apps, NULL) == 0) {
+        qsort(apps.items, apps.len, sizeof *apps.items, compare_attempts);
+        for (uint32_t i = 0; i < apps.len; i++)
+            restore_app(w, dir, apps.items[i]);
+    }
+    if (sandbox_read_ip(w->k, w->uid, w->pod_ip) < 0)
+        w->pod_ip[0] = 0;
+    int r = pod_connect(dir, &conn, err);
+    if (r == 0 && (r = adopt_connection(w, conn, err)) == 0)
+        w->phase = WORKER_RUNNING;
+    return r;
+}
+
+/* ---- set-up ---- */
+
+static bool copy_job_inputs(Worker *w, SetupJob *job)
+{
+    arena_init(&job->arena, ARENA_DEFAULT_LIMIT);
+    job->k = w->k;
+    snprintf(job->uid, sizeof job->uid, "%s", w->uid);
+    snprintf(job->pod_ip, sizeof job->pod_ip, "%s", w->pod_ip);
+    return value_clone(&job->arena, &w->pod, &job->pod) && resources_copy(&w->resources, &job->resources);
+}
+
+static void setup_job_free(SetupJob *job)
+{
+    arena_free(&job->arena);
+    resources_free(&job->resources);
+    pod_close(job->conn);
+    free(job);
+}
+
+static void setup_work(void *ctx)
+{
+    SetupJob *job = ctx;
+    if (!job->volumes_only && sandbox_create(job, &job->err) < 0)
+        return;
+    if (volumes_write(job, &job->err) < 0)
+        return;
+}
+
+static Worker *worker_of(Kubelet *k, const char *uid)
+{
+    return map_get(&k->workers, sv_cstr(uid));
+}
+
+static void retry_later(Worker *w)
+{
+    w->retry_ms = w->retry_ms ? MIN(w->retry_ms * 2, SETUP_RETRY_MAX_MS) : SETUP_RETRY_MIN_MS;
+    worker_wake_in(w, w->retry_ms);
+}
+
+static void setup_done(void *ctx)
+{
+    SetupJob *job = ctx;
+    Worker *w = worker_of(job->k, job->uid);
+    Err err = job->err;
+    if (!w) {
+        setup_job_free(job);
+        return;
+    }
+    w->busy = false;
+    w->refreshed = clock_mono_ns();
+    if (err.code == ERR_NONE && !job->volumes_only) {
+        snprintf(w->pod_ip, sizeof w->pod_ip, "%s", job->pod_ip);
+        adopt_connection(w, TAKE_PTR(job->conn), &err);
+    }
+    if (err.code != ERR_NONE) {
+        worker_event(w, NULL, SV("Warning"), job->volumes_only ? SV("FailedMount") : SV("FailedCreatePodSandBox"), "%s", err.msg);
+        log_warn("pod %s/%s: set up: %s", w->ns, w->name, err.msg);
+        if (!job->volumes_only)
+            w->phase = WORKER_NEW;
+        setup_job_free(job);
+        retry_later(w);
+        return;
+    }
+    if (!job->volumes_only)
+        w->phase = WORKER_RUNNING;
+    w->retry_ms = 0;
+    setup_job_free(job);
+    worker_wake(w);
+}
+
+static void start_setup(Worker *w, bool volumes_only)
+{
+    Err err = { 0 };
+    SetupJob *job = calloc(1, sizeof *job);
+    if (job && copy_job_inputs(w, job)) {
+        job->volumes_only = volumes_only;
+        if (loop_work(w->k->loop, setup_work, setup_done, job, &err) == 0) {
+            w->busy = true;
+            if (!volumes_only)
+                w->phase = WORKER_SETUP;
+            return;
+        }
+    }
+    if (job)
+        setup_job_free(job);
+    log_error("pod %s/%s: %s", w->ns, w->name, err.code ? err.msg : "out of memory");
+    retry_later(w);
+}
+
+void worker_gathered(Worker *w, const Err *err)
+{
+    bool refresh = w->phase == WORKER_RUNNING;
+    if (err) {
+        worker_event(w, NULL, SV("Warning"), SV("FailedMount"), "%s", err->msg);
+        if (!refresh)
+            w->phase = WORKER_NEW;
+        w->refreshed = clock_mono_ns(); /* a refresh is tried again in its time */
+        retry_later(w);
+    } else
+        start_setup(w, refresh);
+}
+
+/* ---- containers ---- */
+
+static void start_job_free(StartJob *job)
+{
+    arena_free(&job->base.arena);
+    resources_free(&job->base.resources);
+    free(job);
+}
+
+static void start_work(void *ctx)
+{
+    StartJob *job = ctx;
+    if (container_prepare(job, &job->base.err) < 0)
+        return;
+}
+
+static void start_failed(Container *c, const char *reason, const Err *err)
+{
+    c->phase = PHASE_WAITING;
+    bool news = strcmp(c->reason, reason) != 0;
+    snprintf(c->reason, sizeof c->reason, "%s", reason);
+    snprintf(c->message, sizeof c->message, "%s", err->msg);
+    c->backoff_ms = c->backoff_ms ? MIN(c->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
+    c->restart_at = clock_mono_ns() + c->backoff_ms * NSEC_PER_MSEC;
+    if (news)
+        worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: %s", err->msg);
+}
+
+static void send_start(Container *c, const StartJob *job)
+{
+    Worker *w = c->worker;
+    Err err = { 0 };
+    uint32_t add, start;
+    char id[APP_ID_MAX + 1];
+    container_app_id(c, id);
+    if (!w->conn)
+        err_set(&err, ERR_CLOSED, 0, "the pod's supervisor is gone");
+    else if (pod_send_add(w->conn, &job->app, &add, &err) == 0 && pod_send_start(w->conn, id, &start, &err) == 0) {
+        snprintf(c->image_id, sizeof c->image_id, "%s", job->image_id);
+        worker_event(w, c, SV("Normal"), SV("Created"), "Container created");
+        worker_event(w, c, SV("Normal"), SV("Started"), "Container started");
+        return;
+    }
+    start_failed(c, "CreateContainerError", &err);
+}
+
+static void start_done(void *ctx)
+{
+    StartJob *job = ctx;
+    Worker *w = worker_of(job->base.k, job->base.uid);
+    Container *c = w ? worker_container(w, sv_cstr(job->container)) : NULL;
+    if (w)
+        w->busy = false;
+    if (c && job->base.err.code != ERR_NONE)
+        start_failed(c, job->waiting[0] ? job->waiting : "CreateContainerError", &job->base.err);
+    else if (c)
+        send_start(c, job);
+    start_job_free(job);
+    if (w)
+        worker_wake(w);
+}
+
+static void start_container(Container *c)
+{
+    Worker *w = c->worker;
+    Err err = { 0 };
+    StartJob *job = calloc(1, sizeof *job);
+    if (job && copy_job_inputs(w, &job->base)) {
+        snprintf(job->container, sizeof job->container, "%s", c->name);
+        job->attempt = c->attempt;
+        job->is_init = c->kind != CONTAINER_MAIN;
+        container_log_path(c, c->attempt, job->pod_log);
+        bool links = value_bool_or(value_path(&w->pod, "spec.enableServiceLinks"), true);
+        job->service_env = service_links(w->k, links ? sv_cstr(w->ns) : SV_NULL, &job->base.arena);
+        if (loop_work(w->k->loop, start_work, start_done, job, &err) == 0) {
+            w->busy = true;
+            c->phase = PHASE_STARTING;
+            return;
+        }
+    }
+    if (job)
+        start_job_free(job);
+    if (!err.code)
+        err_nomem(&err);
+    start_failed(c, "CreateContainerError", &err);
+}
+
+static bool may_restart(const Container *c)
+{
+    StrView policy = value_path_str(&c->worker->pod, "spec.restartPolicy");
+    if (c->kind == CONTAINER_SIDECAR)
+        return true;
+    if (c->kind == CONTAINER_INIT) /* init containers that succeeded are done; others follow the policy */
+        return c->run.exit_code != 0 && !sv_eq(policy, SV("Never"));
+    if (sv_eq(policy, SV("Never")))
+        return false;
+    return !sv_eq(policy, SV("OnFailure")) || c->run.exit_code != 0;
+}
+
+/* Ends a run: the next attempt waits for its back-off, which grows while the container keeps dying. */
+static void schedule_restart(Container *c)
+{
+    int64_t ran_ms = (c->run.finished_ns - c->run.started_ns) / NSEC_PER_MSEC;
+    Worker *w = c->worker;
+    c->last = c->run;
+    c->has_last = true;
+    bool first = c->backoff_ms == 0 || ran_ms > BACKOFF_RESET_MS;
+    c->backoff_ms = first ? BACKOFF_MIN_MS : MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
+    c->restart_at = first ? 0 : clock_mono_ns() + c->backoff_ms / 2 * NSEC_PER_MSEC;
+    c->attempt++;
+    c->phase = PHASE_WAITING;
+    snprintf(c->reason, sizeof c->reason, "%s", first ? "ContainerCreating" : "CrashLoopBackOff");
+    c->message[0] = 0;
+    if (first)
+        return;
+    snprintf(c->message, sizeof c->message, "back-off %llds restarting failed container=%s pod=%s_%s(%s)",
+             (long long)c->backoff_ms / 2000, c->name, w->name, w->ns, w->uid);
+    worker_event(w, c, SV("Warning"), SV("BackOff"), "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
+                 w->name, w->ns, w->uid);
+}
+
+static void send_signal(Container *c, int sig)
+{
+    char id[APP_ID_MAX + 1];
+    uint32_t request;
+    Err err = { 0 };
+    Worker *w = c->worker;
+    if (w->conn && pod_send_signal(w->conn, container_app_id(c, id), sig, &request, &err) < 0)
+        log_warn("pod %s/%s: signal %s: %s", w->ns, w->name, c->name, err.msg);
+}
+
+static int64_t grace_of(const Worker *w)
+{
+    int64_t own = value_int_or(value_path(&w->pod, "spec.terminationGracePeriodSeconds"), 30);
+    return value_int_or(value_path(&w->pod, "metadata.deletionGracePeriodSeconds"), own);
+}
+
+void container_stop(Container *c, const char *why)
+{
+    if (c->phase != PHASE_RUNNING || c->stopping)
+        return;
+    c->stopping = true;
+    c->ready = false;
+    worker_event(c->worker, c, SV("Normal"), SV("Killing"), "%s", why);
+    send_signal(c, SIGTERM);
+    c->restart_at = clock_mono_ns() + grace_of(c->worker) * NSEC_PER_SEC; /* when it is killed for good */
+    worker_wake(c->worker);
+}
+
+/* A container whose time to stop is over gets SIGKILL. Returns when to look again (mono ns), or 0. */
+static int64_t enforce_stop(Container *c, int64_t now)
+{
+    if (c->phase != PHASE_RUNNING || !c->stopping || c->kill_sent)
+        return 0;
+    if (now < c->restart_at)
+        return c->restart_at;
+    c->kill_sent = true;
+    send_signal(c, SIGKILL);
+    return 0;
+}
+
+typedef struct Turn {
+    int64_t now, wake; /* wake: mono ns; 0: nothing to wait for */
+    bool started;      /* a job was begun: the rest waits */
+} Turn;
+
+static void want_wake(Turn *t, int64_t at)
+{
+    if (at && (!t->wake || at < t->wake))
+        t->wake = at;
+}
+
+/* Brings one container forward. True when those that come after it may go on. */
+static bool step_container(Container *c, Turn *t)
+{
+    want_wake(t, enforce_stop(c, t->now));
+    if (c->phase == PHASE_EXITED && may_restart(c))
+        schedule_restart(c);
+    if (c->phase == PHASE_WAITING && !t->started) {
+        if (c->restart_at > t->now)
+            want_wake(t, c->restart_at);
+        else {
+            start_container(c);
+            t->started = true;
+        }
+    }
+    if (c->kind == CONTAINER_INIT)
+        return c->phase == PHASE_EXITED && c->run.exit_code == 0;
+    return c->kind == CONTAINER_MAIN || (c->phase == PHASE_RUNNING && c->started);
+}
+
+/* The pod is over when no main container runs and none will be started again. */
+static void check_terminal(Worker *w)
+{
+    bool failed = false;
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        const Container *c = &w->containers[i];
+        if (c->kind == CONTAINER_SIDECAR)
+            continue;
+        if (c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code != 0 && !may_restart(c)) {
+            w->terminal = true;
+            w->terminal_phase = SV("Failed");
+            return;
+        }
+        if (c->phase != PHASE_EXITED || may_restart(c))
+            return;
+        failed |= c->run.exit_code != 0;
+    }
+    w->terminal = true;
+    w->terminal_phase = failed ? SV("Failed") : SV("Succeeded");
+}
+
+static void run_containers(Worker *w)
+{
+    Turn t = { .now = clock_mono_ns() };
+    bool go_on = true;
+    t.started = w->busy;
+    for (unsigned i = 0; i < w->n_containers && go_on; i++) {
+        Container *c = &w->containers[i];
+        /* A pod found again after a restart of its sandbox does not repeat init containers that succeeded. */
+        go_on = step_container(c, &t);
+    }
+    check_terminal(w);
+    int64_t refresh = w->refreshed + VOLUME_REFRESH_MS * NSEC_PER_MSEC;
+    if (!w->busy && !w->gather && !w->terminal && t.now >= refresh)
+        gather_start(w);
+    else
+        want_wake(&t, refresh);
+    if (t.wake)
+        worker_wake_in(w, (t.wake - t.now) / NSEC_PER_MSEC + 1);
+}
+
+/* ---- stopping ---- */
+
+static void begin_stop(Worker *w)
+{
+    w->phase = WORKER_STOPPING;
+    gather_cancel(w);
+    w->kill_at = clock_mono_ns() + (w->deleted ? 0 : grace_of(w)) * NSEC_PER_SEC;
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        Container *c = &w->containers[i];
+        probes_stop(c);
+        if (c->phase == PHASE_RUNNING)
+            worker_event(w, c, SV("Normal"), SV("Killing"), "Stopping container %s", c->name);
+    }
+    if (w->conn) {
+        uint32_t request;
+        Err err = { 0 };
+        int64_t grace = w->deleted ? 0 : grace_of(w);
+        if (pod_send_stop(w->conn, (uint32_t)MIN(grace * 1000, (int64_t)UINT32_MAX), &request, &err) < 0) {
+            log_warn("pod %s/%s: stop: %s", w->ns, w->name, err.msg);
+            note_stage1_gone(w);
+        }
+    }
+}
+
+typedef struct CleanupJob {
+    Kubelet *k;
+    char uid[64];
+    Err err;
+} CleanupJob;
+
+static void cleanup_work(void *ctx)
+{
+    CleanupJob *job = ctx;
+    if (sandbox_destroy(job->k, job->uid, &job->err) < 0)
+        return;
+}
+
+static void cleanup_done(void *ctx)
+{
+    CleanupJob *job = ctx;
+    Worker *w = worker_of(job->k, job->uid);
+    if (w) {
+        w->busy = false;
+        if (job->err.code == ERR_NONE)
+            w->phase = WORKER_GONE;
+        else {
+            log_warn("pod %s/%s: clean up: %s", w->ns, w->name, job->err.msg);
+            retry_later(w);
+        }
+        if (job->err.code == ERR_NONE)
+            worker_wake(w);
+    }
+    free(job);
+}
+
+static void start_cleanup(Worker *w)
+{
+    CleanupJob *job = calloc(1, sizeof *job);
+    if (job) {
+        job->k = w->k;
+        snprintf(job->uid, sizeof job->uid, "%s", w->uid);
+        if (loop_work(w->k->loop, cleanup_work, cleanup_done, job, NULL) == 0) {
+            w->phase = WORKER_CLEANUP;
+            w->busy = true;
+            return;
+        }
+    }
+    free(job);
+    retry_later(w);
+}
+
+static void on_deleted_answer(void *ctx, const ApiResult *r)
+{
+    Worker *w = ctx;
+    w->delete_call = NULL;
+    if (r->err && r->err->code != ERR_NOT_FOUND && r->err->code != ERR_CONFLICT) {
+        w->delete_sent = false;
+        retry_later(w);
+    }
+}
+
+/* Everything is free: the API server may forget the pod. */
+static void delete_object(Worker *w)
+{
+    if (w->delete_sent || w->deleted)
+        return;
+    _cleanup_arena_ Arena a;
+    arena_init(&a, 0);
+    Value options = value_map();
+    value_set(&a, &options, SV("gracePeriodSeconds"), value_int(0));
+    value_set_path(&a, &options, "preconditions.uid", value_sv(sv_cstr(w->uid)));
+    ApiTarget t = { SV(""), SV("v1"), SV("pods"), sv_cstr(w->ns), sv_cstr(w->name), SV_NULL };
+    Err err = { 0 };
+    if (api_delete(w->k->api, &t, &options, on_deleted_answer, w, &w->delete_call, &err) < 0)
+        retry_later(w);
+    else
+        w->delete_sent = true;
+}
+
+static void forget(Worker *w)
+{
+    map_del(&w->k->workers, sv_cstr(w->uid));
+    worker_free(w);
+}
+
+static void sync_stopping(Worker *w)
+{
+    if (w->busy)
+        return;
+    if (w->phase == WORKER_NEW || w->phase == WORKER_GATHERING || w->phase == WORKER_RUNNING)
+        begin_stop(w);
+    if (w->phase == WORKER_STOPPING) {
+        if (!w->conn)
+            start_cleanup(w);
+        return;
+    }
+    if (w->phase == WORKER_CLEANUP)
+        start_cleanup(w); /* the last try failed */
+}
+
+/* ---- one turn ---- */
+
+static void refuse(Worker *w, const Err *err)
+{
+    w->refused = w->terminal = true;
+    w->terminal_phase = SV("Failed");
+    snprintf(w->reason, sizeof w->reason, "UnsupportedField");
+    snprintf(w->message, sizeof w->message, "Pod was rejected: %s", err->msg);
+    worker_event(w, NULL, SV("Warning"), SV("UnsupportedField"), "%s", w->message);
+}
+
+static void sync_new(Worker *w)
+{
+    Err err = { 0 };
+    if (is_finished(w)) {
+        w->terminal = true;
+        w->terminal_phase = value_path_str(&w->pod, "status.phase");
+        return;
+    }
+    if (!w->started_at)
+        w->started_at = clock_real_ns();
+    if (support_check(&w->pod, &err) < 0) {
+        refuse(w, &err);
+        return;
+    }
+    w->phase = WORKER_GATHERING;
+    gather_start(w);
+}
+
+void worker_sync(void *ctx)
+{
+    Worker *w = ctx;
+    if (!w->obj && !w->deleted)
+        return; /* restored; the API server has not spoken yet */
+    if (is_terminating(w)) {
+        if (w->phase != WORKER_GONE)
+            sync_stopping(w);
+        if (w->phase == WORKER_GONE && w->deleted) {
+            forget(w);
+            return;
+        }
+        status_send(w);
+        if (w->phase == WORKER_GONE && !w->status_busy)
+            delete_object(w);
+        return;
+    }
+    if (w->phase == WORKER_NEW && !w->busy && !w->terminal)
+        sync_new(w);
+    if (w->phase == WORKER_RUNNING && !w->terminal)
+        run_containers(w);
+    if (w->terminal && w->conn && !w->busy)
+        begin_stop(w); /* sidecars and stage1 are not needed any more; files and logs stay */
+    status_send(w);
+}
