@@ -814,7 +814,7 @@ static void refuse(Worker *w, const Err *err)
     w->refused = w->terminal = true;
     w->terminal_phase = SV("Failed");
     snprintf(w->reason, sizeof w->reason, "UnsupportedField");
-    snprintf(w->message, sizeof w->message, "Pod was rejected: %s", err->msg);
+    snprintf(w->message, sizeof w->message, "Pod was rejected: %.480s", err->msg);
     worker_event(w, NULL, SV("Warning"), SV("UnsupportedField"), "%s", w->message);
 }
 

@@ -1,0 +1,318 @@
+/* status.c - PodStatus from what a worker knows, sent as a merge patch when it differs from the last one.
+ *
+ * Lists in a merge patch replace the stored ones: conditions that belong to others (PodScheduled, readiness gates) are
+ * carried over from the newest version of the pod. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "codec/json.h"
+#include "kubelet/internal.h"
+
+enum { MESSAGE_MAX = 4096, LOG_TAIL_MAX = 2048 };
+
+static Value when(Arena *a, int64_t ns)
+{
+    char text[RFC3339_SIZE];
+    return ns ? value_sv(arena_sv(a, sv_cstr(rfc3339_format(ns, 0, text)))) : value_null();
+}
+
+static Value text(Arena *a, const char *s)
+{
+    return value_sv(arena_sv(a, sv_cstr(s)));
+}
+
+/* ---- containers ---- */
+
+/* The last bytes of the log, without the columns in front: for FallbackToLogsOnError. */
+static StrView log_tail(const Container *c, unsigned attempt, Arena *a)
+{
+    char path[PATH_SIZE];
+    _cleanup_buf_ Buf raw = BUF_INIT, out = BUF_INIT;
+    _cleanup_close_ int fd = open(container_log_path(c, attempt, path), O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    if (size < 0 || lseek(fd, size > LOG_TAIL_MAX ? size - LOG_TAIL_MAX : 0, SEEK_SET) < 0 ||
+        fd_read_all(fd, LOG_TAIL_MAX, &raw) < 0)
+        return SV("");
+    StrView rest = buf_view(&raw), line;
+    while (sv_next(&rest, '\n', &line)) {
+        StrView head, tail = line;
+        for (int column = 0; column < 3; column++)
+            sv_cut(tail, ' ', &head, &tail);
+        buf_sv(&out, tail);
+        buf_putc(&out, '\n');
+    }
+    return arena_sv(a, buf_view(&out));
+}
+
+static StrView termination_message(const Container *c, unsigned attempt, const AppStatus *s, Arena *a)
+{
+    char dir[PATH_SIZE], path[PATH_SIZE + 300];
+    _cleanup_buf_ Buf msg = BUF_INIT;
+    if (s->message[0])
+        return arena_sv(a, sv_cstr(s->message));
+    snprintf(path, sizeof path, "%s/messages/%s.%u", worker_dir(c->worker, dir), c->name, attempt);
+    int r = file_read(AT_FDCWD, path, MESSAGE_MAX, &msg);
+    bool fallback = sv_eq(value_str(value_get(c->spec, SV("terminationMessagePolicy"))), SV("FallbackToLogsOnError"));
+    if ((r == 0 || msg.len) && msg.len)
+        return arena_sv(a, buf_view(&msg));
+    return fallback && s->exit_code ? log_tail(c, attempt, a) : SV("");
+}
+
+static Value terminated(const Container *c, unsigned attempt, const AppStatus *s, Arena *a)
+{
+    Value v = value_map(), state = value_map();
+    char id[160];
+    StrView message = termination_message(c, attempt, s, a);
+    snprintf(id, sizeof id, "knarr://%.60s-%.60s.%u", c->worker->uid, c->name, attempt);
+    value_set(a, &v, SV("exitCode"), value_int(s->exit_code));
+    if (s->signal && s->exit_code == 0)
+        value_set(a, &v, SV("signal"), value_int(s->signal));
+    const char *reason = s->oom_killed ? "OOMKilled" : s->reason[0] ? s->reason : s->exit_code ? "Error" : "Completed";
+    value_set(a, &v, SV("reason"), text(a, strcmp(reason, "Stage1Died") == 0 ? "ContainerStatusUnknown" : reason));
+    if (message.len)
+        value_set(a, &v, SV("message"), value_sv(message));
+    value_set(a, &v, SV("startedAt"), when(a, s->started_ns));
+    value_set(a, &v, SV("finishedAt"), when(a, s->finished_ns));
+    value_set(a, &v, SV("containerID"), text(a, id));
+    value_set(a, &state, SV("terminated"), v);
+    return state;
+}
+
+static Value waiting(const Container *c, Arena *a)
+{
+    Value v = value_map(), state = value_map();
+    value_set(a, &v, SV("reason"), text(a, c->reason));
+    if (c->message[0])
+        value_set(a, &v, SV("message"), text(a, c->message));
+    value_set(a, &state, SV("waiting"), v);
+    return state;
+}
+
+static Value running(const Container *c, Arena *a)
+{
+    Value v = value_map(), state = value_map();
+    value_set(a, &v, SV("startedAt"), when(a, c->run.started_ns));
+    value_set(a, &state, SV("running"), v);
+    return state;
+}
+
+static Value container_status(const Container *c, Arena *a)
+{
+    Value v = value_map(), last = value_map();
+    bool is_running = c->phase == PHASE_RUNNING;
+    Value state = is_running                 ? running(c, a) :
+                  c->phase == PHASE_EXITED   ? terminated(c, c->attempt, &c->run, a) :
+                                               waiting(c, a);
+    if (c->has_last && c->attempt > 0)
+        last = terminated(c, c->attempt - 1, &c->last, a);
+    bool init_done = c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code == 0;
+    value_set(a, &v, SV("name"), text(a, c->name));
+    value_set(a, &v, SV("state"), state);
+    value_set(a, &v, SV("lastState"), last);
+    value_set(a, &v, SV("ready"), value_bool(init_done || (is_running && c->ready)));
+    value_set(a, &v, SV("restartCount"), value_int(c->attempt));
+    value_set(a, &v, SV("image"), text(a, c->image));
+    value_set(a, &v, SV("imageID"), text(a, c->image_id));
+    if (c->container_id[0])
+        value_set(a, &v, SV("containerID"), text(a, c->container_id));
+    value_set(a, &v, SV("started"), value_bool(is_running && c->started));
+    return v;
+}
+
+/* ---- conditions ---- */
+
+static const Value *old_condition(const Worker *w, StrView type)
+{
+    value_list_foreach(c, value_path(&w->pod, "status.conditions")) {
+        if (sv_eq(value_str(value_get(c, SV("type"))), type))
+            return c;
+    }
+    return NULL;
+}
+
+static void add_condition(Worker *w, Value *list, StrView type, bool yes, StrView reason, StrView message, Arena *a)
+{
+    Value c = value_map();
+    const Value *old = old_condition(w, type);
+    StrView status = yes ? SV("True") : SV("False");
+    bool same = sv_eq(value_str(value_get(old, SV("status"))), status);
+    value_set(a, &c, SV("type"), value_sv(type));
+    value_set(a, &c, SV("status"), value_sv(status));
+    value_set(a, &c, SV("lastProbeTime"), value_null());
+    value_set(a, &c, SV("lastTransitionTime"),
+              same && value_get(old, SV("lastTransitionTime")) ? *value_get(old, SV("lastTransitionTime")) :
+                                                                 when(a, clock_real_ns()));
+    if (!yes && reason.len)
+        value_set(a, &c, SV("reason"), value_sv(reason));
+    if (!yes && message.len)
+        value_set(a, &c, SV("message"), value_sv(message));
+    value_push(a, list, c);
+}
+
+typedef struct Summary {
+    bool initialized, containers_ready, any_running, any_waiting;
+    StrView unready; /* "containers with unready status: [web]" */
+} Summary;
+
+static void summarize(const Worker *w, Summary *s, Arena *a)
+{
+    _cleanup_buf_ Buf names = BUF_INIT;
+    *s = (Summary){ .initialized = true, .containers_ready = true };
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        const Container *c = &w->containers[i];
+        bool is_running = c->phase == PHASE_RUNNING;
+        if (c->kind == CONTAINER_INIT)
+            s->initialized &= c->phase == PHASE_EXITED && c->run.exit_code == 0;
+        if (c->kind == CONTAINER_SIDECAR)
+            s->initialized &= is_running && c->started;
+        if (c->kind == CONTAINER_INIT)
+            continue;
+        s->any_running |= c->kind == CONTAINER_MAIN && (is_running || (c->ever_started && c->phase != PHASE_EXITED));
+        s->any_waiting |= c->kind == CONTAINER_MAIN && c->phase != PHASE_RUNNING && c->phase != PHASE_EXITED;
+        if (!is_running || !c->ready) {
+            s->containers_ready = false;
+            buf_printf(&names, "%s%s", names.len ? " " : "", c->name);
+        }
+    }
+    s->unready = arena_printf(a, "containers with unready status: [%.*s]", (int)names.len, names.ptr ? names.ptr : "");
+}
+
+static bool gates_open(const Worker *w)
+{
+    value_list_foreach(gate, value_path(&w->pod, "spec.readinessGates")) {
+        const Value *c = old_condition(w, value_str(value_get(gate, SV("conditionType"))));
+        if (!sv_eq(value_str(value_get(c, SV("status"))), SV("True")))
+            return false;
+    }
+    return true;
+}
+
+static bool is_own_condition(StrView type)
+{
+    static const StrView own[] = { SV_INIT("PodReadyToStartContainers"), SV_INIT("Initialized"), SV_INIT("Ready"),
+                                   SV_INIT("ContainersReady") };
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+        if (sv_eq(own[i], type))
+            return true;
+    return false;
+}
+
+static Value conditions(Worker *w, const Summary *s, Arena *a)
+{
+    Value list = value_list();
+    bool over = w->terminal;
+    StrView why = over ? SV("PodCompleted") : SV("ContainersNotReady");
+    bool stopped = w->phase >= WORKER_STOPPING;
+    add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING, SV_NULL, SV_NULL, a);
+    add_condition(w, &list, SV("Initialized"), s->initialized, over ? SV("PodCompleted") : SV("ContainersNotInitialized"), SV_NULL, a);
+    bool ready = s->containers_ready && !over && !stopped;
+    add_condition(w, &list, SV("Ready"), ready && gates_open(w), ready ? SV("ReadinessGatesNotReady") : why,
+                  over || ready ? SV_NULL : s->unready, a);
+    add_condition(w, &list, SV("ContainersReady"), ready, why, over ? SV_NULL : s->unready, a);
+    value_list_foreach(c, value_path(&w->pod, "status.conditions")) {
+        if (!is_own_condition(value_str(value_get(c, SV("type")))))
+            value_push(a, &list, *c);
+    }
+    return list;
+}
+
+static StrView phase_of(const Worker *w, const Summary *s)
+{
+    StrView stored = value_path_str(&w->pod, "status.phase");
+    if (w->terminal)
+        return w->terminal_phase;
+    if (sv_eq(stored, SV("Failed")) || sv_eq(stored, SV("Succeeded")))
+        return stored;
+    /* Once Running, a pod stays so until it is over, as in Kubernetes. */
+    return s->any_running || sv_eq(stored, SV("Running")) ? SV("Running") : SV("Pending");
+}
+
+static void set_ips(Worker *w, Value *status, Arena *a)
+{
+    Value hosts = value_list(), host = value_map(), pods = value_list(), pod = value_map();
+    value_set(a, &host, SV("ip"), text(a, w->k->cfg.node_ip));
+    value_push(a, &hosts, host);
+    value_set(a, status, SV("hostIP"), text(a, w->k->cfg.node_ip));
+    value_set(a, status, SV("hostIPs"), hosts);
+    if (!w->pod_ip[0])
+        return;
+    value_set(a, &pod, SV("ip"), text(a, w->pod_ip));
+    value_push(a, &pods, pod);
+    value_set(a, status, SV("podIP"), text(a, w->pod_ip));
+    value_set(a, status, SV("podIPs"), pods);
+}
+
+static Value build(Worker *w, Arena *a)
+{
+    Value status = value_map(), main = value_list(), init = value_list();
+    Summary s;
+    summarize(w, &s, a);
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        const Container *c = &w->containers[i];
+        if (c->spec)
+            value_push(a, c->kind == CONTAINER_MAIN ? &main : &init, container_status(c, a));
+    }
+    value_set(a, &status, SV("phase"), value_sv(phase_of(w, &s)));
+    value_set(a, &status, SV("conditions"), conditions(w, &s, a));
+    if (w->reason[0]) {
+        value_set(a, &status, SV("reason"), text(a, w->reason));
+        value_set(a, &status, SV("message"), text(a, w->message));
+    }
+    set_ips(w, &status, a);
+    const Value *started = value_path(&w->pod, "status.startTime");
+    value_set(a, &status, SV("startTime"), value_is(started, VALUE_STRING) ? *started :
+                                           when(a, w->started_at ? w->started_at : clock_real_ns()));
+    if (value_len(&init))
+        value_set(a, &status, SV("initContainerStatuses"), init);
+    value_set(a, &status, SV("containerStatuses"), main);
+    const Value *generation = value_path(&w->pod, "metadata.generation");
+    if (generation)
+        value_set(a, &status, SV("observedGeneration"), *generation);
+    return status;
+}
+
+/* ---- sending ---- */
+
+static void on_sent(void *ctx, const ApiResult *r)
+{
+    Worker *w = ctx;
+    w->status_call = NULL;
+    w->status_busy = false;
+    if (r->err && r->err->code == ERR_NOT_FOUND)
+        return; /* deleted in between; the informer will tell */
+    if (r->err) {
+        log_warn("pod %s/%s: report status: %s", w->ns, w->name, r->err->msg);
+        buf_clear(&w->sent_status);
+        worker_wake_in(w, 1000);
+        return;
+    }
+    worker_wake(w);
+}
+
+void status_send(Worker *w)
+{
+    _cleanup_arena_ Arena a;
+    _cleanup_buf_ Buf body = BUF_INIT;
+    arena_init(&a, ARENA_DEFAULT_LIMIT);
+    if (w->status_busy || w->deleted || !w->obj)
+        return;
+    Value patch = value_map(), meta = value_map();
+    value_set(&a, &meta, SV("uid"), text(&a, w->uid));
+    value_set(&a, &patch, SV("metadata"), meta);
+    value_set(&a, &patch, SV("status"), build(w, &a));
+    json_encode(&patch, &body);
+    if (body.failed || sv_eq(buf_view(&body), buf_view(&w->sent_status)))
+        return;
+    ApiTarget t = { SV(""), SV("v1"), SV("pods"), sv_cstr(w->ns), sv_cstr(w->name), SV("status") };
+    Err err = { 0 };
+    if (api_patch(w->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_sent, w, &w->status_call, &err) < 0) {
+        log_warn("pod %s/%s: report status: %s", w->ns, w->name, err.msg);
+        worker_wake_in(w, 1000);
+        return;
+    }
+    w->status_busy = true;
+    buf_clear(&w->sent_status);
+    buf_sv(&w->sent_status, buf_view(&body));
+}
