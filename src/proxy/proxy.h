@@ -1,0 +1,26 @@
+/* proxy.h - the service proxy of one node: keeps nf_tables in step with Services and EndpointSlices.
+ *
+ * One table of its own (named after the instance, family ip) holds everything, so that removing the
+ * table removes every trace. A change of objects becomes one atomic transaction. IPv4. */
+#pragma once
+
+#include "api/client.h"
+#include "net/loop.h"
+
+typedef struct Proxy Proxy;
+
+typedef struct ProxyConfig {
+    const char *instance;     /* the table's name */
+    const char *pod_cidr;     /* "10.42.0.0/24" */
+    const char *service_cidr; /* "10.43.0.0/16" */
+    const char *node_ip;
+    const char *node_name; /* which endpoints are local */
+    const char *bridge;    /* link of the pods: "knarr0" */
+} ProxyConfig;                /* texts are copied */
+
+/* Replaces the table with base rules at once, then follows the API server. ERR_INVALID for an
+ * address or range that is none; ERR_DENIED without CAP_NET_ADMIN. */
+int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *err) NODISCARD;
+Proxy *proxy_free(Proxy *p); /* the rules stay: a restart does not interrupt traffic; always NULL */
+/* Deletes the instance's table; fine when there is none. */
+int proxy_cleanup(const char *instance, Err *err) NODISCARD;
