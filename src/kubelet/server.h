@@ -1,0 +1,54 @@
+/* server.h - what the files of the kubelet's own API share.
+ *
+ *   server.c               routes, /healthz, /pods, /metrics
+ *   server_auth.c          who asks, and may they: reviews by the API server, with a cache
+ *   server_logs.c          containers' logs
+ *   server_exec.c          exec and attach
+ *   server_portforward.c   port-forward
+ *   cri_log.c              lines of log files */
+#pragma once
+
+#include "kubelet/internal.h"
+#include "net/channels.h"
+
+/* Something that outlives its request: it is on the server's list, so that the server can end it. */
+typedef struct Session {
+    struct Session *next, **link;
+    void (*end)(struct Session *s); /* frees it */
+} Session;
+
+struct KubeletServer {
+    Kubelet *k;
+    TlsContext *tls;
+    HttpServer *http;
+    Map verdicts; /* key of what was asked to Verdict */
+    Session *sessions;
+};
+
+/* One request after it has been allowed. `rest` holds the path's segments behind the first. */
+typedef struct KubeletRequest {
+    KubeletServer *server;
+    HttpReq *req;
+    StrView rest[4];
+    unsigned n_rest;
+} KubeletRequest;
+
+void session_add(KubeletServer *s, Session *x, void (*end)(Session *x));
+void session_del(Session *x); /* repeatable */
+
+/* Answers with a sentence as plain text, as the kubelet does. */
+void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...) PRINTF(3, 4);
+bool kubelet_flag(const HttpReq *req, StrView name); /* "1" or "true" */
+/* The pod NS/NAME that is known here (the one that runs, if a new one waits under the same name), or NULL. */
+Worker *kubelet_find_pod(Kubelet *k, StrView ns, StrView name);
+/* The pod and container of the path, or an answer that it is not there. */
+Worker *kubelet_request_pod(KubeletRequest *r);
+Container *kubelet_request_container(KubeletRequest *r);
+
+/* Calls allowed(ctx, req) once the caller is known and may; else answers. */
+typedef void AllowedFn(KubeletServer *s, HttpReq *req);
+void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView subresource, AllowedFn *allowed);
+void kubelet_verdicts_free(KubeletServer *s);
+
+typedef void KubeletHandler(KubeletRequest *r);
+KubeletHandler serve_logs, serve_exec, serve_attach, serve_port_forward;
