@@ -22,7 +22,8 @@ bool sysctl_is_namespaced(const char *key, bool own_net, bool own_ipc, bool own_
 /* Writes below proc_fd (an open /proc). ERR_DENIED for keys that are not namespaced. */
 int sysctl_set(int proc_fd, const OciSysctl *s, bool own_net, bool own_ipc, bool own_uts, Err *err) NODISCARD;
 
-int oom_score_adj_set(int proc_fd, int value, Err *err) NODISCARD; /* of the calling process */
+/* Of the calling process. A value below 0 stays a wish where the kernel does not let us lower it. */
+int oom_score_adj_set(int proc_fd, int value, Err *err) NODISCARD;
 
 /* Finds what execve should get for argv[0] as the OCI specification and runc do: a name with '/' relative to
  * the current directory, else along PATH of `env`. Runs inside the container, as its user. The messages are
