@@ -50,7 +50,7 @@ static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrin
         return fail(job, "ErrImageNeverPull", err, ERR_NOT_FOUND,
                     "Container image \"%.*s\" is not present with pull policy of Never", SV_FMT(name));
     if (r == -ERR_NOT_FOUND)
-        return fail(job, job->base.err.code ? "ImagePullBackOff" : "ErrImagePull", err, ERR_NOT_FOUND,
+        return fail(job, "ErrImagePull", err, ERR_NOT_FOUND,
                     "image \"%.*s\" is not on this node, and this node does not pull from registries; bring it with "
                     "`knarr image import FILE`",
                     SV_FMT(name));

@@ -4,6 +4,7 @@
  *   node.c       the Node object and its Lease
  *   worker.c     one pod's state machine: worker_sync() looks at what is wanted and what is, and takes the
  *                next step; everything that happens calls it again
+ *   run.c        its containers: order, restarts, back-off
  *   gather.c     what a pod refers to: ConfigMaps, Secrets, tokens
  *   sandbox.c    namespaces, network, stage1 (on a pool thread)
  *   volumes.c    contents of volumes (on a pool thread)
@@ -148,6 +149,10 @@ Container *worker_container(Worker *w, StrView name);
 void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...) PRINTF(5, 6);
 /* A probe or a changed image ends the container; it starts again if the policy says so. */
 void container_stop(Container *c, const char *why);
+/* Brings the containers of a pod that has its sandbox forward. */
+void containers_run(Worker *w);
+int64_t worker_grace(const Worker *w); /* seconds */
+Worker *worker_of(Kubelet *k, const char *uid);
 /* "NAME.ATTEMPT" */
 const char *container_app_id(const Container *c, char buf[static APP_ID_MAX + 1]);
 
@@ -183,6 +188,7 @@ typedef struct SetupJob {
     Pod *conn;
     Err err;
 } SetupJob;
+bool worker_copy_inputs(Worker *w, SetupJob *job);
 int sandbox_create(SetupJob *job, Err *err);                 /* sandbox.c */
 int sandbox_destroy(Kubelet *k, const char *uid, Err *err);  /* network, namespaces, files */
 int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);

@@ -199,8 +199,14 @@ int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48])
 static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
 {
     CniAttachment eth = attachment(k, uid, netns, "eth0");
-    int r;
-    if (path_exists(AT_FDCWD, dir) && (r = pod_cleanup(dir, err)) < 0)
+    int r = path_exists(AT_FDCWD, dir) ? pod_cleanup(dir, err) : 0;
+    if (r == -ERR_BUSY) { /* a supervisor that nobody is connected to any more */
+        Pod *conn = NULL;
+        if (pod_connect(dir, &conn, NULL) == 0 && pod_stop(conn, 0, NULL) == 0)
+            r = pod_cleanup(dir, err);
+        pod_close(conn);
+    }
+    if (r < 0)
         return r;
     if (path_exists(AT_FDCWD, netns) && (r = cni_del(k->network, &eth, err)) < 0)
         return r;

@@ -251,7 +251,7 @@ static Value build(Worker *w, Arena *a)
     summarize(w, &s, a);
     for (unsigned i = 0; i < w->n_containers; i++) {
         const Container *c = &w->containers[i];
-        if (c->spec)
+        if (c->spec && !w->refused)
             value_push(a, c->kind == CONTAINER_MAIN ? &main : &init, container_status(c, a));
     }
     value_set(a, &status, SV("phase"), value_sv(phase_of(w, &s)));

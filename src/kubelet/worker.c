@@ -15,6 +15,8 @@
 #include "codec/json.h"
 #include "kubelet/internal.h"
 
+enum { STAGE1_END_MS = 20 };
+
 static void on_wake(void *ctx)
 {
     worker_sync(ctx);
@@ -204,6 +206,9 @@ static void note_exited(Container *c, const AppStatus *s)
 {
     if (c->phase == PHASE_EXITED)
         return;
+    if (strcmp(s->reason, "StartError") == 0)
+        worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: failed to start container \"%s\": %s", c->name,
+                     s->message);
     c->phase = PHASE_EXITED;
     c->run = *s;
     c->ready = c->started = false;
@@ -320,8 +325,8 @@ static void restore_app(Worker *w, const char *dir, const char *id)
     c->attempt = (unsigned)attempt;
     c->ever_started = true;
     c->run = s;
-    c->phase = s.state == APP_EXITED ? PHASE_EXITED : s.state == APP_RUNNING ? PHASE_RUNNING : PHASE_WAITING;
-    c->started = c->phase == PHASE_RUNNING;
+    /* One that runs is reported by stage1 as soon as we are connected: then its probes begin. */
+    c->phase = s.state == APP_EXITED ? PHASE_EXITED : s.state == APP_RUNNING ? PHASE_STARTING : PHASE_WAITING;
     set_container_id(c);
 }
 
@@ -355,7 +360,7 @@ int worker_restore(Worker *w, Err *err)
 
 /* ---- set-up ---- */
 
-static bool copy_job_inputs(Worker *w, SetupJob *job)
+bool worker_copy_inputs(Worker *w, SetupJob *job)
 {
     arena_init(&job->arena, ARENA_DEFAULT_LIMIT);
     job->k = w->k;
@@ -381,7 +386,7 @@ static void setup_work(void *ctx)
         return;
 }
 
-static Worker *worker_of(Kubelet *k, const char *uid)
+Worker *worker_of(Kubelet *k, const char *uid)
 {
     return map_get(&k->workers, sv_cstr(uid));
 }
@@ -427,7 +432,7 @@ static void start_setup(Worker *w, bool volumes_only)
 {
     Err err = { 0 };
     SetupJob *job = calloc(1, sizeof *job);
-    if (job && copy_job_inputs(w, job)) {
+    if (job && worker_copy_inputs(w, job)) {
         job->volumes_only = volumes_only;
         if (loop_work(w->k->loop, setup_work, setup_done, job, &err) == 0) {
             w->busy = true;
@@ -455,245 +460,13 @@ void worker_gathered(Worker *w, const Err *err)
         start_setup(w, refresh);
 }
 
-/* ---- containers ---- */
-
-static void start_job_free(StartJob *job)
-{
-    arena_free(&job->base.arena);
-    resources_free(&job->base.resources);
-    free(job);
-}
-
-static void start_work(void *ctx)
-{
-    StartJob *job = ctx;
-    if (container_prepare(job, &job->base.err) < 0)
-        return;
-}
-
-static void start_failed(Container *c, const char *reason, const Err *err)
-{
-    c->phase = PHASE_WAITING;
-    bool news = strcmp(c->reason, reason) != 0;
-    snprintf(c->reason, sizeof c->reason, "%s", reason);
-    snprintf(c->message, sizeof c->message, "%s", err->msg);
-    c->backoff_ms = c->backoff_ms ? MIN(c->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
-    c->restart_at = clock_mono_ns() + c->backoff_ms * NSEC_PER_MSEC;
-    if (news)
-        worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: %s", err->msg);
-}
-
-static void send_start(Container *c, const StartJob *job)
-{
-    Worker *w = c->worker;
-    Err err = { 0 };
-    uint32_t add, start;
-    char id[APP_ID_MAX + 1];
-    container_app_id(c, id);
-    if (!w->conn)
-        err_set(&err, ERR_CLOSED, 0, "the pod's supervisor is gone");
-    else if (pod_send_add(w->conn, &job->app, &add, &err) == 0 && pod_send_start(w->conn, id, &start, &err) == 0) {
-        snprintf(c->image_id, sizeof c->image_id, "%s", job->image_id);
-        worker_event(w, c, SV("Normal"), SV("Created"), "Container created");
-        worker_event(w, c, SV("Normal"), SV("Started"), "Container started");
-        return;
-    }
-    start_failed(c, "CreateContainerError", &err);
-}
-
-static void start_done(void *ctx)
-{
-    StartJob *job = ctx;
-    Worker *w = worker_of(job->base.k, job->base.uid);
-    Container *c = w ? worker_container(w, sv_cstr(job->container)) : NULL;
-    if (w)
-        w->busy = false;
-    if (c && job->base.err.code != ERR_NONE)
-        start_failed(c, job->waiting[0] ? job->waiting : "CreateContainerError", &job->base.err);
-    else if (c)
-        send_start(c, job);
-    start_job_free(job);
-    if (w)
-        worker_wake(w);
-}
-
-static void start_container(Container *c)
-{
-    Worker *w = c->worker;
-    Err err = { 0 };
-    StartJob *job = calloc(1, sizeof *job);
-    if (job && copy_job_inputs(w, &job->base)) {
-        snprintf(job->container, sizeof job->container, "%s", c->name);
-        job->attempt = c->attempt;
-        job->is_init = c->kind != CONTAINER_MAIN;
-        container_log_path(c, c->attempt, job->pod_log);
-        bool links = value_bool_or(value_path(&w->pod, "spec.enableServiceLinks"), true);
-        job->service_env = service_links(w->k, links ? sv_cstr(w->ns) : SV_NULL, &job->base.arena);
-        if (loop_work(w->k->loop, start_work, start_done, job, &err) == 0) {
-            w->busy = true;
-            c->phase = PHASE_STARTING;
-            return;
-        }
-    }
-    if (job)
-        start_job_free(job);
-    if (!err.code)
-        err_nomem(&err);
-    start_failed(c, "CreateContainerError", &err);
-}
-
-static bool may_restart(const Container *c)
-{
-    StrView policy = value_path_str(&c->worker->pod, "spec.restartPolicy");
-    if (c->kind == CONTAINER_SIDECAR)
-        return true;
-    if (c->kind == CONTAINER_INIT) /* init containers that succeeded are done; others follow the policy */
-        return c->run.exit_code != 0 && !sv_eq(policy, SV("Never"));
-    if (sv_eq(policy, SV("Never")))
-        return false;
-    return !sv_eq(policy, SV("OnFailure")) || c->run.exit_code != 0;
-}
-
-/* Ends a run: the next attempt waits for its back-off, which grows while the container keeps dying. */
-static void schedule_restart(Container *c)
-{
-    int64_t ran_ms = (c->run.finished_ns - c->run.started_ns) / NSEC_PER_MSEC;
-    Worker *w = c->worker;
-    c->last = c->run;
-    c->has_last = true;
-    bool first = c->backoff_ms == 0 || ran_ms > BACKOFF_RESET_MS;
-    c->backoff_ms = first ? BACKOFF_MIN_MS : MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
-    c->restart_at = first ? 0 : clock_mono_ns() + c->backoff_ms / 2 * NSEC_PER_MSEC;
-    c->attempt++;
-    c->phase = PHASE_WAITING;
-    snprintf(c->reason, sizeof c->reason, "%s", first ? "ContainerCreating" : "CrashLoopBackOff");
-    c->message[0] = 0;
-    if (first)
-        return;
-    snprintf(c->message, sizeof c->message, "back-off %llds restarting failed container=%s pod=%s_%s(%s)",
-             (long long)c->backoff_ms / 2000, c->name, w->name, w->ns, w->uid);
-    worker_event(w, c, SV("Warning"), SV("BackOff"), "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
-                 w->name, w->ns, w->uid);
-}
-
-static void send_signal(Container *c, int sig)
-{
-    char id[APP_ID_MAX + 1];
-    uint32_t request;
-    Err err = { 0 };
-    Worker *w = c->worker;
-    if (w->conn && pod_send_signal(w->conn, container_app_id(c, id), sig, &request, &err) < 0)
-        log_warn("pod %s/%s: signal %s: %s", w->ns, w->name, c->name, err.msg);
-}
-
-static int64_t grace_of(const Worker *w)
-{
-    int64_t own = value_int_or(value_path(&w->pod, "spec.terminationGracePeriodSeconds"), 30);
-    return value_int_or(value_path(&w->pod, "metadata.deletionGracePeriodSeconds"), own);
-}
-
-void container_stop(Container *c, const char *why)
-{
-    if (c->phase != PHASE_RUNNING || c->stopping)
-        return;
-    c->stopping = true;
-    c->ready = false;
-    worker_event(c->worker, c, SV("Normal"), SV("Killing"), "%s", why);
-    send_signal(c, SIGTERM);
-    c->restart_at = clock_mono_ns() + grace_of(c->worker) * NSEC_PER_SEC; /* when it is killed for good */
-    worker_wake(c->worker);
-}
-
-/* A container whose time to stop is over gets SIGKILL. Returns when to look again (mono ns), or 0. */
-static int64_t enforce_stop(Container *c, int64_t now)
-{
-    if (c->phase != PHASE_RUNNING || !c->stopping || c->kill_sent)
-        return 0;
-    if (now < c->restart_at)
-        return c->restart_at;
-    c->kill_sent = true;
-    send_signal(c, SIGKILL);
-    return 0;
-}
-
-typedef struct Turn {
-    int64_t now, wake; /* wake: mono ns; 0: nothing to wait for */
-    bool started;      /* a job was begun: the rest waits */
-} Turn;
-
-static void want_wake(Turn *t, int64_t at)
-{
-    if (at && (!t->wake || at < t->wake))
-        t->wake = at;
-}
-
-/* Brings one container forward. True when those that come after it may go on. */
-static bool step_container(Container *c, Turn *t)
-{
-    want_wake(t, enforce_stop(c, t->now));
-    if (c->phase == PHASE_EXITED && may_restart(c))
-        schedule_restart(c);
-    if (c->phase == PHASE_WAITING && !t->started) {
-        if (c->restart_at > t->now)
-            want_wake(t, c->restart_at);
-        else {
-            start_container(c);
-            t->started = true;
-        }
-    }
-    if (c->kind == CONTAINER_INIT)
-        return c->phase == PHASE_EXITED && c->run.exit_code == 0;
-    return c->kind == CONTAINER_MAIN || (c->phase == PHASE_RUNNING && c->started);
-}
-
-/* The pod is over when no main container runs and none will be started again. */
-static void check_terminal(Worker *w)
-{
-    bool failed = false;
-    for (unsigned i = 0; i < w->n_containers; i++) {
-        const Container *c = &w->containers[i];
-        if (c->kind == CONTAINER_SIDECAR)
-            continue;
-        if (c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code != 0 && !may_restart(c)) {
-            w->terminal = true;
-            w->terminal_phase = SV("Failed");
-            return;
-        }
-        if (c->phase != PHASE_EXITED || may_restart(c))
-            return;
-        failed |= c->run.exit_code != 0;
-    }
-    w->terminal = true;
-    w->terminal_phase = failed ? SV("Failed") : SV("Succeeded");
-}
-
-static void run_containers(Worker *w)
-{
-    Turn t = { .now = clock_mono_ns() };
-    bool go_on = true;
-    t.started = w->busy;
-    for (unsigned i = 0; i < w->n_containers && go_on; i++) {
-        Container *c = &w->containers[i];
-        /* A pod found again after a restart of its sandbox does not repeat init containers that succeeded. */
-        go_on = step_container(c, &t);
-    }
-    check_terminal(w);
-    int64_t refresh = w->refreshed + VOLUME_REFRESH_MS * NSEC_PER_MSEC;
-    if (!w->busy && !w->gather && !w->terminal && t.now >= refresh)
-        gather_start(w);
-    else
-        want_wake(&t, refresh);
-    if (t.wake)
-        worker_wake_in(w, (t.wake - t.now) / NSEC_PER_MSEC + 1);
-}
-
 /* ---- stopping ---- */
 
 static void begin_stop(Worker *w)
 {
     w->phase = WORKER_STOPPING;
     gather_cancel(w);
-    w->kill_at = clock_mono_ns() + (w->deleted ? 0 : grace_of(w)) * NSEC_PER_SEC;
+    w->kill_at = clock_mono_ns() + (w->deleted ? 0 : worker_grace(w)) * NSEC_PER_SEC;
     for (unsigned i = 0; i < w->n_containers; i++) {
         Container *c = &w->containers[i];
         probes_stop(c);
@@ -703,7 +476,7 @@ static void begin_stop(Worker *w)
     if (w->conn) {
         uint32_t request;
         Err err = { 0 };
-        int64_t grace = w->deleted ? 0 : grace_of(w);
+        int64_t grace = w->deleted ? 0 : worker_grace(w);
         if (pod_send_stop(w->conn, (uint32_t)MIN(grace * 1000, (int64_t)UINT32_MAX), &request, &err) < 0) {
             log_warn("pod %s/%s: stop: %s", w->ns, w->name, err.msg);
             note_stage1_gone(w);
@@ -732,12 +505,14 @@ static void cleanup_done(void *ctx)
         w->busy = false;
         if (job->err.code == ERR_NONE)
             w->phase = WORKER_GONE;
-        else {
+        else if (job->err.code != ERR_BUSY)
             log_warn("pod %s/%s: clean up: %s", w->ns, w->name, job->err.msg);
-            retry_later(w);
-        }
         if (job->err.code == ERR_NONE)
             worker_wake(w);
+        else if (job->err.code == ERR_BUSY) /* stage1 has said goodbye but not ended yet */
+            worker_wake_in(w, STAGE1_END_MS);
+        else
+            retry_later(w);
     }
     free(job);
 }
@@ -856,7 +631,7 @@ void worker_sync(void *ctx)
     if (w->phase == WORKER_NEW && !w->busy && !w->terminal)
         sync_new(w);
     if (w->phase == WORKER_RUNNING && !w->terminal)
-        run_containers(w);
+        containers_run(w);
     if (w->terminal && w->conn && !w->busy)
         begin_stop(w); /* sidecars and stage1 are not needed any more; files and logs stay */
     status_send(w);
