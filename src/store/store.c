@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/vec.h"
+#include "store/expiry.h"
 #include "store/sqlite.h"
 #include "store/tree.h"
 
@@ -43,11 +44,6 @@ typedef struct History {
     size_t bytes;
 } History;
 
-typedef struct Expiry {
-    int64_t at; /* Unix seconds */
-    ObjectRev *obj;
-} Expiry;
-
 struct Store {
     Engine *engine; /* the writer thread's, after store_open */
     StoreConfig cfg;
@@ -71,7 +67,7 @@ struct Store {
     void (*on_publish)(void *ctx);
     void *on_publish_ctx;
 
-    VEC(Expiry) expiries; /* binary heap by `at`; the writer's */
+    ExpiryHeap expiries; /* the writer's */
 };
 
 /* ---- reference counts ---- */
@@ -323,41 +319,6 @@ static void history_trim(Store *s, int64_t now)
     }
 }
 
-/* ---- expiry: a heap of what will end by itself ---- */
-
-static void expiry_push(Store *s, ObjectRev *o)
-{
-    Expiry e = { o->expires, object_rev_ref(o) };
-    if (!vec_push(&s->expiries, e)) {
-        object_rev_unref(o); /* it outlives its time until the next start: no harm */
-        return;
-    }
-    Expiry *h = s->expiries.items;
-    for (size_t i = s->expiries.len - 1; i && h[i].at < h[(i - 1) / 2].at; i = (i - 1) / 2) {
-        Expiry t = h[i];
-        h[i] = h[(i - 1) / 2];
-        h[(i - 1) / 2] = t;
-    }
-}
-
-static ObjectRev *expiry_pop(Store *s)
-{
-    Expiry *h = s->expiries.items;
-    ObjectRev *o = h[0].obj;
-    size_t n = --s->expiries.len;
-    h[0] = h[n];
-    for (size_t i = 0, c; (c = 2 * i + 1) < n; i = c) {
-        if (c + 1 < n && h[c + 1].at < h[c].at)
-            c++;
-        if (h[i].at <= h[c].at)
-            break;
-        Expiry t = h[i];
-        h[i] = h[c];
-        h[c] = t;
-    }
-    return o;
-}
-
 /* ---- writing ---- */
 
 static Write *write_new(const StoreOp *ops, size_t n, StoreDoneFn *done, void *ctx, Err *err)
@@ -586,7 +547,7 @@ static void batch_finish(Store *s, Write *batch)
         ObjectRev *obj = w->n_events ? (w->events[0].obj ? w->events[0].obj : w->events[0].prev) : NULL;
         for (size_t i = 0; i < w->n_events; i++)
             if (w->events[i].obj && w->events[i].obj->expires)
-                expiry_push(s, w->events[i].obj);
+                expiry_push(&s->expiries, w->events[i].obj);
         published |= !w->refused;
         if (w->done)
             w->done(w->ctx, w->refused ? 0 : w->after->rev, obj, w->refused ? &w->err : NULL);
@@ -623,8 +584,7 @@ static Write *expired(Store *s)
 {
     Write *first = NULL, **end = &first;
     int64_t now = clock_real_ns() / NSEC_PER_SEC;
-    while (s->expiries.len && s->expiries.items[0].at <= now) {
-        ObjectRev *o = expiry_pop(s);
+    for (ObjectRev *o; (o = expiry_pop_due(&s->expiries, now)) != NULL;) {
         ObjectRev *have = tree_get(s->current->root, o->key);
         if (have && have->mod_rev == o->mod_rev) {
             StoreOp op = { STORE_DELETE, o->key, o->mod_rev, SV_NULL, SV_NULL, 0 };
@@ -775,7 +735,7 @@ static int load_row(void *ctx, const ObjectRev *row, Err *err)
         tree_unref(l->root);
         l->root = next;
         if (o->expires)
-            expiry_push(l->s, o);
+            expiry_push(&l->s->expiries, o);
     }
     object_rev_unref(o);
     return oom ? err_nomem(err) : 0;
@@ -845,9 +805,7 @@ Store *store_close(Store *s)
     while (s->history_head < s->history.len)
         history_drop(s, s->history_head++);
     vec_free(&s->history);
-    vec_foreach(e, &s->expiries)
-        object_rev_unref(e->obj);
-    vec_free(&s->expiries);
+    expiry_free(&s->expiries);
     snapshot_unref(s->current);
     snapshot_unref(s->base);
     engine_close(s->engine);
