@@ -1,0 +1,134 @@
+/* test_proxy.c - the plan made of given services, and that the kernel takes it, in a network namespace of its own. */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "codec/json.h"
+#include "proxy/internal.h"
+
+static const char service_json[] =
+    "{\"metadata\":{\"namespace\":\"d\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.43.0.9\",\"type\":\"NodePort\","
+    "\"sessionAffinity\":\"%s\",\"externalTrafficPolicy\":\"%s\",\"ports\":[{\"port\":80,\"nodePort\":30080,\"protocol\":\"%s\"}]}}";
+static const char slice_json[] =
+    "{\"metadata\":{\"namespace\":\"d\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},\"ports\":[{\"port\":8080,"
+    "\"protocol\":\"%s\"}],\"endpoints\":[{\"addresses\":[\"10.42.0.2\"],\"nodeName\":\"n\",\"conditions\":{\"ready\":%s}},"
+    "{\"addresses\":[\"10.42.0.3\"],\"conditions\":{\"ready\":false,\"serving\":true,\"terminating\":true}}]}";
+
+static Value parse(Arena *a, const char *text)
+{
+    Value v = { 0 };
+    Err err = { 0 };
+    if (json_decode(sv_cstr(text), a, NULL, &v, &err) < 0)
+        fail_msg("%s", err.msg);
+    return v;
+}
+
+static Plan *make(const char *affinity, const char *policy, const char *proto, const char *ready)
+{
+    Arena a;
+    arena_init(&a, 0);
+    char text[1024];
+    snprintf(text, sizeof text, service_json, affinity, policy, proto);
+    Value v = parse(&a, text);
+    ServiceModel *s = service_model_new(&v);
+    snprintf(text, sizeof text, slice_json, proto, ready ? ready : "false");
+    v = parse(&a, text);
+    SliceModel *l = slice_model_new(&v, SV("n"));
+    Plan *p = NULL;
+    Err err = { 0 };
+    const ServiceModel *services[] = { s };
+    const SliceModel *slices[] = { l };
+    PlanInput in = { services, slices, 1, ready ? 1 : 0 };
+    if (plan_new(&in, &p, &err) < 0)
+        fail_msg("%s", err.msg);
+    service_model_free(s);
+    slice_model_free(l);
+    arena_free(&a);
+    return p;
+}
+
+static void expect(Plan *p, const char *want)
+{
+    _cleanup_buf_ Buf b = BUF_INIT;
+    plan_text(p, &b);
+    assert_sv(buf_view(&b), want);
+    plan_free(p);
+}
+
+static void test_node_port(void **state)
+{
+    expect(make("None", "Cluster", "TCP", "true"),
+           "chain any/d/web/tcp/80: dnat 10.42.0.2:8080\n"
+           "chain ext/d/web/tcp/80: mark; goto any/d/web/tcp/80\n"
+           "chain svc/d/web/tcp/80: mark-outsiders; dnat 10.42.0.2:8080\n"
+           "hairpin 10.42.0.2\n"
+           "nodeports 6 30080 -> ext/d/web/tcp/80\n"
+           "services 10.43.0.9 6 80 -> svc/d/web/tcp/80\n");
+}
+
+static void test_local_policy_drops_without_local_endpoint(void **state)
+{
+    expect(make("None", "Local", "UDP", "false"),
+           "chain any/d/web/udp/80: dnat 10.42.0.3:8080\n"
+           "chain ext/d/web/udp/80: pods-goto any/d/web/udp/80; host-goto any/d/web/udp/80; drop\n"
+           "chain svc/d/web/udp/80: mark-outsiders; dnat 10.42.0.3:8080\n"
+           "hairpin 10.42.0.3\n"
+           "nodeports 17 30080 -> ext/d/web/udp/80\n"
+           "services 10.43.0.9 17 80 -> svc/d/web/udp/80\n");
+}
+
+static void test_no_endpoints_are_refused(void **state)
+{
+    expect(make("None", "Cluster", "TCP", NULL), "refused 10.43.0.9 6 80 -> -\n"
+                                                  "refused-nodeports 6 30080 -> -\n");
+}
+
+/* Every kind of change is taken by the kernel, and the table is gone afterwards. */
+static void test_kernel_takes_it(void **state)
+{
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0) {
+        print_message("skipped: needs root and a network namespace of its own\n");
+        skip();
+    }
+    Err err = { 0 };
+    Nft *n = NULL;
+    ProgramConfig cfg = { .table = "unit", .bridge = "unit0", .pod_addr = inet_addr("10.42.0.0"),
+                          .pod_mask = htonl(0xffffff00) };
+    Plan *plans[] = { make("None", "Cluster", "TCP", "true"),  make("ClientIP", "Cluster", "TCP", "true"),
+                      make("ClientIP", "Local", "UDP", "true"), make("ClientIP", "Local", "UDP", "false"),
+                      make("None", "Cluster", "TCP", NULL) };
+    if (nft_open(&n, &err) < 0)
+        fail_msg("%s", err.msg);
+    for (int calls = 0; calls < 2; calls++) {
+        cfg.bridge_calls = calls;
+        if (program_base(n, &cfg, &err) < 0)
+            fail_msg("%s", err.msg);
+        for (size_t i = 0; i < ARRAY_SIZE(plans); i++)
+            if (program_change(n, &cfg, i ? plans[i - 1] : NULL, plans[i], NULL, &err) < 0)
+                fail_msg("plan %zu: %s", i, err.msg);
+        size_t ops = 1;
+        if (program_change(n, &cfg, plans[4], plans[4], &ops, &err) < 0 || ops != 0)
+            fail_msg("equal plans: %zu operations", ops);
+    }
+    if (program_change(n, &cfg, NULL, plans[0], NULL, &err) < 0 || program_change(n, &cfg, plans[1], plans[4], NULL, &err) == 0)
+        fail_msg("a wrong idea of the state must be refused: %s", err.msg);
+    if (proxy_cleanup("unit", &err) < 0 || proxy_cleanup("unit", &err) < 0)
+        fail_msg("%s", err.msg);
+    for (size_t i = 0; i < ARRAY_SIZE(plans); i++)
+        plan_free(plans[i]);
+    nft_close(n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_node_port),
+        cmocka_unit_test(test_local_policy_drops_without_local_endpoint),
+        cmocka_unit_test(test_no_endpoints_are_refused),
+        cmocka_unit_test(test_kernel_takes_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
