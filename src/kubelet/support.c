@@ -86,6 +86,11 @@ static int check_container(const Value *c, const char *list, unsigned i, Err *er
         if (value_int_or(value_get(p, SV("hostPort")), 0))
             return refuse(err, where, SV("ports.hostPort"));
     }
+    static const char *const probes[] = { "startupProbe.grpc", "livenessProbe.grpc", "readinessProbe.grpc" };
+    for (size_t p = 0; p < ARRAY_SIZE(probes); p++) {
+        if (value_path(c, probes[p]))
+            return refuse(err, where, sv_cstr(probes[p]));
+    }
     int r = check_hook(c, where, err);
     return r < 0 ? r : check_security(value_get(c, SV("securityContext")), security, err);
 }

@@ -1,4 +1,4 @@
-/* connect.h - from a host name and port to a connected socket, on the loop. Private to src/net. */
+/* connect.h - from a host name and port to a connected socket, on the loop. */
 #pragma once
 
 #include "net/loop.h"

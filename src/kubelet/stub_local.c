@@ -1,3 +1,0 @@
-#include "kubelet/internal.h"
-void probes_start(Container *c) {}
-void probes_stop(Container *c) {}
