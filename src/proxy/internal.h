@@ -112,8 +112,10 @@ typedef struct ProgramConfig {
     bool bridge_calls; /* bridge-nf-call-iptables is on: replies on the bridge pass the translation */
 } ProgramConfig;
 
-/* The whole table, instead of whatever is there. */
-int program_base(Nft *n, const ProgramConfig *cfg, Err *err) NODISCARD;
+/* The whole table instead of whatever is there, in one transaction; `now` NULL: the bare base. */
+int program_replace(Nft *n, const ProgramConfig *cfg, const Plan *now, Err *err) NODISCARD;
+/* The bare base unless there is a table already: that of a run before goes on serving. */
+int program_ensure(Nft *n, const ProgramConfig *cfg, Err *err) NODISCARD;
 /* From `old` (NULL: the bare base) to `now`, in one transaction. ret_ops may be NULL. */
 int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now, size_t *ret_ops, Err *err) NODISCARD;
 bool program_bridge_calls(void);

@@ -168,11 +168,8 @@ static void base_sets(NftBatch *b)
         nft_set_add(b, &sets[i]);
 }
 
-int program_base(Nft *n, const ProgramConfig *cfg, Err *err)
+static void put_base(NftBatch *b, const ProgramConfig *cfg)
 {
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(cfg->table);
-    if (!b)
-        return err_nomem(err);
     nft_table_add(b);
     nft_table_del(b);
     nft_table_add(b);
@@ -194,7 +191,6 @@ int program_base(Nft *n, const ProgramConfig *cfg, Err *err)
     jump(b, "refuse-output", "refuse");
     jump(b, "nat-prerouting", "services");
     jump(b, "nat-output", "services");
-    return nft_commit(n, b, err);
 }
 
 static void dnat(NftBatch *b, const char *chain, const PlanRule *r)
@@ -316,11 +312,8 @@ static void chains_fill(NftBatch *b, const ProgramConfig *cfg, const Plan *old, 
     }
 }
 
-int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now, size_t *ret_ops, Err *err)
+static void put_change(NftBatch *b, const ProgramConfig *cfg, const Plan *old, const Plan *now)
 {
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(cfg->table);
-    if (!b)
-        return err_nomem(err);
     StrView key;
     void *val;
     elems_differ(b, old, now, false);
@@ -330,7 +323,36 @@ int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan
     for (size_t i = 0; old && map_next(&old->chains, &i, &key, &val);)
         if (!chain_of(now, key))
             nft_chain_del(b, ((const PlanChain *)val)->name);
+}
+
+int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now, size_t *ret_ops, Err *err)
+{
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(cfg->table);
+    if (!b)
+        return err_nomem(err);
+    put_change(b, cfg, old, now);
     if (ret_ops)
         *ret_ops = nft_batch_len(b);
     return nft_commit(n, b, err);
+}
+
+int program_replace(Nft *n, const ProgramConfig *cfg, const Plan *now, Err *err)
+{
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(cfg->table);
+    if (!b)
+        return err_nomem(err);
+    put_base(b, cfg);
+    if (now)
+        put_change(b, cfg, NULL, now);
+    return nft_commit(n, b, err);
+}
+
+int program_ensure(Nft *n, const ProgramConfig *cfg, Err *err)
+{
+    Err probe = { 0 };
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(cfg->table);
+    if (!b)
+        return err_nomem(err);
+    nft_chain_add(b, "services"); /* nothing changes where it is; without the table it is refused */
+    return nft_commit(n, b, &probe) == 0 ? 0 : program_replace(n, cfg, NULL, err);
 }

@@ -19,7 +19,7 @@ struct Proxy {
     Informer *services, *slices;
     Source *timer;
     bool armed;
-    Plan *applied; /* NULL: the bare base */
+    Plan *applied; /* NULL: what the kernel has is not known */
     char *table, *bridge, *node;
     ProgramConfig cfg;
 };
@@ -90,13 +90,15 @@ static bool has_udp(const Plan *p)
 
 static int apply(Proxy *p, Plan *now, Err *err)
 {
-    size_t ops = 0;
-    int r = program_change(p->nft, &p->cfg, p->applied, now, &ops, err);
+    size_t ops = 1;
+    int r = p->applied ? program_change(p->nft, &p->cfg, p->applied, now, &ops, err) : -1;
     if (r < 0) {
-        log_debug("%s; making the table anew", err->msg);
+        if (p->applied)
+            log_debug("%s; making the table anew", err->msg);
         p->applied = plan_free(p->applied);
         err_clear(err);
-        if ((r = program_base(p->nft, &p->cfg, err)) < 0 || (r = program_change(p->nft, &p->cfg, NULL, now, &ops, err)) < 0)
+        ops = 1;
+        if ((r = program_replace(p->nft, &p->cfg, now, err)) < 0)
             return r;
     }
     StaleSearch search = { p->applied, now };
@@ -208,7 +210,7 @@ int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *e
         return err_nomem(err);
     p->loop = l;
     int r = read_config(p, cfg, err);
-    if (r < 0 || (r = nft_open(&p->nft, err)) < 0 || (r = program_base(p->nft, &p->cfg, err)) < 0 ||
+    if (r < 0 || (r = nft_open(&p->nft, err)) < 0 || (r = program_ensure(p->nft, &p->cfg, err)) < 0 ||
         (r = follow(p, c, err)) < 0) {
         proxy_free(p);
         return r;

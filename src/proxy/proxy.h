@@ -18,8 +18,9 @@ typedef struct ProxyConfig {
     const char *bridge;    /* link of the pods: "knarr0" */
 } ProxyConfig;                /* texts are copied */
 
-/* Replaces the table with base rules at once, then follows the API server. ERR_INVALID for an
- * address or range that is none; ERR_DENIED without CAP_NET_ADMIN. */
+/* Makes a table with base rules unless a run before left one (which goes on serving), then follows the
+ * API server; the first whole state replaces everything in one transaction. ERR_INVALID for a range
+ * that is none; ERR_DENIED without CAP_NET_ADMIN. */
 int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *err) NODISCARD;
 Proxy *proxy_free(Proxy *p); /* the rules stay: a restart does not interrupt traffic; always NULL */
 /* Deletes the instance's table; fine when there is none. */

@@ -103,7 +103,7 @@ static int setup(void **state)
     assert_int_equal(nft_open(&n.nft, &err), 0);
     n.cfg = (ProgramConfig){ .table = "knarr-test", .bridge = "br0", .pod_addr = inet_addr("10.42.0.0"),
                              .pod_mask = htonl(0xffffff00), .bridge_calls = program_bridge_calls() };
-    assert_int_equal(program_base(n.nft, &n.cfg, &err), 0);
+    assert_int_equal(program_ensure(n.nft, &n.cfg, &err), 0);
     *state = &n;
     return 0;
 }
@@ -332,6 +332,38 @@ static void test_without_endpoints_it_is_refused(void **state)
     }
 }
 
+/* A second run finds the table and leaves it alone until it knows what should be; then it takes it over. */
+static void test_a_restart_does_not_interrupt(void **state)
+{
+    Net *n = net_or_skip(state);
+    Err err = { 0 };
+    program(n, "", false, true);
+    assert_int_equal(program_ensure(n->nft, &n->cfg, &err), 0);
+    assert_int_equal(ask(n, POD1, SOCK_STREAM, "10.43.0.10", 80), POD2);
+    assert_int_equal(program_replace(n->nft, &n->cfg, n->plan, &err), 0);
+    assert_int_equal(ask(n, POD1, SOCK_STREAM, "10.43.0.10", 80), POD2);
+}
+
+/* Where the bridge hands nothing to conntrack, a pod's reply must go through the node by itself. */
+static void test_pods_reach_each_other_without_bridge_calls(void **state)
+{
+    Net *n = net_or_skip(state);
+    Err err = { 0 };
+    enter(n, NODE);
+    if (n->cfg.bridge_calls)
+        sh("echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables");
+    n->cfg.bridge_calls = program_bridge_calls();
+    assert_false(n->cfg.bridge_calls);
+    assert_int_equal(program_replace(n->nft, &n->cfg, n->plan, &err), 0);
+    for (size_t i = 0; i < 2; i++) {
+        program(n, "", false, true);
+        assert_int_equal(ask(n, POD1, types[i], "10.43.0.10", 80), POD2);
+        assert_string_equal(n->client, BRIDGE_IP);
+        program(n, "", true, false);
+        assert_int_equal(ask(n, POD1, types[i], "10.43.0.10", 80), POD1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +375,8 @@ int main(void)
         cmocka_unit_test(test_connections_spread_over_the_backends),
         cmocka_unit_test(test_affinity_keeps_a_client_with_its_backend),
         cmocka_unit_test(test_without_endpoints_it_is_refused),
+        cmocka_unit_test(test_a_restart_does_not_interrupt),
+        cmocka_unit_test(test_pods_reach_each_other_without_bridge_calls),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

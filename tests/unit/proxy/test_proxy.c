@@ -104,7 +104,7 @@ static void test_kernel_takes_it(void **state)
         fail_msg("%s", err.msg);
     for (int calls = 0; calls < 2; calls++) {
         cfg.bridge_calls = calls;
-        if (program_base(n, &cfg, &err) < 0)
+        if (program_replace(n, &cfg, NULL, &err) < 0)
             fail_msg("%s", err.msg);
         for (size_t i = 0; i < ARRAY_SIZE(plans); i++)
             if (program_change(n, &cfg, i ? plans[i - 1] : NULL, plans[i], NULL, &err) < 0)
