@@ -14,7 +14,7 @@ typedef struct JobCall {
     JobDoneFn *done;
     void *arg;
     KindId kind;
-    bool is_delete;
+    bool is_delete, is_write;
     struct JobCall *next;
 } JobCall;
 
@@ -132,7 +132,7 @@ static void on_done(void *ctx, const ApiResult *r)
     Job *j = call->job;
     call->call = NULL;
     bool gone = call->is_delete && r->err && r->err->code == ERR_NOT_FOUND;
-    if (!r->err && !call->is_delete)
+    if (!r->err && call->is_write)
         note_written(j->c, j->key, call->kind, r->body);
     bool handled = call->done && call->done(j, r, call->arg);
     if (r->err && !handled && !gone) {
@@ -152,7 +152,8 @@ void job_call(Job *j, const JobRequest *req)
         return;
     }
     *call = (JobCall){ .job = j, .done = req->done, .arg = req->arg, .kind = req->kind,
-                       .is_delete = sv_eq(req->method, SV("DELETE")), .next = (JobCall *)j->calls };
+                       .is_delete = sv_eq(req->method, SV("DELETE")),
+                       .is_write = sv_starts(req->method, SV("P")), .next = (JobCall *)j->calls };
     ApiRequest api = { .method = req->method, .target = req->target, .query = req->query, .body = req->body,
                        .content_type = req->content_type, .done = on_done, .ctx = call };
     if (!api.target.plural.len) {
