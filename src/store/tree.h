@@ -5,6 +5,9 @@
 
 #include "store/store.h"
 
+/* A version with copies of the three texts and no revisions yet; one reference. NULL: no memory. */
+ObjectRev *object_rev_new(StrView key, StrView val, StrView attrs);
+
 typedef struct TreeNode {
     atomic_uint refs;
     uint32_t prio;

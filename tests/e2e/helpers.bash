@@ -1,0 +1,103 @@
+# helpers.bash - a control plane and a node for end-to-end tests, in a network namespace, control groups and a data
+# directory of their own. Everything that is started is remembered by pid and ended in stop_all.
+
+E2E_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${KNARR_BUILD:=$E2E_DIR/../../build}"
+BIN="$KNARR_BUILD/src/cmd"
+TOOLS="$E2E_DIR/../../build/tools"
+
+need_root() {
+    [ "$(id -u)" = 0 ] || skip "needs root"
+}
+
+# new_cluster NAME: names and folders. Sets NS, DATA, INSTANCE, KUBECONFIG.
+new_cluster() {
+    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
+    chmod 755 "$DATA"
+    NS="kn-${DATA##*-}"
+    INSTANCE="k${DATA##*-}"
+    PIDS="$DATA/pids"
+    : >"$PIDS"
+    mkdir -p "$DATA"/{store,log,node,images,pki}
+    ip netns add "$NS"
+    ip -n "$NS" link set lo up
+    "$BIN/knarr-pki" --data-dir "$DATA" --api-port 6443 --pod-cidr 10.244.0.0/16 --service-cidr 10.96.0.0/16
+    export KUBECONFIG="$DATA/admin.kubeconfig"
+    # As the user of a test would: outside of the namespace nothing is reachable.
+    HOME="$DATA"
+    export HOME DATA NS INSTANCE PIDS
+}
+
+inside() { nsenter --net="/run/netns/$NS" "$@"; }
+kubectl() { inside "${KUBECTL:-$TOOLS/kubectl-1.35}" "$@"; }
+kubectl120() { inside "$TOOLS/kubectl-1.20" "$@"; }
+
+# run_role NAME ARGS…: in the background, its log at DATA/log/NAME.log.
+run_role() {
+    local role=$1
+    shift
+    nsenter --net="/run/netns/$NS" "$BIN/knarr-$role" "$@" >>"$DATA/log/$role.log" 2>&1 3>&- &
+    echo "$!" >"$DATA/$role.pid"
+    echo "$!" >>"$PIDS"
+}
+
+start_server() {
+    run_role server --store="$DATA/store" --secure-port=6443 --advertise-address=10.244.0.1 \
+        --service-cluster-ip-range=10.96.0.0/16 --cluster-dns-endpoint=10.244.0.1:10053 \
+        --tls-cert-file="$DATA/pki/server/serving.crt" --tls-private-key-file="$DATA/pki/server/serving.key" \
+        --client-ca-file="$DATA/pki/ca.crt" --service-account-signing-key-file="$DATA/pki/server/sa.key" \
+        --kubelet-client-certificate="$DATA/pki/server/kubelet-client.crt" \
+        --kubelet-client-key="$DATA/pki/server/kubelet-client.key"
+    wait_for 20 kubectl get --raw /readyz
+}
+
+start_node() {
+    NODE=$(hostname | tr '[:upper:]' '[:lower:]')
+    run_role node $(node_args)
+    wait_for 20 node_is_ready
+}
+
+node_args() {
+    echo "--data-dir=$DATA --instance=$INSTANCE --kubeconfig=$DATA/pki/node/kubeconfig" \
+        "--proxy-kubeconfig=$DATA/pki/node/proxy.kubeconfig --hostname-override=$(hostname | tr '[:upper:]' '[:lower:]')" \
+        "--node-ip=10.244.0.1 --port=10250 --pod-cidr=10.244.0.0/16 --service-cidr=10.96.0.0/16" \
+        "--cluster-dns=10.96.0.10 --tls-cert-file=$DATA/pki/node/serving.crt" \
+        "--tls-private-key-file=$DATA/pki/node/serving.key --client-ca-file=$DATA/pki/ca.crt"
+}
+
+node_is_ready() { kubectl get node "$NODE" --no-headers | grep -qw Ready; }
+
+kill_role() { # NAME [SIGNAL]
+    kill "-${2:-TERM}" "$(cat "$DATA/$1.pid")" 2>/dev/null || true
+    wait_for 10 role_is_gone "$1"
+}
+role_is_gone() { ! kill -0 "$(cat "$DATA/$1.pid")" 2>/dev/null; }
+
+stop_all() {
+    [ -n "${DATA:-}" ] || return 0
+    local pid
+    for pid in $(cat "$PIDS" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
+    for pid in $(cat "$PIDS" 2>/dev/null); do wait_for 10 pid_is_gone "$pid" || kill -9 "$pid" 2>/dev/null || true; done
+    [ ! -f "$DATA/node.pid" ] || inside "$BIN/knarr-node" $(node_args) --cleanup || true
+    ip netns del "$NS" 2>/dev/null || true
+    rm -rf "$DATA"
+}
+pid_is_gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# wait_for SECONDS COMMAND…: until it succeeds. On failure shows what it last said.
+wait_for() {
+    local deadline=$((SECONDS + $1)) out
+    shift
+    until out=$("$@" 2>&1); do
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            echo "not in time: $*: $out"
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# An image with busybox and all its names, as `docker save` writes it: make_image FILE NAME
+make_image() {
+    "$E2E_DIR/../../tools/demo-image" "$1" "$2"
+}
