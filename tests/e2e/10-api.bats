@@ -85,10 +85,11 @@ spec:
   foo: 3
   selector: {matchLabels: {app: x}}
   template:
-    metadata: {labels: {app: y}}
+    metadata: {labels: {app: other}}
     spec: {containers: [{name: c, image: i}]}
 Y
     run kubectl apply -f "$BATS_TEST_TMPDIR/d.yaml"
+    echo "$output"
     [[ "$output" == *'strict decoding error: unknown field "spec.foo"'* ]]
     run kubectl apply --validate=ignore -f "$BATS_TEST_TMPDIR/d.yaml"
     [[ "$output" == *'spec.replicas: Invalid value: -1: must be greater than or equal to 0'* ]]
@@ -156,9 +157,10 @@ admin_files() {
 }
 
 @test "a watch sees what happens, and wait returns" {
-    kubectl get cm -w --output-watch-events -o name >"$BATS_TEST_TMPDIR/watch" 3>&- &
+    kubectl create configmap before
+    kubectl get cm -w --output-watch-events >"$BATS_TEST_TMPDIR/watch" 3>&- &
     pid=$!
-    wait_for 10 grep -q race "$BATS_TEST_TMPDIR/watch"
+    wait_for 10 grep -q before "$BATS_TEST_TMPDIR/watch"
     kubectl create configmap watched
     kubectl delete configmap watched
     wait_for 10 grep -q 'DELETED.*watched' "$BATS_TEST_TMPDIR/watch"
