@@ -145,12 +145,15 @@ static int take_version(Worker *w, ApiObject *obj, Err *err)
     return 0;
 }
 
+static int ask_status(Worker *w, Err *err);
+
 void worker_update(Worker *w, ApiObject *obj)
 {
     Err err = { 0 };
+    bool first = !w->obj;
     if (!obj)
         w->deleted = true;
-    else if (take_version(w, obj, &err) < 0)
+    else if (take_version(w, obj, &err) < 0 || (first && w->conn && ask_status(w, &err) < 0))
         log_error("pod %.*s: %s", SV_FMT(obj->key), err.msg);
     worker_wake(w);
 }
@@ -287,13 +290,19 @@ static void on_conn_readable(void *ctx, uint32_t events)
     worker_wake(w);
 }
 
-static int adopt_connection(Worker *w, Pod *conn, Err *err)
+/* Asks for the state of all apps; their probes begin with the answer, so the pod's spec must be known. */
+static int ask_status(Worker *w, Err *err)
 {
     uint32_t request;
+    return pod_send_status(w->conn, "", &request, err);
+}
+
+static int adopt_connection(Worker *w, Pod *conn, Err *err)
+{
     w->conn = conn;
     int r = loop_add_fd(w->k->loop, pod_fd(conn), LOOP_READ, on_conn_readable, w, &w->conn_source, err);
-    if (r == 0)
-        r = pod_send_status(conn, "", &request, err);
+    if (r == 0 && w->obj)
+        r = ask_status(w, err);
     if (r < 0)
         drop_connection(w);
     return r;
