@@ -3,8 +3,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -48,9 +52,21 @@ static bool has_bridge_filter(void)
     return path_exists(AT_FDCWD, "/proc/sys/net/bridge/bridge-nf-call-iptables");
 }
 
+/* Asks nf_tables for its generation: answered only where it is there (and the kernel loads it for us where it can). */
 static bool has_nf_tables(void)
 {
-    return path_exists(AT_FDCWD, "/sys/module/nf_tables") || in_file("/proc/kallsyms", "nf_tables_newtable");
+    struct {
+        struct nlmsghdr h;
+        struct nfgenmsg g;
+    } ask = { { sizeof ask, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_REQUEST, 1, 0 }, { 0 } };
+    _Alignas(NLMSG_ALIGNTO) char answer[512];
+    struct timeval wait = { .tv_sec = 2 };
+    _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 || send(fd, &ask, sizeof ask, 0) < 0)
+        return false;
+    ssize_t n = recv(fd, answer, sizeof answer, 0);
+    const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
+    return n >= (ssize_t)sizeof *h && h->nlmsg_type != NLMSG_ERROR;
 }
 
 static bool has_cgroups(void)
