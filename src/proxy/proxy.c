@@ -43,12 +43,12 @@ typedef struct StaleSearch {
     const Plan *old, *now;
 } StaleSearch;
 
-static const PlanElem *find_elem(const Plan *p, uint32_t dst, uint16_t dport)
+static const PlanElem *find_elem(const Plan *p, uint32_t dst, uint16_t dport, bool translated)
 {
     char key[64];
     int n = snprintf(key, sizeof key, "%u %08x.%08x.%08x", PLAN_SERVICES, dst, (uint32_t)IPPROTO_UDP, (uint32_t)dport);
     const PlanElem *e = p ? map_get(&p->elems, sv_n(key, (size_t)n)) : NULL;
-    if (e)
+    if (e || !translated) /* what goes untranslated to a node port's number is somebody else's talk */
         return e;
     n = snprintf(key, sizeof key, "%u %08x.%08x.%08x", PLAN_NODEPORTS, (uint32_t)IPPROTO_UDP, (uint32_t)dport, 0u);
     return p ? map_get(&p->elems, sv_n(key, (size_t)n)) : NULL;
@@ -70,10 +70,11 @@ static bool chain_leads_to(const Plan *p, const char *name, uint32_t addr, uint1
 static bool is_stale(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src, uint16_t reply_sport)
 {
     const StaleSearch *s = ctx;
-    const PlanElem *is = find_elem(s->now, dst, dport);
+    bool translated = dst != reply_src || dport != reply_sport;
+    const PlanElem *is = find_elem(s->now, dst, dport, translated);
     if (is)
         return !chain_leads_to(s->now, is->chain, reply_src, reply_sport);
-    return find_elem(s->old, dst, dport) != NULL;
+    return find_elem(s->old, dst, dport, translated) != NULL;
 }
 
 static bool has_udp(const Plan *p)

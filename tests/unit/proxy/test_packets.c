@@ -332,6 +332,33 @@ static void test_without_endpoints_it_is_refused(void **state)
     }
 }
 
+static bool leads_to_pod2(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src, uint16_t reply_sport)
+{
+    return dst == inet_addr("10.43.0.10") && dport == htons(80) && reply_src == inet_addr(POD2_IP);
+}
+
+/* A client that never changes its port sticks to what conntrack knows until that is forgotten. */
+static void test_a_udp_client_moves_on_when_its_entry_is_forgotten(void **state)
+{
+    Net *n = net_or_skip(state);
+    Err err = { 0 };
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = inet_addr("10.43.0.10") };
+    program(n, "", false, true);
+    enter(n, POD1);
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (void *)&a, sizeof a), 0);
+    enter(n, NODE);
+    assert_int_equal(send(fd, "q", 1, 0), 1);
+    assert_int_equal(answer(n, SOCK_DGRAM), POD2);
+    program(n, "", true, false);
+    assert_int_equal(send(fd, "q", 1, 0), 1);
+    assert_int_equal(answer(n, SOCK_DGRAM), POD2);
+    if (nft_conntrack_forget_udp(leads_to_pod2, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(send(fd, "q", 1, 0), 1);
+    assert_int_equal(answer(n, SOCK_DGRAM), POD1);
+}
+
 /* A second run finds the table and leaves it alone until it knows what should be; then it takes it over. */
 static void test_a_restart_does_not_interrupt(void **state)
 {
@@ -375,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_connections_spread_over_the_backends),
         cmocka_unit_test(test_affinity_keeps_a_client_with_its_backend),
         cmocka_unit_test(test_without_endpoints_it_is_refused),
+        cmocka_unit_test(test_a_udp_client_moves_on_when_its_entry_is_forgotten),
         cmocka_unit_test(test_a_restart_does_not_interrupt),
         cmocka_unit_test(test_pods_reach_each_other_without_bridge_calls),
     };
