@@ -24,6 +24,35 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
     if (!now || obj_deleting(now))
         map_del(&c->doomed, o->uid);
     queue_owner(c, o);
+    if (now && !obj_controller_ref(now)) {
+        size_t n; /* whoever selects it may adopt it */
+        ApiObject *const *sets = informer_by_index(c->cs->informers[KIND_REPLICASET], INDEX_NS, now->ns, &n);
+        for (size_t i = 0; i < n; i++)
+            controller_queue(c, sets[i]->ns, sets[i]->name);
+    }
+}
+
+/* Takes the selected pods that nobody controls; true when there were any. */
+static bool adopt(Job *j, const ApiObject *rs)
+{
+    Selector selector;
+    size_t n;
+    bool any = false;
+    if (selector_from_object(value_path(obj_doc(rs), "spec.selector"), &j->arena, &selector, NULL) < 0)
+        return false;
+    ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, rs->ns, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (obj_controller_ref(pods[i]) || !pod_active(j->c, pods[i]) ||
+            !selector_matches(&selector, value_get(obj_meta(pods[i]), SV("labels"))))
+            continue;
+        Value copy = obj_copy(j, pods[i]), refs = obj_owner_refs(&j->arena, KIND_REPLICASET, rs);
+        value_list_foreach(ref, value_get(obj_meta(pods[i]), SV("ownerReferences")))
+            value_push(&j->arena, &refs, *ref);
+        value_set_path(&j->arena, &copy, "metadata.ownerReferences", refs);
+        job_update(j, KIND_POD, SV_NULL, &copy);
+        any = true;
+    }
+    return any;
 }
 
 /* ---- creating ---- */
@@ -184,6 +213,10 @@ static void reconcile(Job *j)
     ApiObject *rs = obj_find(j->c->cs, KIND_REPLICASET, j->ns, j->name);
     if (!rs)
         return;
+    if (!obj_deleting(rs) && adopt(j, rs)) {
+        job_again(j, 10); /* counted when the informer has seen it */
+        return;
+    }
     size_t n_owned, n = 0;
     ApiObject *const *owned = obj_owned(j->c->cs, KIND_POD, rs, &n_owned);
     ApiObject **active = arena_array(&j->arena, ApiObject *, n_owned + 1);
