@@ -65,7 +65,10 @@ static int64_t number(const Value *spec, StrView name, int64_t fallback)
 /* Ends what a try has open, but for the HTTP client: its own callback may be on the stack. */
 static void try_close(Probe *p)
 {
+    uint32_t request;
     p->deadline = source_free(p->deadline);
+    if (p->pod_source && !p->exec_ended) /* the command is not left behind */
+        (void)!pod_send_signal(p->pod, p->exec_id, SIGKILL, &request, NULL);
     p->call = http_call_cancel(p->call);
     p->connector = connector_cancel(p->connector);
     for (int i = 0; i < 2; i++) {
@@ -130,12 +133,9 @@ static void PRINTF(2, 3) try_done(Probe *p, const char *fmt, ...)
 static void on_deadline(void *ctx)
 {
     Probe *p = ctx;
-    if (p->pod) {
-        uint32_t request;
-        if (pod_send_signal(p->pod, p->exec_id, SIGKILL, &request, NULL) < 0)
-            log_debug("probe %s: the command's supervisor is gone", p->exec_id);
+    if (p->pod)
         try_done(p, "command timed out: timed out after %llds", (long long)p->timeout_ms / 1000);
-    } else
+    else
         try_done(p, "context deadline exceeded (no answer within %llds)", (long long)p->timeout_ms / 1000);
 }
 

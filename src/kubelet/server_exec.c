@@ -4,6 +4,7 @@
  * The upgrade is answered first; then, over a connection of its own, the supervisor is asked to run the command (or
  * to attach). Whatever goes wrong from there on is told as a Status on the error channel, where clients look for the
  * exit code as well. */
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -34,7 +35,11 @@ typedef struct ExecSession {
 static void exec_end(Session *x)
 {
     ExecSession *s = (ExecSession *)x; /* its first member */
+    uint32_t request;
     session_del(x);
+    /* A command whose client has gone is not left behind; an app that was attached to is. */
+    if (s->pod_source && !s->attach && !s->exited)
+        (void)!pod_send_signal(s->pod, s->id, SIGKILL, &request, NULL);
     source_free(s->pod_source);
     source_free(s->timer);
     if (s->out != s->in)
