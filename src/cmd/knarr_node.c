@@ -15,7 +15,7 @@ enum { PEM_MAX = 1024 * 1024 };
 
 typedef struct Args {
     KubeletConfig kubelet;
-    const char *kubeconfig, *proxy_kubeconfig, *service_cidr;
+    const char *kubeconfig, *proxy_kubeconfig;
     const char *tls_cert, *tls_key, *client_ca;
     bool cleanup;
 } Args;
@@ -66,7 +66,7 @@ static int parse_args(int argc, char **argv, Args *a)
         case 'n': a->kubelet.node_name = optarg; break;
         case 'a': a->kubelet.node_ip = optarg; break;
         case 'c': a->kubelet.pod_cidr = optarg; break;
-        case 's': a->service_cidr = optarg; break;
+        case 's': a->kubelet.service_cidr = optarg; break;
         case 'D': a->kubelet.cluster_dns = optarg; break;
         case 'z': a->kubelet.cluster_domain = optarg; break;
         case 'C': a->tls_cert = optarg; break;
@@ -86,7 +86,7 @@ static int parse_args(int argc, char **argv, Args *a)
     } needed[] = { { "data-dir", a->kubelet.data_dir },   { "instance", a->kubelet.instance },
                    { "kubeconfig", a->kubeconfig },       { "proxy-kubeconfig", a->proxy_kubeconfig },
                    { "hostname-override", a->kubelet.node_name }, { "node-ip", a->kubelet.node_ip },
-                   { "pod-cidr", a->kubelet.pod_cidr },   { "service-cidr", a->service_cidr },
+                   { "pod-cidr", a->kubelet.pod_cidr },   { "service-cidr", a->kubelet.service_cidr },
                    { "cluster-dns", a->kubelet.cluster_dns }, { "tls-cert-file", a->tls_cert },
                    { "tls-private-key-file", a->tls_key }, { "client-ca-file", a->client_ca } };
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
@@ -153,7 +153,7 @@ static int start(Node *n, Args *a, Err *err)
     char bridge[32];
     snprintf(bridge, sizeof bridge, "%s0", a->kubelet.instance);
     ProxyConfig proxy = { .instance = a->kubelet.instance, .pod_cidr = a->kubelet.pod_cidr,
-                          .service_cidr = a->service_cidr, .node_ip = a->kubelet.node_ip,
+                          .service_cidr = a->kubelet.service_cidr, .node_ip = a->kubelet.node_ip,
                           .node_name = a->kubelet.node_name, .bridge = bridge };
     return proxy_new(n->loop, n->proxy_api, &proxy, &n->proxy, err);
 }

@@ -155,7 +155,8 @@ static int copy_config(Kubelet *k, const KubeletConfig *cfg, Err *err)
     k->cfg = (KubeletConfig){ .port = cfg->port, .on_ready = cfg->on_ready, .ctx = cfg->ctx };
     bool ok = copy_text(&k->cfg.data_dir, cfg->data_dir) && copy_text(&k->cfg.instance, cfg->instance) &&
               copy_text(&k->cfg.node_name, cfg->node_name) && copy_text(&k->cfg.node_ip, cfg->node_ip) &&
-              copy_text(&k->cfg.pod_cidr, cfg->pod_cidr) && copy_text(&k->cfg.cluster_dns, cfg->cluster_dns) &&
+              copy_text(&k->cfg.pod_cidr, cfg->pod_cidr) &&
+              copy_text(&k->cfg.service_cidr, cfg->service_cidr) && copy_text(&k->cfg.cluster_dns, cfg->cluster_dns) &&
               copy_text(&k->cfg.cluster_domain, cfg->cluster_domain);
     const StrView from[] = { cfg->tls_cert, cfg->tls_key, cfg->client_ca };
     StrView *to[] = { &k->cfg.tls_cert, &k->cfg.tls_key, &k->cfg.client_ca };
@@ -169,7 +170,7 @@ static int copy_config(Kubelet *k, const KubeletConfig *cfg, Err *err)
 
 static void free_config(KubeletConfig *c)
 {
-    const char *texts[] = { c->data_dir, c->instance, c->node_name, c->node_ip, c->pod_cidr, c->cluster_dns,
+    const char *texts[] = { c->data_dir, c->instance, c->node_name, c->node_ip, c->pod_cidr, c->service_cidr, c->cluster_dns,
                             c->cluster_domain, c->tls_cert.ptr, c->tls_key.ptr, c->client_ca.ptr };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free((char *)texts[i]);
@@ -228,14 +229,18 @@ static int load_networks(Kubelet *k, Err *err)
                                          "loopback network", &k->loopback, err);
 }
 
-/* The bridge with the gateway's address is there from the start: the API server may listen on it. */
+/* The bridge with the gateway's address is there from the start: the API server may listen on it. A route for the
+ * Services' range leads to it, so that a machine without a default route reaches them, and an address that no
+ * Service has ends here instead of leaving the machine. */
 static int make_bridge(Kubelet *k, Err *err)
 {
     Rtnl *nl = NULL;
     RtnlLink link;
-    IpPrefix gw;
+    IpPrefix gw, services;
     if (ip_prefix_parse(sv_cstr(k->cfg.pod_cidr), &gw) < 0)
         return err_set(err, ERR_INVALID, 0, "--pod-cidr: '%s' is no address range", k->cfg.pod_cidr);
+    if (ip_prefix_parse(sv_cstr(k->cfg.service_cidr), &services) < 0)
+        return err_set(err, ERR_INVALID, 0, "--service-cidr: '%s' is no address range", k->cfg.service_cidr);
     gw.addr[3] |= 1;
     int r = rtnl_open(&nl, err);
     if (r == 0 && (r = rtnl_bridge_add(nl, k->bridge, 0, err)) == -ERR_EXISTS)
@@ -245,6 +250,8 @@ static int make_bridge(Kubelet *k, Err *err)
         r = 0;
     if (r == 0)
         r = rtnl_link_set_up(nl, link.index, err);
+    if (r == 0 && (r = rtnl_route_add(nl, link.index, &services, NULL, err)) == -ERR_EXISTS)
+        r = 0;
     rtnl_close(nl);
     return r;
 }

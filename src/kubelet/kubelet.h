@@ -11,7 +11,7 @@ typedef struct KubeletConfig {
     const char *data_dir;     /* pods, volumes and leases lie in DATA_DIR/node, images in DATA_DIR/images */
     const char *instance;     /* names cgroups and the bridge: "knarr" */
     const char *node_name, *node_ip;
-    const char *pod_cidr, *cluster_dns, *cluster_domain;
+    const char *pod_cidr, *service_cidr, *cluster_dns, *cluster_domain;
     uint16_t port;            /* of the kubelet's own API; 0: none */
     StrView tls_cert, tls_key, client_ca; /* PEM, for that API */
     void (*on_ready)(void *ctx); /* once, when the Node object says Ready */
