@@ -74,7 +74,7 @@ bool sv_cut(StrView s, char sep, StrView *ret_head, StrView *ret_tail)
     ssize_t at = sv_find_char(s, sep);
     if (at < 0) {
         *ret_head = s;
-        *ret_tail = sv_n(s.ptr + s.len, 0);
+        *ret_tail = sv_skip(s, s.len);
         return false;
     }
     *ret_head = sv_head(s, (size_t)at);

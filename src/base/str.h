@@ -44,6 +44,8 @@ static inline bool sv_ends(StrView s, StrView suffix)
 }
 static inline StrView sv_skip(StrView s, size_t n) /* without its first n bytes; empty past the end */
 {
+    if (!s.ptr) /* nothing may be added to NULL, not even 0 */
+        return s;
     return n >= s.len ? (StrView){ s.ptr + s.len, 0 } : (StrView){ s.ptr + n, s.len - n };
 }
 static inline StrView sv_head(StrView s, size_t n) /* at most its first n bytes */

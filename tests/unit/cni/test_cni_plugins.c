@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -269,7 +270,11 @@ static void test_result_versions(void **state)
 
 int main(int argc, char **argv)
 {
-    program = argc > 1 ? argv[1] : "";
+    program = argc > 1 ? realpath(argv[1], NULL) : NULL; /* lives as long as the tests */
+    if (!program) {
+        fprintf(stderr, "usage: %s KNARR-CNI\n", argv[0]);
+        return 2;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_lists_name_file_and_field),
         cmocka_unit_test(test_result_versions),
@@ -278,5 +283,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unknown_fields_of_security_are_refused),
         cmocka_unit_test(test_adds_at_once_get_different_addresses),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int r = cmocka_run_group_tests(tests, setup, teardown);
+    free((char *)program);
+    return r;
 }
