@@ -265,15 +265,25 @@ static int status_error(int status, const Value *body, Err *err)
 
 /* ---- requests ---- */
 
-static int send_request(ApiClient *c, StrView method, StrView target, StrView content_type,
-                        StrView body, const HttpCallSpec *hooks, HttpCall **ret, Err *err)
+#define ACCEPT_METADATA                                                                            \
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,"                                \
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+static StrView accepted(const ApiTarget *t)
+{
+    return t->metadata_only ? SV(ACCEPT_METADATA) : SV("application/json");
+}
+
+static int send_request(ApiClient *c, StrView method, StrView target, StrView accept,
+                        StrView content_type, StrView body, const HttpCallSpec *hooks,
+                        HttpCall **ret, Err *err)
 {
     HttpHeader h[4];
     uint32_t n = 0;
     int r = load_token(c, err);
     if (r < 0)
         return r;
-    h[n++] = (HttpHeader){ SV("accept"), SV("application/json") };
+    h[n++] = (HttpHeader){ SV("accept"), accept };
     h[n++] = (HttpHeader){ SV("user-agent"), sv_cstr(c->user_agent) };
     if (c->authorization.len > 0)
         h[n++] = (HttpHeader){ SV("authorization"), buf_view(&c->authorization) };
@@ -413,6 +423,7 @@ int api_request(ApiClient *c, const ApiRequest *req, ApiCall **ret, Err *err)
                            .on_done = call_done,
                            .ctx = call };
     r = send_request(c, req->method, buf_view(&path),
+                     req->accept.len ? req->accept : accepted(&req->target),
                      req->content_type.len ? req->content_type : SV("application/json"),
                      req->body ? buf_view(&body) : req->raw_body, &hooks, &call->http, err);
     if (r < 0) {
@@ -627,7 +638,8 @@ int api_watch(ApiClient *c, const ApiTarget *t, StrView query, const ApiWatchEve
     HttpCallSpec hooks = {
         .on_head = watch_head, .on_data = watch_data, .on_done = watch_done, .ctx = w
     };
-    int r = send_request(c, SV("GET"), buf_view(&path), SV_NULL, SV_NULL, &hooks, &w->http, err);
+    int r = send_request(c, SV("GET"), buf_view(&path), accepted(t), SV_NULL, SV_NULL, &hooks,
+                         &w->http, err);
     if (r < 0) {
         free_watch(w);
         return r;

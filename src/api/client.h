@@ -26,6 +26,7 @@ typedef struct ApiTarget {
     StrView ns;      /* empty: cluster-scoped, or all namespaces */
     StrView name;
     StrView subresource; /* "status", "binding", "eviction" */
+    bool metadata_only;  /* answers as PartialObjectMetadata: nothing but apiVersion, kind, metadata */
 } ApiTarget;
 
 /* How a call ended. Everything in it is valid only during the callback. */
@@ -54,6 +55,7 @@ typedef struct ApiRequest {
     const Value *body; /* NULL: none, or raw_body */
     StrView raw_body;
     StrView content_type; /* of the body; empty: application/json */
+    StrView accept;       /* empty: application/json, or what the target's metadata_only asks for */
     uint32_t timeout_ms;  /* 0: 60 s */
     ApiDoneFn *done;      /* exactly once unless cancelled; may be NULL */
     void *ctx;

@@ -45,6 +45,9 @@ typedef struct ControllerDef {
     void (*observe)(Controller *c, KindId kind, ApiObject *old, ApiObject *now); /* either may be NULL */
     void (*reconcile)(Job *j);
     unsigned workers;
+    /* A controller with a state of its own; all may be NULL. */
+    int (*setup)(Controller *c, Err *err);
+    void (*teardown)(Controller *c); /* also after a failed setup */
 } ControllerDef;
 
 struct Controller {
@@ -54,6 +57,7 @@ struct Controller {
     EventRecorder *events;
     Map written; /* key → Written: revisions that the informers must have seen */
     Map doomed;  /* uid of a pod whose deletion was asked for and not yet seen */
+    void *state; /* its own, made by setup() */
 };
 
 struct Job {
@@ -66,7 +70,7 @@ struct Job {
     Job *prev, *next;
 };
 
-enum { CONTROLLERS_MAX = 12 };
+enum { CONTROLLERS_MAX = 16 };
 
 struct Controllers {
     Loop *loop;
@@ -85,7 +89,7 @@ struct Controllers {
 
 extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller,
     deployment_controller, endpointslice_controller, endpoints_controller, namespace_controller,
-    garbage_controller, node_controller;
+    garbage_controller, node_controller, eviction_controller, pod_gc_controller;
 
 /* ---- calls ---- */
 
@@ -94,7 +98,7 @@ typedef bool JobDoneFn(Job *j, const ApiResult *r, void *arg);
 
 typedef struct JobRequest {
     StrView method;
-    KindId kind;
+    KindId kind;      /* KIND_MAX: no shared informer shows it */
     ApiTarget target; /* with an empty plural: group, version and plural come from `kind` */
     const Value *body;
     StrView content_type, query;

@@ -10,6 +10,7 @@ void doc_free(void *projection);
 static const ControllerDef *const defs[] = {
     &serviceaccount_controller, &rootca_controller, &replicaset_controller, &deployment_controller,
     &endpointslice_controller, &endpoints_controller, &namespace_controller, &garbage_controller, &node_controller,
+    &eviction_controller, &pod_gc_controller,
 };
 
 /* ---- changes ---- */
@@ -106,7 +107,9 @@ static int start_controller(Controllers *cs, const ControllerDef *def, Err *err)
     c->cs = cs;
     c->def = def;
     int r = event_recorder_new(cs->api, sv_cstr(def->name), SV_NULL, &c->events, err);
-    return r < 0 ? r : workqueue_new(cs->loop, def->workers, job_start, c, &c->queue, err);
+    if (r < 0 || (r = workqueue_new(cs->loop, def->workers, job_start, c, &c->queue, err)) < 0)
+        return r;
+    return def->setup ? def->setup(c, err) : 0;
 }
 
 static int start(Controllers *cs, Err *err)
@@ -157,6 +160,8 @@ Controllers *controllers_free(Controllers *cs)
     jobs_free(cs);
     for (unsigned i = 0; i < cs->n_controllers; i++) {
         Controller *c = &cs->controllers[i];
+        if (c->def->teardown)
+            c->def->teardown(c);
         workqueue_free(c->queue);
         event_recorder_free(c->events);
         free_values(&c->written);

@@ -132,7 +132,7 @@ static void on_done(void *ctx, const ApiResult *r)
     Job *j = call->job;
     call->call = NULL;
     bool gone = call->is_delete && r->err && r->err->code == ERR_NOT_FOUND;
-    if (!r->err && call->is_write)
+    if (!r->err && call->is_write && call->kind < KIND_MAX)
         note_written(j->c, j->key, call->kind, r->body);
     bool handled = call->done && call->done(j, r, call->arg);
     if (r->err && !handled && !gone) {

@@ -1,0 +1,318 @@
+#!/usr/bin/env bats
+# Controllers and scheduler against a real API server, with a node that exists as an object only: the test plays its
+# kubelet and says through the pods' status that they run and have ended.
+
+load helpers
+
+setup_file() {
+    need_root
+    [ -x "${KUBECTL:-$TOOLS/kubectl-1.35}" ] || skip "no kubectl 1.35: set KUBECTL"
+    new_cluster
+    start_server
+    run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"
+    run_role scheduler --kubeconfig "$DATA/pki/scheduler/kubeconfig"
+    wait_for 10 kubectl get serviceaccount default
+    fake_node one
+}
+teardown_file() { stop_all; }
+
+now() { date -u +%FT%TZ; }
+
+renew() { # a node's Lease, as its kubelet would
+    kubectl apply -f - >/dev/null <<Y
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: $1, namespace: kube-node-lease}
+spec: {holderIdentity: $1, leaseDurationSeconds: 3600, renewTime: "$(date -u +%FT%T.000000Z)"}
+Y
+}
+
+fake_node() {
+    kubectl apply -f - >/dev/null <<Y
+apiVersion: v1
+kind: Node
+metadata: {name: $1, labels: {kubernetes.io/hostname: $1}}
+Y
+    renew "$1"
+    kubectl patch node "$1" --subresource=status --type=merge >/dev/null -p "{\"status\":{
+        \"capacity\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"110\"},\"allocatable\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"110\"},
+        \"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"KubeletReady\",\"lastHeartbeatTime\":\"$(now)\",\"lastTransitionTime\":\"$(now)\"}]}}"
+}
+
+# One turn of the fake kubelet: what is bound runs, what is being deleted is gone.
+kubelet() {
+    local ns name node ip deleted
+    renew one
+    kubectl get pods -A -o json | jq -r '.items[] | [.metadata.namespace, .metadata.name, .spec.nodeName // "-",
+        .status.podIP // "-", .metadata.deletionTimestamp // "-"] | join(" ")' |
+        while read -r ns name node ip deleted; do
+            if [ "$deleted" != - ]; then
+                kubectl -n "$ns" delete pod "$name" --force --grace-period=0 --wait=false >/dev/null 2>&1 || true
+            elif [ "$node" != - ] && [ "$ip" = - ]; then
+                ip="10.244.$((RANDOM % 250 + 1)).$((RANDOM % 250 + 1))"
+                kubectl -n "$ns" patch pod "$name" --subresource=status --type=merge >/dev/null -p "{\"status\":{
+                    \"phase\":\"Running\",\"podIP\":\"$ip\",\"podIPs\":[{\"ip\":\"$ip\"}],
+                    \"conditions\":[{\"type\":\"PodScheduled\",\"status\":\"True\"},{\"type\":\"Ready\",\"status\":\"True\",\"lastTransitionTime\":\"$(now)\"}]}}" || true
+            fi
+        done
+}
+
+# wait_for, with the kubelet at work.
+eventually() {
+    local deadline=$((SECONDS + 15)) out
+    until kubelet; out=$("$@" 2>&1); do
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            echo "not in time: $*: $out"
+            kubectl get deployments,replicasets,pods
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+field() { # OBJECT JSONPATH WANTED
+    local have
+    have=$(kubectl get "$1" -o jsonpath="$2") && [ "$have" = "$3" ] || { echo "$1 $2: '$have', not '$3'"; return 1; }
+}
+rolled_out() { kubectl rollout status "$1" --timeout=1s; }
+absent() { ! kubectl get "$@" >/dev/null 2>&1; }
+count() { # WANTED ARGS…
+    local n
+    n=$(kubectl get "${@:2}" --no-headers 2>/dev/null | wc -l) && [ "$n" = "$1" ] || { echo "$n, not $1"; return 1; }
+}
+
+@test "every namespace has its account and the authority" {
+    kubectl create namespace fresh
+    wait_for 10 kubectl -n fresh get serviceaccount default
+    wait_for 10 kubectl -n fresh get configmap kube-root-ca.crt
+    [ "$(kubectl -n fresh get configmap kube-root-ca.crt -o jsonpath='{.data.ca\.crt}')" = "$(cat "$DATA/pki/ca.crt")" ]
+    kubectl -n fresh delete serviceaccount default
+    kubectl -n fresh delete configmap kube-root-ca.crt
+    wait_for 10 kubectl -n fresh get serviceaccount default
+    wait_for 10 kubectl -n fresh get configmap kube-root-ca.crt
+}
+
+@test "a deployment's pods are made, bound and counted" {
+    kubectl create deployment web --image=web:1 --replicas=3
+    eventually rolled_out deployment/web
+    [ "$(kubectl get deployment web --no-headers | awk '{print $2, $3, $4}')" = "3/3 3 3" ]
+    [ "$(kubectl get pods -l app=web -o jsonpath='{.items[*].spec.nodeName}')" = "one one one" ]
+    kubectl get events | grep -q 'Scaled up replica set web-[a-z0-9]* from 0 to 3'
+    kubectl get events | grep -q 'Created pod: web-'
+    kubectl get events | grep -q 'Successfully assigned default/web-.* to one'
+    field deployment/web '{.metadata.annotations.deployment\.kubernetes\.io/revision}' 1
+}
+
+@test "a deleted pod is replaced" {
+    pod=$(kubectl get pods -l app=web -o jsonpath='{.items[0].metadata.name}')
+    kubectl delete pod "$pod" --wait=false
+    eventually absent pod "$pod"
+    eventually field deployment/web '{.status.readyReplicas}' 3
+}
+
+@test "scaling up and down" {
+    kubectl scale deployment web --replicas=5
+    eventually field deployment/web '{.status.readyReplicas}' 5
+    kubectl scale deployment web --replicas=2
+    eventually count 2 pods -l app=web
+    field deployment/web '{.status.conditions[?(@.type=="Available")].status}' True
+}
+
+@test "a rolling update never has too few pods, and history works" {
+    kubectl scale deployment web --replicas=4
+    eventually field deployment/web '{.status.readyReplicas}' 4
+    kubectl set image deployment/web web=web:2
+    eventually rolled_out deployment/web
+    eventually count 4 pods -l app=web
+    [ "$(kubectl get pods -l app=web -o jsonpath='{.items[*].spec.containers[0].image}')" = "web:2 web:2 web:2 web:2" ]
+    [ "$(kubectl rollout history deployment/web | grep -c '<none>')" = 2 ]
+    kubectl rollout undo deployment/web
+    eventually rolled_out deployment/web
+    field deployment/web '{.spec.template.spec.containers[0].image}' web:1
+    field deployment/web '{.metadata.annotations.deployment\.kubernetes\.io/revision}' 3
+    [ "$(kubectl rollout history deployment/web | awk '/<none>/ {print $1}' | tr '\n' ' ')" = "2 3 " ]
+}
+
+@test "a paused deployment waits" {
+    kubectl rollout pause deployment/web
+    kubectl set image deployment/web web=web:3
+    wait_for 10 field deployment/web '{.status.conditions[?(@.type=="Progressing")].reason}' DeploymentPaused
+    eventually count 4 pods -l app=web
+    [ "$(kubectl get pods -l app=web -o jsonpath='{.items[*].spec.containers[0].image}' | tr ' ' '\n' | sort -u)" = web:1 ]
+    kubectl rollout resume deployment/web
+    eventually rolled_out deployment/web
+    eventually field deployment/web '{.status.updatedReplicas}' 4
+    kubectl rollout restart deployment/web
+    eventually rolled_out deployment/web
+}
+
+@test "recreate has no pod of two templates at once" {
+    kubectl apply -f - <<Y
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: again}
+spec:
+  replicas: 2
+  strategy: {type: Recreate}
+  selector: {matchLabels: {app: again}}
+  template: {metadata: {labels: {app: again}}, spec: {containers: [{name: c, image: "c:1"}]}}
+Y
+    eventually rolled_out deployment/again
+    kubectl set image deployment/again c=c:2
+    wait_for 10 field deployment/again '{.status.replicas}' ''
+    [ "$(kubectl get pods -l app=again -o jsonpath='{.items[*].spec.containers[0].image}')" = "c:1 c:1" ]
+    eventually rolled_out deployment/again
+    kubectl delete deployment again
+}
+
+@test "a rollout that stands still is reported" {
+    kubectl apply -f - <<Y
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: stuck}
+spec:
+  progressDeadlineSeconds: 1
+  selector: {matchLabels: {app: stuck}}
+  template: {metadata: {labels: {app: stuck}}, spec: {containers: [{name: c, image: c}], nodeSelector: {disk: none}}}
+Y
+    wait_for 15 field deployment/stuck '{.status.conditions[?(@.type=="Progressing")].reason}' ProgressDeadlineExceeded
+    run kubectl rollout status deployment/stuck --timeout=3s
+    [[ "$output" == *"exceeded its progress deadline"* ]]
+    kubectl delete deployment stuck
+}
+
+@test "what does not fit says why, and is bound when it fits" {
+    kubectl run huge --image=x --overrides='{"spec":{"containers":[{"name":"huge","image":"x","resources":{"requests":{"cpu":"64"}}}]}}'
+    wait_for 10 field pod/huge '{.status.conditions[?(@.type=="PodScheduled")].reason}' Unschedulable
+    [[ "$(kubectl get pod huge -o jsonpath='{.status.conditions[0].message}')" == "0/1 nodes are available: 1 Insufficient cpu."* ]]
+    wait_for 10 eval 'kubectl get events | grep -q "FailedScheduling.*pod/huge"'
+    kubectl patch node one --subresource=status --type=merge -p '{"status":{"allocatable":{"cpu":"100"}}}'
+    wait_for 10 field pod/huge '{.spec.nodeName}' one
+    kubectl delete pod huge --force --grace-period=0
+    kubectl cordon one
+    kubectl run later --image=x
+    wait_for 10 field pod/later '{.status.conditions[?(@.type=="PodScheduled")].status}' False
+    kubectl uncordon one
+    wait_for 10 field pod/later '{.spec.nodeName}' one
+    kubectl delete pod later --force --grace-period=0
+}
+
+@test "a service's slices and endpoints follow its pods" {
+    kubectl expose deployment web --port=80 --target-port=8080
+    wait_for 10 eval '[ "$(kubectl get endpointslices -l kubernetes.io/service-name=web -o json | jq "[.items[].endpoints[]?] | length")" = 4 ]'
+    kubectl get endpointslices -l kubernetes.io/service-name=web -o json >"$BATS_TEST_TMPDIR/slices"
+    jq -e '.items | length == 1' "$BATS_TEST_TMPDIR/slices"
+    jq -e '.items[0] | .ports == [{"name":"","port":8080,"protocol":"TCP"}] and .addressType == "IPv4"' "$BATS_TEST_TMPDIR/slices"
+    jq -e '.items[0].metadata.ownerReferences[0] | .kind == "Service" and .controller' "$BATS_TEST_TMPDIR/slices"
+    jq -e '[.items[0].endpoints[].conditions] | unique == [{"ready":true,"serving":true,"terminating":false}]' "$BATS_TEST_TMPDIR/slices"
+    kubectl120 get endpoints web -o json | jq -e '.subsets[0].addresses | length == 4'
+    pod=$(kubectl get pods -l app=web -o jsonpath='{.items[0].metadata.name}')
+    kubectl patch pod "$pod" --subresource=status --type=merge -p '{"status":{"conditions":[{"type":"Ready","status":"False"}]}}'
+    wait_for 10 eval 'kubectl get endpoints web -o json | jq -e ".subsets[0].notReadyAddresses | length == 1"'
+    kubectl delete pod "$pod" --wait=false
+    eventually absent pod "$pod"
+    eventually rolled_out deployment/web
+    kubectl delete service web
+    wait_for 10 count 0 endpointslices -l kubernetes.io/service-name=web
+    wait_for 10 absent endpoints web
+}
+
+@test "deleting an owner deletes what it owned, or leaves it as orphans" {
+    kubectl create deployment tree --image=x --replicas=2
+    eventually rolled_out deployment/tree
+    set=$(kubectl get replicasets -l app=tree -o name)
+    kubectl delete deployment tree --cascade=orphan
+    kubectl get "$set"
+    wait_for 10 field "$set" '{.metadata.ownerReferences[*].kind}' ''
+    kubectl delete "$set" --cascade=foreground --wait=false
+    eventually absent "$set"
+    count 0 pods -l app=tree
+    kubectl create deployment tree --image=x --replicas=2
+    eventually rolled_out deployment/tree
+    kubectl delete deployment tree
+    eventually count 0 replicasets,pods -l app=tree
+}
+
+@test "whatever names a dead owner is collected" {
+    kubectl create configmap owner
+    uid=$(kubectl get configmap owner -o jsonpath='{.metadata.uid}')
+    kubectl create secret generic owned
+    kubectl patch secret owned --type=merge -p "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"owner\",\"uid\":\"$uid\"}]}}"
+    kubectl delete configmap owner
+    wait_for 10 absent secret owned
+}
+
+@test "an orphan that matches is adopted, one that does not match any more is let go" {
+    kubectl apply -f - <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: stray, labels: {app: set}}
+spec: {containers: [{name: c, image: c}]}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: set}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: set}}
+  template: {metadata: {labels: {app: set}}, spec: {containers: [{name: c, image: c}]}}
+Y
+    eventually field replicaset/set '{.status.readyReplicas}' 2
+    eventually field pod/stray '{.metadata.ownerReferences[0].name}' set
+    kubectl label pod stray app=free --overwrite
+    eventually field pod/stray '{.metadata.ownerReferences[*].kind}' ''
+    eventually field replicaset/set '{.status.readyReplicas}' 2
+    kubectl delete replicaset set
+    kubectl delete pod stray --force --grace-period=0
+}
+
+@test "replication controllers keep their pods too" {
+    kubectl apply -f - <<Y
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: rc}
+spec:
+  replicas: 2
+  selector: {app: rc}
+  template: {metadata: {labels: {app: rc}}, spec: {containers: [{name: c, image: c}]}}
+Y
+    eventually field rc/rc '{.status.readyReplicas}' 2
+    kubectl delete rc rc
+    eventually count 0 pods -l app=rc
+}
+
+@test "a deleted namespace is emptied and goes" {
+    kubectl -n fresh create configmap content
+    kubectl -n fresh create deployment inside --image=x
+    kubectl delete namespace fresh --wait=false
+    eventually absent namespace fresh
+}
+
+@test "a silent node is tainted, its pods are evicted, and those of a deleted node are collected" {
+    fake_node two
+    kubectl cordon one
+    kubectl run brief --image=x --overrides='{"spec":{"tolerations":[{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":1}]}}'
+    kubectl run loyal --image=x --overrides='{"spec":{"tolerations":[{"operator":"Exists"}]}}'
+    eventually field pod/loyal '{.status.phase}' Running
+    kubectl uncordon one
+    kubectl patch lease -n kube-node-lease two --type=merge -p '{"spec":{"renewTime":"2020-01-01T00:00:00.000000Z"}}'
+    wait_for 60 field node/two '{.status.conditions[?(@.type=="Ready")].status}' Unknown
+    wait_for 10 eval 'kubectl get node two -o jsonpath="{.spec.taints[*].key}" | grep -q node.kubernetes.io/unreachable'
+    eventually absent pod brief
+    kubectl get pod loyal
+    kubectl delete node two
+    wait_for 60 absent pod loyal
+}
+
+@test "controllers and scheduler end in order and go on where they stopped" {
+    kill_role controller
+    kill_role scheduler KILL
+    kubectl create deployment late --image=x --replicas=2
+    run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"
+    run_role scheduler --kubeconfig "$DATA/pki/scheduler/kubeconfig"
+    eventually rolled_out deployment/late
+    kill_role server KILL
+    start_server
+    kubectl scale deployment late --replicas=3
+    eventually field deployment/late '{.status.readyReplicas}' 3
+}
