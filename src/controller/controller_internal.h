@@ -18,6 +18,7 @@
 typedef enum KindId {
     KIND_POD,
     KIND_REPLICASET,
+    KIND_REPLICATIONCONTROLLER,
     KIND_DEPLOYMENT,
     KIND_SERVICE,
     KIND_ENDPOINTSLICE,
@@ -87,7 +88,7 @@ struct Controllers {
     struct Feeds *feeds;
 };
 
-extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller,
+extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller, replication_controller,
     deployment_controller, endpointslice_controller, endpoints_controller, namespace_controller,
     garbage_controller, node_controller, eviction_controller, pod_gc_controller;
 

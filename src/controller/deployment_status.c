@@ -83,7 +83,7 @@ static Condition progress_of(DeploymentView *v, const Totals *t)
         c.message = arena_printf(a, "ReplicaSet \"%.*s\" has successfully progressed.", SV_FMT(name));
     } else if (progressed(v, t)) {
         c.refresh = true;
-    } else if (timed && left <= 0) {
+    } else if (timed && (left <= 0 || sv_eq(reason, SV("ProgressDeadlineExceeded")))) {
         c.status = SV("False");
         c.reason = SV("ProgressDeadlineExceeded");
         c.message = arena_printf(a, "ReplicaSet \"%.*s\" has timed out progressing.", SV_FMT(name));
@@ -91,7 +91,7 @@ static Condition progress_of(DeploymentView *v, const Totals *t)
         c.reason = SV("NewReplicaSetCreated");
         c.message = arena_printf(a, "Created new replica set \"%.*s\"", SV_FMT(name));
     }
-    if (timed && left > 0)
+    if (timed && left > 0 && !sv_eq(c.reason, SV("ProgressDeadlineExceeded")))
         job_again(v->job, (uint64_t)(left / NSEC_PER_MSEC) + 1000);
     return c;
 }

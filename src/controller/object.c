@@ -7,6 +7,8 @@ const KindInfo kind_info[KIND_MAX] = {
     [KIND_POD] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("pods"), SV_INIT("Pod"), SV_INIT("v1") },
     [KIND_REPLICASET] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("replicasets"), SV_INIT("ReplicaSet"),
                           SV_INIT("apps/v1") },
+    [KIND_REPLICATIONCONTROLLER] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("replicationcontrollers"),
+                                     SV_INIT("ReplicationController"), SV_INIT("v1") },
     [KIND_DEPLOYMENT] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("deployments"), SV_INIT("Deployment"),
                           SV_INIT("apps/v1") },
     [KIND_SERVICE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("services"), SV_INIT("Service"), SV_INIT("v1") },

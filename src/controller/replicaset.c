@@ -1,5 +1,6 @@
-/* replicaset.c - keeps spec.replicas pods of each ReplicaSet: creates what is missing, deletes what is
- * too many (the least useful first), and reports the counts. */
+/* replicaset.c - keeps spec.replicas pods of each ReplicaSet and ReplicationController: creates what is
+ * missing - in batches of 1, 2, 4 …, so that a template which is refused costs one request -, deletes what is
+ * too many (the least useful first), adopts and releases pods, and reports the counts. */
 #include "controller/rank.h"
 
 #include "api/selector.h"
@@ -7,45 +8,65 @@
 
 enum { BURST = 500 }; /* pods made or deleted in one go */
 
+static KindId set_kind(const Controller *c)
+{
+    return c->def == &replication_controller ? KIND_REPLICATIONCONTROLLER : KIND_REPLICASET;
+}
+
 static void queue_owner(Controller *c, const ApiObject *pod)
 {
     const Value *ref = obj_controller_ref(pod);
-    if (ref && sv_eq(value_str(value_get(ref, SV("kind"))), SV("ReplicaSet")))
+    if (ref && sv_eq(value_str(value_get(ref, SV("kind"))), kind_info[set_kind(c)].kind))
         controller_queue(c, pod->ns, value_str(value_get(ref, SV("name"))));
 }
 
 static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    if (kind == KIND_REPLICASET)
+    if (kind == set_kind(c))
         controller_queue(c, o->ns, o->name);
     if (kind != KIND_POD)
         return;
     if (!now || obj_deleting(now))
         map_del(&c->doomed, o->uid);
     queue_owner(c, o);
+    if (old && now)
+        queue_owner(c, old); /* it may have had another one */
     if (now && !obj_controller_ref(now)) {
         size_t n; /* whoever selects it may adopt it */
-        ApiObject *const *sets = informer_by_index(c->cs->informers[KIND_REPLICASET], INDEX_NS, now->ns, &n);
+        ApiObject *const *sets = informer_by_index(c->cs->informers[set_kind(c)], INDEX_NS, now->ns, &n);
         for (size_t i = 0; i < n; i++)
             controller_queue(c, sets[i]->ns, sets[i]->name);
     }
 }
 
-/* Takes the selected pods that nobody controls; true when there were any. */
-static bool adopt(Job *j, const ApiObject *rs)
+/* ---- claiming ---- */
+
+static bool selector_of(Job *j, const ApiObject *rs, Selector *ret)
 {
-    Selector selector;
+    const Value *sel = value_path(obj_doc(rs), "spec.selector");
+    int r = set_kind(j->c) == KIND_REPLICASET ? selector_from_object(sel, &j->arena, ret, NULL)
+                                              : selector_from_labels(sel, &j->arena, ret, NULL);
+    if (r < 0)
+        job_fail(j);
+    return r >= 0;
+}
+
+static bool selects(const Selector *selector, const ApiObject *pod)
+{
+    return selector_matches(selector, value_get(obj_meta(pod), SV("labels")));
+}
+
+/* Takes the selected pods that nobody controls; true when there were any. */
+static bool adopt(Job *j, const ApiObject *rs, const Selector *selector)
+{
     size_t n;
     bool any = false;
-    if (selector_from_object(value_path(obj_doc(rs), "spec.selector"), &j->arena, &selector, NULL) < 0)
-        return false;
     ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, rs->ns, &n);
     for (size_t i = 0; i < n; i++) {
-        if (obj_controller_ref(pods[i]) || !pod_active(j->c, pods[i]) ||
-            !selector_matches(&selector, value_get(obj_meta(pods[i]), SV("labels"))))
+        if (obj_controller_ref(pods[i]) || !pod_active(j->c, pods[i]) || !selects(selector, pods[i]))
             continue;
-        Value copy = obj_copy(j, pods[i]), refs = obj_owner_refs(&j->arena, KIND_REPLICASET, rs);
+        Value copy = obj_copy(j, pods[i]), refs = obj_owner_refs(&j->arena, set_kind(j->c), rs);
         value_list_foreach(ref, value_get(obj_meta(pods[i]), SV("ownerReferences")))
             value_push(&j->arena, &refs, *ref);
         value_set_path(&j->arena, &copy, "metadata.ownerReferences", refs);
@@ -55,19 +76,53 @@ static bool adopt(Job *j, const ApiObject *rs)
     return any;
 }
 
+/* A pod whose labels do not match any more is left to itself. */
+static void release(Job *j, const ApiObject *rs, const ApiObject *pod)
+{
+    Value copy = obj_copy(j, pod), *list = value_path(&copy, "metadata.ownerReferences");
+    for (uint32_t i = value_len(list); i-- > 0;)
+        if (sv_eq(value_str(value_get(value_at(list, i), SV("uid"))), rs->uid))
+            value_remove(list, i);
+    if (value_len(list) == 0)
+        value_del(value_get(&copy, SV("metadata")), SV("ownerReferences"));
+    job_update(j, KIND_POD, SV_NULL, &copy);
+}
+
 /* ---- creating ---- */
+
+typedef struct Batch {
+    Value pod; /* its own copy: the informer's may go meanwhile */
+    int64_t left, size, waiting;
+    bool failed;
+} Batch;
+
+static void create_batch(Job *j, Batch *b);
 
 static bool on_created(Job *j, const ApiResult *r, void *arg)
 {
-    ApiObject *rs = obj_find(j->c->cs, KIND_REPLICASET, j->ns, j->name);
-    if (!rs)
-        return false;
-    if (!r->err)
-        obj_event(j->c, KIND_REPLICASET, rs, SV("Normal"), SV("SuccessfulCreate"), "Created pod: %.*s",
+    Batch *b = arg;
+    ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
+    bool ending = r->err && sv_find(sv_cstr(r->err->msg), SV("because it is being terminated")) >= 0;
+    if (rs && !r->err)
+        obj_event(j->c, set_kind(j->c), rs, SV("Normal"), SV("SuccessfulCreate"), "Created pod: %.*s",
                   SV_FMT(value_path_str(r->body, "metadata.name")));
-    else
-        obj_event(j->c, KIND_REPLICASET, rs, SV("Warning"), SV("FailedCreate"), "Error creating: %s", r->err->msg);
-    return false;
+    else if (rs && !ending)
+        obj_event(j->c, set_kind(j->c), rs, SV("Warning"), SV("FailedCreate"), "Error creating: %s", r->err->msg);
+    b->failed |= r->err != NULL;
+    if (--b->waiting == 0 && !b->failed && b->left > 0) {
+        b->size *= 2;
+        create_batch(j, b);
+    }
+    return ending; /* nothing can be made in a namespace that ends: no repetition */
+}
+
+static void create_batch(Job *j, Batch *b)
+{
+    int64_t n = MIN(b->size, b->left);
+    b->left -= n;
+    b->waiting = n;
+    for (int64_t i = 0; i < n && !j->failed; i++)
+        job_create(j, KIND_POD, &b->pod, on_created, b);
 }
 
 static void create_pods(Job *j, const ApiObject *rs, int64_t n)
@@ -84,15 +139,21 @@ static void create_pods(Job *j, const ApiObject *rs, int64_t n)
         if (v)
             value_set(a, &pod_meta, copied[i], *v);
     }
-    value_set(a, &pod_meta, SV("ownerReferences"), obj_owner_refs(a, KIND_REPLICASET, rs));
+    value_set(a, &pod_meta, SV("ownerReferences"), obj_owner_refs(a, set_kind(j->c), rs));
     value_set(a, &pod, SV("apiVersion"), value_sv(SV("v1")));
     value_set(a, &pod, SV("kind"), value_sv(SV("Pod")));
     value_set(a, &pod, SV("metadata"), pod_meta);
     const Value *spec = value_get(tmpl, SV("spec"));
     if (spec)
         value_set(a, &pod, SV("spec"), *spec);
-    for (int64_t i = 0; i < n && !j->failed; i++)
-        job_create(j, KIND_POD, &pod, on_created, NULL);
+    Batch *b = arena_new(a, Batch);
+    if (!b || !value_clone(a, &pod, &b->pod)) {
+        job_fail(j);
+        return;
+    }
+    b->left = n;
+    b->size = 1;
+    create_batch(j, b);
 }
 
 /* ---- deleting ---- */
@@ -100,11 +161,11 @@ static void create_pods(Job *j, const ApiObject *rs, int64_t n)
 static bool on_deleted(Job *j, const ApiResult *r, void *arg)
 {
     StrView *name_uid = arg;
-    ApiObject *rs = obj_find(j->c->cs, KIND_REPLICASET, j->ns, j->name);
+    ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
     if (r->err)
         map_del(&j->c->doomed, name_uid[1]);
     if (rs && !r->err)
-        obj_event(j->c, KIND_REPLICASET, rs, SV("Normal"), SV("SuccessfulDelete"), "Deleted pod: %.*s",
+        obj_event(j->c, set_kind(j->c), rs, SV("Normal"), SV("SuccessfulDelete"), "Deleted pod: %.*s",
                   SV_FMT(name_uid[0]));
     return false;
 }
@@ -205,15 +266,16 @@ static void write_status(Job *j, const ApiObject *rs, const Counts *c)
         if (fields[i].value || i == 0)
             value_set(&j->arena, &status, fields[i].name, value_int(fields[i].value));
     value_set(&j->arena, &copy, SV("status"), status);
-    job_update(j, KIND_REPLICASET, SV("status"), &copy);
+    job_update(j, set_kind(j->c), SV("status"), &copy);
 }
 
 static void reconcile(Job *j)
 {
-    ApiObject *rs = obj_find(j->c->cs, KIND_REPLICASET, j->ns, j->name);
-    if (!rs)
+    ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
+    Selector selector;
+    if (!rs || !selector_of(j, rs, &selector))
         return;
-    if (!obj_deleting(rs) && adopt(j, rs)) {
+    if (!obj_deleting(rs) && adopt(j, rs, &selector)) {
         job_again(j, 10); /* counted when the informer has seen it */
         return;
     }
@@ -224,9 +286,14 @@ static void reconcile(Job *j)
         job_fail(j);
         return;
     }
-    for (size_t i = 0; i < n_owned; i++)
-        if (pod_active(j->c, owned[i]))
+    for (size_t i = 0; i < n_owned; i++) {
+        if (!pod_active(j->c, owned[i]))
+            continue;
+        if (selects(&selector, owned[i]))
             active[n++] = owned[i];
+        else if (!obj_deleting(rs))
+            release(j, rs, owned[i]);
+    }
     int64_t wanted = value_int_or(value_path(obj_doc(rs), "spec.replicas"), 1), diff = wanted - (int64_t)n;
     Counts counts = count(j, obj_doc(rs), active, n);
     write_status(j, rs, &counts);
@@ -238,4 +305,5 @@ static void reconcile(Job *j)
         delete_pods(j, active, n, (size_t)MIN(-diff, BURST));
 }
 
-const ControllerDef replicaset_controller = { "replicaset-controller", observe, reconcile, 5 };
+const ControllerDef replicaset_controller = { "replicaset-controller", observe, reconcile, 5, NULL, NULL };
+const ControllerDef replication_controller = { "replication-controller", observe, reconcile, 5, NULL, NULL };

@@ -57,9 +57,9 @@ kubelet() {
         done
 }
 
-# wait_for, with the kubelet at work.
+# wait_for, with the kubelet at work; LIMIT in seconds.
 eventually() {
-    local deadline=$((SECONDS + 15)) out
+    local deadline=$((SECONDS + ${LIMIT:-15})) out
     until kubelet; out=$("$@" 2>&1); do
         if [ "$SECONDS" -ge "$deadline" ]; then
             echo "not in time: $*: $out"
@@ -296,12 +296,12 @@ Y
     eventually field pod/loyal '{.status.phase}' Running
     kubectl uncordon one
     kubectl patch lease -n kube-node-lease two --type=merge -p '{"spec":{"renewTime":"2020-01-01T00:00:00.000000Z"}}'
-    wait_for 60 field node/two '{.status.conditions[?(@.type=="Ready")].status}' Unknown
+    LIMIT=60 eventually field node/two '{.status.conditions[?(@.type=="Ready")].status}' Unknown
     wait_for 10 eval 'kubectl get node two -o jsonpath="{.spec.taints[*].key}" | grep -q node.kubernetes.io/unreachable'
     eventually absent pod brief
     kubectl get pod loyal
     kubectl delete node two
-    wait_for 60 absent pod loyal
+    LIMIT=60 eventually absent pod loyal
 }
 
 @test "controllers and scheduler end in order and go on where they stopped" {
