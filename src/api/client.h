@@ -26,7 +26,8 @@ typedef struct ApiTarget {
     StrView ns;      /* empty: cluster-scoped, or all namespaces */
     StrView name;
     StrView subresource; /* "status", "binding", "eviction" */
-    bool metadata_only;  /* answers as PartialObjectMetadata: nothing but apiVersion, kind, metadata */
+    bool metadata_only;  /* answers as PartialObjectMetadata: nothing but apiVersion, kind, metadata
+                          */
 } ApiTarget;
 
 /* How a call ended. Everything in it is valid only during the callback. */

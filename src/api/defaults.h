@@ -6,6 +6,6 @@
 #include "codec/value.h"
 
 /* Completes `obj` (which passed api_decode_check) in place: the defaults of its type's table, the
- * conditional ones of its kind, and the members that Go's encoder always writes. A Secret's stringData
- * moves into data. False: the arena is exhausted. */
+ * conditional ones of its kind, and the members that Go's encoder always writes. A Secret's
+ * stringData moves into data. False: the arena is exhausted. */
 bool api_defaults_apply(const ApiResource *r, Value *obj, Arena *a) NODISCARD;

@@ -1,7 +1,8 @@
 /* errors.h - what is wrong with the fields of an object, in Kubernetes' words.
  *
  * Validation gathers all errors instead of stopping at the first. Each becomes one cause of the 422
- * answer: its path is the cause's field, api_error_reason() its reason, and the body its message. */
+ * answer: its path is the cause's field, api_error_reason() its reason, and the body its message.
+ */
 #pragma once
 
 #include "base/arena.h"
@@ -37,7 +38,8 @@ typedef struct ApiErrors {
 } ApiErrors;
 
 /* A path under construction: a chain of steps on the stack, rendered only when an error is added.
- * ApiPath spec = API_FIELD(NULL, "spec"), c = API_INDEX(&containers, 0), k = API_KEY(&labels, key); */
+ * ApiPath spec = API_FIELD(NULL, "spec"), c = API_INDEX(&containers, 0), k = API_KEY(&labels, key);
+ */
 typedef struct ApiPath {
     const struct ApiPath *up;
     StrView name;  /* field or key */
@@ -45,10 +47,10 @@ typedef struct ApiPath {
     bool is_key;
 } ApiPath;
 
-#define API_FIELD(parent, lit)    ((ApiPath){ .up = (parent), .name = SV(lit), .index = -1 })
-#define API_FIELD_SV(parent, sv)  ((ApiPath){ .up = (parent), .name = (sv), .index = -1 })
-#define API_INDEX(parent, i)      ((ApiPath){ .up = (parent), .index = (int64_t)(i) })
-#define API_KEY(parent, sv)       ((ApiPath){ .up = (parent), .name = (sv), .index = -1, .is_key = true })
+#define API_FIELD(parent, lit)   ((ApiPath){ .up = (parent), .name = SV(lit), .index = -1 })
+#define API_FIELD_SV(parent, sv) ((ApiPath){ .up = (parent), .name = (sv), .index = -1 })
+#define API_INDEX(parent, i)     ((ApiPath){ .up = (parent), .index = (int64_t)(i) })
+#define API_KEY(parent, sv)      ((ApiPath){ .up = (parent), .name = (sv), .index = -1, .is_key = true })
 
 StrView api_path_text(const ApiPath *p, Arena *a); /* SV_NULL: arena exhausted */
 void api_path_put(const ApiPath *p, Buf *out);

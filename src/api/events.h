@@ -15,8 +15,8 @@ typedef struct EventRef { /* the object it is about; views need to live only dur
 /* component: "kubelet", "scheduler" …; host: the node, or empty. */
 int event_recorder_new(ApiClient *c, StrView component, StrView host, EventRecorder **ret,
                        Err *err) NODISCARD;
-EventRecorder *
-event_recorder_free(EventRecorder *r); /* what is under way is dropped; always NULL */
+EventRecorder *event_recorder_free(
+    EventRecorder *r); /* what is under way is dropped; always NULL */
 
 /* type: "Normal" or "Warning"; reason: "FailedMount"; the message as printf. Never fails visibly:
  * an event that cannot be written is dropped, as Kubernetes does. */

@@ -21,7 +21,8 @@ enum {
 
 typedef struct ApiSubresource {
     StrView name; /* "status" */
-    StrView kind_group, kind_version, kind; /* of its body: the parent's own, or "Scale", "Eviction" … */
+    StrView kind_group, kind_version,
+        kind; /* of its body: the parent's own, or "Scale", "Eviction" … */
     uint32_t verbs;
 } ApiSubresource;
 
@@ -39,7 +40,7 @@ typedef struct ApiResource {
     const StrView *categories;
     unsigned n_categories;
     bool namespaced;
-    bool stored; /* false for reviews and bindings: create only, nothing is kept */
+    bool stored;    /* false for reviews and bindings: create only, nothing is kept */
     uint32_t verbs; /* API_GET … */
     const ApiSubresource *subs;
     unsigned n_subs;

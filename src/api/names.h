@@ -19,9 +19,9 @@ NameCheck name_dns1035_label;     /* as a label, but starts with a letter */
 NameCheck name_wildcard_domain;   /* "*.example.com" */
 NameCheck name_label_key;         /* "example.com/name": also finalizers and condition types */
 NameCheck name_label_value;
-NameCheck name_port;        /* IANA service name */
-NameCheck name_env;         /* printable ASCII without '=' */
-NameCheck name_config_key;  /* key of a ConfigMap or Secret */
+NameCheck name_port;       /* IANA service name */
+NameCheck name_env;        /* printable ASCII without '=' */
+NameCheck name_config_key; /* key of a ConfigMap or Secret */
 NameCheck name_http_header;
 NameCheck name_path_segment; /* any text that can stand in a URL's path: RBAC names */
 

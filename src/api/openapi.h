@@ -1,8 +1,8 @@
 /* openapi.h - OpenAPI documents made from the tables of kinds, built-in or custom.
  *
- * v2 is one document for everything, as JSON or in the protobuf form of gnostic that kubectl up to 1.26
- * asks for; v3 is one document per group version behind an index. Documents are built when asked for
- * and cost some milliseconds: a server keeps the bytes until the set of kinds changes. */
+ * v2 is one document for everything, as JSON or in the protobuf form of gnostic that kubectl up
+ * to 1.26 asks for; v3 is one document per group version behind an index. Documents are built when
+ * asked for and cost some milliseconds: a server keeps the bytes until the set of kinds changes. */
 #pragma once
 
 #include "api/kinds.h"
@@ -11,8 +11,8 @@
 #include "base/err.h"
 #include "codec/value.h"
 
-/* The served built-in rows of one group version, or all of them when `version` is empty. The array is
- * in `a`; custom rows may be appended to a copy of it. */
+/* The served built-in rows of one group version, or all of them when `version` is empty. The array
+ * is in `a`; custom rows may be appended to a copy of it. */
 int openapi_rows(StrView group, StrView version, Arena *a, const ApiResource *const **ret_rows,
                  size_t *ret_n, Err *err) NODISCARD;
 

@@ -7,8 +7,8 @@
 typedef struct OpenApi {
     Arena *arena;
     bool v3;
-    bool failed;    /* the arena is exhausted */
-    Value schemas;  /* definitions, or components.schemas */
+    bool failed;   /* the arena is exhausted */
+    Value schemas; /* definitions, or components.schemas */
     Value paths;
     Map seen; /* names of types that are in schemas or under way */
 } OpenApi;

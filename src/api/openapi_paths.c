@@ -52,16 +52,16 @@ static void list_parameters(OpenApi *o, Value *out)
                  parameter(o, "continue", "query", "string", "Where the last answer ended."));
     openapi_push(o, out,
                  parameter(o, "resourceVersion", "query", "string", "How new the answer must be."));
-    openapi_push(
-        o, out,
-        parameter(o, "resourceVersionMatch", "query", "string", "How resourceVersion is meant."));
+    openapi_push(o, out,
+                 parameter(o, "resourceVersionMatch", "query", "string",
+                           "How resourceVersion is meant."));
     openapi_push(o, out, parameter(o, "watch", "query", "boolean", "Report changes instead."));
-    openapi_push(
-        o, out,
-        parameter(o, "allowWatchBookmarks", "query", "boolean", "Whether bookmarks may be sent."));
-    openapi_push(
-        o, out,
-        parameter(o, "sendInitialEvents", "query", "boolean", "Begin a watch with what is there."));
+    openapi_push(o, out,
+                 parameter(o, "allowWatchBookmarks", "query", "boolean",
+                           "Whether bookmarks may be sent."));
+    openapi_push(o, out,
+                 parameter(o, "sendInitialEvents", "query", "boolean",
+                           "Begin a watch with what is there."));
     openapi_push(o, out,
                  parameter(o, "timeoutSeconds", "query", "integer", "How long a watch lasts."));
 }
@@ -70,12 +70,12 @@ static void write_parameters(OpenApi *o, const Operation *op, Value *out)
 {
     openapi_push(o, out, parameter(o, "dryRun", "query", "string", "All: change nothing."));
     if (strcmp(op->method, "delete") == 0) {
-        openapi_push(
-            o, out,
-            parameter(o, "gracePeriodSeconds", "query", "integer", "Seconds to end in peace."));
-        openapi_push(
-            o, out,
-            parameter(o, "propagationPolicy", "query", "string", "What happens to dependents."));
+        openapi_push(o, out,
+                     parameter(o, "gracePeriodSeconds", "query", "integer",
+                               "Seconds to end in peace."));
+        openapi_push(o, out,
+                     parameter(o, "propagationPolicy", "query", "string",
+                               "What happens to dependents."));
         return;
     }
     openapi_push(o, out, parameter(o, "fieldManager", "query", "string", "Who is writing."));
@@ -83,9 +83,9 @@ static void write_parameters(OpenApi *o, const Operation *op, Value *out)
                  parameter(o, "fieldValidation", "query", "string",
                            "Ignore, Warn or Strict: what unknown fields do."));
     if (strcmp(op->method, "patch") == 0)
-        openapi_push(
-            o, out,
-            parameter(o, "force", "query", "boolean", "Take over the fields of other managers."));
+        openapi_push(o, out,
+                     parameter(o, "force", "query", "boolean",
+                               "Take over the fields of other managers."));
 }
 
 /* "coreV1": the group's first word and the version, as in Kubernetes' operation ids. */

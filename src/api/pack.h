@@ -1,4 +1,5 @@
-/* pack.h - parts of an object in one block of exactly the needed size, for projections of informers.
+/* pack.h - parts of an object in one block of exactly the needed size, for projections of
+ * informers.
  *
  * The same function fills a projection twice: first with a Pack that only measures, then with one
  * that copies:
@@ -17,8 +18,9 @@ typedef struct Pack {
     size_t size; /* bytes counted while measuring */
 } Pack;
 
-void *pack_alloc(Pack *p, size_t head); /* zeroed head; the pack copies behind it. NULL: no memory */
-void *pack_bytes(Pack *p, size_t n);    /* NULL while measuring; aligned for any type of 8 bytes */
-StrView pack_sv(Pack *p, StrView s);    /* empty stays empty */
+void *pack_alloc(Pack *p,
+                 size_t head);       /* zeroed head; the pack copies behind it. NULL: no memory */
+void *pack_bytes(Pack *p, size_t n); /* NULL while measuring; aligned for any type of 8 bytes */
+StrView pack_sv(Pack *p, StrView s); /* empty stays empty */
 /* A deep copy; while measuring, the value itself. NULL becomes null. */
 Value pack_value(Pack *p, const Value *v);

@@ -1,4 +1,5 @@
-/* quantity.h - resource quantities ("100m", "1.5Gi", "2e3"), exact as Kubernetes' resource.Quantity.
+/* quantity.h - resource quantities ("100m", "1.5Gi", "2e3"), exact as Kubernetes'
+ * resource.Quantity.
  *
  * A quantity is a whole number of nanos (10^-9) in 128 bits: finer input is rounded up, away from
  * zero, and what is over 2^63-1 is cut to it, as Kubernetes does. */
@@ -31,7 +32,7 @@ size_t api_quantity_format(const ApiQuantity *q, char buf[static API_QUANTITY_TE
 StrView api_quantity_text(const ApiQuantity *q, Arena *a); /* SV_NULL: arena exhausted */
 
 int api_quantity_cmp(const ApiQuantity *a, const ApiQuantity *b); /* <0, 0, >0 */
-void api_quantity_add(ApiQuantity *to, const ApiQuantity *q); /* a zero `to` takes q's format */
+void api_quantity_add(ApiQuantity *to, const ApiQuantity *q);     /* a zero `to` takes q's format */
 void api_quantity_sub(ApiQuantity *from, const ApiQuantity *q);
 
 /* Rounded up, away from zero; cut to int64. Units, and thousandths of units. */

@@ -33,7 +33,8 @@ typedef struct Selector {
     bool nothing; /* matches nothing */
 } Selector;
 
-/* "a=b,c!=d,e in (f,g),h,!i,j>1": the labelSelector of a request. ERR_INVALID: Kubernetes' sentence. */
+/* "a=b,c!=d,e in (f,g),h,!i,j>1": the labelSelector of a request. ERR_INVALID: Kubernetes'
+ * sentence. */
 int selector_parse(StrView text, Arena *a, Selector *ret, Err *err) NODISCARD;
 
 /* A metav1.LabelSelector of a document. NULL or null selects nothing, an empty one everything. */
@@ -45,10 +46,11 @@ int selector_from_labels(const Value *labels, Arena *a, Selector *ret, Err *err)
 bool selector_matches(const Selector *s, const Value *labels); /* labels may be NULL */
 /* One term against the value of its key; NULL: the key is not there. */
 bool selector_term_matches(const SelectorTerm *t, const Value *val);
-void selector_format(const Selector *s, Buf *out);             /* canonical text, terms by key */
+void selector_format(const Selector *s, Buf *out); /* canonical text, terms by key */
 
-/* "metadata.name=x,status.phase!=Running": the fieldSelector of a request. A field that the kind does
- * not offer is ERR_INVALID `field label not supported: …`. `kind` NULL: metadata fields only. */
+/* "metadata.name=x,status.phase!=Running": the fieldSelector of a request. A field that the kind
+ * does not offer is ERR_INVALID `field label not supported: …`. `kind` NULL: metadata fields only.
+ */
 int field_selector_parse(StrView text, const ApiResource *kind, Arena *a, Selector *ret,
                          Err *err) NODISCARD;
 bool field_selector_matches(const Selector *s, const Value *obj);

@@ -5,8 +5,9 @@
 #include "api/kinds.h"
 
 /* Checks a complete object (defaults applied, name generated, metadata filled by the server) and
- * gathers all that is wrong in `e`. `old` is the stored object on update, NULL on create. A write of
- * the status subresource needs only api_validate_meta(). Custom kinds get the metadata checks. */
+ * gathers all that is wrong in `e`. `old` is the stored object on update, NULL on create. A write
+ * of the status subresource needs only api_validate_meta(). Custom kinds get the metadata checks.
+ */
 void api_validate(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);
 
 void api_validate_meta(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);

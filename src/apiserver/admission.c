@@ -1,5 +1,6 @@
 /* admission.c - built-in admission, in kube-apiserver's order of plugins: NamespaceLifecycle,
- * NodeRestriction, ServiceAccount, Priority, DefaultTolerationSeconds; and the escalation check of RBAC. */
+ * NodeRestriction, ServiceAccount, Priority, DefaultTolerationSeconds; and the escalation check of
+ * RBAC. */
 #include "apiserver/internal.h"
 #include "base/encode.h"
 
@@ -42,8 +43,9 @@ static bool namespace_lifecycle(Exchange *x, Value *obj, const Value *old)
         return false;
     }
     if (value_path(&ns, "metadata.deletionTimestamp")) {
-        respond_forbidden(x, "unable to create new content in namespace %.*s because it is being terminated",
-                          SV_FMT(x->ns));
+        respond_forbidden(
+            x, "unable to create new content in namespace %.*s because it is being terminated",
+            SV_FMT(x->ns));
         return false;
     }
     return true;
@@ -57,24 +59,30 @@ static bool node_restriction(Exchange *x, Value *obj, const Value *old)
         return true;
     StrView node = sv_skip(x->user.name, prefix.len);
     if (is_kind(x, "", "Node") && !sv_eq(x->name, node)) {
-        respond_forbidden(x, "node \"%.*s\" is not allowed to modify node \"%.*s\"", SV_FMT(node), SV_FMT(x->name));
+        respond_forbidden(x, "node \"%.*s\" is not allowed to modify node \"%.*s\"", SV_FMT(node),
+                          SV_FMT(x->name));
         return false;
     }
     if (is_kind(x, "", "Pod")) {
         const Value *pod = old ? old : obj;
         if (!sv_eq(value_path_str(pod, "spec.nodeName"), node)) {
-            respond_forbidden(x, "node \"%.*s\" can only update pod status for pods with spec.nodeName set to itself",
-                              SV_FMT(node));
+            respond_forbidden(
+                x,
+                "node \"%.*s\" can only update pod status for pods with spec.nodeName set to itself",
+                SV_FMT(node));
             return false;
         }
         if (!old && !value_path(obj, "metadata.annotations")) {
-            respond_forbidden(x, "pod does not have \"kubernetes.io/config.mirror\" annotation, node \"%.*s\" can only create mirror pods",
-                              SV_FMT(node));
+            respond_forbidden(
+                x,
+                "pod does not have \"kubernetes.io/config.mirror\" annotation, node \"%.*s\" can only create mirror pods",
+                SV_FMT(node));
             return false;
         }
     }
     if (is_kind(x, "coordination.k8s.io", "Lease") && !sv_eq(x->name, node)) {
-        respond_forbidden(x, "can only access node lease with the same name as the requesting node");
+        respond_forbidden(x,
+                          "can only access node lease with the same name as the requesting node");
         return false;
     }
     return true;
@@ -82,7 +90,7 @@ static bool node_restriction(Exchange *x, Value *obj, const Value *old)
 
 static bool has_mount_at(const Value *container, StrView path)
 {
-    value_list_foreach(m, value_get(container, SV("volumeMounts"))) {
+    value_list_foreach (m, value_get(container, SV("volumeMounts"))) {
         if (sv_eq(value_str(value_get(m, SV("mountPath"))), path))
             return true;
     }
@@ -113,7 +121,7 @@ static bool mount_token(Exchange *x, Value *spec, StrView volume, bool *ret_used
     static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };
     StrView path = SV("/var/run/secrets/kubernetes.io/serviceaccount");
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-        value_list_foreach(c, value_get(spec, lists[l])) {
+        value_list_foreach (c, value_get(spec, lists[l])) {
             if (has_mount_at(c, path) || c->kind != VALUE_MAP)
                 continue;
             Value m = value_map(), *mounts = value_get(c, SV("volumeMounts"));
@@ -151,8 +159,9 @@ static bool service_account(Exchange *x, Value *obj, const Value *old)
     value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
     value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
     if (!look_up(x, SV("serviceaccounts"), x->ns, name, &account)) {
-        respond_forbidden(x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
-                          SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
+        respond_forbidden(
+            x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
+            SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
         return false;
     }
     const Value *pull = value_get(&account, SV("imagePullSecrets"));
@@ -176,18 +185,21 @@ static bool priority(Exchange *x, Value *obj, const Value *old)
     Value *spec = value_get(obj, SV("spec"));
     if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
         return true;
-    StrView name = value_str(value_get(spec, SV("priorityClassName"))), policy = SV("PreemptLowerPriority");
+    StrView name = value_str(value_get(spec, SV("priorityClassName"))),
+            policy = SV("PreemptLowerPriority");
     int64_t number = 0;
     if (sv_eq(name, SV("system-node-critical")))
         number = 2000001000;
     else if (sv_eq(name, SV("system-cluster-critical")))
         number = 2000000000;
     else if (name.len) {
-        const ApiResource *res = api_resource_find(SV("scheduling.k8s.io"), SV("v1"), SV("priorityclasses"));
+        const ApiResource *res =
+            api_resource_find(SV("scheduling.k8s.io"), SV("v1"), SV("priorityclasses"));
         char key[STORE_KEY_MAX];
         Value class;
         Snapshot *sn = store_snapshot(x->srv->store);
-        ObjectRev *o = registry_key(res, SV_NULL, name, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
+        ObjectRev *o =
+            registry_key(res, SV_NULL, name, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
         bool found = o && object_decode(res, o, x->arena, &class, NULL) == 0;
         snapshot_unref(sn);
         if (!found) {
@@ -206,8 +218,9 @@ static bool priority(Exchange *x, Value *obj, const Value *old)
 
 static bool tolerates(const Value *list, StrView key)
 {
-    value_list_foreach(t, list) {
-        StrView k = value_str(value_get(t, SV("key"))), effect = value_str(value_get(t, SV("effect")));
+    value_list_foreach (t, list) {
+        StrView k = value_str(value_get(t, SV("key"))),
+                effect = value_str(value_get(t, SV("effect")));
         if ((sv_eq(k, key) || !k.len) && (!effect.len || sv_eq(effect, SV("NoExecute"))))
             return true;
     }
@@ -257,8 +270,9 @@ static const Value *referenced_rules(Exchange *x, const Value *ref, Value *role)
     char key[STORE_KEY_MAX];
     Snapshot *sn = store_snapshot(x->srv->store);
     StrView ns = cluster ? SV_NULL : x->ns;
-    ObjectRev *o = registry_key(res, ns, value_str(value_get(ref, SV("name"))), key) ?
-                       snapshot_get(sn, sv_cstr(key)) : NULL;
+    ObjectRev *o = registry_key(res, ns, value_str(value_get(ref, SV("name"))), key)
+                       ? snapshot_get(sn, sv_cstr(key))
+                       : NULL;
     bool ok = o && object_decode(res, o, x->arena, role, NULL) == 0;
     snapshot_unref(sn);
     return ok ? value_get(role, SV("rules")) : NULL;
@@ -271,27 +285,36 @@ static bool rbac_escalation(Exchange *x, Value *obj, const Value *old)
         return true;
     bool is_role = sv_eq(x->res->kind, SV("Role")) || sv_eq(x->res->kind, SV("ClusterRole"));
     Value role;
-    const Value *rules = is_role ? value_get(obj, SV("rules")) :
-                                   referenced_rules(x, value_get(obj, SV("roleRef")), &role);
-    if (is_role && old && value_get(old, SV("rules")) && rules && value_equal(rules, value_get(old, SV("rules"))))
+    const Value *rules = is_role ? value_get(obj, SV("rules"))
+                                 : referenced_rules(x, value_get(obj, SV("roleRef")), &role);
+    if (is_role && old && value_get(old, SV("rules")) && rules &&
+        value_equal(rules, value_get(old, SV("rules"))))
         return true;
     const Value *ref = value_get(obj, SV("roleRef"));
     bool ref_cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
-    Access a = { .user = &x->user, .verb = is_role ? SV("escalate") : SV("bind"), .is_resource = true,
-                 .group = x->res->group, .ns = x->ns,
-                 .resource = is_role ? x->resource : ref_cluster ? SV("clusterroles") : SV("roles"),
+    Access a = { .user = &x->user,
+                 .verb = is_role ? SV("escalate") : SV("bind"),
+                 .is_resource = true,
+                 .group = x->res->group,
+                 .ns = x->ns,
+                 .resource = is_role       ? x->resource
+                             : ref_cluster ? SV("clusterroles")
+                                           : SV("roles"),
                  .name = is_role ? x->name : value_str(value_get(ref, SV("name"))) };
     if (authorize(x->srv, &a) || rbac_covers(x->srv->rbac, &x->user, x->ns, rules))
         return true;
-    respond_forbidden(x, "user \"%.*s\" (groups=%u) is attempting to grant RBAC permissions not currently held",
-                      SV_FMT(x->user.name), x->user.n_groups);
+    respond_forbidden(
+        x, "user \"%.*s\" (groups=%u) is attempting to grant RBAC permissions not currently held",
+        SV_FMT(x->user.name), x->user.n_groups);
     return false;
 }
 
 bool admit(Exchange *x, Value *obj, const Value *old)
 {
-    static AdmitFn *const chain[] = { namespace_lifecycle, node_restriction, service_account, priority,
-                                      default_tolerations, rbac_escalation, service_addresses };
+    static AdmitFn *const chain[] = { namespace_lifecycle, node_restriction,
+                                      service_account,     priority,
+                                      default_tolerations, rbac_escalation,
+                                      service_addresses };
     for (size_t i = 0; i < ARRAY_SIZE(chain); i++)
         if (!chain[i](x, obj, old))
             return false;
@@ -300,7 +323,8 @@ bool admit(Exchange *x, Value *obj, const Value *old)
 
 bool admit_delete(Exchange *x, const Value *old)
 {
-    static const StrView immortal[] = { SV_INIT("default"), SV_INIT("kube-system"), SV_INIT("kube-public") };
+    static const StrView immortal[] = { SV_INIT("default"), SV_INIT("kube-system"),
+                                        SV_INIT("kube-public") };
     for (size_t i = 0; i < ARRAY_SIZE(immortal) && is_kind(x, "", "Namespace"); i++)
         if (sv_eq(x->name, immortal[i])) {
             respond_forbidden(x, "this namespace may not be deleted");

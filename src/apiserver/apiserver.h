@@ -1,4 +1,5 @@
-/* apiserver.h - the Kubernetes API server: authentication, authorisation, admission, storage, watch. */
+/* apiserver.h - the Kubernetes API server: authentication, authorisation, admission, storage,
+ * watch. */
 #pragma once
 
 #include "api/kinds.h"
@@ -8,18 +9,19 @@
 typedef struct ApiServer ApiServer;
 
 typedef struct ApiServerConfig {
-    Store *store;             /* stays the caller's; opened with apiserver_store_config() */
-    const char *listen;       /* "127.0.0.1:6443" */
-    StrView cert_chain, key;  /* PEM of the serving certificate */
-    StrView client_ca;        /* PEM: who signs client certificates, also published to pods */
-    StrView token_key;        /* PEM: signs service-account tokens */
-    StrView issuer;           /* of tokens: "https://kubernetes.default.svc" */
-    StrView service_cidr;     /* IPv4: "10.96.0.0/16" */
+    Store *store;              /* stays the caller's; opened with apiserver_store_config() */
+    const char *listen;        /* "127.0.0.1:6443" */
+    StrView cert_chain, key;   /* PEM of the serving certificate */
+    StrView client_ca;         /* PEM: who signs client certificates, also published to pods */
+    StrView token_key;         /* PEM: signs service-account tokens */
+    StrView issuer;            /* of tokens: "https://kubernetes.default.svc" */
+    StrView service_cidr;      /* IPv4: "10.96.0.0/16" */
     StrView advertise_address; /* where the `kubernetes` Service leads */
     uint16_t advertise_port;
     StrView dns_endpoint; /* "10.244.0.1:10053": where the `kube-dns` Service leads; empty: none */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
-    StrView kubelet_client_cert, kubelet_client_key, kubelet_ca; /* PEM, for logs and exec; may be empty */
+    StrView kubelet_client_cert, kubelet_client_key,
+        kubelet_ca; /* PEM, for logs and exec; may be empty */
 } ApiServerConfig;
 
 /* What store_open() needs to be told, so that attributes for selectors are derived at load. */

@@ -1,6 +1,7 @@
-/* authn.c - who asks: a verified client certificate (CN is the user, O are groups), or a service-account
- * token whose account (and pod) still exist with the uid in the token; else system:anonymous. Impersonation
- * is refused, not ignored: a request that asks to act as somebody else never runs as the caller. */
+/* authn.c - who asks: a verified client certificate (CN is the user, O are groups), or a
+ * service-account token whose account (and pod) still exist with the uid in the token; else
+ * system:anonymous. Impersonation is refused, not ignored: a request that asks to act as somebody
+ * else never runs as the caller. */
 #include "apiserver/internal.h"
 #include "base/clock.h"
 
@@ -34,11 +35,11 @@ static int check_bound(ApiServer *srv, const TokenClaims *c, Arena *a, Err *err)
     Snapshot *sn = store_snapshot(srv->store);
     int r = 0;
     if (!sv_eq(uid_of(sn, SV("serviceaccounts"), c->ns, c->account, a), c->account_uid))
-        r = err_set(err, ERR_UNAUTHENTICATED, 0, "service account %.*s/%.*s has been deleted", SV_FMT(c->ns),
-                    SV_FMT(c->account));
+        r = err_set(err, ERR_UNAUTHENTICATED, 0, "service account %.*s/%.*s has been deleted",
+                    SV_FMT(c->ns), SV_FMT(c->account));
     else if (c->pod.len && !sv_eq(uid_of(sn, SV("pods"), c->ns, c->pod, a), c->pod_uid))
-        r = err_set(err, ERR_UNAUTHENTICATED, 0, "pod %.*s/%.*s of the token has been deleted", SV_FMT(c->ns),
-                    SV_FMT(c->pod));
+        r = err_set(err, ERR_UNAUTHENTICATED, 0, "pod %.*s/%.*s of the token has been deleted",
+                    SV_FMT(c->ns), SV_FMT(c->pod));
     snapshot_unref(sn);
     return r;
 }
@@ -63,7 +64,9 @@ int authenticate_token(ApiServer *srv, StrView token, Arena *a, const StrView *a
         return err_set(err, ERR_UNAUTHENTICATED, 0, "the token is not meant for this audience");
     if ((r = check_bound(srv, &c, a, err)) < 0)
         return r;
-    *ret = (User){ .uid = c.account_uid, .pod_name = c.pod, .pod_uid = c.pod_uid, .node_name = c.node };
+    *ret = (User){
+        .uid = c.account_uid, .pod_name = c.pod, .pod_uid = c.pod_uid, .node_name = c.node
+    };
     ret->name = arena_printf(a, "system:serviceaccount:%.*s:%.*s", SV_FMT(c.ns), SV_FMT(c.account));
     add_group(ret, SV("system:serviceaccounts"));
     add_group(ret, arena_printf(a, "system:serviceaccounts:%.*s", SV_FMT(c.ns)));
@@ -85,9 +88,11 @@ static int from_certificate(Exchange *x, Err *err)
 
 int authenticate(Exchange *x, Err *err)
 {
-    if (http_header(x->req, SV("impersonate-user")).ptr || http_header(x->req, SV("impersonate-group")).ptr ||
+    if (http_header(x->req, SV("impersonate-user")).ptr ||
+        http_header(x->req, SV("impersonate-group")).ptr ||
         http_header(x->req, SV("impersonate-uid")).ptr)
-        return err_set(err, ERR_UNAUTHENTICATED, 0, "impersonation is not supported by this server");
+        return err_set(err, ERR_UNAUTHENTICATED, 0,
+                       "impersonation is not supported by this server");
     if (x->req->peer && x->req->peer->verified && x->req->peer->common_name.len)
         return from_certificate(x, err);
     StrView auth = http_header(x->req, SV("authorization"));

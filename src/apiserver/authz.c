@@ -1,8 +1,8 @@
 /* authz.c - may they: the Node authoriser for kubelets, RBAC for everybody.
  *
  * A kubelet (user system:node:NAME in group system:nodes) may read a Secret, ConfigMap or service
- * account only when a pod that is bound to its node names it, and may write only its own Node, Lease
- * and its pods' status. What it does not decide goes on to RBAC. */
+ * account only when a pod that is bound to its node names it, and may write only its own Node,
+ * Lease and its pods' status. What it does not decide goes on to RBAC. */
 #include "apiserver/internal.h"
 
 static StrView node_of(const User *u)
@@ -22,11 +22,11 @@ typedef struct PodSearch {
 static bool names_in_sources(const Value *volume, StrView kind, StrView name)
 {
     bool secret = sv_eq(kind, SV("secrets"));
-    StrView direct = secret ? value_path_str(volume, "secret.secretName") :
-                              value_path_str(volume, "configMap.name");
+    StrView direct = secret ? value_path_str(volume, "secret.secretName")
+                            : value_path_str(volume, "configMap.name");
     if (sv_eq(direct, name))
         return true;
-    value_list_foreach(src, value_path(volume, "projected.sources")) {
+    value_list_foreach (src, value_path(volume, "projected.sources")) {
         if (sv_eq(value_path_str(src, secret ? "secret.name" : "configMap.name"), name))
             return true;
     }
@@ -36,12 +36,13 @@ static bool names_in_sources(const Value *volume, StrView kind, StrView name)
 static bool names_in_env(const Value *container, StrView kind, StrView name)
 {
     bool secret = sv_eq(kind, SV("secrets"));
-    value_list_foreach(from, value_get(container, SV("envFrom"))) {
+    value_list_foreach (from, value_get(container, SV("envFrom"))) {
         if (sv_eq(value_path_str(from, secret ? "secretRef.name" : "configMapRef.name"), name))
             return true;
     }
-    value_list_foreach(env, value_get(container, SV("env"))) {
-        if (sv_eq(value_path_str(env, secret ? "valueFrom.secretKeyRef.name" : "valueFrom.configMapKeyRef.name"),
+    value_list_foreach (env, value_get(container, SV("env"))) {
+        if (sv_eq(value_path_str(env, secret ? "valueFrom.secretKeyRef.name"
+                                             : "valueFrom.configMapKeyRef.name"),
                   name))
             return true;
     }
@@ -56,18 +57,18 @@ static bool pod_names(const Value *pod, StrView kind, StrView name)
     const Value *spec = value_get(pod, SV("spec"));
     if (sv_eq(kind, SV("serviceaccounts")))
         return sv_eq(value_str(value_get(spec, SV("serviceAccountName"))), name);
-    value_list_foreach(volume, value_get(spec, SV("volumes"))) {
+    value_list_foreach (volume, value_get(spec, SV("volumes"))) {
         if (names_in_sources(volume, kind, name))
             return true;
     }
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-        value_list_foreach(c, value_get(spec, lists[i])) {
+        value_list_foreach (c, value_get(spec, lists[i])) {
             if (names_in_env(c, kind, name))
                 return true;
         }
     }
     if (sv_eq(kind, SV("secrets"))) {
-        value_list_foreach(ref, value_get(spec, SV("imagePullSecrets"))) {
+        value_list_foreach (ref, value_get(spec, SV("imagePullSecrets"))) {
             if (sv_eq(value_str(value_get(ref, SV("name"))), name))
                 return true;
         }
@@ -92,7 +93,8 @@ static bool node_needs(ApiServer *srv, StrView node, const Access *a)
         _cleanup_arena_ Arena arena;
         arena_init(&arena, 0);
         Value pod;
-        found = json_decode(o->val, &arena, NULL, &pod, NULL) == 0 && pod_names(&pod, a->resource, a->name);
+        found = json_decode(o->val, &arena, NULL, &pod, NULL) == 0 &&
+                pod_names(&pod, a->resource, a->name);
     }
     snapshot_unref(sn);
     return found;
@@ -113,7 +115,8 @@ static bool node_rules_allow(const Access *a)
         { SV_INIT(""), SV_INIT("events"), SV_INIT("create,update,patch") },
         { SV_INIT("authentication.k8s.io"), SV_INIT("tokenreviews"), SV_INIT("create") },
         { SV_INIT("authorization.k8s.io"), SV_INIT("subjectaccessreviews"), SV_INIT("create") },
-        { SV_INIT("authorization.k8s.io"), SV_INIT("localsubjectaccessreviews"), SV_INIT("create") },
+        { SV_INIT("authorization.k8s.io"), SV_INIT("localsubjectaccessreviews"),
+          SV_INIT("create") },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         StrView res, sub, verbs = rules[i].verbs, verb;
@@ -133,8 +136,10 @@ bool node_authorize(ApiServer *srv, const Access *a, bool *ret_decided)
     *ret_decided = false;
     if (!node.len || !a->is_resource)
         return false;
-    bool read = sv_eq(a->verb, SV("get")) || sv_eq(a->verb, SV("list")) || sv_eq(a->verb, SV("watch"));
-    if (!a->group.len && (sv_eq(a->resource, SV("secrets")) || sv_eq(a->resource, SV("configmaps")))) {
+    bool read =
+        sv_eq(a->verb, SV("get")) || sv_eq(a->verb, SV("list")) || sv_eq(a->verb, SV("watch"));
+    if (!a->group.len &&
+        (sv_eq(a->resource, SV("secrets")) || sv_eq(a->resource, SV("configmaps")))) {
         *ret_decided = true;
         return read && node_needs(srv, node, a);
     }
@@ -147,7 +152,8 @@ bool node_authorize(ApiServer *srv, const Access *a, bool *ret_decided)
         return sv_eq(a->group, SV("coordination.k8s.io")) && sv_eq(a->ns, SV("kube-node-lease")) &&
                (sv_eq(a->name, node) || (sv_eq(a->verb, SV("create")) && !a->name.len));
     }
-    *ret_decided = true; /* the rest needs no look at pods; NodeRestriction checks the content of writes */
+    *ret_decided =
+        true; /* the rest needs no look at pods; NodeRestriction checks the content of writes */
     return node_rules_allow(a);
 }
 

@@ -1,11 +1,12 @@
 /* bootstrap.c - what every cluster has: namespaces, Kubernetes' default roles and bindings, and the
- * `kubernetes` Service. Created where missing; an operator's changes are left alone, except that the
- * cluster roles named here get their rules back at each start, as in Kubernetes. */
+ * `kubernetes` Service. Created where missing; an operator's changes are left alone, except that
+ * the cluster roles named here get their rules back at each start, as in Kubernetes. */
 #include "apiserver/internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
 
-/* One rule of a cluster role, lists separated by commas. `names` holds paths when there are no groups. */
+/* One rule of a cluster role, lists separated by commas. `names` holds paths when there are no
+ * groups. */
 typedef struct RuleRow {
     const char *role, *verbs, *groups, *resources, *paths;
 } RuleRow;
@@ -27,19 +28,26 @@ typedef struct RuleRow {
     "daemonsets,deployments,deployments/rollback,deployments/scale,replicasets,replicasets/scale," \
     "statefulsets,statefulsets/scale"
 #define APPS_VIEW                                                                                  \
-    APPS_WORK ",controllerrevisions,daemonsets/status,deployments/status,replicasets/status,statefulsets/status"
+    APPS_WORK                                                                                      \
+    ",controllerrevisions,daemonsets/status,deployments/status,replicasets/status,statefulsets/status"
 
 static const RuleRow rules[] = {
     { "cluster-admin", "*", "*", "*", NULL },
     { "cluster-admin", "*", NULL, NULL, "*" },
 
-    { "admin", READ, CORE, CORE_VIEW ",secrets,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy", NULL },
-    { "admin", WRITE, CORE, CORE_WORK ",secrets,serviceaccounts,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy", NULL },
+    { "admin", READ, CORE,
+      CORE_VIEW ",secrets,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy", NULL },
+    { "admin", WRITE, CORE,
+      CORE_WORK
+      ",secrets,serviceaccounts,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy",
+      NULL },
     { "admin", "create", CORE, "pods/eviction,serviceaccounts/token", NULL },
     { "admin", "impersonate", CORE, "serviceaccounts", NULL },
     { "admin", READ, "apps", APPS_VIEW, NULL },
     { "admin", WRITE, "apps", APPS_WORK, NULL },
-    { "admin", READ, "batch,autoscaling,policy,networking.k8s.io,discovery.k8s.io,coordination.k8s.io", "*", NULL },
+    { "admin", READ,
+      "batch,autoscaling,policy,networking.k8s.io,discovery.k8s.io,coordination.k8s.io", "*",
+      NULL },
     { "admin", WRITE, "batch", "cronjobs,jobs", NULL },
     { "admin", WRITE, "autoscaling", "horizontalpodautoscalers", NULL },
     { "admin", WRITE, "policy", "poddisruptionbudgets", NULL },
@@ -47,13 +55,19 @@ static const RuleRow rules[] = {
     { "admin", "create", "authorization.k8s.io", "localsubjectaccessreviews", NULL },
     { "admin", READWRITE, "rbac.authorization.k8s.io", "rolebindings,roles", NULL },
 
-    { "edit", READ, CORE, CORE_VIEW ",secrets,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy", NULL },
-    { "edit", WRITE, CORE, CORE_WORK ",secrets,serviceaccounts,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy", NULL },
+    { "edit", READ, CORE,
+      CORE_VIEW ",secrets,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy", NULL },
+    { "edit", WRITE, CORE,
+      CORE_WORK
+      ",secrets,serviceaccounts,pods/attach,pods/exec,pods/portforward,pods/proxy,services/proxy",
+      NULL },
     { "edit", "create", CORE, "pods/eviction,serviceaccounts/token", NULL },
     { "edit", "impersonate", CORE, "serviceaccounts", NULL },
     { "edit", READ, "apps", APPS_VIEW, NULL },
     { "edit", WRITE, "apps", APPS_WORK, NULL },
-    { "edit", READ, "batch,autoscaling,policy,networking.k8s.io,discovery.k8s.io,coordination.k8s.io", "*", NULL },
+    { "edit", READ,
+      "batch,autoscaling,policy,networking.k8s.io,discovery.k8s.io,coordination.k8s.io", "*",
+      NULL },
     { "edit", WRITE, "batch", "cronjobs,jobs", NULL },
     { "edit", WRITE, "autoscaling", "horizontalpodautoscalers", NULL },
     { "edit", WRITE, "policy", "poddisruptionbudgets", NULL },
@@ -63,16 +77,22 @@ static const RuleRow rules[] = {
     { "view", READ, "apps", APPS_VIEW, NULL },
     { "view", READ, "batch,autoscaling,policy,networking.k8s.io,discovery.k8s.io", "*", NULL },
 
-    { "system:basic-user", "create", "authorization.k8s.io", "selfsubjectaccessreviews,selfsubjectrulesreviews", NULL },
+    { "system:basic-user", "create", "authorization.k8s.io",
+      "selfsubjectaccessreviews,selfsubjectrulesreviews", NULL },
     { "system:basic-user", "create", "authentication.k8s.io", "selfsubjectreviews", NULL },
-    { "system:discovery", "get", NULL, NULL, "/api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/" },
-    { "system:public-info-viewer", "get", NULL, NULL, "/healthz,/livez,/readyz,/version,/version/" },
-    { "system:service-account-issuer-discovery", "get", NULL, NULL, "/.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/" },
-    { "system:monitoring", "get", NULL, NULL, "/healthz,/healthz/*,/livez,/livez/*,/metrics,/metrics/slis,/readyz,/readyz/*" },
+    { "system:discovery", "get", NULL, NULL,
+      "/api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,/version/" },
+    { "system:public-info-viewer", "get", NULL, NULL,
+      "/healthz,/livez,/readyz,/version,/version/" },
+    { "system:service-account-issuer-discovery", "get", NULL, NULL,
+      "/.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/" },
+    { "system:monitoring", "get", NULL, NULL,
+      "/healthz,/healthz/*,/livez,/livez/*,/metrics,/metrics/slis,/readyz,/readyz/*" },
     { "system:auth-delegator", "create", "authentication.k8s.io", "tokenreviews", NULL },
     { "system:auth-delegator", "create", "authorization.k8s.io", "subjectaccessreviews", NULL },
     { "system:kubelet-api-admin", READ ",proxy", CORE, "nodes", NULL },
-    { "system:kubelet-api-admin", "*", CORE, "nodes/log,nodes/metrics,nodes/proxy,nodes/stats", NULL },
+    { "system:kubelet-api-admin", "*", CORE, "nodes/log,nodes/metrics,nodes/proxy,nodes/stats",
+      NULL },
 
     { "system:node-proxier", READ, CORE, "services,endpoints,nodes", NULL },
     { "system:node-proxier", READ, "discovery.k8s.io", "endpointslices", NULL },
@@ -81,8 +101,11 @@ static const RuleRow rules[] = {
     { "system:kube-dns", READ, "discovery.k8s.io", "endpointslices", NULL },
 
     { "system:kube-scheduler", "create,patch,update", CORE ",events.k8s.io", "events", NULL },
-    { "system:kube-scheduler", "create,get,update,list,watch", "coordination.k8s.io", "leases", NULL },
-    { "system:kube-scheduler", READ, CORE, "nodes,pods,namespaces,persistentvolumeclaims,persistentvolumes,replicationcontrollers,services", NULL },
+    { "system:kube-scheduler", "create,get,update,list,watch", "coordination.k8s.io", "leases",
+      NULL },
+    { "system:kube-scheduler", READ, CORE,
+      "nodes,pods,namespaces,persistentvolumeclaims,persistentvolumes,replicationcontrollers,services",
+      NULL },
     { "system:kube-scheduler", "delete", CORE, "pods", NULL },
     { "system:kube-scheduler", "create", CORE, "bindings,pods/binding", NULL },
     { "system:kube-scheduler", "patch,update", CORE, "pods/status", NULL },
@@ -92,13 +115,21 @@ static const RuleRow rules[] = {
     { "system:kube-scheduler", READ, "storage.k8s.io", "storageclasses", NULL },
 
     { "system:kube-controller-manager", READ, "*", "*", NULL },
-    { "system:kube-controller-manager", "create,patch,update", CORE ",events.k8s.io", "events", NULL },
-    { "system:kube-controller-manager", "create,get,update", "coordination.k8s.io", "leases", NULL },
-    { "system:kube-controller-manager", "create,update,delete,patch", CORE, "pods,serviceaccounts,endpoints,configmaps", NULL },
-    { "system:kube-controller-manager", "update,patch", CORE, "pods/status,nodes,nodes/status,namespaces,namespaces/status,namespaces/finalize,replicationcontrollers/status,pods/finalizers", NULL },
+    { "system:kube-controller-manager", "create,patch,update", CORE ",events.k8s.io", "events",
+      NULL },
+    { "system:kube-controller-manager", "create,get,update", "coordination.k8s.io", "leases",
+      NULL },
+    { "system:kube-controller-manager", "create,update,delete,patch", CORE,
+      "pods,serviceaccounts,endpoints,configmaps", NULL },
+    { "system:kube-controller-manager", "update,patch", CORE,
+      "pods/status,nodes,nodes/status,namespaces,namespaces/status,namespaces/finalize,replicationcontrollers/status,pods/finalizers",
+      NULL },
     { "system:kube-controller-manager", "create,update,delete,patch", "apps", "replicasets", NULL },
-    { "system:kube-controller-manager", "update,patch", "apps", "deployments,deployments/status,replicasets/status,statefulsets/status,daemonsets/status,deployments/finalizers,replicasets/finalizers", NULL },
-    { "system:kube-controller-manager", "create,update,delete,patch", "discovery.k8s.io", "endpointslices", NULL },
+    { "system:kube-controller-manager", "update,patch", "apps",
+      "deployments,deployments/status,replicasets/status,statefulsets/status,daemonsets/status,deployments/finalizers,replicasets/finalizers",
+      NULL },
+    { "system:kube-controller-manager", "create,update,delete,patch", "discovery.k8s.io",
+      "endpointslices", NULL },
     /* The garbage collector and the namespace controller end whatever they find. */
     { "system:kube-controller-manager", "delete,deletecollection,patch,update", "*", "*", NULL },
 };
@@ -110,17 +141,22 @@ static const struct {
     { "system:basic-user", "system:basic-user", "Group", "system:authenticated" },
     { "system:discovery", "system:discovery", "Group", "system:authenticated" },
     { "system:public-info-viewer", "system:public-info-viewer", "Group", "system:unauthenticated" },
-    { "system:public-info-viewer:authenticated", "system:public-info-viewer", "Group", "system:authenticated" },
-    { "system:service-account-issuer-discovery", "system:service-account-issuer-discovery", "Group", "system:serviceaccounts" },
+    { "system:public-info-viewer:authenticated", "system:public-info-viewer", "Group",
+      "system:authenticated" },
+    { "system:service-account-issuer-discovery", "system:service-account-issuer-discovery", "Group",
+      "system:serviceaccounts" },
     { "system:monitoring", "system:monitoring", "Group", "system:monitoring" },
     { "system:node-proxier", "system:node-proxier", "User", "system:kube-proxy" },
     { "system:kube-dns", "system:kube-dns", "User", "system:kube-dns" },
-    { "system:kubelet-api-admin", "system:kubelet-api-admin", "User", "kube-apiserver-kubelet-client" },
+    { "system:kubelet-api-admin", "system:kubelet-api-admin", "User",
+      "kube-apiserver-kubelet-client" },
     { "system:kube-scheduler", "system:kube-scheduler", "User", "system:kube-scheduler" },
-    { "system:kube-controller-manager", "system:kube-controller-manager", "User", "system:kube-controller-manager" },
+    { "system:kube-controller-manager", "system:kube-controller-manager", "User",
+      "system:kube-controller-manager" },
 };
 
-static const char *const namespaces[] = { "default", "kube-node-lease", "kube-public", "kube-system" };
+static const char *const namespaces[] = { "default", "kube-node-lease", "kube-public",
+                                          "kube-system" };
 
 typedef struct Boot {
     ApiServer *srv;
@@ -152,8 +188,8 @@ static Value metadata(Arena *a, const char *name, const char *ns)
 }
 
 /* Writes the object unless it is there; with `replace` also when its `rules` are different. */
-static int ensure(Boot *b, StrView group, StrView plural, const char *ns, const char *name, const Value *obj,
-                  bool replace, Err *err)
+static int ensure(Boot *b, StrView group, StrView plural, const char *ns, const char *name,
+                  const Value *obj, bool replace, Err *err)
 {
     const ApiResource *res = api_resource_find(group, SV("v1"), plural);
     char key[STORE_KEY_MAX];
@@ -173,8 +209,10 @@ static int ensure(Boot *b, StrView group, StrView plural, const char *ns, const 
     _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
     object_store_form(&whole, &val);
     attrs_build(res, &whole, &attrs);
-    StoreOp op = { STORE_PUT, sv_cstr(key), have ? have->mod_rev : 0, buf_view(&val), buf_view(&attrs), 0 };
-    return val.failed || attrs.failed ? err_nomem(err) : store_commit_sync(b->srv->store, &op, 1, NULL, err);
+    StoreOp op = { STORE_PUT,      sv_cstr(key),     have ? have->mod_rev : 0,
+                   buf_view(&val), buf_view(&attrs), 0 };
+    return val.failed || attrs.failed ? err_nomem(err)
+                                      : store_commit_sync(b->srv->store, &op, 1, NULL, err);
 }
 
 static int ensure_namespaces(Boot *b, Err *err)
@@ -182,7 +220,8 @@ static int ensure_namespaces(Boot *b, Err *err)
     int r = 0;
     for (size_t i = 0; i < ARRAY_SIZE(namespaces) && r == 0; i++) {
         Value obj = value_map(), meta = metadata(b->a, namespaces[i], NULL), labels = value_map();
-        value_set(b->a, &labels, SV("kubernetes.io/metadata.name"), value_sv(sv_cstr(namespaces[i])));
+        value_set(b->a, &labels, SV("kubernetes.io/metadata.name"),
+                  value_sv(sv_cstr(namespaces[i])));
         value_set(b->a, &meta, SV("labels"), labels);
         value_set(b->a, &obj, SV("metadata"), meta);
         Value finalizers = list_of(b->a, "kubernetes");
@@ -197,7 +236,8 @@ static void mark_bootstrapped(Boot *b, Value *obj)
 {
     Value labels = value_map(), notes = value_map();
     value_set(b->a, &labels, SV("kubernetes.io/bootstrapping"), value_sv(SV("rbac-defaults")));
-    value_set(b->a, &notes, SV("rbac.authorization.kubernetes.io/autoupdate"), value_sv(SV("true")));
+    value_set(b->a, &notes, SV("rbac.authorization.kubernetes.io/autoupdate"),
+              value_sv(SV("true")));
     Value *meta = value_get(obj, SV("metadata"));
     value_set(b->a, meta, SV("labels"), labels);
     value_set(b->a, meta, SV("annotations"), notes);
@@ -225,7 +265,8 @@ static int ensure_roles(Boot *b, Err *err)
         value_set(b->a, &obj, SV("metadata"), metadata(b->a, rules[i].role, NULL));
         value_set(b->a, &obj, SV("rules"), list);
         mark_bootstrapped(b, &obj);
-        r = ensure(b, SV("rbac.authorization.k8s.io"), SV("clusterroles"), NULL, rules[i].role, &obj, true, err);
+        r = ensure(b, SV("rbac.authorization.k8s.io"), SV("clusterroles"), NULL, rules[i].role,
+                   &obj, true, err);
     }
     return r;
 }
@@ -259,14 +300,16 @@ static StrView address_text(Boot *b, unsigned nth)
     return arena_sv(b->a, sv_cstr(ip));
 }
 
-/* kube-system/kube-dns on the tenth address of the range, and the slice that leads to the DNS role. */
+/* kube-system/kube-dns on the tenth address of the range, and the slice that leads to the DNS role.
+ */
 static int ensure_dns_service(Boot *b, StrView endpoint, Err *err)
 {
     StrView addr, port, ip = address_text(b, 10);
     if (!endpoint.len)
         return 0;
     if (!sv_cut(endpoint, ':', &addr, &port))
-        return err_set(err, ERR_INVALID, 0, "cluster DNS endpoint '%.*s': expected ADDRESS:PORT", SV_FMT(endpoint));
+        return err_set(err, ERR_INVALID, 0, "cluster DNS endpoint '%.*s': expected ADDRESS:PORT",
+                       SV_FMT(endpoint));
     StrView svc_text = arena_printf(
         b->a,
         "{\"spec\":{\"clusterIP\":\"%.*s\",\"clusterIPs\":[\"%.*s\"],\"internalTrafficPolicy\":\"Cluster\","
@@ -297,11 +340,12 @@ static int ensure_dns_service(Boot *b, StrView endpoint, Err *err)
     value_set(b->a, &slice_labels, SV("kubernetes.io/service-name"), value_sv(SV("kube-dns")));
     value_set(b->a, &meta, SV("labels"), slice_labels);
     value_set(b->a, &slice, SV("metadata"), meta);
-    return ensure(b, SV("discovery.k8s.io"), SV("endpointslices"), "kube-system", "kube-dns", &slice, false, err);
+    return ensure(b, SV("discovery.k8s.io"), SV("endpointslices"), "kube-system", "kube-dns",
+                  &slice, false, err);
 }
 
-/* The `kubernetes` Service on the first address of the range, and where it leads: one EndpointSlice and
- * one Endpoints object with the API server's own address. */
+/* The `kubernetes` Service on the first address of the range, and where it leads: one EndpointSlice
+ * and one Endpoints object with the API server's own address. */
 static int ensure_api_service(Boot *b, const ApiServerConfig *cfg, Err *err)
 {
     StrView ip = address_text(b, 1);
@@ -319,10 +363,11 @@ static int ensure_api_service(Boot *b, const ApiServerConfig *cfg, Err *err)
         "{\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":[\"%.*s\"],\"conditions\":{\"ready\":true}}],"
         "\"ports\":[{\"name\":\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}",
         SV_FMT(addr), cfg->advertise_port);
-    StrView ep_text = arena_printf(b->a,
-                                   "{\"subsets\":[{\"addresses\":[{\"ip\":\"%.*s\"}],\"ports\":[{\"name\":"
-                                   "\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}]}",
-                                   SV_FMT(addr), cfg->advertise_port);
+    StrView ep_text =
+        arena_printf(b->a,
+                     "{\"subsets\":[{\"addresses\":[{\"ip\":\"%.*s\"}],\"ports\":[{\"name\":"
+                     "\"https\",\"port\":%u,\"protocol\":\"TCP\"}]}]}",
+                     SV_FMT(addr), cfg->advertise_port);
     int r;
     if ((r = json_decode(text, b->a, NULL, &svc, err)) < 0 ||
         (r = json_decode(slice_text, b->a, NULL, &slice, err)) < 0 ||
@@ -340,10 +385,12 @@ static int ensure_api_service(Boot *b, const ApiServerConfig *cfg, Err *err)
     meta = metadata(b->a, "kubernetes", "default");
     value_set(b->a, &meta, SV("labels"), slice_labels);
     value_set(b->a, &slice, SV("metadata"), meta);
-    if ((r = ensure(b, SV("discovery.k8s.io"), SV("endpointslices"), "default", "kubernetes", &slice, false, err)) < 0)
+    if ((r = ensure(b, SV("discovery.k8s.io"), SV("endpointslices"), "default", "kubernetes",
+                    &slice, false, err)) < 0)
         return r;
     Value ep_labels = value_map();
-    value_set(b->a, &ep_labels, SV("endpointslice.kubernetes.io/skip-mirror"), value_sv(SV("true")));
+    value_set(b->a, &ep_labels, SV("endpointslice.kubernetes.io/skip-mirror"),
+              value_sv(SV("true")));
     meta = metadata(b->a, "kubernetes", "default");
     value_set(b->a, &meta, SV("labels"), ep_labels);
     value_set(b->a, &endpoints, SV("metadata"), meta);

@@ -1,5 +1,6 @@
-/* discovery.c - /version, /api, /apis and what is in them, classic and aggregated (apidiscovery.k8s.io/v2),
- * health, and the OpenID documents of the token issuer. All from the table of kinds. */
+/* discovery.c - /version, /api, /apis and what is in them, classic and aggregated
+ * (apidiscovery.k8s.io/v2), health, and the OpenID documents of the token issuer. All from the
+ * table of kinds. */
 #include "apiserver/internal.h"
 
 static Value strings(Arena *a, const StrView *items, unsigned n)
@@ -14,7 +15,7 @@ static Value verbs_value(Arena *a, uint32_t verbs)
 {
     /* kubectl prints them in this order, which is the alphabet's. */
     static const uint32_t order[] = { API_CREATE, API_DELETE, API_DELETECOLLECTION, API_GET,
-                                      API_LIST, API_PATCH, API_UPDATE, API_WATCH };
+                                      API_LIST,   API_PATCH,  API_UPDATE,           API_WATCH };
     Value v = value_list();
     for (unsigned i = 0; i < ARRAY_SIZE(order); i++)
         if (verbs & order[i])
@@ -177,7 +178,8 @@ static Value aggregated_resource(Arena *a, const ApiResource *r)
         const ApiSubresource *s = &r->subs[i];
         Value sub = value_map();
         set(a, &sub, SV("subresource"), s->name);
-        value_set(a, &sub, SV("responseKind"), kind_value(a, s->kind_group, s->kind_version, s->kind));
+        value_set(a, &sub, SV("responseKind"),
+                  kind_value(a, s->kind_group, s->kind_version, s->kind));
         value_set(a, &sub, SV("verbs"), verbs_value(a, s->verbs));
         value_push(a, &subs, sub);
     }
@@ -227,7 +229,8 @@ static void respond_aggregated(Exchange *x, bool core)
     value_set(x->arena, &v, SV("items"), items);
     _cleanup_buf_ Buf out = BUF_INIT;
     json_encode(&v, &out);
-    http_respond(x->req, 200, SV("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+    http_respond(x->req, 200,
+                 SV("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
                  buf_view(&out));
 }
 
@@ -240,11 +243,12 @@ static bool wants_aggregated(Exchange *x)
 
 static void respond_version(Exchange *x)
 {
-    respond_json(x, 200,
-                 SV("{\"major\":\"1\",\"minor\":\"35\",\"emulationMajor\":\"1\",\"emulationMinor\":\"35\","
-                    "\"minCompatibilityMajor\":\"1\",\"minCompatibilityMinor\":\"34\",\"gitVersion\":\"v1.35.0+knarr.1\","
-                    "\"gitCommit\":\"\",\"gitTreeState\":\"\",\"buildDate\":\"1970-01-01T00:00:00Z\",\"goVersion\":\"\","
-                    "\"compiler\":\"gcc\",\"platform\":\"linux/amd64\"}"));
+    respond_json(
+        x, 200,
+        SV("{\"major\":\"1\",\"minor\":\"35\",\"emulationMajor\":\"1\",\"emulationMinor\":\"35\","
+           "\"minCompatibilityMajor\":\"1\",\"minCompatibilityMinor\":\"34\",\"gitVersion\":\"v1.35.0+knarr.1\","
+           "\"gitCommit\":\"\",\"gitTreeState\":\"\",\"buildDate\":\"1970-01-01T00:00:00Z\",\"goVersion\":\"\","
+           "\"compiler\":\"gcc\",\"platform\":\"linux/amd64\"}"));
 }
 
 static bool respond_group_path(Exchange *x, StrView rest)
@@ -303,11 +307,12 @@ bool discovery_handle(Exchange *x)
 static void respond_issuer(Exchange *x)
 {
     StrView iss = token_issuer(x->srv->tokens);
-    StrView text = arena_printf(x->arena,
-                                "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
-                                "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
-                                "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
-                                SV_FMT(iss), SV_FMT(x->req->authority));
+    StrView text = arena_printf(
+        x->arena,
+        "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
+        "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
+        "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
+        SV_FMT(iss), SV_FMT(x->req->authority));
     respond_json(x, 200, text);
 }
 

@@ -1,8 +1,9 @@
 /* internal.h - what the files of the API server share.
  *
- * A request goes: route_request() parses and authenticates it into an Exchange, authorises it, and calls
- * the verb's function (rest_*.c, watch.c, subresource.c). That function answers at once through
- * respond.h's functions, or hands a write to commit_object() and is called back on the loop. */
+ * A request goes: route_request() parses and authenticates it into an Exchange, authorises it, and
+ * calls the verb's function (rest_*.c, watch.c, subresource.c). That function answers at once
+ * through respond.h's functions, or hands a write to commit_object() and is called back on the
+ * loop. */
 #pragma once
 
 #include "api/check.h"
@@ -66,7 +67,8 @@ typedef struct Exchange {
     User user;
 
     /* What is asked for, as authorisation sees it. */
-    StrView verb; /* "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection" */
+    StrView verb; /* "get", "list", "watch", "create", "update", "patch", "delete",
+                     "deletecollection" */
     bool is_resource;
     StrView group, version, resource, ns, name, sub;
     const ApiResource *res;
@@ -78,7 +80,7 @@ typedef struct Exchange {
     int status_on_success; /* 200 or 201 */
     bool answer_status;    /* answer a write with Status: Success instead of the object */
     bool answer_scale;     /* ...or with its Scale */
-    Value *eviction; /* the DeleteOptions of an Eviction */
+    Value *eviction;       /* the DeleteOptions of an Eviction */
     char key[STORE_KEY_MAX];
     unsigned tries; /* of a patch or update that meets a concurrent one */
 } Exchange;
@@ -107,12 +109,13 @@ typedef enum Reason {
 } Reason;
 
 void respond_status(Exchange *x, Reason reason, const char *fmt, ...) PRINTF(3, 4);
-void respond_not_found(Exchange *x);   /* `pods "web" not found` */
+void respond_not_found(Exchange *x); /* `pods "web" not found` */
 void respond_exists(Exchange *x, StrView name);
 void respond_conflict(Exchange *x, const char *why); /* NULL: modified by somebody else */
-void respond_forbidden(Exchange *x, const char *fmt, ...) PRINTF(2, 3); /* text behind "is forbidden: " */
+void respond_forbidden(Exchange *x, const char *fmt, ...)
+    PRINTF(2, 3); /* text behind "is forbidden: " */
 void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors);
-void respond_err(Exchange *x, const Err *err); /* maps the code to a reason */
+void respond_err(Exchange *x, const Err *err);  /* maps the code to a reason */
 void respond_success(Exchange *x, StrView uid); /* Status: Success, after a deletion */
 void respond_json(Exchange *x, int status, StrView json);
 /* Text that may be worth compressing: gzip from 128 KiB on, where the client takes it. */
@@ -120,7 +123,8 @@ void respond_large(Exchange *x, StrView content_type, StrView text);
 void respond_value(Exchange *x, int status, const Value *v); /* in the type asked for */
 /* An object as stored; takes a reference of its own. Form and type as asked for. */
 void respond_object(Exchange *x, int status, ObjectRev *o);
-/* Appends the object as clients see it: with kind, apiVersion (unless `item`) and resourceVersion. */
+/* Appends the object as clients see it: with kind, apiVersion (unless `item`) and resourceVersion.
+ */
 void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out);
 /* The same as a tree in the arena. */
 int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err);
@@ -162,13 +166,15 @@ void commit_object(Exchange *x, const Value *obj, const ObjectRev *have, RetryFn
 void commit_delete(Exchange *x, const ObjectRev *have, RetryFn *retry, void *ctx);
 /* The answer to a deletion: the object for what goes slowly, Status: Success for the rest. */
 void respond_deleted(Exchange *x, ObjectRev *o);
-/* Decodes the body (JSON or YAML) of the given kind with fieldValidation; answers itself on failure. */
-bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView version, StrView kind,
-               Value *ret);
+/* Decodes the body (JSON or YAML) of the given kind with fieldValidation; answers itself on
+ * failure. */
+bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView version,
+               StrView kind, Value *ret);
 /* Decodes the body of an action (DeleteOptions, Scale …) in whatever form it came; no checks. */
 int decode_body(Exchange *x, const char *schema_name, Value *ret, Err *err);
 /* The object that the exchange names in the newest snapshot; answers 404 itself when it is missing.
- * The reference is dropped with the snapshot at the end of the exchange's turn: use within the call. */
+ * The reference is dropped with the snapshot at the end of the exchange's turn: use within the
+ * call. */
 ObjectRev *current_object(Exchange *x, Snapshot *sn);
 
 /* Creates x's object from `obj`: names, strategy, admission, validation, commit, answer 201. */
@@ -217,7 +223,7 @@ typedef struct Access {
     StrView verb;
     bool is_resource;
     StrView group, version, resource, sub, ns, name; /* resource requests */
-    StrView path;                           /* others */
+    StrView path;                                    /* others */
 } Access;
 /* True when RBAC or the Node authoriser allows it. */
 bool authorize(ApiServer *srv, const Access *a);
@@ -242,12 +248,13 @@ int hub_new(ApiServer *srv, WatchHub **ret, Err *err);
 WatchHub *hub_free(WatchHub *h);
 
 /* services.c */
-int services_new(Store *store, StrView cidr, uint16_t port_min, uint16_t port_max, ServiceAlloc **ret,
-                 Err *err);
+int services_new(Store *store, StrView cidr, uint16_t port_min, uint16_t port_max,
+                 ServiceAlloc **ret, Err *err);
 ServiceAlloc *services_free(ServiceAlloc *a);
-/* Fills clusterIP(s) and nodePorts of a Service; errors in Kubernetes' words. Reserved until the event
- * of the committed object confirms, or services_forget() gives them back. */
-bool services_assign(ServiceAlloc *a, Arena *arena, Value *obj, const Value *old, ApiErrors *errors);
+/* Fills clusterIP(s) and nodePorts of a Service; errors in Kubernetes' words. Reserved until the
+ * event of the committed object confirms, or services_forget() gives them back. */
+bool services_assign(ServiceAlloc *a, Arena *arena, Value *obj, const Value *old,
+                     ApiErrors *errors);
 void services_forget(ServiceAlloc *a, const Value *obj);
 void services_event(ServiceAlloc *a, const StoreEvent *ev);
 void services_first_address(const ServiceAlloc *a, unsigned nth, char buf[static 16]);

@@ -1,9 +1,9 @@
 /* node_link.c - the way to a kubelet: logs, exec, attach and port-forward of a pod.
  *
- * Logs are an ordinary request whose answer is streamed on. The others are upgraded connections: once the
- * kubelet is reached, both byte streams are joined, and whether WebSocket or SPDY runs over them is
- * between the client and the kubelet. The server shows the kubelet its own client certificate; the user's
- * credentials end here. */
+ * Logs are an ordinary request whose answer is streamed on. The others are upgraded connections:
+ * once the kubelet is reached, both byte streams are joined, and whether WebSocket or SPDY runs
+ * over them is between the client and the kubelet. The server shows the kubelet its own client
+ * certificate; the user's credentials end here. */
 #include <stdio.h>
 
 #include "api/check.h"
@@ -27,7 +27,9 @@ int node_links_new(ApiServer *srv, const ApiServerConfig *cfg, NodeLinks **ret, 
     if (!n)
         return err_nomem(err);
     n->srv = srv;
-    TlsConfig tls = { .cert_chain = cfg->kubelet_client_cert, .key = cfg->kubelet_client_key, .ca = cfg->kubelet_ca,
+    TlsConfig tls = { .cert_chain = cfg->kubelet_client_cert,
+                      .key = cfg->kubelet_client_key,
+                      .ca = cfg->kubelet_ca,
                       .alpn_h2 = true };
     int r = cfg->kubelet_client_cert.len ? tls_context_new_client(&tls, &n->tls, err) : 0;
     if (r < 0) {
@@ -72,11 +74,12 @@ static HttpClient *client_for(Exchange *x, StrView node_name)
         respond_status(x, REASON_NOT_FOUND, "node \"%.*s\" not found", SV_FMT(node_name));
         return NULL;
     }
-    value_list_foreach(addr, value_path(&node, "status.addresses")) {
+    value_list_foreach (addr, value_path(&node, "status.addresses")) {
         if (sv_eq(value_str(value_get(addr, SV("type"))), SV("InternalIP")))
             ip = value_str(value_get(addr, SV("address")));
     }
-    int64_t port = value_int_or(value_path(&node, "status.daemonEndpoints.kubeletEndpoint.Port"), 10250);
+    int64_t port =
+        value_int_or(value_path(&node, "status.daemonEndpoints.kubeletEndpoint.Port"), 10250);
     StrView key = arena_printf(x->arena, "%.*s:%lld", SV_FMT(ip), (long long)port);
     HttpClient *client = map_get(&n->clients, key);
     char *host = arena_cstr(x->arena, ip);
@@ -85,7 +88,8 @@ static HttpClient *client_for(Exchange *x, StrView node_name)
     HttpClientConfig cfg = { .host = host, .port = (uint16_t)port, .tls = n->tls };
     Err err = { 0 };
     if (!ip.len)
-        respond_status(x, REASON_SERVICE_UNAVAILABLE, "node \"%.*s\" has reported no address", SV_FMT(node_name));
+        respond_status(x, REASON_SERVICE_UNAVAILABLE, "node \"%.*s\" has reported no address",
+                       SV_FMT(node_name));
     else if (http_client_new(x->srv->loop, &cfg, &client, &err) < 0)
         respond_err(x, &err);
     else if (!map_set(&n->clients, key, client, NULL)) {
@@ -106,19 +110,22 @@ static bool choose_container(Exchange *x, const Value *pod, StrView *ret)
         if (value_len(containers) == 1)
             return true;
         _cleanup_buf_ Buf names = BUF_INIT;
-        value_list_foreach(c, containers)
-            buf_printf(&names, "%s%.*s", names.len ? " " : "", SV_FMT(value_str(value_get(c, SV("name")))));
-        respond_status(x, REASON_BAD_REQUEST, "a container name must be specified for pod %.*s, choose one of: [%.*s]",
+        value_list_foreach (c, containers)
+            buf_printf(&names, "%s%.*s", names.len ? " " : "",
+                       SV_FMT(value_str(value_get(c, SV("name")))));
+        respond_status(x, REASON_BAD_REQUEST,
+                       "a container name must be specified for pod %.*s, choose one of: [%.*s]",
                        SV_FMT(x->name), (int)names.len, names.ptr);
         return false;
     }
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-        value_list_foreach(c, value_get(value_get(pod, SV("spec")), lists[l])) {
+        value_list_foreach (c, value_get(value_get(pod, SV("spec")), lists[l])) {
             if (sv_eq(value_str(value_get(c, SV("name"))), *ret))
                 return true;
         }
     }
-    respond_status(x, REASON_BAD_REQUEST, "container %.*s is not valid for pod %.*s", SV_FMT(*ret), SV_FMT(x->name));
+    respond_status(x, REASON_BAD_REQUEST, "container %.*s is not valid for pod %.*s", SV_FMT(*ret),
+                   SV_FMT(x->name));
     return false;
 }
 
@@ -127,7 +134,8 @@ static void escape(StrView s, Buf *out)
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~/", c))
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            strchr("-._~/", c))
             buf_putc(out, (char)c);
         else {
             buf_putc(out, '%');
@@ -243,9 +251,13 @@ static void on_log_done(void *ctx, const Err *err)
     else if (s->started)
         http_stream_end(x->req);
     else if (err)
-        respond_status(x, REASON_INTERNAL, "Internal error occurred: reach the kubelet: %s", err->msg);
+        respond_status(x, REASON_INTERNAL, "Internal error occurred: reach the kubelet: %s",
+                       err->msg);
     else
-        respond_status(x, s->status == 404 ? REASON_NOT_FOUND : s->status == 400 ? REASON_BAD_REQUEST : REASON_INTERNAL,
+        respond_status(x,
+                       s->status == 404   ? REASON_NOT_FOUND
+                       : s->status == 400 ? REASON_BAD_REQUEST
+                                          : REASON_INTERNAL,
                        "%.*s", (int)s->refused.len, s->refused.ptr ? s->refused.ptr : "");
     log_free(s);
 }
@@ -260,8 +272,12 @@ static void open_log(Exchange *x, HttpClient *client, StrView target)
         return;
     }
     s->x = x;
-    HttpCallSpec spec = { .method = SV("GET"), .target = target, .on_head = on_log_head, .on_data = on_log_data,
-                          .on_done = on_log_done, .ctx = s };
+    HttpCallSpec spec = { .method = SV("GET"),
+                          .target = target,
+                          .on_head = on_log_head,
+                          .on_data = on_log_data,
+                          .on_done = on_log_done,
+                          .ctx = s };
     http_on_close(x->req, on_log_peer_gone, s);
     if (http_call(client, &spec, &s->call, &err) < 0) {
         http_on_close(x->req, NULL, NULL);
@@ -273,9 +289,9 @@ static void open_log(Exchange *x, HttpClient *client, StrView target)
 /* ---- joined streams ---- */
 
 typedef struct Join {
-    Exchange *x;         /* until the connection is taken over */
-    HttpTunnel *tunnel;  /* until it is connected */
-    NetStream *side[2];  /* 0: client, 1: kubelet */
+    Exchange *x;        /* until the connection is taken over */
+    HttpTunnel *tunnel; /* until it is connected */
+    NetStream *side[2]; /* 0: client, 1: kubelet */
     struct JoinEnd {
         struct Join *join;
         int from;
@@ -345,7 +361,8 @@ static void on_tunnel(void *ctx, NetStream *stream, const Err *err)
     j->tunnel = NULL;
     http_on_close(x->req, NULL, NULL);
     if (!stream) {
-        respond_status(x, REASON_INTERNAL, "Internal error occurred: error dialing backend: %s", err->msg);
+        respond_status(x, REASON_INTERNAL, "Internal error occurred: error dialing backend: %s",
+                       err->msg);
         join_free(j);
         return;
     }
@@ -360,9 +377,10 @@ static void on_tunnel(void *ctx, NetStream *stream, const Err *err)
 
 static bool passes_on(StrView name)
 {
-    static const StrView kept[] = { SV_INIT("connection"), SV_INIT("upgrade"), SV_INIT("origin"),
-                                    SV_INIT("x-stream-protocol-version"), SV_INIT("user-agent"),
-                                    SV_INIT("content-length"), SV_INIT("accept") };
+    static const StrView kept[] = { SV_INIT("connection"), SV_INIT("upgrade"),
+                                    SV_INIT("origin"),     SV_INIT("x-stream-protocol-version"),
+                                    SV_INIT("user-agent"), SV_INIT("content-length"),
+                                    SV_INIT("accept") };
     if (sv_starts(name, SV("sec-websocket-")))
         return true;
     for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
@@ -379,7 +397,8 @@ static void open_stream(Exchange *x, HttpClient *client, StrView target)
         respond_status(x, REASON_BAD_REQUEST, "Upgrade request required");
         return;
     }
-    buf_printf(&head, "%.*s %.*s HTTP/1.1\r\nHost: kubelet\r\n", SV_FMT(x->req->method), SV_FMT(target));
+    buf_printf(&head, "%.*s %.*s HTTP/1.1\r\nHost: kubelet\r\n", SV_FMT(x->req->method),
+               SV_FMT(target));
     for (uint32_t i = 0; i < x->req->n_headers; i++) {
         const HttpHeader *h = &x->req->headers[i];
         /* A token may hide in the WebSocket protocols; it is for this server alone. */
@@ -430,9 +449,11 @@ bool node_link_handle(Exchange *x)
         return true;
     if (!node.len) {
         if (i == 0)
-            http_respond(x->req, 200, SV("text/plain"), SV("")); /* as the peer: no node, no log yet */
+            http_respond(x->req, 200, SV("text/plain"),
+                         SV("")); /* as the peer: no node, no log yet */
         else
-            respond_status(x, REASON_BAD_REQUEST, "pod %.*s does not have a host assigned", SV_FMT(x->name));
+            respond_status(x, REASON_BAD_REQUEST, "pod %.*s does not have a host assigned",
+                           SV_FMT(x->name));
         return true;
     }
     HttpClient *client = client_for(x, node);

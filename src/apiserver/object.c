@@ -1,7 +1,7 @@
 /* object.c - keys, the stored form, and the attributes that selectors look at.
  *
- * Attributes are records of: one byte 'L' (label) or 'F' (field), two lengths of 16 bits each, key, value.
- * Fields are numbered by their place in ApiResource.field_labels: the key is one byte. */
+ * Attributes are records of: one byte 'L' (label) or 'F' (field), two lengths of 16 bits each, key,
+ * value. Fields are numbered by their place in ApiResource.field_labels: the key is one byte. */
 #include <stdio.h>
 
 #include "apiserver/internal.h"
@@ -71,14 +71,15 @@ void object_store_form(const Value *obj, Buf *out)
 {
     bool first = true;
     buf_sv(out, SV("{\"metadata\":{"));
-    value_map_foreach(m, value_get(obj, SV("metadata"))) {
+    value_map_foreach (m, value_get(obj, SV("metadata"))) {
         if (!sv_eq(m->key, SV("resourceVersion")))
             encode_member(m, &first, out);
     }
     buf_putc(out, '}');
     first = false;
-    value_map_foreach(m, obj) {
-        if (!sv_eq(m->key, SV("metadata")) && !sv_eq(m->key, SV("kind")) && !sv_eq(m->key, SV("apiVersion")))
+    value_map_foreach (m, obj) {
+        if (!sv_eq(m->key, SV("metadata")) && !sv_eq(m->key, SV("kind")) &&
+            !sv_eq(m->key, SV("apiVersion")))
             encode_member(m, &first, out);
     }
     buf_putc(out, '}');
@@ -111,7 +112,7 @@ static bool next_attr(StrView *rest, char *ret_what, StrView *ret_key, StrView *
 
 void attrs_build(const ApiResource *res, const Value *obj, Buf *out)
 {
-    value_map_foreach(m, value_path(obj, "metadata.labels"))
+    value_map_foreach (m, value_path(obj, "metadata.labels"))
         put_attr('L', m->key, value_str(&m->val), out);
     for (unsigned i = 0; i < res->n_field_labels; i++) {
         char number = (char)i, buf[24];

@@ -1,7 +1,7 @@
 /* openapi.c - /openapi/v2 and /openapi/v3.
  *
- * Documents are made anew for each request that needs one: clients keep them by ETag and hash, and the
- * megabytes that they take are better spent elsewhere. What is kept are the hashes. */
+ * Documents are made anew for each request that needs one: clients keep them by ETag and hash, and
+ * the megabytes that they take are better spent elsewhere. What is kept are the hashes. */
 #include "api/openapi.h"
 
 #include "apiserver/internal.h"
@@ -90,14 +90,17 @@ static bool unchanged(Exchange *x, const char *hash)
 
 static void respond_v2(Exchange *x)
 {
-    static const StrView spellings[] = { SV_INIT("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
-                                         SV_INIT("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") };
+    static const StrView spellings[] = {
+        SV_INIT("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+        SV_INIT("application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+    };
     StrView accept = http_header(x->req, SV("accept")), type = SV("application/json");
     bool protobuf = false;
     for (size_t i = 0; i < ARRAY_SIZE(spellings); i++)
         if (sv_find(accept, spellings[i]) >= 0) {
             protobuf = true;
-            type = spellings[1]; /* the older one, with '@', is no media type that Go's clients can parse */
+            type = spellings[1]; /* the older one, with '@', is no media type that Go's clients can
+                                    parse */
         }
     OpenApiCache *c = cache(x);
     if (c && c->v2_hash[0] && unchanged(x, c->v2_hash))

@@ -1,4 +1,5 @@
-/* printers.c - what the columns of each kind show, as Kubernetes' printers do. One row per column. */
+/* printers.c - what the columns of each kind show, as Kubernetes' printers do. One row per column.
+ */
 #include "apiserver/printers.h"
 
 #include <stdio.h>
@@ -41,15 +42,16 @@ static StrView selector_cell(Arena *a, const Value *label_selector)
 static StrView labels_cell(Arena *a, const Value *labels)
 {
     Buf out = BUF_INIT;
-    value_map_foreach(m, labels)
-        buf_printf(&out, "%s%.*s=%.*s", out.len ? "," : "", SV_FMT(m->key), SV_FMT(value_str(&m->val)));
+    value_map_foreach (m, labels)
+        buf_printf(&out, "%s%.*s=%.*s", out.len ? "," : "", SV_FMT(m->key),
+                   SV_FMT(value_str(&m->val)));
     return or_none(join(a, &out));
 }
 
 static StrView container_list(Arena *a, const Value *pod_spec, StrView member)
 {
     Buf out = BUF_INIT;
-    value_list_foreach(c, value_get(pod_spec, SV("containers")))
+    value_list_foreach (c, value_get(pod_spec, SV("containers")))
         buf_printf(&out, "%s%.*s", out.len ? "," : "", SV_FMT(value_str(value_get(c, member))));
     return join(a, &out);
 }
@@ -69,8 +71,9 @@ static StrView state_reason(Arena *a, const Value *status)
     if (reason.len)
         return reason;
     int64_t sig = value_int_or(value_get(ended, SV("signal")), 0);
-    return sig ? arena_printf(a, "Signal:%lld", (long long)sig) :
-                 arena_printf(a, "ExitCode:%lld", (long long)value_int_or(value_get(ended, SV("exitCode")), 0));
+    return sig ? arena_printf(a, "Signal:%lld", (long long)sig)
+               : arena_printf(a, "ExitCode:%lld",
+                              (long long)value_int_or(value_get(ended, SV("exitCode")), 0));
 }
 
 static bool is_ready(const Value *status)
@@ -82,7 +85,7 @@ static bool is_ready(const Value *status)
 static StrView init_status(Arena *a, const Value *pod)
 {
     uint32_t total = value_len(value_path(pod, "spec.initContainers")), i = 0;
-    value_list_foreach(s, value_path(pod, "status.initContainerStatuses")) {
+    value_list_foreach (s, value_path(pod, "status.initContainerStatuses")) {
         const Value *ended = value_path(s, "state.terminated");
         bool done = ended && value_int_or(value_get(ended, SV("exitCode")), 1) == 0;
         if (!done && !(value_bool_or(value_get(s, SV("started")), false))) {
@@ -98,7 +101,7 @@ static StrView init_status(Arena *a, const Value *pod)
 
 static bool condition_true(const Value *obj, StrView type)
 {
-    value_list_foreach(c, value_path(obj, "status.conditions")) {
+    value_list_foreach (c, value_path(obj, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), type))
             return sv_eq(value_str(value_get(c, SV("status"))), SV("True"));
     }
@@ -110,7 +113,7 @@ static StrView pod_status(Arena *a, const Value *pod)
     StrView reason = value_path_str(pod, "status.reason");
     if (!reason.len)
         reason = value_path_str(pod, "status.phase");
-    value_list_foreach(c, value_path(pod, "status.conditions")) {
+    value_list_foreach (c, value_path(pod, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), SV("PodScheduled")) &&
             sv_eq(value_str(value_get(c, SV("reason"))), SV("SchedulingGated")))
             reason = SV("SchedulingGated");
@@ -120,7 +123,7 @@ static StrView pod_status(Arena *a, const Value *pod)
     if (init.len)
         reason = init;
     else {
-        value_list_foreach(s, value_path(pod, "status.containerStatuses")) {
+        value_list_foreach (s, value_path(pod, "status.containerStatuses")) {
             StrView r = state_reason(a, s);
             if (r.len)
                 reason = r;
@@ -130,14 +133,15 @@ static StrView pod_status(Arena *a, const Value *pod)
             reason = condition_true(pod, SV("Ready")) ? SV("Running") : SV("NotReady");
     }
     if (value_path(pod, "metadata.deletionTimestamp"))
-        reason = sv_eq(value_path_str(pod, "status.reason"), SV("NodeLost")) ? SV("Unknown") : SV("Terminating");
+        reason = sv_eq(value_path_str(pod, "status.reason"), SV("NodeLost")) ? SV("Unknown")
+                                                                             : SV("Terminating");
     return reason;
 }
 
 static StrView pod_restarts(Arena *a, const Value *pod)
 {
     int64_t n = 0, last = 0;
-    value_list_foreach(s, value_path(pod, "status.containerStatuses")) {
+    value_list_foreach (s, value_path(pod, "status.containerStatuses")) {
         int64_t at;
         n += value_int_or(value_get(s, SV("restartCount")), 0);
         StrView finished = value_path_str(s, "lastState.terminated.finishedAt");
@@ -154,7 +158,7 @@ static bool print_pod(Arena *a, StrView col, const Value *pod, Value *ret)
 {
     if (sv_eq(col, SV("Ready"))) {
         unsigned ready = 0;
-        value_list_foreach(s, value_path(pod, "status.containerStatuses"))
+        value_list_foreach (s, value_path(pod, "status.containerStatuses"))
             ready += is_ready(s);
         *ret = text(arena_printf(a, "%u/%u", ready, value_len(value_path(pod, "spec.containers"))));
     } else if (sv_eq(col, SV("Status")))
@@ -193,8 +197,10 @@ static bool print_template(Arena *a, StrView col, const Value *obj, Value *ret)
 static bool print_deployment(Arena *a, StrView col, const Value *obj, Value *ret)
 {
     if (sv_eq(col, SV("Ready")))
-        *ret = text(arena_printf(a, "%lld/%lld", (long long)value_int_or(value_path(obj, "status.readyReplicas"), 0),
-                                 (long long)value_int_or(value_path(obj, "spec.replicas"), 0)));
+        *ret =
+            text(arena_printf(a, "%lld/%lld",
+                              (long long)value_int_or(value_path(obj, "status.readyReplicas"), 0),
+                              (long long)value_int_or(value_path(obj, "spec.replicas"), 0)));
     else if (sv_eq(col, SV("Up-to-date")))
         *ret = number(obj, "status.updatedReplicas");
     else if (sv_eq(col, SV("Available")))
@@ -246,8 +252,9 @@ static bool print_daemonset(Arena *a, StrView col, const Value *obj, Value *ret)
 static StrView service_ports(Arena *a, const Value *svc)
 {
     Buf out = BUF_INIT;
-    value_list_foreach(p, value_path(svc, "spec.ports")) {
-        buf_printf(&out, "%s%lld", out.len ? "," : "", (long long)value_int_or(value_get(p, SV("port")), 0));
+    value_list_foreach (p, value_path(svc, "spec.ports")) {
+        buf_printf(&out, "%s%lld", out.len ? "," : "",
+                   (long long)value_int_or(value_get(p, SV("port")), 0));
         int64_t node = value_int_or(value_get(p, SV("nodePort")), 0);
         if (node)
             buf_printf(&out, ":%lld", (long long)node);
@@ -259,12 +266,12 @@ static StrView service_ports(Arena *a, const Value *svc)
 static StrView external_ip(Arena *a, const Value *svc)
 {
     Buf out = BUF_INIT;
-    value_list_foreach(i, value_path(svc, "status.loadBalancer.ingress")) {
+    value_list_foreach (i, value_path(svc, "status.loadBalancer.ingress")) {
         StrView ip = value_str(value_get(i, SV("ip")));
         buf_printf(&out, "%s%.*s", out.len ? "," : "",
                    SV_FMT(ip.len ? ip : value_str(value_get(i, SV("hostname")))));
     }
-    value_list_foreach(i, value_path(svc, "spec.externalIPs"))
+    value_list_foreach (i, value_path(svc, "spec.externalIPs"))
         buf_printf(&out, "%s%.*s", out.len ? "," : "", SV_FMT(value_str(i)));
     if (!out.len && sv_eq(value_path_str(svc, "spec.type"), SV("LoadBalancer")))
         buf_sv(&out, SV("<pending>"));
@@ -296,11 +303,12 @@ static StrView endpoints_cell(Arena *a, const Value *ep)
 {
     Buf out = BUF_INIT;
     unsigned n = 0;
-    value_list_foreach(set, value_get(ep, SV("subsets"))) {
-        value_list_foreach(port, value_get(set, SV("ports"))) {
-            value_list_foreach(addr, value_get(set, SV("addresses"))) {
+    value_list_foreach (set, value_get(ep, SV("subsets"))) {
+        value_list_foreach (port, value_get(set, SV("ports"))) {
+            value_list_foreach (addr, value_get(set, SV("addresses"))) {
                 if (n++ < ENDPOINTS_SHOWN)
-                    buf_printf(&out, "%s%.*s:%lld", out.len ? "," : "", SV_FMT(value_str(value_get(addr, SV("ip")))),
+                    buf_printf(&out, "%s%.*s:%lld", out.len ? "," : "",
+                               SV_FMT(value_str(value_get(addr, SV("ip")))),
                                (long long)value_int_or(value_get(port, SV("port")), 0));
             }
         }
@@ -325,12 +333,13 @@ static bool print_slice(Arena *a, StrView col, const Value *obj, Value *ret)
     if (sv_eq(col, SV("AddressType")))
         *ret = text(value_path_str(obj, "addressType"));
     else if (sv_eq(col, SV("Ports"))) {
-        value_list_foreach(p, value_get(obj, SV("ports")))
-            buf_printf(&out, "%s%lld", out.len ? "," : "", (long long)value_int_or(value_get(p, SV("port")), 0));
+        value_list_foreach (p, value_get(obj, SV("ports")))
+            buf_printf(&out, "%s%lld", out.len ? "," : "",
+                       (long long)value_int_or(value_get(p, SV("port")), 0));
         *ret = text(out.len ? join(a, &out) : SV("<unset>"));
     } else if (sv_eq(col, SV("Endpoints"))) {
-        value_list_foreach(e, value_get(obj, SV("endpoints"))) {
-            value_list_foreach(addr, value_get(e, SV("addresses"))) {
+        value_list_foreach (e, value_get(obj, SV("endpoints"))) {
+            value_list_foreach (addr, value_get(e, SV("addresses"))) {
                 if (n++ < ENDPOINTS_SHOWN)
                     buf_printf(&out, "%s%.*s", out.len ? "," : "", SV_FMT(value_str(addr)));
             }
@@ -349,9 +358,10 @@ static bool print_slice(Arena *a, StrView col, const Value *obj, Value *ret)
 static StrView node_status(Arena *a, const Value *node)
 {
     StrView ready = SV("Unknown");
-    value_list_foreach(c, value_path(node, "status.conditions")) {
+    value_list_foreach (c, value_path(node, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), SV("Ready")))
-            ready = sv_eq(value_str(value_get(c, SV("status"))), SV("True")) ? SV("Ready") : SV("NotReady");
+            ready = sv_eq(value_str(value_get(c, SV("status"))), SV("True")) ? SV("Ready")
+                                                                             : SV("NotReady");
     }
     bool cordoned = value_bool_or(value_path(node, "spec.unschedulable"), false);
     return cordoned ? arena_printf(a, "%.*s,SchedulingDisabled", SV_FMT(ready)) : ready;
@@ -361,7 +371,7 @@ static StrView node_roles(Arena *a, const Value *node)
 {
     Buf out = BUF_INIT;
     StrView prefix = SV("node-role.kubernetes.io/");
-    value_map_foreach(m, value_path(node, "metadata.labels")) {
+    value_map_foreach (m, value_path(node, "metadata.labels")) {
         if (sv_starts(m->key, prefix))
             buf_printf(&out, "%s%.*s", out.len ? "," : "", SV_FMT(sv_skip(m->key, prefix.len)));
     }
@@ -370,7 +380,7 @@ static StrView node_roles(Arena *a, const Value *node)
 
 static StrView node_address(const Value *node, StrView type)
 {
-    value_list_foreach(addr, value_path(node, "status.addresses")) {
+    value_list_foreach (addr, value_path(node, "status.addresses")) {
         if (sv_eq(value_str(value_get(addr, SV("type"))), type))
             return value_str(value_get(addr, SV("address")));
     }
@@ -420,7 +430,8 @@ static bool print_configmap(Arena *a, StrView col, const Value *obj, Value *ret)
 {
     if (!sv_eq(col, SV("Data")))
         return false;
-    *ret = value_int(value_len(value_get(obj, SV("data"))) + value_len(value_get(obj, SV("binaryData"))));
+    *ret = value_int(value_len(value_get(obj, SV("data"))) +
+                     value_len(value_get(obj, SV("binaryData"))));
     return true;
 }
 
@@ -446,7 +457,7 @@ static bool print_service_account(Arena *a, StrView col, const Value *obj, Value
 static StrView subjects_of(Arena *a, const Value *obj, StrView kind)
 {
     Buf out = BUF_INIT;
-    value_list_foreach(s, value_get(obj, SV("subjects"))) {
+    value_list_foreach (s, value_get(obj, SV("subjects"))) {
         StrView ns = value_str(value_get(s, SV("namespace")));
         if (!sv_eq(value_str(value_get(s, SV("kind"))), kind))
             continue;
@@ -484,10 +495,13 @@ static bool print_lease(Arena *a, StrView col, const Value *obj, Value *ret)
 
 static bool print_event(Arena *a, StrView col, const Value *ev, Value *ret)
 {
-    StrView first = value_path_str(ev, "firstTimestamp"), last = value_path_str(ev, "lastTimestamp");
+    StrView first = value_path_str(ev, "firstTimestamp"),
+            last = value_path_str(ev, "lastTimestamp");
     StrView when = value_path_str(ev, "eventTime");
     if (sv_eq(col, SV("Last Seen")))
-        *ret = text(print_since(a, last.len ? last : when.len ? when : value_path_str(ev, "metadata.creationTimestamp")));
+        *ret = text(print_since(a, last.len   ? last
+                                   : when.len ? when
+                                              : value_path_str(ev, "metadata.creationTimestamp")));
     else if (sv_eq(col, SV("First Seen")))
         *ret = text(print_since(a, first.len ? first : when));
     else if (sv_eq(col, SV("Type")))
@@ -498,7 +512,8 @@ static bool print_event(Arena *a, StrView col, const Value *ev, Value *ret)
         StrView kind = value_path_str(ev, "involvedObject.kind");
         char low[64];
         for (size_t i = 0; i < kind.len && i < sizeof low; i++)
-            low[i] = (char)(kind.ptr[i] >= 'A' && kind.ptr[i] <= 'Z' ? kind.ptr[i] + 32 : kind.ptr[i]);
+            low[i] =
+                (char)(kind.ptr[i] >= 'A' && kind.ptr[i] <= 'Z' ? kind.ptr[i] + 32 : kind.ptr[i]);
         *ret = text(arena_printf(a, "%.*s/%.*s", (int)MIN(kind.len, sizeof low), low,
                                  SV_FMT(value_path_str(ev, "involvedObject.name"))));
     } else if (sv_eq(col, SV("Subobject")))
@@ -515,7 +530,8 @@ static bool print_event(Arena *a, StrView col, const Value *ev, Value *ret)
     return true;
 }
 
-bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj, Value *ret)
+bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj,
+                Value *ret)
 {
     static const struct {
         StrView kind;

@@ -4,6 +4,7 @@
 #include "apiserver/internal.h"
 
 /* The cell of a column that the kind prints in its own way; false: it has none. */
-bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj, Value *ret);
+bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj,
+                Value *ret);
 StrView print_duration(Arena *a, int64_t sec);
 StrView print_since(Arena *a, StrView rfc3339); /* "<unknown>" without a time */

@@ -1,8 +1,9 @@
 /* rbac.c - role-based access control (rbac.authorization.k8s.io/v1).
  *
- * All roles and bindings are compiled into one list of grants: subject, namespace (empty: everywhere) and
- * rules. The list is rebuilt at the first question after something of RBAC has changed; a question
- * walks the grants of the asker's name and groups through a map from subject to grants. */
+ * All roles and bindings are compiled into one list of grants: subject, namespace (empty:
+ * everywhere) and rules. The list is rebuilt at the first question after something of RBAC has
+ * changed; a question walks the grants of the asker's name and groups through a map from subject to
+ * grants. */
 #include "apiserver/internal.h"
 
 /* One PolicyRule; views into the index's arena. */
@@ -74,9 +75,10 @@ static bool compile_rules(Arena *a, const Value *rules, Role *role)
         return false;
     for (unsigned i = 0; i < role->n_rules; i++) {
         const Value *v = value_at(rules, i);
-        role->rules[i] = (Rule){ value_get(v, SV("verbs")), value_get(v, SV("apiGroups")),
-                                 value_get(v, SV("resources")), value_get(v, SV("resourceNames")),
-                                 value_get(v, SV("nonResourceURLs")), v };
+        role->rules[i] =
+            (Rule){ value_get(v, SV("verbs")),           value_get(v, SV("apiGroups")),
+                    value_get(v, SV("resources")),       value_get(v, SV("resourceNames")),
+                    value_get(v, SV("nonResourceURLs")), v };
     }
     return true;
 }
@@ -136,7 +138,8 @@ static bool index_subject(Rbac *r, const Value *subject, StrView binding_ns, con
         StrView ns = value_str(value_get(subject, SV("namespace")));
         if (!ns.len)
             ns = binding_ns;
-        key = arena_printf(&r->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
+        key =
+            arena_printf(&r->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
     } else
         return true;
     return add_grant(r, key, binding_ns, role);
@@ -153,7 +156,7 @@ static bool index_binding(Rbac *r, StrView ns, StrView name, const Value *obj)
     const Role *role = map_get(&r->roles, key);
     if (!role)
         return true; /* a binding may come before its role */
-    value_list_foreach(subject, value_get(obj, SV("subjects"))) {
+    value_list_foreach (subject, value_get(obj, SV("subjects"))) {
         if (!index_subject(r, subject, ns, role))
             return false;
     }
@@ -166,7 +169,8 @@ static bool rebuild(Rbac *r)
         return true;
     clear(r);
     Snapshot *sn = store_snapshot(r->store);
-    bool ok = index_all(r, sn, SV("roles"), index_role) && index_all(r, sn, SV("clusterroles"), index_role) &&
+    bool ok = index_all(r, sn, SV("roles"), index_role) &&
+              index_all(r, sn, SV("clusterroles"), index_role) &&
               index_all(r, sn, SV("rolebindings"), index_binding) &&
               index_all(r, sn, SV("clusterrolebindings"), index_binding);
     snapshot_unref(sn);
@@ -180,7 +184,7 @@ static bool rebuild(Rbac *r)
 
 static bool contains(const Value *list, StrView what)
 {
-    value_list_foreach(it, list) {
+    value_list_foreach (it, list) {
         StrView s = value_str(it);
         if (sv_eq(s, SV("*")) || sv_eq(s, what))
             return true;
@@ -191,7 +195,7 @@ static bool contains(const Value *list, StrView what)
 /* resources: "pods", "pods/log", "*", "* /log" (without the blank: any resource's log). */
 static bool resource_matches(const Value *list, StrView resource, StrView sub)
 {
-    value_list_foreach(it, list) {
+    value_list_foreach (it, list) {
         StrView s = value_str(it), main, rest;
         if (sv_eq(s, SV("*")))
             return true;
@@ -206,7 +210,7 @@ static bool resource_matches(const Value *list, StrView resource, StrView sub)
 
 static bool path_matches(const Value *list, StrView path)
 {
-    value_list_foreach(it, list) {
+    value_list_foreach (it, list) {
         StrView s = value_str(it);
         if (sv_eq(s, SV("*")) || sv_eq(s, path))
             return true;
@@ -222,11 +226,12 @@ static bool rule_allows(const Rule *rule, const Access *a)
         return false;
     if (!a->is_resource)
         return path_matches(rule->paths, a->path);
-    if (!contains(rule->groups, a->group) || !resource_matches(rule->resources, a->resource, a->sub))
+    if (!contains(rule->groups, a->group) ||
+        !resource_matches(rule->resources, a->resource, a->sub))
         return false;
     if (!value_len(rule->names))
         return true;
-    value_list_foreach(it, rule->names) {
+    value_list_foreach (it, rule->names) {
         if (sv_eq(value_str(it), a->name) && a->name.len)
             return true;
     }
@@ -285,7 +290,8 @@ static bool add_rules(const Grant *g, StrView ns, Arena *a, Value *resources, Va
     return true;
 }
 
-void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_resources, Value *ret_paths)
+void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_resources,
+                    Value *ret_paths)
 {
     *ret_resources = value_list();
     *ret_paths = value_list();
@@ -298,32 +304,39 @@ void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_res
 
 /* ---- escalation: nobody grants what they do not hold ---- */
 
-static bool covers_one(Rbac *r, const User *u, StrView ns, StrView verb, StrView group, StrView resource,
-                       StrView name)
+static bool covers_one(Rbac *r, const User *u, StrView ns, StrView verb, StrView group,
+                       StrView resource, StrView name)
 {
     StrView main, sub;
     sv_cut(resource, '/', &main, &sub);
-    Access a = { .user = u, .verb = verb, .is_resource = true, .group = group, .resource = main,
-                 .sub = sub, .ns = ns, .name = name };
+    Access a = { .user = u,
+                 .verb = verb,
+                 .is_resource = true,
+                 .group = group,
+                 .resource = main,
+                 .sub = sub,
+                 .ns = ns,
+                 .name = name };
     return rbac_allows(r, &a);
 }
 
 static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
 {
     const Value *names = value_get(rule, SV("resourceNames"));
-    value_list_foreach(verb, value_get(rule, SV("verbs"))) {
-        value_list_foreach(path, value_get(rule, SV("nonResourceURLs"))) {
+    value_list_foreach (verb, value_get(rule, SV("verbs"))) {
+        value_list_foreach (path, value_get(rule, SV("nonResourceURLs"))) {
             Access a = { .user = u, .verb = value_str(verb), .path = value_str(path) };
             if (!rbac_allows(r, &a))
                 return false;
         }
-        value_list_foreach(group, value_get(rule, SV("apiGroups"))) {
-            value_list_foreach(res, value_get(rule, SV("resources"))) {
-                if (!value_len(names) &&
-                    !covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res), SV_NULL))
+        value_list_foreach (group, value_get(rule, SV("apiGroups"))) {
+            value_list_foreach (res, value_get(rule, SV("resources"))) {
+                if (!value_len(names) && !covers_one(r, u, ns, value_str(verb), value_str(group),
+                                                     value_str(res), SV_NULL))
                     return false;
-                value_list_foreach(name, names) {
-                    if (!covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res), value_str(name)))
+                value_list_foreach (name, names) {
+                    if (!covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res),
+                                    value_str(name)))
                         return false;
                 }
             }
@@ -334,7 +347,7 @@ static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
 
 bool rbac_covers(Rbac *r, const User *u, StrView ns, const Value *rules)
 {
-    value_list_foreach(rule, rules) {
+    value_list_foreach (rule, rules) {
         if (!covers_rule(r, u, ns, rule))
             return false;
     }

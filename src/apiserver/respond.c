@@ -1,7 +1,7 @@
 /* respond.c - answers: Status objects in Kubernetes' words, and objects spliced from stored bytes.
  *
- * A stored object starts with {"metadata":{ and lacks kind, apiVersion and resourceVersion; the head
- * that depends on who asks is made here, the rest is sent as it lies in the cache. */
+ * A stored object starts with {"metadata":{ and lacks kind, apiVersion and resourceVersion; the
+ * head that depends on who asks is made here, the rest is sent as it lies in the cache. */
 #include <stdio.h>
 
 #include "apiserver/internal.h"
@@ -87,9 +87,8 @@ void respond_status(Exchange *x, Reason reason, const char *fmt, ...)
 /* "pods" or "deployments.apps" */
 static StrView qualified(Exchange *x)
 {
-    return x->group.len ?
-               arena_printf(x->arena, "%.*s.%.*s", SV_FMT(x->resource), SV_FMT(x->group)) :
-               x->resource;
+    return x->group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(x->resource), SV_FMT(x->group))
+                        : x->resource;
 }
 
 void respond_not_found(Exchange *x)
@@ -105,7 +104,8 @@ void respond_exists(Exchange *x, StrView name)
     StrView q = qualified(x);
     Value d = details_value(x, name);
     send_status(x, REASON_ALREADY_EXISTS,
-                arena_printf(x->arena, "%.*s \"%.*s\" already exists", SV_FMT(q), SV_FMT(name)), &d);
+                arena_printf(x->arena, "%.*s \"%.*s\" already exists", SV_FMT(q), SV_FMT(name)),
+                &d);
 }
 
 void respond_conflict(Exchange *x, const char *why)
@@ -113,10 +113,11 @@ void respond_conflict(Exchange *x, const char *why)
     StrView q = qualified(x);
     Value d = details_value(x, x->name);
     if (!why)
-        why = "the object has been modified; please apply your changes to the latest version and try again";
+        why =
+            "the object has been modified; please apply your changes to the latest version and try again";
     send_status(x, REASON_CONFLICT,
-                arena_printf(x->arena, "Operation cannot be fulfilled on %.*s \"%.*s\": %s", SV_FMT(q),
-                             SV_FMT(x->name), why),
+                arena_printf(x->arena, "Operation cannot be fulfilled on %.*s \"%.*s\": %s",
+                             SV_FMT(q), SV_FMT(x->name), why),
                 &d);
 }
 
@@ -129,8 +130,8 @@ void respond_forbidden(Exchange *x, const char *fmt, ...)
     Value d = details_value(x, x->name);
     StrView message =
         x->name.len ? arena_printf(x->arena, "%.*s \"%.*s\" is forbidden: %.*s", SV_FMT(q),
-                                   SV_FMT(x->name), SV_FMT(why)) :
-                      arena_printf(x->arena, "%.*s is forbidden: %.*s", SV_FMT(q), SV_FMT(why));
+                                   SV_FMT(x->name), SV_FMT(why))
+                    : arena_printf(x->arena, "%.*s is forbidden: %.*s", SV_FMT(q), SV_FMT(why));
     send_status(x, REASON_FORBIDDEN, message, &d);
 }
 
@@ -152,7 +153,8 @@ static Value causes_value(Arena *a, const ApiErrors *errors)
 void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
 {
     StrView kind = x->res->kind;
-    StrView q = x->group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(kind), SV_FMT(x->group)) : kind;
+    StrView q =
+        x->group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(kind), SV_FMT(x->group)) : kind;
     Value d = value_map();
     value_set(x->arena, &d, SV("name"), value_sv(name));
     if (x->group.len)
@@ -163,7 +165,8 @@ void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
     api_errors_text(errors, &text_buf);
     StrView text = buf_view(&text_buf);
     send_status(x, REASON_INVALID,
-                arena_printf(x->arena, "%.*s \"%.*s\" is invalid: %.*s", SV_FMT(q), SV_FMT(name), SV_FMT(text)),
+                arena_printf(x->arena, "%.*s \"%.*s\" is invalid: %.*s", SV_FMT(q), SV_FMT(name),
+                             SV_FMT(text)),
                 &d);
 }
 
@@ -306,8 +309,9 @@ static void respond_stored(Exchange *x, int status, ObjectRev *o)
 
 static void encode_partial(const ObjectRev *o, Buf *out)
 {
-    buf_sv(out, SV("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":"
-                   "{\"resourceVersion\":\""));
+    buf_sv(out,
+           SV("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":"
+              "{\"resourceVersion\":\""));
     buf_u64(out, o->mod_rev);
     buf_sv(out, SV("\","));
     buf_sv(out, sv_skip(object_metadata_text(o), 1));

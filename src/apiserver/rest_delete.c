@@ -1,7 +1,8 @@
 /* rest_delete.c - delete and deletecollection: preconditions, grace, finalizers, propagation.
  *
- * deletion_plan() decides, without touching the store, what a deletion means for an object: gone at once,
- * or marked with a deletionTimestamp until its kubelet, its finalizers or its controller are done. */
+ * deletion_plan() decides, without touching the store, what a deletion means for an object: gone at
+ * once, or marked with a deletionTimestamp until its kubelet, its finalizers or its controller are
+ * done. */
 #include <pthread.h>
 
 #include "apiserver/internal.h"
@@ -50,32 +51,36 @@ static bool read_options(Exchange *x, DeleteOptions *o)
     }
     if (o->propagation.len && !sv_eq(o->propagation, SV("Background")) &&
         !sv_eq(o->propagation, SV("Foreground")) && !sv_eq(o->propagation, SV("Orphan"))) {
-        respond_status(x, REASON_INVALID,
-                       "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%.*s\": supported "
-                       "values: \"Background\", \"Foreground\", \"Orphan\"",
-                       SV_FMT(sv_head(o->propagation, 64)));
+        respond_status(
+            x, REASON_INVALID,
+            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%.*s\": supported "
+            "values: \"Background\", \"Foreground\", \"Orphan\"",
+            SV_FMT(sv_head(o->propagation, 64)));
         return false;
     }
     return true;
 }
 
-static bool preconditions_hold(Exchange *x, const DeleteOptions *o, const Value *obj, const ObjectRev *have)
+static bool preconditions_hold(Exchange *x, const DeleteOptions *o, const Value *obj,
+                               const ObjectRev *have)
 {
     uint64_t rev;
     StrView uid = value_path_str(obj, "metadata.uid");
     if (o->uid.len && !sv_eq(o->uid, uid)) {
-        StrView why = arena_printf(x->arena,
-                                   "the UID in the precondition (%.*s) does not match the UID in record (%.*s). The "
-                                   "object might have been deleted and then recreated",
-                                   SV_FMT(o->uid), SV_FMT(uid));
+        StrView why = arena_printf(
+            x->arena,
+            "the UID in the precondition (%.*s) does not match the UID in record (%.*s). The "
+            "object might have been deleted and then recreated",
+            SV_FMT(o->uid), SV_FMT(uid));
         respond_conflict(x, why.ptr);
         return false;
     }
     if (o->rv.len && (sv_to_u64(o->rv, &rev) < 0 || rev != have->mod_rev)) {
-        StrView why = arena_printf(x->arena,
-                                   "the ResourceVersion in the precondition (%.*s) does not match the ResourceVersion in "
-                                   "record (%llu). The object might have been modified",
-                                   SV_FMT(o->rv), (unsigned long long)have->mod_rev);
+        StrView why = arena_printf(
+            x->arena,
+            "the ResourceVersion in the precondition (%.*s) does not match the ResourceVersion in "
+            "record (%llu). The object might have been modified",
+            SV_FMT(o->rv), (unsigned long long)have->mod_rev);
         respond_conflict(x, why.ptr);
         return false;
     }
@@ -103,7 +108,8 @@ static void set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
 static int64_t pod_grace(const Value *pod, int64_t wanted)
 {
     StrView phase = value_path_str(pod, "status.phase");
-    if (!value_path_str(pod, "spec.nodeName").len || sv_eq(phase, SV("Failed")) || sv_eq(phase, SV("Succeeded")))
+    if (!value_path_str(pod, "spec.nodeName").len || sv_eq(phase, SV("Failed")) ||
+        sv_eq(phase, SV("Succeeded")))
         return 0;
     if (wanted >= 0)
         return wanted;
@@ -125,7 +131,8 @@ static DeletionStep deletion_plan(Exchange *x, const DeleteOptions *o, Value *ob
     bool is_ns = sv_eq(x->res->kind, SV("Namespace"));
     if (o->propagation.len) {
         set_finalizer(x->arena, meta, SV("orphan"), sv_eq(o->propagation, SV("Orphan")));
-        set_finalizer(x->arena, meta, SV("foregroundDeletion"), sv_eq(o->propagation, SV("Foreground")));
+        set_finalizer(x->arena, meta, SV("foregroundDeletion"),
+                      sv_eq(o->propagation, SV("Foreground")));
     }
     bool held = value_len(value_get(meta, SV("finalizers"))) > 0 ||
                 (is_ns && value_len(value_path(obj, "spec.finalizers")) > 0);
@@ -147,9 +154,13 @@ static DeletionStep deletion_plan(Exchange *x, const DeleteOptions *o, Value *ob
 void respond_deleted(Exchange *x, ObjectRev *o)
 {
     /* Kinds whose deletion answers with the object, as kube-apiserver's storage does. */
-    static const StrView whole[] = { SV_INIT("Pod"), SV_INIT("Service"), SV_INIT("ServiceAccount"),
-                                     SV_INIT("PersistentVolume"), SV_INIT("PersistentVolumeClaim"),
-                                     SV_INIT("PodTemplate"), SV_INIT("ResourceQuota") };
+    static const StrView whole[] = { SV_INIT("Pod"),
+                                     SV_INIT("Service"),
+                                     SV_INIT("ServiceAccount"),
+                                     SV_INIT("PersistentVolume"),
+                                     SV_INIT("PersistentVolumeClaim"),
+                                     SV_INIT("PodTemplate"),
+                                     SV_INIT("ResourceQuota") };
     for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
         if (sv_eq(x->res->kind, whole[i])) {
             respond_object(x, 200, o);
@@ -262,7 +273,8 @@ static void sweep_one(Sweep *s, const DeleteOptions *o, const ObjectRev *have)
         op = (StoreOp){ STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
     }
     s->waiting++;
-    if (val.failed || attrs.failed || store_commit(x->srv->store, &op, 1, on_swept, s, &s->first) < 0)
+    if (val.failed || attrs.failed ||
+        store_commit(x->srv->store, &op, 1, on_swept, s, &s->first) < 0)
         s->waiting--;
 }
 

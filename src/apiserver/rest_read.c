@@ -1,7 +1,7 @@
 /* rest_read.c - get and list.
  *
- * A list is a walk over one immutable snapshot: with limit, the continue token names the revision and the
- * next key, so that all pages show one state. Items are sent as they lie in the cache. */
+ * A list is a walk over one immutable snapshot: with limit, the continue token names the revision
+ * and the next key, so that all pages show one state. Items are sent as they lie in the cache. */
 #include <stdio.h>
 #include <zlib.h>
 
@@ -83,8 +83,8 @@ typedef struct List {
     Filter filter;
     uint64_t limit; /* 0: none */
     VEC(ObjectRev *) objs;
-    StrView next_key;   /* where the next page starts; empty: this is the last one */
-    int64_t remaining;  /* -1: not known */
+    StrView next_key;  /* where the next page starts; empty: this is the last one */
+    int64_t remaining; /* -1: not known */
 } List;
 
 static int parse_continue(Exchange *x, StrView token, List *l, uint64_t *ret_rev, Err *err)
@@ -96,7 +96,8 @@ static int parse_continue(Exchange *x, StrView token, List *l, uint64_t *ret_rev
         json_decode(arena_sv(x->arena, buf_view(&raw)), x->arena, NULL, &v, NULL) < 0 ||
         (rev = value_int_or(value_get(&v, SV("rv")), 0)) <= 0 ||
         !sv_starts(value_str(value_get(&v, SV("start"))), l->prefix))
-        return err_set(err, ERR_INVALID, 0, "continue key is not valid: it was not issued for this list");
+        return err_set(err, ERR_INVALID, 0,
+                       "continue key is not valid: it was not issued for this list");
     l->from = value_str(value_get(&v, SV("start")));
     *ret_rev = (uint64_t)rev;
     return 0;
@@ -114,23 +115,27 @@ static StrView make_continue(Exchange *x, const List *l)
     return arena_sv(x->arena, buf_view(&out));
 }
 
-/* Chooses the snapshot that resourceVersion, resourceVersionMatch and continue ask for. Our cache is
- * always the newest durable state, so "not older than" is met at once, or refused when in the future. */
+/* Chooses the snapshot that resourceVersion, resourceVersionMatch and continue ask for. Our cache
+ * is always the newest durable state, so "not older than" is met at once, or refused when in the
+ * future. */
 static int choose_snapshot(Exchange *x, List *l, Err *err)
 {
     StrView text, match = SV_NULL, token = SV_NULL;
     uint64_t rev = 0;
     int r = 0;
     if (http_query(x->req, SV("resourceVersion"), &text) && text.len && sv_to_u64(text, &rev) < 0)
-        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"", SV_FMT(sv_head(text, 64)));
+        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
+                       SV_FMT(sv_head(text, 64)));
     http_query(x->req, SV("resourceVersionMatch"), &match);
     if (match.len && !sv_eq(match, SV("Exact")) && !sv_eq(match, SV("NotOlderThan")))
-        return err_set(err, ERR_INVALID, 0,
-                       "resourceVersionMatch: Unsupported value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
-                       SV_FMT(sv_head(match, 64)));
+        return err_set(
+            err, ERR_INVALID, 0,
+            "resourceVersionMatch: Unsupported value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
+            SV_FMT(sv_head(match, 64)));
     if (http_query(x->req, SV("continue"), &token) && token.len) {
         if (rev)
-            return err_set(err, ERR_INVALID, 0, "specifying resource version is not allowed when using continue");
+            return err_set(err, ERR_INVALID, 0,
+                           "specifying resource version is not allowed when using continue");
         if ((r = parse_continue(x, token, l, &rev, err)) < 0)
             return r;
         return store_snapshot_at(x->srv->store, rev, &l->sn, err);
@@ -176,10 +181,11 @@ static void encode_list_head(Exchange *x, const char *kind_suffix, StrView rv, S
                              int64_t remaining, Buf *out)
 {
     if (x->form == OUTPUT_PARTIAL)
-        buf_sv(out, SV("{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\""));
+        buf_sv(out,
+               SV("{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\""));
     else
-        buf_printf(out, "{\"kind\":\"%.*s%s\",\"apiVersion\":\"%.*s\"", SV_FMT(x->res->kind), kind_suffix,
-                   SV_FMT(x->res->api_version));
+        buf_printf(out, "{\"kind\":\"%.*s%s\",\"apiVersion\":\"%.*s\"", SV_FMT(x->res->kind),
+                   kind_suffix, SV_FMT(x->res->api_version));
     buf_printf(out, ",\"metadata\":{\"resourceVersion\":\"%.*s\"", SV_FMT(rv));
     if (cont.len)
         buf_printf(out, ",\"continue\":\"%.*s\"", SV_FMT(cont));
@@ -270,7 +276,8 @@ void rest_list(Exchange *x)
     }
     l.prefix = sv_cstr(prefix);
     if (http_query(x->req, SV("limit"), &text) && text.len && sv_to_u64(text, &l.limit) < 0) {
-        respond_status(x, REASON_BAD_REQUEST, "limit: Invalid value: \"%.*s\"", SV_FMT(sv_head(text, 64)));
+        respond_status(x, REASON_BAD_REQUEST, "limit: Invalid value: \"%.*s\"",
+                       SV_FMT(sv_head(text, 64)));
         return;
     }
     int r;

@@ -1,8 +1,8 @@
 /* rest_write.c - create, update and patch, and the way of every write into the store.
  *
- * A write is checked against a snapshot and committed under the condition that the object is still the
- * version it was made from. When somebody was faster, a patch (and an update without a revision) is done
- * again on the newer version; everything else is answered with a conflict. */
+ * A write is checked against a snapshot and committed under the condition that the object is still
+ * the version it was made from. When somebody was faster, a patch (and an update without a
+ * revision) is done again on the newer version; everything else is answered with a conflict. */
 #include <stdio.h>
 
 #include "api/defaults.h"
@@ -97,7 +97,10 @@ static void commit_op(Exchange *x, const StoreOp *op, RetryFn *retry, void *ctx)
         respond_err(x, &err);
         return;
     }
-    *c = (Commit){ .x = x, .loop = x->srv->loop, .retry = retry, .retry_ctx = ctx,
+    *c = (Commit){ .x = x,
+                   .loop = x->srv->loop,
+                   .retry = retry,
+                   .retry_ctx = ctx,
                    .is_delete = op->kind == STORE_DELETE };
     http_on_close(x->req, on_peer_gone, c);
     if (store_commit(x->srv->store, op, 1, on_committed, c, &err) < 0) {
@@ -139,8 +142,8 @@ void commit_object(Exchange *x, const Value *obj, const ObjectRev *have, RetryFn
     } else if (have && sv_eq(buf_view(&val), have->val)) {
         respond_written(x, false, (ObjectRev *)have); /* nothing changes: no new revision */
     } else {
-        StoreOp op = { STORE_PUT, sv_cstr(x->key), have ? have->mod_rev : 0, buf_view(&val),
-                       buf_view(&attrs), lifetime_of(x->res) };
+        StoreOp op = { STORE_PUT,      sv_cstr(x->key),  have ? have->mod_rev : 0,
+                       buf_view(&val), buf_view(&attrs), lifetime_of(x->res) };
         commit_op(x, &op, retry, ctx);
     }
 }
@@ -166,24 +169,29 @@ typedef struct Strictness {
 static void on_duplicate(void *ctx, StrView path)
 {
     Strictness *s = ctx;
-    value_push(s->arena, &s->found, value_sv(arena_printf(s->arena, "duplicate field \"%.*s\"", SV_FMT(path))));
+    value_push(s->arena, &s->found,
+               value_sv(arena_printf(s->arena, "duplicate field \"%.*s\"", SV_FMT(path))));
 }
 
 static bool read_strictness(Exchange *x, Strictness *s)
 {
     StrView mode = SV("Warn");
     http_query(x->req, SV("fieldValidation"), &mode);
-    *s = (Strictness){ .strict = sv_eq(mode, SV("Strict")), .warn = sv_eq(mode, SV("Warn")) || !mode.len,
-                       .arena = x->arena, .found = value_list() };
+    *s = (Strictness){ .strict = sv_eq(mode, SV("Strict")),
+                       .warn = sv_eq(mode, SV("Warn")) || !mode.len,
+                       .arena = x->arena,
+                       .found = value_list() };
     if (s->strict || s->warn || sv_eq(mode, SV("Ignore")))
         return true;
-    respond_status(x, REASON_INVALID,
-                   "fieldValidation: Unsupported value: \"%.*s\": supported values: \"Ignore\", \"Strict\", \"Warn\"",
-                   SV_FMT(sv_head(mode, 64)));
+    respond_status(
+        x, REASON_INVALID,
+        "fieldValidation: Unsupported value: \"%.*s\": supported values: \"Ignore\", \"Strict\", \"Warn\"",
+        SV_FMT(sv_head(mode, 64)));
     return false;
 }
 
-/* A protobuf body: the envelope names the kind, the table of the expected type reads the message. */
+/* A protobuf body: the envelope names the kind, the table of the expected type reads the message.
+ */
 static int decode_protobuf(Exchange *x, const SchemaObject *schema, Value *ret, Err *err)
 {
     ProtobufEnvelope env;
@@ -192,9 +200,9 @@ static int decode_protobuf(Exchange *x, const SchemaObject *schema, Value *ret, 
         (r = protobuf_decode(schema, env.raw, x->arena, ret, err)) < 0)
         return r;
     return value_set(x->arena, ret, SV("kind"), value_sv(env.kind)) &&
-                   value_set(x->arena, ret, SV("apiVersion"), value_sv(env.api_version)) ?
-               0 :
-               err_nomem(err);
+                   value_set(x->arena, ret, SV("apiVersion"), value_sv(env.api_version))
+               ? 0
+               : err_nomem(err);
 }
 
 static int decode_text(Exchange *x, const SchemaObject *schema, Strictness *s, Value *ret, Err *err)
@@ -207,11 +215,13 @@ static int decode_text(Exchange *x, const SchemaObject *schema, Strictness *s, V
         return decode_protobuf(x, schema, ret, err);
     if (sv_eq(type, SV("application/yaml")) || sv_eq(type, SV("application/apply-patch+yaml")))
         return yaml_decode(x->req->body, x->arena, &opt, ret, NULL, err);
-    if (type.len && !sv_eq(type, SV("application/json")) && !sv_starts(type, SV("application/merge-patch")) &&
+    if (type.len && !sv_eq(type, SV("application/json")) &&
+        !sv_starts(type, SV("application/merge-patch")) &&
         !sv_starts(type, SV("application/strategic-merge-patch")) && !sv_eq(type, SV("*/*")))
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "the body of the request was in an unknown format - accepted media types include: "
-                       "application/json, application/yaml, application/vnd.kubernetes.protobuf");
+        return err_set(
+            err, ERR_UNSUPPORTED, 0,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf");
     return json_decode(x->req->body, x->arena, &opt, ret, err);
 }
 
@@ -221,7 +231,7 @@ static bool report_found(Exchange *x, const Strictness *s, StrView kind, StrView
     if (!value_len(&s->found) || (!s->strict && !s->warn))
         return true;
     _cleanup_buf_ Buf text = BUF_INIT;
-    value_list_foreach(it, &s->found) {
+    value_list_foreach (it, &s->found) {
         if (s->strict)
             buf_printf(&text, "%s%.*s", text.len ? ", " : "", SV_FMT(value_str(it)));
         else {
@@ -234,33 +244,40 @@ static bool report_found(Exchange *x, const Strictness *s, StrView kind, StrView
     if (!s->strict)
         return true;
     StrView version = api_version;
-    respond_status(x, REASON_BAD_REQUEST,
-                   "%.*s in version \"%.*s\" cannot be handled as a %.*s: strict decoding error: %.*s", SV_FMT(kind),
-                   SV_FMT(x->version.len ? x->version : version), SV_FMT(kind), (int)text.len, text.ptr);
+    respond_status(
+        x, REASON_BAD_REQUEST,
+        "%.*s in version \"%.*s\" cannot be handled as a %.*s: strict decoding error: %.*s",
+        SV_FMT(kind), SV_FMT(x->version.len ? x->version : version), SV_FMT(kind), (int)text.len,
+        text.ptr);
     return false;
 }
 
 static bool check_kind(Exchange *x, const Value *v, StrView group, StrView version, StrView kind)
 {
-    StrView got_kind = value_str(value_get(v, SV("kind"))), got_version = value_str(value_get(v, SV("apiVersion")));
-    StrView want = group.len ? arena_printf(x->arena, "%.*s/%.*s", SV_FMT(group), SV_FMT(version)) : version;
+    StrView got_kind = value_str(value_get(v, SV("kind"))),
+            got_version = value_str(value_get(v, SV("apiVersion")));
+    StrView want =
+        group.len ? arena_printf(x->arena, "%.*s/%.*s", SV_FMT(group), SV_FMT(version)) : version;
     if (got_kind.len && !sv_eq(got_kind, kind)) {
-        respond_status(x, REASON_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: kind \"%.*s\" does not match the expected kind",
-                       SV_FMT(got_kind), SV_FMT(got_version), SV_FMT(kind), SV_FMT(got_kind));
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "%.*s in version \"%.*s\" cannot be handled as a %.*s: kind \"%.*s\" does not match the expected kind",
+            SV_FMT(got_kind), SV_FMT(got_version), SV_FMT(kind), SV_FMT(got_kind));
         return false;
     }
     if (got_version.len && !sv_eq(got_version, want)) {
-        respond_status(x, REASON_BAD_REQUEST,
-                       "the API version in the data (%.*s) does not match the expected API version (%.*s)",
-                       SV_FMT(got_version), SV_FMT(want));
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the API version in the data (%.*s) does not match the expected API version (%.*s)",
+            SV_FMT(got_version), SV_FMT(want));
         return false;
     }
     return true;
 }
 
 /* Decodes against the type; unknown fields go where duplicates went. */
-static bool check_body(Exchange *x, const SchemaObject *schema, StrView kind, StrView version, Strictness *s,
-                       Value *v)
+static bool check_body(Exchange *x, const SchemaObject *schema, StrView kind, StrView version,
+                       Strictness *s, Value *v)
 {
     Err err = { 0 };
     if (v->kind != VALUE_MAP) {
@@ -269,8 +286,9 @@ static bool check_body(Exchange *x, const SchemaObject *schema, StrView kind, St
     }
     if (api_decode_check(schema, v, x->arena, &s->found, &err) < 0) {
         if (err.code == ERR_INVALID)
-            respond_status(x, REASON_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s",
-                           SV_FMT(kind), SV_FMT(version), SV_FMT(kind), err.msg);
+            respond_status(x, REASON_BAD_REQUEST,
+                           "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", SV_FMT(kind),
+                           SV_FMT(version), SV_FMT(kind), err.msg);
         else
             respond_err(x, &err);
         return false;
@@ -278,7 +296,8 @@ static bool check_body(Exchange *x, const SchemaObject *schema, StrView kind, St
     return report_found(x, s, kind, version);
 }
 
-bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView version, StrView kind, Value *ret)
+bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView version,
+               StrView kind, Value *ret)
 {
     Strictness s;
     Err err = { 0 };
@@ -288,10 +307,12 @@ bool read_body(Exchange *x, const SchemaObject *schema, StrView group, StrView v
     if (r == -ERR_UNSUPPORTED)
         respond_status(x, REASON_UNSUPPORTED_MEDIA_TYPE, "%s", err.msg);
     else if (r == -ERR_INVALID || r == -ERR_LIMIT)
-        respond_status(x, REASON_BAD_REQUEST, "couldn't get version/kind; json parse error: %s", err.msg);
+        respond_status(x, REASON_BAD_REQUEST, "couldn't get version/kind; json parse error: %s",
+                       err.msg);
     else if (r < 0)
         respond_err(x, &err);
-    return r == 0 && check_kind(x, ret, group, version, kind) && check_body(x, schema, kind, version, &s, ret);
+    return r == 0 && check_kind(x, ret, group, version, kind) &&
+           check_body(x, schema, kind, version, &s, ret);
 }
 
 int decode_body(Exchange *x, const char *schema_name, Value *ret, Err *err)
@@ -312,8 +333,9 @@ static bool place_in_namespace(Exchange *x, Value *meta)
         return true;
     }
     if (ns.len && !sv_eq(ns, x->ns)) {
-        respond_status(x, REASON_BAD_REQUEST,
-                       "the namespace of the provided object does not match the namespace sent on the request");
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the namespace of the provided object does not match the namespace sent on the request");
         return false;
     }
     return value_set(x->arena, meta, SV("namespace"), value_sv(x->ns)) != NULL;
@@ -327,7 +349,8 @@ static bool name_object(Exchange *x, Value *meta)
     if (!x->name.len && base.len) {
         char suffix[5];
         random_suffix(suffix, sizeof suffix);
-        x->name = arena_printf(x->arena, "%.*s%.5s", (int)MIN(base.len, (size_t)58), base.ptr, suffix);
+        x->name =
+            arena_printf(x->arena, "%.*s%.5s", (int)MIN(base.len, (size_t)58), base.ptr, suffix);
         value_set(x->arena, meta, SV("name"), value_sv(x->name));
     }
     if (!x->name.len) {
@@ -385,13 +408,15 @@ void create_object(Exchange *x, Value *obj)
         return;
     }
     if (value_str(value_get(meta, SV("resourceVersion"))).len) {
-        respond_status(x, REASON_BAD_REQUEST, "resourceVersion should not be set on objects to be created");
+        respond_status(x, REASON_BAD_REQUEST,
+                       "resourceVersion should not be set on objects to be created");
         return;
     }
     if (!place_in_namespace(x, meta) || !name_object(x, meta))
         return;
     if (!registry_key(x->res, scope_ns(x), x->name, x->key)) {
-        respond_status(x, REASON_BAD_REQUEST, "metadata.name: Too long: may not be more than 253 bytes");
+        respond_status(x, REASON_BAD_REQUEST,
+                       "metadata.name: Too long: may not be more than 253 bytes");
         return;
     }
     if (is_taken(x)) { /* before anything is reserved for it; the store has the last word */
@@ -422,8 +447,11 @@ void rest_create(Exchange *x)
 /* What no client may change; and the finalizers that end an object which is being deleted. */
 static void keep_identity(Exchange *x, Value *obj, const Value *old)
 {
-    static const StrView kept[] = { SV_INIT("uid"), SV_INIT("creationTimestamp"), SV_INIT("deletionTimestamp"),
-                                    SV_INIT("deletionGracePeriodSeconds"), SV_INIT("generation"),
+    static const StrView kept[] = { SV_INIT("uid"),
+                                    SV_INIT("creationTimestamp"),
+                                    SV_INIT("deletionTimestamp"),
+                                    SV_INIT("deletionGracePeriodSeconds"),
+                                    SV_INIT("generation"),
                                     SV_INIT("generateName") };
     Value *meta = value_get(obj, SV("metadata"));
     const Value *old_meta = value_get(old, SV("metadata"));
@@ -438,15 +466,18 @@ static void keep_identity(Exchange *x, Value *obj, const Value *old)
     value_del(meta, SV("managedFields"));
 }
 
-static bool check_preconditions(Exchange *x, const Value *obj, const Value *old, const ObjectRev *have,
-                                bool *ret_unconditional)
+static bool check_preconditions(Exchange *x, const Value *obj, const Value *old,
+                                const ObjectRev *have, bool *ret_unconditional)
 {
-    StrView rv = value_path_str(obj, "metadata.resourceVersion"), uid = value_path_str(obj, "metadata.uid");
+    StrView rv = value_path_str(obj, "metadata.resourceVersion"),
+            uid = value_path_str(obj, "metadata.uid");
     uint64_t rev = 0;
     *ret_unconditional = !rv.len || sv_eq(rv, SV("0"));
     if (uid.len && !sv_eq(uid, value_path_str(old, "metadata.uid"))) {
-        StrView why = arena_printf(x->arena, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-                                   SV_FMT(uid), SV_FMT(value_path_str(old, "metadata.uid")));
+        StrView why =
+            arena_printf(x->arena,
+                         "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+                         SV_FMT(uid), SV_FMT(value_path_str(old, "metadata.uid")));
         respond_conflict(x, why.ptr);
         return false;
     }
@@ -461,7 +492,8 @@ static bool check_preconditions(Exchange *x, const Value *obj, const Value *old,
 static bool deletion_complete(const Value *obj)
 {
     const Value *meta = value_get(obj, SV("metadata"));
-    return value_get(meta, SV("deletionTimestamp")) && !value_len(value_get(meta, SV("finalizers"))) &&
+    return value_get(meta, SV("deletionTimestamp")) &&
+           !value_len(value_get(meta, SV("finalizers"))) &&
            !value_len(value_path(obj, "spec.finalizers")) &&
            value_int_or(value_get(meta, SV("deletionGracePeriodSeconds")), 0) == 0;
 }
@@ -513,14 +545,16 @@ void rest_update(Exchange *x)
     Value *body = arena_new(x->arena, Value);
     if (!body || !read_body(x, x->res->schema, x->res->group, x->res->version, x->res->kind, body))
         return;
-    StrView name = value_path_str(body, "metadata.name"), ns = value_path_str(body, "metadata.namespace");
+    StrView name = value_path_str(body, "metadata.name"),
+            ns = value_path_str(body, "metadata.namespace");
     if (!sv_eq(name, x->name))
         respond_status(x, REASON_BAD_REQUEST,
-                       "the name of the object (%.*s) does not match the name on the URL (%.*s)", SV_FMT(name),
-                       SV_FMT(x->name));
+                       "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                       SV_FMT(name), SV_FMT(x->name));
     else if (x->res->namespaced && ns.len && !sv_eq(ns, x->ns))
-        respond_status(x, REASON_BAD_REQUEST,
-                       "the namespace of the provided object does not match the namespace sent on the request");
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the namespace of the provided object does not match the namespace sent on the request");
     else
         update_again(x, body);
 }
@@ -564,8 +598,10 @@ static void patch_again(Exchange *x, void *ctx)
         if (!value_path(patch, "metadata.resourceVersion") && value_get(&obj, SV("metadata")))
             value_del(value_get(&obj, SV("metadata")), SV("resourceVersion"));
         if (!sv_eq(value_path_str(&obj, "metadata.name"), x->name))
-            respond_status(x, REASON_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
-                           SV_FMT(value_path_str(&obj, "metadata.name")), SV_FMT(x->name));
+            respond_status(
+                x, REASON_BAD_REQUEST,
+                "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                SV_FMT(value_path_str(&obj, "metadata.name")), SV_FMT(x->name));
         else
             update_object(x, &obj, have, patch_again, ctx);
     }
@@ -586,10 +622,11 @@ void rest_patch(Exchange *x)
     Err err = { 0 };
     JsonOptions opt = { .depth_max = JSON_DEPTH_LIMIT };
     if (!known || !patch)
-        respond_status(x, REASON_UNSUPPORTED_MEDIA_TYPE,
-                       "the body of the request was in an unknown format - accepted media types include: "
-                       "application/json-patch+json, application/merge-patch+json, "
-                       "application/strategic-merge-patch+json");
+        respond_status(
+            x, REASON_UNSUPPORTED_MEDIA_TYPE,
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, "
+            "application/strategic-merge-patch+json");
     else if (json_decode(x->req->body, x->arena, &opt, patch, &err) < 0)
         respond_status(x, REASON_BAD_REQUEST, "error decoding patch: %s", err.msg);
     else

@@ -1,5 +1,6 @@
-/* reviews.c - the kinds that ask instead of being kept: TokenReview, SubjectAccessReview and its relatives,
- * SelfSubjectReview, SelfSubjectRulesReview. Each answers with itself, status filled, as 201. */
+/* reviews.c - the kinds that ask instead of being kept: TokenReview, SubjectAccessReview and its
+ * relatives, SelfSubjectReview, SelfSubjectRulesReview. Each answers with itself, status filled, as
+ * 201. */
 #include "apiserver/internal.h"
 
 static void answer(Exchange *x, Value *review, Value status)
@@ -44,7 +45,7 @@ static void token_review(Exchange *x, Value *review)
     const Value *wanted = value_path(review, "spec.audiences");
     StrView audiences[8];
     unsigned n = 0;
-    value_list_foreach(a, wanted) {
+    value_list_foreach (a, wanted) {
         if (n < ARRAY_SIZE(audiences))
             audiences[n++] = value_str(a);
     }
@@ -70,15 +71,18 @@ static void token_review(Exchange *x, Value *review)
     answer(x, review, status);
 }
 
-/* Reads spec.resourceAttributes or spec.nonResourceAttributes; false after answering a bad request. */
+/* Reads spec.resourceAttributes or spec.nonResourceAttributes; false after answering a bad request.
+ */
 static bool read_attributes(Exchange *x, const Value *spec, Access *a)
 {
-    const Value *res = value_get(spec, SV("resourceAttributes")), *path = value_get(spec, SV("nonResourceAttributes"));
+    const Value *res = value_get(spec, SV("resourceAttributes")),
+                *path = value_get(spec, SV("nonResourceAttributes"));
     if (!res == !path) {
-        respond_status(x, REASON_INVALID,
-                       "%.*s.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: "
-                       "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-                       SV_FMT(x->res->kind));
+        respond_status(
+            x, REASON_INVALID,
+            "%.*s.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid value: "
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            SV_FMT(x->res->kind));
         return false;
     }
     a->is_resource = res != NULL;
@@ -99,9 +103,10 @@ static void access_review(Exchange *x, Value *review, const User *subject)
     if (!read_attributes(x, value_get(review, SV("spec")), &a))
         return;
     if (x->res->namespaced && !sv_eq(a.ns, x->ns)) {
-        respond_status(x, REASON_INVALID,
-                       "spec.resourceAttributes.namespace: Invalid value: \"%.*s\": must match metadata.namespace",
-                       SV_FMT(a.ns));
+        respond_status(
+            x, REASON_INVALID,
+            "spec.resourceAttributes.namespace: Invalid value: \"%.*s\": must match metadata.namespace",
+            SV_FMT(a.ns));
         return;
     }
     Value status = value_map();
@@ -112,15 +117,17 @@ static void access_review(Exchange *x, Value *review, const User *subject)
 static void subject_access_review(Exchange *x, Value *review)
 {
     const Value *spec = value_get(review, SV("spec"));
-    User u = { .name = value_str(value_get(spec, SV("user"))), .uid = value_str(value_get(spec, SV("uid"))) };
-    value_list_foreach(g, value_get(spec, SV("groups"))) {
+    User u = { .name = value_str(value_get(spec, SV("user"))),
+               .uid = value_str(value_get(spec, SV("uid"))) };
+    value_list_foreach (g, value_get(spec, SV("groups"))) {
         if (u.n_groups < GROUPS_MAX)
             u.groups[u.n_groups++] = value_str(g);
     }
     if (!u.name.len && !u.n_groups)
-        respond_status(x, REASON_INVALID,
-                       "SubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.user: Invalid value: \"\": at "
-                       "least one of user or group must be specified");
+        respond_status(
+            x, REASON_INVALID,
+            "SubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.user: Invalid value: \"\": at "
+            "least one of user or group must be specified");
     else
         access_review(x, review, &u);
 }

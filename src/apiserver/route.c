@@ -1,7 +1,7 @@
 /* route.c - from a raw request to the function that answers it.
  *
- * Order as in kube-apiserver's chain: parse the path into verb and resource, authenticate, authorise,
- * negotiate the form of the answer, dispatch. */
+ * Order as in kube-apiserver's chain: parse the path into verb and resource, authenticate,
+ * authorise, negotiate the form of the answer, dispatch. */
 #include <stdio.h>
 
 #include "apiserver/internal.h"
@@ -47,11 +47,13 @@ static StrView resource_verb(const Exchange *x)
     return SV("");
 }
 
-/* exec, attach, port-forward and proxy open a stream whatever the method: all of them need "create". */
+/* exec, attach, port-forward and proxy open a stream whatever the method: all of them need
+ * "create". */
 static void fix_streaming_verb(Exchange *x)
 {
     if (sv_eq(x->resource, SV("pods")) &&
-        (sv_eq(x->sub, SV("exec")) || sv_eq(x->sub, SV("attach")) || sv_eq(x->sub, SV("portforward"))))
+        (sv_eq(x->sub, SV("exec")) || sv_eq(x->sub, SV("attach")) ||
+         sv_eq(x->sub, SV("portforward"))))
         x->verb = SV("create");
 }
 
@@ -146,13 +148,14 @@ static void respond_denied(Exchange *x)
                        SV_FMT(x->user.name), SV_FMT(x->verb), SV_FMT(x->req->path));
         return;
     }
-    StrView what = x->sub.len ? arena_printf(x->arena, "%.*s/%.*s", SV_FMT(x->resource), SV_FMT(x->sub)) :
-                                x->resource;
-    StrView where = x->ns.len ?
-                        arena_printf(x->arena, "in the namespace \"%.*s\"", SV_FMT(x->ns)) :
-                        SV("at the cluster scope");
+    StrView what = x->sub.len
+                       ? arena_printf(x->arena, "%.*s/%.*s", SV_FMT(x->resource), SV_FMT(x->sub))
+                       : x->resource;
+    StrView where = x->ns.len ? arena_printf(x->arena, "in the namespace \"%.*s\"", SV_FMT(x->ns))
+                              : SV("at the cluster scope");
     respond_forbidden(x, "User \"%.*s\" cannot %.*s resource \"%.*s\" in API group \"%.*s\" %.*s",
-                      SV_FMT(x->user.name), SV_FMT(x->verb), SV_FMT(what), SV_FMT(x->group), SV_FMT(where));
+                      SV_FMT(x->user.name), SV_FMT(x->verb), SV_FMT(what), SV_FMT(x->group),
+                      SV_FMT(where));
 }
 
 typedef struct VerbRow {
@@ -212,7 +215,8 @@ static void dispatch(Exchange *x)
     StrView dry;
     if (http_query(x->req, SV("dryRun"), &dry)) {
         if (!sv_eq(dry, SV("All")) && dry.len) {
-            respond_status(x, REASON_BAD_REQUEST, "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
+            respond_status(x, REASON_BAD_REQUEST,
+                           "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
                            SV_FMT(dry));
             return;
         }
@@ -220,8 +224,9 @@ static void dispatch(Exchange *x)
     }
     if (x->res) {
         if (!negotiate(x)) {
-            respond_status(x, REASON_NOT_ACCEPTABLE,
-                           "only the following media types are accepted: application/json, application/yaml");
+            respond_status(
+                x, REASON_NOT_ACCEPTABLE,
+                "only the following media types are accepted: application/json, application/yaml");
             return;
         }
         dispatch_resource(x);
@@ -251,9 +256,16 @@ static void route_request(void *ctx, HttpReq *req)
         respond_status(x, REASON_UNAUTHORIZED, "Unauthorized");
         return;
     }
-    Access access = { .user = &x->user, .verb = x->verb, .is_resource = x->is_resource,
-                      .group = x->group, .version = x->version, .resource = x->resource,
-                      .sub = x->sub, .ns = x->ns, .name = x->name, .path = req->path };
+    Access access = { .user = &x->user,
+                      .verb = x->verb,
+                      .is_resource = x->is_resource,
+                      .group = x->group,
+                      .version = x->version,
+                      .resource = x->resource,
+                      .sub = x->sub,
+                      .ns = x->ns,
+                      .name = x->name,
+                      .path = req->path };
     if (!authorize(x->srv, &access)) {
         respond_denied(x);
         return;
@@ -271,17 +283,24 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
     int r;
     if ((r = token_signer_new(cfg->token_key, cfg->issuer, &s->tokens, err)) < 0 ||
         (r = rbac_new(s->store, &s->rbac, err)) < 0 ||
-        (r = services_new(s->store, cfg->service_cidr, cfg->node_port_min ? cfg->node_port_min : 30000,
-                          cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) < 0 ||
+        (r = services_new(s->store, cfg->service_cidr,
+                          cfg->node_port_min ? cfg->node_port_min : 30000,
+                          cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) <
+            0 ||
         (r = bootstrap_objects(s, cfg, err)) < 0 || (r = hub_new(s, &s->hub, err)) < 0 ||
         (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
         return r;
-    TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain, .key = cfg->key, .ca = cfg->client_ca,
-                          .request_client_cert = true, .alpn_h2 = true };
+    TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain,
+                          .key = cfg->key,
+                          .ca = cfg->client_ca,
+                          .request_client_cert = true,
+                          .alpn_h2 = true };
     TlsContext *tls = NULL;
     if ((r = tls_context_new_server(&tls_cfg, &tls, err)) < 0)
         return r;
-    HttpServerConfig http = { .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX };
+    HttpServerConfig http = {
+        .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX
+    };
     r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
     tls_context_unref(tls);
     return r;

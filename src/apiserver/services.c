@@ -1,7 +1,8 @@
 /* services.c - cluster addresses and node ports of Services.
  *
- * One bitmap for each range, filled from the store at start and kept by the events of committed Services.
- * What is assigned stays reserved from the request on, so that two requests under way never get the same. */
+ * One bitmap for each range, filled from the store at start and kept by the events of committed
+ * Services. What is assigned stays reserved from the request on, so that two requests under way
+ * never get the same. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -26,9 +27,10 @@ static int parse_cidr(StrView cidr, uint32_t *ret_net, uint32_t *ret_size, Err *
     uint64_t n;
     if (!sv_cut(cidr, '/', &addr, &bits) || !sv_copy_cstr(addr, text, sizeof text) ||
         inet_pton(AF_INET, text, &in) != 1 || sv_to_u64(bits, &n) < 0 || n < 12 || n > 28)
-        return err_set(err, ERR_INVALID, 0,
-                       "service range '%.*s': expected an IPv4 range with 12 to 28 bits, like 10.96.0.0/16",
-                       SV_FMT(cidr));
+        return err_set(
+            err, ERR_INVALID, 0,
+            "service range '%.*s': expected an IPv4 range with 12 to 28 bits, like 10.96.0.0/16",
+            SV_FMT(cidr));
     uint32_t mask = ~(uint32_t)0 << (32 - n);
     *ret_net = ntohl(in.s_addr) & mask;
     *ret_size = MIN((uint32_t)1 << (32 - n), (uint32_t)ADDRESSES_MAX);
@@ -51,7 +53,7 @@ static void mark_service(ServiceAlloc *a, const Value *svc, uint8_t used)
     const Value *spec = value_get(svc, SV("spec"));
     if (addr_index(a, value_str(value_get(spec, SV("clusterIP"))), &i))
         a->addrs[i] = used;
-    value_list_foreach(port, value_get(spec, SV("ports"))) {
+    value_list_foreach (port, value_get(spec, SV("ports"))) {
         int64_t n = value_int_or(value_get(port, SV("nodePort")), 0);
         if (n >= a->port_min && n <= a->port_max)
             a->ports[n - a->port_min] = used;
@@ -67,7 +69,8 @@ static void mark_stored(ServiceAlloc *a, const ObjectRev *o, uint8_t used)
         mark_service(a, &v, used);
 }
 
-int services_new(Store *store, StrView cidr, uint16_t port_min, uint16_t port_max, ServiceAlloc **ret, Err *err)
+int services_new(Store *store, StrView cidr, uint16_t port_min, uint16_t port_max,
+                 ServiceAlloc **ret, Err *err)
 {
     ServiceAlloc *a = calloc(1, sizeof *a);
     if (!a)
@@ -75,7 +78,8 @@ int services_new(Store *store, StrView cidr, uint16_t port_min, uint16_t port_ma
     int r = parse_cidr(cidr, &a->net, &a->n_addrs, err);
     a->port_min = port_min;
     a->port_max = port_max;
-    if (r == 0 && (!(a->addrs = calloc(a->n_addrs, 1)) || !(a->ports = calloc((size_t)(port_max - port_min) + 1, 1))))
+    if (r == 0 && (!(a->addrs = calloc(a->n_addrs, 1)) ||
+                   !(a->ports = calloc((size_t)(port_max - port_min) + 1, 1))))
         r = err_nomem(err);
     if (r < 0) {
         services_free(a);
@@ -142,7 +146,8 @@ static bool same_text(const Value *obj, const Value *old, const char *path)
     return old && sv_eq(value_path_str(obj, path), value_path_str(old, path));
 }
 
-static bool assign_address(ServiceAlloc *a, Arena *arena, Value *obj, const Value *old, ApiErrors *errors)
+static bool assign_address(ServiceAlloc *a, Arena *arena, Value *obj, const Value *old,
+                           ApiErrors *errors)
 {
     Value *spec = value_get(obj, SV("spec"));
     StrView ip = value_str(value_get(spec, SV("clusterIP")));
@@ -165,11 +170,13 @@ static bool assign_address(ServiceAlloc *a, Arena *arena, Value *obj, const Valu
     } else if (!sv_eq(ip, SV("None")) && !same_text(obj, old, "spec.clusterIP")) {
         bool reserved = addr_index(a, ip, &i) && i == 10;
         if (!addr_index(a, ip, &i)) {
-            api_invalid(errors, &path, value_sv(ip), "failed to allocate IP: the provided IP is not in the valid range");
+            api_invalid(errors, &path, value_sv(ip),
+                        "failed to allocate IP: the provided IP is not in the valid range");
             return false;
         }
         if (a->addrs[i] && !reserved) {
-            api_invalid(errors, &path, value_sv(ip), "failed to allocate IP: provided IP is already allocated");
+            api_invalid(errors, &path, value_sv(ip),
+                        "failed to allocate IP: provided IP is already allocated");
             return false;
         }
         a->addrs[i] = 1;
@@ -182,7 +189,7 @@ static bool assign_address(ServiceAlloc *a, Arena *arena, Value *obj, const Valu
 
 static bool port_known(const Value *old, int64_t port)
 {
-    value_list_foreach(p, value_path(old, "spec.ports")) {
+    value_list_foreach (p, value_path(old, "spec.ports")) {
         if (value_int_or(value_get(p, SV("nodePort")), 0) == port)
             return true;
     }
@@ -192,16 +199,18 @@ static bool port_known(const Value *old, int64_t port)
 /* The node port that the old object has for the same port, if any. */
 static int64_t port_before(const Value *old, const Value *port)
 {
-    value_list_foreach(p, value_path(old, "spec.ports")) {
-        if (value_int_or(value_get(p, SV("port")), 0) == value_int_or(value_get(port, SV("port")), -1) &&
-            sv_eq(value_str(value_get(p, SV("protocol"))), value_str(value_get(port, SV("protocol")))))
+    value_list_foreach (p, value_path(old, "spec.ports")) {
+        if (value_int_or(value_get(p, SV("port")), 0) ==
+                value_int_or(value_get(port, SV("port")), -1) &&
+            sv_eq(value_str(value_get(p, SV("protocol"))),
+                  value_str(value_get(port, SV("protocol")))))
             return value_int_or(value_get(p, SV("nodePort")), 0);
     }
     return 0;
 }
 
-static bool assign_port(ServiceAlloc *a, Arena *arena, Value *port, const Value *old, const ApiPath *item,
-                        ApiErrors *errors)
+static bool assign_port(ServiceAlloc *a, Arena *arena, Value *port, const Value *old,
+                        const ApiPath *item, ApiErrors *errors)
 {
     ApiPath path = API_FIELD(item, "nodePort");
     int64_t n = value_int_or(value_get(port, SV("nodePort")), 0);
@@ -220,8 +229,8 @@ static bool assign_port(ServiceAlloc *a, Arena *arena, Value *port, const Value 
         return true;
     if (n < a->port_min || n > a->port_max) {
         api_invalid(errors, &path, value_int(n),
-                    "provided port is not in the valid range. The range of valid ports is %u-%u", a->port_min,
-                    a->port_max);
+                    "provided port is not in the valid range. The range of valid ports is %u-%u",
+                    a->port_min, a->port_max);
         return false;
     }
     if (a->ports[n - a->port_min]) {

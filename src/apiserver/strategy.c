@@ -1,8 +1,8 @@
 /* strategy.c - what the server itself sets or keeps on create and update, kind by kind.
  *
- * The general rule: a kind with a status subresource starts without status, its main resource cannot
- * change the status, and /status cannot change anything else; `generation` counts changes of the spec.
- * To add a rule for a kind, add a row to kinds[]. */
+ * The general rule: a kind with a status subresource starts without status, its main resource
+ * cannot change the status, and /status cannot change anything else; `generation` counts changes of
+ * the spec. To add a rule for a kind, add a row to kinds[]. */
 #include "apiserver/internal.h"
 
 typedef struct KindStrategy {
@@ -19,8 +19,9 @@ static void create_pod(Arena *a, Value *obj)
     bool any = false, guaranteed = true;
     static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-        value_list_foreach(c, value_get(value_get(obj, SV("spec")), lists[l])) {
-            const Value *req = value_path(c, "resources.requests"), *lim = value_path(c, "resources.limits");
+        value_list_foreach (c, value_get(value_get(obj, SV("spec")), lists[l])) {
+            const Value *req = value_path(c, "resources.requests"),
+                        *lim = value_path(c, "resources.limits");
             static const StrView counted[] = { SV_INIT("cpu"), SV_INIT("memory") };
             for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
                 const Value *r = value_get(req, counted[i]), *m = value_get(lim, counted[i]);
@@ -140,7 +141,7 @@ static void keep_all_but_status(Arena *a, Value *obj, const Value *old)
 /* Did anything but metadata and status change? */
 static bool spec_changed(const Value *obj, const Value *old)
 {
-    value_map_foreach(m, obj) {
+    value_map_foreach (m, obj) {
         if (sv_eq(m->key, SV("metadata")) || sv_eq(m->key, SV("status")))
             continue;
         const Value *before = value_get(old, m->key);

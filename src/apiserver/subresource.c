@@ -1,4 +1,5 @@
-/* subresource.c - scale, binding, eviction, token and finalize: views of an object, or actions on it. */
+/* subresource.c - scale, binding, eviction, token and finalize: views of an object, or actions on
+ * it. */
 #include "api/patch.h"
 #include "apiserver/internal.h"
 #include "base/clock.h"
@@ -21,10 +22,12 @@ static void bind_again(Exchange *x, void *ctx)
         if (value_path(&pod, "metadata.deletionTimestamp"))
             respond_conflict(x, "pod is being deleted, cannot be assigned to a host");
         else if (uid.len && !sv_eq(uid, value_path_str(&pod, "metadata.uid")))
-            respond_conflict(x, "Precondition failed: UID in precondition does not match the pod's");
+            respond_conflict(x,
+                             "Precondition failed: UID in precondition does not match the pod's");
         else if (value_path_str(&pod, "spec.nodeName").len) {
-            StrView why = arena_printf(x->arena, "pod %.*s is already assigned to node \"%.*s\"", SV_FMT(x->name),
-                                       SV_FMT(value_path_str(&pod, "spec.nodeName")));
+            StrView why =
+                arena_printf(x->arena, "pod %.*s is already assigned to node \"%.*s\"",
+                             SV_FMT(x->name), SV_FMT(value_path_str(&pod, "spec.nodeName")));
             respond_conflict(x, why.ptr);
         } else {
             char now[RFC3339_SIZE];
@@ -33,7 +36,8 @@ static void bind_again(Exchange *x, void *ctx)
             value_set(x->arena, &condition, SV("type"), value_sv(SV("PodScheduled")));
             value_set(x->arena, &condition, SV("status"), value_sv(SV("True")));
             value_set(x->arena, &condition, SV("lastProbeTime"), value_null());
-            value_set(x->arena, &condition, SV("lastTransitionTime"), value_sv(arena_sv(x->arena, sv_cstr(now))));
+            value_set(x->arena, &condition, SV("lastTransitionTime"),
+                      value_sv(arena_sv(x->arena, sv_cstr(now))));
             Value conditions = value_list();
             value_push(x->arena, &conditions, condition);
             value_set_path(x->arena, &pod, "status.conditions", conditions);
@@ -52,7 +56,8 @@ void bind_pod(Exchange *x, Value *body)
     if (!kept)
         respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
     else if (!value_path_str(body, "target.name").len || (kind.len && !sv_eq(kind, SV("Node"))))
-        respond_status(x, REASON_INVALID, "Binding \"%.*s\" is invalid: target.name: Required value", SV_FMT(x->name));
+        respond_status(x, REASON_INVALID,
+                       "Binding \"%.*s\" is invalid: target.name: Required value", SV_FMT(x->name));
     else {
         *kept = *body;
         bind_again(x, kept);
@@ -98,8 +103,9 @@ static StrView selector_text(Exchange *x, const Value *obj)
     Selector parsed;
     if (sv_eq(x->res->kind, SV("ReplicationController"))) {
         _cleanup_buf_ Buf out = BUF_INIT;
-        value_map_foreach(m, sel)
-            buf_printf(&out, "%s%.*s=%.*s", out.len ? "," : "", SV_FMT(m->key), SV_FMT(value_str(&m->val)));
+        value_map_foreach (m, sel)
+            buf_printf(&out, "%s%.*s=%.*s", out.len ? "," : "", SV_FMT(m->key),
+                       SV_FMT(value_str(&m->val)));
         return arena_sv(x->arena, buf_view(&out));
     }
     _cleanup_buf_ Buf text = BUF_INIT;
@@ -120,9 +126,12 @@ static Value scale_value(Exchange *x, const Value *obj, uint64_t rev)
         if (m)
             value_set(a, &meta, copied[i], *m);
     }
-    value_set(a, &meta, SV("resourceVersion"), value_sv(arena_printf(a, "%llu", (unsigned long long)rev)));
-    value_set(a, &spec, SV("replicas"), value_int(value_int_or(value_path(obj, "spec.replicas"), 0)));
-    value_set(a, &status, SV("replicas"), value_int(value_int_or(value_path(obj, "status.replicas"), 0)));
+    value_set(a, &meta, SV("resourceVersion"),
+              value_sv(arena_printf(a, "%llu", (unsigned long long)rev)));
+    value_set(a, &spec, SV("replicas"),
+              value_int(value_int_or(value_path(obj, "spec.replicas"), 0)));
+    value_set(a, &status, SV("replicas"),
+              value_int(value_int_or(value_path(obj, "status.replicas"), 0)));
     value_set(a, &status, SV("selector"), value_sv(selector_text(x, obj)));
     value_set(a, &v, SV("kind"), value_sv(SV("Scale")));
     value_set(a, &v, SV("apiVersion"), value_sv(SV("autoscaling/v1")));
@@ -169,8 +178,9 @@ static void scale_again(Exchange *x, void *ctx)
         int r = 0;
         StrView type = http_header(x->req, SV("content-type"));
         if (sv_eq(x->verb, SV("patch")))
-            r = sv_starts(type, SV("application/json-patch")) ? patch_json(&scale, body, x->arena, &err) :
-                                                                patch_merge(&scale, body, x->arena, &err);
+            r = sv_starts(type, SV("application/json-patch"))
+                    ? patch_json(&scale, body, x->arena, &err)
+                    : patch_merge(&scale, body, x->arena, &err);
         else
             r = value_clone(x->arena, body, &scale) ? 0 : err_nomem(&err);
         StrView rv = value_path_str(&scale, "metadata.resourceVersion");
@@ -181,10 +191,11 @@ static void scale_again(Exchange *x, void *ctx)
         else if (rv.len && (sv_to_u64(rv, &rev) < 0 || rev != have->mod_rev))
             respond_conflict(x, NULL);
         else if (n < 0)
-            respond_status(x, REASON_INVALID,
-                           "Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: %lld: must be greater "
-                           "than or equal to 0",
-                           SV_FMT(x->name), (long long)n);
+            respond_status(
+                x, REASON_INVALID,
+                "Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: %lld: must be greater "
+                "than or equal to 0",
+                SV_FMT(x->name), (long long)n);
         else {
             value_set_path(x->arena, &obj, "spec.replicas", value_int(n));
             value_del(value_get(&obj, SV("metadata")), SV("resourceVersion"));
@@ -222,13 +233,15 @@ static bool bind_to_pod(Exchange *x, const Value *ref, TokenClaims *c)
 {
     if (!ref)
         return true;
-    StrView kind = value_str(value_get(ref, SV("kind"))), uid = value_str(value_get(ref, SV("uid")));
+    StrView kind = value_str(value_get(ref, SV("kind"))),
+            uid = value_str(value_get(ref, SV("uid")));
     const ApiResource *pods = api_resource_find(SV(""), SV("v1"), SV("pods"));
     char key[STORE_KEY_MAX];
     Value pod;
     c->pod = value_str(value_get(ref, SV("name")));
     if (!sv_eq(kind, SV("Pod"))) {
-        respond_status(x, REASON_BAD_REQUEST, "cannot bind token for serviceaccount to object type %.*s", SV_FMT(kind));
+        respond_status(x, REASON_BAD_REQUEST,
+                       "cannot bind token for serviceaccount to object type %.*s", SV_FMT(kind));
         return false;
     }
     Snapshot *sn = store_snapshot(x->srv->store);
@@ -241,9 +254,10 @@ static bool bind_to_pod(Exchange *x, const Value *ref, TokenClaims *c)
         return false;
     }
     if (!sv_eq(value_path_str(&pod, "spec.serviceAccountName"), x->name)) {
-        respond_status(x, REASON_BAD_REQUEST,
-                       "cannot bind token for serviceaccount \"%.*s\" to pod running with different serviceaccount name.",
-                       SV_FMT(x->name));
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "cannot bind token for serviceaccount \"%.*s\" to pod running with different serviceaccount name.",
+            SV_FMT(x->name));
         return false;
     }
     c->node = value_path_str(&pod, "spec.nodeName");
@@ -254,10 +268,11 @@ static void issue_token(Exchange *x, Value *review, TokenClaims *c)
 {
     int64_t life = value_int_or(value_path(review, "spec.expirationSeconds"), TOKEN_LIFETIME_SEC);
     if (life < TOKEN_LIFETIME_MIN_SEC) {
-        respond_status(x, REASON_INVALID,
-                       "TokenRequest.authentication.k8s.io \"%.*s\" is invalid: spec.expirationSeconds: Invalid value: "
-                       "%lld: may not specify a duration less than 10 minutes",
-                       SV_FMT(x->name), (long long)life);
+        respond_status(
+            x, REASON_INVALID,
+            "TokenRequest.authentication.k8s.io \"%.*s\" is invalid: spec.expirationSeconds: Invalid value: "
+            "%lld: may not specify a duration less than 10 minutes",
+            SV_FMT(x->name), (long long)life);
         return;
     }
     StrView own = token_issuer(x->srv->tokens), *audiences;
@@ -287,7 +302,8 @@ static void issue_token(Exchange *x, Value *review, TokenClaims *c)
     value_set_path(x->arena, review, "spec.audiences", list);
     value_set_path(x->arena, review, "spec.expirationSeconds", value_int(life));
     value_set_path(x->arena, review, "status.token", value_sv(token));
-    value_set_path(x->arena, review, "status.expirationTimestamp", value_sv(arena_sv(x->arena, sv_cstr(when))));
+    value_set_path(x->arena, review, "status.expirationTimestamp",
+                   value_sv(arena_sv(x->arena, sv_cstr(when))));
     value_set(x->arena, review, SV("kind"), value_sv(SV("TokenRequest")));
     value_set(x->arena, review, SV("apiVersion"), value_sv(SV("authentication.k8s.io/v1")));
     value_set_path(x->arena, review, "metadata.name", value_sv(x->name));
@@ -354,7 +370,8 @@ bool subresource_handle(Exchange *x)
     } rows[] = {
         { SV_INIT("pods"), SV_INIT("binding"), SV_INIT("create"), handle_binding },
         { SV_INIT("pods"), SV_INIT("eviction"), SV_INIT("create"), handle_eviction },
-        { SV_INIT("pods"), SV_INIT("ephemeralcontainers"), SV_INIT("get,patch,update"), handle_pod_view },
+        { SV_INIT("pods"), SV_INIT("ephemeralcontainers"), SV_INIT("get,patch,update"),
+          handle_pod_view },
         { SV_INIT("serviceaccounts"), SV_INIT("token"), SV_INIT("create"), handle_token },
         { SV_INIT("namespaces"), SV_INIT("finalize"), SV_INIT("update"), handle_finalize },
         { SV_INIT("*"), SV_INIT("scale"), SV_INIT("get,patch,update"), handle_scale },

@@ -1,7 +1,8 @@
 /* table.c - meta.k8s.io/v1 Tables: what `kubectl get` prints.
  *
  * Columns come from the table of kinds; a row's cells are made by the function of its column's name
- * (common ones first, then those of the kind in printers.c). To print a new kind, add its rows there. */
+ * (common ones first, then those of the kind in printers.c). To print a new kind, add its rows
+ * there. */
 #include <stdio.h>
 
 #include "apiserver/printers.h"
@@ -18,18 +19,18 @@ StrView print_duration(Arena *a, int64_t sec)
         return arena_printf(a, "%llds", (long long)sec);
     int64_t min = sec / 60, hours = sec / 3600, days = hours / 24;
     if (min < 10)
-        return sec % 60 ? arena_printf(a, "%lldm%llds", (long long)min, (long long)(sec % 60)) :
-                          arena_printf(a, "%lldm", (long long)min);
+        return sec % 60 ? arena_printf(a, "%lldm%llds", (long long)min, (long long)(sec % 60))
+                        : arena_printf(a, "%lldm", (long long)min);
     if (min < 180)
         return arena_printf(a, "%lldm", (long long)min);
     if (hours < 8)
-        return min % 60 ? arena_printf(a, "%lldh%lldm", (long long)hours, (long long)(min % 60)) :
-                          arena_printf(a, "%lldh", (long long)hours);
+        return min % 60 ? arena_printf(a, "%lldh%lldm", (long long)hours, (long long)(min % 60))
+                        : arena_printf(a, "%lldh", (long long)hours);
     if (hours < 48)
         return arena_printf(a, "%lldh", (long long)hours);
     if (hours < 192)
-        return hours % 24 ? arena_printf(a, "%lldd%lldh", (long long)days, (long long)(hours % 24)) :
-                            arena_printf(a, "%lldd", (long long)days);
+        return hours % 24 ? arena_printf(a, "%lldd%lldh", (long long)days, (long long)(hours % 24))
+                          : arena_printf(a, "%lldd", (long long)days);
     if (days < 730)
         return arena_printf(a, "%lldd", (long long)days);
     if (days < 365 * 8 && days % 365)
@@ -53,9 +54,9 @@ static Value cell(Arena *a, const ApiResource *res, const ApiColumn *col, const 
     if (print_cell(a, res, col, obj, &v))
         return v;
     if (sv_eq(col->name, SV("Age")) || sv_eq(col->name, SV("Created At")))
-        return value_sv(sv_eq(col->name, SV("Age")) ?
-                            print_since(a, value_path_str(obj, "metadata.creationTimestamp")) :
-                            value_path_str(obj, "metadata.creationTimestamp"));
+        return value_sv(sv_eq(col->name, SV("Age"))
+                            ? print_since(a, value_path_str(obj, "metadata.creationTimestamp"))
+                            : value_path_str(obj, "metadata.creationTimestamp"));
     return value_sv(SV(""));
 }
 
@@ -87,8 +88,9 @@ static void encode_row_object(Exchange *x, StrView include, const ObjectRev *o, 
         object_encode(x->res, o, o->mod_rev, false, out);
         return;
     }
-    buf_sv(out, SV("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{"
-                   "\"resourceVersion\":\""));
+    buf_sv(out,
+           SV("{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{"
+              "\"resourceVersion\":\""));
     buf_u64(out, o->mod_rev);
     buf_sv(out, SV("\","));
     buf_sv(out, sv_skip(object_metadata_text(o), 1));
@@ -115,12 +117,14 @@ static void encode_row(Exchange *x, StrView include, const ObjectRev *o, Arena *
     buf_putc(out, '}');
 }
 
-void table_encode(Exchange *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont, bool with_columns,
-                  Buf *out)
+void table_encode(Exchange *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont,
+                  bool with_columns, Buf *out)
 {
     StrView include = SV("Metadata");
     http_query(x->req, SV("includeObject"), &include);
-    buf_sv(out, SV("{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\""));
+    buf_sv(
+        out,
+        SV("{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\""));
     buf_sv(out, rv);
     buf_putc(out, '"');
     if (cont.len) {

@@ -42,7 +42,8 @@ int token_signer_new(StrView key_pem, StrView issuer, TokenSigner **ret, Err *er
     BIO_free(bio);
     if (!key || !EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_bits(key) != 256) {
         EVP_PKEY_free(key);
-        return err_set(err, ERR_INVALID, 0, "service account key: expected an EC P-256 private key (PEM)");
+        return err_set(err, ERR_INVALID, 0,
+                       "service account key: expected an EC P-256 private key (PEM)");
     }
     TokenSigner *s = calloc(1, sizeof *s);
     if (!s || !(s->issuer = strndup(issuer.ptr, issuer.len))) {
@@ -89,7 +90,8 @@ static bool der_to_raw(const uint8_t *der, size_t n, uint8_t raw[SIG_SIZE])
 static int raw_to_der(const uint8_t raw[SIG_SIZE], uint8_t **der)
 {
     ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(raw, COORD_SIZE, NULL), *s = BN_bin2bn(raw + COORD_SIZE, COORD_SIZE, NULL);
+    BIGNUM *r = BN_bin2bn(raw, COORD_SIZE, NULL),
+           *s = BN_bin2bn(raw + COORD_SIZE, COORD_SIZE, NULL);
     int n = -1;
     if (sig && r && s && ECDSA_SIG_set0(sig, r, s)) {
         r = s = NULL; /* now sig's */
@@ -157,7 +159,8 @@ static Value claims_value(const TokenSigner *s, const TokenClaims *c, Arena *a)
     value_set(a, &v, SV("kubernetes.io"), k);
     value_set(a, &v, SV("nbf"), value_int(c->issued));
     value_set(a, &v, SV("sub"),
-              value_sv(arena_printf(a, "system:serviceaccount:%.*s:%.*s", SV_FMT(c->ns), SV_FMT(c->account))));
+              value_sv(arena_printf(a, "system:serviceaccount:%.*s:%.*s", SV_FMT(c->ns),
+                                    SV_FMT(c->account))));
     return v;
 }
 
@@ -200,11 +203,13 @@ static int decode_part(StrView b64, Arena *a, Value *ret, Err *err)
     return 0;
 }
 
-static int check_signature(const TokenSigner *s, StrView token, StrView *ret_payload, Arena *a, Err *err)
+static int check_signature(const TokenSigner *s, StrView token, StrView *ret_payload, Arena *a,
+                           Err *err)
 {
     ssize_t dot = sv_rfind_char(token, '.');
     StrView head, payload;
-    if (token.len > TOKEN_MAX || dot < 0 || !sv_cut(sv_head(token, (size_t)dot), '.', &head, &payload))
+    if (token.len > TOKEN_MAX || dot < 0 ||
+        !sv_cut(sv_head(token, (size_t)dot), '.', &head, &payload))
         return refuse(err, "not a signed token");
     Value header;
     int r = decode_part(head, a, &header, err);
@@ -213,7 +218,8 @@ static int check_signature(const TokenSigner *s, StrView token, StrView *ret_pay
     if (!sv_eq(value_str(value_get(&header, SV("alg"))), SV("ES256")))
         return refuse(err, "not signed with ES256");
     _cleanup_buf_ Buf sig = BUF_INIT;
-    if (base64_decode(BASE64_URL, sv_skip(token, (size_t)dot + 1), &sig) < 0 || sig.len != SIG_SIZE ||
+    if (base64_decode(BASE64_URL, sv_skip(token, (size_t)dot + 1), &sig) < 0 ||
+        sig.len != SIG_SIZE ||
         !signature_holds(s, sv_head(token, (size_t)dot), (const uint8_t *)sig.ptr))
         return refuse(err, "its signature does not hold");
     *ret_payload = payload;
@@ -233,12 +239,14 @@ static int read_audiences(const Value *v, Arena *a, TokenClaims *c, Err *err)
     return 0;
 }
 
-int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret, Err *err)
+int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret,
+                 Err *err)
 {
     StrView payload;
     Value v;
     int r;
-    if ((r = check_signature(s, token, &payload, a, err)) < 0 || (r = decode_part(payload, a, &v, err)) < 0)
+    if ((r = check_signature(s, token, &payload, a, err)) < 0 ||
+        (r = decode_part(payload, a, &v, err)) < 0)
         return r;
     if (!sv_eq(value_str(value_get(&v, SV("iss"))), token_issuer(s)))
         return refuse(err, "issued by somebody else");
@@ -270,15 +278,17 @@ int token_jwks(const TokenSigner *s, Arena *a, StrView *ret, Err *err)
 {
     uint8_t point[1 + 2 * COORD_SIZE];
     size_t n = 0;
-    if (!EVP_PKEY_get_octet_string_param(s->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point, &n) ||
+    if (!EVP_PKEY_get_octet_string_param(s->key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point,
+                                         &n) ||
         n != sizeof point)
         return err_set(err, ERR_INVALID, 0, "service account key: no uncompressed public point");
     _cleanup_buf_ Buf x = BUF_INIT, y = BUF_INIT;
     base64_encode(BASE64_URL, sv_n(point + 1, COORD_SIZE), &x);
     base64_encode(BASE64_URL, sv_n(point + 1 + COORD_SIZE, COORD_SIZE), &y);
-    *ret = arena_printf(a,
-                        "{\"keys\":[{\"use\":\"sig\",\"kty\":\"EC\",\"kid\":\"%s\",\"crv\":\"P-256\","
-                        "\"alg\":\"ES256\",\"x\":\"%.*s\",\"y\":\"%.*s\"}]}",
-                        s->kid, (int)x.len, x.ptr, (int)y.len, y.ptr);
+    *ret =
+        arena_printf(a,
+                     "{\"keys\":[{\"use\":\"sig\",\"kty\":\"EC\",\"kid\":\"%s\",\"crv\":\"P-256\","
+                     "\"alg\":\"ES256\",\"x\":\"%.*s\",\"y\":\"%.*s\"}]}",
+                     s->kid, (int)x.len, x.ptr, (int)y.len, y.ptr);
     return ret->ptr ? 0 : err_nomem(err);
 }

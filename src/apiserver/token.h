@@ -1,5 +1,5 @@
-/* token.h - service-account tokens: JSON Web Tokens (RFC 7519) signed with ES256 (RFC 7518), bound to a
- * service account and optionally to a pod, as Kubernetes' TokenRequest API issues them. */
+/* token.h - service-account tokens: JSON Web Tokens (RFC 7519) signed with ES256 (RFC 7518), bound
+ * to a service account and optionally to a pod, as Kubernetes' TokenRequest API issues them. */
 #pragma once
 
 #include "codec/value.h"
@@ -21,13 +21,14 @@ typedef struct TokenClaims {
 } TokenClaims;
 
 /* The signed token, in the arena. */
-int token_issue(const TokenSigner *s, const TokenClaims *c, Arena *a, StrView *ret, Err *err) NODISCARD;
+int token_issue(const TokenSigner *s, const TokenClaims *c, Arena *a, StrView *ret,
+                Err *err) NODISCARD;
 
 /* Checks form, signature, issuer and time (seconds; one minute of tolerance for "nbf"), and gives
- * the claims as views into the arena. ERR_UNAUTHENTICATED says what is wrong, never the token. Whether
- * account and pod still exist with these uids is the caller's to check. */
-int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret, Err *err)
-    NODISCARD;
+ * the claims as views into the arena. ERR_UNAUTHENTICATED says what is wrong, never the token.
+ * Whether account and pod still exist with these uids is the caller's to check. */
+int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret,
+                 Err *err) NODISCARD;
 
 /* The public key as a JSON Web Key Set (RFC 7517), for /openid/v1/jwks. */
 int token_jwks(const TokenSigner *s, Arena *a, StrView *ret, Err *err) NODISCARD;

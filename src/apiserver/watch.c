@@ -1,9 +1,10 @@
 /* watch.c - streams of changes.
  *
- * The hub reads the store's events once per publish, encodes each once per kind, and hands the text to
- * every watch that it concerns. A watch starts at a revision: what lies between that and the hub's
- * position is replayed from the store's history, so that no event is lost or doubled. A watcher that does
- * not read is cut when more than WATCH_PENDING_MAX bytes wait for it; it resumes where it was. */
+ * The hub reads the store's events once per publish, encodes each once per kind, and hands the text
+ * to every watch that it concerns. A watch starts at a revision: what lies between that and the
+ * hub's position is replayed from the store's history, so that no event is lost or doubled. A
+ * watcher that does not read is cut when more than WATCH_PENDING_MAX bytes wait for it; it resumes
+ * where it was. */
 #include <stdio.h>
 
 #include "apiserver/internal.h"
@@ -88,11 +89,12 @@ static bool watch_send(Watch *w, StrView text)
 static bool send_bookmark(Watch *w, uint64_t rev, bool initial_end)
 {
     char text[512];
-    int n = snprintf(text, sizeof text,
-                     "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%.*s\",\"apiVersion\":\"%.*s\",\"metadata\":{"
-                     "\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}}}\n",
-                     SV_FMT(w->res->kind), SV_FMT(w->res->api_version), (unsigned long long)rev,
-                     initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    int n = snprintf(
+        text, sizeof text,
+        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%.*s\",\"apiVersion\":\"%.*s\",\"metadata\":{"
+        "\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}}}\n",
+        SV_FMT(w->res->kind), SV_FMT(w->res->api_version), (unsigned long long)rev,
+        initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     return watch_send(w, sv_n(text, (size_t)n));
 }
 
@@ -113,10 +115,11 @@ static void encode_event(Watch *w, const char *type, ObjectRev *o, uint64_t rev,
         table_encode(w->x, &o, 1, sv_n(rv, (size_t)n), SV_NULL, !w->table_columns_sent, out);
         w->table_columns_sent = true;
     } else if (w->x->form == OUTPUT_PARTIAL) {
-        buf_printf(out,
-                   "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{"
-                   "\"resourceVersion\":\"%llu\",",
-                   (unsigned long long)rev);
+        buf_printf(
+            out,
+            "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{"
+            "\"resourceVersion\":\"%llu\",",
+            (unsigned long long)rev);
         buf_sv(out, sv_skip(object_metadata_text(o), 1));
         buf_putc(out, '}');
     } else
@@ -152,7 +155,8 @@ static bool concerns(const Watch *w, const StoreEvent *ev)
     return ev->rev > w->rev && in_scope(w, ev->obj ? ev->obj->key : ev->prev->key);
 }
 
-/* Delivers one event; false when the watch is gone. `shared` keeps the plain text for the next one. */
+/* Delivers one event; false when the watch is gone. `shared` keeps the plain text for the next one.
+ */
 static bool deliver(Watch *w, const StoreEvent *ev, Buf *shared, const char **shared_type)
 {
     ObjectRev *o;
@@ -250,9 +254,9 @@ WatchHub *hub_free(WatchHub *h)
 /* ---- starting a watch ---- */
 
 typedef struct WatchOptions {
-    uint64_t rev;       /* 0: none given */
-    bool initial;       /* send the present state first */
-    bool initial_end;   /* ...and mark its end with a bookmark */
+    uint64_t rev;     /* 0: none given */
+    bool initial;     /* send the present state first */
+    bool initial_end; /* ...and mark its end with a bookmark */
     bool bookmarks;
     uint64_t timeout_sec;
 } WatchOptions;
@@ -266,10 +270,14 @@ static bool query_bool(Exchange *x, StrView name)
 static int parse_options(Exchange *x, WatchOptions *o, Err *err)
 {
     StrView text;
-    if (http_query(x->req, SV("resourceVersion"), &text) && text.len && sv_to_u64(text, &o->rev) < 0)
-        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"", SV_FMT(sv_head(text, 64)));
-    if (http_query(x->req, SV("timeoutSeconds"), &text) && text.len && sv_to_u64(text, &o->timeout_sec) < 0)
-        return err_set(err, ERR_INVALID, 0, "timeoutSeconds: Invalid value: \"%.*s\"", SV_FMT(sv_head(text, 64)));
+    if (http_query(x->req, SV("resourceVersion"), &text) && text.len &&
+        sv_to_u64(text, &o->rev) < 0)
+        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
+                       SV_FMT(sv_head(text, 64)));
+    if (http_query(x->req, SV("timeoutSeconds"), &text) && text.len &&
+        sv_to_u64(text, &o->timeout_sec) < 0)
+        return err_set(err, ERR_INVALID, 0, "timeoutSeconds: Invalid value: \"%.*s\"",
+                       SV_FMT(sv_head(text, 64)));
     o->bookmarks = query_bool(x, SV("allowWatchBookmarks"));
     o->initial_end = query_bool(x, SV("sendInitialEvents"));
     bool has_match = http_query(x->req, SV("resourceVersionMatch"), &text) && text.len;
@@ -278,11 +286,13 @@ static int parse_options(Exchange *x, WatchOptions *o, Err *err)
                        "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
                        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
     if (has_match && !o->initial_end)
-        return err_set(err, ERR_INVALID, 0,
-                       "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-                       "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        return err_set(
+            err, ERR_INVALID, 0,
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
     o->initial = o->initial_end || o->rev == 0;
-    if (query_bool(x, SV("sendInitialEvents")) == false && http_query(x->req, SV("sendInitialEvents"), &text))
+    if (query_bool(x, SV("sendInitialEvents")) == false &&
+        http_query(x->req, SV("sendInitialEvents"), &text))
         o->initial = false;
     return 0;
 }
@@ -364,12 +374,13 @@ static Watch *watch_new(Exchange *x, const WatchOptions *o, Err *err)
     w->res = x->res;
     w->rev = o->rev;
     w->bookmarks = o->bookmarks;
-    uint64_t seconds = o->timeout_sec ? o->timeout_sec :
-                                        WATCH_TIMEOUT_MIN_SEC + (uint64_t)(uintptr_t)w / 64 % WATCH_TIMEOUT_MIN_SEC;
+    uint64_t seconds = o->timeout_sec ? o->timeout_sec
+                                      : WATCH_TIMEOUT_MIN_SEC +
+                                            (uint64_t)(uintptr_t)w / 64 % WATCH_TIMEOUT_MIN_SEC;
     if (filter_parse(x, &w->filter, err) < 0 ||
         loop_add_timer(x->srv->loop, seconds * 1000, 0, on_timeout, w, &w->timeout, err) < 0 ||
-        (o->bookmarks && loop_add_timer(x->srv->loop, BOOKMARK_EVERY_MS, BOOKMARK_EVERY_MS, on_bookmark, w,
-                                        &w->bookmark, err) < 0)) {
+        (o->bookmarks && loop_add_timer(x->srv->loop, BOOKMARK_EVERY_MS, BOOKMARK_EVERY_MS,
+                                        on_bookmark, w, &w->bookmark, err) < 0)) {
         watch_free(w);
         return NULL;
     }

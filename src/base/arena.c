@@ -1,5 +1,5 @@
-/* arena.c - chunked bump allocation. Chunks double from 4 KiB to 1 MiB, so that a small request costs
- * one malloc and a large one few. */
+/* arena.c - chunked bump allocation. Chunks double from 4 KiB to 1 MiB, so that a small request
+ * costs one malloc and a large one few. */
 #include "base/arena.h"
 
 #include <stdio.h>
@@ -44,7 +44,8 @@ void arena_reset(Arena *a)
 
 static bool arena_grow(Arena *a, size_t need)
 {
-    size_t size = a->chunk ? MIN(a->chunk->size * 2, (size_t)CHUNK_MAX) : CHUNK_MIN - sizeof(ArenaChunk);
+    size_t size =
+        a->chunk ? MIN(a->chunk->size * 2, (size_t)CHUNK_MAX) : CHUNK_MIN - sizeof(ArenaChunk);
     if (size < need)
         size = need;
     size_t total = sizeof(ArenaChunk) + size;

@@ -25,8 +25,8 @@ void arena_reset(Arena *a); /* forgets everything but keeps the first chunk for 
 void *arena_alloc(Arena *a, size_t n);
 /* Grows the newest allocation in place where possible, else copies. `old` may be NULL. */
 void *arena_realloc(Arena *a, void *old, size_t old_size, size_t new_size);
-#define arena_new(a, T)       ((T *)arena_alloc((a), sizeof(T)))
-#define arena_array(a, T, n)  ((T *)arena_alloc_n((a), (n), sizeof(T)))
+#define arena_new(a, T)      ((T *)arena_alloc((a), sizeof(T)))
+#define arena_array(a, T, n) ((T *)arena_alloc_n((a), (n), sizeof(T)))
 void *arena_alloc_n(Arena *a, size_t n, size_t size); /* checks for overflow */
 
 /* Copies. On failure the result's ptr is NULL (an empty view copies to a non-NULL empty one). */

@@ -1,6 +1,6 @@
 /* buf.h - a growing byte buffer on the heap.
- * Errors are sticky: once an append fails, `failed` is set, later appends do nothing, and the one who
- * takes the bytes checks once at the end. */
+ * Errors are sticky: once an append fails, `failed` is set, later appends do nothing, and the one
+ * who takes the bytes checks once at the end. */
 #pragma once
 
 #include <stdarg.h>
@@ -14,7 +14,10 @@ typedef struct Buf {
     bool failed;  /* memory or limit exhausted */
 } Buf;
 
-#define BUF_INIT     { NULL, 0, 0, 0, false }
+#define BUF_INIT                                                                                   \
+    {                                                                                              \
+        NULL, 0, 0, 0, false                                                                       \
+    }
 #define _cleanup_buf_ _cleanup_(buf_free)
 
 void buf_free(Buf *b); /* leaves an empty, usable buffer with the same limit */
@@ -34,7 +37,7 @@ void buf_printf(Buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_u64(Buf *b, uint64_t n); /* decimal */
 void buf_i64(Buf *b, int64_t n);
 void buf_consume(Buf *b, size_t n); /* drops the first n bytes */
-char *buf_cstr(Buf *b);             /* terminates (not counted in len) and returns ptr; NULL if failed */
+char *buf_cstr(Buf *b); /* terminates (not counted in len) and returns ptr; NULL if failed */
 static inline StrView buf_view(const Buf *b)
 {
     return (StrView){ b->ptr ? b->ptr : "", b->len };

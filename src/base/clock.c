@@ -201,9 +201,11 @@ size_t duration_format(int64_t ns, char buf[static DURATION_SIZE])
     uint64_t seconds = left / (uint64_t)NSEC_PER_SEC, part = left % (uint64_t)NSEC_PER_SEC;
     n = (size_t)snprintf(buf, DURATION_SIZE, "%s", sign);
     if (seconds >= 3600)
-        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%lluh", (unsigned long long)(seconds / 3600));
+        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%lluh",
+                              (unsigned long long)(seconds / 3600));
     if (seconds >= 60)
-        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%llum", (unsigned long long)(seconds / 60 % 60));
+        n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%llum",
+                              (unsigned long long)(seconds / 60 % 60));
     n += (size_t)snprintf(buf + n, DURATION_SIZE - n, "%llu", (unsigned long long)(seconds % 60));
     if (part) {
         n += (size_t)snprintf(buf + n, DURATION_SIZE - n, ".%09llu", (unsigned long long)part);

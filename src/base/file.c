@@ -77,7 +77,8 @@ static int fsync_parent(int dirfd, const char *path)
     char parent[PATH_MAX];
     const char *slash = strrchr(path, '/');
     snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    _cleanup_close_ int fd = openat(dirfd, parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int fd =
+        openat(dirfd, parent[0] ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
@@ -106,7 +107,8 @@ int file_write_atomic(int dirfd, const char *path, StrView data, mode_t mode, bo
 
 int file_write(int dirfd, const char *path, StrView data, mode_t mode)
 {
-    _cleanup_close_ int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
+    _cleanup_close_ int fd =
+        openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, mode);
     return fd < 0 ? -errno : fd_write_full(fd, data.ptr, data.len);
 }
 
@@ -154,7 +156,8 @@ static int rm_contents(int fd, dev_t dev)
             if (st.st_dev != dev)
                 r = -EXDEV;
             else {
-                int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                int sub =
+                    openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 r = sub < 0 ? (errno == ENOENT ? 0 : -errno) : rm_contents(sub, dev);
             }
         }

@@ -1,5 +1,5 @@
-/* file.h - files and descriptors. Everything returns 0 or a negative errno (S6), takes (dirfd, path)
- * in this order, and opens with O_CLOEXEC. Pass AT_FDCWD for a path of its own. */
+/* file.h - files and descriptors. Everything returns 0 or a negative errno (S6), takes (dirfd,
+ * path) in this order, and opens with O_CLOEXEC. Pass AT_FDCWD for a path of its own. */
 #pragma once
 
 #include <fcntl.h>
@@ -7,9 +7,9 @@
 
 #include "base/buf.h"
 
-int fd_read_full(int fd, void *buf, size_t n);        /* -ENODATA at an early end */
+int fd_read_full(int fd, void *buf, size_t n); /* -ENODATA at an early end */
 int fd_write_full(int fd, const void *buf, size_t n);
-int fd_read_all(int fd, size_t limit, Buf *out);      /* appends up to the end; -EFBIG over limit */
+int fd_read_all(int fd, size_t limit, Buf *out); /* appends up to the end; -EFBIG over limit */
 int fd_set_nonblock(int fd, bool on);
 
 int file_read(int dirfd, const char *path, size_t limit, Buf *out); /* appends; -EFBIG over limit */
@@ -17,7 +17,8 @@ int file_read(int dirfd, const char *path, size_t limit, Buf *out); /* appends; 
 /* Replaces the file in one step: writes a temporary name beside it, fsyncs when `durable` (file and
  * folder), renames. Nothing stays behind on failure. */
 int file_write_atomic(int dirfd, const char *path, StrView data, mode_t mode, bool durable);
-int file_write(int dirfd, const char *path, StrView data, mode_t mode); /* plain: for procfs, cgroups */
+int file_write(int dirfd, const char *path, StrView data,
+               mode_t mode); /* plain: for procfs, cgroups */
 
 int mkdir_p(int dirfd, const char *path, mode_t mode); /* existing folders are fine */
 /* Removes a tree without crossing a mount and without following links; a missing one is fine. */

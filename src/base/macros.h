@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define NODISCARD       __attribute__((warn_unused_result))
-#define PRINTF(f, a)    __attribute__((format(printf, f, a)))
-#define PUBLIC          __attribute__((visibility("default")))
-#define _cleanup_(fn)   __attribute__((cleanup(fn)))
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)       ((a) < (b) ? (a) : (b))
-#define MAX(a, b)       ((a) > (b) ? (a) : (b))
+#define NODISCARD     __attribute__((warn_unused_result))
+#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
+#define PUBLIC        __attribute__((visibility("default")))
+#define _cleanup_(fn) __attribute__((cleanup(fn)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
 /* Hands an owned pointer or descriptor over: evaluates to the old value and leaves NULL or -1. */
 #define TAKE_PTR(p)                                                                                \

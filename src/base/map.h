@@ -18,7 +18,8 @@ typedef struct Map {
 void map_free(Map *m); /* frees keys and table, not the values; leaves an empty map */
 void *map_get(const Map *m, StrView key); /* NULL when absent */
 bool map_has(const Map *m, StrView key);
-/* Sets or replaces; false when memory is exhausted (the map is as it was). `ret_old` may be NULL. */
+/* Sets or replaces; false when memory is exhausted (the map is as it was). `ret_old` may be NULL.
+ */
 bool map_set(Map *m, StrView key, void *val, void **ret_old) NODISCARD;
 void *map_del(Map *m, StrView key); /* the removed value, or NULL */
 

@@ -59,7 +59,9 @@ int notify_receive(int fd, char *buf, size_t size, pid_t *ret_pid)
 {
     char control[CMSG_SPACE(sizeof(struct ucred))];
     struct iovec iov = { buf, size - 1 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
     ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
     if (n < 0)
         return -errno;

@@ -60,7 +60,8 @@ static int child_exec(const ProcSpec *s, pid_t parent)
         if (getppid() != parent)
             return -ESRCH;
     }
-    execvpe(s->argv[0], (char *const *)s->argv, (char *const *)(s->envp ? s->envp : (const char *const *)environ));
+    execvpe(s->argv[0], (char *const *)s->argv,
+            (char *const *)(s->envp ? s->envp : (const char *const *)environ));
     return -errno;
 }
 
@@ -199,7 +200,8 @@ int proc_run(const char *const *argv, const char *const *envp, StrView in, int t
     for (int i = 0; i < 3 && r == 0; i++)
         if (pipe2(pipes[i], O_CLOEXEC) < 0)
             r = -errno;
-    ProcSpec spec = { .argv = argv, .envp = envp,
+    ProcSpec spec = { .argv = argv,
+                      .envp = envp,
                       .fds = { pipes[0][0], pipes[1][1], pipes[2][1] } };
     pid_t pid = -1;
     if (r == 0)
@@ -207,7 +209,8 @@ int proc_run(const char *const *argv, const char *const *envp, StrView in, int t
     closep(&pipes[0][0]);
     closep(&pipes[1][1]);
     closep(&pipes[2][1]);
-    Pump pumps[3] = { { pipes[0][1], in, NULL }, { pipes[1][0], SV_NULL, out },
+    Pump pumps[3] = { { pipes[0][1], in, NULL },
+                      { pipes[1][0], SV_NULL, out },
                       { pipes[2][0], SV_NULL, errout } };
     if (r == 0) {
         if (!in.len)

@@ -12,10 +12,13 @@ typedef struct StrView {
     size_t len;
 } StrView;
 
-#define SV(lit)      ((StrView){ "" lit, sizeof(lit) - 1 }) /* from a literal */
-#define SV_INIT(lit) { "" lit, sizeof(lit) - 1 }            /* the same in a static initialiser */
-#define SV_NULL      ((StrView){ NULL, 0 })
-#define SV_FMT(sv)   (int)(sv).len, (sv).ptr /* for %.*s */
+#define SV(lit) ((StrView){ "" lit, sizeof(lit) - 1 }) /* from a literal */
+#define SV_INIT(lit)                                                                               \
+    {                                                                                              \
+        "" lit, sizeof(lit) - 1                                                                    \
+    } /* the same in a static initialiser */
+#define SV_NULL    ((StrView){ NULL, 0 })
+#define SV_FMT(sv) (int)(sv).len, (sv).ptr /* for %.*s */
 
 static inline StrView sv_n(const void *ptr, size_t len)
 {
@@ -42,7 +45,8 @@ static inline bool sv_ends(StrView s, StrView suffix)
     return s.len >= suffix.len &&
            (suffix.len == 0 || memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
-static inline StrView sv_skip(StrView s, size_t n) /* without its first n bytes; empty past the end */
+static inline StrView sv_skip(StrView s,
+                              size_t n) /* without its first n bytes; empty past the end */
 {
     if (!s.ptr) /* nothing may be added to NULL, not even 0 */
         return s;
@@ -53,17 +57,17 @@ static inline StrView sv_head(StrView s, size_t n) /* at most its first n bytes 
     return (StrView){ s.ptr, MIN(n, s.len) };
 }
 
-int sv_cmp(StrView a, StrView b);      /* bytewise, like memcmp then length: <0, 0, >0 */
+int sv_cmp(StrView a, StrView b);        /* bytewise, like memcmp then length: <0, 0, >0 */
 bool sv_eq_nocase(StrView a, StrView b); /* ASCII only */
-uint64_t sv_hash(StrView s);           /* not keyed; for tables whose keys we limit */
+uint64_t sv_hash(StrView s);             /* not keyed; for tables whose keys we limit */
 
 ssize_t sv_find(StrView s, StrView needle); /* offset of the first occurrence, or -1 */
 ssize_t sv_find_char(StrView s, char c);
 ssize_t sv_rfind_char(StrView s, char c);
 StrView sv_trim(StrView s); /* without ASCII white space at both ends */
 
-/* Cuts `s` at the first `sep`: *ret_head is what stands before it, *ret_tail what follows. Without a
- * separator returns false, head is all of `s` and tail is empty. Either output may alias &s. */
+/* Cuts `s` at the first `sep`: *ret_head is what stands before it, *ret_tail what follows. Without
+ * a separator returns false, head is all of `s` and tail is empty. Either output may alias &s. */
 bool sv_cut(StrView s, char sep, StrView *ret_head, StrView *ret_tail);
 
 /* Takes the next piece of *rest up to `sep`, advancing it; false when nothing is left. An empty
@@ -75,7 +79,8 @@ int sv_to_i64(StrView s, int64_t *ret);
 int sv_to_u64(StrView s, uint64_t *ret);
 int sv_to_double(StrView s, double *ret); /* JSON/C syntax, no locale */
 
-/* Copies into a fixed buffer with a terminator; false (and an empty string) when it does not fit. */
+/* Copies into a fixed buffer with a terminator; false (and an empty string) when it does not fit.
+ */
 bool sv_copy_cstr(StrView s, char *buf, size_t size);
 
 bool sv_is_utf8(StrView s);

@@ -23,8 +23,7 @@ bool vec_grow_(void **items, size_t *cap, size_t need, size_t size);
 #define vec_swap_remove(v, i) ((void)((v)->items[(i)] = (v)->items[--(v)->len]))
 /* Removes item i and keeps the order. */
 #define vec_remove(v, i)                                                                           \
-    (memmove(&(v)->items[(i)], &(v)->items[(i) + 1],                                               \
-             ((v)->len - (i) - 1) * sizeof *(v)->items),                                           \
+    (memmove(&(v)->items[(i)], &(v)->items[(i) + 1], ((v)->len - (i)-1) * sizeof *(v)->items),     \
      (void)(v)->len--)
 #define vec_foreach(it, v)                                                                         \
     for (__typeof__((v)->items) it = (v)->items; it && it < (v)->items + (v)->len; it++)

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "codec/json.h"
 
-#define LIBEXEC_DIR "/usr/libexec/knarr"
+#define LIBEXEC_DIR    "/usr/libexec/knarr"
 #define CLUSTER_DOMAIN "cluster.local"
 
 enum {
@@ -24,8 +24,11 @@ enum {
 };
 
 const char *const role_names[ROLE_MAX] = {
-    [ROLE_SERVER] = "server", [ROLE_CONTROLLER] = "controller", [ROLE_SCHEDULER] = "scheduler",
-    [ROLE_NODE] = "node",     [ROLE_DNS] = "dns",
+    [ROLE_SERVER] = "server",
+    [ROLE_CONTROLLER] = "controller",
+    [ROLE_SCHEDULER] = "scheduler",
+    [ROLE_NODE] = "node",
+    [ROLE_DNS] = "dns",
 };
 
 bool role_is_root(RoleId id)
@@ -64,19 +67,22 @@ int cluster_program(const Cluster *c, const char *name, char buf[static PATH_MAX
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
         if (snprintf(buf, PATH_MAX, "%s/%s", dirs[i], name) < PATH_MAX && access(buf, X_OK) == 0)
             return 0;
-    return err_set(err, ERR_NOT_FOUND, 0, "program '%s' is neither in %s nor in %s; build it with `make build`",
-                   name, c->bin_dir, LIBEXEC_DIR);
+    return err_set(err, ERR_NOT_FOUND, 0,
+                   "program '%s' is neither in %s nor in %s; build it with `make build`", name,
+                   c->bin_dir, LIBEXEC_DIR);
 }
 
-static int parse_cidr(const char *flag, const char *text, uint32_t *ret_net, uint64_t *ret_bits, Err *err)
+static int parse_cidr(const char *flag, const char *text, uint32_t *ret_net, uint64_t *ret_bits,
+                      Err *err)
 {
     StrView addr, bits;
     char ip[INET_ADDRSTRLEN];
     struct in_addr in;
     if (!sv_cut(sv_cstr(text), '/', &addr, &bits) || !sv_copy_cstr(addr, ip, sizeof ip) ||
-        inet_pton(AF_INET, ip, &in) != 1 || sv_to_u64(bits, ret_bits) < 0 || *ret_bits < 8 || *ret_bits > 28)
-        return err_set(err, ERR_INVALID, 0, "%s: '%s' is no IPv4 range of 8 to 28 bits, like 10.244.0.0/16", flag,
-                       text);
+        inet_pton(AF_INET, ip, &in) != 1 || sv_to_u64(bits, ret_bits) < 0 || *ret_bits < 8 ||
+        *ret_bits > 28)
+        return err_set(err, ERR_INVALID, 0,
+                       "%s: '%s' is no IPv4 range of 8 to 28 bits, like 10.244.0.0/16", flag, text);
     *ret_net = ntohl(in.s_addr);
     if (*ret_net & (0xffffffffu >> *ret_bits))
         return err_set(err, ERR_INVALID, 0, "%s: '%s' has bits behind its prefix", flag, text);
@@ -97,7 +103,8 @@ static bool outgoing_address(char buf[static 48])
     socklen_t len = sizeof own;
     inet_pton(AF_INET, "192.0.2.1", &to.sin_addr);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0 ||
-        getsockname(fd, (struct sockaddr *)&own, &len) < 0 || own.sin_addr.s_addr == htonl(INADDR_LOOPBACK))
+        getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+        own.sin_addr.s_addr == htonl(INADDR_LOOPBACK))
         return false;
     return inet_ntop(AF_INET, &own.sin_addr, buf, 48) != NULL;
 }
@@ -112,13 +119,14 @@ static int derive_addresses(Cluster *c, Err *err)
         return r;
     uint64_t shorter = MIN(pod_bits, service_bits);
     if (pods >> (32 - shorter) == services >> (32 - shorter))
-        return err_set(err, ERR_INVALID, 0, "--pod-cidr %s and --service-cidr %s overlap", c->opt.pod_cidr,
-                       c->opt.service_cidr);
+        return err_set(err, ERR_INVALID, 0, "--pod-cidr %s and --service-cidr %s overlap",
+                       c->opt.pod_cidr, c->opt.service_cidr);
     nth_address(pods, 1, c->gateway);
     nth_address(services, 1, c->api_ip);
     nth_address(services, 10, c->dns_ip);
     if (!outgoing_address(c->node_ip))
-        memcpy(c->node_ip, c->gateway, sizeof c->node_ip); /* a machine without a network of its own */
+        memcpy(c->node_ip, c->gateway,
+               sizeof c->node_ip); /* a machine without a network of its own */
     return 0;
 }
 
@@ -128,14 +136,16 @@ static int derive_node_name(Cluster *c, Err *err)
     if (gethostname(host, sizeof host - 1) < 0)
         return err_errno(err, "read the host name");
     if (!sv_copy_cstr(sv_cstr(host), c->node_name, NODE_NAME_MAX + 1))
-        return err_set(err, ERR_INVALID, 0, "host name '%s' cannot name a node: it has more than %d characters", host,
+        return err_set(err, ERR_INVALID, 0,
+                       "host name '%s' cannot name a node: it has more than %d characters", host,
                        NODE_NAME_MAX);
     for (char *p = c->node_name; *p; p++) {
         if (*p >= 'A' && *p <= 'Z')
             *p = (char)(*p + 32);
         bool fine = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '.';
         if (!fine)
-            return err_set(err, ERR_INVALID, 0, "host name '%s' cannot name a node: '%c' is not allowed", c->node_name,
+            return err_set(err, ERR_INVALID, 0,
+                           "host name '%s' cannot name a node: '%c' is not allowed", c->node_name,
                            *p);
     }
     return 0;
@@ -149,7 +159,8 @@ int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
     while (n > 1 && opt->data_dir[n - 1] == '/')
         n--;
     if (opt->data_dir[0] != '/' || n >= 200)
-        return err_set(err, ERR_INVALID, 0, "--data-dir: '%s' must be an absolute path of less than 200 bytes",
+        return err_set(err, ERR_INVALID, 0,
+                       "--data-dir: '%s' must be an absolute path of less than 200 bytes",
                        opt->data_dir);
     memcpy(c->dir, opt->data_dir, n);
     uint32_t hash = (uint32_t)(sv_hash(sv_n(c->dir, n)) >> 32);
@@ -254,10 +265,12 @@ int role_args(const Cluster *c, RoleId id, RoleArgs *a, Err *err)
 int cluster_save(const Cluster *c, pid_t supervisor, Err *err)
 {
     char path[PATH_MAX], text[512];
-    int n = snprintf(text, sizeof text,
-                     "{\"apiPort\":%u,\"podCIDR\":\"%s\",\"serviceCIDR\":\"%s\",\"supervisor\":%d}\n", c->opt.api_port,
-                     c->opt.pod_cidr, c->opt.service_cidr, (int)supervisor);
-    int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "cluster.json"), sv_n(text, (size_t)n), 0644, true);
+    int n =
+        snprintf(text, sizeof text,
+                 "{\"apiPort\":%u,\"podCIDR\":\"%s\",\"serviceCIDR\":\"%s\",\"supervisor\":%d}\n",
+                 c->opt.api_port, c->opt.pod_cidr, c->opt.service_cidr, (int)supervisor);
+    int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "cluster.json"),
+                              sv_n(text, (size_t)n), 0644, true);
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 
@@ -270,7 +283,8 @@ int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
     arena_init(&a, 0);
     int r = file_read(AT_FDCWD, path, 65536, &text);
     if (r == -ENOENT)
-        return err_set(err, ERR_NOT_FOUND, 0, "no cluster in '%s' (there is no cluster.json); start one with `knarr up`",
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "no cluster in '%s' (there is no cluster.json); start one with `knarr up`",
                        data_dir);
     if (r < 0)
         return err_neg(err, r, "read '%s'", path);
@@ -278,10 +292,13 @@ int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
     if ((r = json_decode(buf_view(&text), &a, NULL, &v, err)) < 0)
         return err_wrap(err, "read '%s'", path);
     int64_t port = value_int_or(value_get(&v, SV("apiPort")), 0);
-    if (!sv_copy_cstr(value_str(value_get(&v, SV("podCIDR"))), ret->pod_cidr, sizeof ret->pod_cidr) ||
-        !sv_copy_cstr(value_str(value_get(&v, SV("serviceCIDR"))), ret->service_cidr, sizeof ret->service_cidr) ||
+    if (!sv_copy_cstr(value_str(value_get(&v, SV("podCIDR"))), ret->pod_cidr,
+                      sizeof ret->pod_cidr) ||
+        !sv_copy_cstr(value_str(value_get(&v, SV("serviceCIDR"))), ret->service_cidr,
+                      sizeof ret->service_cidr) ||
         port < 1 || port > 65535)
-        return err_set(err, ERR_CORRUPT, 0, "'%s': apiPort, podCIDR or serviceCIDR is missing", path);
+        return err_set(err, ERR_CORRUPT, 0, "'%s': apiPort, podCIDR or serviceCIDR is missing",
+                       path);
     ret->api_port = (uint16_t)port;
     ret->supervisor = (pid_t)value_int_or(value_get(&v, SV("supervisor")), 0);
     if (ret->supervisor > 0 && kill(ret->supervisor, 0) < 0)

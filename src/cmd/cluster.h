@@ -1,5 +1,5 @@
-/* cluster.h - what a one-node cluster consists of: its folders, names, users and roles, all derived from the
- * data directory and the options, so that several clusters share a machine. */
+/* cluster.h - what a one-node cluster consists of: its folders, names, users and roles, all derived
+ * from the data directory and the options, so that several clusters share a machine. */
 #pragma once
 
 #include <limits.h>
@@ -26,12 +26,12 @@ typedef struct ClusterOptions {
 typedef struct Cluster {
     ClusterOptions opt;
     char dir[512];
-    char instance[16];      /* "knarr", or "kn" and eight hex digits for another data directory */
-    char node_name[64];     /* at most NODE_NAME_MAX characters */
+    char instance[16];  /* "knarr", or "kn" and eight hex digits for another data directory */
+    char node_name[64]; /* at most NODE_NAME_MAX characters */
     char node_ip[48];
-    char gateway[48];       /* first address of the pod range: the bridge, and where DNS listens */
-    char dns_ip[48];        /* tenth address of the service range */
-    char api_ip[48];        /* first address of the service range */
+    char gateway[48]; /* first address of the pod range: the bridge, and where DNS listens */
+    char dns_ip[48];  /* tenth address of the service range */
+    char api_ip[48];  /* first address of the service range */
     uint16_t kubelet_port;
     uid_t uid_base;         /* roles without root get uid_base + RoleId */
     char bin_dir[PATH_MAX]; /* where the programs are */
@@ -52,7 +52,8 @@ uid_t role_uid(const Cluster *c, RoleId id);
 /* "DIR/…" in a fixed buffer of PATH_MAX; returns buf. */
 char *cluster_path(const Cluster *c, char buf[static PATH_MAX], const char *fmt, ...) PRINTF(3, 4);
 /* Path of one of our programs: beside the dispatcher, else in libexec. ERR_NOT_FOUND. */
-int cluster_program(const Cluster *c, const char *name, char buf[static PATH_MAX], Err *err) NODISCARD;
+int cluster_program(const Cluster *c, const char *name, char buf[static PATH_MAX],
+                    Err *err) NODISCARD;
 /* Finds the folder of the running program. */
 int own_folder(char buf[static PATH_MAX], Err *err) NODISCARD;
 

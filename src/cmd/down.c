@@ -66,7 +66,8 @@ static int clean_node(const Cluster *c, Err *err)
     if (r < 0)
         return err_neg(err, r, "run %s --cleanup", args.argv[0]);
     if (status)
-        return err_set(err, ERR_SYS, 0, "take the node down: %.*s", (int)why.len, why.ptr ? why.ptr : "");
+        return err_set(err, ERR_SYS, 0, "take the node down: %.*s", (int)why.len,
+                       why.ptr ? why.ptr : "");
     return 0;
 }
 
@@ -86,8 +87,8 @@ int verb_down(int argc, char **argv)
         return 0;
     }
     ClusterOptions opt = { dir, saved.api_port, saved.pod_cidr, saved.service_cidr };
-    if (r < 0 || (r = cluster_init(&opt, &c, &err)) < 0 || (r = stop_supervisor(saved.supervisor, &err)) < 0 ||
-        (r = clean_node(&c, &err)) < 0) {
+    if (r < 0 || (r = cluster_init(&opt, &c, &err)) < 0 ||
+        (r = stop_supervisor(saved.supervisor, &err)) < 0 || (r = clean_node(&c, &err)) < 0) {
         fprintf(stderr, "knarr down: %s\n", err.msg);
         return 1;
     }
@@ -150,7 +151,8 @@ int verb_status(int argc, char **argv)
         printf("stopped; start it with `knarr up --data-dir %s`\n", dir);
         return 3;
     }
-    printf("running: https://127.0.0.1:%u, pods %s, services %s\n", saved.api_port, saved.pod_cidr, saved.service_cidr);
+    printf("running: https://127.0.0.1:%u, pods %s, services %s\n", saved.api_port, saved.pod_cidr,
+           saved.service_cidr);
     print_roles(saved.supervisor);
     return 0;
 }

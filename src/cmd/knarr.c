@@ -26,7 +26,8 @@ static int run_program(char **argv)
     Cluster c = { 0 };
     Err err = { 0 };
     char name[64], path[PATH_MAX];
-    if (own_folder(c.bin_dir, &err) < 0 || snprintf(name, sizeof name, "knarr-%s", argv[0]) >= (int)sizeof name ||
+    if (own_folder(c.bin_dir, &err) < 0 ||
+        snprintf(name, sizeof name, "knarr-%s", argv[0]) >= (int)sizeof name ||
         strchr(argv[0], '/') || cluster_program(&c, name, path, &err) < 0) {
         fprintf(stderr, "knarr: '%s' is no verb; see `knarr --help`\n", argv[0]);
         return 2;
@@ -46,7 +47,8 @@ int main(int argc, char **argv)
     log_init("up");
     if (argc < 2)
         return usage(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
         return usage(stdout);
     if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
         puts("knarr " KNARR_VERSION);

@@ -1,4 +1,5 @@
-/* knarr_controller.c - main() of knarr-controller: runs all controllers with the identity of its kubeconfig. */
+/* knarr_controller.c - main() of knarr-controller: runs all controllers with the identity of its
+ * kubeconfig. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -43,10 +44,16 @@ static int parse_args(int argc, char **argv, Args *a)
     *a = (Args){ 0 };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
-        case 'k': a->kubeconfig = optarg; break;
-        case 'r': a->root_ca = optarg; break;
-        case 'h': exit(usage(stdout));
-        default: return -1;
+        case 'k':
+            a->kubeconfig = optarg;
+            break;
+        case 'r':
+            a->root_ca = optarg;
+            break;
+        case 'h':
+            exit(usage(stdout));
+        default:
+            return -1;
         }
     }
     if (!a->kubeconfig || !a->root_ca) {
@@ -88,7 +95,8 @@ static int start(Program *p, const Args *a, Err *err)
         (r = loop_add_signal(p->loop, SIGINT, on_stop, p->loop, &p->intr, err)) < 0 ||
         (r = open_api(p, a->kubeconfig, err)) < 0)
         return r;
-    return controllers_new(p->loop, p->api, buf_view(&p->root_ca), on_synced, NULL, &p->controllers, err);
+    return controllers_new(p->loop, p->api, buf_view(&p->root_ca), on_synced, NULL, &p->controllers,
+                           err);
 }
 
 static void stop(Program *p)

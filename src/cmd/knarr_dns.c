@@ -22,10 +22,11 @@ typedef struct Program {
 
 static int usage(FILE *out)
 {
-    fputs("usage: knarr-dns --kubeconfig F --listen ADDRESS:PORT [--cluster-domain D] [--resolv-conf F]\n"
-          "\n"
-          "Answers for the names of Services and pods; other questions go to the host's resolvers.\n",
-          out);
+    fputs(
+        "usage: knarr-dns --kubeconfig F --listen ADDRESS:PORT [--cluster-domain D] [--resolv-conf F]\n"
+        "\n"
+        "Answers for the names of Services and pods; other questions go to the host's resolvers.\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
@@ -42,12 +43,22 @@ static int parse_args(int argc, char **argv, Args *a)
     *a = (Args){ .dns = { .cluster_domain = "cluster.local" } };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
-        case 'k': a->kubeconfig = optarg; break;
-        case 'l': a->dns.listen = optarg; break;
-        case 'd': a->dns.cluster_domain = optarg; break;
-        case 'r': a->dns.resolv_conf = optarg; break;
-        case 'h': exit(usage(stdout));
-        default: return -1;
+        case 'k':
+            a->kubeconfig = optarg;
+            break;
+        case 'l':
+            a->dns.listen = optarg;
+            break;
+        case 'd':
+            a->dns.cluster_domain = optarg;
+            break;
+        case 'r':
+            a->dns.resolv_conf = optarg;
+            break;
+        case 'h':
+            exit(usage(stdout));
+        default:
+            return -1;
         }
     }
     if (!a->kubeconfig || !a->dns.listen) {

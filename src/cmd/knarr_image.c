@@ -4,7 +4,8 @@
  *   knarr image list                           a table like that of `crictl images`
  *   knarr image rm REF...                      by name, ID or digest
  *
- * All work is done by src/image; the store may be in use by the kubelet meanwhile. A new sub-verb is a row of `verbs`. */
+ * All work is done by src/image; the store may be in use by the kubelet meanwhile. A new sub-verb
+ * is a row of `verbs`. */
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -22,17 +23,18 @@ typedef struct Args {
 
 static int usage(FILE *out)
 {
-    fputs("usage: knarr image import FILE|DIR [--name REF] [--data-dir DIR]\n"
-          "       knarr image list [--data-dir DIR]\n"
-          "       knarr image rm REF... [--data-dir DIR]\n"
-          "\n"
-          "  import   takes an archive of `docker save`, an OCI archive or an OCI layout folder; layers are verified\n"
-          "  list     shows the images of this node\n"
-          "  rm       removes images by name, by ID or by digest\n"
-          "\n"
-          "  --name REF      the name to give, instead of the names that the archive carries\n"
-          "  --data-dir DIR  the node's data (default /var/lib/knarr); images lie in DIR/images\n",
-          out);
+    fputs(
+        "usage: knarr image import FILE|DIR [--name REF] [--data-dir DIR]\n"
+        "       knarr image list [--data-dir DIR]\n"
+        "       knarr image rm REF... [--data-dir DIR]\n"
+        "\n"
+        "  import   takes an archive of `docker save`, an OCI archive or an OCI layout folder; layers are verified\n"
+        "  list     shows the images of this node\n"
+        "  rm       removes images by name, by ID or by digest\n"
+        "\n"
+        "  --name REF      the name to give, instead of the names that the archive carries\n"
+        "  --data-dir DIR  the node's data (default /var/lib/knarr); images lie in DIR/images\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
@@ -118,13 +120,14 @@ static int do_list(ImageStore *s, const Args *args)
             wide = MAX(wide, (int)strlen(row.repository));
             tag_wide = MAX(tag_wide, (int)strlen(row.tag));
         }
-    printf("%-*s %-*s %-*s %s\n", wide + 4, "IMAGE", tag_wide + 4, "TAG", ID_DIGITS + 4, "IMAGE ID", "SIZE");
+    printf("%-*s %-*s %-*s %s\n", wide + 4, "IMAGE", tag_wide + 4, "TAG", ID_DIGITS + 4, "IMAGE ID",
+           "SIZE");
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < row_count(&list[i]); k++) {
             char id[ID_DIGITS + 1], size[SIZE_TEXT];
             split_name(list[i].names_len ? list[i].names[k] : NULL, &row);
-            printf("%-*s %-*s %-*s %s\n", wide + 4, row.repository, tag_wide + 4, row.tag, ID_DIGITS + 4,
-                   short_id(&list[i], id), size_text(list[i].size, size));
+            printf("%-*s %-*s %-*s %s\n", wide + 4, row.repository, tag_wide + 4, row.tag,
+                   ID_DIGITS + 4, short_id(&list[i], id), size_text(list[i].size, size));
         }
     return 0;
 }
@@ -190,7 +193,8 @@ static const struct Verb *choose(Args *args)
         if (strcmp(v->name, args->rest[0]) != 0)
             continue;
         if (n < v->min || n > v->max) {
-            fprintf(stderr, "knarr image %s: %s\n", v->name, n < v->min ? "name what is meant" : "too many arguments");
+            fprintf(stderr, "knarr image %s: %s\n", v->name,
+                    n < v->min ? "name what is meant" : "too many arguments");
             return NULL;
         }
         if (args->name && !v->takes_name) {

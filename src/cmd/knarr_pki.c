@@ -1,5 +1,6 @@
-/* knarr_pki.c - knarr-pki makes the keys, certificates and kubeconfigs of a one-node cluster where they are
- * missing or near their end. A program of its own, so that no other process ever reads the authority's key.
+/* knarr_pki.c - knarr-pki makes the keys, certificates and kubeconfigs of a one-node cluster where
+ * they are missing or near their end. A program of its own, so that no other process ever reads the
+ * authority's key.
  *
  * Each role's files lie in pki/ROLE, readable by the role's user only. */
 #include <errno.h>
@@ -32,7 +33,8 @@ static int read_file(const Cluster *c, const char *name, Buf *out, Err *err)
     return r < 0 ? err_neg(err, r, "read '%s'", path) : 0;
 }
 
-static int write_file(const Cluster *c, const char *name, StrView data, mode_t mode, uid_t uid, Err *err)
+static int write_file(const Cluster *c, const char *name, StrView data, mode_t mode, uid_t uid,
+                      Err *err)
 {
     char path[PATH_MAX];
     int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "pki/%s", name), data, mode, true);
@@ -72,16 +74,18 @@ static int ensure_folder(const Cluster *c, RoleId id, Err *err)
     return r < 0 ? err_neg(err, r, "make '%s'", path) : 0;
 }
 
-/* A certificate past two thirds of its life is made anew; serving ones always: addresses may have changed. */
+/* A certificate past two thirds of its life is made anew; serving ones always: addresses may have
+ * changed. */
 static bool still_good(const Cluster *c, const char *name)
 {
     _cleanup_buf_ Buf pem = BUF_INIT;
     int64_t end;
-    return exists(c, name) && read_file(c, name, &pem, NULL) == 0 && pki_not_after(buf_view(&pem), &end, NULL) == 0 &&
-           end - time(NULL) > LEAF_LIFETIME / 3;
+    return exists(c, name) && read_file(c, name, &pem, NULL) == 0 &&
+           pki_not_after(buf_view(&pem), &end, NULL) == 0 && end - time(NULL) > LEAF_LIFETIME / 3;
 }
 
-static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *subject, bool again, Err *err)
+static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *subject, bool again,
+                       Err *err)
 {
     char cert_name[128], key_name[128];
     snprintf(cert_name, sizeof cert_name, "%s/%s.crt", role_names[id], name);
@@ -92,7 +96,8 @@ static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *su
     uid_t uid = role_uid(p->c, id);
     int r;
     if ((r = pki_new_key(&key, err)) < 0 ||
-        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), subject, &cert, err)) < 0 ||
+        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), subject, &cert,
+                       err)) < 0 ||
         (r = write_file(p->c, key_name, buf_view(&key), 0600, uid, err)) < 0)
         return r;
     return write_file(p->c, cert_name, buf_view(&cert), 0644, uid, err);
@@ -108,23 +113,27 @@ static int write_kubeconfig(Pki *p, RoleId id, const char *config, const char *c
                "apiVersion: v1\nkind: Config\nclusters:\n- name: knarr\n  cluster:\n"
                "    server: https://127.0.0.1:%u\n    certificate-authority: %s/pki/ca.crt\n",
                c->opt.api_port, c->dir);
-    buf_printf(&text, "users:\n- name: %s\n  user:\n    client-certificate: %s/pki/%s/%s.crt\n"
-                      "    client-key: %s/pki/%s/%s.key\n",
-               role_names[id], c->dir, role_names[id], cert, c->dir, role_names[id], cert);
     buf_printf(&text,
-               "contexts:\n- name: knarr\n  context:\n    cluster: knarr\n    user: %s\ncurrent-context: knarr\n",
-               role_names[id]);
+               "users:\n- name: %s\n  user:\n    client-certificate: %s/pki/%s/%s.crt\n"
+               "    client-key: %s/pki/%s/%s.key\n",
+               role_names[id], c->dir, role_names[id], cert, c->dir, role_names[id], cert);
+    buf_printf(
+        &text,
+        "contexts:\n- name: knarr\n  context:\n    cluster: knarr\n    user: %s\ncurrent-context: knarr\n",
+        role_names[id]);
     if (text.failed)
         return err_nomem(err);
     snprintf(name, sizeof name, "%s/%s", role_names[id], config);
     return write_file(c, name, buf_view(&text), 0600, role_uid(c, id), err);
 }
 
-static int ensure_role_client(Pki *p, RoleId id, const char *user, const char *org, const char *file,
-                              const char *config, Err *err)
+static int ensure_role_client(Pki *p, RoleId id, const char *user, const char *org,
+                              const char *file, const char *config, Err *err)
 {
     const char *const orgs[] = { org, NULL };
-    PkiSubject subject = { .common_name = user, .orgs = org ? orgs : NULL, .use = PKI_CLIENT,
+    PkiSubject subject = { .common_name = user,
+                           .orgs = org ? orgs : NULL,
+                           .use = PKI_CLIENT,
                            .lifetime_sec = LEAF_LIFETIME };
     int r = ensure_leaf(p, id, file, &subject, false, err);
     return r < 0 || !config ? r : write_kubeconfig(p, id, config, file, err);
@@ -133,10 +142,19 @@ static int ensure_role_client(Pki *p, RoleId id, const char *user, const char *o
 static int ensure_serving(Pki *p, Err *err)
 {
     const Cluster *c = p->c;
-    const char *const server_sans[] = { "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-                                        "kubernetes.default.svc.cluster.local", "localhost", c->node_name,
-                                        "127.0.0.1", c->node_ip, c->api_ip, c->gateway, NULL };
-    const char *const node_sans[] = { c->node_name, "localhost", "127.0.0.1", c->node_ip, c->gateway, NULL };
+    const char *const server_sans[] = { "kubernetes",
+                                        "kubernetes.default",
+                                        "kubernetes.default.svc",
+                                        "kubernetes.default.svc.cluster.local",
+                                        "localhost",
+                                        c->node_name,
+                                        "127.0.0.1",
+                                        c->node_ip,
+                                        c->api_ip,
+                                        c->gateway,
+                                        NULL };
+    const char *const node_sans[] = { c->node_name, "localhost", "127.0.0.1",
+                                      c->node_ip,   c->gateway,  NULL };
     char node_user[sizeof c->node_name + sizeof "system:node:"];
     snprintf(node_user, sizeof node_user, "system:node:%.*s", NODE_NAME_MAX, c->node_name);
     const char *const nodes[] = { "system:nodes", NULL };
@@ -152,7 +170,9 @@ static int ensure_token_key(Pki *p, Err *err)
         return 0;
     _cleanup_buf_ Buf key = BUF_INIT;
     int r = pki_new_key(&key, err);
-    return r < 0 ? r : write_file(p->c, "server/sa.key", buf_view(&key), 0600, role_uid(p->c, ROLE_SERVER), err);
+    return r < 0 ? r
+                 : write_file(p->c, "server/sa.key", buf_view(&key), 0600,
+                              role_uid(p->c, ROLE_SERVER), err);
 }
 
 static void b64(Buf *out, StrView pem)
@@ -170,20 +190,27 @@ static int write_admin(Pki *p, Err *err)
     _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT, text = BUF_INIT;
     int r;
     if ((r = pki_new_key(&key, err)) < 0 ||
-        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), &subject, &cert, err)) < 0)
+        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), &subject, &cert,
+                       err)) < 0)
         return r;
-    buf_printf(&text, "apiVersion: v1\nkind: Config\nclusters:\n- name: %s\n  cluster:\n    server: https://127.0.0.1:%u\n"
-                      "    certificate-authority-data: ", c->instance, c->opt.api_port);
+    buf_printf(
+        &text,
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: %s\n  cluster:\n    server: https://127.0.0.1:%u\n"
+        "    certificate-authority-data: ",
+        c->instance, c->opt.api_port);
     b64(&text, buf_view(&p->ca_cert));
     buf_printf(&text, "\nusers:\n- name: admin\n  user:\n    client-certificate-data: ");
     b64(&text, buf_view(&cert));
     buf_printf(&text, "\n    client-key-data: ");
     b64(&text, buf_view(&key));
-    buf_printf(&text, "\ncontexts:\n- name: %s\n  context:\n    cluster: %s\n    user: admin\ncurrent-context: %s\n",
-               c->instance, c->instance, c->instance);
+    buf_printf(
+        &text,
+        "\ncontexts:\n- name: %s\n  context:\n    cluster: %s\n    user: admin\ncurrent-context: %s\n",
+        c->instance, c->instance, c->instance);
     if (text.failed)
         return err_nomem(err);
-    r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "admin.kubeconfig"), buf_view(&text), 0600, true);
+    r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "admin.kubeconfig"), buf_view(&text),
+                          0600, true);
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 
@@ -195,12 +222,18 @@ static int make_all(Pki *p, Err *err)
     for (int id = 0; id < ROLE_MAX && r == 0; id++)
         r = ensure_folder(p->c, (RoleId)id, err);
     if (r < 0 || (r = ensure_serving(p, err)) < 0 || (r = ensure_token_key(p, err)) < 0 ||
-        (r = ensure_role_client(p, ROLE_SERVER, "kube-apiserver-kubelet-client", NULL, "kubelet-client", NULL, err)) < 0 ||
-        (r = ensure_role_client(p, ROLE_CONTROLLER, "system:kube-controller-manager", NULL, "client", "kubeconfig", err)) < 0 ||
-        (r = ensure_role_client(p, ROLE_SCHEDULER, "system:kube-scheduler", NULL, "client", "kubeconfig", err)) < 0 ||
-        (r = ensure_role_client(p, ROLE_NODE, node_user, "system:nodes", "client", "kubeconfig", err)) < 0 ||
-        (r = ensure_role_client(p, ROLE_NODE, "system:kube-proxy", NULL, "proxy", "proxy.kubeconfig", err)) < 0 ||
-        (r = ensure_role_client(p, ROLE_DNS, "system:kube-dns", NULL, "client", "kubeconfig", err)) < 0)
+        (r = ensure_role_client(p, ROLE_SERVER, "kube-apiserver-kubelet-client", NULL,
+                                "kubelet-client", NULL, err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_CONTROLLER, "system:kube-controller-manager", NULL,
+                                "client", "kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_SCHEDULER, "system:kube-scheduler", NULL, "client",
+                                "kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_NODE, node_user, "system:nodes", "client", "kubeconfig",
+                                err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_NODE, "system:kube-proxy", NULL, "proxy",
+                                "proxy.kubeconfig", err)) < 0 ||
+        (r = ensure_role_client(p, ROLE_DNS, "system:kube-dns", NULL, "client", "kubeconfig",
+                                err)) < 0)
         return r;
     return write_admin(p, err);
 }
@@ -227,7 +260,8 @@ int main(int argc, char **argv)
             return 2;
     }
     if (!opt.data_dir || !opt.pod_cidr || !opt.service_cidr) {
-        fputs("usage: knarr-pki --data-dir DIR --api-port N --pod-cidr C --service-cidr C\n", stderr);
+        fputs("usage: knarr-pki --data-dir DIR --api-port N --pod-cidr C --service-cidr C\n",
+              stderr);
         return 2;
     }
     Cluster c;

@@ -1,4 +1,5 @@
-/* knarr_scheduler.c - main() of knarr-scheduler: binds pods to nodes with the identity of its kubeconfig. */
+/* knarr_scheduler.c - main() of knarr-scheduler: binds pods to nodes with the identity of its
+ * kubeconfig. */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,9 +39,13 @@ static int parse_args(int argc, char **argv, Args *a)
     *a = (Args){ 0 };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
-        case 'k': a->kubeconfig = optarg; break;
-        case 'h': exit(usage(stdout));
-        default: return -1;
+        case 'k':
+            a->kubeconfig = optarg;
+            break;
+        case 'h':
+            exit(usage(stdout));
+        default:
+            return -1;
         }
     }
     if (!a->kubeconfig) {

@@ -18,21 +18,22 @@ typedef struct Args {
 
 static int usage(FILE *out)
 {
-    fputs("usage: knarr-server --store DIR --tls-cert-file F --tls-private-key-file F --client-ca-file F\n"
-          "                    --service-account-signing-key-file F [options]\n"
-          "\n"
-          "  --store DIR                             where the cluster's state lives\n"
-          "  --bind-address A                        listen on this address (0.0.0.0)\n"
-          "  --secure-port N                         listen on this port (6443)\n"
-          "  --advertise-address A                   address that the `kubernetes` Service leads to (127.0.0.1)\n"
-          "  --service-cluster-ip-range CIDR         addresses of Services (10.96.0.0/16)\n"
-          "  --tls-cert-file F, --tls-private-key-file F\n"
-          "  --client-ca-file F                      who signs client certificates\n"
-          "  --service-account-signing-key-file F    EC P-256 key for tokens\n"
-          "  --service-account-issuer URL            (https://kubernetes.default.svc.cluster.local)\n"
-          "  --cluster-dns-endpoint ADDR:PORT        where the `kube-dns` Service leads (none: no such Service)\n"
-          "  --kubelet-client-certificate F, --kubelet-client-key F\n",
-          out);
+    fputs(
+        "usage: knarr-server --store DIR --tls-cert-file F --tls-private-key-file F --client-ca-file F\n"
+        "                    --service-account-signing-key-file F [options]\n"
+        "\n"
+        "  --store DIR                             where the cluster's state lives\n"
+        "  --bind-address A                        listen on this address (0.0.0.0)\n"
+        "  --secure-port N                         listen on this port (6443)\n"
+        "  --advertise-address A                   address that the `kubernetes` Service leads to (127.0.0.1)\n"
+        "  --service-cluster-ip-range CIDR         addresses of Services (10.96.0.0/16)\n"
+        "  --tls-cert-file F, --tls-private-key-file F\n"
+        "  --client-ca-file F                      who signs client certificates\n"
+        "  --service-account-signing-key-file F    EC P-256 key for tokens\n"
+        "  --service-account-issuer URL            (https://kubernetes.default.svc.cluster.local)\n"
+        "  --cluster-dns-endpoint ADDR:PORT        where the `kube-dns` Service leads (none: no such Service)\n"
+        "  --kubelet-client-certificate F, --kubelet-client-key F\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
@@ -55,38 +56,70 @@ static int parse_args(int argc, char **argv, Args *a)
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
-    *a = (Args){ .bind = "0.0.0.0", .port = 6443, .advertise = "127.0.0.1", .service_cidr = "10.96.0.0/16",
+    *a = (Args){ .bind = "0.0.0.0",
+                 .port = 6443,
+                 .advertise = "127.0.0.1",
+                 .service_cidr = "10.96.0.0/16",
                  .issuer = "https://kubernetes.default.svc.cluster.local" };
     uint64_t port;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (c) {
-        case 's': a->store_dir = optarg; break;
-        case 'b': a->bind = optarg; break;
-        case 'a': a->advertise = optarg; break;
-        case 'r': a->service_cidr = optarg; break;
-        case 'c': a->tls_cert = optarg; break;
-        case 'k': a->tls_key = optarg; break;
-        case 'C': a->client_ca = optarg; break;
-        case 'S': a->sa_key = optarg; break;
-        case 'i': a->issuer = optarg; break;
-        case 'K': a->kubelet_cert = optarg; break;
-        case 'Q': a->kubelet_key = optarg; break;
-        case 'D': a->dns = optarg; break;
+        case 's':
+            a->store_dir = optarg;
+            break;
+        case 'b':
+            a->bind = optarg;
+            break;
+        case 'a':
+            a->advertise = optarg;
+            break;
+        case 'r':
+            a->service_cidr = optarg;
+            break;
+        case 'c':
+            a->tls_cert = optarg;
+            break;
+        case 'k':
+            a->tls_key = optarg;
+            break;
+        case 'C':
+            a->client_ca = optarg;
+            break;
+        case 'S':
+            a->sa_key = optarg;
+            break;
+        case 'i':
+            a->issuer = optarg;
+            break;
+        case 'K':
+            a->kubelet_cert = optarg;
+            break;
+        case 'Q':
+            a->kubelet_key = optarg;
+            break;
+        case 'D':
+            a->dns = optarg;
+            break;
         case 'p':
             if (sv_to_u64(sv_cstr(optarg), &port) < 0 || port == 0 || port > 65535) {
-                fprintf(stderr, "knarr-server: --secure-port: '%s' is no port; expected 1-65535\n", optarg);
+                fprintf(stderr, "knarr-server: --secure-port: '%s' is no port; expected 1-65535\n",
+                        optarg);
                 return -1;
             }
             a->port = (uint16_t)port;
             break;
-        case 'h': exit(usage(stdout));
-        default: return -1;
+        case 'h':
+            exit(usage(stdout));
+        default:
+            return -1;
         }
     }
     const struct {
         const char *flag, *value;
-    } needed[] = { { "store", a->store_dir }, { "tls-cert-file", a->tls_cert },
-                   { "tls-private-key-file", a->tls_key }, { "client-ca-file", a->client_ca },
+    } needed[] = { { "store", a->store_dir },
+                   { "tls-cert-file", a->tls_cert },
+                   { "tls-private-key-file", a->tls_key },
+                   { "client-ca-file", a->client_ca },
                    { "service-account-signing-key-file", a->sa_key } };
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
         if (!needed[i].value) {
@@ -111,8 +144,10 @@ typedef struct Pems {
 static int read_pems(const Args *a, Pems *p, Err *err)
 {
     int r;
-    if ((r = read_pem(a->tls_cert, &p->cert, err)) < 0 || (r = read_pem(a->tls_key, &p->key, err)) < 0 ||
-        (r = read_pem(a->client_ca, &p->ca, err)) < 0 || (r = read_pem(a->sa_key, &p->sa, err)) < 0 ||
+    if ((r = read_pem(a->tls_cert, &p->cert, err)) < 0 ||
+        (r = read_pem(a->tls_key, &p->key, err)) < 0 ||
+        (r = read_pem(a->client_ca, &p->ca, err)) < 0 ||
+        (r = read_pem(a->sa_key, &p->sa, err)) < 0 ||
         (r = read_pem(a->kubelet_cert, &p->kubelet_cert, err)) < 0)
         return r;
     return read_pem(a->kubelet_key, &p->kubelet_key, err);
@@ -141,16 +176,25 @@ static int serve(const Args *a, const Pems *p, Err *err)
     Source *term = NULL, *intr = NULL;
     StoreConfig store_cfg = apiserver_store_config();
     int r;
-    if ((r = loop_new(&loop, err)) < 0 || (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0 ||
+    if ((r = loop_new(&loop, err)) < 0 ||
+        (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0 ||
         (r = loop_add_signal(loop, SIGTERM, on_stop, loop, &term, err)) < 0 ||
         (r = loop_add_signal(loop, SIGINT, on_stop, loop, &intr, err)) < 0)
         goto out;
-    ApiServerConfig cfg = { .store = store, .listen = listen, .cert_chain = buf_view(&p->cert),
-                            .key = buf_view(&p->key), .client_ca = buf_view(&p->ca),
-                            .token_key = buf_view(&p->sa), .issuer = sv_cstr(a->issuer),
-                            .service_cidr = sv_cstr(a->service_cidr), .advertise_address = sv_cstr(a->advertise),
-                            .advertise_port = a->port, .dns_endpoint = sv_cstr(a->dns), .kubelet_client_cert = buf_view(&p->kubelet_cert),
-                            .kubelet_client_key = buf_view(&p->kubelet_key), .kubelet_ca = buf_view(&p->ca) };
+    ApiServerConfig cfg = { .store = store,
+                            .listen = listen,
+                            .cert_chain = buf_view(&p->cert),
+                            .key = buf_view(&p->key),
+                            .client_ca = buf_view(&p->ca),
+                            .token_key = buf_view(&p->sa),
+                            .issuer = sv_cstr(a->issuer),
+                            .service_cidr = sv_cstr(a->service_cidr),
+                            .advertise_address = sv_cstr(a->advertise),
+                            .advertise_port = a->port,
+                            .dns_endpoint = sv_cstr(a->dns),
+                            .kubelet_client_cert = buf_view(&p->kubelet_cert),
+                            .kubelet_client_key = buf_view(&p->kubelet_key),
+                            .kubelet_ca = buf_view(&p->ca) };
     if ((r = apiserver_new(loop, &cfg, &server, err)) < 0)
         goto out;
     log_info("serving on %s, revision %llu", listen, (unsigned long long)store_revision(store));

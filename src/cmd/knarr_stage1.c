@@ -1,9 +1,11 @@
-/* knarr_stage1.c - knarr-stage1 POD-DIRECTORY: the process that stays with a pod. Started by pod/pod_start.c with a
- * pipe on standard output, on which it reports whether the pod could be set up; returns at once.
+/* knarr_stage1.c - knarr-stage1 POD-DIRECTORY: the process that stays with a pod. Started by
+ * pod/pod_start.c with a pipe on standard output, on which it reports whether the pod could be set
+ * up; returns at once.
  *
- * It first executes itself again from a read-only mount of its own file: a process of the pod that gets hold of
- * /proc/PID/exe of one of our children can then not write to the program (CVE-2019-5736). Then it takes the pod's
- * lock and lives on as the first process of a new pid namespace, so that nothing of the pod can outlive it. */
+ * It first executes itself again from a read-only mount of its own file: a process of the pod that
+ * gets hold of /proc/PID/exe of one of our children can then not write to the program
+ * (CVE-2019-5736). Then it takes the pod's lock and lives on as the first process of a new pid
+ * namespace, so that nothing of the pod can outlive it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -47,7 +49,8 @@ static int open_pod(const char *dir, int *ret_dir, int *ret_lock, Err *err)
     lock = openat(fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0)
         return err_errno(err, "open '%s/lock'", dir);
-    /* An open-file-description lock: it passes to the child of our fork, and others can ask for it without taking it. */
+    /* An open-file-description lock: it passes to the child of our fork, and others can ask for it
+     * without taking it. */
     if (fcntl(lock, F_OFD_SETLK, &whole) < 0)
         return errno == EAGAIN || errno == EACCES
                    ? err_set(err, ERR_BUSY, 0, "the pod has a supervisor already")
@@ -103,7 +106,8 @@ int main(int argc, char **argv)
     }
     if (pid > 0)
         _exit(0);
-    /* The end of the pipe tells stage0 that the report is complete: keep it on no standard descriptor. */
+    /* The end of the pipe tells stage0 that the report is complete: keep it on no standard
+     * descriptor. */
     report = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (report < 0 || chdir("/") < 0 || dup2(STDIN_FILENO, STDOUT_FILENO) < 0)
         return 1;

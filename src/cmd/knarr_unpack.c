@@ -1,6 +1,6 @@
 /* knarr_unpack.c - knarr-unpack BYTES ENTRIES: unpacks the layer on standard input into the current
- * directory, after giving up every right that this does not take. Started by image/layer_unpack.c, which
- * also describes the report on standard output. */
+ * directory, after giving up every right that this does not take. Started by image/layer_unpack.c,
+ * which also describes the report on standard output. */
 #include <locale.h>
 #include <stdio.h>
 #include <fcntl.h>

@@ -27,10 +27,11 @@ static int port_free(uint16_t port, const char *what, Err *err)
         return err_errno(err, "open a socket");
     if (bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
         if (errno == EADDRINUSE)
-            return err_set(err, ERR_CONFLICT, 0,
-                           "port %u for the %s is in use; choose another API port with --api-port, or stop what "
-                           "listens there (`ss -ltnp sport = :%u` names it)",
-                           port, what, port);
+            return err_set(
+                err, ERR_CONFLICT, 0,
+                "port %u for the %s is in use; choose another API port with --api-port, or stop what "
+                "listens there (`ss -ltnp sport = :%u` names it)",
+                port, what, port);
         return err_errno(err, "bind port %u", port);
     }
     return 0;
@@ -39,7 +40,8 @@ static int port_free(uint16_t port, const char *what, Err *err)
 static bool in_file(const char *path, const char *word)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
-    return file_read(AT_FDCWD, path, 1024 * 1024, &text) == 0 && sv_find(buf_view(&text), sv_cstr(word)) >= 0;
+    return file_read(AT_FDCWD, path, 1024 * 1024, &text) == 0 &&
+           sv_find(buf_view(&text), sv_cstr(word)) >= 0;
 }
 
 static bool has_overlayfs(void)
@@ -52,17 +54,20 @@ static bool has_bridge_filter(void)
     return path_exists(AT_FDCWD, "/proc/sys/net/bridge/bridge-nf-call-iptables");
 }
 
-/* Asks nf_tables for its generation: answered only where it is there (and the kernel loads it for us where it can). */
+/* Asks nf_tables for its generation: answered only where it is there (and the kernel loads it for
+ * us where it can). */
 static bool has_nf_tables(void)
 {
     struct {
         struct nlmsghdr h;
         struct nfgenmsg g;
-    } ask = { { sizeof ask, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_REQUEST, 1, 0 }, { 0 } };
+    } ask = { { sizeof ask, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NLM_F_REQUEST, 1, 0 },
+              { 0 } };
     _Alignas(NLMSG_ALIGNTO) char answer[512];
     struct timeval wait = { .tv_sec = 2 };
     _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 || send(fd, &ask, sizeof ask, 0) < 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
+        send(fd, &ask, sizeof ask, 0) < 0)
         return false;
     ssize_t n = recv(fd, answer, sizeof answer, 0);
     const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
@@ -77,7 +82,8 @@ static bool has_cgroups(void)
 
 static bool has_namespaces(void)
 {
-    return path_exists(AT_FDCWD, "/proc/self/ns/pid") && path_exists(AT_FDCWD, "/proc/self/ns/net") &&
+    return path_exists(AT_FDCWD, "/proc/self/ns/pid") &&
+           path_exists(AT_FDCWD, "/proc/self/ns/net") &&
            path_exists(AT_FDCWD, "/proc/self/ns/mnt") && path_exists(AT_FDCWD, "/proc/self/ns/uts");
 }
 
@@ -97,7 +103,8 @@ static int check_features(Err *err)
     } rows[] = {
         { "overlayfs", "overlay", "CONFIG_OVERLAY_FS", has_overlayfs, true },
         { "nf_tables", "nf_tables", "CONFIG_NF_TABLES", has_nf_tables, true },
-        { "bridge packet filtering", "br_netfilter", "CONFIG_BRIDGE_NETFILTER", has_bridge_filter, false },
+        { "bridge packet filtering", "br_netfilter", "CONFIG_BRIDGE_NETFILTER", has_bridge_filter,
+          false },
         { "namespaces", NULL, "CONFIG_NAMESPACES", has_namespaces, true },
         { "cgroups", NULL, "CONFIG_CGROUPS", has_cgroups, true },
     };
@@ -109,8 +116,10 @@ static int check_features(Err *err)
         if (rows[i].present())
             continue;
         if (rows[i].needed)
-            return err_set(err, ERR_UNSUPPORTED, 0, "this kernel lacks %s; load it with `modprobe %s`, or use a kernel with %s",
-                           rows[i].name, rows[i].module ? rows[i].module : "?", rows[i].config);
+            return err_set(
+                err, ERR_UNSUPPORTED, 0,
+                "this kernel lacks %s; load it with `modprobe %s`, or use a kernel with %s",
+                rows[i].name, rows[i].module ? rows[i].module : "?", rows[i].config);
         log_debug("this kernel lacks %s", rows[i].name);
     }
     return 0;

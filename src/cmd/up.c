@@ -1,8 +1,9 @@
 /* up.c - `knarr up`: starts, supervises and stops a one-node cluster.
  *
- * Order: check the machine, make folders and certificates, start the API server, then all others at once.
- * Each role says READY=1 on the notify socket (sd_notify's protocol). A role that dies is started again,
- * after 0.1 s at first and at most 10 s when it keeps dying. Everything ends with the supervisor. */
+ * Order: check the machine, make folders and certificates, start the API server, then all others at
+ * once. Each role says READY=1 on the notify socket (sd_notify's protocol). A role that dies is
+ * started again, after 0.1 s at first and at most 10 s when it keeps dying. Everything ends with
+ * the supervisor. */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -75,9 +76,10 @@ static int take_lock(Up *u, Err *err)
     if (u->lock_fd < 0)
         return err_errno(err, "open '%s'", path);
     if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return err_set(err, ERR_CONFLICT, 0,
-                       "data directory '%s' is in use by a running cluster; stop it with `knarr down --data-dir %s`",
-                       u->c.dir, u->c.dir);
+        return err_set(
+            err, ERR_CONFLICT, 0,
+            "data directory '%s' is in use by a running cluster; stop it with `knarr down --data-dir %s`",
+            u->c.dir, u->c.dir);
     return 0;
 }
 
@@ -88,13 +90,14 @@ static int make_folders(Up *u, Err *err)
         mode_t mode;
         RoleId owner;
     } folders[] = {
-        { "", 0755, ROLE_NODE },       { "log", 0755, ROLE_NODE },   { "run", 0755, ROLE_NODE },
-        { "pki", 0755, ROLE_NODE },    { "node", 0700, ROLE_NODE },  { "images", 0700, ROLE_NODE },
+        { "", 0755, ROLE_NODE },        { "log", 0755, ROLE_NODE },  { "run", 0755, ROLE_NODE },
+        { "pki", 0755, ROLE_NODE },     { "node", 0700, ROLE_NODE }, { "images", 0700, ROLE_NODE },
         { "store", 0700, ROLE_SERVER },
     };
     int r = 0;
     for (size_t i = 0; i < ARRAY_SIZE(folders) && r == 0; i++)
-        r = make_folder(&u->c, folders[i].name, folders[i].mode, role_uid(&u->c, folders[i].owner), err);
+        r = make_folder(&u->c, folders[i].name, folders[i].mode, role_uid(&u->c, folders[i].owner),
+                        err);
     return r;
 }
 
@@ -105,15 +108,18 @@ static int make_pki(Up *u, Err *err)
     if (r < 0)
         return r;
     snprintf(port, sizeof port, "%u", u->c.opt.api_port);
-    const char *const argv[] = { program, "--data-dir", u->c.dir, "--api-port", port, "--pod-cidr", u->c.opt.pod_cidr,
-                                 "--service-cidr", u->c.opt.service_cidr, NULL };
+    const char *const argv[] = {
+        program,      "--data-dir",      u->c.dir,         "--api-port",          port,
+        "--pod-cidr", u->c.opt.pod_cidr, "--service-cidr", u->c.opt.service_cidr, NULL
+    };
     _cleanup_buf_ Buf why = { .limit = 4096 };
     int status;
     r = proc_run(argv, NULL, SV_NULL, START_TIMEOUT_MS, NULL, &why, &status);
     if (r < 0)
         return err_neg(err, r, "run %s", program);
     if (status != 0)
-        return err_set(err, ERR_INVALID, 0, "make certificates: %.*s", (int)why.len, why.ptr ? why.ptr : "");
+        return err_set(err, ERR_INVALID, 0, "make certificates: %.*s", (int)why.len,
+                       why.ptr ? why.ptr : "");
     return 0;
 }
 
@@ -138,8 +144,13 @@ static int start_role(Up *u, RoleId id, Err *err)
     if (log < 0)
         return log;
     uid_t uid = role_uid(&u->c, id);
-    ProcSpec spec = { .argv = args.argv, .fds = { -1, log, log }, .new_session = true, .die_with_parent = true,
-                      .drop_user = !role_is_root(id), .uid = uid, .gid = uid };
+    ProcSpec spec = { .argv = args.argv,
+                      .fds = { -1, log, log },
+                      .new_session = true,
+                      .die_with_parent = true,
+                      .drop_user = !role_is_root(id),
+                      .uid = uid,
+                      .gid = uid };
     r = proc_spawn(&spec, &role->pid);
     close(log);
     if (r < 0) {
@@ -166,9 +177,10 @@ static void on_role_end(Up *u, RoleId id, int status)
     else
         role->backoff_ms = MIN(role->backoff_ms * 2, RESTART_MAX_MS);
     role->restart_at = now + role->backoff_ms * NSEC_PER_MSEC;
-    log_warn("%s ended (%s %d); it is started again in %d ms; its log: %s/log/%s.log", role_names[id],
-             WIFSIGNALED(status) ? "signal" : "exit code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-             role->backoff_ms, u->c.dir, role_names[id]);
+    log_warn("%s ended (%s %d); it is started again in %d ms; its log: %s/log/%s.log",
+             role_names[id], WIFSIGNALED(status) ? "signal" : "exit code",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), role->backoff_ms,
+             u->c.dir, role_names[id]);
 }
 
 static void reap(Up *u)
@@ -220,7 +232,8 @@ static int next_wait_ms(const Up *u, int64_t deadline)
 /* One turn: waits for something to happen and deals with it. */
 static void turn(Up *u, int64_t deadline)
 {
-    struct pollfd fds[] = { { .fd = u->notify_fd, .events = POLLIN }, { .fd = u->signal_fd, .events = POLLIN } };
+    struct pollfd fds[] = { { .fd = u->notify_fd, .events = POLLIN },
+                            { .fd = u->signal_fd, .events = POLLIN } };
     if (poll(fds, ARRAY_SIZE(fds), next_wait_ms(u, deadline)) > 0) {
         struct signalfd_siginfo si;
         if (fds[0].revents)
@@ -246,7 +259,8 @@ static int wait_ready(Up *u, RoleId id, Err *err)
         died += ran && !u->roles[id].pid;
         if (died >= 3 || clock_mono_ns() > deadline)
             return err_set(err, ERR_TIMEOUT, 0, "%s %s; its log: %s/log/%s.log", role_names[id],
-                           died >= 3 ? "keeps dying" : "did not become ready in time", u->c.dir, role_names[id]);
+                           died >= 3 ? "keeps dying" : "did not become ready in time", u->c.dir,
+                           role_names[id]);
     }
     return 0;
 }
@@ -305,8 +319,8 @@ static int prepare(Up *u, Err *err)
 {
     int r;
     if ((r = make_folder(&u->c, "", 0755, 0, err)) < 0 || (r = take_lock(u, err)) < 0 ||
-        (r = preflight_check(&u->c, err)) < 0 || (r = make_folders(u, err)) < 0 || (r = make_pki(u, err)) < 0 ||
-        (r = open_notify(u, err)) < 0)
+        (r = preflight_check(&u->c, err)) < 0 || (r = make_folders(u, err)) < 0 ||
+        (r = make_pki(u, err)) < 0 || (r = open_notify(u, err)) < 0)
         return r;
     raise_limits();
     return cluster_save(&u->c, getpid(), err);
@@ -327,11 +341,13 @@ static int start_all(Up *u, Err *err)
     return 0;
 }
 
-/* In the background our own output goes to a log as well, once the caller has seen the beginning. */
+/* In the background our own output goes to a log as well, once the caller has seen the beginning.
+ */
 static void log_to_file(const Up *u)
 {
     char path[PATH_MAX];
-    int fd = open(cluster_path(&u->c, path, "log/up.log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int fd = open(cluster_path(&u->c, path, "log/up.log"),
+                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd >= 0) {
         dup2(fd, STDERR_FILENO);
         close(fd);
@@ -373,8 +389,8 @@ static int run(Up *u, Err *err)
     return r;
 }
 
-/* Goes into the background; the parent waits until the cluster is ready and returns its exit code, the
- * child returns -1 with u->ready_fd set. */
+/* Goes into the background; the parent waits until the cluster is ready and returns its exit code,
+ * the child returns -1 with u->ready_fd set. */
 static int detach(Up *u)
 {
     int p[2];
@@ -397,25 +413,29 @@ static int detach(Up *u)
 
 static int usage(FILE *out)
 {
-    fputs("usage: knarr up [--data-dir DIR] [--api-port N] [--pod-cidr C] [--service-cidr C] [--detach]\n"
-          "\n"
-          "Starts a one-node cluster and supervises it until it is stopped by `knarr down` or a signal.\n"
-          "\n"
-          "  --data-dir DIR      where the cluster lives (/var/lib/knarr)\n"
-          "  --api-port N        port of the API server (6443)\n"
-          "  --pod-cidr C        addresses of pods (10.244.0.0/16)\n"
-          "  --service-cidr C    addresses of Services (10.96.0.0/16)\n"
-          "  --detach            return once the cluster is ready, and leave it running\n",
-          out);
+    fputs(
+        "usage: knarr up [--data-dir DIR] [--api-port N] [--pod-cidr C] [--service-cidr C] [--detach]\n"
+        "\n"
+        "Starts a one-node cluster and supervises it until it is stopped by `knarr down` or a signal.\n"
+        "\n"
+        "  --data-dir DIR      where the cluster lives (/var/lib/knarr)\n"
+        "  --api-port N        port of the API server (6443)\n"
+        "  --pod-cidr C        addresses of pods (10.244.0.0/16)\n"
+        "  --service-cidr C    addresses of Services (10.96.0.0/16)\n"
+        "  --detach            return once the cluster is ready, and leave it running\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
 static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
 {
     static const struct option options[] = {
-        { "data-dir", required_argument, NULL, 'd' }, { "api-port", required_argument, NULL, 'p' },
-        { "pod-cidr", required_argument, NULL, 'c' }, { "service-cidr", required_argument, NULL, 's' },
-        { "detach", no_argument, NULL, 'D' },         { "help", no_argument, NULL, 'h' },
+        { "data-dir", required_argument, NULL, 'd' },
+        { "api-port", required_argument, NULL, 'p' },
+        { "pod-cidr", required_argument, NULL, 'c' },
+        { "service-cidr", required_argument, NULL, 's' },
+        { "detach", no_argument, NULL, 'D' },
+        { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     uint64_t port;
@@ -426,7 +446,8 @@ static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
             break;
         case 'p':
             if (sv_to_u64(sv_cstr(optarg), &port) < 0 || port < 1 || port > 65535) {
-                fprintf(stderr, "knarr up: --api-port: '%s' is no port; expected 1-65535\n", optarg);
+                fprintf(stderr, "knarr up: --api-port: '%s' is no port; expected 1-65535\n",
+                        optarg);
                 return 2;
             }
             opt->api_port = (uint16_t)port;
@@ -455,7 +476,9 @@ static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
 
 int verb_up(int argc, char **argv)
 {
-    Up u = { .notify_fd = -1, .signal_fd = -1, .lock_fd = -1, .ready_fd = -1, .begun = clock_mono_ns() };
+    Up u = {
+        .notify_fd = -1, .signal_fd = -1, .lock_fd = -1, .ready_fd = -1, .begun = clock_mono_ns()
+    };
     ClusterOptions opt = { "/var/lib/knarr", 6443, "10.244.0.0/16", "10.96.0.0/16" };
     bool background = false;
     Err err = { 0 };

@@ -1,8 +1,8 @@
 /* bridge.c - connects a container to a bridge of the host by a veth pair.
  *
- * ADD is all or nothing: what was made is taken away when a later step fails. Steps: bridge, veth pair
- * straight into the container's namespace, port settings, address from IPAM, then inside the container
- * addresses and routes, and last the gateway address on the bridge. */
+ * ADD is all or nothing: what was made is taken away when a later step fails. Steps: bridge, veth
+ * pair straight into the container's namespace, port settings, address from IPAM, then inside the
+ * container addresses and routes, and last the gateway address on the bridge. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,23 +30,32 @@ static int read_conf(CniCall *c, BridgeConf *b, Err *err)
 {
     const Value *v = &c->config;
     StrView name = value_str(value_get(v, SV("bridge")));
-    *b = (BridgeConf){ .is_gateway = flag(v, SV("isGateway")), .default_gateway = flag(v, SV("isDefaultGateway")),
-                       .force_address = flag(v, SV("forceAddress")), .hairpin = flag(v, SV("hairpinMode")),
+    *b = (BridgeConf){ .is_gateway = flag(v, SV("isGateway")),
+                       .default_gateway = flag(v, SV("isDefaultGateway")),
+                       .force_address = flag(v, SV("forceAddress")),
+                       .hairpin = flag(v, SV("hairpinMode")),
                        .promisc = flag(v, SV("promiscMode")) };
     b->is_gateway |= b->default_gateway;
     int64_t mtu = value_int_or(value_get(v, SV("mtu")), 0);
     if (!sv_copy_cstr(name.len ? name : SV(DEFAULT_BRIDGE), b->bridge, sizeof b->bridge))
-        return cni_fail(c, CNI_ERR_CONFIG, err, "bridge: '%.*s' is too long for a link name", SV_FMT(sv_head(name, 60)));
+        return cni_fail(c, CNI_ERR_CONFIG, err, "bridge: '%.*s' is too long for a link name",
+                        SV_FMT(sv_head(name, 60)));
     if (mtu < 0 || mtu > 65535)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "mtu: %lld is not between 0 and 65535", (long long)mtu);
+        return cni_fail(c, CNI_ERR_CONFIG, err, "mtu: %lld is not between 0 and 65535",
+                        (long long)mtu);
     b->mtu = (unsigned)mtu;
     if (b->hairpin && b->promisc)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "cannot set hairpin mode and promiscuous mode at the same time");
+        return cni_fail(c, CNI_ERR_CONFIG, err,
+                        "cannot set hairpin mode and promiscuous mode at the same time");
     /* What this plugin does not do it refuses: an operator relies on it. */
     if (flag(v, SV("ipMasq")))
-        return cni_fail(c, CNI_ERR_FIELD, err, "ipMasq: not supported by this plugin; the service proxy masquerades pod traffic");
-    if (value_int_or(value_get(v, SV("vlan")), 0) || flag(v, SV("macspoofchk")) || flag(v, SV("portIsolation")))
-        return cni_fail(c, CNI_ERR_FIELD, err, "vlan, macspoofchk and portIsolation are not supported by this plugin");
+        return cni_fail(
+            c, CNI_ERR_FIELD, err,
+            "ipMasq: not supported by this plugin; the service proxy masquerades pod traffic");
+    if (value_int_or(value_get(v, SV("vlan")), 0) || flag(v, SV("macspoofchk")) ||
+        flag(v, SV("portIsolation")))
+        return cni_fail(c, CNI_ERR_FIELD, err,
+                        "vlan, macspoofchk and portIsolation are not supported by this plugin");
     return 0;
 }
 
@@ -80,8 +89,8 @@ static void host_name(char buf[static 16])
 }
 
 /* Makes the pair and connects the host's end; *ret_host is its name. On failure nothing stays. */
-static int make_pair(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, int netns, char host[static 16],
-                     RtnlLink *ret_port, Err *err)
+static int make_pair(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, int netns,
+                     char host[static 16], RtnlLink *ret_port, Err *err)
 {
     host_name(host);
     int r = rtnl_veth_add(nl, host, c->ifname, netns, b->mtu, err);
@@ -105,10 +114,12 @@ static bool is_default(const IpPrefix *p)
 
 static int add_route(Rtnl *nl, unsigned index, const Value *route, const CniResult *res, Err *err)
 {
-    StrView dst = value_str(value_get(route, SV("dst"))), gw = value_str(value_get(route, SV("gw")));
+    StrView dst = value_str(value_get(route, SV("dst"))),
+            gw = value_str(value_get(route, SV("gw")));
     IpPrefix to, via;
     if (ip_prefix_parse(dst, &to) < 0 || (gw.len && ip_prefix_parse(gw, &via) < 0))
-        return err_set(err, ERR_INVALID, 0, "routes: dst '%.*s' gw '%.*s': expected addresses", SV_FMT(dst), SV_FMT(gw));
+        return err_set(err, ERR_INVALID, 0, "routes: dst '%.*s' gw '%.*s': expected addresses",
+                       SV_FMT(dst), SV_FMT(gw));
     const IpPrefix *next = gw.len ? &via : NULL;
     for (unsigned i = 0; !next && i < res->n_ips; i++)
         if (res->ips[i].has_gateway && res->ips[i].gateway.family == to.family)
@@ -135,7 +146,8 @@ static int add_default_routes(CniCall *c, CniResult *res, Err *err)
     return 0;
 }
 
-/* Inside the container: neighbours learn of a reused address by the announcement that arp_notify makes. */
+/* Inside the container: neighbours learn of a reused address by the announcement that arp_notify
+ * makes. */
 static int configure_inside(CniCall *c, int netns, const BridgeConf *b, CniResult *res, Err *err)
 {
     _cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -155,13 +167,13 @@ static int configure_inside(CniCall *c, int netns, const BridgeConf *b, CniResul
     }
     if (r == 0)
         r = rtnl_link_set_up(nl, link.index, err);
-    value_list_foreach(route, &res->routes) {
+    value_list_foreach (route, &res->routes) {
         if (r == 0)
             r = add_route(nl, link.index, route, res, err);
     }
     CniInterface *inside = &res->interfaces[2];
-    snprintf(inside->mac, sizeof inside->mac, "%02x:%02x:%02x:%02x:%02x:%02x", link.mac[0], link.mac[1], link.mac[2],
-             link.mac[3], link.mac[4], link.mac[5]);
+    snprintf(inside->mac, sizeof inside->mac, "%02x:%02x:%02x:%02x:%02x:%02x", link.mac[0],
+             link.mac[1], link.mac[2], link.mac[3], link.mac[4], link.mac[5]);
 out:
     rtnl_close(nl);
     if (setns(own, CLONE_NEWNET) < 0 && r == 0)
@@ -169,7 +181,8 @@ out:
     return r;
 }
 
-static int set_gateways(Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, const CniResult *res, Err *err)
+static int set_gateways(Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, const CniResult *res,
+                        Err *err)
 {
     int r = 0;
     for (unsigned i = 0; i < res->n_ips && b->is_gateway && r == 0; i++) {
@@ -180,8 +193,8 @@ static int set_gateways(Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, c
         r = rtnl_addr_add(nl, bridge->index, &gw, err);
         if (r == -ERR_EXISTS)
             r = 0;
-        const char *knob = gw.family == AF_INET6 ? "/proc/sys/net/ipv6/conf/all/forwarding" :
-                                                   "/proc/sys/net/ipv4/ip_forward";
+        const char *knob = gw.family == AF_INET6 ? "/proc/sys/net/ipv6/conf/all/forwarding"
+                                                 : "/proc/sys/net/ipv4/ip_forward";
         int e = file_write(AT_FDCWD, knob, SV("1"), 0644);
         if (r == 0 && e < 0 && e != -EROFS)
             r = err_neg(err, e, "turn on forwarding; do it with `sysctl -w net.ipv4.ip_forward=1`");
@@ -191,11 +204,12 @@ static int set_gateways(Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, c
 
 static void mac_text(const uint8_t mac[6], char buf[static 18])
 {
-    snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+    snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+             mac[5]);
 }
 
-static void fill_interfaces(CniCall *c, const BridgeConf *b, const RtnlLink *bridge, const char *host,
-                            const RtnlLink *port, CniResult *res)
+static void fill_interfaces(CniCall *c, const BridgeConf *b, const RtnlLink *bridge,
+                            const char *host, const RtnlLink *port, CniResult *res)
 {
     res->n_interfaces = 3;
     snprintf(res->interfaces[0].name, sizeof res->interfaces[0].name, "%s", b->bridge);
@@ -206,8 +220,8 @@ static void fill_interfaces(CniCall *c, const BridgeConf *b, const RtnlLink *bri
     snprintf(res->interfaces[2].sandbox, sizeof res->interfaces[2].sandbox, "%s", c->netns);
 }
 
-static int address_and_configure(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, int netns,
-                                 CniResult *res, Err *err)
+static int address_and_configure(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge,
+                                 int netns, CniResult *res, Err *err)
 {
     CniResult got = { .routes = value_list(), .dns = value_map() };
     int r = cni_ipam_add(c, &got, err);
@@ -291,9 +305,11 @@ static int bridge_check(CniCall *c, Err *err)
     _cleanup_close_ int netns = open(c->netns, O_RDONLY | O_CLOEXEC);
     if (r == 0 && netns < 0)
         r = err_errno(err, "open network namespace '%s'", c->netns);
-    if (r < 0 || (r = cni_result_parse(p, c->arena, &prev, err)) < 0 || (r = cni_ipam_run(c, "CHECK", err)) < 0 ||
-        (r = rtnl_open(&host, err)) < 0 || (r = rtnl_link_get(host, b.bridge, &bridge, err)) < 0 ||
-        (r = rtnl_open_in(netns, &inside, err)) < 0 || (r = rtnl_link_get(inside, c->ifname, &link, err)) < 0)
+    if (r < 0 || (r = cni_result_parse(p, c->arena, &prev, err)) < 0 ||
+        (r = cni_ipam_run(c, "CHECK", err)) < 0 || (r = rtnl_open(&host, err)) < 0 ||
+        (r = rtnl_link_get(host, b.bridge, &bridge, err)) < 0 ||
+        (r = rtnl_open_in(netns, &inside, err)) < 0 ||
+        (r = rtnl_link_get(inside, c->ifname, &link, err)) < 0)
         goto out;
     for (unsigned i = 0; i < prev.n_ips && r == 0; i++) {
         bool has;
@@ -321,4 +337,5 @@ static int bridge_status(CniCall *c, Err *err)
     return r < 0 || !value_path(&c->config, "ipam.type") ? r : cni_ipam_run(c, "STATUS", err);
 }
 
-const CniPlugin cni_bridge = { "bridge", bridge_add, bridge_del, bridge_check, bridge_gc, bridge_status };
+const CniPlugin cni_bridge = { "bridge",     bridge_add, bridge_del,
+                               bridge_check, bridge_gc,  bridge_status };

@@ -1,5 +1,5 @@
-/* cni.h - Container Network Interface (specification 1.1.0; 0.3.1, 0.4.0 and 1.0.0 spoken, too): what plugins
- * and runtime share: results, errors, versions. */
+/* cni.h - Container Network Interface (specification 1.1.0; 0.3.1, 0.4.0 and 1.0.0 spoken, too):
+ * what plugins and runtime share: results, errors, versions. */
 #pragma once
 
 #include "codec/value.h"
@@ -7,15 +7,15 @@
 
 /* Error codes of the specification (section "Error"). */
 typedef enum CniCode {
-    CNI_ERR_VERSION = 1,        /* incompatible version */
-    CNI_ERR_FIELD = 2,          /* unsupported field in the configuration */
+    CNI_ERR_VERSION = 1, /* incompatible version */
+    CNI_ERR_FIELD = 2,   /* unsupported field in the configuration */
     CNI_ERR_UNKNOWN_CONTAINER = 3,
-    CNI_ERR_ENV = 4,            /* invalid environment variable */
+    CNI_ERR_ENV = 4, /* invalid environment variable */
     CNI_ERR_IO = 5,
     CNI_ERR_DECODE = 6,
-    CNI_ERR_CONFIG = 7,         /* invalid configuration */
+    CNI_ERR_CONFIG = 7, /* invalid configuration */
     CNI_ERR_TRY_AGAIN = 11,
-    CNI_ERR_PLUGIN = 100,       /* of the plugin itself */
+    CNI_ERR_PLUGIN = 100, /* of the plugin itself */
 } CniCode;
 
 /* One assigned address. */

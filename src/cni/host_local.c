@@ -1,8 +1,9 @@
 /* host_local.c - addresses from ranges, leased in files.
  *
- * Layout as the reference plugin's: DIR/NETWORK/ADDRESS holds "CONTAINER\r\nIFNAME", last_reserved_ip.N the
- * last address given out of range set N, `lock` is held (flock) during every change. A lease is a file made
- * with O_EXCL: it survives a reboot and can be given back by anyone who knows the container. */
+ * Layout as the reference plugin's: DIR/NETWORK/ADDRESS holds "CONTAINER\r\nIFNAME",
+ * last_reserved_ip.N the last address given out of range set N, `lock` is held (flock) during every
+ * change. A lease is a file made with O_EXCL: it survives a reboot and can be given back by anyone
+ * who knows the container. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -55,14 +56,16 @@ static void mask(uint8_t *addr, size_t n, unsigned bits, bool ones)
     }
 }
 
-static int read_address(CniCall *c, const Value *v, const char *key, const Range *range, uint8_t *ret, Err *err)
+static int read_address(CniCall *c, const Value *v, const char *key, const Range *range,
+                        uint8_t *ret, Err *err)
 {
     StrView text = value_str(value_get(v, sv_cstr(key)));
     IpPrefix p;
     if (!text.len)
         return 0;
     if (ip_prefix_parse(text, &p) < 0 || p.family != range->subnet.family)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: %s '%.*s' is no address of the subnet's family", key,
+        return cni_fail(c, CNI_ERR_CONFIG, err,
+                        "ipam.ranges: %s '%.*s' is no address of the subnet's family", key,
                         SV_FMT(text));
     uint8_t net[16], own[16];
     memcpy(net, p.addr, 16);
@@ -70,7 +73,8 @@ static int read_address(CniCall *c, const Value *v, const char *key, const Range
     mask(net, width(range), range->subnet.bits, false);
     mask(own, width(range), range->subnet.bits, false);
     if (memcmp(net, own, width(range)) != 0)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: %s '%.*s' is outside its subnet", key, SV_FMT(text));
+        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: %s '%.*s' is outside its subnet", key,
+                        SV_FMT(text));
     memcpy(ret, p.addr, 16);
     return 0;
 }
@@ -79,11 +83,13 @@ static int parse_range(CniCall *c, const Value *v, Range *r, Err *err)
 {
     StrView subnet = value_str(value_get(v, SV("subnet")));
     if (sv_find_char(subnet, '/') < 0 || ip_prefix_parse(subnet, &r->subnet) < 0)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: subnet '%.*s': expected an address range like 10.1.0.0/16",
+        return cni_fail(c, CNI_ERR_CONFIG, err,
+                        "ipam.ranges: subnet '%.*s': expected an address range like 10.1.0.0/16",
                         SV_FMT(sv_head(subnet, 60)));
     size_t n = width(r);
     if (8 * n - r->subnet.bits < 2)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: subnet '%.*s' is too small to allocate from", SV_FMT(subnet));
+        return cni_fail(c, CNI_ERR_CONFIG, err,
+                        "ipam.ranges: subnet '%.*s' is too small to allocate from", SV_FMT(subnet));
     mask(r->subnet.addr, n, r->subnet.bits, false);
     memcpy(r->first, r->subnet.addr, 16);
     next_address(r->first, n);
@@ -102,10 +108,11 @@ static int parse_range(CniCall *c, const Value *v, Range *r, Err *err)
 static int parse_set(CniCall *c, const Value *v, Pool *p, Err *err)
 {
     if (p->n_sets == SETS_MAX || value_len(v) > RANGES_MAX)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: more than %d sets of %d ranges", SETS_MAX, RANGES_MAX);
+        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: more than %d sets of %d ranges",
+                        SETS_MAX, RANGES_MAX);
     RangeSet *set = &p->sets[p->n_sets++];
     int r = 0;
-    value_list_foreach(range, v) {
+    value_list_foreach (range, v) {
         if (r == 0)
             r = parse_range(c, range, &set->ranges[set->n++], err);
     }
@@ -121,7 +128,7 @@ static int parse_pool(CniCall *c, Pool *p, Err *err)
         p->n_sets = p->sets[0].n = 1;
         r = parse_range(c, ipam, &p->sets[0].ranges[0], err);
     }
-    value_list_foreach(set, value_get(ipam, SV("ranges"))) {
+    value_list_foreach (set, value_get(ipam, SV("ranges"))) {
         if (r == 0)
             r = parse_set(c, set, p, err);
     }
@@ -132,7 +139,8 @@ static int parse_pool(CniCall *c, Pool *p, Err *err)
 
 static int open_pool(CniCall *c, Pool *p, Err *err)
 {
-    StrView base = value_path_str(&c->config, "ipam.dataDir"), name = value_str(value_get(&c->config, SV("name")));
+    StrView base = value_path_str(&c->config, "ipam.dataDir"),
+            name = value_str(value_get(&c->config, SV("name")));
     char path[PATH_MAX];
     if (!base.len)
         base = SV(DEFAULT_DIR);
@@ -190,7 +198,8 @@ static void start_of(Pool *p, unsigned set, unsigned *ret_range, uint8_t addr[16
     memcpy(addr, s->ranges[0].first, 16);
     snprintf(name, sizeof name, "last_reserved_ip.%u", set);
     _cleanup_buf_ Buf text = BUF_INIT;
-    if (file_read(p->dir_fd, name, 100, &text) < 0 || ip_prefix_parse(sv_trim(buf_view(&text)), &last) < 0)
+    if (file_read(p->dir_fd, name, 100, &text) < 0 ||
+        ip_prefix_parse(sv_trim(buf_view(&text)), &last) < 0)
         return;
     for (unsigned i = 0; i < s->n; i++) {
         if (last.family != s->ranges[i].subnet.family || !in_range(&s->ranges[i], last.addr))
@@ -226,7 +235,9 @@ static int take_next(CniCall *c, Pool *p, unsigned set, CniIp *ret, Err *err)
         if (got) {
             snprintf(last, sizeof last, "last_reserved_ip.%u", set);
             file_write_atomic(p->dir_fd, last, sv_cstr(name), 0644, false);
-            *ret = (CniIp){ .address = ip, .has_gateway = true, .gateway = r->subnet, .interface = -1 };
+            *ret = (CniIp){
+                .address = ip, .has_gateway = true, .gateway = r->subnet, .interface = -1
+            };
             memcpy(ret->gateway.addr, r->gateway, 16);
             return 0;
         }
@@ -235,8 +246,8 @@ static int take_next(CniCall *c, Pool *p, unsigned set, CniIp *ret, Err *err)
             memcpy(addr, s->ranges[at].first, 16);
         }
     } while (at != begin_range || memcmp(addr, begin, 16) != 0);
-    return err_set(err, ERR_LIMIT, 0, "no IP addresses available in range set %u of network '%.*s'", set,
-                   SV_FMT(value_str(value_get(&c->config, SV("name")))));
+    return err_set(err, ERR_LIMIT, 0, "no IP addresses available in range set %u of network '%.*s'",
+                   set, SV_FMT(value_str(value_get(&c->config, SV("name")))));
 }
 
 /* Calls fn for every lease file that belongs to this container and interface. */
@@ -249,7 +260,8 @@ static bool owned_by(int dir_fd, const char *name, CniCall *c)
     if (file_read(dir_fd, name, LEASE_MAX, &text) < 0)
         return false;
     bool has_if = sv_cut(sv_trim(buf_view(&text)), '\n', &id, &ifname);
-    return sv_eq(sv_trim(id), sv_cstr(c->container_id)) && (!has_if || sv_eq(sv_trim(ifname), sv_cstr(c->ifname)));
+    return sv_eq(sv_trim(id), sv_cstr(c->container_id)) &&
+           (!has_if || sv_eq(sv_trim(ifname), sv_cstr(c->ifname)));
 }
 
 static int each_lease(CniCall *c, Pool *p, LeaseFn *fn, void *ctx, unsigned *ret_n, Err *err)
@@ -291,7 +303,8 @@ static int host_local_add(CniCall *c, CniResult *ret, Err *err)
     if ((r = each_lease(c, &p, NULL, NULL, &held, err)) < 0)
         goto out;
     if (held) {
-        r = err_set(err, ERR_EXISTS, 0, "container '%s' has an address for %s already", c->container_id, c->ifname);
+        r = err_set(err, ERR_EXISTS, 0, "container '%s' has an address for %s already",
+                    c->container_id, c->ifname);
         goto out;
     }
     for (unsigned i = 0; i < p.n_sets && r == 0; i++)
@@ -324,14 +337,15 @@ static int host_local_check(CniCall *c, Err *err)
     unsigned n = 0;
     int r = open_pool(c, &p, err);
     if (r == 0 && (r = each_lease(c, &p, NULL, NULL, &n, err)) == 0 && n == 0)
-        r = err_set(err, ERR_NOT_FOUND, 0, "host-local: no address leased to container '%s'", c->container_id);
+        r = err_set(err, ERR_NOT_FOUND, 0, "host-local: no address leased to container '%s'",
+                    c->container_id);
     close_pool(&p);
     return r;
 }
 
 static bool is_valid_attachment(const Value *valid, StrView id, StrView ifname)
 {
-    value_list_foreach(v, valid) {
+    value_list_foreach (v, valid) {
         if (sv_eq(value_str(value_get(v, SV("containerID"))), id) &&
             (!ifname.len || sv_eq(value_str(value_get(v, SV("ifname"))), ifname)))
             return true;
@@ -351,7 +365,8 @@ static int host_local_gc(CniCall *c, Err *err)
         IpPrefix ip;
         StrView id, ifname;
         _cleanup_buf_ Buf text = BUF_INIT;
-        if (ip_prefix_parse(sv_cstr(e->d_name), &ip) < 0 || file_read(p.dir_fd, e->d_name, LEASE_MAX, &text) < 0)
+        if (ip_prefix_parse(sv_cstr(e->d_name), &ip) < 0 ||
+            file_read(p.dir_fd, e->d_name, LEASE_MAX, &text) < 0)
             continue;
         sv_cut(sv_trim(buf_view(&text)), '\n', &id, &ifname);
         if (!is_valid_attachment(valid, sv_trim(id), sv_trim(ifname)))
@@ -363,4 +378,5 @@ static int host_local_gc(CniCall *c, Err *err)
     return r;
 }
 
-const CniPlugin cni_host_local = { "host-local", host_local_add, host_local_del, host_local_check, host_local_gc, NULL };
+const CniPlugin cni_host_local = { "host-local",     host_local_add, host_local_del,
+                                   host_local_check, host_local_gc,  NULL };

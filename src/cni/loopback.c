@@ -8,7 +8,8 @@
 static int open_netns(CniCall *c, Rtnl **ret, Err *err)
 {
     _cleanup_close_ int ns = open(c->netns, O_RDONLY | O_CLOEXEC);
-    return ns < 0 ? err_errno(err, "open network namespace '%s'", c->netns) : rtnl_open_in(ns, ret, err);
+    return ns < 0 ? err_errno(err, "open network namespace '%s'", c->netns)
+                  : rtnl_open_in(ns, ret, err);
 }
 
 static int loopback_add(CniCall *c, CniResult *ret, Err *err)

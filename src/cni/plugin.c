@@ -78,7 +78,8 @@ static int read_config(CniCall *c, Err *err)
     StrView copy = arena_sv(c->arena, buf_view(&text));
     buf_free(&text);
     if (r < 0)
-        return cni_fail(c, CNI_ERR_IO, err, "read network configuration from standard input: %s", strerror(-r));
+        return cni_fail(c, CNI_ERR_IO, err, "read network configuration from standard input: %s",
+                        strerror(-r));
     if (!copy.ptr)
         return err_nomem(err);
     if (json_decode(copy, c->arena, NULL, &c->config, err) < 0) {
@@ -92,7 +93,8 @@ static int read_config(CniCall *c, Err *err)
 static bool valid_container_id(const char *id)
 {
     for (const char *p = id; *p; p++) {
-        bool alnum = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        bool alnum =
+            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
         if (!alnum && (p == id || !strchr("._-", *p)))
             return false;
     }
@@ -105,23 +107,28 @@ static int check_env(CniCall *c, Err *err)
     bool add_or_check = strcmp(c->command, "ADD") == 0 || strcmp(c->command, "CHECK") == 0;
     bool del = strcmp(c->command, "DEL") == 0;
     if ((add_or_check || del) && !valid_container_id(c->container_id))
-        return cni_fail(c, CNI_ERR_ENV, err, "CNI_CONTAINERID: '%s' is no container ID", c->container_id);
+        return cni_fail(c, CNI_ERR_ENV, err, "CNI_CONTAINERID: '%s' is no container ID",
+                        c->container_id);
     if (add_or_check && !*c->netns)
         return cni_fail(c, CNI_ERR_ENV, err, "CNI_NETNS: expected the path of a network namespace");
     if ((add_or_check || del) && (!*c->ifname || strlen(c->ifname) > 15 || strchr(c->ifname, '/')))
-        return cni_fail(c, CNI_ERR_ENV, err, "CNI_IFNAME: '%s' is no name for a link of 1 to 15 characters", c->ifname);
+        return cni_fail(c, CNI_ERR_ENV, err,
+                        "CNI_IFNAME: '%s' is no name for a link of 1 to 15 characters", c->ifname);
     return 0;
 }
 
 static int check_config(CniCall *c, Err *err)
 {
     if (!cni_version_known(c->version))
-        return cni_fail(c, CNI_ERR_VERSION, err, "cniVersion '%.*s' is not known; expected 0.3.0, 0.3.1, 0.4.0, 1.0.0 or 1.1.0",
-                        SV_FMT(sv_head(c->version, 40)));
+        return cni_fail(
+            c, CNI_ERR_VERSION, err,
+            "cniVersion '%.*s' is not known; expected 0.3.0, 0.3.1, 0.4.0, 1.0.0 or 1.1.0",
+            SV_FMT(sv_head(c->version, 40)));
     StrView name = value_str(value_get(&c->config, SV("name")));
     char text[256];
     if (!sv_copy_cstr(name, text, sizeof text) || strchr(text, '/') || !valid_container_id(text))
-        return cni_fail(c, CNI_ERR_CONFIG, err, "name: '%.*s' is no network name", SV_FMT(sv_head(name, 100)));
+        return cni_fail(c, CNI_ERR_CONFIG, err, "name: '%.*s' is no network name",
+                        SV_FMT(sv_head(name, 100)));
     return 0;
 }
 
@@ -132,12 +139,16 @@ static int run_plain(const CniPlugin *p, CniCall *c, const char *command, Err *e
     const struct {
         const char *command;
         int (*fn)(CniCall *c, Err *err);
-    } rows[] = { { "DEL", p->del }, { "CHECK", p->check }, { "GC", p->gc }, { "STATUS", p->status } };
+    } rows[] = {
+        { "DEL", p->del }, { "CHECK", p->check }, { "GC", p->gc }, { "STATUS", p->status }
+    };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (strcmp(rows[i].command, command) == 0)
             return rows[i].fn ? rows[i].fn(c, err) : 0;
-    return cni_fail(c, CNI_ERR_ENV, err, "CNI_COMMAND: '%s' is no command; expected ADD, DEL, CHECK, GC, STATUS or VERSION",
-                    command);
+    return cni_fail(
+        c, CNI_ERR_ENV, err,
+        "CNI_COMMAND: '%s' is no command; expected ADD, DEL, CHECK, GC, STATUS or VERSION",
+        command);
 }
 
 static int run_call(const CniPlugin *p, CniCall *c)
@@ -163,20 +174,28 @@ int cni_plugin_main(int argc, char **argv)
     const char *name = slash ? slash + 1 : argc ? argv[0] : "";
     const CniPlugin *p = find_plugin(sv_cstr(name));
     if (!p) {
-        fprintf(stderr, "knarr-cni: '%s' names no plugin; link this program as one of: bridge, host-local, loopback\n",
-                name);
+        fprintf(
+            stderr,
+            "knarr-cni: '%s' names no plugin; link this program as one of: bridge, host-local, loopback\n",
+            name);
         return 2;
     }
     if (!getenv("CNI_COMMAND")) {
-        fprintf(stderr, "CNI %s plugin (knarr " KNARR_VERSION ")\nCNI protocol versions supported: 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n",
+        fprintf(stderr,
+                "CNI %s plugin (knarr " KNARR_VERSION
+                ")\nCNI protocol versions supported: 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n",
                 p->name);
         return 0;
     }
     Arena arena;
     arena_init(&arena, ARENA_DEFAULT_LIMIT);
-    CniCall c = { .arena = &arena, .code = CNI_ERR_PLUGIN, .command = env_or_empty("CNI_COMMAND"),
-                  .container_id = env_or_empty("CNI_CONTAINERID"), .netns = env_or_empty("CNI_NETNS"),
-                  .ifname = env_or_empty("CNI_IFNAME"), .args = env_or_empty("CNI_ARGS"),
+    CniCall c = { .arena = &arena,
+                  .code = CNI_ERR_PLUGIN,
+                  .command = env_or_empty("CNI_COMMAND"),
+                  .container_id = env_or_empty("CNI_CONTAINERID"),
+                  .netns = env_or_empty("CNI_NETNS"),
+                  .ifname = env_or_empty("CNI_IFNAME"),
+                  .args = env_or_empty("CNI_ARGS"),
                   .path = env_or_empty("CNI_PATH") };
     int r = run_call(p, &c);
     arena_free(&arena);
@@ -188,7 +207,8 @@ int cni_plugin_main(int argc, char **argv)
 static bool same_file(const char *a, const char *b)
 {
     struct stat sa, sb;
-    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+           sa.st_ino == sb.st_ino;
 }
 
 /* Finds the program of an IPAM type on CNI_PATH; *ret_own when it is this one. */
@@ -196,7 +216,8 @@ static int find_ipam(CniCall *c, StrView *ret_type, char *buf, size_t size, bool
 {
     StrView rest = sv_cstr(c->path), dir, type = value_path_str(&c->config, "ipam.type");
     if (!type.len || sv_find_char(type, '/') >= 0)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.type: '%.*s' names no plugin", SV_FMT(sv_head(type, 60)));
+        return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.type: '%.*s' names no plugin",
+                        SV_FMT(sv_head(type, 60)));
     *ret_type = type;
     while (sv_next(&rest, ':', &dir)) {
         int n = snprintf(buf, size, "%.*s/%.*s", SV_FMT(dir), SV_FMT(type));
@@ -205,7 +226,8 @@ static int find_ipam(CniCall *c, StrView *ret_type, char *buf, size_t size, bool
             return 0;
         }
     }
-    return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.type: no program '%.*s' in CNI_PATH '%s'", SV_FMT(type), c->path);
+    return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.type: no program '%.*s' in CNI_PATH '%s'",
+                    SV_FMT(type), c->path);
 }
 
 static int exec_ipam(CniCall *c, const char *program, const char *command, Value *ret, Err *err)
@@ -256,5 +278,6 @@ int cni_ipam_run(CniCall *c, const char *command, Err *err)
     int r = find_ipam(c, &type, program, sizeof program, &own, err);
     if (r < 0)
         return r;
-    return own ? run_plain(find_plugin(type), c, command, err) : exec_ipam(c, program, command, &ignored, err);
+    return own ? run_plain(find_plugin(type), c, command, err)
+               : exec_ipam(c, program, command, &ignored, err);
 }

@@ -5,11 +5,11 @@
 
 typedef struct CniCall {
     Arena *arena;
-    const char *command;      /* "ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION" */
+    const char *command; /* "ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION" */
     const char *container_id, *netns, *ifname, *args, *path;
-    Value config;             /* from standard input */
-    StrView version;          /* the configuration's cniVersion */
-    CniCode code;             /* what a failure is reported as; CNI_ERR_PLUGIN unless set */
+    Value config;    /* from standard input */
+    StrView version; /* the configuration's cniVersion */
+    CniCode code;    /* what a failure is reported as; CNI_ERR_PLUGIN unless set */
 } CniCall;
 
 /* A plugin: each function may be NULL where the command has nothing to do. On success add fills the
@@ -28,11 +28,11 @@ int cni_fail(CniCall *c, CniCode code, Err *err, const char *fmt, ...) PRINTF(4,
 
 extern const CniPlugin cni_bridge, cni_loopback, cni_host_local;
 
-/* Runs the plugin that argv[0] names: reads environment and standard input, prints a result or an error
- * object on standard output. Returns the exit code. */
+/* Runs the plugin that argv[0] names: reads environment and standard input, prints a result or an
+ * error object on standard output. Returns the exit code. */
 int cni_plugin_main(int argc, char **argv);
 
-/* Delegates to the IPAM plugin that the configuration names: in process when CNI_PATH leads to this very
- * program, else by running it. */
+/* Delegates to the IPAM plugin that the configuration names: in process when CNI_PATH leads to this
+ * very program, else by running it. */
 int cni_ipam_add(CniCall *c, CniResult *ret, Err *err) NODISCARD;
 int cni_ipam_run(CniCall *c, const char *command, Err *err) NODISCARD; /* DEL, CHECK, GC, STATUS */

@@ -26,7 +26,8 @@ static int set_up(CniNetwork *n, const Value *v, const char *where, Err *err)
     if (!n->name.len)
         return err_set(err, ERR_INVALID, 0, "%s: name: expected the network's name", where);
     if (!cni_version_known(n->version))
-        return err_set(err, ERR_INVALID, 0, "%s: cniVersion: '%.*s' is not known; expected 0.3.0 to 1.1.0", where,
+        return err_set(err, ERR_INVALID, 0,
+                       "%s: cniVersion: '%.*s' is not known; expected 0.3.0 to 1.1.0", where,
                        SV_FMT(sv_head(n->version, 40)));
     n->plugins = value_list();
     if (list)
@@ -34,8 +35,9 @@ static int set_up(CniNetwork *n, const Value *v, const char *where, Err *err)
     else if (!value_push(&n->arena, &n->plugins, *v))
         return err_nomem(err);
     if (!value_len(&n->plugins) || value_len(&n->plugins) > PLUGINS_MAX)
-        return err_set(err, ERR_INVALID, 0, "%s: plugins: expected 1 to %d of them", where, PLUGINS_MAX);
-    value_list_foreach(p, &n->plugins) {
+        return err_set(err, ERR_INVALID, 0, "%s: plugins: expected 1 to %d of them", where,
+                       PLUGINS_MAX);
+    value_list_foreach (p, &n->plugins) {
         StrView type = value_str(value_get(p, SV("type")));
         if (!type.len || sv_find_char(type, '/') >= 0)
             return err_set(err, ERR_INVALID, 0, "%s: plugins.type: '%.*s' names no plugin", where,
@@ -69,7 +71,8 @@ int cni_network_load(const char *path, CniNetwork **ret, Err *err)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     int r = file_read(AT_FDCWD, path, CONFIG_MAX, &text);
-    return r < 0 ? err_neg(err, r, "read '%s'", path) : cni_network_parse(buf_view(&text), path, ret, err);
+    return r < 0 ? err_neg(err, r, "read '%s'", path)
+                 : cni_network_parse(buf_view(&text), path, ret, err);
 }
 
 CniNetwork *cni_network_free(CniNetwork *n)
@@ -95,14 +98,15 @@ static int find_program(const CniAttachment *at, StrView type, char *buf, size_t
         if (n > 0 && (size_t)n < size && access(buf, X_OK) == 0)
             return 0;
     }
-    return err_set(err, ERR_NOT_FOUND, 0, "CNI plugin '%.*s' is not in %s", SV_FMT(type), at->plugin_path);
+    return err_set(err, ERR_NOT_FOUND, 0, "CNI plugin '%.*s' is not in %s", SV_FMT(type),
+                   at->plugin_path);
 }
 
 /* The capability arguments that this plugin declares. */
 static bool add_capabilities(Arena *a, Value *conf, const CniAttachment *at)
 {
     Value runtime = value_map();
-    value_map_foreach(m, value_get(conf, SV("capabilities"))) {
+    value_map_foreach (m, value_get(conf, SV("capabilities"))) {
         const Value *arg = value_get(at->capability_args, m->key);
         if (value_bool_or(&m->val, false) && arg && !value_set(a, &runtime, m->key, *arg))
             return false;
@@ -111,13 +115,13 @@ static bool add_capabilities(Arena *a, Value *conf, const CniAttachment *at)
     return !value_len(&runtime) || value_set(a, conf, SV("runtimeConfig"), runtime);
 }
 
-static int plugin_config(const CniNetwork *n, const Value *plugin, const CniAttachment *at, const Value *prev, Arena *a,
-                         Buf *out, Err *err)
+static int plugin_config(const CniNetwork *n, const Value *plugin, const CniAttachment *at,
+                         const Value *prev, Arena *a, Buf *out, Err *err)
 {
     Value conf;
     if (!value_clone(a, plugin, &conf) || !value_set(a, &conf, SV("name"), value_sv(n->name)) ||
-        !value_set(a, &conf, SV("cniVersion"), value_sv(n->version)) || !add_capabilities(a, &conf, at) ||
-        (prev && !value_set(a, &conf, SV("prevResult"), *prev)))
+        !value_set(a, &conf, SV("cniVersion"), value_sv(n->version)) ||
+        !add_capabilities(a, &conf, at) || (prev && !value_set(a, &conf, SV("prevResult"), *prev)))
         return err_nomem(err);
     json_encode(&conf, out);
     return out->failed ? err_nomem(err) : 0;
@@ -132,11 +136,12 @@ static int plugin_error(StrView type, StrView out, StrView errout, Arena *a, Err
         msg = value_str(value_get(&v, SV("msg")));
     if (!msg.len)
         msg = sv_trim(errout.len ? errout : out);
-    return err_set(err, ERR_SYS, 0, "CNI plugin %.*s: %.*s", SV_FMT(type), SV_FMT(sv_head(msg, 400)));
+    return err_set(err, ERR_SYS, 0, "CNI plugin %.*s: %.*s", SV_FMT(type),
+                   SV_FMT(sv_head(msg, 400)));
 }
 
-static int run_plugin(const CniNetwork *n, const Value *plugin, const CniAttachment *at, const char *command,
-                      const Value *prev, Arena *a, Value *ret, Err *err)
+static int run_plugin(const CniNetwork *n, const Value *plugin, const CniAttachment *at,
+                      const char *command, const Value *prev, Arena *a, Value *ret, Err *err)
 {
     char program[PATH_MAX], env[7][ENV_MAX];
     StrView type = value_str(value_get(plugin, SV("type")));
@@ -172,10 +177,12 @@ static int run_plugin(const CniNetwork *n, const Value *plugin, const CniAttachm
 
 static void cache_path(const CniNetwork *n, const CniAttachment *at, char buf[static PATH_MAX])
 {
-    snprintf(buf, PATH_MAX, "%s/results/%.*s-%s-%s", at->cache_dir, SV_FMT(n->name), at->container_id, at->ifname);
+    snprintf(buf, PATH_MAX, "%s/results/%.*s-%s-%s", at->cache_dir, SV_FMT(n->name),
+             at->container_id, at->ifname);
 }
 
-static int cache_put(const CniNetwork *n, const CniAttachment *at, const Value *result, Arena *a, Err *err)
+static int cache_put(const CniNetwork *n, const CniAttachment *at, const Value *result, Arena *a,
+                     Err *err)
 {
     char path[PATH_MAX], dir[PATH_MAX];
     _cleanup_buf_ Buf text = BUF_INIT;
@@ -215,7 +222,7 @@ int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *r
 {
     Value result, *prev = NULL;
     int r = 0;
-    value_list_foreach(plugin, &n->plugins) {
+    value_list_foreach (plugin, &n->plugins) {
         Value next;
         if ((r = run_plugin(n, plugin, at, "ADD", prev, a, &next, err)) < 0)
             break;
@@ -239,7 +246,8 @@ int cni_del(const CniNetwork *n, const CniAttachment *at, Err *err)
     int first = 0;
     for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
         Err own = { 0 };
-        int r = run_plugin(n, value_at(&n->plugins, i), at, "DEL", has ? &prev : NULL, &a, NULL, &own);
+        int r =
+            run_plugin(n, value_at(&n->plugins, i), at, "DEL", has ? &prev : NULL, &a, NULL, &own);
         if (r < 0 && first == 0) {
             first = r;
             if (err)
@@ -259,10 +267,10 @@ int cni_check(const CniNetwork *n, const CniAttachment *at, Err *err)
     arena_init(&a, ARENA_DEFAULT_LIMIT);
     Value prev;
     if (!cache_get(n, at, &a, &prev))
-        return err_set(err, ERR_NOT_FOUND, 0, "container '%s' is not attached to network '%.*s'", at->container_id,
-                       SV_FMT(n->name));
+        return err_set(err, ERR_NOT_FOUND, 0, "container '%s' is not attached to network '%.*s'",
+                       at->container_id, SV_FMT(n->name));
     int r = 0;
-    value_list_foreach(plugin, &n->plugins) {
+    value_list_foreach (plugin, &n->plugins) {
         if (r == 0)
             r = run_plugin(n, plugin, at, "CHECK", &prev, &a, NULL, err);
     }

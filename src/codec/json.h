@@ -15,12 +15,13 @@ typedef struct JsonOptions {
 } JsonOptions;
 
 /* Decodes one document with nothing but white space after it. Strings without escapes point into
- * `text`, which must outlive the tree. Numbers that are integers and fit become VALUE_INT. `opt` may
- * be NULL. ERR_INVALID names line and column; ERR_LIMIT for depth; ERR_NOMEM for the arena's cap. */
+ * `text`, which must outlive the tree. Numbers that are integers and fit become VALUE_INT. `opt`
+ * may be NULL. ERR_INVALID names line and column; ERR_LIMIT for depth; ERR_NOMEM for the arena's
+ * cap. */
 int json_decode(StrView text, Arena *a, const JsonOptions *opt, Value *ret, Err *err) NODISCARD;
 
-/* Appends the shortest text, as Go's encoding/json writes it without HTML escaping; doubles in their
- * shortest round-trip form. Failure is in out->failed. */
+/* Appends the shortest text, as Go's encoding/json writes it without HTML escaping; doubles in
+ * their shortest round-trip form. Failure is in out->failed. */
 void json_encode(const Value *v, Buf *out);
 void json_encode_pretty(const Value *v, unsigned indent, Buf *out);
 void json_encode_string(StrView s, Buf *out); /* with quotes; bad UTF-8 becomes U+FFFD */

@@ -9,7 +9,8 @@
 const char *json_number(const char **at, const char *end, Value *ret);
 
 /* Appends a double in its shortest form that reads back the same, laid out as Go does it: plain
- * between 1e-6 and 1e21, else with an exponent. What JSON cannot say (NaN, infinities) is `null`. */
+ * between 1e-6 and 1e21, else with an exponent. What JSON cannot say (NaN, infinities) is `null`.
+ */
 void json_double(double d, Buf *out);
 
 /* Bytes of the well-formed UTF-8 sequence at p (1-4), or 0. p < end. */
@@ -60,10 +61,10 @@ static inline unsigned utf8_put(uint32_t c, char *out)
     return 4;
 }
 
-/* Offset of the first byte in [p, end) that is not plain inside a JSON string: a quote, a backslash,
- * a control character or non-ASCII. Eight bytes at a time: the borrow of each subtraction lands in
- * the byte's high bit (Mycroft). A byte behind the first hit may be marked wrongly; only the first
- * is used. */
+/* Offset of the first byte in [p, end) that is not plain inside a JSON string: a quote, a
+ * backslash, a control character or non-ASCII. Eight bytes at a time: the borrow of each
+ * subtraction lands in the byte's high bit (Mycroft). A byte behind the first hit may be marked
+ * wrongly; only the first is used. */
 static inline size_t json_plain_run(const char *p, const char *end)
 {
     const char *start = p;
@@ -74,8 +75,8 @@ static inline size_t json_plain_run(const char *p, const char *end)
         uint64_t w;
         memcpy(&w, p, 8);
         uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-        uint64_t hit = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
-                       ((w - ones * 0x20) & ~w) | w;
+        uint64_t hit =
+            ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w) | w;
         hit &= high;
         if (hit)
             return (size_t)(p - start) + (unsigned)__builtin_ctzll(hit) / 8;

@@ -1,7 +1,8 @@
 /* protobuf.h - Kubernetes' protobuf encoding, driven by the same tables as everything else.
  *
- * The wire format is proto2 as Go's code generator writes it: see the field numbers in the .kapi files
- * and k8s.io/apimachinery's generated.proto for the well-known messages (Time, Quantity …). */
+ * The wire format is proto2 as Go's code generator writes it: see the field numbers in the .kapi
+ * files and k8s.io/apimachinery's generated.proto for the well-known messages (Time, Quantity …).
+ */
 #pragma once
 
 #include "base/buf.h"
@@ -21,9 +22,9 @@ bool protobuf_has_magic(StrView bytes);
 /* ERR_INVALID without the magic or with a malformed message. Views point into `bytes`. */
 int protobuf_open(StrView bytes, ProtobufEnvelope *ret, Err *err) NODISCARD;
 
-/* Decodes one message. Strings point into `bytes`, which must outlive the tree. What Go's JSON would
- * leave out (zero values of omitempty fields) is left out. Unknown fields are skipped. apiVersion and
- * kind are not part of a message: they come from the envelope. */
+/* Decodes one message. Strings point into `bytes`, which must outlive the tree. What Go's JSON
+ * would leave out (zero values of omitempty fields) is left out. Unknown fields are skipped.
+ * apiVersion and kind are not part of a message: they come from the envelope. */
 int protobuf_decode(const SchemaObject *type, StrView bytes, Arena *a, Value *ret,
                     Err *err) NODISCARD;
 
@@ -39,7 +40,8 @@ int protobuf_seal(StrView api_version, StrView kind, const SchemaObject *type, c
 void protobuf_put_varint(Buf *out, uint64_t n);
 void protobuf_put_int(Buf *out, unsigned number, int64_t n);
 void protobuf_put_bytes(Buf *out, unsigned number, StrView bytes);
-/* Turns what was appended since out->len was `start` into the body of a field: for nested messages. */
+/* Turns what was appended since out->len was `start` into the body of a field: for nested messages.
+ */
 void protobuf_close(Buf *out, unsigned number, size_t start);
 
 /* Reading messages by hand: the next field of *rest. Returns 1, 0 at the end, or a failure. */

@@ -2,7 +2,8 @@
  *
  * One table serves everything generic: protobuf, unknown-field handling, defaults, structural
  * validation, strategic merge, OpenAPI, explain. The built-in tables are compiled from
- * src/api/schema/ *.kapi by tools/apigen; custom resources build the same structures at run time. */
+ * src/api/schema/ *.kapi by tools/apigen; custom resources build the same structures at run time.
+ */
 #pragma once
 
 #include "base/str.h"
@@ -46,25 +47,25 @@ enum {
 typedef struct SchemaObject SchemaObject;
 
 typedef struct SchemaField {
-    StrView name;                 /* JSON name; empty for INLINE */
-    uint16_t pb;                  /* protobuf number; 0: not in protobuf */
-    uint8_t type;                 /* SchemaType of the value, or of each item or map value */
-    uint8_t card;                 /* SchemaCard */
-    uint8_t list_type;            /* SchemaListType */
+    StrView name;      /* JSON name; empty for INLINE */
+    uint16_t pb;       /* protobuf number; 0: not in protobuf */
+    uint8_t type;      /* SchemaType of the value, or of each item or map value */
+    uint8_t card;      /* SchemaCard */
+    uint8_t list_type; /* SchemaListType */
     uint8_t n_list_keys;
     uint16_t n_enums;
     uint32_t flags;
-    const SchemaObject *object;   /* for SCHEMA_OBJECT */
-    const StrView *list_keys;     /* for SCHEMA_LIST_MAP */
-    StrView merge_key;            /* strategic merge patch; empty: none */
-    const StrView *enums;         /* allowed strings; order of Kubernetes' messages (sorted) */
-    StrView def;                  /* default as JSON text; empty: none */
-    int64_t min, max;             /* numeric range when min <= max and not both zero */
-    StrView doc;                  /* one line of our own for explain; may be empty */
+    const SchemaObject *object; /* for SCHEMA_OBJECT */
+    const StrView *list_keys;   /* for SCHEMA_LIST_MAP */
+    StrView merge_key;          /* strategic merge patch; empty: none */
+    const StrView *enums;       /* allowed strings; order of Kubernetes' messages (sorted) */
+    StrView def;                /* default as JSON text; empty: none */
+    int64_t min, max;           /* numeric range when min <= max and not both zero */
+    StrView doc;                /* one line of our own for explain; may be empty */
 } SchemaField;
 
 struct SchemaObject {
-    StrView name;                 /* OpenAPI name: "io.k8s.api.core.v1.PodSpec" */
+    StrView name; /* OpenAPI name: "io.k8s.api.core.v1.PodSpec" */
     const SchemaField *fields;
     uint16_t n_fields;
     StrView doc;

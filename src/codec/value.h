@@ -1,10 +1,10 @@
-/* value.h - one document: a tree of null, bool, int64, double, string, list and ordered map that JSON,
- * YAML, protobuf and CBOR convert to and from.
+/* value.h - one document: a tree of null, bool, int64, double, string, list and ordered map that
+ * JSON, YAML, protobuf and CBOR convert to and from.
  *
- * A Value is a small handle (24 bytes). Everything it points to lives in the arena it was built with,
- * and is never freed one by one. Copying the handle shares the children: treat it as a move, and use
- * value_clone() for a tree of one's own. Pointers to members and items are valid until the next
- * append to the same container. Numbers keep their nature: 1 is an int, 1.0 a double. */
+ * A Value is a small handle (24 bytes). Everything it points to lives in the arena it was built
+ * with, and is never freed one by one. Copying the handle shares the children: treat it as a move,
+ * and use value_clone() for a tree of one's own. Pointers to members and items are valid until the
+ * next append to the same container. Numbers keep their nature: 1 is an int, 1.0 a double. */
 #pragma once
 
 #include "base/arena.h"
@@ -24,9 +24,9 @@ typedef struct Value Value;
 typedef struct Member Member;
 
 struct Value {
-    uint8_t kind;   /* ValueKind */
-    uint32_t cap;   /* list, map: room for so many */
-    uint32_t len;   /* list, map: items; string: bytes are in `str_len` */
+    uint8_t kind; /* ValueKind */
+    uint32_t cap; /* list, map: room for so many */
+    uint32_t len; /* list, map: items; string: bytes are in `str_len` */
     uint32_t str_len;
     union {
         bool b;

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
-/* Decodes the first document of `text`; *ret_used (may be NULL) is where the next one starts, so that
- * a stream of documents can be walked. Anchors and merge keys work; an alias bomb ends in ERR_LIMIT.
- * Duplicates are reported as json_decode does. Everything is copied into the arena. */
+/* Decodes the first document of `text`; *ret_used (may be NULL) is where the next one starts, so
+ * that a stream of documents can be walked. Anchors and merge keys work; an alias bomb ends in
+ * ERR_LIMIT. Duplicates are reported as json_decode does. Everything is copied into the arena. */
 int yaml_decode(StrView text, Arena *a, const JsonOptions *opt, Value *ret, size_t *ret_used,
                 Err *err) NODISCARD;
 

@@ -1,10 +1,11 @@
 /* controller_internal.h - what all controllers share: informers, jobs, access to objects.
  *
- * A controller is a ControllerDef: observe() turns changes of objects into keys "namespace/name", and
- * reconcile() brings what one key names nearer to its wish by API calls of its Job. When a job's calls
- * have all ended, its key is forgotten (success) or comes back later (failure). A key is not worked on
- * again before the informers have seen what its last job wrote, so that no decision is made twice.
- * To add a controller: write its file, declare its def below, name it in controllers.c. */
+ * A controller is a ControllerDef: observe() turns changes of objects into keys "namespace/name",
+ * and reconcile() brings what one key names nearer to its wish by API calls of its Job. When a
+ * job's calls have all ended, its key is forgotten (success) or comes back later (failure). A key
+ * is not worked on again before the informers have seen what its last job wrote, so that no
+ * decision is made twice. To add a controller: write its file, declare its def below, name it in
+ * controllers.c. */
 #pragma once
 
 #include "api/events.h"
@@ -43,7 +44,8 @@ typedef struct Job Job;
 
 typedef struct ControllerDef {
     const char *name; /* component of its events, too */
-    void (*observe)(Controller *c, KindId kind, ApiObject *old, ApiObject *now); /* either may be NULL */
+    void (*observe)(Controller *c, KindId kind, ApiObject *old,
+                    ApiObject *now); /* either may be NULL */
     void (*reconcile)(Job *j);
     unsigned workers;
     /* A controller with a state of its own; all may be NULL. */
@@ -88,9 +90,10 @@ struct Controllers {
     struct Feeds *feeds;
 };
 
-extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller, replication_controller,
-    deployment_controller, endpointslice_controller, endpoints_controller, namespace_controller,
-    garbage_controller, node_controller, eviction_controller, pod_gc_controller;
+extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller,
+    replication_controller, deployment_controller, endpointslice_controller, endpoints_controller,
+    namespace_controller, garbage_controller, node_controller, eviction_controller,
+    pod_gc_controller;
 
 /* ---- calls ---- */
 
@@ -113,14 +116,16 @@ void job_again(Job *j, uint64_t delay_ms); /* the key comes back after this time
 /* Shorthands of job_call(). NotFound on a delete counts as success. */
 void job_create(Job *j, KindId kind, const Value *body, JobDoneFn *done, void *arg);
 void job_update(Job *j, KindId kind, StrView subresource, const Value *body);
-void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, JobDoneFn *done, void *arg);
+void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, JobDoneFn *done,
+                void *arg);
 
 /* ---- objects ---- */
 
 const Value *obj_doc(const ApiObject *o); /* the document; NULL for NULL */
 const Value *obj_meta(const ApiObject *o);
 bool obj_deleting(const ApiObject *o);
-const Value *obj_controller_ref(const ApiObject *o); /* the ownerReference that controls it, or NULL */
+const Value *obj_controller_ref(
+    const ApiObject *o); /* the ownerReference that controls it, or NULL */
 bool obj_has_finalizer(const ApiObject *o, StrView name);
 ApiObject *obj_find(Controllers *cs, KindId kind, StrView ns, StrView name);
 ApiObject *const *obj_owned(Controllers *cs, KindId kind, const ApiObject *owner, size_t *ret_n);
@@ -128,8 +133,8 @@ ApiObject *const *obj_owned(Controllers *cs, KindId kind, const ApiObject *owner
 Value obj_copy(Job *j, const ApiObject *o);
 /* metadata.ownerReferences of something that `owner` controls. */
 Value obj_owner_refs(Arena *a, KindId kind, const ApiObject *owner);
-void obj_event(Controller *c, KindId kind, const ApiObject *o, StrView type, StrView reason, const char *fmt, ...)
-    PRINTF(6, 7);
+void obj_event(Controller *c, KindId kind, const ApiObject *o, StrView type, StrView reason,
+               const char *fmt, ...) PRINTF(6, 7);
 void controller_queue(Controller *c, StrView ns, StrView name);
 int64_t time_of(const Value *v); /* RFC 3339 to ns; 0 when absent or wrong */
 Value time_now(Arena *a);        /* as metav1.Time */

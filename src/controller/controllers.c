@@ -8,10 +8,10 @@ void *doc_new(void *ctx, const Value *obj);
 void doc_free(void *projection);
 
 static const ControllerDef *const defs[] = {
-    &serviceaccount_controller, &rootca_controller, &replicaset_controller, &replication_controller,
-    &deployment_controller,
-    &endpointslice_controller, &endpoints_controller, &namespace_controller, &garbage_controller, &node_controller,
-    &eviction_controller, &pod_gc_controller,
+    &serviceaccount_controller, &rootca_controller,     &replicaset_controller,
+    &replication_controller,    &deployment_controller, &endpointslice_controller,
+    &endpoints_controller,      &namespace_controller,  &garbage_controller,
+    &node_controller,           &eviction_controller,   &pod_gc_controller,
 };
 
 /* ---- changes ---- */
@@ -90,11 +90,19 @@ static int start_informer(Controllers *cs, KindId kind, Err *err)
 {
     const KindInfo *k = &kind_info[kind];
     cs->feeds->feed[kind] = (Feed){ cs, kind };
-    InformerConfig cfg = { .target = { .group = k->group, .version = k->version, .plural = k->plural },
-                           .project = doc_new, .unproject = doc_free, .drop_json = true,
-                           .indexes = { index_owner, index_ns, index_node }, .n_indexes = 3,
-                           .on_add = on_add, .on_update = on_update, .on_delete = on_delete,
-                           .on_synced = on_informer_synced, .ctx = &cs->feeds->feed[kind] };
+    InformerConfig cfg = {
+        .target = { .group = k->group, .version = k->version, .plural = k->plural },
+        .project = doc_new,
+        .unproject = doc_free,
+        .drop_json = true,
+        .indexes = { index_owner, index_ns, index_node },
+        .n_indexes = 3,
+        .on_add = on_add,
+        .on_update = on_update,
+        .on_delete = on_delete,
+        .on_synced = on_informer_synced,
+        .ctx = &cs->feeds->feed[kind]
+    };
     if (kind == KIND_ROOT_CA)
         cfg.field_selector = SV("metadata.name=kube-root-ca.crt");
     if (kind == KIND_LEASE)

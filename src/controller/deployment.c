@@ -1,5 +1,6 @@
-/* deployment.c - one ReplicaSet for each pod template of a Deployment, and the way from the old ones to
- * the new: rolling or by recreation, with revisions, pause, scaling and a limited history. */
+/* deployment.c - one ReplicaSet for each pod template of a Deployment, and the way from the old
+ * ones to the new: rolling or by recreation, with revisions, pause, scaling and a limited history.
+ */
 #include "controller/deployment.h"
 
 #include "codec/json.h"
@@ -16,7 +17,8 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
         controller_queue(c, o->ns, o->name);
     if (kind == KIND_POD && !now) { /* Recreate waits for the last old pod */
         const Value *ref = obj_controller_ref(o);
-        o = ref ? obj_find(c->cs, KIND_REPLICASET, o->ns, value_str(value_get(ref, SV("name")))) : NULL;
+        o = ref ? obj_find(c->cs, KIND_REPLICASET, o->ns, value_str(value_get(ref, SV("name"))))
+                : NULL;
     } else if (kind != KIND_REPLICASET)
         return;
     const Value *ref = o ? obj_controller_ref(o) : NULL;
@@ -79,9 +81,11 @@ static bool gather(DeploymentView *v)
     for (size_t i = 0; i < v->n; i++) {
         if (!v->sets[i])
             continue;
-        v->plan[i] = (RolloutSet){ replicas_of(v->sets[i]),
-                                   value_int_or(value_path(obj_doc(v->sets[i]), "status.availableReplicas"), 0),
-                                   annotation_int(v->sets[i], MAX_ALLOWED) };
+        v->plan[i] =
+            (RolloutSet){ replicas_of(v->sets[i]),
+                          value_int_or(value_path(obj_doc(v->sets[i]), "status.availableReplicas"),
+                                       0),
+                          annotation_int(v->sets[i], MAX_ALLOWED) };
         if (i)
             old_revision = MAX(old_revision, annotation_int(v->sets[i], REVISION));
     }
@@ -116,7 +120,7 @@ static void annotate(DeploymentView *v, Value *rs, bool newest)
         notes = value_set(a, meta, SV("annotations"), value_map());
     if (!notes)
         return;
-    value_map_foreach(m, value_path(v->doc, "metadata.annotations")) {
+    value_map_foreach (m, value_path(v->doc, "metadata.annotations")) {
         bool own = sv_starts(m->key, SV("deployment.kubernetes.io/")) ||
                    sv_eq(m->key, SV("kubectl.kubernetes.io/last-applied-configuration"));
         if (newest && !own)
@@ -125,14 +129,15 @@ static void annotate(DeploymentView *v, Value *rs, bool newest)
     if (newest)
         value_set(a, notes, REVISION, value_sv(arena_printf(a, "%lld", (long long)v->revision)));
     value_set(a, notes, DESIRED, value_sv(arena_printf(a, "%lld", (long long)v->replicas)));
-    value_set(a, notes, MAX_ALLOWED, value_sv(arena_printf(a, "%lld", (long long)(v->replicas + v->limits.surge))));
+    value_set(a, notes, MAX_ALLOWED,
+              value_sv(arena_printf(a, "%lld", (long long)(v->replicas + v->limits.surge))));
 }
 
 static void scaled_event(DeploymentView *v, StrView name, int64_t from, int64_t to)
 {
     obj_event(v->job->c, KIND_DEPLOYMENT, v->deployment, SV("Normal"), SV("ScalingReplicaSet"),
-              "Scaled %s replica set %.*s from %lld to %lld", to > from ? "up" : "down", SV_FMT(name), (long long)from,
-              (long long)to);
+              "Scaled %s replica set %.*s from %lld to %lld", to > from ? "up" : "down",
+              SV_FMT(name), (long long)from, (long long)to);
 }
 
 static void create_set(DeploymentView *v)
@@ -148,7 +153,8 @@ static void create_set(DeploymentView *v)
         return;
     }
     StrView name = arena_printf(a, "%.*s-%.*s", SV_FMT(v->deployment->name), SV_FMT(hash));
-    Value *labels = value_make_path(a, &tmpl, "metadata.labels.x"), *match = value_make_path(a, &selector, "matchLabels.x");
+    Value *labels = value_make_path(a, &tmpl, "metadata.labels.x"),
+          *match = value_make_path(a, &selector, "matchLabels.x");
     if (!labels || !match) {
         job_fail(j);
         return;
@@ -164,9 +170,11 @@ static void create_set(DeploymentView *v)
     value_set_path(a, &rs, "metadata.name", value_sv(name));
     value_set_path(a, &rs, "metadata.namespace", value_sv(v->deployment->ns));
     value_set_path(a, &rs, "metadata.labels", *labels);
-    value_set_path(a, &rs, "metadata.ownerReferences", obj_owner_refs(a, KIND_DEPLOYMENT, v->deployment));
+    value_set_path(a, &rs, "metadata.ownerReferences",
+                   obj_owner_refs(a, KIND_DEPLOYMENT, v->deployment));
     value_set_path(a, &rs, "spec.replicas", value_int(v->plan[0].replicas));
-    value_set_path(a, &rs, "spec.minReadySeconds", value_int(value_int_or(value_path(v->doc, "spec.minReadySeconds"), 0)));
+    value_set_path(a, &rs, "spec.minReadySeconds",
+                   value_int(value_int_or(value_path(v->doc, "spec.minReadySeconds"), 0)));
     value_set_path(a, &rs, "spec.selector", selector);
     value_set_path(a, &rs, "spec.template", tmpl);
     annotate(v, &rs, true);
@@ -202,7 +210,8 @@ static bool write_sets(DeploymentView *v)
 static bool is_scaling(const DeploymentView *v)
 {
     for (size_t i = 0; i < v->n; i++)
-        if (v->sets[i] && v->plan[i].replicas > 0 && annotation_int(v->sets[i], DESIRED) != v->replicas)
+        if (v->sets[i] && v->plan[i].replicas > 0 &&
+            annotation_int(v->sets[i], DESIRED) != v->replicas)
             return true;
     return false;
 }
@@ -235,7 +244,8 @@ static void recreate(DeploymentView *v)
 
 static int by_revision(const void *a, const void *b)
 {
-    int64_t x = annotation_int(*(ApiObject *const *)a, REVISION), y = annotation_int(*(ApiObject *const *)b, REVISION);
+    int64_t x = annotation_int(*(ApiObject *const *)a, REVISION),
+            y = annotation_int(*(ApiObject *const *)b, REVISION);
     return (x > y) - (x < y);
 }
 
@@ -245,7 +255,8 @@ static void clean_history(DeploymentView *v)
     ApiObject **idle = arena_array(&v->job->arena, ApiObject *, v->n);
     size_t n = 0;
     for (size_t i = 1; idle && i < v->n; i++)
-        if (!replicas_of(v->sets[i]) && !value_int_or(value_path(obj_doc(v->sets[i]), "status.replicas"), 0) &&
+        if (!replicas_of(v->sets[i]) &&
+            !value_int_or(value_path(obj_doc(v->sets[i]), "status.replicas"), 0) &&
             !obj_deleting(v->sets[i]))
             idle[n++] = v->sets[i];
     if (n)
@@ -274,7 +285,8 @@ static void roll(DeploymentView *v)
 
 static void reconcile(Job *j)
 {
-    DeploymentView v = { .job = j, .deployment = obj_find(j->c->cs, KIND_DEPLOYMENT, j->ns, j->name) };
+    DeploymentView v = { .job = j,
+                         .deployment = obj_find(j->c->cs, KIND_DEPLOYMENT, j->ns, j->name) };
     if (!v.deployment)
         return;
     v.doc = obj_doc(v.deployment);
@@ -283,7 +295,8 @@ static void reconcile(Job *j)
     v.recreate = sv_eq(value_path_str(v.doc, "spec.strategy.type"), SV("Recreate"));
     if (!v.recreate)
         v.limits = rollout_limits(value_path(v.doc, "spec.strategy.rollingUpdate.maxSurge"),
-                                  value_path(v.doc, "spec.strategy.rollingUpdate.maxUnavailable"), v.replicas);
+                                  value_path(v.doc, "spec.strategy.rollingUpdate.maxUnavailable"),
+                                  v.replicas);
     if (!gather(&v)) {
         job_fail(j);
         return;
@@ -293,7 +306,8 @@ static void reconcile(Job *j)
         return;
     }
     if (v.sets[0] && !v.paused && annotation_int(v.deployment, REVISION) != v.revision) {
-        /* The revision first: its write gives the next reconcile the resourceVersion for the rest. */
+        /* The revision first: its write gives the next reconcile the resourceVersion for the rest.
+         */
         Value copy = obj_copy(j, v.deployment), *meta = value_get(&copy, SV("metadata"));
         if (!value_get(meta, SV("annotations")))
             value_set(&j->arena, meta, SV("annotations"), value_map());

@@ -28,7 +28,8 @@ static Totals totals_of(const DeploymentView *v)
 bool deployment_complete(const DeploymentView *v)
 {
     Totals t = totals_of(v);
-    return v->sets[0] && t.updated == v->replicas && t.replicas == v->replicas && t.available >= v->replicas;
+    return v->sets[0] && t.updated == v->replicas && t.replicas == v->replicas &&
+           t.available >= v->replicas;
 }
 
 typedef struct Condition {
@@ -41,7 +42,8 @@ static void put_condition(DeploymentView *v, Value *list, const Condition *c)
     Arena *a = &v->job->arena;
     const Value *had = condition_find(v->doc, c->type);
     bool same_status = had && sv_eq(value_str(value_get(had, SV("status"))), c->status);
-    bool same = same_status && sv_eq(value_str(value_get(had, SV("reason"))), c->reason) && !c->refresh;
+    bool same =
+        same_status && sv_eq(value_str(value_get(had, SV("reason"))), c->reason) && !c->refresh;
     const Value *update = same ? value_get(had, SV("lastUpdateTime")) : NULL;
     const Value *transition = same_status ? value_get(had, SV("lastTransitionTime")) : NULL;
     Value now = time_now(a), item = value_map();
@@ -69,18 +71,22 @@ static Condition progress_of(DeploymentView *v, const Totals *t)
     Arena *a = &v->job->arena;
     const Value *had = condition_find(v->doc, SV("Progressing"));
     StrView reason = value_str(value_get(had, SV("reason")));
-    Condition c = { SV("Progressing"), SV("True"), SV("ReplicaSetUpdated"), SV("The rollout is progressing."), false };
+    Condition c = { SV("Progressing"), SV("True"), SV("ReplicaSetUpdated"),
+                    SV("The rollout is progressing."), false };
     StrView name = v->sets[0] ? v->sets[0]->name : SV("");
     int64_t deadline = value_int_or(value_path(v->doc, "spec.progressDeadlineSeconds"), 600);
-    int64_t left = time_of(value_get(had, SV("lastUpdateTime"))) + deadline * NSEC_PER_SEC - clock_real_ns();
-    bool timed = had && !sv_eq(reason, SV("NewReplicaSetAvailable")) && !sv_eq(reason, SV("DeploymentPaused"));
+    int64_t left =
+        time_of(value_get(had, SV("lastUpdateTime"))) + deadline * NSEC_PER_SEC - clock_real_ns();
+    bool timed = had && !sv_eq(reason, SV("NewReplicaSetAvailable")) &&
+                 !sv_eq(reason, SV("DeploymentPaused"));
     if (v->paused) {
         c.status = SV("Unknown");
         c.reason = SV("DeploymentPaused");
         c.message = SV("Deployment is paused");
     } else if (deployment_complete(v)) {
         c.reason = SV("NewReplicaSetAvailable");
-        c.message = arena_printf(a, "ReplicaSet \"%.*s\" has successfully progressed.", SV_FMT(name));
+        c.message =
+            arena_printf(a, "ReplicaSet \"%.*s\" has successfully progressed.", SV_FMT(name));
     } else if (progressed(v, t)) {
         c.refresh = true;
     } else if (timed && (left <= 0 || sv_eq(reason, SV("ProgressDeadlineExceeded")))) {
@@ -103,7 +109,8 @@ void deployment_write_status(DeploymentView *v)
     const struct {
         StrView name;
         int64_t value;
-    } counts[] = { { SV("observedGeneration"), value_int_or(value_path(v->doc, "metadata.generation"), 0) },
+    } counts[] = { { SV("observedGeneration"),
+                     value_int_or(value_path(v->doc, "metadata.generation"), 0) },
                    { SV("replicas"), t.replicas },
                    { SV("updatedReplicas"), t.updated },
                    { SV("readyReplicas"), t.ready },
@@ -115,9 +122,11 @@ void deployment_write_status(DeploymentView *v)
             value_set(a, &status, counts[i].name, value_int(counts[i].value));
     bool enough = t.available >= v->replicas - v->limits.unavailable;
     Condition available = { SV("Available"), enough ? SV("True") : SV("False"),
-                            enough ? SV("MinimumReplicasAvailable") : SV("MinimumReplicasUnavailable"),
+                            enough ? SV("MinimumReplicasAvailable")
+                                   : SV("MinimumReplicasUnavailable"),
                             enough ? SV("Deployment has minimum availability.")
-                                   : SV("Deployment does not have minimum availability."), false };
+                                   : SV("Deployment does not have minimum availability."),
+                            false };
     Condition progress = progress_of(v, &t);
     put_condition(v, &list, &available);
     put_condition(v, &list, &progress);

@@ -1,5 +1,6 @@
-/* endpointslice.c - where the pods of each Service are: one EndpointSlice for a Service with a selector,
- * and the Endpoints object of the same name for older clients. Two controllers, keyed by Service. */
+/* endpointslice.c - where the pods of each Service are: one EndpointSlice for a Service with a
+ * selector, and the Endpoints object of the same name for older clients. Two controllers, keyed by
+ * Service. */
 #include "api/selector.h"
 #include "controller/controller_internal.h"
 
@@ -13,7 +14,7 @@ static bool selects(const Value *service, const ApiObject *pod)
 {
     if (!pod || !value_len(value_path(service, "spec.selector")))
         return false;
-    value_map_foreach(m, value_path(service, "spec.selector")) {
+    value_map_foreach (m, value_path(service, "spec.selector")) {
         const Value *have = value_get(value_get(obj_meta(pod), SV("labels")), m->key);
         if (!have || !sv_eq(value_str(have), value_str(&m->val)))
             return false;
@@ -24,7 +25,8 @@ static bool selects(const Value *service, const ApiObject *pod)
 static void observe_pod(Controller *c, ApiObject *old, ApiObject *now)
 {
     size_t n;
-    ApiObject *const *services = informer_by_index(c->cs->informers[KIND_SERVICE], INDEX_NS, (now ? now : old)->ns, &n);
+    ApiObject *const *services =
+        informer_by_index(c->cs->informers[KIND_SERVICE], INDEX_NS, (now ? now : old)->ns, &n);
     for (size_t i = 0; i < n; i++)
         if (selects(obj_doc(services[i]), old) || selects(obj_doc(services[i]), now))
             controller_queue(c, services[i]->ns, services[i]->name);
@@ -62,7 +64,8 @@ static StrView pod_ip(const ApiObject *pod)
 static ApiObject **pods_of(Job *j, const ApiObject *service, size_t *ret_n)
 {
     size_t n, found = 0;
-    ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, service->ns, &n);
+    ApiObject *const *pods =
+        informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, service->ns, &n);
     ApiObject **out = arena_array(&j->arena, ApiObject *, n + 1);
     for (size_t i = 0; out && i < n; i++) {
         StrView phase = value_path_str(obj_doc(pods[i]), "status.phase");
@@ -79,11 +82,13 @@ static int64_t port_number(const Value *port, const ApiObject *pod)
     const Value *target = value_get(port, SV("targetPort"));
     StrView name = value_str(target), protocol = value_str(value_get(port, SV("protocol")));
     if (!name.len)
-        return value_int_or(target, 0) ? value_int_or(target, 0) : value_int_or(value_get(port, SV("port")), 0);
-    value_list_foreach(container, value_path(obj_doc(pod), "spec.containers")) {
-        value_list_foreach(p, value_get(container, SV("ports"))) {
+        return value_int_or(target, 0) ? value_int_or(target, 0)
+                                       : value_int_or(value_get(port, SV("port")), 0);
+    value_list_foreach (container, value_path(obj_doc(pod), "spec.containers")) {
+        value_list_foreach (p, value_get(container, SV("ports"))) {
             StrView have = value_str(value_get(p, SV("protocol")));
-            if (sv_eq(value_str(value_get(p, SV("name"))), name) && sv_eq(have.len ? have : SV("TCP"), protocol))
+            if (sv_eq(value_str(value_get(p, SV("name"))), name) &&
+                sv_eq(have.len ? have : SV("TCP"), protocol))
                 return value_int_or(value_get(p, SV("containerPort")), 0);
         }
     }
@@ -91,18 +96,20 @@ static int64_t port_number(const Value *port, const ApiObject *pod)
 }
 
 /* Named target ports are looked up in the first pod that has them. */
-static Value ports_of(Job *j, const ApiObject *service, ApiObject *const *pods, size_t n, bool with_empty_name)
+static Value ports_of(Job *j, const ApiObject *service, ApiObject *const *pods, size_t n,
+                      bool with_empty_name)
 {
     Arena *a = &j->arena;
     Value list = value_list();
-    value_list_foreach(port, value_path(obj_doc(service), "spec.ports")) {
+    value_list_foreach (port, value_path(obj_doc(service), "spec.ports")) {
         int64_t number = port_number(port, NULL);
         for (size_t i = 0; i < n && !number; i++)
             number = port_number(port, pods[i]);
         if (!number)
             continue;
         Value out = value_map();
-        StrView name = value_str(value_get(port, SV("name"))), protocol = value_str(value_get(port, SV("protocol")));
+        StrView name = value_str(value_get(port, SV("name"))),
+                protocol = value_str(value_get(port, SV("protocol")));
         if (name.len || with_empty_name)
             value_set(a, &out, SV("name"), value_sv(name));
         value_set(a, &out, SV("port"), value_int(number));
@@ -136,14 +143,16 @@ static Value endpoint_of(Arena *a, const ApiObject *service, const ApiObject *po
 {
     Value e = value_map(), addresses = value_list(), conditions = value_map();
     bool serving = pod_ready(obj_doc(pod)), terminating = obj_deleting(pod);
-    bool anyway = value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
+    bool anyway =
+        value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
     value_push(a, &addresses, value_sv(pod_ip(pod)));
     value_set(a, &conditions, SV("ready"), value_bool(anyway || (serving && !terminating)));
     value_set(a, &conditions, SV("serving"), value_bool(serving));
     value_set(a, &conditions, SV("terminating"), value_bool(terminating));
     value_set(a, &e, SV("addresses"), addresses);
     value_set(a, &e, SV("conditions"), conditions);
-    StrView node = value_path_str(obj_doc(pod), "spec.nodeName"), host = value_path_str(obj_doc(pod), "spec.hostname");
+    StrView node = value_path_str(obj_doc(pod), "spec.nodeName"),
+            host = value_path_str(obj_doc(pod), "spec.hostname");
     if (host.len && sv_eq(value_path_str(obj_doc(pod), "spec.subdomain"), service->name))
         value_set(a, &e, SV("hostname"), value_sv(host));
     if (node.len)
@@ -152,7 +161,8 @@ static Value endpoint_of(Arena *a, const ApiObject *service, const ApiObject *po
     return e;
 }
 
-static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value endpoints, Value ports)
+static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value endpoints,
+                        Value ports)
 {
     Arena *a = &j->arena;
     Value slice = value_map(), labels = value_map();
@@ -162,7 +172,7 @@ static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value 
             return;
         slice = obj_copy(j, had);
     } else {
-        value_map_foreach(m, value_path(obj_doc(service), "metadata.labels"))
+        value_map_foreach (m, value_path(obj_doc(service), "metadata.labels"))
             value_set(a, &labels, m->key, m->val);
         value_set(a, &labels, SERVICE_LABEL, value_sv(service->name));
         value_set(a, &labels, MANAGED_LABEL, value_sv(MANAGER));
@@ -170,10 +180,12 @@ static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value 
             value_set(a, &labels, SV("service.kubernetes.io/headless"), value_sv(SV("")));
         value_set(a, &slice, SV("apiVersion"), value_sv(SV("discovery.k8s.io/v1")));
         value_set(a, &slice, SV("kind"), value_sv(SV("EndpointSlice")));
-        value_set_path(a, &slice, "metadata.generateName", value_sv(arena_printf(a, "%.*s-", SV_FMT(service->name))));
+        value_set_path(a, &slice, "metadata.generateName",
+                       value_sv(arena_printf(a, "%.*s-", SV_FMT(service->name))));
         value_set_path(a, &slice, "metadata.namespace", value_sv(service->ns));
         value_set_path(a, &slice, "metadata.labels", labels);
-        value_set_path(a, &slice, "metadata.ownerReferences", obj_owner_refs(a, KIND_SERVICE, service));
+        value_set_path(a, &slice, "metadata.ownerReferences",
+                       obj_owner_refs(a, KIND_SERVICE, service));
         value_set(a, &slice, SV("addressType"), value_sv(SV("IPv4")));
     }
     value_set(a, &slice, SV("endpoints"), endpoints);
@@ -186,7 +198,8 @@ static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value 
 
 static bool is_served(const ApiObject *service)
 {
-    return service && !obj_deleting(service) && value_len(value_path(obj_doc(service), "spec.selector")) > 0 &&
+    return service && !obj_deleting(service) &&
+           value_len(value_path(obj_doc(service), "spec.selector")) > 0 &&
            !sv_eq(value_path_str(obj_doc(service), "spec.type"), SV("ExternalName"));
 }
 
@@ -206,7 +219,8 @@ static void reconcile_slices(Job *j)
     Value endpoints = value_list();
     for (size_t i = 0; i < MIN(n, (size_t)SLICE_ENDPOINTS_MAX); i++)
         value_push(&j->arena, &endpoints, endpoint_of(&j->arena, service, pods[i]));
-    write_slice(j, service, n_slices ? slices[0] : NULL, endpoints, ports_of(j, service, pods, n, true));
+    write_slice(j, service, n_slices ? slices[0] : NULL, endpoints,
+                ports_of(j, service, pods, n, true));
     for (size_t i = 1; i < n_slices; i++)
         job_delete(j, KIND_ENDPOINTSLICE, slices[i], SV("Background"), NULL, NULL);
 }
@@ -216,8 +230,10 @@ static void reconcile_slices(Job *j)
 static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods, size_t n)
 {
     Arena *a = &j->arena;
-    Value subsets = value_list(), subset = value_map(), ready = value_list(), not_ready = value_list();
-    bool anyway = value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
+    Value subsets = value_list(), subset = value_map(), ready = value_list(),
+          not_ready = value_list();
+    bool anyway =
+        value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
     for (size_t i = 0; i < MIN(n, (size_t)SLICE_ENDPOINTS_MAX); i++) {
         Value address = value_map();
         StrView node = value_path_str(obj_doc(pods[i]), "spec.nodeName");
@@ -249,8 +265,9 @@ static void reconcile_endpoints(Job *j)
     ApiObject *had = obj_find(j->c->cs, KIND_ENDPOINTS, j->ns, j->name);
     const Value *had_labels = value_get(obj_meta(had), SV("labels"));
     if (!is_served(service)) {
-        bool ours = sv_eq(value_str(value_get(had_labels, SV("endpoints.kubernetes.io/managed-by"))),
-                          SV("endpoint-controller"));
+        bool ours =
+            sv_eq(value_str(value_get(had_labels, SV("endpoints.kubernetes.io/managed-by"))),
+                  SV("endpoint-controller"));
         if (!service && had && ours)
             job_delete(j, KIND_ENDPOINTS, had, SV("Background"), NULL, NULL);
         return;
@@ -271,7 +288,8 @@ static void reconcile_endpoints(Job *j)
     value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
     value_set_path(a, &out, "metadata.name", value_sv(service->name));
     value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
-    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"), value_sv(SV("endpoint-controller")));
+    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"),
+              value_sv(SV("endpoint-controller")));
     value_set_path(a, &out, "metadata.labels", labels);
     value_set(a, &out, SV("subsets"), subsets);
     if (had)
@@ -280,5 +298,7 @@ static void reconcile_endpoints(Job *j)
         job_create(j, KIND_ENDPOINTS, &out, NULL, NULL);
 }
 
-const ControllerDef endpointslice_controller = { "endpoint-slice-controller", observe_slices, reconcile_slices, 5 };
-const ControllerDef endpoints_controller = { "endpoint-controller", observe_endpoints, reconcile_endpoints, 5 };
+const ControllerDef endpointslice_controller = { "endpoint-slice-controller", observe_slices,
+                                                 reconcile_slices, 5 };
+const ControllerDef endpoints_controller = { "endpoint-controller", observe_endpoints,
+                                             reconcile_endpoints, 5 };

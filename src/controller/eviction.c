@@ -1,11 +1,11 @@
-/* eviction.c - deletes pods that do not bear their node's NoExecute taints, when their tolerationSeconds are
- * over. Keys are the pods. */
+/* eviction.c - deletes pods that do not bear their node's NoExecute taints, when their
+ * tolerationSeconds are over. Keys are the pods. */
 #include "controller/controller_internal.h"
 #include "controller/taint.h"
 
 static bool evicts(const ApiObject *node)
 {
-    value_list_foreach(t, value_path(obj_doc(node), "spec.taints")) {
+    value_list_foreach (t, value_path(obj_doc(node), "spec.taints")) {
         if (sv_eq(value_str(value_get(t, SV("effect"))), SV("NoExecute")))
             return true;
     }
@@ -20,10 +20,12 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
             controller_queue(c, now->ns, now->name);
     }
     if (kind != KIND_NODE || !now || !evicts(now) ||
-        (old && value_equal(value_path(obj_doc(old), "spec.taints"), value_path(obj_doc(now), "spec.taints"))))
+        (old && value_equal(value_path(obj_doc(old), "spec.taints"),
+                            value_path(obj_doc(now), "spec.taints"))))
         return;
     size_t n;
-    ApiObject *const *pods = informer_by_index(c->cs->informers[KIND_POD], INDEX_NODE, now->name, &n);
+    ApiObject *const *pods =
+        informer_by_index(c->cs->informers[KIND_POD], INDEX_NODE, now->name, &n);
     for (size_t i = 0; i < n; i++)
         controller_queue(c, pods[i]->ns, pods[i]->name);
 }
@@ -34,18 +36,22 @@ static void reconcile(Job *j)
     if (!pod || obj_deleting(pod))
         return;
     const Value *doc = obj_doc(pod);
-    const ApiObject *node = obj_find(j->c->cs, KIND_NODE, SV_NULL, value_path_str(doc, "spec.nodeName"));
+    const ApiObject *node =
+        obj_find(j->c->cs, KIND_NODE, SV_NULL, value_path_str(doc, "spec.nodeName"));
     int64_t now = clock_real_ns();
-    int64_t at = taints_evict_at(value_path(obj_doc(node), "spec.taints"), value_path(doc, "spec.tolerations"), now);
+    int64_t at = taints_evict_at(value_path(obj_doc(node), "spec.taints"),
+                                 value_path(doc, "spec.tolerations"), now);
     if (at == TAINT_STAYS)
         return;
     if (at > now) {
         job_again(j, (uint64_t)((at - now) / NSEC_PER_MSEC) + 1);
         return;
     }
-    obj_event(j->c, KIND_POD, pod, SV("Normal"), SV("TaintManagerEviction"), "Marking for deletion Pod %.*s/%.*s",
-              SV_FMT(pod->ns), SV_FMT(pod->name));
+    obj_event(j->c, KIND_POD, pod, SV("Normal"), SV("TaintManagerEviction"),
+              "Marking for deletion Pod %.*s/%.*s", SV_FMT(pod->ns), SV_FMT(pod->name));
     job_delete(j, KIND_POD, pod, SV("Background"), NULL, NULL);
 }
 
-const ControllerDef eviction_controller = { "taint-eviction-controller", observe, reconcile, 8, NULL, NULL };
+const ControllerDef eviction_controller = {
+    "taint-eviction-controller", observe, reconcile, 8, NULL, NULL
+};

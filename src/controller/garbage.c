@@ -1,10 +1,10 @@
 /* garbage.c - ends objects whose owners are gone, and finishes foreground and orphaning deletions.
  *
- * It hears the metadata of every kind that the server can watch, found through discovery and looked for
- * again from time to time. These informers are the graph: each is indexed by the uids of the owners that
- * its objects name, and an owner is looked up by kind and name. An owner that is not there is looked for
- * in the API server before anything is deleted. garbage_plan.c decides; here it is carried out. Keys are
- * "kind:namespace/name" with the number of the kind. */
+ * It hears the metadata of every kind that the server can watch, found through discovery and looked
+ * for again from time to time. These informers are the graph: each is indexed by the uids of the
+ * owners that its objects name, and an owner is looked up by kind and name. An owner that is not
+ * there is looked for in the API server before anything is deleted. garbage_plan.c decides; here it
+ * is carried out. Keys are "kind:namespace/name" with the number of the kind. */
 #include <stdio.h>
 
 #include "api/pack.h"
@@ -51,7 +51,7 @@ static const GarbageView *view(const ApiObject *o)
 
 static bool has_finalizer(const Value *obj, StrView name)
 {
-    value_list_foreach(f, value_path(obj, "metadata.finalizers")) {
+    value_list_foreach (f, value_path(obj, "metadata.finalizers")) {
         if (sv_eq(value_str(f), name))
             return true;
     }
@@ -75,7 +75,7 @@ static void *view_new(void *ctx, const Value *obj)
 
 static void index_owners(const ApiObject *o, InformerEmit *e)
 {
-    value_list_foreach(ref, &view(o)->owners) {
+    value_list_foreach (ref, &view(o)->owners) {
         StrView uid = value_str(value_get(ref, SV("uid")));
         if (uid.len)
             informer_emit(e, uid);
@@ -86,12 +86,13 @@ static void index_owners(const ApiObject *o, InformerEmit *e)
 
 static GarbageKind *kind_of_ref(Garbage *g, const Value *ref)
 {
-    StrView version = value_str(value_get(ref, SV("apiVersion"))), kind = value_str(value_get(ref, SV("kind")));
+    StrView version = value_str(value_get(ref, SV("apiVersion"))),
+            kind = value_str(value_get(ref, SV("kind")));
     StrView group = SV("");
     StrView head, tail;
     if (sv_cut(version, '/', &head, &tail))
         group = head;
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         if ((*k)->objects && sv_eq((*k)->group, group) && sv_eq((*k)->kind, kind))
             return *k;
     }
@@ -100,22 +101,23 @@ static GarbageKind *kind_of_ref(Garbage *g, const Value *ref)
 
 static ApiObject *object_of_ref(const GarbageKind *k, const Value *ref, StrView ns)
 {
-    ApiObject *o = informer_get_named(k->objects, k->namespaced ? ns : SV_NULL, value_str(value_get(ref, SV("name"))));
+    ApiObject *o = informer_get_named(k->objects, k->namespaced ? ns : SV_NULL,
+                                      value_str(value_get(ref, SV("name"))));
     return o && sv_eq(o->uid, value_str(value_get(ref, SV("uid")))) ? o : NULL;
 }
 
 static void queue(const GarbageKind *k, const ApiObject *o)
 {
     char key[600];
-    int n = snprintf(key, sizeof key, "%u:%.*s/%.*s", k->number, (int)o->ns.len, o->ns.ptr ? o->ns.ptr : "",
-                     SV_FMT(o->name));
+    int n = snprintf(key, sizeof key, "%u:%.*s/%.*s", k->number, (int)o->ns.len,
+                     o->ns.ptr ? o->ns.ptr : "", SV_FMT(o->name));
     if (n > 0 && (size_t)n < sizeof key)
         workqueue_add(k->g->c->queue, sv_n(key, (size_t)n));
 }
 
 static void queue_owners(GarbageKind *k, const ApiObject *o)
 {
-    value_list_foreach(ref, &view(o)->owners) {
+    value_list_foreach (ref, &view(o)->owners) {
         const GarbageKind *ok = kind_of_ref(k->g, ref);
         const ApiObject *owner = ok ? object_of_ref(ok, ref, o->ns) : NULL;
         if (owner && view(owner)->deleting)
@@ -125,9 +127,10 @@ static void queue_owners(GarbageKind *k, const ApiObject *o)
 
 static void queue_dependents(Garbage *g, StrView uid)
 {
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         size_t n;
-        ApiObject *const *list = (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
+        ApiObject *const *list =
+            (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
         for (size_t i = 0; list && i < n; i++)
             queue(*k, list[i]);
     }
@@ -187,10 +190,18 @@ static int add_kind(Garbage *g, const ServedKind *s, Err *err)
     }
     k->namespaced = s->namespaced;
     k->seen = true;
-    InformerConfig cfg = { .target = { .group = k->group, .version = k->version, .plural = k->plural,
+    InformerConfig cfg = { .target = { .group = k->group,
+                                       .version = k->version,
+                                       .plural = k->plural,
                                        .metadata_only = true },
-                           .project = view_new, .unproject = free, .drop_json = true, .indexes = { index_owners },
-                           .n_indexes = 1, .on_add = on_add, .on_update = on_update, .on_delete = on_delete,
+                           .project = view_new,
+                           .unproject = free,
+                           .drop_json = true,
+                           .indexes = { index_owners },
+                           .n_indexes = 1,
+                           .on_add = on_add,
+                           .on_update = on_update,
+                           .on_delete = on_delete,
                            .ctx = k };
     return informer_new(g->c->cs->api, &cfg, &k->objects, err);
 }
@@ -210,8 +221,9 @@ static void take_kinds(Garbage *g, const Value *doc, bool core)
     discovery_kinds(doc, found, KINDS_MAX, &n);
     for (size_t i = 0; i < n; i++) {
         GarbageKind *have = NULL;
-        vec_foreach(k, &g->kinds) {
-            if ((*k)->objects && sv_eq((*k)->group, found[i].group) && sv_eq((*k)->plural, found[i].plural))
+        vec_foreach (k, &g->kinds) {
+            if ((*k)->objects && sv_eq((*k)->group, found[i].group) &&
+                sv_eq((*k)->plural, found[i].plural))
                 have = *k;
         }
         if (have)
@@ -220,7 +232,7 @@ static void take_kinds(Garbage *g, const Value *doc, bool core)
             break;
     }
     free(found);
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         if (((*k)->group.len == 0) != core)
             continue;
         if (!(*k)->seen)
@@ -264,8 +276,11 @@ static void on_core(void *ctx, const ApiResult *r)
 static void discover(Garbage *g, const char *path)
 {
     bool core = strcmp(path, "/api") == 0;
-    ApiRequest req = { .method = SV("GET"), .raw_path = sv_cstr(path), .accept = SV(DISCOVERY_ACCEPT),
-                       .done = core ? on_core : on_groups, .ctx = g };
+    ApiRequest req = { .method = SV("GET"),
+                       .raw_path = sv_cstr(path),
+                       .accept = SV(DISCOVERY_ACCEPT),
+                       .done = core ? on_core : on_groups,
+                       .ctx = g };
     if (api_request(g->c->cs->api, &req, &g->call, NULL) < 0)
         again_after(g, RETRY_MS);
 }
@@ -277,7 +292,7 @@ static void on_timer(void *ctx)
 
 static bool is_whole(Garbage *g)
 {
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         if ((*k)->objects && !informer_synced((*k)->objects))
             return false;
     }
@@ -302,7 +317,9 @@ typedef struct Lookup {
 
 static ApiTarget target_of(const GarbageKind *k, StrView ns, StrView name)
 {
-    return (ApiTarget){ .group = k->group, .version = k->version, .plural = k->plural, .ns = ns, .name = name };
+    return (ApiTarget){
+        .group = k->group, .version = k->version, .plural = k->plural, .ns = ns, .name = name
+    };
 }
 
 static void delete_object(Job *j, const Check *ch, StrView propagation)
@@ -310,7 +327,9 @@ static void delete_object(Job *j, const Check *ch, StrView propagation)
     Value options = value_map();
     value_set_path(&j->arena, &options, "preconditions.uid", value_sv(ch->uid));
     value_set(&j->arena, &options, SV("propagationPolicy"), value_sv(propagation));
-    job_call(j, &(JobRequest){ .method = SV("DELETE"), .kind = KIND_MAX, .body = &options,
+    job_call(j, &(JobRequest){ .method = SV("DELETE"),
+                               .kind = KIND_MAX,
+                               .body = &options,
                                .target = target_of(ch->kind, ch->ns, ch->name) });
 }
 
@@ -319,7 +338,8 @@ static bool on_patched(Job *j, const ApiResult *r, void *arg)
     return r->err && r->err->code == ERR_NOT_FOUND; /* gone meanwhile: as good */
 }
 
-static void patch_list(Job *j, const ApiTarget *t, StrView rv, const char *member, const Value *list)
+static void patch_list(Job *j, const ApiTarget *t, StrView rv, const char *member,
+                       const Value *list)
 {
     Value patch = value_map();
     if (!value_set_path(&j->arena, &patch, "metadata.resourceVersion", value_sv(rv)) ||
@@ -327,8 +347,12 @@ static void patch_list(Job *j, const ApiTarget *t, StrView rv, const char *membe
         job_fail(j);
         return;
     }
-    job_call(j, &(JobRequest){ .method = SV("PATCH"), .kind = KIND_MAX, .target = *t, .body = &patch,
-                               .content_type = API_PATCH_MERGE, .done = on_patched });
+    job_call(j, &(JobRequest){ .method = SV("PATCH"),
+                               .kind = KIND_MAX,
+                               .target = *t,
+                               .body = &patch,
+                               .content_type = API_PATCH_MERGE,
+                               .done = on_patched });
 }
 
 static void decide(Job *j, Check *ch)
@@ -349,7 +373,10 @@ static void decide(Job *j, Check *ch)
         delete_object(j, ch, SV("Foreground"));
         break;
     case GARBAGE_DELETE:
-        delete_object(j, ch, ch->orphan ? SV("Orphan") : ch->foreground ? SV("Foreground") : SV("Background"));
+        delete_object(j, ch,
+                      ch->orphan       ? SV("Orphan")
+                      : ch->foreground ? SV("Foreground")
+                                       : SV("Background"));
         break;
     }
 }
@@ -369,13 +396,14 @@ static bool on_owner(Job *j, const ApiResult *r, void *arg)
 
 static bool has_dependents(Garbage *g, StrView uid, bool blocking_only)
 {
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         size_t n;
-        ApiObject *const *list = (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
+        ApiObject *const *list =
+            (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
         for (size_t i = 0; list && i < n; i++) {
             if (!blocking_only)
                 return true;
-            value_list_foreach(ref, &view(list[i])->owners) {
+            value_list_foreach (ref, &view(list[i])->owners) {
                 if (sv_eq(value_str(value_get(ref, SV("uid"))), uid) &&
                     value_bool_or(value_get(ref, SV("blockOwnerDeletion")), false))
                     return true;
@@ -390,10 +418,15 @@ static Check *check_new(Job *j, GarbageKind *k, const ApiObject *o)
     Check *ch = arena_new(&j->arena, Check);
     if (!ch)
         return NULL;
-    *ch = (Check){ .kind = k, .ns = arena_sv(&j->arena, o->ns), .name = arena_sv(&j->arena, o->name),
-                   .uid = arena_sv(&j->arena, o->uid), .rv = arena_sv(&j->arena, o->resource_version),
-                   .n = value_len(&view(o)->owners), .has_dependents = has_dependents(k->g, o->uid, false),
-                   .foreground = view(o)->foreground, .orphan = view(o)->orphan };
+    *ch = (Check){ .kind = k,
+                   .ns = arena_sv(&j->arena, o->ns),
+                   .name = arena_sv(&j->arena, o->name),
+                   .uid = arena_sv(&j->arena, o->uid),
+                   .rv = arena_sv(&j->arena, o->resource_version),
+                   .n = value_len(&view(o)->owners),
+                   .has_dependents = has_dependents(k->g, o->uid, false),
+                   .foreground = view(o)->foreground,
+                   .orphan = view(o)->orphan };
     ch->owners = arena_array(&j->arena, OwnerState, ch->n + 1);
     return ch->owners && value_clone(&j->arena, &view(o)->owners, &ch->refs) ? ch : NULL;
 }
@@ -412,14 +445,20 @@ static void check_owners(Job *j, GarbageKind *k, const ApiObject *o)
         const GarbageKind *ok = kind_of_ref(k->g, ref);
         const ApiObject *owner = ok ? object_of_ref(ok, ref, ch->ns) : NULL;
         Lookup *l = arena_new(&j->arena, Lookup);
-        ch->owners[i] = owner && view(owner)->deleting && view(owner)->foreground ? OWNER_WAITING : OWNER_SOLID;
+        ch->owners[i] =
+            owner && view(owner)->deleting && view(owner)->foreground ? OWNER_WAITING : OWNER_SOLID;
         if (owner || !ok || !l || (ok->namespaced && !ch->ns.len))
             continue;
         *l = (Lookup){ ch, i };
-        ApiTarget t = target_of(ok, ok->namespaced ? ch->ns : SV_NULL, value_str(value_get(ref, SV("name"))));
+        ApiTarget t =
+            target_of(ok, ok->namespaced ? ch->ns : SV_NULL, value_str(value_get(ref, SV("name"))));
         t.metadata_only = true;
         ch->waiting++;
-        job_call(j, &(JobRequest){ .method = SV("GET"), .kind = KIND_MAX, .target = t, .done = on_owner, .arg = l });
+        job_call(j, &(JobRequest){ .method = SV("GET"),
+                                   .kind = KIND_MAX,
+                                   .target = t,
+                                   .done = on_owner,
+                                   .arg = l });
     }
     if (--ch->waiting == 0 && !j->failed)
         decide(j, ch);
@@ -429,7 +468,7 @@ static void release(Job *j, GarbageKind *k, const ApiObject *o, StrView owner)
 {
     Value kept = value_list();
     ApiTarget t = target_of(k, o->ns, o->name);
-    value_list_foreach(ref, &view(o)->owners) {
+    value_list_foreach (ref, &view(o)->owners) {
         if (!sv_eq(value_str(value_get(ref, SV("uid"))), owner))
             value_push(&j->arena, &kept, *ref);
     }
@@ -438,9 +477,10 @@ static void release(Job *j, GarbageKind *k, const ApiObject *o, StrView owner)
 
 static void release_all(Job *j, Garbage *g, StrView owner)
 {
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         size_t n;
-        ApiObject *const *list = (*k)->objects ? informer_by_index((*k)->objects, 0, owner, &n) : NULL;
+        ApiObject *const *list =
+            (*k)->objects ? informer_by_index((*k)->objects, 0, owner, &n) : NULL;
         for (size_t i = 0; list && i < n; i++)
             release(j, *k, list[i], owner);
     }
@@ -454,12 +494,13 @@ static bool on_finalizers(Job *j, const ApiResult *r, void *arg)
         return r->err->code == ERR_NOT_FOUND;
     Value kept = value_list();
     ApiTarget t = target_of(ch->kind, ch->ns, ch->name);
-    value_list_foreach(f, value_path(r->body, "metadata.finalizers")) {
+    value_list_foreach (f, value_path(r->body, "metadata.finalizers")) {
         if (!sv_eq(value_str(f), ch->orphan ? SV("orphan") : SV("foregroundDeletion")))
             value_push(&j->arena, &kept, *f);
     }
     if (sv_eq(value_path_str(r->body, "metadata.uid"), ch->uid))
-        patch_list(j, &t, value_path_str(r->body, "metadata.resourceVersion"), "metadata.finalizers", &kept);
+        patch_list(j, &t, value_path_str(r->body, "metadata.resourceVersion"),
+                   "metadata.finalizers", &kept);
     return false;
 }
 
@@ -480,7 +521,11 @@ static void finish_deletion(Job *j, GarbageKind *k, const ApiObject *o)
     }
     ApiTarget t = target_of(k, ch->ns, ch->name);
     t.metadata_only = true;
-    job_call(j, &(JobRequest){ .method = SV("GET"), .kind = KIND_MAX, .target = t, .done = on_finalizers, .arg = ch });
+    job_call(j, &(JobRequest){ .method = SV("GET"),
+                               .kind = KIND_MAX,
+                               .target = t,
+                               .done = on_finalizers,
+                               .arg = ch });
 }
 
 static void reconcile(Job *j)
@@ -520,7 +565,7 @@ static void teardown(Controller *c)
     Garbage *g = c->state;
     if (!g)
         return;
-    vec_foreach(k, &g->kinds) {
+    vec_foreach (k, &g->kinds) {
         informer_free((*k)->objects);
         free((*k)->text);
         free(*k);
@@ -532,4 +577,6 @@ static void teardown(Controller *c)
     c->state = NULL;
 }
 
-const ControllerDef garbage_controller = { "garbage-collector", observe, reconcile, 10, setup, teardown };
+const ControllerDef garbage_controller = {
+    "garbage-collector", observe, reconcile, 10, setup, teardown
+};

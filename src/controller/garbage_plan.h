@@ -11,7 +11,7 @@ typedef enum OwnerState {
 
 typedef enum GarbagePlan {
     GARBAGE_KEEP,
-    GARBAGE_TRIM,              /* stays, without the references to owners that are not solid */
+    GARBAGE_TRIM, /* stays, without the references to owners that are not solid */
     GARBAGE_DELETE,
     GARBAGE_DELETE_FOREGROUND, /* an owner waits for it, and others may wait in turn */
 } GarbagePlan;

@@ -1,9 +1,11 @@
-/* job.c - one reconcile under way: its calls, its end, and the wait for the informers to catch up. */
+/* job.c - one reconcile under way: its calls, its end, and the wait for the informers to catch up.
+ */
 #include "api/kinds.h"
 #include "controller/controller_internal.h"
 
 enum {
-    CATCH_UP_MS = 30 * 1000, /* after so long without the expected event the cache is trusted again */
+    CATCH_UP_MS =
+        30 * 1000, /* after so long without the expected event the cache is trusted again */
     CATCH_UP_POLL_MS = 50,
     JOB_ARENA_MAX = 64 * 1024 * 1024,
 };
@@ -62,8 +64,9 @@ static bool caught_up(Controller *c, StrView key)
     bool behind = false;
     for (int k = 0; k < KIND_MAX && !behind; k++) {
         uint64_t seen = 0;
-        if (w->revision[k] && (sv_to_u64(informer_resource_version(c->cs->informers[k]), &seen) < 0 ||
-                               seen < w->revision[k]))
+        if (w->revision[k] &&
+            (sv_to_u64(informer_resource_version(c->cs->informers[k]), &seen) < 0 ||
+             seen < w->revision[k]))
             behind = true;
     }
     if (behind && clock_mono_ns() < w->deadline_ns)
@@ -137,8 +140,8 @@ static void on_done(void *ctx, const ApiResult *r)
     bool handled = call->done && call->done(j, r, call->arg);
     if (r->err && !handled && !gone) {
         bool usual = r->err->code == ERR_CONFLICT || r->err->code == ERR_EXISTS;
-        log_write(usual ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "%s: %.*s: %s", j->c->def->name, SV_FMT(j->key),
-                  r->err->msg);
+        log_write(usual ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "%s: %.*s: %s", j->c->def->name,
+                  SV_FMT(j->key), r->err->msg);
         job_fail(j);
     }
     job_put(j);
@@ -151,11 +154,20 @@ void job_call(Job *j, const JobRequest *req)
         job_fail(j);
         return;
     }
-    *call = (JobCall){ .job = j, .done = req->done, .arg = req->arg, .kind = req->kind,
+    *call = (JobCall){ .job = j,
+                       .done = req->done,
+                       .arg = req->arg,
+                       .kind = req->kind,
                        .is_delete = sv_eq(req->method, SV("DELETE")),
-                       .is_write = sv_starts(req->method, SV("P")), .next = (JobCall *)j->calls };
-    ApiRequest api = { .method = req->method, .target = req->target, .query = req->query, .body = req->body,
-                       .content_type = req->content_type, .done = on_done, .ctx = call };
+                       .is_write = sv_starts(req->method, SV("P")),
+                       .next = (JobCall *)j->calls };
+    ApiRequest api = { .method = req->method,
+                       .target = req->target,
+                       .query = req->query,
+                       .body = req->body,
+                       .content_type = req->content_type,
+                       .done = on_done,
+                       .ctx = call };
     if (!api.target.plural.len) {
         const KindInfo *k = &kind_info[req->kind];
         api.target.group = k->group;
@@ -174,19 +186,26 @@ void job_call(Job *j, const JobRequest *req)
 
 void job_create(Job *j, KindId kind, const Value *body, JobDoneFn *done, void *arg)
 {
-    job_call(j, &(JobRequest){ .method = SV("POST"), .kind = kind, .body = body, .done = done, .arg = arg,
+    job_call(j, &(JobRequest){ .method = SV("POST"),
+                               .kind = kind,
+                               .body = body,
+                               .done = done,
+                               .arg = arg,
                                .target.ns = value_path_str(body, "metadata.namespace") });
 }
 
 void job_update(Job *j, KindId kind, StrView subresource, const Value *body)
 {
-    job_call(j, &(JobRequest){ .method = SV("PUT"), .kind = kind, .body = body,
+    job_call(j, &(JobRequest){ .method = SV("PUT"),
+                               .kind = kind,
+                               .body = body,
                                .target = { .ns = value_path_str(body, "metadata.namespace"),
                                            .name = value_path_str(body, "metadata.name"),
                                            .subresource = subresource } });
 }
 
-void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, JobDoneFn *done, void *arg)
+void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, JobDoneFn *done,
+                void *arg)
 {
     Value options = value_map();
     if (!value_set_path(&j->arena, &options, "preconditions.uid", value_sv(o->uid)) ||
@@ -194,6 +213,10 @@ void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, Jo
         job_fail(j);
         return;
     }
-    job_call(j, &(JobRequest){ .method = SV("DELETE"), .kind = kind, .body = &options, .done = done, .arg = arg,
+    job_call(j, &(JobRequest){ .method = SV("DELETE"),
+                               .kind = kind,
+                               .body = &options,
+                               .done = done,
+                               .arg = arg,
                                .target = { .ns = o->ns, .name = o->name } });
 }

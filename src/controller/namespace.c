@@ -1,5 +1,6 @@
-/* namespace.c - empties a namespace that is being deleted, then lets it go: one deletecollection for each
- * kind of namespaced object, again until nothing is left, then the finalizer "kubernetes" is removed. */
+/* namespace.c - empties a namespace that is being deleted, then lets it go: one deletecollection
+ * for each kind of namespaced object, again until nothing is left, then the finalizer "kubernetes"
+ * is removed. */
 #include "api/kinds.h"
 #include "controller/controller_internal.h"
 
@@ -58,7 +59,8 @@ static bool on_emptied(Job *j, const ApiResult *r, void *arg)
 
 static bool is_emptied(const ApiResource *k)
 {
-    return k->namespaced && k->served && k->stored && (k->verbs & API_DELETECOLLECTION) && (k->verbs & API_LIST);
+    return k->namespaced && k->served && k->stored && (k->verbs & API_DELETECOLLECTION) &&
+           (k->verbs & API_LIST);
 }
 
 static void reconcile(Job *j)
@@ -76,8 +78,14 @@ static void reconcile(Job *j)
         const ApiResource *k = &api_resources[i];
         if (!is_emptied(k))
             continue;
-        JobRequest req = { .method = SV("DELETE"), .kind = KIND_NAMESPACE, .arg = e, .done = on_emptied,
-                           .target = { .group = k->group, .version = k->version, .plural = k->plural, .ns = j->name } };
+        JobRequest req = { .method = SV("DELETE"),
+                           .kind = KIND_NAMESPACE,
+                           .arg = e,
+                           .done = on_emptied,
+                           .target = { .group = k->group,
+                                       .version = k->version,
+                                       .plural = k->plural,
+                                       .ns = j->name } };
         e->waiting += 2;
         job_call(j, &req);
         req.method = SV("GET");

@@ -1,6 +1,6 @@
-/* node.c - notices nodes that are silent: when a node's Lease is not renewed for 40 s its conditions become
- * Unknown and its pods are not ready any more. Keeps the taints that conditions and cordoning bring
- * (taint.c); eviction.c and the scheduler act on them. Keys are the nodes. */
+/* node.c - notices nodes that are silent: when a node's Lease is not renewed for 40 s its
+ * conditions become Unknown and its pods are not ready any more. Keeps the taints that conditions
+ * and cordoning bring (taint.c); eviction.c and the scheduler act on them. Keys are the nodes. */
 #include "controller/controller_internal.h"
 #include "controller/taint.h"
 
@@ -14,10 +14,10 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 
 static bool silence(Job *j, Value *node)
 {
-    static const StrView types[] = { SV_INIT("Ready"), SV_INIT("MemoryPressure"), SV_INIT("DiskPressure"),
-                                     SV_INIT("PIDPressure") };
+    static const StrView types[] = { SV_INIT("Ready"), SV_INIT("MemoryPressure"),
+                                     SV_INIT("DiskPressure"), SV_INIT("PIDPressure") };
     bool changed = false;
-    value_list_foreach(c, value_path(node, "status.conditions")) {
+    value_list_foreach (c, value_path(node, "status.conditions")) {
         bool known = false;
         for (size_t i = 0; i < ARRAY_SIZE(types); i++)
             known |= sv_eq(value_str(value_get(c, SV("type"))), types[i]);
@@ -25,7 +25,8 @@ static bool silence(Job *j, Value *node)
             continue;
         value_set(&j->arena, c, SV("status"), value_sv(SV("Unknown")));
         value_set(&j->arena, c, SV("reason"), value_sv(SV("NodeStatusUnknown")));
-        value_set(&j->arena, c, SV("message"), value_sv(SV("Kubelet stopped posting node status.")));
+        value_set(&j->arena, c, SV("message"),
+                  value_sv(SV("Kubelet stopped posting node status.")));
         value_set(&j->arena, c, SV("lastTransitionTime"), time_now(&j->arena));
         changed = true;
     }
@@ -36,7 +37,8 @@ static bool silence(Job *j, Value *node)
 static void mark_pods(Job *j, const ApiObject *node)
 {
     size_t n;
-    ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, node->name, &n);
+    ApiObject *const *pods =
+        informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, node->name, &n);
     for (size_t i = 0; i < n; i++) {
         if (!pod_ready(obj_doc(pods[i])))
             continue;
@@ -47,9 +49,13 @@ static void mark_pods(Job *j, const ApiObject *node)
         value_push(&j->arena, &list, ready);
         value_set_path(&j->arena, &patch, "metadata.uid", value_sv(pods[i]->uid));
         value_set_path(&j->arena, &patch, "status.conditions", list);
-        job_call(j, &(JobRequest){ .method = SV("PATCH"), .kind = KIND_POD, .body = &patch,
+        job_call(j, &(JobRequest){ .method = SV("PATCH"),
+                                   .kind = KIND_POD,
+                                   .body = &patch,
                                    .content_type = API_PATCH_STRATEGIC,
-                                   .target = { .ns = pods[i]->ns, .name = pods[i]->name, .subresource = SV("status") } });
+                                   .target = { .ns = pods[i]->ns,
+                                               .name = pods[i]->name,
+                                               .subresource = SV("status") } });
         obj_event(j->c, KIND_POD, pods[i], SV("Warning"), SV("NodeNotReady"), "Node is not ready");
     }
 }
@@ -67,8 +73,8 @@ static void reconcile(Job *j)
     Value copy = obj_copy(j, node);
     if (silent && silence(j, &copy)) {
         job_update(j, KIND_NODE, SV("status"), &copy);
-        obj_event(j->c, KIND_NODE, node, SV("Normal"), SV("NodeNotReady"), "Node %.*s status is now: NodeNotReady",
-                  SV_FMT(node->name));
+        obj_event(j->c, KIND_NODE, node, SV("Normal"), SV("NodeNotReady"),
+                  "Node %.*s status is now: NodeNotReady", SV_FMT(node->name));
         return; /* the rest follows with the change that this makes */
     }
     if (silent)

@@ -5,23 +5,27 @@
 
 const KindInfo kind_info[KIND_MAX] = {
     [KIND_POD] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("pods"), SV_INIT("Pod"), SV_INIT("v1") },
-    [KIND_REPLICASET] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("replicasets"), SV_INIT("ReplicaSet"),
-                          SV_INIT("apps/v1") },
+    [KIND_REPLICASET] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("replicasets"),
+                          SV_INIT("ReplicaSet"), SV_INIT("apps/v1") },
     [KIND_REPLICATIONCONTROLLER] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("replicationcontrollers"),
                                      SV_INIT("ReplicationController"), SV_INIT("v1") },
-    [KIND_DEPLOYMENT] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("deployments"), SV_INIT("Deployment"),
-                          SV_INIT("apps/v1") },
-    [KIND_SERVICE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("services"), SV_INIT("Service"), SV_INIT("v1") },
+    [KIND_DEPLOYMENT] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("deployments"),
+                          SV_INIT("Deployment"), SV_INIT("apps/v1") },
+    [KIND_SERVICE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("services"), SV_INIT("Service"),
+                       SV_INIT("v1") },
     [KIND_ENDPOINTSLICE] = { SV_INIT("discovery.k8s.io"), SV_INIT("v1"), SV_INIT("endpointslices"),
                              SV_INIT("EndpointSlice"), SV_INIT("discovery.k8s.io/v1") },
-    [KIND_ENDPOINTS] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("endpoints"), SV_INIT("Endpoints"), SV_INIT("v1") },
-    [KIND_NAMESPACE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("namespaces"), SV_INIT("Namespace"), SV_INIT("v1") },
-    [KIND_SERVICEACCOUNT] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("serviceaccounts"), SV_INIT("ServiceAccount"),
-                              SV_INIT("v1") },
-    [KIND_ROOT_CA] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("configmaps"), SV_INIT("ConfigMap"), SV_INIT("v1") },
+    [KIND_ENDPOINTS] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("endpoints"), SV_INIT("Endpoints"),
+                         SV_INIT("v1") },
+    [KIND_NAMESPACE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("namespaces"), SV_INIT("Namespace"),
+                         SV_INIT("v1") },
+    [KIND_SERVICEACCOUNT] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("serviceaccounts"),
+                              SV_INIT("ServiceAccount"), SV_INIT("v1") },
+    [KIND_ROOT_CA] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("configmaps"), SV_INIT("ConfigMap"),
+                       SV_INIT("v1") },
     [KIND_NODE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("nodes"), SV_INIT("Node"), SV_INIT("v1") },
-    [KIND_LEASE] = { SV_INIT("coordination.k8s.io"), SV_INIT("v1"), SV_INIT("leases"), SV_INIT("Lease"),
-                     SV_INIT("coordination.k8s.io/v1") },
+    [KIND_LEASE] = { SV_INIT("coordination.k8s.io"), SV_INIT("v1"), SV_INIT("leases"),
+                     SV_INIT("Lease"), SV_INIT("coordination.k8s.io/v1") },
 };
 
 /* What the informers keep of an object: the document in an arena of its own. */
@@ -69,7 +73,7 @@ bool obj_deleting(const ApiObject *o)
 
 const Value *obj_controller_ref(const ApiObject *o)
 {
-    value_list_foreach(ref, value_get(obj_meta(o), SV("ownerReferences"))) {
+    value_list_foreach (ref, value_get(obj_meta(o), SV("ownerReferences"))) {
         if (value_bool_or(value_get(ref, SV("controller")), false))
             return ref;
     }
@@ -78,7 +82,7 @@ const Value *obj_controller_ref(const ApiObject *o)
 
 bool obj_has_finalizer(const ApiObject *o, StrView name)
 {
-    value_list_foreach(f, value_get(obj_meta(o), SV("finalizers"))) {
+    value_list_foreach (f, value_get(obj_meta(o), SV("finalizers"))) {
         if (sv_eq(value_str(f), name))
             return true;
     }
@@ -116,15 +120,20 @@ Value obj_owner_refs(Arena *a, KindId kind, const ApiObject *owner)
     return refs;
 }
 
-void obj_event(Controller *c, KindId kind, const ApiObject *o, StrView type, StrView reason, const char *fmt, ...)
+void obj_event(Controller *c, KindId kind, const ApiObject *o, StrView type, StrView reason,
+               const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    EventRef ref = { .api_version = kind_info[kind].api_version, .kind = kind_info[kind].kind, .ns = o->ns,
-                     .name = o->name, .uid = o->uid, .resource_version = o->resource_version };
+    EventRef ref = { .api_version = kind_info[kind].api_version,
+                     .kind = kind_info[kind].kind,
+                     .ns = o->ns,
+                     .name = o->name,
+                     .uid = o->uid,
+                     .resource_version = o->resource_version };
     event_record(c->events, &ref, type, reason, "%s", text);
 }
 
@@ -151,7 +160,7 @@ Value time_now(Arena *a)
 
 const Value *condition_find(const Value *obj, StrView type)
 {
-    value_list_foreach(c, value_path(obj, "status.conditions")) {
+    value_list_foreach (c, value_path(obj, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), type))
             return c;
     }

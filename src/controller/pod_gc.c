@@ -1,5 +1,5 @@
-/* pod_gc.c - removes pods that nobody will ever end: those of nodes that do not exist any more, and ended
- * ones beyond a number. Keys: the names of missing nodes, and ":ended" for the sweep. */
+/* pod_gc.c - removes pods that nobody will ever end: those of nodes that do not exist any more, and
+ * ended ones beyond a number. Keys: the names of missing nodes, and ":ended" for the sweep. */
 #include "controller/controller_internal.h"
 
 enum {
@@ -31,7 +31,9 @@ static void remove_pod(Job *j, const ApiObject *pod)
         job_fail(j);
         return;
     }
-    job_call(j, &(JobRequest){ .method = SV("DELETE"), .kind = KIND_POD, .body = &options,
+    job_call(j, &(JobRequest){ .method = SV("DELETE"),
+                               .kind = KIND_POD,
+                               .body = &options,
                                .target = { .ns = pod->ns, .name = pod->name } });
 }
 
@@ -40,7 +42,8 @@ static bool on_node(Job *j, const ApiResult *r, void *arg)
 {
     size_t n;
     bool gone = r->err && r->err->code == ERR_NOT_FOUND;
-    ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, j->name, &n);
+    ApiObject *const *pods =
+        informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, j->name, &n);
     for (size_t i = 0; gone && i < n; i++)
         remove_pod(j, pods[i]);
     return gone;
@@ -83,8 +86,12 @@ static void reconcile(Job *j)
     }
     (void)informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, j->name, &n);
     if (n > 0 && !obj_find(j->c->cs, KIND_NODE, SV_NULL, j->name))
-        job_call(j, &(JobRequest){ .method = SV("GET"), .kind = KIND_NODE, .target = { .name = j->name },
+        job_call(j, &(JobRequest){ .method = SV("GET"),
+                                   .kind = KIND_NODE,
+                                   .target = { .name = j->name },
                                    .done = on_node });
 }
 
-const ControllerDef pod_gc_controller = { "pod-garbage-collector", observe, reconcile, 2, NULL, NULL };
+const ControllerDef pod_gc_controller = {
+    "pod-garbage-collector", observe, reconcile, 2, NULL, NULL
+};

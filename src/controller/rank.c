@@ -9,12 +9,9 @@ static int three_way(int64_t a, int64_t b)
 int pod_rank_cmp(const PodRank *a, const PodRank *b)
 {
     const int order[] = {
-        three_way(a->assigned, b->assigned),
-        three_way(a->phase, b->phase),
-        three_way(a->ready, b->ready),
-        three_way(a->deletion_cost, b->deletion_cost),
-        three_way(b->ready_ns, a->ready_ns),
-        three_way(b->restarts, a->restarts),
+        three_way(a->assigned, b->assigned),     three_way(a->phase, b->phase),
+        three_way(a->ready, b->ready),           three_way(a->deletion_cost, b->deletion_cost),
+        three_way(b->ready_ns, a->ready_ns),     three_way(b->restarts, a->restarts),
         three_way(b->created_ns, a->created_ns),
     };
     for (size_t i = 0; i < ARRAY_SIZE(order); i++)

@@ -11,7 +11,7 @@ typedef struct PodRank {
     int64_t ready_ns, created_ns; /* since when */
 } PodRank;
 
-/* < 0: `a` goes before `b`: not assigned, pending, not ready, low deletion cost, ready for a shorter
- * time, more restarts, younger. */
+/* < 0: `a` goes before `b`: not assigned, pending, not ready, low deletion cost, ready for a
+ * shorter time, more restarts, younger. */
 int pod_rank_cmp(const PodRank *a, const PodRank *b);
 void pod_rank_sort(PodRank *ranks, size_t n); /* the first to go first */

@@ -1,6 +1,7 @@
-/* replicaset.c - keeps spec.replicas pods of each ReplicaSet and ReplicationController: creates what is
- * missing - in batches of 1, 2, 4 …, so that a template which is refused costs one request -, deletes what is
- * too many (the least useful first), adopts and releases pods, and reports the counts. */
+/* replicaset.c - keeps spec.replicas pods of each ReplicaSet and ReplicationController: creates
+ * what is missing - in batches of 1, 2, 4 …, so that a template which is refused costs one request
+ * -, deletes what is too many (the least useful first), adopts and releases pods, and reports the
+ * counts. */
 #include "controller/rank.h"
 
 #include "api/selector.h"
@@ -34,7 +35,8 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
         queue_owner(c, old); /* it may have had another one */
     if (now && !obj_controller_ref(now)) {
         size_t n; /* whoever selects it may adopt it */
-        ApiObject *const *sets = informer_by_index(c->cs->informers[set_kind(c)], INDEX_NS, now->ns, &n);
+        ApiObject *const *sets =
+            informer_by_index(c->cs->informers[set_kind(c)], INDEX_NS, now->ns, &n);
         for (size_t i = 0; i < n; i++)
             controller_queue(c, sets[i]->ns, sets[i]->name);
     }
@@ -64,10 +66,11 @@ static bool adopt(Job *j, const ApiObject *rs, const Selector *selector)
     bool any = false;
     ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, rs->ns, &n);
     for (size_t i = 0; i < n; i++) {
-        if (obj_controller_ref(pods[i]) || !pod_active(j->c, pods[i]) || !selects(selector, pods[i]))
+        if (obj_controller_ref(pods[i]) || !pod_active(j->c, pods[i]) ||
+            !selects(selector, pods[i]))
             continue;
         Value copy = obj_copy(j, pods[i]), refs = obj_owner_refs(&j->arena, set_kind(j->c), rs);
-        value_list_foreach(ref, value_get(obj_meta(pods[i]), SV("ownerReferences")))
+        value_list_foreach (ref, value_get(obj_meta(pods[i]), SV("ownerReferences")))
             value_push(&j->arena, &refs, *ref);
         value_set_path(&j->arena, &copy, "metadata.ownerReferences", refs);
         job_update(j, KIND_POD, SV_NULL, &copy);
@@ -102,12 +105,14 @@ static bool on_created(Job *j, const ApiResult *r, void *arg)
 {
     Batch *b = arg;
     ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
-    bool ending = r->err && sv_find(sv_cstr(r->err->msg), SV("because it is being terminated")) >= 0;
+    bool ending =
+        r->err && sv_find(sv_cstr(r->err->msg), SV("because it is being terminated")) >= 0;
     if (rs && !r->err)
-        obj_event(j->c, set_kind(j->c), rs, SV("Normal"), SV("SuccessfulCreate"), "Created pod: %.*s",
-                  SV_FMT(value_path_str(r->body, "metadata.name")));
+        obj_event(j->c, set_kind(j->c), rs, SV("Normal"), SV("SuccessfulCreate"),
+                  "Created pod: %.*s", SV_FMT(value_path_str(r->body, "metadata.name")));
     else if (rs && !ending)
-        obj_event(j->c, set_kind(j->c), rs, SV("Warning"), SV("FailedCreate"), "Error creating: %s", r->err->msg);
+        obj_event(j->c, set_kind(j->c), rs, SV("Warning"), SV("FailedCreate"), "Error creating: %s",
+                  r->err->msg);
     b->failed |= r->err != NULL;
     if (--b->waiting == 0 && !b->failed && b->left > 0) {
         b->size *= 2;
@@ -131,9 +136,11 @@ static void create_pods(Job *j, const ApiObject *rs, int64_t n)
     const Value *tmpl = value_path(obj_doc(rs), "spec.template");
     const Value *meta = value_get(tmpl, SV("metadata"));
     Value pod = value_map(), pod_meta = value_map();
-    value_set(a, &pod_meta, SV("generateName"), value_sv(arena_printf(a, "%.*s-", SV_FMT(rs->name))));
+    value_set(a, &pod_meta, SV("generateName"),
+              value_sv(arena_printf(a, "%.*s-", SV_FMT(rs->name))));
     value_set(a, &pod_meta, SV("namespace"), value_sv(rs->ns));
-    static const StrView copied[] = { SV_INIT("labels"), SV_INIT("annotations"), SV_INIT("finalizers") };
+    static const StrView copied[] = { SV_INIT("labels"), SV_INIT("annotations"),
+                                      SV_INIT("finalizers") };
     for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
         const Value *v = value_get(meta, copied[i]);
         if (v)
@@ -165,8 +172,8 @@ static bool on_deleted(Job *j, const ApiResult *r, void *arg)
     if (r->err)
         map_del(&j->c->doomed, name_uid[1]);
     if (rs && !r->err)
-        obj_event(j->c, set_kind(j->c), rs, SV("Normal"), SV("SuccessfulDelete"), "Deleted pod: %.*s",
-                  SV_FMT(name_uid[0]));
+        obj_event(j->c, set_kind(j->c), rs, SV("Normal"), SV("SuccessfulDelete"),
+                  "Deleted pod: %.*s", SV_FMT(name_uid[0]));
     return false;
 }
 
@@ -174,15 +181,19 @@ static PodRank rank_of(const ApiObject *pod)
 {
     const Value *v = obj_doc(pod);
     StrView phase = value_path_str(v, "status.phase");
-    PodRank r = { .assigned = value_path_str(v, "spec.nodeName").len > 0, .ready = pod_ready(v),
-                  .phase = sv_eq(phase, SV("Running")) ? 2 : sv_eq(phase, SV("Unknown")) ? 1 : 0,
+    PodRank r = { .assigned = value_path_str(v, "spec.nodeName").len > 0,
+                  .ready = pod_ready(v),
+                  .phase = sv_eq(phase, SV("Running"))   ? 2
+                           : sv_eq(phase, SV("Unknown")) ? 1
+                                                         : 0,
                   .created_ns = time_of(value_path(v, "metadata.creationTimestamp")) };
-    const Value *cost = value_get(value_path(v, "metadata.annotations"), SV("controller.kubernetes.io/pod-deletion-cost"));
+    const Value *cost = value_get(value_path(v, "metadata.annotations"),
+                                  SV("controller.kubernetes.io/pod-deletion-cost"));
     if (sv_to_i64(value_str(cost), &r.deletion_cost) < 0)
         r.deletion_cost = 0;
     if (r.ready)
         r.ready_ns = time_of(value_get(condition_find(v, SV("Ready")), SV("lastTransitionTime")));
-    value_list_foreach(s, value_path(v, "status.containerStatuses"))
+    value_list_foreach (s, value_path(v, "status.containerStatuses"))
         r.restarts = MAX(r.restarts, value_int_or(value_get(s, SV("restartCount")), 0));
     return r;
 }
@@ -220,7 +231,7 @@ typedef struct Counts {
 
 static bool matches_all(const Value *pod, const Value *labels)
 {
-    value_map_foreach(m, labels) {
+    value_map_foreach (m, labels) {
         const Value *have = value_get(value_path(pod, "metadata.labels"), m->key);
         if (!have || !sv_eq(value_str(have), value_str(&m->val)))
             return false;
@@ -231,7 +242,8 @@ static bool matches_all(const Value *pod, const Value *labels)
 static Counts count(Job *j, const Value *rs, ApiObject *const *active, size_t n)
 {
     Counts c = { .replicas = (int64_t)n };
-    int64_t min_ready = value_int_or(value_path(rs, "spec.minReadySeconds"), 0), now = clock_real_ns();
+    int64_t min_ready = value_int_or(value_path(rs, "spec.minReadySeconds"), 0),
+            now = clock_real_ns();
     const Value *labels = value_path(rs, "spec.template.metadata.labels");
     for (size_t i = 0; i < n; i++) {
         const Value *pod = obj_doc(active[i]);
@@ -255,7 +267,8 @@ static void write_status(Job *j, const ApiObject *rs, const Counts *c)
                    { SV("fullyLabeledReplicas"), c->labeled },
                    { SV("readyReplicas"), c->ready },
                    { SV("availableReplicas"), c->available },
-                   { SV("observedGeneration"), value_int_or(value_path(doc, "metadata.generation"), 0) } };
+                   { SV("observedGeneration"),
+                     value_int_or(value_path(doc, "metadata.generation"), 0) } };
     bool same = true;
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
         same = same && value_int_or(value_get(had, fields[i].name), 0) == fields[i].value;
@@ -294,7 +307,8 @@ static void reconcile(Job *j)
         else if (!obj_deleting(rs))
             release(j, rs, owned[i]);
     }
-    int64_t wanted = value_int_or(value_path(obj_doc(rs), "spec.replicas"), 1), diff = wanted - (int64_t)n;
+    int64_t wanted = value_int_or(value_path(obj_doc(rs), "spec.replicas"), 1),
+            diff = wanted - (int64_t)n;
     Counts counts = count(j, obj_doc(rs), active, n);
     write_status(j, rs, &counts);
     if (obj_deleting(rs))
@@ -305,5 +319,9 @@ static void reconcile(Job *j)
         delete_pods(j, active, n, (size_t)MIN(-diff, BURST));
 }
 
-const ControllerDef replicaset_controller = { "replicaset-controller", observe, reconcile, 5, NULL, NULL };
-const ControllerDef replication_controller = { "replication-controller", observe, reconcile, 5, NULL, NULL };
+const ControllerDef replicaset_controller = {
+    "replicaset-controller", observe, reconcile, 5, NULL, NULL
+};
+const ControllerDef replication_controller = {
+    "replication-controller", observe, reconcile, 5, NULL, NULL
+};

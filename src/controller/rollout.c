@@ -7,15 +7,16 @@ int64_t rollout_amount(const Value *v, int64_t replicas, bool up)
         return MAX(v->i, 0);
     StrView text = value_str(v);
     int64_t percent;
-    if (!sv_ends(text, SV("%")) || sv_to_i64(sv_head(text, text.len - 1), &percent) < 0 || percent < 0 ||
-        percent > 1000000)
+    if (!sv_ends(text, SV("%")) || sv_to_i64(sv_head(text, text.len - 1), &percent) < 0 ||
+        percent < 0 || percent > 1000000)
         return 0;
     return (percent * replicas + (up ? 99 : 0)) / 100;
 }
 
 RolloutLimits rollout_limits(const Value *max_surge, const Value *max_unavailable, int64_t replicas)
 {
-    RolloutLimits l = { rollout_amount(max_surge, replicas, true), rollout_amount(max_unavailable, replicas, false) };
+    RolloutLimits l = { rollout_amount(max_surge, replicas, true),
+                        rollout_amount(max_unavailable, replicas, false) };
     if (l.surge == 0 && l.unavailable == 0)
         l.unavailable = 1;
     l.unavailable = MIN(l.unavailable, replicas);
@@ -33,7 +34,8 @@ static int64_t total_of(const RolloutSet *sets, size_t n)
 static bool step_old(RolloutSet *sets, size_t n, int64_t replicas, RolloutLimits l)
 {
     int64_t min_available = replicas - l.unavailable, available = sets[0].available;
-    int64_t spare = total_of(sets, n) - min_available - MAX(sets[0].replicas - sets[0].available, 0);
+    int64_t spare =
+        total_of(sets, n) - min_available - MAX(sets[0].replicas - sets[0].available, 0);
     bool changed = false;
     /* Pods that do not serve anyway go first: they only take the room of new ones. */
     for (size_t i = 1; i < n && spare > 0; i++) {
@@ -70,7 +72,8 @@ bool rollout_step(RolloutSet *sets, size_t n, int64_t replicas, RolloutLimits l)
 
 bool rollout_scale(RolloutSet *sets, size_t n, int64_t replicas, RolloutLimits l)
 {
-    int64_t total = total_of(sets, n), allowed = replicas > 0 ? replicas + l.surge : 0, left = allowed - total;
+    int64_t total = total_of(sets, n), allowed = replicas > 0 ? replicas + l.surge : 0,
+            left = allowed - total;
     size_t active = 0, only = 0;
     for (size_t i = 0; i < n; i++)
         if (sets[i].replicas > 0) {

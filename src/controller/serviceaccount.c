@@ -1,8 +1,10 @@
-/* serviceaccount.c - what each active namespace has: the ServiceAccount "default", and the ConfigMap
- * kube-root-ca.crt with which pods verify the API server. Two controllers, keyed by namespace. */
+/* serviceaccount.c - what each active namespace has: the ServiceAccount "default", and the
+ * ConfigMap kube-root-ca.crt with which pods verify the API server. Two controllers, keyed by
+ * namespace. */
 #include "controller/controller_internal.h"
 
-static void observe(Controller *c, KindId kind, KindId made, StrView name, ApiObject *old, ApiObject *now)
+static void observe(Controller *c, KindId kind, KindId made, StrView name, ApiObject *old,
+                    ApiObject *now)
 {
     if (kind == KIND_NAMESPACE && now)
         controller_queue(c, SV_NULL, now->name);
@@ -56,8 +58,10 @@ static void reconcile_root_ca(Job *j)
         Value map = named(j, KIND_ROOT_CA, SV("kube-root-ca.crt"));
         value_set(&j->arena, &map, SV("data"), data);
         value_set_path(&j->arena, value_get(&map, SV("metadata")), "annotations", value_map());
-        value_set(&j->arena, value_path(&map, "metadata.annotations"), SV("kubernetes.io/description"),
-                  value_sv(SV("The certificate of the authority that signed the API server's certificate.")));
+        value_set(
+            &j->arena, value_path(&map, "metadata.annotations"), SV("kubernetes.io/description"),
+            value_sv(
+                SV("The certificate of the authority that signed the API server's certificate.")));
         job_create(j, KIND_ROOT_CA, &map, NULL, NULL);
     } else if (!value_equal(value_get(obj_doc(had), SV("data")), &data)) {
         Value map = obj_copy(j, had);
@@ -66,5 +70,7 @@ static void reconcile_root_ca(Job *j)
     }
 }
 
-const ControllerDef serviceaccount_controller = { "serviceaccount-controller", observe_account, reconcile_account, 4 };
-const ControllerDef rootca_controller = { "root-ca-controller", observe_root_ca, reconcile_root_ca, 4 };
+const ControllerDef serviceaccount_controller = { "serviceaccount-controller", observe_account,
+                                                  reconcile_account, 4 };
+const ControllerDef rootca_controller = { "root-ca-controller", observe_root_ca, reconcile_root_ca,
+                                          4 };

@@ -11,18 +11,22 @@ typedef struct TaintRule {
 static const TaintRule rules[] = {
     { SV_INIT("node.kubernetes.io/not-ready"), SV_INIT("Ready"), SV_INIT("False"), true },
     { SV_INIT("node.kubernetes.io/unreachable"), SV_INIT("Ready"), SV_INIT("Unknown"), true },
-    { SV_INIT("node.kubernetes.io/memory-pressure"), SV_INIT("MemoryPressure"), SV_INIT("True"), false },
-    { SV_INIT("node.kubernetes.io/disk-pressure"), SV_INIT("DiskPressure"), SV_INIT("True"), false },
+    { SV_INIT("node.kubernetes.io/memory-pressure"), SV_INIT("MemoryPressure"), SV_INIT("True"),
+      false },
+    { SV_INIT("node.kubernetes.io/disk-pressure"), SV_INIT("DiskPressure"), SV_INIT("True"),
+      false },
     { SV_INIT("node.kubernetes.io/pid-pressure"), SV_INIT("PIDPressure"), SV_INIT("True"), false },
-    { SV_INIT("node.kubernetes.io/network-unavailable"), SV_INIT("NetworkUnavailable"), SV_INIT("True"), false },
-    { SV_INIT("node.kubernetes.io/unschedulable"), SV_INIT(""), SV_INIT(""), false }, /* spec.unschedulable */
+    { SV_INIT("node.kubernetes.io/network-unavailable"), SV_INIT("NetworkUnavailable"),
+      SV_INIT("True"), false },
+    { SV_INIT("node.kubernetes.io/unschedulable"), SV_INIT(""), SV_INIT(""),
+      false }, /* spec.unschedulable */
 };
 
 static bool is_wanted(const TaintRule *r, const Value *node)
 {
     if (!r->condition.len)
         return value_bool_or(value_path(node, "spec.unschedulable"), false);
-    value_list_foreach(c, value_path(node, "status.conditions")) {
+    value_list_foreach (c, value_path(node, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), r->condition))
             return sv_eq(value_str(value_get(c, SV("status"))), r->status);
     }
@@ -34,7 +38,8 @@ static bool set_one(Arena *a, Value *node, StrView key, StrView effect, bool wan
     Value *list = value_path(node, "spec.taints");
     for (uint32_t i = 0; i < value_len(list); i++) {
         const Value *t = value_at(list, i);
-        if (!sv_eq(value_str(value_get(t, SV("key"))), key) || !sv_eq(value_str(value_get(t, SV("effect"))), effect))
+        if (!sv_eq(value_str(value_get(t, SV("key"))), key) ||
+            !sv_eq(value_str(value_get(t, SV("effect"))), effect))
             continue;
         if (!wanted)
             value_remove(list, i);
@@ -65,7 +70,8 @@ bool taints_update(Arena *a, Value *node, Value now)
 
 bool taint_tolerated(const Value *taint, const Value *tol)
 {
-    StrView key = value_str(value_get(tol, SV("key"))), effect = value_str(value_get(tol, SV("effect")));
+    StrView key = value_str(value_get(tol, SV("key"))),
+            effect = value_str(value_get(tol, SV("effect")));
     StrView op = value_str(value_get(tol, SV("operator")));
     if (effect.len && !sv_eq(effect, value_str(value_get(taint, SV("effect")))))
         return false;
@@ -73,15 +79,16 @@ bool taint_tolerated(const Value *taint, const Value *tol)
         return false;
     if (sv_eq(op, SV("Exists")))
         return true;
-    return key.len && sv_eq(value_str(value_get(tol, SV("value"))), value_str(value_get(taint, SV("value"))));
+    return key.len &&
+           sv_eq(value_str(value_get(tol, SV("value"))), value_str(value_get(taint, SV("value"))));
 }
 
-/* How long one taint is borne, in seconds: the shortest of the tolerations that match. -1: for ever; -2: not
- * at all. */
+/* How long one taint is borne, in seconds: the shortest of the tolerations that match. -1: for
+ * ever; -2: not at all. */
 static int64_t borne_for(const Value *taint, const Value *tolerations)
 {
     int64_t shortest = -2;
-    value_list_foreach(tol, tolerations) {
+    value_list_foreach (tol, tolerations) {
         if (!taint_tolerated(taint, tol))
             continue;
         const Value *seconds = value_get(tol, SV("tolerationSeconds"));
@@ -97,7 +104,7 @@ static int64_t borne_for(const Value *taint, const Value *tolerations)
 int64_t taints_evict_at(const Value *taints, const Value *tolerations, int64_t now_ns)
 {
     int64_t at = TAINT_STAYS;
-    value_list_foreach(taint, taints) {
+    value_list_foreach (taint, taints) {
         if (!sv_eq(value_str(value_get(taint, SV("effect"))), SV("NoExecute")))
             continue;
         int64_t seconds = borne_for(taint, tolerations), since = now_ns;

@@ -1,8 +1,16 @@
-/* answer.c - parsing one question and encoding answers (RFC 1035, 2782, 6891). Names in answers are written out;
- * the owner is a pointer to the question. */
+/* answer.c - parsing one question and encoding answers (RFC 1035, 2782, 6891). Names in answers are
+ * written out; the owner is a pointer to the question. */
 #include "dns/answer.h"
 
-enum { HEADER = 12, TTL = 5, RCODE_NXDOMAIN = 3, FLAG_QR = 0x8000, FLAG_AA = 0x0400, FLAG_TC = 0x0200, FLAG_RD = 0x0100 };
+enum {
+    HEADER = 12,
+    TTL = 5,
+    RCODE_NXDOMAIN = 3,
+    FLAG_QR = 0x8000,
+    FLAG_AA = 0x0400,
+    FLAG_TC = 0x0200,
+    FLAG_RD = 0x0100
+};
 
 static uint16_t get16(StrView p, size_t at)
 {
@@ -54,8 +62,8 @@ static size_t parse_name(StrView p, size_t at, char *name)
 static void parse_opt(StrView p, DnsQuestion *q)
 {
     q->udp_size = DNS_UDP_MAX;
-    if (get16(p, 10) == 0 || get16(p, 6) || get16(p, 8) || q->end + 11 > p.len || p.ptr[q->end] != 0 ||
-        get16(p, q->end + 1) != DNS_TYPE_OPT)
+    if (get16(p, 10) == 0 || get16(p, 6) || get16(p, 8) || q->end + 11 > p.len ||
+        p.ptr[q->end] != 0 || get16(p, q->end + 1) != DNS_TYPE_OPT)
         return;
     q->edns = true;
     uint16_t size = get16(p, q->end + 3);
@@ -142,7 +150,8 @@ static unsigned put_services(const DnsRecords *r, size_t max, Buf *b, bool *cut)
     return n;
 }
 
-static unsigned put_answers(const DnsQuestion *q, const DnsRecords *r, size_t max, Buf *b, bool *cut)
+static unsigned put_answers(const DnsQuestion *q, const DnsRecords *r, size_t max, Buf *b,
+                            bool *cut)
 {
     bool any = q->type == DNS_TYPE_ANY;
     size_t at;
@@ -192,7 +201,8 @@ static void patch16(Buf *b, size_t at, unsigned n)
     b->ptr[at + 1] = (char)n;
 }
 
-void dns_answer_encode(StrView query, const DnsQuestion *q, const DnsRecords *r, const char *zone, size_t max, Buf *b)
+void dns_answer_encode(StrView query, const DnsQuestion *q, const DnsRecords *r, const char *zone,
+                       size_t max, Buf *b)
 {
     bool cut = false;
     size_t begin = b->len;
@@ -209,7 +219,9 @@ void dns_answer_encode(StrView query, const DnsQuestion *q, const DnsRecords *r,
         put32(b, 0);
         put16(b, 0);
     }
-    patch16(b, 2, FLAG_QR | FLAG_AA | (q->flags & FLAG_RD) | (cut ? FLAG_TC : 0) | (r->exists ? 0 : RCODE_NXDOMAIN));
+    patch16(b, 2,
+            FLAG_QR | FLAG_AA | (q->flags & FLAG_RD) | (cut ? FLAG_TC : 0) |
+                (r->exists ? 0 : RCODE_NXDOMAIN));
     patch16(b, 6, answers);
     patch16(b, 8, negative);
     patch16(b, 10, q->edns);

@@ -1,7 +1,8 @@
 /* dns.c - sockets, the records behind them, and forwarding.
  *
- * Names in the cluster's domain are looked up in the informers' Services and EndpointSlices; anything else goes to the
- * host's resolvers, the first that answers. To add a kind of record: a case in look_up(). */
+ * Names in the cluster's domain are looked up in the informers' Services and EndpointSlices;
+ * anything else goes to the host's resolvers, the first that answers. To add a kind of record: a
+ * case in look_up(). */
 #include "dns/dns.h"
 
 #include <arpa/inet.h>
@@ -105,18 +106,20 @@ static void headless(Dns *d, StrView ns, StrView service, StrView host, DnsRecor
         const Value *labels = value_path(slice, "metadata.labels");
         if (!sv_eq(value_str(value_get(labels, SV("kubernetes.io/service-name"))), service))
             continue;
-        value_list_foreach(e, value_get(slice, SV("endpoints"))) {
+        value_list_foreach (e, value_get(slice, SV("endpoints"))) {
             if (is_ready(e) && (!host.len || endpoint_named(e, host)))
                 r->exists |= add_address(r, value_str(value_at(value_get(e, SV("addresses")), 0)));
         }
     }
 }
 
-static void service_ports(const Value *svc, StrView port, StrView proto, const char *target, DnsRecords *r)
+static void service_ports(const Value *svc, StrView port, StrView proto, const char *target,
+                          DnsRecords *r)
 {
-    value_list_foreach(p, value_path(svc, "spec.ports")) {
+    value_list_foreach (p, value_path(svc, "spec.ports")) {
         if (!sv_eq(value_str(value_get(p, SV("name"))), port) ||
-            !sv_eq_nocase(value_str(value_get(p, SV("protocol"))), proto) || r->n_srv == ARRAY_SIZE(r->srv))
+            !sv_eq_nocase(value_str(value_get(p, SV("protocol"))), proto) ||
+            r->n_srv == ARRAY_SIZE(r->srv))
             continue;
         r->srv[r->n_srv].port = (uint16_t)value_int_or(value_get(p, SV("port")), 0);
         snprintf(r->srv[r->n_srv++].target, sizeof r->srv[0].target, "%s", target);
@@ -136,8 +139,11 @@ static void look_up_service(Dns *d, StrView ns, StrView name, StrView before, Dn
     if (!svc)
         return;
     if (sv_eq(value_path_str(svc, "spec.type"), SV("ExternalName"))) {
-        r->exists = r->is_cname = !before.len && sv_copy_cstr(value_path_str(svc, "spec.externalName"), r->target, sizeof r->target);
-    } else if (sv_starts(before, SV("_")) && sv_cut(before, '.', &port, &proto) && sv_starts(proto, SV("_"))) {
+        r->exists = r->is_cname =
+            !before.len &&
+            sv_copy_cstr(value_path_str(svc, "spec.externalName"), r->target, sizeof r->target);
+    } else if (sv_starts(before, SV("_")) && sv_cut(before, '.', &port, &proto) &&
+               sv_starts(proto, SV("_"))) {
         char target[DNS_NAME_MAX + 1];
         snprintf(target, sizeof target, "%.*s.%.*s.svc.%s", SV_FMT(name), SV_FMT(ns), d->zone);
         service_ports(svc, sv_skip(port, 1), sv_skip(proto, 1), target, r);
@@ -156,8 +162,9 @@ static bool look_up_reverse(Dns *d, StrView name, DnsRecords *r)
     unsigned n = 0;
     while (n < 4 && sv_next(&rest, '.', &part[n]))
         n++;
-    if (n != 4 || rest.len || snprintf(ip, sizeof ip, "%.*s.%.*s.%.*s.%.*s", SV_FMT(part[3]), SV_FMT(part[2]),
-                                       SV_FMT(part[1]), SV_FMT(part[0])) >= (int)sizeof ip)
+    if (n != 4 || rest.len ||
+        snprintf(ip, sizeof ip, "%.*s.%.*s.%.*s.%.*s", SV_FMT(part[3]), SV_FMT(part[2]),
+                 SV_FMT(part[1]), SV_FMT(part[0])) >= (int)sizeof ip)
         return false;
     size_t pos = 0;
     for (ApiObject *o; (o = informer_next(d->services, &pos));) {
@@ -166,7 +173,8 @@ static bool look_up_reverse(Dns *d, StrView name, DnsRecords *r)
         Value v;
         if (!sv_eq(value_path_str(parse(o, &a, &v), "spec.clusterIP"), sv_cstr(ip)))
             continue;
-        snprintf(r->target, sizeof r->target, "%.*s.%.*s.svc.%s", SV_FMT(o->name), SV_FMT(o->ns), d->zone);
+        snprintf(r->target, sizeof r->target, "%.*s.%.*s.svc.%s", SV_FMT(o->name), SV_FMT(o->ns),
+                 d->zone);
         r->exists = r->is_ptr = true;
         return true;
     }
@@ -192,7 +200,8 @@ static bool look_up(Dns *d, const DnsQuestion *q, DnsRecords *r)
         r->exists = true;
         return true;
     }
-    if (!sv_ends(name, zone) || name.len <= zone.len + 1 || name.ptr[name.len - zone.len - 1] != '.')
+    if (!sv_ends(name, zone) || name.len <= zone.len + 1 ||
+        name.ptr[name.len - zone.len - 1] != '.')
         return false;
     StrView rest = sv_head(name, name.len - zone.len - 1), kind = last_label(&rest);
     if (sv_eq(kind, SV("dns-version")) && !rest.len)
@@ -238,7 +247,8 @@ static void on_forward_answer(void *ctx, uint32_t events)
     ssize_t n = recv(f->fd, packet, sizeof packet, MSG_DONTWAIT);
     if (n >= 2) {
         memcpy(packet, &f->id, 2);
-        sendto(f->dns->udp, packet, (size_t)n, MSG_DONTWAIT, (struct sockaddr *)&f->from, sizeof f->from);
+        sendto(f->dns->udp, packet, (size_t)n, MSG_DONTWAIT, (struct sockaddr *)&f->from,
+               sizeof f->from);
     }
     if (n >= 0 || errno != EAGAIN)
         forward_end(f);
@@ -256,8 +266,10 @@ static bool forward(Dns *d, StrView query, const struct sockaddr_in *from)
     f->from = *from;
     memcpy(&f->id, query.ptr, 2);
     Err err = { 0 };
-    /* A socket of its own for each question: its port is as hard to guess as the kernel makes it. */
-    if (f->fd >= 0 && connect(f->fd, (struct sockaddr *)&d->servers[0], sizeof d->servers[0]) == 0 &&
+    /* A socket of its own for each question: its port is as hard to guess as the kernel makes it.
+     */
+    if (f->fd >= 0 &&
+        connect(f->fd, (struct sockaddr *)&d->servers[0], sizeof d->servers[0]) == 0 &&
         send(f->fd, query.ptr, query.len, MSG_DONTWAIT) == (ssize_t)query.len &&
         loop_add_fd(d->loop, f->fd, LOOP_READ, on_forward_answer, f, &f->src, &err) == 0 &&
         loop_add_timer(d->loop, FORWARD_TIMEOUT_MS, 0, on_forward_timeout, f, &f->timer, &err) == 0)
@@ -293,12 +305,14 @@ static void on_udp(void *ctx, uint32_t events)
     for (int i = 0; i < 64; i++) {
         struct sockaddr_in from;
         socklen_t len = sizeof from;
-        ssize_t n = recvfrom(d->udp, packet, sizeof packet, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+        ssize_t n =
+            recvfrom(d->udp, packet, sizeof packet, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
         _cleanup_buf_ Buf out = BUF_INIT;
         if (n < 0)
             return;
         bool is_answer = n >= 3 && packet[2] & (char)0x80; /* never answer an answer */
-        if (n >= 12 && !is_answer && answer(d, sv_n(packet, (size_t)n), 0, &from, &out) && !out.failed)
+        if (n >= 12 && !is_answer && answer(d, sv_n(packet, (size_t)n), 0, &from, &out) &&
+            !out.failed)
             sendto(d->udp, out.ptr, out.len, MSG_DONTWAIT, (struct sockaddr *)&from, len);
     }
 }
@@ -316,7 +330,8 @@ static void on_tcp_idle(void *ctx)
     tcp_end(ctx);
 }
 
-/* Answers what has arrived whole; false when the peer sends nonsense or does not take the answer. */
+/* Answers what has arrived whole; false when the peer sends nonsense or does not take the answer.
+ */
 static bool tcp_answer(TcpConn *c)
 {
     while (c->in.len >= 2) {
@@ -400,7 +415,8 @@ static int open_socket(int type, const struct sockaddr_in *addr, const char *tex
     int on = 1, fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, (const struct sockaddr *)addr, sizeof *addr) < 0 || (type == SOCK_STREAM && listen(fd, 64) < 0)) {
+        bind(fd, (const struct sockaddr *)addr, sizeof *addr) < 0 ||
+        (type == SOCK_STREAM && listen(fd, 64) < 0)) {
         int r = err_errno(err, "listen on %s", text);
         closep(&fd);
         return r;
@@ -415,7 +431,8 @@ static int listen_all(Dns *d, Err *err)
     uint64_t n;
     struct sockaddr_in addr = { .sin_family = AF_INET };
     if (!sv_cut(sv_cstr(d->cfg.listen), ':', &host, &port) || !sv_copy_cstr(host, ip, sizeof ip) ||
-        inet_pton(AF_INET, ip, &addr.sin_addr) != 1 || sv_to_u64(port, &n) < 0 || n < 1 || n > 65535)
+        inet_pton(AF_INET, ip, &addr.sin_addr) != 1 || sv_to_u64(port, &n) < 0 || n < 1 ||
+        n > 65535)
         return err_set(err, ERR_INVALID, 0, "--listen: '%s' is no ADDRESS:PORT", d->cfg.listen);
     addr.sin_port = htons((uint16_t)n);
     if ((d->udp = open_socket(SOCK_DGRAM, &addr, d->cfg.listen, err)) < 0)
@@ -431,7 +448,8 @@ static void read_servers(Dns *d)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     StrView rest, line, key, value;
-    if (file_read(AT_FDCWD, d->cfg.resolv_conf ? d->cfg.resolv_conf : "/etc/resolv.conf", 65536, &text) < 0)
+    if (file_read(AT_FDCWD, d->cfg.resolv_conf ? d->cfg.resolv_conf : "/etc/resolv.conf", 65536,
+                  &text) < 0)
         return;
     rest = buf_view(&text);
     while (d->n_servers < SERVERS_MAX && sv_next(&rest, '\n', &line)) {
@@ -447,10 +465,14 @@ static void read_servers(Dns *d)
 
 static int watch(Dns *d, ApiClient *api, Err *err)
 {
-    InformerConfig services = { .target = { SV(""), SV("v1"), SV("services"), SV_NULL, SV_NULL, SV_NULL },
-                                .on_synced = on_services, .ctx = d };
-    InformerConfig slices = { .target = { SV("discovery.k8s.io"), SV("v1"), SV("endpointslices"), SV_NULL, SV_NULL, SV_NULL },
-                              .on_synced = on_slices, .ctx = d };
+    InformerConfig services = { .target = { SV(""), SV("v1"), SV("services"), SV_NULL, SV_NULL,
+                                            SV_NULL },
+                                .on_synced = on_services,
+                                .ctx = d };
+    InformerConfig slices = { .target = { SV("discovery.k8s.io"), SV("v1"), SV("endpointslices"),
+                                          SV_NULL, SV_NULL, SV_NULL },
+                              .on_synced = on_slices,
+                              .ctx = d };
     int r = informer_new(api, &services, &d->services, err);
     return r < 0 ? r : informer_new(api, &slices, &d->slices, err);
 }
@@ -467,8 +489,10 @@ int dns_new(Loop *l, ApiClient *api, const DnsConfig *cfg, Dns **ret, Err *err)
         d->forwards[i] = (Forward){ .dns = d, .fd = -1 };
     for (unsigned i = 0; i < TCP_MAX; i++)
         d->conns[i] = (TcpConn){ .dns = d, .fd = -1 };
-    int r = sv_copy_cstr(sv_cstr(cfg->cluster_domain), d->zone, sizeof d->zone) ?
-                0 : err_set(err, ERR_INVALID, 0, "--cluster-domain: '%s' is too long", cfg->cluster_domain);
+    int r = sv_copy_cstr(sv_cstr(cfg->cluster_domain), d->zone, sizeof d->zone)
+                ? 0
+                : err_set(err, ERR_INVALID, 0, "--cluster-domain: '%s' is too long",
+                          cfg->cluster_domain);
     read_servers(d);
     if (r < 0 || (r = listen_all(d, err)) < 0 || (r = watch(d, api, err)) < 0) {
         dns_free(d);

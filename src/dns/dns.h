@@ -9,11 +9,13 @@ typedef struct Dns Dns;
 typedef struct DnsConfig {
     const char *listen;         /* "10.244.0.1:10053"; the address may appear later */
     const char *cluster_domain; /* "cluster.local" */
-    const char *resolv_conf;    /* whose name servers get all other questions; NULL: /etc/resolv.conf */
+    const char
+        *resolv_conf; /* whose name servers get all other questions; NULL: /etc/resolv.conf */
     void (*on_synced)(void *ctx);
     void *ctx;
 } DnsConfig;
 
-/* Serves once the first state of Services and EndpointSlices is known. ERR_INVALID names a bad address. */
+/* Serves once the first state of Services and EndpointSlices is known. ERR_INVALID names a bad
+ * address. */
 int dns_new(Loop *l, ApiClient *api, const DnsConfig *cfg, Dns **ret, Err *err) NODISCARD;
 Dns *dns_free(Dns *d); /* always NULL */

@@ -1,5 +1,6 @@
-/* image_blob.c - content-addressed files: a temporary file with a running SHA-256, made durable and renamed
- * to its digest. Two writers of one digest both succeed; the second rename replaces equal bytes. */
+/* image_blob.c - content-addressed files: a temporary file with a running SHA-256, made durable and
+ * renamed to its digest. Two writers of one digest both succeed; the second rename replaces equal
+ * bytes. */
 #include "image/image_blob.h"
 
 #include <errno.h>
@@ -75,7 +76,8 @@ int blob_read(ImageStore *s, const Digest *d, size_t limit, Buf *out, Err *err)
     if (r < 0)
         return r;
     if (!digest_eq(&got, d))
-        return err_set(err, ERR_CORRUPT, 0, "blob %s is damaged: its bytes are %s", d->text, got.text);
+        return err_set(err, ERR_CORRUPT, 0, "blob %s is damaged: its bytes are %s", d->text,
+                       got.text);
     return 0;
 }
 
@@ -150,7 +152,8 @@ int blob_writer_commit(BlobWriter *w, const Digest *want, Digest *ret_digest, ui
         return err_set(err, ERR_SYS, 0, "SHA-256 failed");
     digest_from_bytes(sum, &got);
     if (want && !digest_eq(want, &got))
-        return err_set(err, ERR_CORRUPT, 0, "the bytes for %s have digest %s", want->text, got.text);
+        return err_set(err, ERR_CORRUPT, 0, "the bytes for %s have digest %s", want->text,
+                       got.text);
     if (fchmod(w->fd, 0644) < 0 || fsync(w->fd) < 0)
         return err_errno(err, "sync blob %s", got.text);
     if (renameat(w->store->tmp_fd, w->name, w->store->blobs_fd, digest_hex(&got)) < 0)

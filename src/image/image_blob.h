@@ -1,12 +1,12 @@
-/* image_blob.h - reading and writing the content-addressed files of an image store; for importers and
- * registry clients. */
+/* image_blob.h - reading and writing the content-addressed files of an image store; for importers
+ * and registry clients. */
 #pragma once
 
 #include "base/buf.h"
 #include "image/image.h"
 
-/* Held by whoever adds blobs, from the first blob until a name refers to them, so that the collector does
- * not take them away. ret_fd is closed to let go. */
+/* Held by whoever adds blobs, from the first blob until a name refers to them, so that the
+ * collector does not take them away. ret_fd is closed to let go. */
 int image_store_hold(ImageStore *s, int *ret_fd, Err *err) NODISCARD;
 
 bool blob_exists(ImageStore *s, const Digest *d, uint64_t *ret_size); /* ret_size may be NULL */
@@ -14,12 +14,14 @@ int blob_open(ImageStore *s, const Digest *d, int *ret_fd, Err *err) NODISCARD;
 /* The whole blob, verified against its digest. ERR_LIMIT beyond `limit`, ERR_CORRUPT. */
 int blob_read(ImageStore *s, const Digest *d, size_t limit, Buf *out, Err *err) NODISCARD;
 
-/* A blob being written: a temporary file and a running hash. Freeing before the commit removes it. */
+/* A blob being written: a temporary file and a running hash. Freeing before the commit removes it.
+ */
 typedef struct BlobWriter BlobWriter;
 int blob_writer_new(ImageStore *s, BlobWriter **ret_w, Err *err) NODISCARD;
 BlobWriter *blob_writer_free(BlobWriter *w); /* always NULL */
 int blob_writer_write(BlobWriter *w, const void *data, size_t n, Err *err) NODISCARD;
-/* Makes it durable under its digest. With `want`, another digest is ERR_CORRUPT. Outputs may be NULL. */
+/* Makes it durable under its digest. With `want`, another digest is ERR_CORRUPT. Outputs may be
+ * NULL. */
 int blob_writer_commit(BlobWriter *w, const Digest *want, Digest *ret_digest, uint64_t *ret_size,
                        Err *err) NODISCARD;
 

@@ -1,5 +1,5 @@
-/* image_config.c - manifests and configurations (OCI image specification 1.1; docker's schema 2 has the same
- * members), from checked JSON into structs. */
+/* image_config.c - manifests and configurations (OCI image specification 1.1; docker's schema 2 has
+ * the same members), from checked JSON into structs. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -61,7 +61,7 @@ int manifest_parse(const Value *doc, Arena *a, Manifest *ret, Err *err)
     m.layers = arena_array(a, ManifestLayer, (size_t)layers->len + 1);
     if (!m.layers)
         return err_nomem(err);
-    value_list_foreach(layer, layers) {
+    value_list_foreach (layer, layers) {
         StrView type = value_str(value_get(layer, SV("mediaType")));
         ManifestLayer *l = &m.layers[m.layers_len++];
 
@@ -99,8 +99,10 @@ static int text_get(const Value *map, StrView key, Arena *a, const char **ret, E
     return 0;
 }
 
-/* A list of strings, or with `keys` a map whose keys are wanted (how the specification writes sets). */
-static int strings_get(const Value *map, StrView key, bool keys, Arena *a, ImageStrings *ret, Err *err)
+/* A list of strings, or with `keys` a map whose keys are wanted (how the specification writes
+ * sets). */
+static int strings_get(const Value *map, StrView key, bool keys, Arena *a, ImageStrings *ret,
+                       Err *err)
 {
     const Value *v = value_get(map, key);
     ImageStrings out = { 0 };
@@ -133,8 +135,9 @@ static int labels_get(const Value *map, Arena *a, ImageConfig *c, Err *err)
     c->label_values.items = arena_array(a, const char *, (size_t)c->label_keys.len + 1);
     if (!c->label_values.items)
         return err_nomem(err);
-    value_map_foreach(m, labels) {
-        const char *text = arena_cstr(a, value_is(&m->val, VALUE_STRING) ? value_str(&m->val) : SV(""));
+    value_map_foreach (m, labels) {
+        const char *text =
+            arena_cstr(a, value_is(&m->val, VALUE_STRING) ? value_str(&m->val) : SV(""));
 
         c->label_values.items[c->label_values.len++] = text ? text : "";
     }
@@ -151,7 +154,7 @@ static int diff_ids_get(const Value *doc, Arena *a, ImageConfig *c, Err *err)
     c->diff_ids = arena_array(a, Digest, (size_t)value_len(list) + 1);
     if (!c->diff_ids)
         return err_nomem(err);
-    value_list_foreach(id, list) {
+    value_list_foreach (id, list) {
         r = digest_parse(value_str(id), &c->diff_ids[c->diff_ids_len++], err);
         if (r < 0)
             return err_wrap(err, "image config: diff_ids");

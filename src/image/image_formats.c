@@ -23,7 +23,7 @@ static const Value *choose_platform(const Value *manifests)
 {
     const Value *fallback = NULL;
 
-    value_list_foreach(m, manifests) {
+    value_list_foreach (m, manifests) {
         const Value *p = value_get(m, SV("platform"));
 
         if (!value_is(p, VALUE_MAP)) {
@@ -52,9 +52,11 @@ static int fetch_manifest(Import *im, const Value *desc, int depth, Digest *ret,
         const Value *one = choose_platform(value_get(&doc, SV("manifests")));
 
         if (!one)
-            return err_set(err, ERR_NOT_FOUND, 0, "no image for linux/" OWN_ARCH " in index %s", ret->text);
+            return err_set(err, ERR_NOT_FOUND, 0, "no image for linux/" OWN_ARCH " in index %s",
+                           ret->text);
         if (depth >= INDEX_DEPTH_MAX)
-            return err_set(err, ERR_LIMIT, 0, "indexes are nested more than %d deep", INDEX_DEPTH_MAX);
+            return err_set(err, ERR_LIMIT, 0, "indexes are nested more than %d deep",
+                           INDEX_DEPTH_MAX);
         return fetch_manifest(im, one, depth + 1, ret, err);
     }
     r = manifest_parse(&doc, im->arena, &m, err);
@@ -68,7 +70,8 @@ static int fetch_manifest(Import *im, const Value *desc, int depth, Digest *ret,
     return 0;
 }
 
-/* containerd and docker write the whole name, skopeo and umoci often only a tag, which names no image. */
+/* containerd and docker write the whole name, skopeo and umoci often only a tag, which names no
+ * image. */
 static bool entry_ref(const Value *desc, ImageRef *ret)
 {
     const Value *notes = value_get(desc, SV("annotations"));
@@ -100,11 +103,11 @@ int import_oci(Import *im, Err *err)
 
     if (r < 0)
         return r;
-    value_list_foreach(desc, value_get(&index, SV("manifests")))
+    value_list_foreach (desc, value_get(&index, SV("manifests")))
         wanted += entry_is_selected(im, desc);
     if (wanted > 1 && im->name)
         return err_set(err, ERR_CONFLICT, 0, "it holds %u images, but one name was given", wanted);
-    value_list_foreach(desc, value_get(&index, SV("manifests"))) {
+    value_list_foreach (desc, value_get(&index, SV("manifests"))) {
         ImageRef ref;
         Digest d;
         bool named = entry_ref(desc, &ref);
@@ -158,11 +161,12 @@ static int docker_manifest(Import *im, const Value *image, Digest *ret, Err *err
     r = import_blob_by_name(im, name, &d, &size, err);
     if (r < 0)
         return r;
-    buf_printf(&text, "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
-                      "\"config\":");
+    buf_printf(&text,
+               "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
+               "\"config\":");
     put_descriptor(&text, "application/vnd.oci.image.config.v1+json", &d, size);
     buf_printf(&text, ",\"layers\":[");
-    value_list_foreach(layer, value_get(image, SV("Layers"))) {
+    value_list_foreach (layer, value_get(image, SV("Layers"))) {
         const char *type;
 
         if (!sv_copy_cstr(value_str(layer), name, sizeof name))
@@ -185,7 +189,7 @@ static bool docker_is_selected(Import *im, const Value *image)
 {
     if (!im->select)
         return true;
-    value_list_foreach(tag, value_get(image, SV("RepoTags")))
+    value_list_foreach (tag, value_get(image, SV("RepoTags")))
         if (sv_eq(value_str(tag), sv_cstr(im->select)))
             return true;
     return false;
@@ -199,8 +203,9 @@ int import_docker(Import *im, Err *err)
     if (r < 0)
         return r;
     if (im->name && value_len(&list) > 1 && !im->select)
-        return err_set(err, ERR_CONFLICT, 0, "it holds %u images, but one name was given", value_len(&list));
-    value_list_foreach(image, &list) {
+        return err_set(err, ERR_CONFLICT, 0, "it holds %u images, but one name was given",
+                       value_len(&list));
+    value_list_foreach (image, &list) {
         ImageRef *names = arena_array(im->arena, ImageRef, NAMES_MAX);
         size_t n = 0;
         Digest d;
@@ -211,7 +216,7 @@ int import_docker(Import *im, Err *err)
             return err_nomem(err);
         if (im->name)
             names[n++] = *im->name;
-        value_list_foreach(tag, value_get(image, SV("RepoTags"))) {
+        value_list_foreach (tag, value_get(image, SV("RepoTags"))) {
             if (im->name || n == NAMES_MAX)
                 break;
             r = image_ref_parse(value_str(tag), &names[n++], err);

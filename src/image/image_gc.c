@@ -1,5 +1,6 @@
-/* image_gc.c - pins, and the collector: marks from the index and the pins, then sweeps blobs and layers.
- * It holds gc.lock exclusively, so no import is under way and everything in tmp/ is left over. */
+/* image_gc.c - pins, and the collector: marks from the index and the pins, then sweeps blobs and
+ * layers. It holds gc.lock exclusively, so no import is under way and everything in tmp/ is left
+ * over. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -53,8 +54,8 @@ static bool mark(Map *m, const Digest *d)
     return map_set(m, sv_cstr(digest_hex(d)), m, NULL);
 }
 
-/* A manifest that cannot be read keeps its own blob: deleting more than is known to be garbage helps no one,
- * and the image's error shows where it is used. */
+/* A manifest that cannot be read keeps its own blob: deleting more than is known to be garbage
+ * helps no one, and the image's error shows where it is used. */
 static int mark_image(ImageStore *s, StrView digest, Marks *marks, Err *err)
 {
     _cleanup_arena_ Arena a;
@@ -156,7 +157,7 @@ static int mark_all(ImageStore *s, Marks *marks, Err *err)
     r = store_index_load(s, &a, &index, err);
     if (r < 0)
         return r;
-    value_list_foreach(entry, value_get(&index, SV("manifests"))) {
+    value_list_foreach (entry, value_get(&index, SV("manifests"))) {
         r = mark_image(s, value_str(value_get(entry, SV("digest"))), marks, err);
         if (r < 0)
             return r;

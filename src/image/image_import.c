@@ -1,10 +1,10 @@
-/* image_import.c - images out of files: docker-archive (docker save, both forms), oci-archive, oci layout
- * directories.
+/* image_import.c - images out of files: docker-archive (docker save, both forms), oci-archive, oci
+ * layout directories.
  *
  * An archive is read once: every file in it becomes a blob and its name is remembered, because the
- * descriptions may stand before or after what they describe. A layout directory is followed from its
- * index.json. Both then look the same: names and digests that can be turned into blobs of the store. What
- * no image refers to is collected at the end, also after a failure. */
+ * descriptions may stand before or after what they describe. A layout directory is followed from
+ * its index.json. Both then look the same: names and digests that can be turned into blobs of the
+ * store. What no image refers to is collected at the end, also after a failure. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -120,7 +120,8 @@ static int stage_entry(Import *im, struct archive *tar, struct archive_entry *e,
         return err_set(err, ERR_LIMIT, 0, "the archive has more than %d entries",
                        IMAGE_ARCHIVE_ENTRIES_MAX);
     if (hard || soft) {
-        Staged st = { .link = link_target(name_clean(sv_cstr(name)).ptr, hard ? hard : soft, hard) };
+        Staged st = { .link =
+                          link_target(name_clean(sv_cstr(name)).ptr, hard ? hard : soft, hard) };
 
         return st.link ? staged_add(im, sv_cstr(name), &st, err) : err_nomem(err);
     }
@@ -278,8 +279,8 @@ static int import_run(Import *im, const char *path, const char *scheme, Err *err
     if (r < 0 || (r = open_source(im, path, scheme, err)) < 0)
         return r;
     /* An archive of a newer docker holds both descriptions; the layout keeps the true digests. */
-    if (import_has(im, "index.json") && !(scheme && !strcmp(scheme, "docker-archive") &&
-                                          !import_has(im, "oci-layout")))
+    if (import_has(im, "index.json") &&
+        !(scheme && !strcmp(scheme, "docker-archive") && !import_has(im, "oci-layout")))
         r = import_oci(im, err);
     else if (import_has(im, "manifest.json"))
         r = import_docker(im, err);
@@ -291,7 +292,8 @@ static int import_run(Import *im, const char *path, const char *scheme, Err *err
     return r;
 }
 
-/* "oci:DIR:NAME" names one image of a layout; a colon inside an existing path is part of the path. */
+/* "oci:DIR:NAME" names one image of a layout; a colon inside an existing path is part of the path.
+ */
 static void split_source(char *path, const char **ret_scheme, const char **ret_path,
                          const char **ret_select)
 {
@@ -323,7 +325,8 @@ static void split_source(char *path, const char **ret_scheme, const char **ret_p
     }
 }
 
-int image_import(ImageStore *s, const char *source, StrView name, Arena *a, ImageInfo *ret_info, Err *err)
+int image_import(ImageStore *s, const char *source, StrView name, Arena *a, ImageInfo *ret_info,
+                 Err *err)
 {
     _cleanup_arena_ Arena scratch;
     _cleanup_free_ char *copy = strdup(source);
@@ -344,7 +347,8 @@ int image_import(ImageStore *s, const char *source, StrView name, Arena *a, Imag
     split_source(copy, &scheme, &path, &im.select);
     r = import_run(&im, path, scheme, err);
     import_end(&im);
-    /* Junk of archives, or all of a failed import. What cannot be removed now, the next collection gets. */
+    /* Junk of archives, or all of a failed import. What cannot be removed now, the next collection
+     * gets. */
     (void)!image_gc(s, NULL, NULL);
     if (r < 0)
         return err_wrap(err, "import '%s'", source);

@@ -14,8 +14,8 @@ struct ImageStore {
     uint32_t layer_entries_max;
 };
 
-/* Takes `file` in the store's directory with flock(2); blocks unless LOCK_NB is in `how`. A fresh open
- * file description each time, so threads of one process exclude each other as well. */
+/* Takes `file` in the store's directory with flock(2); blocks unless LOCK_NB is in `how`. A fresh
+ * open file description each time, so threads of one process exclude each other as well. */
 int store_lock(ImageStore *s, const char *file, int how, int *ret_fd, Err *err) NODISCARD;
 
 /* The index, decoded into `a`; an empty one if there is none. */
@@ -23,7 +23,8 @@ int store_index_load(ImageStore *s, Arena *a, Value *ret_index, Err *err) NODISC
 int store_index_save(ImageStore *s, const Value *index, Err *err) NODISCARD;
 
 /* A JSON document of the store, verified and decoded; text and tree live in the arena. */
-int store_json(ImageStore *s, const Digest *d, size_t limit, Arena *a, Value *ret, Err *err) NODISCARD;
+int store_json(ImageStore *s, const Digest *d, size_t limit, Arena *a, Value *ret,
+               Err *err) NODISCARD;
 
 /* The digests that a manifest names. */
 typedef struct ManifestLayer {

@@ -1,6 +1,6 @@
 /* image_ref.c - parses and normalises image references.
- * The text is cut from the right (digest, then tag), the rest is split into registry and path, and each
- * part is checked by a small scanner of its own. */
+ * The text is cut from the right (digest, then tag), the rest is split into registry and path, and
+ * each part is checked by a small scanner of its own. */
 #include "image/image_ref.h"
 
 #include <ctype.h>
@@ -61,7 +61,8 @@ static bool tag_is_valid(StrView s)
     return true;
 }
 
-/* Length of a separator between two runs of letters and digits: ".", "_", "__" or any number of "-". */
+/* Length of a separator between two runs of letters and digits: ".", "_", "__" or any number of
+ * "-". */
 static size_t separator_len(StrView s)
 {
     size_t n = 0;
@@ -166,7 +167,8 @@ static bool has_upper(StrView s)
     return false;
 }
 
-/* The part before the first '/' is a registry only if it can be told from a folder of Docker Hub. */
+/* The part before the first '/' is a registry only if it can be told from a folder of Docker Hub.
+ */
 static void split_domain(StrView name, StrView *ret_domain, StrView *ret_path, bool *ret_library)
 {
     StrView head, tail;
@@ -187,7 +189,8 @@ static void split_domain(StrView name, StrView *ret_domain, StrView *ret_path, b
 
 static int ref_invalid(StrView text, const char *why, Err *err)
 {
-    return err_set(err, ERR_INVALID, 0, "image reference '%.*s': %s", SV_FMT(sv_head(text, 200)), why);
+    return err_set(err, ERR_INVALID, 0, "image reference '%.*s': %s", SV_FMT(sv_head(text, 200)),
+                   why);
 }
 
 static int ref_fill_name(StrView text, StrView name, ImageRef *ref, Err *err)

@@ -1,7 +1,7 @@
 /* image_ref.h - names of images: "nginx", "quay.io/org/app:v1", "app@sha256:…".
- * Grammar and normalisation are those of distribution's `reference` package, as docker, containerd and
- * the kubelet apply them: docker.io is the default registry, library/ its default folder, latest the
- * default tag where there is no digest. */
+ * Grammar and normalisation are those of distribution's `reference` package, as docker, containerd
+ * and the kubelet apply them: docker.io is the default registry, library/ its default folder,
+ * latest the default tag where there is no digest. */
 #pragma once
 
 #include "base/err.h"
@@ -10,7 +10,7 @@
 enum {
     IMAGE_REF_NAME_MAX = 255, /* domain and path together */
     IMAGE_REF_TAG_MAX = 128,
-    DIGEST_SIZE = 72,                                                    /* "sha256:" + 64 + NUL */
+    DIGEST_SIZE = 72, /* "sha256:" + 64 + NUL */
     IMAGE_REF_SIZE = 2 * (IMAGE_REF_NAME_MAX + 1) + IMAGE_REF_TAG_MAX + 1 + DIGEST_SIZE,
 };
 

@@ -62,7 +62,8 @@ static int store_open_dirs(ImageStore *s, Err *err)
         return err_errno(err, "restrict %s", s->dir);
     if (path_exists(s->dir_fd, "oci-layout"))
         return 0;
-    r = file_write_atomic(s->dir_fd, "oci-layout", SV("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644, true);
+    r = file_write_atomic(s->dir_fd, "oci-layout", SV("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644,
+                          true);
     return r < 0 ? err_neg(err, r, "write oci-layout") : 0;
 }
 
@@ -164,8 +165,8 @@ static StrView entry_name(const Value *entry)
     return value_str(value_get(value_get(entry, SV("annotations")), REF_NAME));
 }
 
-static int index_entry_new(ImageStore *s, const Digest *manifest, StrView name, Arena *a, Value *ret,
-                           Err *err)
+static int index_entry_new(ImageStore *s, const Digest *manifest, StrView name, Arena *a,
+                           Value *ret, Err *err)
 {
     Value entry = value_map(), notes = value_map(), doc;
     StrView digest = arena_sv(a, sv_cstr(manifest->text));
@@ -282,7 +283,7 @@ int image_list(ImageStore *s, Arena *a, ImageInfo **ret_list, size_t *ret_len, E
     infos = arena_array(a, ImageInfo, (size_t)list->len + 1);
     if (!infos)
         return err_nomem(err);
-    value_list_foreach(entry, list) {
+    value_list_foreach (entry, list) {
         Digest d;
         size_t i;
 

@@ -1,8 +1,10 @@
-/* layer_unpack.c - the parent's side of unpacking: starts knarr-unpack in a fresh directory, reads what it
- * reports, checks the diff-id, marks opaque directories and renames the result to layers/HEX.
+/* layer_unpack.c - the parent's side of unpacking: starts knarr-unpack in a fresh directory, reads
+ * what it reports, checks the diff-id, marks opaque directories and renames the result to
+ * layers/HEX.
  *
- * The report on the child's standard output: any number of 'O' path NUL, then either 'K' digest NUL, or 'E'
- * and the bytes of an Err. The child is not trusted: lengths and paths are checked here. */
+ * The report on the child's standard output: any number of 'O' path NUL, then either 'K' digest
+ * NUL, or 'E' and the bytes of an Err. The child is not trusted: lengths and paths are checked
+ * here. */
 #include <errno.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -24,7 +26,8 @@ static int mark_opaque(int dir_fd, const char *path, Err *err)
         .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
     };
-    _cleanup_close_ int fd = (int)syscall(SYS_openat2, dir_fd, *path ? path : ".", &how, sizeof how);
+    _cleanup_close_ int fd =
+        (int)syscall(SYS_openat2, dir_fd, *path ? path : ".", &how, sizeof how);
 
     if (fd < 0 && errno == ENOENT)
         return 0; /* a later entry of the layer took its place */
@@ -103,11 +106,13 @@ static int unpacker_run(ImageStore *s, int blob_fd, const char *dir, Buf *report
     if (r < 0)
         return err_neg(err, r, "read the unpacker's report");
     if (WIFSIGNALED(status))
-        return err_set(err, ERR_INVALID, 0, "the unpacker was killed by signal %d", WTERMSIG(status));
+        return err_set(err, ERR_INVALID, 0, "the unpacker was killed by signal %d",
+                       WTERMSIG(status));
     return 0;
 }
 
-static int unpack_into(ImageStore *s, const char *name, const Digest *blob, const Digest *diff_id, Err *err)
+static int unpack_into(ImageStore *s, const char *name, const Digest *blob, const Digest *diff_id,
+                       Err *err)
 {
     _cleanup_buf_ Buf report = BUF_INIT;
     _cleanup_close_ int blob_fd = -1, dir_fd = -1;
@@ -179,7 +184,8 @@ int image_add(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *
     int r;
 
     arena_init(&a, 0);
-    if ((r = image_store_hold(s, &hold, err)) < 0 || (r = manifest_load(s, manifest, &a, &m, err)) < 0 ||
+    if ((r = image_store_hold(s, &hold, err)) < 0 ||
+        (r = manifest_load(s, manifest, &a, &m, err)) < 0 ||
         (r = image_config(s, manifest, &a, &c, err)) < 0 || (r = store_unpack(s, &m, &c, err)) < 0)
         return r;
     return store_name_set(s, manifest, name, err);
@@ -193,7 +199,8 @@ int image_layers(ImageStore *s, const Digest *manifest, Arena *a, ImageStrings *
     Manifest m;
     int r;
 
-    if ((r = image_store_hold(s, &hold, err)) < 0 || (r = manifest_load(s, manifest, a, &m, err)) < 0 ||
+    if ((r = image_store_hold(s, &hold, err)) < 0 ||
+        (r = manifest_load(s, manifest, a, &m, err)) < 0 ||
         (r = image_config(s, manifest, a, &c, err)) < 0 || (r = store_unpack(s, &m, &c, err)) < 0)
         return r;
     dirs.items = arena_array(a, const char *, (size_t)c.diff_ids_len + 1);

@@ -1,10 +1,10 @@
 /* tar_unpack.c - the unpacker proper.
  *
- * Two libarchive readers in a row: the first only decompresses, so that the hash of the plain tar (the
- * diff-id) is taken in the same pass; the second reads the tar from it. Every entry is made relative to
- * its parent directory's descriptor, which openat2(RESOLVE_IN_ROOT) finds; the newest parent is kept, as
- * entries of one directory follow each other. Times of directories are set at the end, because writing
- * into a directory changes them. */
+ * Two libarchive readers in a row: the first only decompresses, so that the hash of the plain tar
+ * (the diff-id) is taken in the same pass; the second reads the tar from it. Every entry is made
+ * relative to its parent directory's descriptor, which openat2(RESOLVE_IN_ROOT) finds; the newest
+ * parent is kept, as entries of one directory follow each other. Times of directories are set at
+ * the end, because writing into a directory changes them. */
 #include "image/tar_unpack.h"
 
 #include <archive.h>
@@ -50,7 +50,7 @@ static void unpack_end(Unpack *u)
     archive_read_free(u->raw);
     EVP_MD_CTX_free(u->hash);
     closep(&u->parent_fd);
-    vec_foreach(d, &u->dirs)
+    vec_foreach (d, &u->dirs)
         free(d->path);
     vec_free(&u->dirs);
 }
@@ -108,7 +108,8 @@ static int unpack_open(Unpack *u, int in_fd, Err *err)
     if (r == ARCHIVE_OK) {
         r = archive_read_next_header(u->raw, &entry);
         if (r == ARCHIVE_EOF)
-            return err_set(err, ERR_INVALID, 0, "the layer is empty: not even the end mark of a tar");
+            return err_set(err, ERR_INVALID, 0,
+                           "the layer is empty: not even the end mark of a tar");
     }
     if (r < ARCHIVE_WARN)
         return err_set(err, ERR_INVALID, 0, "decompress: %s", archive_error_string(u->raw));
@@ -126,7 +127,8 @@ static int open_in_root(int root_fd, const char *path, int flags)
     };
     int fd = (int)syscall(SYS_openat2, root_fd, *path ? path : ".", &how, sizeof how);
 
-    /* An old kernel: the process's root is the layer itself, so plain resolution cannot leave it. */
+    /* An old kernel: the process's root is the layer itself, so plain resolution cannot leave it.
+     */
     if (fd < 0 && errno == ENOSYS)
         fd = openat(root_fd, *path ? path : ".", flags | O_CLOEXEC);
     return fd;
@@ -205,8 +207,8 @@ static int report_opaque(Unpack *u, const char *path, Err *err)
 }
 
 /* Makes way for a new entry; a directory stays where a directory comes. */
-static int clear_way(Unpack *u, int at, const char *name, const char *path, bool for_dir, bool *ret_kept,
-                     Err *err)
+static int clear_way(Unpack *u, int at, const char *name, const char *path, bool for_dir,
+                     bool *ret_kept, Err *err)
 {
     struct stat st;
     int r;
@@ -255,8 +257,8 @@ static int make_opaque(Unpack *u, char *path, Err *err)
     return r < 0 ? r : report_opaque(u, path, err);
 }
 
-/* Only attributes that an image may carry: file capabilities and user attributes. Others (labels of a
- * security module, overlayfs' own marks) would be statements about this host. */
+/* Only attributes that an image may carry: file capabilities and user attributes. Others (labels of
+ * a security module, overlayfs' own marks) would be statements about this host. */
 static int set_xattrs(int fd, struct archive_entry *e, const char *path, Err *err)
 {
     const char *name;
@@ -284,7 +286,8 @@ static void entry_times(struct archive_entry *e, struct timespec times[2])
     times[0] = times[1];
 }
 
-static int entry_owner(struct archive_entry *e, const char *path, uid_t *ret_uid, gid_t *ret_gid, Err *err)
+static int entry_owner(struct archive_entry *e, const char *path, uid_t *ret_uid, gid_t *ret_gid,
+                       Err *err)
 {
     int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
 
@@ -342,7 +345,8 @@ static int write_data(Unpack *u, int fd, const char *path, Err *err)
 static int make_file(Unpack *u, struct archive_entry *e, int at, const char *name, const char *path,
                      Err *err)
 {
-    _cleanup_close_ int fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd =
+        openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int64_t size = archive_entry_size_is_set(e) ? archive_entry_size(e) : 0;
     struct timespec times[2];
     int r;
@@ -388,7 +392,8 @@ static int make_dir(Unpack *u, struct archive_entry *e, int at, const char *name
 }
 
 /* Symbolic links, devices, fifos: nothing to open. */
-static int make_special(struct archive_entry *e, int at, const char *name, const char *path, Err *err)
+static int make_special(struct archive_entry *e, int at, const char *name, const char *path,
+                        Err *err)
 {
     mode_t type = archive_entry_filetype(e);
     struct timespec times[2];
@@ -479,8 +484,10 @@ static int unpack_named(Unpack *u, struct archive_entry *e, Err *err)
     if (!raw)
         return err_set(err, ERR_INVALID, 0, "an entry's name cannot be read");
     if (++u->entries > u->opt->entries_max)
-        return err_set(err, ERR_LIMIT, 0, "the layer has more than %u entries", u->opt->entries_max);
-    if ((r = layer_path_clean(sv_cstr(raw), path, err)) < 0 || (r = layer_path_kind(path, &kind, err)) < 0)
+        return err_set(err, ERR_LIMIT, 0, "the layer has more than %u entries",
+                       u->opt->entries_max);
+    if ((r = layer_path_clean(sv_cstr(raw), path, err)) < 0 ||
+        (r = layer_path_kind(path, &kind, err)) < 0)
         return r;
     switch (kind) {
     case LAYER_ENTRY_WHITEOUT:
@@ -498,8 +505,8 @@ static int unpack_named(Unpack *u, struct archive_entry *e, Err *err)
 static void set_dir_times(Unpack *u)
 {
     for (size_t i = u->dirs.len; i-- > 0;) {
-        _cleanup_close_ int fd = open_in_root(u->root_fd, u->dirs.items[i].path,
-                                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        _cleanup_close_ int fd =
+            open_in_root(u->root_fd, u->dirs.items[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 
         if (fd >= 0) /* it may have been replaced by a later entry */
             futimens(fd, u->dirs.items[i].times);

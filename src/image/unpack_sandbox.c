@@ -1,6 +1,6 @@
-/* unpack_sandbox.c - see unpack_sandbox.h. Order: namespaces and root while all rights are there, then the
- * capabilities, then no_new_privs and the filter, which allows only what libarchive, the C library and
- * tar_unpack.c call. */
+/* unpack_sandbox.c - see unpack_sandbox.h. Order: namespaces and root while all rights are there,
+ * then the capabilities, then no_new_privs and the filter, which allows only what libarchive, the C
+ * library and tar_unpack.c call. */
 #include "image/unpack_sandbox.h"
 
 #include <errno.h>
@@ -14,7 +14,8 @@
 
 #include "base/macros.h"
 
-#define UNPACK_MEMORY_MAX (UINT64_C(1) << 30) /* zstd windows and long names; far above any honest layer */
+#define UNPACK_MEMORY_MAX                                                                          \
+    (UINT64_C(1) << 30) /* zstd windows and long names; far above any honest layer */
 
 static int enter_root(Err *err)
 {
@@ -40,7 +41,8 @@ static int enter_root(Err *err)
 
 static int drop_caps(Err *err)
 {
-    static const int keep[] = { CAP_CHOWN, CAP_MKNOD, CAP_FOWNER, CAP_DAC_OVERRIDE, CAP_SETFCAP, CAP_FSETID };
+    static const int keep[] = { CAP_CHOWN,        CAP_MKNOD,   CAP_FOWNER,
+                                CAP_DAC_OVERRIDE, CAP_SETFCAP, CAP_FSETID };
     struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
     struct __user_cap_data_struct data[2] = { 0 };
     uint64_t mask = 0;
@@ -69,17 +71,22 @@ static int limit_resources(Err *err)
 static int install_filter(Err *err)
 {
     static const int allowed[] = {
-        SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev),
-        SCMP_SYS(pwrite64), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
-        SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(mkdirat),
-        SCMP_SYS(mknodat), SCMP_SYS(linkat), SCMP_SYS(symlinkat), SCMP_SYS(unlinkat),
-        SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
-        SCMP_SYS(utimensat), SCMP_SYS(fsetxattr), SCMP_SYS(ftruncate), SCMP_SYS(getdents64),
-        SCMP_SYS(fcntl), SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap),
-        SCMP_SYS(mprotect), SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(getrandom),
-        SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-        SCMP_SYS(rt_sigaction), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(exit),
-        SCMP_SYS(exit_group), SCMP_SYS(umask), SCMP_SYS(restart_syscall),
+        SCMP_SYS(read),           SCMP_SYS(readv),        SCMP_SYS(pread64),
+        SCMP_SYS(write),          SCMP_SYS(writev),       SCMP_SYS(pwrite64),
+        SCMP_SYS(close),          SCMP_SYS(lseek),        SCMP_SYS(fstat),
+        SCMP_SYS(newfstatat),     SCMP_SYS(statx),        SCMP_SYS(fstatfs),
+        SCMP_SYS(openat),         SCMP_SYS(openat2),      SCMP_SYS(mkdirat),
+        SCMP_SYS(mknodat),        SCMP_SYS(linkat),       SCMP_SYS(symlinkat),
+        SCMP_SYS(unlinkat),       SCMP_SYS(fchown),       SCMP_SYS(fchownat),
+        SCMP_SYS(fchmod),         SCMP_SYS(fchmodat),     SCMP_SYS(utimensat),
+        SCMP_SYS(fsetxattr),      SCMP_SYS(ftruncate),    SCMP_SYS(getdents64),
+        SCMP_SYS(fcntl),          SCMP_SYS(brk),          SCMP_SYS(mmap),
+        SCMP_SYS(munmap),         SCMP_SYS(mremap),       SCMP_SYS(mprotect),
+        SCMP_SYS(madvise),        SCMP_SYS(futex),        SCMP_SYS(getrandom),
+        SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday), SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(getpid),
+        SCMP_SYS(gettid),         SCMP_SYS(tgkill),       SCMP_SYS(exit),
+        SCMP_SYS(exit_group),     SCMP_SYS(umask),        SCMP_SYS(restart_syscall),
     };
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
     int r = ctx ? 0 : -ENOMEM;

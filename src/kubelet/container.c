@@ -1,6 +1,8 @@
-/* container.c - from a container's spec and its image to the AppSpec that stage1 runs. On pool threads.
+/* container.c - from a container's spec and its image to the AppSpec that stage1 runs. On pool
+ * threads.
  *
- * Nothing security-relevant is left out: what cannot be done is an error with Kubernetes' waiting reason. */
+ * Nothing security-relevant is left out: what cannot be done is an error with Kubernetes' waiting
+ * reason. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,9 +12,16 @@
 #include "kubelet/internal.h"
 #include "oci/seccomp_profile.h"
 
-enum { MOUNTS_MAX = 256, MIN_SHARES = 2, MAX_SHARES = 262144, QUOTA_PERIOD_US = 100000, MIN_QUOTA_US = 1000 };
+enum {
+    MOUNTS_MAX = 256,
+    MIN_SHARES = 2,
+    MAX_SHARES = 262144,
+    QUOTA_PERIOD_US = 100000,
+    MIN_QUOTA_US = 1000
+};
 
-static int fail(StartJob *job, const char *reason, Err *err, ErrCode code, const char *fmt, ...) PRINTF(5, 6);
+static int fail(StartJob *job, const char *reason, Err *err, ErrCode code, const char *fmt, ...)
+    PRINTF(5, 6);
 static int fail(StartJob *job, const char *reason, Err *err, ErrCode code, const char *fmt, ...)
 {
     char text[400];
@@ -28,7 +37,7 @@ static const Value *find_container(const StartJob *job)
 {
     static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-        value_list_foreach(c, value_get(value_get(&job->base.pod, SV("spec")), lists[l])) {
+        value_list_foreach (c, value_get(value_get(&job->base.pod, SV("spec")), lists[l])) {
             if (sv_eq(value_str(value_get(c, SV("name"))), sv_cstr(job->container)))
                 return c;
         }
@@ -38,7 +47,8 @@ static const Value *find_container(const StartJob *job)
 
 /* ---- image ---- */
 
-static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrings *layers, Err *err)
+static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrings *layers,
+                     Err *err)
 {
     ImageStore *store = job->base.k->images;
     Arena *a = &job->base.arena;
@@ -48,14 +58,17 @@ static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrin
     int r = image_get(store, name, a, &info, err);
     if (r == -ERR_NOT_FOUND && sv_eq(value_str(value_get(c, SV("imagePullPolicy"))), SV("Never")))
         return fail(job, "ErrImageNeverPull", err, ERR_NOT_FOUND,
-                    "Container image \"%.*s\" is not present with pull policy of Never", SV_FMT(name));
-    if (r == -ERR_NOT_FOUND)
-        return fail(job, "ErrImagePull", err, ERR_NOT_FOUND,
-                    "image \"%.*s\" is not on this node, and this node does not pull from registries; bring it with "
-                    "`knarr image import FILE`",
+                    "Container image \"%.*s\" is not present with pull policy of Never",
                     SV_FMT(name));
+    if (r == -ERR_NOT_FOUND)
+        return fail(
+            job, "ErrImagePull", err, ERR_NOT_FOUND,
+            "image \"%.*s\" is not on this node, and this node does not pull from registries; bring it with "
+            "`knarr image import FILE`",
+            SV_FMT(name));
     if (r == -ERR_INVALID)
-        return fail(job, "InvalidImageName", err, ERR_INVALID, "Failed to apply default image tag \"%.*s\"", SV_FMT(name));
+        return fail(job, "InvalidImageName", err, ERR_INVALID,
+                    "Failed to apply default image tag \"%.*s\"", SV_FMT(name));
     if (r < 0)
         return r;
     snprintf(pin, sizeof pin, "pod-%s.%s", job->base.uid, job->container);
@@ -69,9 +82,10 @@ static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrin
 
 /* ---- command ---- */
 
-static int list_strings(const Value *list, const StringList *env, Arena *a, StringList *ret, Err *err)
+static int list_strings(const Value *list, const StringList *env, Arena *a, StringList *ret,
+                        Err *err)
 {
-    value_list_foreach(item, list) {
+    value_list_foreach (item, list) {
         StrView text = env_expand(value_str(item), env, a);
         const char *s = text.ptr ? arena_cstr(a, text) : NULL;
         if (!s || !vec_push(ret, s))
@@ -89,11 +103,13 @@ static int append_strings(const ImageStrings *from, StringList *ret, Err *err)
 }
 
 /* command replaces the entrypoint (and drops the image's arguments), args replaces cmd. */
-static int build_argv(StartJob *job, const Value *c, const ImageConfig *img, const StringList *env, StringList *ret, Err *err)
+static int build_argv(StartJob *job, const Value *c, const ImageConfig *img, const StringList *env,
+                      StringList *ret, Err *err)
 {
     const Value *command = value_get(c, SV("command")), *args = value_get(c, SV("args"));
     Arena *a = &job->base.arena;
-    int r = value_len(command) ? list_strings(command, env, a, ret, err) : append_strings(&img->entrypoint, ret, err);
+    int r = value_len(command) ? list_strings(command, env, a, ret, err)
+                               : append_strings(&img->entrypoint, ret, err);
     if (r == 0 && value_len(args))
         r = list_strings(args, env, a, ret, err);
     else if (r == 0 && !value_len(command))
@@ -133,21 +149,25 @@ static int set_user(StartJob *job, const Value *c, const ImageConfig *img, Err *
         sv_cut(sv_cstr(app->user), ':', &who, &group);
         if (!who.len || (sv_to_u64(who, &n) == 0 && n == 0))
             return fail(job, "CreateContainerConfigError", err, ERR_DENIED,
-                        "container has runAsNonRoot and image will run as root (container: %s)", job->container);
+                        "container has runAsNonRoot and image will run as root (container: %s)",
+                        job->container);
         if (sv_to_u64(who, &n) < 0)
-            return fail(job, "CreateContainerConfigError", err, ERR_DENIED,
-                        "container has runAsNonRoot and image has non-numeric user (%.*s), cannot verify user is non-root",
-                        SV_FMT(who));
+            return fail(
+                job, "CreateContainerConfigError", err, ERR_DENIED,
+                "container has runAsNonRoot and image has non-numeric user (%.*s), cannot verify user is non-root",
+                SV_FMT(who));
     }
     uint32_t cap = value_len(value_get(pod, SV("supplementalGroups"))) + 1;
     app->groups.items = arena_array(a, uint32_t, cap);
     if (!app->groups.items)
         return err_nomem(err);
-    value_list_foreach(g, value_get(pod, SV("supplementalGroups")))
+    value_list_foreach (g, value_get(pod, SV("supplementalGroups")))
         app->groups.items[app->groups.len++] = (uint32_t)value_int_or(g, 0);
     if (value_get(pod, SV("fsGroup")))
-        app->groups.items[app->groups.len++] = (uint32_t)value_int_or(value_get(pod, SV("fsGroup")), 0);
-    app->no_image_groups = sv_eq(value_str(value_get(pod, SV("supplementalGroupsPolicy"))), SV("Strict"));
+        app->groups.items[app->groups.len++] =
+            (uint32_t)value_int_or(value_get(pod, SV("fsGroup")), 0);
+    app->no_image_groups =
+        sv_eq(value_str(value_get(pod, SV("supplementalGroupsPolicy"))), SV("Strict"));
     return 0;
 }
 
@@ -157,7 +177,7 @@ static int names_of(const Value *list, Arena *a, const char *const **ret, uint32
     if (!names)
         return err_nomem(err);
     *ret_n = 0;
-    value_list_foreach(item, list) {
+    value_list_foreach (item, list) {
         if (!(names[*ret_n] = arena_cstr(a, value_str(item))))
             return err_nomem(err);
         ++*ret_n;
@@ -205,13 +225,17 @@ static int set_security(StartJob *job, const Value *c, const ImageConfig *img, E
     AppSpec *app = &job->app;
     int r;
     app->privileged = value_bool_or(value_path(c, "securityContext.privileged"), false);
-    app->readonly_rootfs = value_bool_or(value_path(c, "securityContext.readOnlyRootFilesystem"), false);
-    app->no_new_privs = !value_bool_or(value_path(c, "securityContext.allowPrivilegeEscalation"), true);
+    app->readonly_rootfs =
+        value_bool_or(value_path(c, "securityContext.readOnlyRootFilesystem"), false);
+    app->no_new_privs =
+        !value_bool_or(value_path(c, "securityContext.allowPrivilegeEscalation"), true);
     if ((r = set_user(job, c, img, err)) < 0 || (r = set_caps(job, c, err)) < 0)
         return r;
     if (!app->privileged) {
-        app->masked = (WireStrings){ .items = (const char **)oci_masked_default, .len = oci_masked_default_len };
-        app->readonly_paths = (WireStrings){ .items = (const char **)oci_readonly_default, .len = oci_readonly_default_len };
+        app->masked = (WireStrings){ .items = (const char **)oci_masked_default,
+                                     .len = oci_masked_default_len };
+        app->readonly_paths = (WireStrings){ .items = (const char **)oci_readonly_default,
+                                             .len = oci_readonly_default_len };
     }
     return set_seccomp(job, c, err);
 }
@@ -229,7 +253,8 @@ static int64_t quantity(const Value *map, StrView name, bool milli)
 
 static void set_resources(StartJob *job, const Value *c)
 {
-    const Value *limits = value_path(c, "resources.limits"), *requests = value_path(c, "resources.requests");
+    const Value *limits = value_path(c, "resources.limits"),
+                *requests = value_path(c, "resources.requests");
     CgroupLimits *l = &job->app.limits;
     int64_t request = quantity(requests, SV("cpu"), true), cpu = quantity(limits, SV("cpu"), true);
     int64_t memory = quantity(requests, SV("memory"), false);
@@ -256,14 +281,19 @@ static void set_resources(StartJob *job, const Value *c)
 
 /* ---- mounts ---- */
 
-static int add_mount(StartJob *job, const char *source, const char *target, uint32_t flags, uint32_t propagation, Err *err)
+static int add_mount(StartJob *job, const char *source, const char *target, uint32_t flags,
+                     uint32_t propagation, Err *err)
 {
     if (!source || !target)
         return err_nomem(err);
     if (job->app.mounts.len == MOUNTS_MAX)
         return err_set(err, ERR_LIMIT, 0, "more than %d mounts", MOUNTS_MAX);
-    job->app.mounts.items[job->app.mounts.len++] =
-        (OciMount){ .target = target, .source = source, .fstype = "", .data = "", .flags = flags, .propagation = propagation };
+    job->app.mounts.items[job->app.mounts.len++] = (OciMount){ .target = target,
+                                                               .source = source,
+                                                               .fstype = "",
+                                                               .data = "",
+                                                               .flags = flags,
+                                                               .propagation = propagation };
     return 0;
 }
 
@@ -271,22 +301,26 @@ static int add_volume_mount(StartJob *job, const Value *m, Err *err)
 {
     const char *source;
     bool ro;
-    StrView prop = value_str(value_get(m, SV("mountPropagation"))), rro = value_str(value_get(m, SV("recursiveReadOnly")));
+    StrView prop = value_str(value_get(m, SV("mountPropagation"))),
+            rro = value_str(value_get(m, SV("recursiveReadOnly")));
     int r = volume_host_path(&job->base, m, &source, &ro, err);
     if (r < 0)
         return r;
     ro |= value_bool_or(value_get(m, SV("readOnly")), false);
-    uint32_t flags = OCI_MOUNT_RECURSIVE | (ro ? OCI_MOUNT_RO : 0) |
-                     (ro && (sv_eq(rro, SV("Enabled")) || sv_eq(rro, SV("IfPossible"))) ? OCI_MOUNT_RRO : 0);
-    uint32_t propagation = sv_eq(prop, SV("HostToContainer")) ? OCI_PROP_SLAVE :
-                           sv_eq(prop, SV("Bidirectional"))   ? OCI_PROP_SHARED :
-                                                                OCI_PROP_PRIVATE;
-    return add_mount(job, source, arena_cstr(&job->base.arena, value_str(value_get(m, SV("mountPath")))), flags, propagation, err);
+    uint32_t flags =
+        OCI_MOUNT_RECURSIVE | (ro ? OCI_MOUNT_RO : 0) |
+        (ro && (sv_eq(rro, SV("Enabled")) || sv_eq(rro, SV("IfPossible"))) ? OCI_MOUNT_RRO : 0);
+    uint32_t propagation = sv_eq(prop, SV("HostToContainer")) ? OCI_PROP_SLAVE
+                           : sv_eq(prop, SV("Bidirectional")) ? OCI_PROP_SHARED
+                                                              : OCI_PROP_PRIVATE;
+    return add_mount(job, source,
+                     arena_cstr(&job->base.arena, value_str(value_get(m, SV("mountPath")))), flags,
+                     propagation, err);
 }
 
 static bool mounts_at(const Value *c, StrView path)
 {
-    value_list_foreach(m, value_get(c, SV("volumeMounts"))) {
+    value_list_foreach (m, value_get(c, SV("volumeMounts"))) {
         if (sv_eq(value_str(value_get(m, SV("mountPath"))), path))
             return true;
     }
@@ -300,9 +334,11 @@ static int add_own_mounts(StartJob *job, const Value *c, const char *dir, Err *e
     char path[PATH_SIZE + 300];
     int r = 0;
     if (!mounts_at(c, SV("/etc/hosts")))
-        r = add_mount(job, arena_printf(a, "%s/hosts", dir).ptr, "/etc/hosts", 0, OCI_PROP_PRIVATE, err);
+        r = add_mount(job, arena_printf(a, "%s/hosts", dir).ptr, "/etc/hosts", 0, OCI_PROP_PRIVATE,
+                      err);
     if (r == 0 && !mounts_at(c, SV("/etc/resolv.conf")))
-        r = add_mount(job, arena_printf(a, "%s/resolv.conf", dir).ptr, "/etc/resolv.conf", 0, OCI_PROP_PRIVATE, err);
+        r = add_mount(job, arena_printf(a, "%s/resolv.conf", dir).ptr, "/etc/resolv.conf", 0,
+                      OCI_PROP_PRIVATE, err);
     if (r < 0 || !log.len)
         return r;
     snprintf(path, sizeof path, "%s/messages", dir);
@@ -312,17 +348,21 @@ static int add_own_mounts(StartJob *job, const Value *c, const char *dir, Err *e
     /* Written by whoever the container runs as. */
     if ((r = file_write(AT_FDCWD, path, SV(""), 0666)) < 0 || chmod(path, 0666) < 0)
         return err_neg(err, r < 0 ? r : -errno, "make '%s'", path);
-    return add_mount(job, arena_cstr(a, sv_cstr(path)), arena_cstr(a, log), 0, OCI_PROP_PRIVATE, err);
+    return add_mount(job, arena_cstr(a, sv_cstr(path)), arena_cstr(a, log), 0, OCI_PROP_PRIVATE,
+                     err);
 }
 
 /* Volumes that the image declares get scratch space below the pod's folder. */
-static int add_image_volumes(StartJob *job, const Value *c, const ImageConfig *img, const char *dir, Err *err)
+static int add_image_volumes(StartJob *job, const Value *c, const ImageConfig *img, const char *dir,
+                             Err *err)
 {
     for (uint32_t i = 0; i < img->volumes.len; i++) {
         StrView at = sv_cstr(img->volumes.items[i]);
         if (mounts_at(c, at))
             continue;
-        const char *path = arena_printf(&job->base.arena, "%s/volumes/..image/%s.%u/%u", dir, job->container, job->attempt, i).ptr;
+        const char *path = arena_printf(&job->base.arena, "%s/volumes/..image/%s.%u/%u", dir,
+                                        job->container, job->attempt, i)
+                               .ptr;
         int r = path ? mkdir_p(AT_FDCWD, path, 0755) : -ENOMEM;
         if (r < 0)
             return err_neg(err, r, "make an image's volume");
@@ -342,7 +382,7 @@ static int build_mounts(StartJob *job, const Value *c, const ImageConfig *img, E
     int r = add_own_mounts(job, c, dir, err);
     if (r == 0)
         r = add_image_volumes(job, c, img, dir, err);
-    value_list_foreach(m, value_get(c, SV("volumeMounts"))) {
+    value_list_foreach (m, value_get(c, SV("volumeMounts"))) {
         if (r == 0 && (r = add_volume_mount(job, m, err)) < 0)
             snprintf(job->waiting, sizeof job->waiting, "CreateContainerConfigError");
     }
@@ -376,8 +416,9 @@ static int stop_signal(const ImageConfig *img)
     static const struct {
         const char *name;
         int number;
-    } names[] = { { "SIGTERM", 15 }, { "SIGINT", 2 }, { "SIGQUIT", 3 }, { "SIGKILL", 9 }, { "SIGHUP", 1 },
-                  { "SIGUSR1", 10 }, { "SIGUSR2", 12 }, { "SIGWINCH", 28 }, { "SIGRTMIN+3", 37 } };
+    } names[] = { { "SIGTERM", 15 }, { "SIGINT", 2 },    { "SIGQUIT", 3 },
+                  { "SIGKILL", 9 },  { "SIGHUP", 1 },    { "SIGUSR1", 10 },
+                  { "SIGUSR2", 12 }, { "SIGWINCH", 28 }, { "SIGRTMIN+3", 37 } };
     uint64_t n;
     if (sv_to_u64(sv_cstr(img->stop_signal), &n) == 0 && n > 0 && n < 65)
         return (int)n;
@@ -414,8 +455,10 @@ int container_prepare(StartJob *job, Err *err)
     if ((r = env_build(job, c, &img, &env, err)) < 0) {
         if (!job->waiting[0])
             snprintf(job->waiting, sizeof job->waiting, "CreateContainerConfigError");
-    } else if ((r = build_argv(job, c, &img, &env, &argv, err)) == 0 && (r = keep_strings(a, &env, &app->env, err)) == 0 &&
-               (r = keep_strings(a, &argv, &app->argv, err)) == 0 && (r = set_security(job, c, &img, err)) == 0 &&
+    } else if ((r = build_argv(job, c, &img, &env, &argv, err)) == 0 &&
+               (r = keep_strings(a, &env, &app->env, err)) == 0 &&
+               (r = keep_strings(a, &argv, &app->argv, err)) == 0 &&
+               (r = set_security(job, c, &img, err)) == 0 &&
                (r = build_mounts(job, c, &img, err)) == 0)
         r = make_log_folder(job, err);
     set_resources(job, c);

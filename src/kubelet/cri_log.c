@@ -1,4 +1,5 @@
-/* cri_log.c - lines of the CRI's log format, filtered for those who read logs, and the search for a file's end. */
+/* cri_log.c - lines of the CRI's log format, filtered for those who read logs, and the search for a
+ * file's end. */
 #include "kubelet/cri_log.h"
 
 #include <errno.h>
@@ -76,7 +77,8 @@ int64_t cri_tail_offset(int fd, uint64_t n)
         return -errno;
     if (n == 0)
         return end;
-    /* The newline before the n-th line from the end is the (n+1)-th from there: the last line has one itself. */
+    /* The newline before the n-th line from the end is the (n+1)-th from there: the last line has
+     * one itself. */
     for (off_t at = end; at > 0;) {
         size_t len = (size_t)MIN(at, (off_t)BLOCK);
         at -= (off_t)len;

@@ -15,16 +15,17 @@ typedef struct CriLine {
 bool cri_line_parse(StrView line, CriLine *ret);
 
 typedef struct CriFilter {
-    int64_t since_ns;   /* older lines are left out; 0: none */
-    int64_t limit;      /* bytes of output; -1: no limit */
+    int64_t since_ns; /* older lines are left out; 0: none */
+    int64_t limit;    /* bytes of output; -1: no limit */
     bool timestamps;
     bool no_stdout, no_stderr;
-    bool in_line;       /* state: a partial line was written last */
-    bool done;          /* state: the limit is reached */
+    bool in_line; /* state: a partial line was written last */
+    bool done;    /* state: the limit is reached */
 } CriFilter;
 
-/* Appends the text of all whole lines of `data` that pass, and returns how many bytes of `data` were used: what is
- * left is the beginning of a line. Lines that are not of the format are left out. */
+/* Appends the text of all whole lines of `data` that pass, and returns how many bytes of `data`
+ * were used: what is left is the beginning of a line. Lines that are not of the format are left
+ * out. */
 size_t cri_filter(CriFilter *f, StrView data, Buf *out);
 
 /* Where the last n lines of a file begin, in bytes; a negative errno on failure. */

@@ -1,5 +1,5 @@
-/* env.c - environment variables of a container, in Kubernetes' order: service links, envFrom, env; later ones win.
- * Values may use $(NAME) of what stands before them. */
+/* env.c - environment variables of a container, in Kubernetes' order: service links, envFrom, env;
+ * later ones win. Values may use $(NAME) of what stands before them. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -18,7 +18,7 @@ static int put(StringList *env, Arena *a, StrView name, StrView value, Err *err)
     const char *text = arena_printf(a, "%.*s=%.*s", SV_FMT(name), SV_FMT(value)).ptr;
     if (!text)
         return err_nomem(err);
-    vec_foreach(e, env) {
+    vec_foreach (e, env) {
         if (name_is(*e, name)) {
             *e = text;
             return 0;
@@ -63,7 +63,7 @@ StrView env_expand(StrView text, const StringList *env, Arena *a)
 static StrView map_text(const Value *map, Arena *a)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
-    value_map_foreach(m, map)
+    value_map_foreach (m, map)
         buf_printf(&out, "%.*s=\"%.*s\"\n", SV_FMT(m->key), SV_FMT(value_str(&m->val)));
     StrView s = buf_view(&out);
     return arena_sv(a, s.len ? sv_head(s, s.len - 1) : s);
@@ -125,7 +125,8 @@ static int64_t node_capacity(bool cpu)
     return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
 
-int resource_field_value(const Value *pod, const Value *ref, const Value *container, Arena *a, StrView *ret, Err *err)
+int resource_field_value(const Value *pod, const Value *ref, const Value *container, Arena *a,
+                         StrView *ret, Err *err)
 {
     StrView kind, name, resource = value_str(value_get(ref, SV("resource")));
     sv_cut(resource, '.', &kind, &name);
@@ -133,8 +134,10 @@ int resource_field_value(const Value *pod, const Value *ref, const Value *contai
     const Value *v = value_get(value_get(value_get(container, SV("resources")), kind), name);
     ApiQuantity q, divisor = api_quantity_of(1, API_QUANTITY_DECIMAL_SI);
     const Value *div = value_get(ref, SV("divisor"));
-    if ((!sv_eq(kind, SV("limits")) && !sv_eq(kind, SV("requests"))) || (v && api_quantity_from(v, &q, err) < 0))
-        return err_set(err, ERR_INVALID, 0, "resourceFieldRef '%.*s' is not supported", SV_FMT(resource));
+    if ((!sv_eq(kind, SV("limits")) && !sv_eq(kind, SV("requests"))) ||
+        (v && api_quantity_from(v, &q, err) < 0))
+        return err_set(err, ERR_INVALID, 0, "resourceFieldRef '%.*s' is not supported",
+                       SV_FMT(resource));
     if (!v && sv_eq(kind, SV("limits")) && (cpu || sv_eq(name, SV("memory")))) {
         q = api_quantity_of(node_capacity(cpu), API_QUANTITY_DECIMAL_SI);
         if (cpu)
@@ -155,7 +158,8 @@ int resource_field_value(const Value *pod, const Value *ref, const Value *contai
 static int missing(Err *err, const char *kind, StrView name, StrView key)
 {
     if (key.len)
-        return err_set(err, ERR_NOT_FOUND, 0, "couldn't find key %.*s in %s %.*s", SV_FMT(key), kind, SV_FMT(name));
+        return err_set(err, ERR_NOT_FOUND, 0, "couldn't find key %.*s in %s %.*s", SV_FMT(key),
+                       kind, SV_FMT(name));
     return err_set(err, ERR_NOT_FOUND, 0, "%s \"%.*s\" not found", kind, SV_FMT(name));
 }
 
@@ -168,8 +172,10 @@ static StrView secret_text(Arena *a, StrView b64)
 /* 1: there, 0: absent and optional. */
 static int key_ref(StartJob *job, const char *kind, const Value *ref, StrView *ret, Err *err)
 {
-    StrView name = value_str(value_get(ref, SV("name"))), key = value_str(value_get(ref, SV("key")));
-    bool optional = value_bool_or(value_get(ref, SV("optional")), false), secret = strcmp(kind, "secret") == 0;
+    StrView name = value_str(value_get(ref, SV("name"))),
+            key = value_str(value_get(ref, SV("key")));
+    bool optional = value_bool_or(value_get(ref, SV("optional")), false),
+         secret = strcmp(kind, "secret") == 0;
     Arena *a = &job->base.arena;
     Value obj;
     if (!resource_get(&job->base.resources, kind, name, a, &obj))
@@ -200,9 +206,10 @@ static int add_from(StartJob *job, const Value *from, StringList *env, Err *err)
                 continue;
             return missing(err, kinds[i].kind, name, SV_NULL);
         }
-        value_map_foreach(m, value_get(&obj, SV("data"))) {
+        value_map_foreach (m, value_get(&obj, SV("data"))) {
             StrView text = i == 1 ? secret_text(a, value_str(&m->val)) : value_str(&m->val);
-            int r = put(env, a, arena_printf(a, "%.*s%.*s", SV_FMT(prefix), SV_FMT(m->key)), text, err);
+            int r =
+                put(env, a, arena_printf(a, "%.*s%.*s", SV_FMT(prefix), SV_FMT(m->key)), text, err);
             if (r < 0)
                 return r;
         }
@@ -210,7 +217,8 @@ static int add_from(StartJob *job, const Value *from, StringList *env, Err *err)
     return 0;
 }
 
-static int add_one(StartJob *job, const Value *container, const Value *item, StringList *env, Err *err)
+static int add_one(StartJob *job, const Value *container, const Value *item, StringList *env,
+                   Err *err)
 {
     Arena *a = &job->base.arena;
     StrView name = value_str(value_get(item, SV("name"))), text = SV("");
@@ -219,20 +227,27 @@ static int add_one(StartJob *job, const Value *container, const Value *item, Str
     if (!from)
         text = env_expand(value_str(value_get(item, SV("value"))), env, a);
     else if (value_get(from, SV("fieldRef")))
-        r = field_ref_value(&job->base, value_path_str(from, "fieldRef.fieldPath"), &text, err) < 0 ? -ERR_INVALID : 1;
+        r = field_ref_value(&job->base, value_path_str(from, "fieldRef.fieldPath"), &text, err) < 0
+                ? -ERR_INVALID
+                : 1;
     else if (value_get(from, SV("resourceFieldRef")))
-        r = resource_field_value(&job->base.pod, value_get(from, SV("resourceFieldRef")), container, a, &text, err) < 0 ?
-                -ERR_INVALID : 1;
+        r = resource_field_value(&job->base.pod, value_get(from, SV("resourceFieldRef")), container,
+                                 a, &text, err) < 0
+                ? -ERR_INVALID
+                : 1;
     else if (value_get(from, SV("configMapKeyRef")))
         r = key_ref(job, "configmap", value_get(from, SV("configMapKeyRef")), &text, err);
     else if (value_get(from, SV("secretKeyRef")))
         r = key_ref(job, "secret", value_get(from, SV("secretKeyRef")), &text, err);
     else
-        return err_set(err, ERR_UNSUPPORTED, 0, "env %.*s: this kind of valueFrom is not supported by this node", SV_FMT(name));
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "env %.*s: this kind of valueFrom is not supported by this node",
+                       SV_FMT(name));
     return r <= 0 ? r : put(env, a, name, text.ptr ? text : SV(""), err);
 }
 
-int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret, Err *err)
+int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret,
+              Err *err)
 {
     Arena *a = &job->base.arena;
     int r = 0;
@@ -241,26 +256,30 @@ int env_build(StartJob *job, const Value *container, const ImageConfig *img, Str
         sv_cut(sv_cstr(img->env.items[i]), '=', &name, &value);
         r = put(ret, a, name, value, err);
     }
-    value_list_foreach(entry, &job->service_env) {
+    value_list_foreach (entry, &job->service_env) {
         StrView name, value;
         sv_cut(value_str(entry), '=', &name, &value);
         if (r == 0)
             r = put(ret, a, name, value, err);
     }
-    value_list_foreach(from, value_get(container, SV("envFrom"))) {
+    value_list_foreach (from, value_get(container, SV("envFrom"))) {
         if (r == 0)
             r = add_from(job, from, ret, err);
     }
-    value_list_foreach(item, value_get(container, SV("env"))) {
+    value_list_foreach (item, value_get(container, SV("env"))) {
         if (r == 0)
             r = add_one(job, container, item, ret, err);
     }
     StrView have;
     if (r == 0 && !lookup(ret, SV("PATH"), &have))
-        r = put(ret, a, SV("PATH"), SV("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), err);
+        r = put(ret, a, SV("PATH"),
+                SV("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), err);
     if (r == 0)
-        r = put(ret, a, SV("HOSTNAME"), value_path_str(&job->base.pod, "spec.hostname").len ?
-                    value_path_str(&job->base.pod, "spec.hostname") : value_path_str(&job->base.pod, "metadata.name"), err);
+        r = put(ret, a, SV("HOSTNAME"),
+                value_path_str(&job->base.pod, "spec.hostname").len
+                    ? value_path_str(&job->base.pod, "spec.hostname")
+                    : value_path_str(&job->base.pod, "metadata.name"),
+                err);
     return r;
 }
 
@@ -291,10 +310,12 @@ static void link_service(Value *list, Arena *a, const Value *svc)
     bool first = true;
     if (!ip.len || sv_eq(ip, SV("None")))
         return;
-    value_list_foreach(p, value_path(svc, "spec.ports")) {
+    value_list_foreach (p, value_path(svc, "spec.ports")) {
         long long port = (long long)value_int_or(value_get(p, SV("port")), 0);
-        StrView port_name = value_str(value_get(p, SV("name"))), proto = value_str(value_get(p, SV("protocol")));
-        const char *low = sv_eq(proto, SV("UDP")) ? "udp" : "tcp", *up = sv_eq(proto, SV("UDP")) ? "UDP" : "TCP";
+        StrView port_name = value_str(value_get(p, SV("name"))),
+                proto = value_str(value_get(p, SV("protocol")));
+        const char *low = sv_eq(proto, SV("UDP")) ? "udp" : "tcp",
+                   *up = sv_eq(proto, SV("UDP")) ? "UDP" : "TCP";
         if (first) {
             add_link(list, a, "%s_SERVICE_HOST=%.*s", name, SV_FMT(ip));
             add_link(list, a, "%s_SERVICE_PORT=%lld", name, port);
@@ -309,7 +330,6 @@ static void link_service(Value *list, Arena *a, const Value *svc)
         add_link(list, a, "%s_PORT_%lld_%s_ADDR=%.*s", name, port, up, SV_FMT(ip));
     }
 }
-
 
 Value service_links(Kubelet *k, StrView ns, Arena *a)
 {

@@ -1,5 +1,6 @@
-/* gather.c - asks the API server for all that a pod refers to: ConfigMaps, Secrets, and a token for each projected
- * service-account source. One request per object, all at once; the last answer ends it.
+/* gather.c - asks the API server for all that a pod refers to: ConfigMaps, Secrets, and a token for
+ * each projected service-account source. One request per object, all at once; the last answer ends
+ * it.
  *
  * To add a source: add a case to collect_volume() or collect_env(). */
 #include <stdio.h>
@@ -80,7 +81,7 @@ StrView resource_token(const Map *resources, StrView volume, unsigned source)
 
 static void gather_free(Gather *g)
 {
-    vec_foreach(it, &g->wants) {
+    vec_foreach (it, &g->wants) {
         api_call_cancel((*it)->call);
         free(*it);
     }
@@ -145,7 +146,7 @@ static void on_answer(void *ctx, const ApiResult *r)
 
 static Want *add_want(Gather *g, const char *key, bool optional)
 {
-    vec_foreach(it, &g->wants) {
+    vec_foreach (it, &g->wants) {
         if (strcmp((*it)->key, key) == 0) {
             (*it)->optional &= optional;
             return NULL;
@@ -180,7 +181,7 @@ static void collect_volume(Gather *g, const Value *volume)
     unsigned i = 0;
     want_object(g, "configmap", cm, value_str(value_get(cm, SV("name"))));
     want_object(g, "secret", secret, value_str(value_get(secret, SV("secretName"))));
-    value_list_foreach(src, value_path(volume, "projected.sources")) {
+    value_list_foreach (src, value_path(volume, "projected.sources")) {
         const Value *pcm = value_get(src, SV("configMap")), *ps = value_get(src, SV("secret"));
         char key[512];
         want_object(g, "configmap", pcm, value_str(value_get(pcm, SV("name"))));
@@ -193,13 +194,15 @@ static void collect_volume(Gather *g, const Value *volume)
 
 static void collect_env(Gather *g, const Value *container)
 {
-    value_list_foreach(from, value_get(container, SV("envFrom"))) {
-        const Value *cm = value_get(from, SV("configMapRef")), *secret = value_get(from, SV("secretRef"));
+    value_list_foreach (from, value_get(container, SV("envFrom"))) {
+        const Value *cm = value_get(from, SV("configMapRef")),
+                    *secret = value_get(from, SV("secretRef"));
         want_object(g, "configmap", cm, value_str(value_get(cm, SV("name"))));
         want_object(g, "secret", secret, value_str(value_get(secret, SV("name"))));
     }
-    value_list_foreach(env, value_get(container, SV("env"))) {
-        const Value *cm = value_path(env, "valueFrom.configMapKeyRef"), *secret = value_path(env, "valueFrom.secretKeyRef");
+    value_list_foreach (env, value_get(container, SV("env"))) {
+        const Value *cm = value_path(env, "valueFrom.configMapKeyRef"),
+                    *secret = value_path(env, "valueFrom.secretKeyRef");
         want_object(g, "configmap", cm, value_str(value_get(cm, SV("name"))));
         want_object(g, "secret", secret, value_str(value_get(secret, SV("name"))));
     }
@@ -208,9 +211,10 @@ static void collect_env(Gather *g, const Value *container)
 /* The source of a "token/VOLUME/N" key in the pod. */
 static const Value *token_source(const Worker *w, StrView volume, uint64_t n)
 {
-    value_list_foreach(v, value_path(&w->pod, "spec.volumes")) {
+    value_list_foreach (v, value_path(&w->pod, "spec.volumes")) {
         if (sv_eq(value_str(value_get(v, SV("name"))), volume))
-            return value_get(value_at(value_path(v, "projected.sources"), (uint32_t)n), SV("serviceAccountToken"));
+            return value_get(value_at(value_path(v, "projected.sources"), (uint32_t)n),
+                             SV("serviceAccountToken"));
     }
     return NULL;
 }
@@ -230,7 +234,8 @@ static int ask_token(Worker *w, Want *want, StrView rest, Err *err)
         value_set_path(&a, &body, "spec.audiences", audiences);
     }
     value_set_path(&a, &body, "spec.expirationSeconds",
-                   value_int(value_int_or(value_get(src, SV("expirationSeconds")), TOKEN_LIFETIME_SEC)));
+                   value_int(
+                       value_int_or(value_get(src, SV("expirationSeconds")), TOKEN_LIFETIME_SEC)));
     value_set(&a, &ref, SV("apiVersion"), value_sv(SV("v1")));
     value_set(&a, &ref, SV("kind"), value_sv(SV("Pod")));
     value_set(&a, &ref, SV("name"), value_sv(sv_cstr(w->name)));
@@ -238,8 +243,12 @@ static int ask_token(Worker *w, Want *want, StrView rest, Err *err)
     value_set_path(&a, &body, "spec.boundObjectRef", ref);
     value_set(&a, &body, SV("kind"), value_sv(SV("TokenRequest")));
     value_set(&a, &body, SV("apiVersion"), value_sv(SV("authentication.k8s.io/v1")));
-    ApiTarget t = { SV(""), SV("v1"), SV("serviceaccounts"), sv_cstr(w->ns),
-                    value_path_str(&w->pod, "spec.serviceAccountName"), SV("token") };
+    ApiTarget t = { SV(""),
+                    SV("v1"),
+                    SV("serviceaccounts"),
+                    sv_cstr(w->ns),
+                    value_path_str(&w->pod, "spec.serviceAccountName"),
+                    SV("token") };
     return api_create(w->k->api, &t, &body, on_answer, want, &want->call, err);
 }
 
@@ -249,8 +258,10 @@ static int ask(Worker *w, Want *want, Err *err)
     sv_cut(sv_cstr(want->key), '/', &kind, &rest);
     if (sv_eq(kind, SV("token")))
         return ask_token(w, want, rest, err);
-    ApiTarget t = { SV(""), SV("v1"), sv_eq(kind, SV("secret")) ? SV("secrets") : SV("configmaps"), sv_cstr(w->ns), rest,
-                    SV_NULL };
+    ApiTarget t = {
+        SV(""),         SV("v1"), sv_eq(kind, SV("secret")) ? SV("secrets") : SV("configmaps"),
+        sv_cstr(w->ns), rest,     SV_NULL
+    };
     return api_get(w->k->api, &t, on_answer, want, &want->call, err);
 }
 
@@ -268,14 +279,14 @@ void gather_start(Worker *w)
     g->w = w;
     w->gather = g;
     const Value *spec = value_get(&w->pod, SV("spec"));
-    value_list_foreach(v, value_get(spec, SV("volumes")))
+    value_list_foreach (v, value_get(spec, SV("volumes")))
         collect_volume(g, v);
     for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-        value_list_foreach(c, value_get(spec, lists[l]))
+        value_list_foreach (c, value_get(spec, lists[l]))
             collect_env(g, c);
     }
     g->waiting = 1; /* held until all are asked for */
-    vec_foreach(it, &g->wants) {
+    vec_foreach (it, &g->wants) {
         g->waiting++;
         if (ask(w, *it, &err) < 0) {
             fail(g, *it, &err);

@@ -2,18 +2,14 @@
  *
  *   kubelet.c    the whole: informer of this node's pods, one worker each, start and restart
  *   node.c       the Node object and its Lease
- *   worker.c     one pod's state machine: worker_sync() looks at what is wanted and what is, and takes the
- *                next step; everything that happens calls it again
- *   run.c        its containers: order, restarts, back-off
- *   gather.c     what a pod refers to: ConfigMaps, Secrets, tokens
- *   sandbox.c    namespaces, network, stage1 (on a pool thread)
- *   volumes.c    contents of volumes (on a pool thread)
- *   container.c  from a container's spec and image to an AppSpec (on a pool thread)
- *   env.c        environment variables
- *   status.c     from a worker to PodStatus
- *   support.c    what this kubelet does not implement it refuses
- *   probe.c      liveness, readiness and startup probes
- *   server.c     the kubelet's own API: logs, exec, attach, port-forward
+ *   worker.c     one pod's state machine: worker_sync() looks at what is wanted and what is, and
+ * takes the next step; everything that happens calls it again run.c        its containers: order,
+ * restarts, back-off gather.c     what a pod refers to: ConfigMaps, Secrets, tokens sandbox.c
+ * namespaces, network, stage1 (on a pool thread) volumes.c    contents of volumes (on a pool
+ * thread) container.c  from a container's spec and image to an AppSpec (on a pool thread) env.c
+ * environment variables status.c     from a worker to PodStatus support.c    what this kubelet does
+ * not implement it refuses probe.c      liveness, readiness and startup probes server.c     the
+ * kubelet's own API: logs, exec, attach, port-forward
  */
 #pragma once
 
@@ -77,17 +73,17 @@ struct Container {
     ContainerKind kind;
     const Value *spec; /* in the worker's arena; changes with each new version of the pod */
     ContainerPhase phase;
-    unsigned attempt;  /* restartCount; app id is NAME.ATTEMPT */
+    unsigned attempt; /* restartCount; app id is NAME.ATTEMPT */
     bool ever_started;
-    AppStatus run;     /* of this attempt, when running or exited */
+    AppStatus run; /* of this attempt, when running or exited */
     bool has_last;
-    AppStatus last;    /* of the attempt before */
+    AppStatus last;                /* of the attempt before */
     char reason[48], message[512]; /* while waiting: "ContainerCreating", "CrashLoopBackOff" … */
     char image[512], image_id[300], container_id[160];
     int64_t restart_at; /* monotonic ns; 0: at once */
     int64_t backoff_ms;
-    bool ready, started;     /* what probes say; without probes: running */
-    bool stopping;           /* killed by a probe or for a change; starts again by the restart policy */
+    bool ready, started; /* what probes say; without probes: running */
+    bool stopping;       /* killed by a probe or for a change; starts again by the restart policy */
     bool kill_sent;
     Probe *probes[3];
 };
@@ -108,30 +104,30 @@ struct Worker {
     Kubelet *k;
     char uid[64];
     char ns[64], name[256];
-    ApiObject *obj;   /* the newest version; NULL: found on disk, not seen from the API server yet */
-    Arena arena;      /* of `pod` */
+    ApiObject *obj; /* the newest version; NULL: found on disk, not seen from the API server yet */
+    Arena arena;    /* of `pod` */
     Value pod;
     WorkerPhase phase;
-    bool busy;        /* a pool job is under way */
-    bool deleted;     /* gone from the API server */
-    bool refused;     /* status.reason says why */
+    bool busy;    /* a pool job is under way */
+    bool deleted; /* gone from the API server */
+    bool refused; /* status.reason says why */
     char reason[64], message[512];
-    Pod *conn;        /* to stage1 */
+    Pod *conn; /* to stage1 */
     Source *conn_source, *timer;
     Container containers[CONTAINERS_MAX];
     unsigned n_containers;
     char pod_ip[48];
     int64_t started_at; /* wall clock ns: status.startTime */
     int64_t retry_ms;
-    int64_t kill_at;  /* monotonic ns: end of the grace period */
-    bool terminal;    /* phase Succeeded or Failed: not started again */
+    int64_t kill_at; /* monotonic ns: end of the grace period */
+    bool terminal;   /* phase Succeeded or Failed: not started again */
     StrView terminal_phase;
     struct Gather *gather;
-    Map resources;    /* "configmap/NAME", "secret/NAME", "token/VOLUME/…" to Buf*: JSON or token */
+    Map resources; /* "configmap/NAME", "secret/NAME", "token/VOLUME/…" to Buf*: JSON or token */
     int64_t refreshed; /* monotonic ns: when volumes were written last */
-    Buf sent_status;  /* the last patch, to send only changes */
+    Buf sent_status;   /* the last patch, to send only changes */
     bool status_busy, status_dirty, delete_sent;
-    bool hooks_done;  /* preStop */
+    bool hooks_done; /* preStop */
     ApiCall *status_call, *delete_call;
 };
 
@@ -146,7 +142,8 @@ void worker_update(Worker *w, ApiObject *obj);
 /* Takes up a pod that runs from before. */
 int worker_restore(Worker *w, Err *err);
 Container *worker_container(Worker *w, StrView name);
-void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...) PRINTF(5, 6);
+void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...)
+    PRINTF(5, 6);
 /* A probe or a changed image ends the container; it starts again if the policy says so. */
 void container_stop(Container *c, const char *why);
 /* Brings the containers of a pod that has its sandbox forward. */
@@ -165,12 +162,13 @@ char *container_log_path(const Container *c, unsigned attempt, char buf[static P
 bool pod_is_host_network(const Value *pod);
 
 /* ---- gather.c ---- */
-/* Asks for everything that the pod refers to and puts it into w->resources; then worker_gathered(). What is
- * missing (and not optional) is an error that names it. */
+/* Asks for everything that the pod refers to and puts it into w->resources; then worker_gathered().
+ * What is missing (and not optional) is an error that names it. */
 void gather_start(Worker *w);
 void gather_cancel(Worker *w);
 void worker_gathered(Worker *w, const Err *err);
-/* A fetched object as a tree in the arena; false when it is absent (optional). kind: "configmap", "secret". */
+/* A fetched object as a tree in the arena; false when it is absent (optional). kind: "configmap",
+ * "secret". */
 bool resource_get(const Map *resources, const char *kind, StrView name, Arena *a, Value *ret);
 StrView resource_token(const Map *resources, StrView volume, unsigned source);
 void resources_free(Map *resources);
@@ -178,7 +176,7 @@ bool resources_copy(const Map *from, Map *to);
 
 /* ---- jobs: run on a pool thread with copies of everything ---- */
 typedef struct SetupJob {
-    Kubelet *k;      /* only what never changes is used: cfg, images, network, cgroups */
+    Kubelet *k; /* only what never changes is used: cfg, images, network, cgroups */
     char uid[64];
     Arena arena;
     Value pod;
@@ -189,11 +187,12 @@ typedef struct SetupJob {
     Err err;
 } SetupJob;
 bool worker_copy_inputs(Worker *w, SetupJob *job);
-int sandbox_create(SetupJob *job, Err *err);                 /* sandbox.c */
-int sandbox_destroy(Kubelet *k, const char *uid, Err *err);  /* network, namespaces, files */
+int sandbox_create(SetupJob *job, Err *err);                /* sandbox.c */
+int sandbox_destroy(Kubelet *k, const char *uid, Err *err); /* network, namespaces, files */
 int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);
-int volumes_write(SetupJob *job, Err *err);                  /* volumes.c */
-/* Host path of a mounted volume (subPath included), in the arena; *ret_ro is what the volume itself demands. */
+int volumes_write(SetupJob *job, Err *err); /* volumes.c */
+/* Host path of a mounted volume (subPath included), in the arena; *ret_ro is what the volume itself
+ * demands. */
 int volume_host_path(SetupJob *job, const Value *mount, const char **ret, bool *ret_ro, Err *err);
 
 typedef struct StartJob {
@@ -202,20 +201,22 @@ typedef struct StartJob {
     unsigned attempt;
     bool is_init;
     char pod_log[PATH_SIZE];
-    AppSpec app; /* result; texts in base.arena */
+    AppSpec app;                     /* result; texts in base.arena */
     char image_id[300], waiting[48]; /* waiting: reason when it fails: "ErrImageNeverPull" … */
-    Value service_env; /* list of "NAME=VALUE" for enableServiceLinks */
+    Value service_env;               /* list of "NAME=VALUE" for enableServiceLinks */
 } StartJob;
 int container_prepare(StartJob *job, Err *err); /* container.c */
 
 /* env.c: "NAME=VALUE" strings. */
 typedef VEC(const char *) StringList;
-int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret, Err *err);
+int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret,
+              Err *err);
 /* Expands $(NAME) by the variables so far; $$(NAME) stays. */
 StrView env_expand(StrView text, const StringList *env, Arena *a);
 /* The value of a fieldRef / resourceFieldRef; ERR_INVALID names an unknown path. */
 int field_ref_value(const SetupJob *job, StrView path, StrView *ret, Err *err);
-int resource_field_value(const Value *pod, const Value *ref, const Value *container, Arena *a, StrView *ret, Err *err);
+int resource_field_value(const Value *pod, const Value *ref, const Value *container, Arena *a,
+                         StrView *ret, Err *err);
 Value service_links(Kubelet *k, StrView ns, Arena *a); /* on the loop */
 
 /* ---- status.c ---- */
@@ -227,8 +228,8 @@ int support_check(const Value *pod, Err *err);
 
 /* ---- probe.c ---- */
 typedef enum ProbeKind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS } ProbeKind;
-/* Starts the container's probes after it has begun to run; the results change c->ready and c->started and wake the
- * worker; a failed liveness or startup probe calls container_stop(). */
+/* Starts the container's probes after it has begun to run; the results change c->ready and
+ * c->started and wake the worker; a failed liveness or startup probe calls container_stop(). */
 void probes_start(Container *c);
 void probes_stop(Container *c);
 

@@ -1,8 +1,9 @@
-/* kubelet.c - the agent as a whole: an informer of the pods bound to this node, and one worker for each.
+/* kubelet.c - the agent as a whole: an informer of the pods bound to this node, and one worker for
+ * each.
  *
- * At start the pod folders on disk are taken up first: what runs from before is connected to again, so that
- * the first sight of the API server's pods finds their workers. A pod that the API server does not know
- * any more is ended as soon as its list is complete. */
+ * At start the pod folders on disk are taken up first: what runs from before is connected to again,
+ * so that the first sight of the API server's pods finds their workers. A pod that the API server
+ * does not know any more is ended as soon as its list is complete. */
 #include "kubelet/internal.h"
 
 #include <dirent.h>
@@ -30,8 +31,8 @@ char *worker_netns(const Worker *w, char buf[static PATH_SIZE])
 char *container_log_path(const Container *c, unsigned attempt, char buf[static PATH_SIZE])
 {
     const Worker *w = c->worker;
-    snprintf(buf, PATH_SIZE, "%s/log/pods/%s_%s_%s/%s/%u.log", w->k->cfg.data_dir, w->ns, w->name, w->uid, c->name,
-             attempt);
+    snprintf(buf, PATH_SIZE, "%s/log/pods/%s_%s_%s/%s/%u.log", w->k->cfg.data_dir, w->ns, w->name,
+             w->uid, c->name, attempt);
     return buf;
 }
 
@@ -96,9 +97,14 @@ static int watch_pods(Kubelet *k, Err *err)
     char selector[300];
     snprintf(selector, sizeof selector, "spec.nodeName=%s", k->cfg.node_name);
     InformerConfig pods = { .target = { SV(""), SV("v1"), SV("pods"), SV_NULL, SV_NULL, SV_NULL },
-                            .field_selector = sv_cstr(selector), .on_add = on_pod_add, .on_update = on_pod_update,
-                            .on_delete = on_pod_delete, .on_synced = on_pods_synced, .ctx = k };
-    InformerConfig services = { .target = { SV(""), SV("v1"), SV("services"), SV_NULL, SV_NULL, SV_NULL } };
+                            .field_selector = sv_cstr(selector),
+                            .on_add = on_pod_add,
+                            .on_update = on_pod_update,
+                            .on_delete = on_pod_delete,
+                            .on_synced = on_pods_synced,
+                            .ctx = k };
+    InformerConfig services = { .target = { SV(""), SV("v1"), SV("services"), SV_NULL, SV_NULL,
+                                            SV_NULL } };
     int r = informer_new(k->api, &services, &k->services, err);
     return r < 0 ? r : informer_new(k->api, &pods, &k->pods, err);
 }
@@ -153,11 +159,13 @@ static bool copy_text(const char **to, const char *from)
 static int copy_config(Kubelet *k, const KubeletConfig *cfg, Err *err)
 {
     k->cfg = (KubeletConfig){ .port = cfg->port, .on_ready = cfg->on_ready, .ctx = cfg->ctx };
-    bool ok = copy_text(&k->cfg.data_dir, cfg->data_dir) && copy_text(&k->cfg.instance, cfg->instance) &&
-              copy_text(&k->cfg.node_name, cfg->node_name) && copy_text(&k->cfg.node_ip, cfg->node_ip) &&
-              copy_text(&k->cfg.pod_cidr, cfg->pod_cidr) &&
-              copy_text(&k->cfg.service_cidr, cfg->service_cidr) && copy_text(&k->cfg.cluster_dns, cfg->cluster_dns) &&
-              copy_text(&k->cfg.cluster_domain, cfg->cluster_domain);
+    bool ok =
+        copy_text(&k->cfg.data_dir, cfg->data_dir) && copy_text(&k->cfg.instance, cfg->instance) &&
+        copy_text(&k->cfg.node_name, cfg->node_name) && copy_text(&k->cfg.node_ip, cfg->node_ip) &&
+        copy_text(&k->cfg.pod_cidr, cfg->pod_cidr) &&
+        copy_text(&k->cfg.service_cidr, cfg->service_cidr) &&
+        copy_text(&k->cfg.cluster_dns, cfg->cluster_dns) &&
+        copy_text(&k->cfg.cluster_domain, cfg->cluster_domain);
     const StrView from[] = { cfg->tls_cert, cfg->tls_key, cfg->client_ca };
     StrView *to[] = { &k->cfg.tls_cert, &k->cfg.tls_key, &k->cfg.client_ca };
     for (size_t i = 0; i < ARRAY_SIZE(from) && ok; i++) {
@@ -170,8 +178,9 @@ static int copy_config(Kubelet *k, const KubeletConfig *cfg, Err *err)
 
 static void free_config(KubeletConfig *c)
 {
-    const char *texts[] = { c->data_dir, c->instance, c->node_name, c->node_ip, c->pod_cidr, c->service_cidr, c->cluster_dns,
-                            c->cluster_domain, c->tls_cert.ptr, c->tls_key.ptr, c->client_ca.ptr };
+    const char *texts[] = { c->data_dir,     c->instance,     c->node_name,    c->node_ip,
+                            c->pod_cidr,     c->service_cidr, c->cluster_dns,  c->cluster_domain,
+                            c->tls_cert.ptr, c->tls_key.ptr,  c->client_ca.ptr };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free((char *)texts[i]);
 }
@@ -217,30 +226,35 @@ static int load_networks(Kubelet *k, Err *err)
     snprintf(k->cni_dir, sizeof k->cni_dir, "%s/node/cni", k->cfg.data_dir);
     snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
     snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
-    int n = snprintf(text, sizeof text,
-                     "{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
-                     "\"isDefaultGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
-                     "\"ranges\":[[{\"subnet\":\"%s\"}]]}}]}",
-                     k->bridge, k->cni_dir, k->cfg.pod_cidr);
+    int n = snprintf(
+        text, sizeof text,
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
+        "\"isDefaultGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
+        "\"ranges\":[[{\"subnet\":\"%s\"}]]}}]}",
+        k->bridge, k->cni_dir, k->cfg.pod_cidr);
     if (n >= (int)sizeof text)
         return err_set(err, ERR_LIMIT, 0, "data directory '%s' is too long", k->cfg.data_dir);
     int r = cni_network_parse(sv_n(text, (size_t)n), "pod network", &k->network, err);
-    return r < 0 ? r : cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
-                                         "loopback network", &k->loopback, err);
+    return r < 0 ? r
+                 : cni_network_parse(
+                       SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
+                       "loopback network", &k->loopback, err);
 }
 
-/* The bridge with the gateway's address is there from the start: the API server may listen on it. A route for the
- * Services' range leads to it, so that a machine without a default route reaches them, and an address that no
- * Service has ends here instead of leaving the machine. */
+/* The bridge with the gateway's address is there from the start: the API server may listen on it. A
+ * route for the Services' range leads to it, so that a machine without a default route reaches
+ * them, and an address that no Service has ends here instead of leaving the machine. */
 static int make_bridge(Kubelet *k, Err *err)
 {
     Rtnl *nl = NULL;
     RtnlLink link;
     IpPrefix gw, services;
     if (ip_prefix_parse(sv_cstr(k->cfg.pod_cidr), &gw) < 0)
-        return err_set(err, ERR_INVALID, 0, "--pod-cidr: '%s' is no address range", k->cfg.pod_cidr);
+        return err_set(err, ERR_INVALID, 0, "--pod-cidr: '%s' is no address range",
+                       k->cfg.pod_cidr);
     if (ip_prefix_parse(sv_cstr(k->cfg.service_cidr), &services) < 0)
-        return err_set(err, ERR_INVALID, 0, "--service-cidr: '%s' is no address range", k->cfg.service_cidr);
+        return err_set(err, ERR_INVALID, 0, "--service-cidr: '%s' is no address range",
+                       k->cfg.service_cidr);
     gw.addr[3] |= 1;
     int r = rtnl_open(&nl, err);
     if (r == 0 && (r = rtnl_bridge_add(nl, k->bridge, 0, err)) == -ERR_EXISTS)
@@ -276,11 +290,13 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
     k->loop = loop;
     k->api = api;
     int r;
-    if ((r = copy_config(k, cfg, err)) < 0 || (r = open_parts(k, err)) < 0 || (r = link_plugins(k, err)) < 0 ||
-        (r = make_bridge(k, err)) < 0 ||
-        (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) < 0 ||
+    if ((r = copy_config(k, cfg, err)) < 0 || (r = open_parts(k, err)) < 0 ||
+        (r = link_plugins(k, err)) < 0 || (r = make_bridge(k, err)) < 0 ||
+        (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) <
+            0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||
-        (cfg->port && (r = kubelet_server_new(k, &k->server, err)) < 0) || (r = node_agent_new(k, &k->node, err)) < 0) {
+        (cfg->port && (r = kubelet_server_new(k, &k->server, err)) < 0) ||
+        (r = node_agent_new(k, &k->node, err)) < 0) {
         kubelet_free(k);
         return r;
     }
@@ -340,7 +356,8 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
         r = -(int)own.code;
     }
     Rtnl *nl = NULL;
-    if (rtnl_open(&nl, &own) == 0 && rtnl_link_del(nl, k.bridge, &own) < 0 && own.code != ERR_NOT_FOUND && r == 0) {
+    if (rtnl_open(&nl, &own) == 0 && rtnl_link_del(nl, k.bridge, &own) < 0 &&
+        own.code != ERR_NOT_FOUND && r == 0) {
         *err = own;
         r = -(int)own.code;
     }

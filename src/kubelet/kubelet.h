@@ -8,22 +8,24 @@ typedef struct Kubelet Kubelet;
 
 typedef struct KubeletConfig {
     /* Texts are copied. */
-    const char *data_dir;     /* pods, volumes and leases lie in DATA_DIR/node, images in DATA_DIR/images */
-    const char *instance;     /* names cgroups and the bridge: "knarr" */
+    const char
+        *data_dir; /* pods, volumes and leases lie in DATA_DIR/node, images in DATA_DIR/images */
+    const char *instance; /* names cgroups and the bridge: "knarr" */
     const char *node_name, *node_ip;
     const char *pod_cidr, *service_cidr, *cluster_dns, *cluster_domain;
-    uint16_t port;            /* of the kubelet's own API; 0: none */
+    uint16_t port;                        /* of the kubelet's own API; 0: none */
     StrView tls_cert, tls_key, client_ca; /* PEM, for that API */
-    void (*on_ready)(void *ctx); /* once, when the Node object says Ready */
+    void (*on_ready)(void *ctx);          /* once, when the Node object says Ready */
     void *ctx;
 } KubeletConfig;
 
-/* Registers the node, finds the pods that are running from before, and goes on with them. `api` stays the
- * caller's and must outlive the kubelet. */
-int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **ret, Err *err) NODISCARD;
+/* Registers the node, finds the pods that are running from before, and goes on with them. `api`
+ * stays the caller's and must outlive the kubelet. */
+int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **ret,
+                Err *err) NODISCARD;
 /* Lets go of everything; pods run on. Always NULL. */
 Kubelet *kubelet_free(Kubelet *k);
 
-/* Stops all pods of a data directory and removes what they left: processes, network namespaces, mounts, the
- * bridge, cgroups. For `knarr down`. Goes on after a failure and reports the first. */
+/* Stops all pods of a data directory and removes what they left: processes, network namespaces,
+ * mounts, the bridge, cgroups. For `knarr down`. Goes on after a failure and reports the first. */
 int kubelet_cleanup(const KubeletConfig *cfg, Err *err) NODISCARD;

@@ -1,5 +1,5 @@
-/* node.c - the Node object: registered at start, its status kept up to date, and a Lease renewed every ten seconds,
- * by whose age others judge whether this node lives. */
+/* node.c - the Node object: registered at start, its status kept up to date, and a Lease renewed
+ * every ten seconds, by whose age others judge whether this node lives. */
 #include <stdio.h>
 #include <sys/utsname.h>
 
@@ -9,7 +9,13 @@
 #include "codec/json.h"
 #include "kubelet/internal.h"
 
-enum { LEASE_SECONDS = 40, LEASE_EVERY_MS = 10 * 1000, STATUS_EVERY_MS = 60 * 1000, RETRY_MS = 500, PODS_MAX = 110 };
+enum {
+    LEASE_SECONDS = 40,
+    LEASE_EVERY_MS = 10 * 1000,
+    STATUS_EVERY_MS = 60 * 1000,
+    RETRY_MS = 500,
+    PODS_MAX = 110
+};
 
 struct NodeAgent {
     Kubelet *k;
@@ -70,7 +76,8 @@ static Value node_info(Arena *a)
     value_set(a, &v, SV("kubeletVersion"), value_sv(SV("v1.35.0+knarr.1")));
     value_set(a, &v, SV("kubeProxyVersion"), value_sv(SV("")));
     value_set(a, &v, SV("operatingSystem"), value_sv(SV("linux")));
-    value_set(a, &v, SV("architecture"), value_sv(strcmp(u.machine, "aarch64") == 0 ? SV("arm64") : SV("amd64")));
+    value_set(a, &v, SV("architecture"),
+              value_sv(strcmp(u.machine, "aarch64") == 0 ? SV("arm64") : SV("amd64")));
     return v;
 }
 
@@ -79,7 +86,8 @@ static Value resources(Arena *a)
     Value v = value_map();
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     value_set(a, &v, SV("cpu"), value_sv(arena_printf(a, "%ld", sysconf(_SC_NPROCESSORS_ONLN))));
-    value_set(a, &v, SV("memory"), value_sv(arena_printf(a, "%lldKi", (long long)pages * page / 1024)));
+    value_set(a, &v, SV("memory"),
+              value_sv(arena_printf(a, "%lldKi", (long long)pages * page / 1024)));
     value_set(a, &v, SV("pods"), value_sv(arena_printf(a, "%d", PODS_MAX)));
     return v;
 }
@@ -107,10 +115,18 @@ static Value address(Arena *a, StrView type, const char *addr)
 static Value node_status(NodeAgent *n, Arena *a)
 {
     Value v = value_map(), list = value_list(), addresses = value_list();
-    value_push(a, &list, condition(a, SV("MemoryPressure"), false, SV("KubeletHasSufficientMemory"), SV("kubelet has sufficient memory available")));
-    value_push(a, &list, condition(a, SV("DiskPressure"), false, SV("KubeletHasNoDiskPressure"), SV("kubelet has no disk pressure")));
-    value_push(a, &list, condition(a, SV("PIDPressure"), false, SV("KubeletHasSufficientPID"), SV("kubelet has sufficient PID available")));
-    value_push(a, &list, condition(a, SV("Ready"), true, SV("KubeletReady"), SV("kubelet is posting ready status")));
+    value_push(a, &list,
+               condition(a, SV("MemoryPressure"), false, SV("KubeletHasSufficientMemory"),
+                         SV("kubelet has sufficient memory available")));
+    value_push(a, &list,
+               condition(a, SV("DiskPressure"), false, SV("KubeletHasNoDiskPressure"),
+                         SV("kubelet has no disk pressure")));
+    value_push(a, &list,
+               condition(a, SV("PIDPressure"), false, SV("KubeletHasSufficientPID"),
+                         SV("kubelet has sufficient PID available")));
+    value_push(a, &list,
+               condition(a, SV("Ready"), true, SV("KubeletReady"),
+                         SV("kubelet is posting ready status")));
     value_push(a, &addresses, address(a, SV("InternalIP"), n->k->cfg.node_ip));
     value_push(a, &addresses, address(a, SV("Hostname"), n->k->cfg.node_name));
     value_set(a, &v, SV("capacity"), resources(a));
@@ -220,10 +236,11 @@ static void post_status(void *ctx)
 
 static void keep_transitions(const Value *old, Value *status, Arena *a)
 {
-    value_list_foreach(c, value_get(status, SV("conditions"))) {
-        value_list_foreach(o, value_path(old, "status.conditions")) {
+    value_list_foreach (c, value_get(status, SV("conditions"))) {
+        value_list_foreach (o, value_path(old, "status.conditions")) {
             const Value *at = value_get(o, SV("lastTransitionTime"));
-            if (at && sv_eq(value_str(value_get(o, SV("type"))), value_str(value_get(c, SV("type")))) &&
+            if (at &&
+                sv_eq(value_str(value_get(o, SV("type"))), value_str(value_get(c, SV("type")))) &&
                 sv_eq(value_str(value_get(o, SV("status"))), value_str(value_get(c, SV("status")))))
                 value_set(a, c, SV("lastTransitionTime"), *at);
         }
@@ -244,7 +261,8 @@ static void on_old_node(void *ctx, const ApiResult *r)
     keep_transitions(r->body, &status, r->arena);
     value_set(r->arena, &patch, SV("status"), status);
     ApiTarget t = node_target(n, SV("status"));
-    if (api_patch(n->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_status, n, &n->status_call, &err) < 0)
+    if (api_patch(n->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_status, n, &n->status_call,
+                  &err) < 0)
         status_again(n, RETRY_MS);
 }
 
@@ -272,7 +290,8 @@ static void on_lease(void *ctx, const ApiResult *r)
         value_set_path(&a, &lease, "spec.holderIdentity", text(&a, n->k->cfg.node_name));
         value_set_path(&a, &lease, "spec.leaseDurationSeconds", value_int(LEASE_SECONDS));
         value_set_path(&a, &lease, "spec.renewTime", value_sv(now_text(&a, 6)));
-        ApiTarget t = { SV("coordination.k8s.io"), SV("v1"), SV("leases"), SV("kube-node-lease"), SV_NULL, SV_NULL };
+        ApiTarget t = { SV("coordination.k8s.io"), SV("v1"), SV("leases"),
+                        SV("kube-node-lease"),     SV_NULL,  SV_NULL };
         if (api_create(n->k->api, &t, &lease, on_lease, n, &n->lease_call, &err) < 0)
             lease_again(n, RETRY_MS);
         return;
@@ -290,9 +309,10 @@ static void renew_lease(void *ctx)
     Value patch = value_map();
     Err err = { 0 };
     value_set_path(&a, &patch, "spec.renewTime", value_sv(now_text(&a, 6)));
-    ApiTarget t = { SV("coordination.k8s.io"), SV("v1"), SV("leases"), SV("kube-node-lease"),
+    ApiTarget t = { SV("coordination.k8s.io"),    SV("v1"), SV("leases"), SV("kube-node-lease"),
                     sv_cstr(n->k->cfg.node_name), SV_NULL };
-    if (api_patch(n->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_lease, n, &n->lease_call, &err) < 0)
+    if (api_patch(n->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_lease, n, &n->lease_call,
+                  &err) < 0)
         lease_again(n, RETRY_MS);
 }
 

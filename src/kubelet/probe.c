@@ -1,8 +1,9 @@
 /* probe.c - liveness, readiness and startup probes of a running container.
  *
- * Each probe is a timer and at most one try under way. A try is an HTTP request, a TCP connection or a command
- * in the container; each is asynchronous and ends in try_done(). Results count towards the thresholds, and only
- * a threshold that is reached changes anything. While a startup probe has not succeeded the others wait. */
+ * Each probe is a timer and at most one try under way. A try is an HTTP request, a TCP connection
+ * or a command in the container; each is asynchronous and ends in try_done(). Results count towards
+ * the thresholds, and only a threshold that is reached changes anything. While a startup probe has
+ * not succeeded the others wait. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -28,7 +29,7 @@ struct Probe {
     const char *what; /* "Liveness" */
     int64_t period_ms, timeout_ms;
     unsigned success_threshold, failure_threshold;
-    unsigned run;    /* equal results in a row */
+    unsigned run; /* equal results in a row */
     bool last_ok, busy;
     uint64_t tries;
     Source *timer, *deadline;
@@ -49,7 +50,8 @@ struct Probe {
 };
 
 static const char *const kind_names[] = { "Startup", "Liveness", "Readiness" };
-static const StrView kind_fields[] = { SV_INIT("startupProbe"), SV_INIT("livenessProbe"), SV_INIT("readinessProbe") };
+static const StrView kind_fields[] = { SV_INIT("startupProbe"), SV_INIT("livenessProbe"),
+                                       SV_INIT("readinessProbe") };
 
 static const Value *probe_spec(const Probe *p)
 {
@@ -88,7 +90,8 @@ static void startup_succeeded(Container *c)
     c->started = true;
     if (!c->probes[PROBE_READINESS])
         c->ready = true;
-    for (ProbeKind kind = PROBE_LIVENESS; kind <= PROBE_READINESS; kind++) /* those that waited begin now */
+    for (ProbeKind kind = PROBE_LIVENESS; kind <= PROBE_READINESS;
+         kind++) /* those that waited begin now */
         if (c->probes[kind])
             source_set_timer(c->probes[kind]->timer, 0, (uint64_t)c->probes[kind]->period_ms, NULL);
     worker_wake(c->worker);
@@ -111,7 +114,8 @@ static void apply(Probe *p, bool ok)
     }
 }
 
-/* The end of a try. `fmt` says what failed, as in "HTTP probe failed with statuscode: 500"; NULL: success. */
+/* The end of a try. `fmt` says what failed, as in "HTTP probe failed with statuscode: 500"; NULL:
+ * success. */
 static void PRINTF(2, 3) try_done(Probe *p, const char *fmt, ...)
 {
     char text[512];
@@ -121,7 +125,8 @@ static void PRINTF(2, 3) try_done(Probe *p, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
-        worker_event(p->c->worker, p->c, SV("Warning"), SV("Unhealthy"), "%s probe failed: %s", p->what, text);
+        worker_event(p->c->worker, p->c, SV("Warning"), SV("Unhealthy"), "%s probe failed: %s",
+                     p->what, text);
     }
     try_close(p);
     p->run = ok == p->last_ok ? p->run + 1 : 1;
@@ -136,7 +141,8 @@ static void on_deadline(void *ctx)
     if (p->pod)
         try_done(p, "command timed out: timed out after %llds", (long long)p->timeout_ms / 1000);
     else
-        try_done(p, "context deadline exceeded (no answer within %llds)", (long long)p->timeout_ms / 1000);
+        try_done(p, "context deadline exceeded (no answer within %llds)",
+                 (long long)p->timeout_ms / 1000);
 }
 
 /* ---- where to ---- */
@@ -150,7 +156,7 @@ static uint16_t port_of(const Probe *p, const Value *port)
     StrView name = value_str(port);
     if (sv_to_u64(name, &n) == 0 && n <= UINT16_MAX)
         return (uint16_t)n;
-    value_list_foreach(one, value_get(p->c->spec, SV("ports"))) {
+    value_list_foreach (one, value_get(p->c->spec, SV("ports"))) {
         if (sv_eq(value_str(value_get(one, SV("name"))), name))
             return (uint16_t)value_int_or(value_get(one, SV("containerPort")), 0);
     }
@@ -188,8 +194,9 @@ static int http_headers(const Value *get, StrView authority, HttpHeader *ret, ui
 {
     uint32_t n = 0;
     bool host = false, agent = false, accept = false;
-    value_list_foreach(h, value_get(get, SV("httpHeaders"))) {
-        HttpHeader one = { value_str(value_get(h, SV("name"))), value_str(value_get(h, SV("value"))) };
+    value_list_foreach (h, value_get(get, SV("httpHeaders"))) {
+        HttpHeader one = { value_str(value_get(h, SV("name"))),
+                           value_str(value_get(h, SV("value"))) };
         host |= sv_eq_nocase(one.name, SV("host"));
         agent |= sv_eq_nocase(one.name, SV("user-agent"));
         accept |= sv_eq_nocase(one.name, SV("accept"));
@@ -214,21 +221,33 @@ static int http_try(Probe *p, const Value *get, Err *err)
     if (!port || !host_of(p, get, host, sizeof host))
         return err_set(err, ERR_NOT_FOUND, 0, "the probe's port or host is not known");
     snprintf(authority, sizeof authority, "%s:%u", host, port);
-    snprintf(target, sizeof target, "%s%.*s", path.len && path.ptr[0] == '/' ? "" : "/", SV_FMT(path));
+    snprintf(target, sizeof target, "%s%.*s", path.len && path.ptr[0] == '/' ? "" : "/",
+             SV_FMT(path));
     TlsContext *tls = NULL;
     TlsConfig insecure = { .insecure_skip_verify = true };
-    int r = sv_eq(value_str(value_get(get, SV("scheme"))), SV("HTTPS")) ? tls_context_new_client(&insecure, &tls, err) : 0;
+    int r = sv_eq(value_str(value_get(get, SV("scheme"))), SV("HTTPS"))
+                ? tls_context_new_client(&insecure, &tls, err)
+                : 0;
     if (r < 0)
         return r;
-    HttpClientConfig cfg = { .host = host, .port = port, .tls = tls, .connect_timeout_ms = (uint32_t)p->timeout_ms,
-                             .http1_only = true, .no_reuse = true };
+    HttpClientConfig cfg = { .host = host,
+                             .port = port,
+                             .tls = tls,
+                             .connect_timeout_ms = (uint32_t)p->timeout_ms,
+                             .http1_only = true,
+                             .no_reuse = true };
     r = http_client_new(p->c->worker->k->loop, &cfg, &p->http, err);
     tls_context_unref(tls);
     if (r < 0)
         return r;
-    HttpCallSpec spec = { .method = SV("GET"), .target = sv_cstr(target), .headers = headers, .on_head = on_http_head,
-                          .on_done = on_http_done, .ctx = p,
-                          .n_headers = (uint32_t)http_headers(get, sv_cstr(authority), headers, ARRAY_SIZE(headers)) };
+    HttpCallSpec spec = { .method = SV("GET"),
+                          .target = sv_cstr(target),
+                          .headers = headers,
+                          .on_head = on_http_head,
+                          .on_done = on_http_done,
+                          .ctx = p,
+                          .n_headers = (uint32_t)http_headers(get, sv_cstr(authority), headers,
+                                                              ARRAY_SIZE(headers)) };
     p->status = 0;
     return http_call(p->http, &spec, &p->call, err);
 }
@@ -252,7 +271,8 @@ static int tcp_try(Probe *p, const Value *tcp, Err *err)
     uint16_t port = port_of(p, value_get(tcp, SV("port")));
     if (!port || !host_of(p, tcp, host, sizeof host))
         return err_set(err, ERR_NOT_FOUND, 0, "the probe's port or host is not known");
-    return connector_new(p->c->worker->k->loop, host, port, (uint32_t)p->timeout_ms, on_connected, p, &p->connector, err);
+    return connector_new(p->c->worker->k->loop, host, port, (uint32_t)p->timeout_ms, on_connected,
+                         p, &p->connector, err);
 }
 
 /* ---- exec ---- */
@@ -295,7 +315,8 @@ static void take_outputs(Probe *p, PodMsg *m)
         if (p->out_fd[i] < 0)
             continue;
         fd_set_nonblock(p->out_fd[i], true);
-        if (loop_add_fd(p->c->worker->k->loop, p->out_fd[i], LOOP_READ, on_exec_output, p, &p->out_source[i], NULL) < 0)
+        if (loop_add_fd(p->c->worker->k->loop, p->out_fd[i], LOOP_READ, on_exec_output, p,
+                        &p->out_source[i], NULL) < 0)
             closep(&p->out_fd[i]);
     }
 }
@@ -343,14 +364,20 @@ static int exec_try(Probe *p, const Value *exec, Err *err)
         if (!(argv[i] = arena_cstr(&a, value_str(value_at(command, i)))))
             return err_set(err, ERR_INVALID, 0, "the command holds a NUL byte");
     p->exec_ended = false;
-    snprintf(p->exec_id, sizeof p->exec_id, "probe-%d-%.40s-%d-%llu", (int)getpid(), p->c->name, (int)p->kind,
-             (unsigned long long)++p->tries);
-    ExecSpec spec = { .id = p->exec_id, .app = container_app_id(p->c, app), .argv = { argv, value_len(command) }, .cwd = "",
-                      .user = "", .use_stdout = true, .use_stderr = true };
+    snprintf(p->exec_id, sizeof p->exec_id, "probe-%d-%.40s-%d-%llu", (int)getpid(), p->c->name,
+             (int)p->kind, (unsigned long long)++p->tries);
+    ExecSpec spec = { .id = p->exec_id,
+                      .app = container_app_id(p->c, app),
+                      .argv = { argv, value_len(command) },
+                      .cwd = "",
+                      .user = "",
+                      .use_stdout = true,
+                      .use_stderr = true };
     uint32_t request;
     int r;
     if ((r = pod_connect(worker_dir(w, dir), &p->pod, err)) < 0 ||
-        (r = loop_add_fd(w->k->loop, pod_fd(p->pod), LOOP_READ, on_exec_readable, p, &p->pod_source, err)) < 0)
+        (r = loop_add_fd(w->k->loop, pod_fd(p->pod), LOOP_READ, on_exec_readable, p, &p->pod_source,
+                         err)) < 0)
         return r;
     return pod_send_exec(p->pod, &spec, &request, err);
 }
@@ -367,7 +394,8 @@ static void on_period(void *ctx)
         return;
     p->busy = true;
     p->http = http_client_free(p->http); /* of the last try */
-    int r = loop_add_timer(c->worker->k->loop, (uint64_t)p->timeout_ms, 0, on_deadline, p, &p->deadline, &err);
+    int r = loop_add_timer(c->worker->k->loop, (uint64_t)p->timeout_ms, 0, on_deadline, p,
+                           &p->deadline, &err);
     if (r == 0 && (action = value_get(spec, SV("httpGet"))))
         r = http_try(p, action, &err);
     else if (r == 0 && (action = value_get(spec, SV("tcpSocket"))))
@@ -396,7 +424,8 @@ static void probe_start(Container *c, ProbeKind kind)
     p->failure_threshold = (unsigned)number(spec, SV("failureThreshold"), DEFAULT_FAILURES);
     int64_t delay = number(spec, SV("initialDelaySeconds"), 0) * 1000;
     c->probes[kind] = p;
-    if (loop_add_timer(c->worker->k->loop, (uint64_t)delay, (uint64_t)p->period_ms, on_period, p, &p->timer, &err) < 0)
+    if (loop_add_timer(c->worker->k->loop, (uint64_t)delay, (uint64_t)p->period_ms, on_period, p,
+                       &p->timer, &err) < 0)
         log_error("pod %s/%s: start a probe: %s", c->worker->ns, c->worker->name, err.msg);
 }
 

@@ -1,4 +1,5 @@
-/* pump.c - see pump.h. A descriptor that only writes is closed at its end; a socket is shut on one side. */
+/* pump.c - see pump.h. A descriptor that only writes is closed at its end; a socket is shut on one
+ * side. */
 #include "kubelet/pump.h"
 
 #include <errno.h>
@@ -65,7 +66,8 @@ static void on_event(void *ctx, uint32_t events);
 
 static void rearm(Pump *p)
 {
-    bool wants = p->spec.connecting || p->out.len || (p->spec.reads && !p->read_ended && !p->paused);
+    bool wants =
+        p->spec.connecting || p->out.len || (p->spec.reads && !p->read_ended && !p->paused);
     if (!p->src && wants && !p->freed && p->spec.fd >= 0)
         (void)!loop_add_fd(p->spec.loop, p->spec.fd, LOOP_READ, on_event, p, &p->src, NULL);
     update(p);
@@ -132,7 +134,8 @@ static void on_event(void *ctx, uint32_t events)
         if (error)
             end_reading(p, error);
     }
-    if (!p->freed && !p->read_ended && p->spec.reads && !p->paused && (events & (LOOP_READ | LOOP_HUP)))
+    if (!p->freed && !p->read_ended && p->spec.reads && !p->paused &&
+        (events & (LOOP_READ | LOOP_HUP)))
         read_some(p);
     if (!p->freed && (p->out.len || p->shut))
         flush(p);
@@ -152,7 +155,8 @@ int pump_new(const PumpSpec *spec, Pump **ret, Err *err)
     }
     p->spec = *spec;
     fd_set_nonblock(p->spec.fd, true);
-    int r = loop_add_fd(spec->loop, spec->fd, spec->connecting ? LOOP_WRITE : LOOP_READ, on_event, p, &p->src, err);
+    int r = loop_add_fd(spec->loop, spec->fd, spec->connecting ? LOOP_WRITE : LOOP_READ, on_event,
+                        p, &p->src, err);
     if (r < 0) {
         destroy(p);
         return r;

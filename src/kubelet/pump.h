@@ -1,5 +1,5 @@
-/* pump.h - one descriptor (pipe, terminal, socket) between an app and a channel: reads as fast as the channel takes
- * it, writes what came without blocking. */
+/* pump.h - one descriptor (pipe, terminal, socket) between an app and a channel: reads as fast as
+ * the channel takes it, writes what came without blocking. */
 #pragma once
 
 #include "net/loop.h"
@@ -12,7 +12,8 @@ typedef struct PumpSpec {
     bool reads;      /* deliver what can be read */
     bool connecting; /* a socket whose connect() is under way */
     void (*on_data)(void *ctx, Pump *p, const void *data, size_t len);
-    /* Once: nothing more can be read; errno when that was an error, else 0. Not called for one that only writes. */
+    /* Once: nothing more can be read; errno when that was an error, else 0. Not called for one that
+     * only writes. */
     void (*on_end)(void *ctx, Pump *p, int error);
     void (*on_drain)(void *ctx, Pump *p); /* everything is written; may be NULL */
     void *ctx;

@@ -1,6 +1,8 @@
-/* run.c - the containers of one pod: started in order, restarted by the policy with growing back-off, stopped.
+/* run.c - the containers of one pod: started in order, restarted by the policy with growing
+ * back-off, stopped.
  *
- * containers_run() brings each container one step forward; init containers hold back those behind them. */
+ * containers_run() brings each container one step forward; init containers hold back those behind
+ * them. */
 #include <signal.h>
 #include <stdio.h>
 
@@ -36,7 +38,8 @@ static void start_failed(Container *c, const char *reason, const Err *err)
         worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: %s", err->msg);
 }
 
-/* One ended attempt is kept for lastState and `logs --previous`; what is older goes, with its log. */
+/* One ended attempt is kept for lastState and `logs --previous`; what is older goes, with its log.
+ */
 static void drop_old_attempt(Container *c)
 {
     char id[APP_ID_MAX + 1], log[PATH_SIZE];
@@ -59,7 +62,8 @@ static void send_start(Container *c, const StartJob *job)
     container_app_id(c, id);
     if (!w->conn)
         err_set(&err, ERR_CLOSED, 0, "the pod's supervisor is gone");
-    else if (pod_send_add(w->conn, &job->app, &add, &err) == 0 && pod_send_start(w->conn, id, &start, &err) == 0) {
+    else if (pod_send_add(w->conn, &job->app, &add, &err) == 0 &&
+             pod_send_start(w->conn, id, &start, &err) == 0) {
         snprintf(c->image_id, sizeof c->image_id, "%s", job->image_id);
         drop_old_attempt(c);
         worker_event(w, c, SV("Normal"), SV("Created"), "Container created");
@@ -115,17 +119,20 @@ static bool may_restart(const Container *c)
     StrView policy = value_path_str(&c->worker->pod, "spec.restartPolicy");
     if (c->kind == CONTAINER_SIDECAR)
         return true;
-    if (c->kind == CONTAINER_INIT) /* init containers that succeeded are done; others follow the policy */
+    if (c->kind ==
+        CONTAINER_INIT) /* init containers that succeeded are done; others follow the policy */
         return c->run.exit_code != 0 && !sv_eq(policy, SV("Never"));
     if (sv_eq(policy, SV("Never")))
         return false;
     return !sv_eq(policy, SV("OnFailure")) || c->run.exit_code != 0;
 }
 
-/* Ends a run: the next attempt waits for its back-off, which grows while the container keeps dying. */
+/* Ends a run: the next attempt waits for its back-off, which grows while the container keeps dying.
+ */
 static void schedule_restart(Container *c)
 {
-    int64_t ran_ms = c->run.started_ns ? (c->run.finished_ns - c->run.started_ns) / NSEC_PER_MSEC : 0;
+    int64_t ran_ms =
+        c->run.started_ns ? (c->run.finished_ns - c->run.started_ns) / NSEC_PER_MSEC : 0;
     Worker *w = c->worker;
     c->last = c->run;
     c->has_last = true;
@@ -138,10 +145,12 @@ static void schedule_restart(Container *c)
     c->message[0] = 0;
     if (first)
         return;
-    snprintf(c->message, sizeof c->message, "back-off %llds restarting failed container=%s pod=%s_%s(%s)",
+    snprintf(c->message, sizeof c->message,
+             "back-off %llds restarting failed container=%s pod=%s_%s(%s)",
              (long long)c->backoff_ms / 2000, c->name, w->name, w->ns, w->uid);
-    worker_event(w, c, SV("Warning"), SV("BackOff"), "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
-                 w->name, w->ns, w->uid);
+    worker_event(w, c, SV("Warning"), SV("BackOff"),
+                 "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, w->name,
+                 w->ns, w->uid);
 }
 
 static void send_signal(Container *c, int sig)
@@ -168,11 +177,13 @@ void container_stop(Container *c, const char *why)
     c->ready = false;
     worker_event(c->worker, c, SV("Normal"), SV("Killing"), "%s", why);
     send_signal(c, SIGTERM);
-    c->restart_at = clock_mono_ns() + worker_grace(c->worker) * NSEC_PER_SEC; /* when it is killed for good */
+    c->restart_at =
+        clock_mono_ns() + worker_grace(c->worker) * NSEC_PER_SEC; /* when it is killed for good */
     worker_wake(c->worker);
 }
 
-/* A container whose time to stop is over gets SIGKILL. Returns when to look again (mono ns), or 0. */
+/* A container whose time to stop is over gets SIGKILL. Returns when to look again (mono ns), or 0.
+ */
 static int64_t enforce_stop(Container *c, int64_t now)
 {
     if (c->phase != PHASE_RUNNING || !c->stopping || c->kill_sent)
@@ -222,7 +233,8 @@ static void check_terminal(Worker *w)
         const Container *c = &w->containers[i];
         if (c->kind == CONTAINER_SIDECAR)
             continue;
-        if (c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code != 0 && !may_restart(c)) {
+        if (c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code != 0 &&
+            !may_restart(c)) {
             w->terminal = true;
             w->terminal_phase = SV("Failed");
             return;
@@ -243,7 +255,8 @@ void containers_run(Worker *w)
     t.started = w->busy || !w->refreshed;
     for (unsigned i = 0; i < w->n_containers && go_on; i++) {
         Container *c = &w->containers[i];
-        /* A pod found again after a restart of its sandbox does not repeat init containers that succeeded. */
+        /* A pod found again after a restart of its sandbox does not repeat init containers that
+         * succeeded. */
         go_on = step_container(c, &t);
     }
     check_terminal(w);

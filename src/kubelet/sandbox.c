@@ -1,7 +1,7 @@
 /* sandbox.c - what a pod's containers share: folders, network namespace, addresses, stage1.
  *
- * Runs on pool threads. sandbox_create() undoes what it made when a later step fails; sandbox_destroy() takes
- * down whatever is there and may be repeated. */
+ * Runs on pool threads. sandbox_create() undoes what it made when a later step fails;
+ * sandbox_destroy() takes down whatever is there and may be repeated. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,8 @@
 #include "base/file.h"
 #include "kubelet/internal.h"
 
-static void pod_path(const Kubelet *k, const char *uid, const char *what, char buf[static PATH_SIZE])
+static void pod_path(const Kubelet *k, const char *uid, const char *what,
+                     char buf[static PATH_SIZE])
 {
     snprintf(buf, PATH_SIZE, "%s/node/%s/%s", k->cfg.data_dir, what, uid);
 }
@@ -30,7 +31,8 @@ typedef struct NetnsJob {
 static void *netns_thread(void *ctx)
 {
     NetnsJob *job = ctx;
-    if (unshare(CLONE_NEWNET) < 0 || mount("/proc/thread-self/ns/net", job->path, NULL, MS_BIND, NULL) < 0)
+    if (unshare(CLONE_NEWNET) < 0 ||
+        mount("/proc/thread-self/ns/net", job->path, NULL, MS_BIND, NULL) < 0)
         job->result = -errno;
     return NULL;
 }
@@ -65,21 +67,28 @@ static int remove_netns(const char *path, Err *err)
     return 0;
 }
 
-static CniAttachment attachment(const Kubelet *k, const char *uid, const char *netns, const char *ifname)
+static CniAttachment attachment(const Kubelet *k, const char *uid, const char *netns,
+                                const char *ifname)
 {
-    return (CniAttachment){ .container_id = uid, .netns = netns, .ifname = ifname, .plugin_path = k->plugin_dir,
+    return (CniAttachment){ .container_id = uid,
+                            .netns = netns,
+                            .ifname = ifname,
+                            .plugin_path = k->plugin_dir,
                             .cache_dir = k->cni_dir };
 }
 
 static int connect_network(SetupJob *job, const char *netns, Err *err)
 {
-    CniAttachment lo = attachment(job->k, job->uid, netns, "lo"), eth = attachment(job->k, job->uid, netns, "eth0");
+    CniAttachment lo = attachment(job->k, job->uid, netns, "lo"),
+                  eth = attachment(job->k, job->uid, netns, "eth0");
     CniResult res;
     char text[IP_TEXT_SIZE];
     int r;
-    eth.args = arena_printf(&job->arena, "IgnoreUnknown=1;K8S_POD_NAMESPACE=%.*s;K8S_POD_NAME=%.*s;K8S_POD_UID=%s",
-                            SV_FMT(value_path_str(&job->pod, "metadata.namespace")),
-                            SV_FMT(value_path_str(&job->pod, "metadata.name")), job->uid);
+    eth.args =
+        arena_printf(&job->arena,
+                     "IgnoreUnknown=1;K8S_POD_NAMESPACE=%.*s;K8S_POD_NAME=%.*s;K8S_POD_UID=%s",
+                     SV_FMT(value_path_str(&job->pod, "metadata.namespace")),
+                     SV_FMT(value_path_str(&job->pod, "metadata.name")), job->uid);
     if ((r = cni_add(job->k->loopback, &lo, &job->arena, &res, err)) < 0 ||
         (r = cni_add(job->k->network, &eth, &job->arena, &res, err)) < 0)
         return r;
@@ -94,7 +103,9 @@ static int connect_network(SetupJob *job, const char *netns, Err *err)
 static const char *qos_of(const Value *pod)
 {
     StrView qos = value_path_str(pod, "status.qosClass");
-    return sv_eq(qos, SV("Guaranteed")) ? "guaranteed" : sv_eq(qos, SV("Burstable")) ? "burstable" : "besteffort";
+    return sv_eq(qos, SV("Guaranteed"))  ? "guaranteed"
+           : sv_eq(qos, SV("Burstable")) ? "burstable"
+                                         : "besteffort";
 }
 
 static StrView hostname_of(const Value *pod)
@@ -111,11 +122,18 @@ static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *
 {
     const Value *spec = value_get(&job->pod, SV("spec"));
     bool host_net = pod_is_host_network(&job->pod);
-    PodSpec p = { .id = job->uid, .netns = host_net ? "" : netns, .oom_score_adj = -998, .domainname = "",
+    PodSpec p = { .id = job->uid,
+                  .netns = host_net ? "" : netns,
+                  .oom_score_adj = -998,
+                  .domainname = "",
                   .host_ipc = value_bool_or(value_get(spec, SV("hostIPC")), false),
-                  .host_pid = value_bool_or(value_get(spec, SV("hostPID")), false), .host_uts = host_net,
-                  .shared_pid = value_bool_or(value_get(spec, SV("shareProcessNamespace")), false) };
-    p.cgroup = arena_printf(&job->arena, "/%s/pods/%s/pod%s", job->k->cfg.instance, qos_of(&job->pod), job->uid).ptr;
+                  .host_pid = value_bool_or(value_get(spec, SV("hostPID")), false),
+                  .host_uts = host_net,
+                  .shared_pid =
+                      value_bool_or(value_get(spec, SV("shareProcessNamespace")), false) };
+    p.cgroup = arena_printf(&job->arena, "/%s/pods/%s/pod%s", job->k->cfg.instance,
+                            qos_of(&job->pod), job->uid)
+                   .ptr;
     p.hostname = host_net ? "" : arena_cstr(&job->arena, hostname_of(&job->pod));
     if (!p.cgroup || !p.hostname)
         return err_nomem(err);
@@ -126,13 +144,15 @@ static int write_hosts(SetupJob *job, const char *dir, Err *err)
 {
     char path[PATH_SIZE + 16];
     _cleanup_buf_ Buf hosts = BUF_INIT;
-    buf_sv(&hosts, SV("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-                      "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"));
+    buf_sv(
+        &hosts,
+        SV("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+           "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"));
     if (job->pod_ip[0] && !pod_is_host_network(&job->pod))
         buf_printf(&hosts, "%s\t%.*s\n", job->pod_ip, SV_FMT(hostname_of(&job->pod)));
-    value_list_foreach(alias, value_path(&job->pod, "spec.hostAliases")) {
+    value_list_foreach (alias, value_path(&job->pod, "spec.hostAliases")) {
         buf_sv(&hosts, value_str(value_get(alias, SV("ip"))));
-        value_list_foreach(name, value_get(alias, SV("hostnames")))
+        value_list_foreach (name, value_get(alias, SV("hostnames")))
             buf_printf(&hosts, "\t%.*s", SV_FMT(value_str(name)));
         buf_putc(&hosts, '\n');
     }
@@ -143,13 +163,14 @@ static int write_hosts(SetupJob *job, const char *dir, Err *err)
 
 static void dns_lines(const Value *config, Buf *out, Buf *search, Buf *options)
 {
-    value_list_foreach(s, value_get(config, SV("nameservers")))
+    value_list_foreach (s, value_get(config, SV("nameservers")))
         buf_printf(out, "nameserver %.*s\n", SV_FMT(value_str(s)));
-    value_list_foreach(s, value_get(config, SV("searches")))
+    value_list_foreach (s, value_get(config, SV("searches")))
         buf_printf(search, " %.*s", SV_FMT(value_str(s)));
-    value_list_foreach(o, value_get(config, SV("options"))) {
+    value_list_foreach (o, value_get(config, SV("options"))) {
         StrView v = value_str(value_get(o, SV("value")));
-        buf_printf(options, " %.*s%s%.*s", SV_FMT(value_str(value_get(o, SV("name")))), v.len ? ":" : "", SV_FMT(v));
+        buf_printf(options, " %.*s%s%.*s", SV_FMT(value_str(value_get(o, SV("name")))),
+                   v.len ? ":" : "", SV_FMT(v));
     }
 }
 
@@ -157,7 +178,8 @@ static int write_resolv_conf(SetupJob *job, const char *dir, Err *err)
 {
     char path[PATH_SIZE + 16];
     _cleanup_buf_ Buf out = BUF_INIT, search = BUF_INIT, options = BUF_INIT, host = BUF_INIT;
-    StrView policy = value_path_str(&job->pod, "spec.dnsPolicy"), ns = value_path_str(&job->pod, "metadata.namespace");
+    StrView policy = value_path_str(&job->pod, "spec.dnsPolicy"),
+            ns = value_path_str(&job->pod, "metadata.namespace");
     const char *zone = job->k->cfg.cluster_domain;
     bool cluster = sv_eq(policy, SV("ClusterFirstWithHostNet")) ||
                    (sv_eq(policy, SV("ClusterFirst")) && !pod_is_host_network(&job->pod));
@@ -165,7 +187,8 @@ static int write_resolv_conf(SetupJob *job, const char *dir, Err *err)
         buf_printf(&out, "nameserver %s\n", job->k->cfg.cluster_dns);
         buf_printf(&search, " %.*s.svc.%s svc.%s %s", SV_FMT(ns), zone, zone, zone);
         buf_sv(&options, SV(" ndots:5"));
-    } else if (!sv_eq(policy, SV("None")) && file_read(AT_FDCWD, "/etc/resolv.conf", 65536, &host) == 0)
+    } else if (!sv_eq(policy, SV("None")) &&
+               file_read(AT_FDCWD, "/etc/resolv.conf", 65536, &host) == 0)
         buf_sv(&out, buf_view(&host));
     dns_lines(value_path(&job->pod, "spec.dnsConfig"), &out, &search, &options);
     if (search.len)
@@ -195,7 +218,8 @@ int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48])
     return r < 0 ? r : sv_copy_cstr(buf_view(&text), ip, 48) ? 0 : -EINVAL;
 }
 
-/* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier attempts. */
+/* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier
+ * attempts. */
 static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
 {
     CniAttachment eth = attachment(k, uid, netns, "eth0");

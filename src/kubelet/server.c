@@ -1,5 +1,6 @@
-/* server.c - the kubelet's own API: the API server comes here for logs, exec, attach and port-forward; monitoring
- * reads /metrics. Every request but /healthz is authorised first. A new path is a row of `routes`. */
+/* server.c - the kubelet's own API: the API server comes here for logs, exec, attach and
+ * port-forward; monitoring reads /metrics. Every request but /healthz is authorised first. A new
+ * path is a row of `routes`. */
 #include "kubelet/server.h"
 
 #include <stdarg.h>
@@ -33,7 +34,8 @@ void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...)
     va_start(ap, fmt);
     StrView text = arena_vprintf(req->arena, fmt, ap);
     va_end(ap);
-    http_respond(req, status, SV("text/plain; charset=utf-8"), text.ptr ? text : SV("out of memory"));
+    http_respond(req, status, SV("text/plain; charset=utf-8"),
+                 text.ptr ? text : SV("out of memory"));
 }
 
 bool kubelet_flag(const HttpReq *req, StrView name)
@@ -59,7 +61,8 @@ Worker *kubelet_request_pod(KubeletRequest *r)
 {
     Worker *w = r->n_rest >= 2 ? kubelet_find_pod(r->server->k, r->rest[0], r->rest[1]) : NULL;
     if (!w)
-        kubelet_refuse(r->req, 404, "pod \"%.*s\" does not exist on this node", SV_FMT(r->n_rest >= 2 ? r->rest[1] : SV("")));
+        kubelet_refuse(r->req, 404, "pod \"%.*s\" does not exist on this node",
+                       SV_FMT(r->n_rest >= 2 ? r->rest[1] : SV("")));
     return w;
 }
 
@@ -70,8 +73,8 @@ Container *kubelet_request_container(KubeletRequest *r)
         return NULL;
     Container *c = r->n_rest == 3 ? worker_container(w, r->rest[2]) : NULL;
     if (!c)
-        kubelet_refuse(r->req, 404, "container \"%.*s\" not found in pod \"%s\"", SV_FMT(r->n_rest == 3 ? r->rest[2] : SV("")),
-                       w->name);
+        kubelet_refuse(r->req, 404, "container \"%.*s\" not found in pod \"%s\"",
+                       SV_FMT(r->n_rest == 3 ? r->rest[2] : SV("")), w->name);
     return c;
 }
 
@@ -112,21 +115,27 @@ static void serve_metrics(KubeletRequest *r)
         for (unsigned n = 0; n < w->n_containers; n++)
             running += w->containers[n].phase == PHASE_RUNNING;
     }
-    buf_printf(&b, "# HELP kubelet_running_pods Number of pods that have a running pod sandbox\n"
-                   "# TYPE kubelet_running_pods gauge\nkubelet_running_pods %u\n"
-                   "# HELP kubelet_running_containers Number of containers currently running\n"
-                   "# TYPE kubelet_running_containers gauge\nkubelet_running_containers{container_state=\"running\"} %u\n",
-               pods, running);
+    buf_printf(
+        &b,
+        "# HELP kubelet_running_pods Number of pods that have a running pod sandbox\n"
+        "# TYPE kubelet_running_pods gauge\nkubelet_running_pods %u\n"
+        "# HELP kubelet_running_containers Number of containers currently running\n"
+        "# TYPE kubelet_running_containers gauge\nkubelet_running_containers{container_state=\"running\"} %u\n",
+        pods, running);
     long ticks = 0, clk = sysconf(_SC_CLK_TCK);
     unsigned long long user = 0, sys = 0;
     long rss = 0;
     FILE *f = fopen("/proc/self/stat", "re");
     if (f) {
-        if (fscanf(f, "%*d %*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %ld %*u %ld",
-                   &user, &sys, &ticks, &rss) == 4)
-            buf_printf(&b, "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n"
-                           "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %lld\n",
-                       (double)(user + sys) / (double)clk, (long long)rss * sysconf(_SC_PAGESIZE));
+        if (fscanf(
+                f,
+                "%*d %*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %ld %*u %ld",
+                &user, &sys, &ticks, &rss) == 4)
+            buf_printf(
+                &b,
+                "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n"
+                "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %lld\n",
+                (double)(user + sys) / (double)clk, (long long)rss * sysconf(_SC_PAGESIZE));
         fclose(f);
     }
     http_respond(r->req, 200, SV("text/plain; version=0.0.4; charset=utf-8"), buf_view(&b));
@@ -134,8 +143,8 @@ static void serve_metrics(KubeletRequest *r)
 
 /* ---- routes ---- */
 
-/* `stream`: something is run or opened in the pod. That needs the right to create, whatever the method: a WebSocket
- * begins with GET, and the right to read must not be enough for it. */
+/* `stream`: something is run or opened in the pod. That needs the right to create, whatever the
+ * method: a WebSocket begins with GET, and the right to read must not be enough for it. */
 static const struct Route {
     StrView name, subresource;
     KubeletHandler *handler;
@@ -187,7 +196,8 @@ static void on_request(void *ctx, HttpReq *req)
     else if (!get && !(route->stream && sv_eq(req->method, SV("POST"))))
         kubelet_refuse(req, 405, "405: Method Not Allowed");
     else
-        kubelet_authorize(s, req, route->stream ? SV("create") : SV("get"), route->subresource, on_allowed);
+        kubelet_authorize(s, req, route->stream ? SV("create") : SV("get"), route->subresource,
+                          on_allowed);
 }
 
 int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err)
@@ -197,12 +207,17 @@ int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err)
     if (!s)
         return err_nomem(err);
     s->k = k;
-    TlsConfig tls = { .cert_chain = k->cfg.tls_cert, .key = k->cfg.tls_key, .ca = k->cfg.client_ca,
-                      .request_client_cert = true, .alpn_h2 = true };
+    TlsConfig tls = { .cert_chain = k->cfg.tls_cert,
+                      .key = k->cfg.tls_key,
+                      .ca = k->cfg.client_ca,
+                      .request_client_cert = true,
+                      .alpn_h2 = true };
     snprintf(addr, sizeof addr, "0.0.0.0:%u", k->cfg.port);
     int r = tls_context_new_server(&tls, &s->tls, err);
     if (r == 0) {
-        HttpServerConfig cfg = { .tls = s->tls, .handler = on_request, .ctx = s, .body_max = 65536 };
+        HttpServerConfig cfg = {
+            .tls = s->tls, .handler = on_request, .ctx = s, .body_max = 65536
+        };
         r = http_server_new(k->loop, addr, &cfg, &s->http, err);
     }
     if (r < 0) {

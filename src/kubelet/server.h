@@ -11,7 +11,8 @@
 #include "kubelet/internal.h"
 #include "net/channels.h"
 
-/* Something that outlives its request: it is on the server's list, so that the server can end it. */
+/* Something that outlives its request: it is on the server's list, so that the server can end it.
+ */
 typedef struct Session {
     struct Session *next, **link;
     void (*end)(struct Session *s); /* frees it */
@@ -39,7 +40,8 @@ void session_del(Session *x); /* repeatable */
 /* Answers with a sentence as plain text, as the kubelet does. */
 void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...) PRINTF(3, 4);
 bool kubelet_flag(const HttpReq *req, StrView name); /* "1" or "true" */
-/* The pod NS/NAME that is known here (the one that runs, if a new one waits under the same name), or NULL. */
+/* The pod NS/NAME that is known here (the one that runs, if a new one waits under the same name),
+ * or NULL. */
 Worker *kubelet_find_pod(Kubelet *k, StrView ns, StrView name);
 /* The pod and container of the path, or an answer that it is not there. */
 Worker *kubelet_request_pod(KubeletRequest *r);
@@ -47,7 +49,8 @@ Container *kubelet_request_container(KubeletRequest *r);
 
 /* Calls allowed(ctx, req) once the caller is known and may; else answers. */
 typedef void AllowedFn(KubeletServer *s, HttpReq *req);
-void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView subresource, AllowedFn *allowed);
+void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView subresource,
+                       AllowedFn *allowed);
 void kubelet_verdicts_free(KubeletServer *s);
 
 typedef void KubeletHandler(KubeletRequest *r);

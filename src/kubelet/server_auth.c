@@ -1,14 +1,21 @@
 /* server_auth.c - who calls the kubelet's API, and may they.
  *
- * A caller shows a client certificate that the cluster's authority signed, or a bearer token that a TokenReview
- * vouches for. What they may do is a SubjectAccessReview of the node's subresource. Answers are kept: five minutes
- * when allowed, thirty seconds when denied. Nobody is let in while the API server cannot be asked. */
+ * A caller shows a client certificate that the cluster's authority signed, or a bearer token that a
+ * TokenReview vouches for. What they may do is a SubjectAccessReview of the node's subresource.
+ * Answers are kept: five minutes when allowed, thirty seconds when denied. Nobody is let in while
+ * the API server cannot be asked. */
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "kubelet/server.h"
 
-enum { GROUPS_MAX = 64, VERDICTS_MAX = 1000, ALLOWED_SEC = 300, DENIED_SEC = 30, REVIEW_TIMEOUT_MS = 10000 };
+enum {
+    GROUPS_MAX = 64,
+    VERDICTS_MAX = 1000,
+    ALLOWED_SEC = 300,
+    DENIED_SEC = 30,
+    REVIEW_TIMEOUT_MS = 10000
+};
 
 typedef struct Verdict {
     bool allowed;
@@ -46,7 +53,8 @@ static void decide(Review *r, bool allowed)
     if (allowed)
         r->allowed(r->server, r->req);
     else
-        kubelet_refuse(r->req, 403, "Forbidden (user=%.*s, verb=%.*s, resource=nodes, subresource(s)=[%.*s])",
+        kubelet_refuse(r->req, 403,
+                       "Forbidden (user=%.*s, verb=%.*s, resource=nodes, subresource(s)=[%.*s])",
                        SV_FMT(r->user), SV_FMT(r->verb), SV_FMT(r->subresource));
 }
 
@@ -59,7 +67,8 @@ static void remember(Review *r, bool allowed)
     void *old = NULL;
     if (!v)
         return;
-    *v = (Verdict){ allowed, clock_mono_ns() + (allowed ? ALLOWED_SEC : DENIED_SEC) * NSEC_PER_SEC };
+    *v =
+        (Verdict){ allowed, clock_mono_ns() + (allowed ? ALLOWED_SEC : DENIED_SEC) * NSEC_PER_SEC };
     if (map_set(&s->verdicts, r->key, v, &old))
         free(old);
     else
@@ -72,7 +81,8 @@ static void on_access_review(void *ctx, const ApiResult *res)
     r->call = NULL;
     if (res->err) {
         http_on_close(r->req, NULL, NULL);
-        kubelet_refuse(r->req, 500, "Authorization error (user=%.*s): %s", SV_FMT(r->user), res->err->msg);
+        kubelet_refuse(r->req, 500, "Authorization error (user=%.*s): %s", SV_FMT(r->user),
+                       res->err->msg);
         return;
     }
     bool allowed = value_bool_or(value_path(res->body, "status.allowed"), false);
@@ -81,7 +91,8 @@ static void on_access_review(void *ctx, const ApiResult *res)
 }
 
 /* Sends a review; on failure the request is answered. */
-static void ask(Review *r, StrView group, StrView plural, Value *spec, StrView kind, ApiDoneFn *done)
+static void ask(Review *r, StrView group, StrView plural, Value *spec, StrView kind,
+                ApiDoneFn *done)
 {
     Arena *a = r->req->arena;
     Err err = { 0 };
@@ -89,8 +100,12 @@ static void ask(Review *r, StrView group, StrView plural, Value *spec, StrView k
     value_set(a, &v, SV("kind"), value_sv(kind));
     value_set(a, &v, SV("apiVersion"), value_sv(arena_printf(a, "%.*s/v1", SV_FMT(group))));
     value_set(a, &v, SV("spec"), *spec);
-    ApiRequest q = { .method = SV("POST"), .target = { group, SV("v1"), plural, SV_NULL, SV_NULL, SV_NULL }, .body = &v,
-                     .timeout_ms = REVIEW_TIMEOUT_MS, .done = done, .ctx = r };
+    ApiRequest q = { .method = SV("POST"),
+                     .target = { group, SV("v1"), plural, SV_NULL, SV_NULL, SV_NULL },
+                     .body = &v,
+                     .timeout_ms = REVIEW_TIMEOUT_MS,
+                     .done = done,
+                     .ctx = r };
     http_on_close(r->req, on_peer_gone, r);
     if (api_request(r->server->k->api, &q, &r->call, &err) < 0) {
         http_on_close(r->req, NULL, NULL);
@@ -102,7 +117,8 @@ static void ask(Review *r, StrView group, StrView plural, Value *spec, StrView k
 static StrView verdict_key(const Review *r)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
-    buf_printf(&b, "%.*s %.*s %zu:%.*s", SV_FMT(r->verb), SV_FMT(r->subresource), r->user.len, SV_FMT(r->user));
+    buf_printf(&b, "%.*s %.*s %zu:%.*s", SV_FMT(r->verb), SV_FMT(r->subresource), r->user.len,
+               SV_FMT(r->user));
     for (unsigned i = 0; i < r->n_groups; i++)
         buf_printf(&b, " %zu:%.*s", r->groups[i].len, SV_FMT(r->groups[i]));
     return b.failed ? SV_NULL : arena_sv(r->req->arena, buf_view(&b));
@@ -132,7 +148,8 @@ static void review_access(Review *r)
     value_set(a, &spec, SV("user"), value_sv(r->user));
     value_set(a, &spec, SV("groups"), groups);
     value_set(a, &spec, SV("resourceAttributes"), attr);
-    ask(r, SV("authorization.k8s.io"), SV("subjectaccessreviews"), &spec, SV("SubjectAccessReview"), on_access_review);
+    ask(r, SV("authorization.k8s.io"), SV("subjectaccessreviews"), &spec, SV("SubjectAccessReview"),
+        on_access_review);
 }
 
 static void on_token_review(void *ctx, const ApiResult *res)
@@ -145,7 +162,7 @@ static void on_token_review(void *ctx, const ApiResult *res)
         return;
     }
     r->user = arena_sv(r->req->arena, value_path_str(res->body, "status.user.username"));
-    value_list_foreach(g, value_path(res->body, "status.user.groups")) {
+    value_list_foreach (g, value_path(res->body, "status.user.groups")) {
         StrView name = arena_sv(r->req->arena, value_str(g));
         if (r->n_groups < GROUPS_MAX && name.ptr)
             r->groups[r->n_groups++] = name;
@@ -153,7 +170,8 @@ static void on_token_review(void *ctx, const ApiResult *res)
     review_access(r);
 }
 
-void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView subresource, AllowedFn *allowed)
+void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView subresource,
+                       AllowedFn *allowed)
 {
     Review *r = arena_new(req->arena, Review);
     StrView bearer = http_header(req, SV("authorization"));
@@ -161,7 +179,9 @@ void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView sub
         kubelet_refuse(req, 500, "out of memory");
         return;
     }
-    *r = (Review){ .server = s, .req = req, .verb = verb, .subresource = subresource, .allowed = allowed };
+    *r = (Review){
+        .server = s, .req = req, .verb = verb, .subresource = subresource, .allowed = allowed
+    };
     if (req->peer && req->peer->verified) {
         r->user = arena_sv(req->arena, req->peer->common_name);
         for (unsigned i = 0; i < req->peer->n_orgs; i++)
@@ -171,7 +191,8 @@ void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView sub
     } else if (sv_starts(bearer, SV("Bearer ")) && bearer.len > 7) {
         Value spec = value_map();
         value_set(req->arena, &spec, SV("token"), value_sv(sv_trim(sv_skip(bearer, 7))));
-        ask(r, SV("authentication.k8s.io"), SV("tokenreviews"), &spec, SV("TokenReview"), on_token_review);
+        ask(r, SV("authentication.k8s.io"), SV("tokenreviews"), &spec, SV("TokenReview"),
+            on_token_review);
     } else
         kubelet_refuse(req, 401, "Unauthorized");
 }

@@ -1,9 +1,9 @@
-/* server_exec.c - exec and attach: the channels of a client joined with the descriptors that the pod's supervisor
- * hands out.
+/* server_exec.c - exec and attach: the channels of a client joined with the descriptors that the
+ * pod's supervisor hands out.
  *
- * The upgrade is answered first; then, over a connection of its own, the supervisor is asked to run the command (or
- * to attach). Whatever goes wrong from there on is told as a Status on the error channel, where clients look for the
- * exit code as well. */
+ * The upgrade is answered first; then, over a connection of its own, the supervisor is asked to run
+ * the command (or to attach). Whatever goes wrong from there on is told as a Status on the error
+ * channel, where clients look for the exit code as well. */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -65,11 +65,12 @@ static void send_status(ExecSession *s, const Err *err)
         json_encode_string(sv_cstr(text), &b);
         buf_sv(&b, SV(",\"reason\":\"InternalError\",\"code\":500}"));
     } else if (s->code)
-        buf_printf(&b,
-                   "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"command terminated with non-zero exit code: "
-                   "exit status %d\",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
-                   "\"message\":\"%d\"}]}}",
-                   s->code, s->code);
+        buf_printf(
+            &b,
+            "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"command terminated with non-zero exit code: "
+            "exit status %d\",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
+            "\"message\":\"%d\"}]}}",
+            s->code, s->code);
     else
         buf_sv(&b, SV("{\"metadata\":{},\"status\":\"Success\"}"));
     channels_write(s->ch, CHANNEL_ERROR, b.ptr, b.len, NULL);
@@ -91,8 +92,8 @@ static void on_timer(void *ctx)
     finish(ctx, NULL);
 }
 
-/* The end is told when the command has ended and its output is complete; a child that keeps the pipes open is waited
- * for no longer than DRAIN_MS. */
+/* The end is told when the command has ended and its output is complete; a child that keeps the
+ * pipes open is waited for no longer than DRAIN_MS. */
 static void maybe_finish(ExecSession *s)
 {
     bool quiet = !s->out && !s->err;
@@ -202,8 +203,13 @@ static void on_client_end(void *ctx, const Err *why)
 
 static int take_fd(ExecSession *s, int *fd, bool reads, Pump **ret, Err *err)
 {
-    PumpSpec spec = { .loop = s->server->k->loop, .fd = *fd, .reads = reads, .on_data = on_output, .on_end = on_output_end,
-                      .on_drain = on_input_written, .ctx = s };
+    PumpSpec spec = { .loop = s->server->k->loop,
+                      .fd = *fd,
+                      .reads = reads,
+                      .on_data = on_output,
+                      .on_end = on_output_end,
+                      .on_drain = on_input_written,
+                      .ctx = s };
     *fd = -1;
     return pump_new(&spec, ret, err);
 }
@@ -275,9 +281,11 @@ static void on_ready(void *ctx)
     ExecSession *s = ctx;
     uint32_t request;
     Err err = { 0 };
-    int r = s->attach ? pod_send_attach(s->pod, s->app, &request, &err) : pod_send_exec(s->pod, &s->spec, &request, &err);
+    int r = s->attach ? pod_send_attach(s->pod, s->app, &request, &err)
+                      : pod_send_exec(s->pod, &s->spec, &request, &err);
     if (r == 0)
-        r = loop_add_fd(s->server->k->loop, pod_fd(s->pod), LOOP_READ, on_pod, s, &s->pod_source, &err);
+        r = loop_add_fd(s->server->k->loop, pod_fd(s->pod), LOOP_READ, on_pod, s, &s->pod_source,
+                        &err);
     if (r < 0)
         finish(s, &err);
 }
@@ -299,14 +307,17 @@ static int read_command(KubeletRequest *r, ExecSession *s, Err *err)
         if (!(argv[s->spec.argv.len++] = arena_cstr(&s->arena, value)))
             return err_set(err, ERR_INVALID, 0, "a word of the command holds a NUL");
     }
-    return s->spec.argv.len || s->attach ? 0 : err_set(err, ERR_INVALID, 0, "you must specify a command");
+    return s->spec.argv.len || s->attach
+               ? 0
+               : err_set(err, ERR_INVALID, 0, "you must specify a command");
 }
 
 static int open_session(KubeletRequest *r, Container *c, ExecSession *s, Err *err)
 {
     char dir[PATH_SIZE], uuid[UUID_SIZE];
     const HttpReq *q = r->req;
-    s->spec.tty = s->attach ? value_bool_or(value_get(c->spec, SV("tty")), false) : kubelet_flag(q, SV("tty"));
+    s->spec.tty = s->attach ? value_bool_or(value_get(c->spec, SV("tty")), false)
+                            : kubelet_flag(q, SV("tty"));
     s->spec.use_stdin = kubelet_flag(q, SV("input"));
     s->spec.use_stdout = kubelet_flag(q, SV("output"));
     s->spec.use_stderr = kubelet_flag(q, SV("error")) && !s->spec.tty;
@@ -322,10 +333,17 @@ static int open_session(KubeletRequest *r, Container *c, ExecSession *s, Err *er
     int rc = read_command(r, s, err);
     if (rc < 0 || (rc = pod_connect(worker_dir(c->worker, dir), &s->pod, err)) < 0)
         return rc;
-    ChannelsSpec spec = { .kind = CHANNELS_COMMAND, .in = s->spec.use_stdin, .out = s->spec.use_stdout,
-                          .err = s->spec.use_stderr, .tty = s->spec.tty };
-    ChannelsEvents ev = { .on_ready = on_ready, .on_data = on_channel_data, .on_close_channel = on_channel_close,
-                          .on_drain = on_client_drain, .on_end = on_client_end, .ctx = s };
+    ChannelsSpec spec = { .kind = CHANNELS_COMMAND,
+                          .in = s->spec.use_stdin,
+                          .out = s->spec.use_stdout,
+                          .err = s->spec.use_stderr,
+                          .tty = s->spec.tty };
+    ChannelsEvents ev = { .on_ready = on_ready,
+                          .on_data = on_channel_data,
+                          .on_close_channel = on_channel_close,
+                          .on_drain = on_client_drain,
+                          .on_end = on_client_end,
+                          .ctx = s };
     return channels_accept(r->req, &spec, &ev, &s->ch, err);
 }
 
@@ -350,7 +368,8 @@ static void serve_command(KubeletRequest *r, bool attach)
     session_add(r->server, &s->session, exec_end);
     if (open_session(r, c, s, &err) < 0) {
         exec_end(&s->session);
-        kubelet_refuse(r->req, err.code == ERR_INVALID || err.code == ERR_LIMIT ? 400 : 500, "%s", err.msg);
+        kubelet_refuse(r->req, err.code == ERR_INVALID || err.code == ERR_LIMIT ? 400 : 500, "%s",
+                       err.msg);
     }
 }
 

@@ -1,7 +1,8 @@
 /* server_logs.c - a container's log as text, whole or from its end, once or followed.
  *
- * The file is read in blocks and only as fast as the reader takes them: while much waits to be sent, reading
- * stops until that has gone. Following looks for new lines every FOLLOW_MS and ends when the container has. */
+ * The file is read in blocks and only as fast as the reader takes them: while much waits to be
+ * sent, reading stops until that has gone. Following looks for new lines every FOLLOW_MS and ends
+ * when the container has. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -86,7 +87,8 @@ static ssize_t read_block(LogSession *s)
 static void pump_log(void *ctx)
 {
     LogSession *s = ctx;
-    bool over = !s->follow || run_is_over(s); /* asked before reading: what comes later is read once more */
+    bool over =
+        !s->follow || run_is_over(s); /* asked before reading: what comes later is read once more */
     ssize_t n = 1;
     while (n > 0 && !s->filter.done) {
         if (http_stream_pending(s->req) > PENDING_MAX) {
@@ -112,7 +114,9 @@ static bool number(KubeletRequest *r, StrView name, int64_t *ret)
         return true;
     if (sv_to_i64(text, ret) == 0 && *ret >= 0)
         return true;
-    kubelet_refuse(r->req, 400, "%.*s: Invalid value: \"%.*s\": must be a number that is not negative", SV_FMT(name), SV_FMT(text));
+    kubelet_refuse(r->req, 400,
+                   "%.*s: Invalid value: \"%.*s\": must be a number that is not negative",
+                   SV_FMT(name), SV_FMT(text));
     return false;
 }
 
@@ -122,12 +126,16 @@ static bool read_options(KubeletRequest *r, CriFilter *f, int64_t *ret_tail)
     StrView text;
     *ret_tail = -1;
     *f = (CriFilter){ .limit = -1, .timestamps = kubelet_flag(r->req, SV("timestamps")) };
-    if (!number(r, SV("tailLines"), ret_tail) || !number(r, SV("limitBytes"), &f->limit) || !number(r, SV("sinceSeconds"), &since))
+    if (!number(r, SV("tailLines"), ret_tail) || !number(r, SV("limitBytes"), &f->limit) ||
+        !number(r, SV("sinceSeconds"), &since))
         return false;
     if (since >= 0)
         f->since_ns = clock_real_ns() - MIN(since, INT64_C(1) << 31) * NSEC_PER_SEC;
-    if (http_query(r->req, SV("sinceTime"), &text) && text.len && rfc3339_parse(text, &f->since_ns) < 0) {
-        kubelet_refuse(r->req, 400, "sinceTime: Invalid value: \"%.*s\": must be a time of RFC 3339", SV_FMT(text));
+    if (http_query(r->req, SV("sinceTime"), &text) && text.len &&
+        rfc3339_parse(text, &f->since_ns) < 0) {
+        kubelet_refuse(r->req, 400,
+                       "sinceTime: Invalid value: \"%.*s\": must be a time of RFC 3339",
+                       SV_FMT(text));
         return false;
     }
     if (http_query(r->req, SV("stream"), &text)) {
@@ -142,12 +150,15 @@ static bool choose_attempt(KubeletRequest *r, const Container *c, bool previous,
 {
     bool has_run = c->phase == PHASE_RUNNING || c->phase == PHASE_EXITED;
     if (previous && c->attempt == 0) {
-        kubelet_refuse(r->req, 400, "previous terminated container \"%s\" in pod \"%s\" not found", c->name, c->worker->name);
+        kubelet_refuse(r->req, 400, "previous terminated container \"%s\" in pod \"%s\" not found",
+                       c->name, c->worker->name);
         return false;
     }
     if (!previous && !has_run && c->attempt == 0) {
-        bool pull = strcmp(c->reason, "ErrImagePull") == 0 || strcmp(c->reason, "ImagePullBackOff") == 0;
-        kubelet_refuse(r->req, 400, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, c->worker->name,
+        bool pull =
+            strcmp(c->reason, "ErrImagePull") == 0 || strcmp(c->reason, "ImagePullBackOff") == 0;
+        kubelet_refuse(r->req, 400, "container \"%s\" in pod \"%s\" is waiting to start: %s",
+                       c->name, c->worker->name,
                        pull ? "trying and failing to pull image" : c->reason);
         return false;
     }
@@ -162,14 +173,15 @@ void serve_logs(KubeletRequest *r)
     int64_t tail;
     unsigned attempt;
     char path[PATH_SIZE];
-    if (!c || !read_options(r, &filter, &tail) || !choose_attempt(r, c, kubelet_flag(r->req, SV("previous")), &attempt))
+    if (!c || !read_options(r, &filter, &tail) ||
+        !choose_attempt(r, c, kubelet_flag(r->req, SV("previous")), &attempt))
         return;
     int fd = open(container_log_path(c, attempt, path), O_RDONLY | O_CLOEXEC);
     int64_t from = fd < 0 || tail < 0 ? 0 : cri_tail_offset(fd, (uint64_t)tail);
     LogSession *s = fd < 0 ? NULL : calloc(1, sizeof *s);
     if (!s || from < 0 || lseek(fd, from, SEEK_SET) < 0) {
-        kubelet_refuse(r->req, fd < 0 && errno == ENOENT ? 404 : 500, "failed to open the log of container \"%s\": %s", c->name,
-                       strerror(errno));
+        kubelet_refuse(r->req, fd < 0 && errno == ENOENT ? 404 : 500,
+                       "failed to open the log of container \"%s\": %s", c->name, strerror(errno));
         if (fd >= 0)
             close(fd);
         free(s);

@@ -1,8 +1,8 @@
-/* server_portforward.c - port-forward: each connection of the client goes to 127.0.0.1 inside the pod's network
- * namespace, so that servers which listen there only are reached as well.
+/* server_portforward.c - port-forward: each connection of the client goes to 127.0.0.1 inside the
+ * pod's network namespace, so that servers which listen there only are reached as well.
  *
- * A socket belongs to the namespace in which it was made, for ever: a short-lived thread enters the namespace, makes
- * the socket and ends; everything else happens on the loop. */
+ * A socket belongs to the namespace in which it was made, for ever: a short-lived thread enters the
+ * namespace, makes the socket and ends; everything else happens on the loop. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +58,9 @@ static int dial(const ForwardSession *s, uint16_t port)
 {
     SocketJob job = { .netns = s->netns, .fd = -1 };
     pthread_t thread;
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int r = pthread_create(&thread, NULL, make_socket, &job);
     if (r)
         return -r;
@@ -85,8 +87,9 @@ static void forward_free(Forward *f)
 static void tell_error(ForwardSession *s, unsigned channel, uint16_t port, int error)
 {
     char text[512];
-    int n = snprintf(text, sizeof text, "error forwarding port %u to pod %s: dial tcp4 127.0.0.1:%u: connect: %s", port, s->pod,
-                     port, strerror(error));
+    int n = snprintf(text, sizeof text,
+                     "error forwarding port %u to pod %s: dial tcp4 127.0.0.1:%u: connect: %s",
+                     port, s->pod, port, strerror(error));
     channels_write(s->ch, channel + 1, text, (size_t)n, NULL);
 }
 
@@ -130,8 +133,14 @@ static void on_open(void *ctx, unsigned channel, uint16_t port)
     Forward *f = fd < 0 ? NULL : calloc(1, sizeof *f);
     if (f) {
         *f = (Forward){ .owner = s, .channel = channel, .port = port };
-        PumpSpec spec = { .loop = s->k->loop, .fd = fd, .reads = true, .connecting = true, .on_data = on_pod_data,
-                          .on_end = on_pod_end, .on_drain = on_pod_drain, .ctx = f };
+        PumpSpec spec = { .loop = s->k->loop,
+                          .fd = fd,
+                          .reads = true,
+                          .connecting = true,
+                          .on_data = on_pod_data,
+                          .on_end = on_pod_end,
+                          .on_drain = on_pod_drain,
+                          .ctx = f };
         if (pump_new(&spec, &f->pump, &err) == 0) {
             s->conns[channel / 2] = f;
             return;
@@ -236,8 +245,12 @@ void serve_port_forward(KubeletRequest *r)
         worker_netns(w, s->netns);
     session_add(r->server, &s->session, session_end);
     ChannelsSpec spec = { .kind = CHANNELS_PORT_FORWARD, .ports = ports, .n_ports = n };
-    ChannelsEvents ev = { .on_open = on_open, .on_data = on_client_data, .on_close_channel = on_client_close,
-                          .on_drain = on_client_drain, .on_end = on_client_end, .ctx = s };
+    ChannelsEvents ev = { .on_open = on_open,
+                          .on_data = on_client_data,
+                          .on_close_channel = on_client_close,
+                          .on_drain = on_client_drain,
+                          .on_end = on_client_end,
+                          .ctx = s };
     if (channels_accept(r->req, &spec, &ev, &s->ch, &err) < 0) {
         session_end(&s->session);
         kubelet_refuse(r->req, err.code == ERR_INVALID ? 400 : 500, "%s", err.msg);

@@ -1,7 +1,8 @@
-/* status.c - PodStatus from what a worker knows, sent as a merge patch when it differs from the last one.
+/* status.c - PodStatus from what a worker knows, sent as a merge patch when it differs from the
+ * last one.
  *
- * Lists in a merge patch replace the stored ones: conditions that belong to others (PodScheduled, readiness gates) are
- * carried over from the newest version of the pod. */
+ * Lists in a merge patch replace the stored ones: conditions that belong to others (PodScheduled,
+ * readiness gates) are carried over from the newest version of the pod. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -46,7 +47,8 @@ static StrView log_tail(const Container *c, unsigned attempt, Arena *a)
     return arena_sv(a, buf_view(&out));
 }
 
-static StrView termination_message(const Container *c, unsigned attempt, const AppStatus *s, Arena *a)
+static StrView termination_message(const Container *c, unsigned attempt, const AppStatus *s,
+                                   Arena *a)
 {
     char dir[PATH_SIZE], path[PATH_SIZE + 300];
     _cleanup_buf_ Buf msg = BUF_INIT;
@@ -54,7 +56,8 @@ static StrView termination_message(const Container *c, unsigned attempt, const A
         return arena_sv(a, sv_cstr(s->message));
     snprintf(path, sizeof path, "%s/messages/%s.%u", worker_dir(c->worker, dir), c->name, attempt);
     int r = file_read(AT_FDCWD, path, MESSAGE_MAX, &msg);
-    bool fallback = sv_eq(value_str(value_get(c->spec, SV("terminationMessagePolicy"))), SV("FallbackToLogsOnError"));
+    bool fallback = sv_eq(value_str(value_get(c->spec, SV("terminationMessagePolicy"))),
+                          SV("FallbackToLogsOnError"));
     if ((r == 0 || msg.len) && msg.len)
         return arena_sv(a, buf_view(&msg));
     return fallback && s->exit_code ? log_tail(c, attempt, a) : SV("");
@@ -69,8 +72,12 @@ static Value terminated(const Container *c, unsigned attempt, const AppStatus *s
     value_set(a, &v, SV("exitCode"), value_int(s->exit_code));
     if (s->signal && s->exit_code == 0)
         value_set(a, &v, SV("signal"), value_int(s->signal));
-    const char *reason = s->oom_killed ? "OOMKilled" : s->reason[0] ? s->reason : s->exit_code ? "Error" : "Completed";
-    value_set(a, &v, SV("reason"), text(a, strcmp(reason, "Stage1Died") == 0 ? "ContainerStatusUnknown" : reason));
+    const char *reason = s->oom_killed  ? "OOMKilled"
+                         : s->reason[0] ? s->reason
+                         : s->exit_code ? "Error"
+                                        : "Completed";
+    value_set(a, &v, SV("reason"),
+              text(a, strcmp(reason, "Stage1Died") == 0 ? "ContainerStatusUnknown" : reason));
     if (message.len)
         value_set(a, &v, SV("message"), value_sv(message));
     value_set(a, &v, SV("startedAt"), when(a, s->started_ns));
@@ -102,9 +109,9 @@ static Value container_status(const Container *c, Arena *a)
 {
     Value v = value_map(), last = value_map();
     bool is_running = c->phase == PHASE_RUNNING;
-    Value state = is_running                 ? running(c, a) :
-                  c->phase == PHASE_EXITED   ? terminated(c, c->attempt, &c->run, a) :
-                                               waiting(c, a);
+    Value state = is_running                 ? running(c, a)
+                  : c->phase == PHASE_EXITED ? terminated(c, c->attempt, &c->run, a)
+                                             : waiting(c, a);
     if (c->has_last && c->attempt > 0)
         last = terminated(c, c->attempt - 1, &c->last, a);
     bool init_done = c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code == 0;
@@ -125,14 +132,15 @@ static Value container_status(const Container *c, Arena *a)
 
 static const Value *old_condition(const Worker *w, StrView type)
 {
-    value_list_foreach(c, value_path(&w->pod, "status.conditions")) {
+    value_list_foreach (c, value_path(&w->pod, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), type))
             return c;
     }
     return NULL;
 }
 
-static void add_condition(Worker *w, Value *list, StrView type, bool yes, StrView reason, StrView message, Arena *a)
+static void add_condition(Worker *w, Value *list, StrView type, bool yes, StrView reason,
+                          StrView message, Arena *a)
 {
     Value c = value_map();
     const Value *old = old_condition(w, type);
@@ -142,8 +150,9 @@ static void add_condition(Worker *w, Value *list, StrView type, bool yes, StrVie
     value_set(a, &c, SV("status"), value_sv(status));
     value_set(a, &c, SV("lastProbeTime"), value_null());
     value_set(a, &c, SV("lastTransitionTime"),
-              same && value_get(old, SV("lastTransitionTime")) ? *value_get(old, SV("lastTransitionTime")) :
-                                                                 when(a, clock_real_ns()));
+              same && value_get(old, SV("lastTransitionTime"))
+                  ? *value_get(old, SV("lastTransitionTime"))
+                  : when(a, clock_real_ns()));
     if (!yes && reason.len)
         value_set(a, &c, SV("reason"), value_sv(reason));
     if (!yes && message.len)
@@ -169,19 +178,22 @@ static void summarize(const Worker *w, Summary *s, Arena *a)
             s->initialized &= is_running && c->started;
         if (c->kind == CONTAINER_INIT)
             continue;
-        s->any_running |= c->kind == CONTAINER_MAIN && (is_running || (c->ever_started && c->phase != PHASE_EXITED));
-        s->any_waiting |= c->kind == CONTAINER_MAIN && c->phase != PHASE_RUNNING && c->phase != PHASE_EXITED;
+        s->any_running |= c->kind == CONTAINER_MAIN &&
+                          (is_running || (c->ever_started && c->phase != PHASE_EXITED));
+        s->any_waiting |=
+            c->kind == CONTAINER_MAIN && c->phase != PHASE_RUNNING && c->phase != PHASE_EXITED;
         if (!is_running || !c->ready) {
             s->containers_ready = false;
             buf_printf(&names, "%s%s", names.len ? " " : "", c->name);
         }
     }
-    s->unready = arena_printf(a, "containers with unready status: [%.*s]", (int)names.len, names.ptr ? names.ptr : "");
+    s->unready = arena_printf(a, "containers with unready status: [%.*s]", (int)names.len,
+                              names.ptr ? names.ptr : "");
 }
 
 static bool gates_open(const Worker *w)
 {
-    value_list_foreach(gate, value_path(&w->pod, "spec.readinessGates")) {
+    value_list_foreach (gate, value_path(&w->pod, "spec.readinessGates")) {
         const Value *c = old_condition(w, value_str(value_get(gate, SV("conditionType"))));
         if (!sv_eq(value_str(value_get(c, SV("status"))), SV("True")))
             return false;
@@ -191,8 +203,8 @@ static bool gates_open(const Worker *w)
 
 static bool is_own_condition(StrView type)
 {
-    static const StrView own[] = { SV_INIT("PodReadyToStartContainers"), SV_INIT("Initialized"), SV_INIT("Ready"),
-                                   SV_INIT("ContainersReady") };
+    static const StrView own[] = { SV_INIT("PodReadyToStartContainers"), SV_INIT("Initialized"),
+                                   SV_INIT("Ready"), SV_INIT("ContainersReady") };
     for (size_t i = 0; i < ARRAY_SIZE(own); i++)
         if (sv_eq(own[i], type))
             return true;
@@ -205,13 +217,16 @@ static Value conditions(Worker *w, const Summary *s, Arena *a)
     bool over = w->terminal;
     StrView why = over ? SV("PodCompleted") : SV("ContainersNotReady");
     bool stopped = w->phase >= WORKER_STOPPING;
-    add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING, SV_NULL, SV_NULL, a);
-    add_condition(w, &list, SV("Initialized"), s->initialized, over ? SV("PodCompleted") : SV("ContainersNotInitialized"), SV_NULL, a);
+    add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING, SV_NULL,
+                  SV_NULL, a);
+    add_condition(w, &list, SV("Initialized"), s->initialized,
+                  over ? SV("PodCompleted") : SV("ContainersNotInitialized"), SV_NULL, a);
     bool ready = s->containers_ready && !over && !stopped;
-    add_condition(w, &list, SV("Ready"), ready && gates_open(w), ready ? SV("ReadinessGatesNotReady") : why,
-                  over || ready ? SV_NULL : s->unready, a);
+    add_condition(w, &list, SV("Ready"), ready && gates_open(w),
+                  ready ? SV("ReadinessGatesNotReady") : why, over || ready ? SV_NULL : s->unready,
+                  a);
     add_condition(w, &list, SV("ContainersReady"), ready, why, over ? SV_NULL : s->unready, a);
-    value_list_foreach(c, value_path(&w->pod, "status.conditions")) {
+    value_list_foreach (c, value_path(&w->pod, "status.conditions")) {
         if (!is_own_condition(value_str(value_get(c, SV("type")))))
             value_push(a, &list, *c);
     }
@@ -262,8 +277,10 @@ static Value build(Worker *w, Arena *a)
     }
     set_ips(w, &status, a);
     const Value *started = value_path(&w->pod, "status.startTime");
-    value_set(a, &status, SV("startTime"), value_is(started, VALUE_STRING) ? *started :
-                                           when(a, w->started_at ? w->started_at : clock_real_ns()));
+    value_set(a, &status, SV("startTime"),
+              value_is(started, VALUE_STRING)
+                  ? *started
+                  : when(a, w->started_at ? w->started_at : clock_real_ns()));
     if (value_len(&init))
         value_set(a, &status, SV("initContainerStatuses"), init);
     value_set(a, &status, SV("containerStatuses"), main);
@@ -307,7 +324,8 @@ void status_send(Worker *w)
         return;
     ApiTarget t = { SV(""), SV("v1"), SV("pods"), sv_cstr(w->ns), sv_cstr(w->name), SV("status") };
     Err err = { 0 };
-    if (api_patch(w->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_sent, w, &w->status_call, &err) < 0) {
+    if (api_patch(w->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_sent, w, &w->status_call,
+                  &err) < 0) {
         log_warn("pod %s/%s: report status: %s", w->ns, w->name, err.msg);
         worker_wake_in(w, 1000);
         return;

@@ -1,18 +1,19 @@
-/* support.c - fields that this kubelet does not implement: a pod that uses one is refused with its path. Nothing
- * that an author relies on is accepted and ignored. */
+/* support.c - fields that this kubelet does not implement: a pod that uses one is refused with its
+ * path. Nothing that an author relies on is accepted and ignored. */
 #include <stdio.h>
 
 #include "kubelet/internal.h"
 
 static int refuse(Err *err, const char *where, StrView field)
 {
-    return err_set(err, ERR_UNSUPPORTED, 0, "%s%.*s is not supported by this node", where, SV_FMT(field));
+    return err_set(err, ERR_UNSUPPORTED, 0, "%s%.*s is not supported by this node", where,
+                   SV_FMT(field));
 }
 
 /* Refuses any member of `v` that is not in the list. */
 static int only(const Value *v, const char *where, const char *const *allowed, Err *err)
 {
-    value_map_foreach(m, v) {
+    value_map_foreach (m, v) {
         bool known = false;
         for (const char *const *a = allowed; *a && !known; a++)
             known = sv_eq(m->key, sv_cstr(*a));
@@ -24,20 +25,22 @@ static int only(const Value *v, const char *where, const char *const *allowed, E
 
 static int check_volume(const Value *v, unsigned i, Err *err)
 {
-    static const char *const kinds[] = { "name", "emptyDir", "hostPath", "configMap", "secret", "projected", "downwardAPI",
-                                         NULL };
-    static const char *const sources[] = { "configMap", "secret", "downwardAPI", "serviceAccountToken", NULL };
+    static const char *const kinds[] = { "name",   "emptyDir",  "hostPath",    "configMap",
+                                         "secret", "projected", "downwardAPI", NULL };
+    static const char *const sources[] = { "configMap", "secret", "downwardAPI",
+                                           "serviceAccountToken", NULL };
     char where[64];
     snprintf(where, sizeof where, "spec.volumes[%u].", i);
     int r = only(v, where, kinds, err);
     snprintf(where, sizeof where, "spec.volumes[%u].projected.sources.", i);
-    value_list_foreach(src, value_path(v, "projected.sources")) {
+    value_list_foreach (src, value_path(v, "projected.sources")) {
         if (r == 0)
             r = only(src, where, sources, err);
     }
     StrView medium = value_path_str(v, "emptyDir.medium");
     if (r == 0 && medium.len && !sv_eq(medium, SV("Memory")))
-        r = err_set(err, ERR_UNSUPPORTED, 0, "spec.volumes[%u].emptyDir.medium: '%.*s' is not supported by this node", i,
+        r = err_set(err, ERR_UNSUPPORTED, 0,
+                    "spec.volumes[%u].emptyDir.medium: '%.*s' is not supported by this node", i,
                     SV_FMT(medium));
     return r;
 }
@@ -51,15 +54,29 @@ static int check_hook(const Value *c, const char *where, Err *err)
 
 static int check_security(const Value *sc, const char *where, Err *err)
 {
-    static const char *const known[] = { "runAsUser", "runAsGroup", "runAsNonRoot", "allowPrivilegeEscalation", "privileged",
-                                         "capabilities", "readOnlyRootFilesystem", "seccompProfile", "procMount",
-                                         "supplementalGroups", "supplementalGroupsPolicy", "fsGroup",
-                                         "fsGroupChangePolicy", "sysctls", NULL };
+    static const char *const known[] = { "runAsUser",
+                                         "runAsGroup",
+                                         "runAsNonRoot",
+                                         "allowPrivilegeEscalation",
+                                         "privileged",
+                                         "capabilities",
+                                         "readOnlyRootFilesystem",
+                                         "seccompProfile",
+                                         "procMount",
+                                         "supplementalGroups",
+                                         "supplementalGroupsPolicy",
+                                         "fsGroup",
+                                         "fsGroupChangePolicy",
+                                         "sysctls",
+                                         NULL };
     int r = only(sc, where, known, err);
-    StrView type = value_path_str(sc, "seccompProfile.type"), proc = value_str(value_get(sc, SV("procMount")));
+    StrView type = value_path_str(sc, "seccompProfile.type"),
+            proc = value_str(value_get(sc, SV("procMount")));
     StrView groups = value_str(value_get(sc, SV("supplementalGroupsPolicy")));
     if (r == 0 && type.len && !sv_eq(type, SV("RuntimeDefault")) && !sv_eq(type, SV("Unconfined")))
-        r = err_set(err, ERR_UNSUPPORTED, 0, "%sseccompProfile.type: '%.*s' is not supported by this node", where, SV_FMT(type));
+        r = err_set(err, ERR_UNSUPPORTED, 0,
+                    "%sseccompProfile.type: '%.*s' is not supported by this node", where,
+                    SV_FMT(type));
     if (r == 0 && proc.len && !sv_eq(proc, SV("Default")))
         r = refuse(err, where, SV("procMount"));
     if (r == 0 && groups.len && !sv_eq(groups, SV("Merge")) && !sv_eq(groups, SV("Strict")))
@@ -78,15 +95,16 @@ static int check_container(const Value *c, const char *list, unsigned i, Err *er
         return refuse(err, where, SV("resources.claims"));
     if (value_len(value_get(c, SV("restartPolicyRules"))))
         return refuse(err, where, SV("restartPolicyRules"));
-    value_list_foreach(m, value_get(c, SV("volumeMounts"))) {
+    value_list_foreach (m, value_get(c, SV("volumeMounts"))) {
         if (value_str(value_get(m, SV("subPathExpr"))).len)
             return refuse(err, where, SV("volumeMounts.subPathExpr"));
     }
-    value_list_foreach(p, value_get(c, SV("ports"))) {
+    value_list_foreach (p, value_get(c, SV("ports"))) {
         if (value_int_or(value_get(p, SV("hostPort")), 0))
             return refuse(err, where, SV("ports.hostPort"));
     }
-    static const char *const probes[] = { "startupProbe.grpc", "livenessProbe.grpc", "readinessProbe.grpc" };
+    static const char *const probes[] = { "startupProbe.grpc", "livenessProbe.grpc",
+                                          "readinessProbe.grpc" };
     for (size_t p = 0; p < ARRAY_SIZE(probes); p++) {
         if (value_path(c, probes[p]))
             return refuse(err, where, sv_cstr(probes[p]));
@@ -97,11 +115,14 @@ static int check_container(const Value *c, const char *list, unsigned i, Err *er
 
 static int check_spec(const Value *spec, Err *err)
 {
-    static const char *const refused[] = { "hostUsers", "resourceClaims", "runtimeClassName", "overhead", "ephemeralContainers",
-                                           "resources", "hostnameOverride", NULL };
+    static const char *const refused[] = { "hostUsers",           "resourceClaims",
+                                           "runtimeClassName",    "overhead",
+                                           "ephemeralContainers", "resources",
+                                           "hostnameOverride",    NULL };
     for (const char *const *f = refused; *f; f++) {
         const Value *v = value_get(spec, sv_cstr(*f));
-        bool harmless = !v || (value_is(v, VALUE_LIST) && !v->len) || (value_is(v, VALUE_BOOL) && v->b);
+        bool harmless =
+            !v || (value_is(v, VALUE_LIST) && !v->len) || (value_is(v, VALUE_BOOL) && v->b);
         if (!harmless)
             return refuse(err, "spec.", sv_cstr(*f));
     }

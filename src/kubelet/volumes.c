@@ -1,8 +1,9 @@
 /* volumes.c - contents of volumes, on pool threads.
  *
- * ConfigMaps, Secrets, projected and downwardAPI volumes are folders that change in one step: files are written to a
- * new folder ..TIME, the link ..data is renamed onto it, and names in the volume are links through ..data
- * (Kubernetes' atomic writer). Containers see the old state or the new one, never a mixture. */
+ * ConfigMaps, Secrets, projected and downwardAPI volumes are folders that change in one step: files
+ * are written to a new folder ..TIME, the link ..data is renamed onto it, and names in the volume
+ * are links through ..data (Kubernetes' atomic writer). Containers see the old state or the new
+ * one, never a mixture. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ typedef struct Payload {
 
 static char *volume_dir(const SetupJob *job, StrView name, char buf[static PATH_SIZE])
 {
-    snprintf(buf, PATH_SIZE, "%s/node/pods/%s/volumes/%.*s", job->k->cfg.data_dir, job->uid, SV_FMT(name));
+    snprintf(buf, PATH_SIZE, "%s/node/pods/%s/volumes/%.*s", job->k->cfg.data_dir, job->uid,
+             SV_FMT(name));
     return buf;
 }
 
@@ -48,7 +50,8 @@ static int add_file(Payload *p, StrView path, StrView data, int64_t mode, Err *e
 {
     File f = { path, data, mode >= 0 ? (mode_t)mode : p->default_mode };
     if (!is_safe_path(path))
-        return err_set(err, ERR_INVALID, 0, "volume path '%.*s' is not a relative path inside the volume", SV_FMT(path));
+        return err_set(err, ERR_INVALID, 0,
+                       "volume path '%.*s' is not a relative path inside the volume", SV_FMT(path));
     return vec_push(&p->files, f) ? 0 : err_nomem(err);
 }
 
@@ -65,29 +68,33 @@ static bool object_key(Arena *a, const Value *obj, bool secret, StrView key, Str
     const Value *binary = value_get(value_get(obj, SV("binaryData")), key);
     if (!plain && !binary)
         return false;
-    *ret = secret || !plain ? decode_base64(a, value_str(plain ? plain : binary)) : value_str(plain);
+    *ret =
+        secret || !plain ? decode_base64(a, value_str(plain ? plain : binary)) : value_str(plain);
     return true;
 }
 
-static int add_items(Payload *p, const Value *obj, const Value *items, bool secret, bool optional, const char *what,
-                     Err *err)
+static int add_items(Payload *p, const Value *obj, const Value *items, bool secret, bool optional,
+                     const char *what, Err *err)
 {
     Arena *a = &p->job->arena;
     static const StrView maps[] = { SV_INIT("data"), SV_INIT("binaryData") };
     int r = 0;
-    value_list_foreach(item, items) {
+    value_list_foreach (item, items) {
         StrView key = value_str(value_get(item, SV("key"))), data;
         if (object_key(a, obj, secret, key, &data))
-            r = add_file(p, value_str(value_get(item, SV("path"))), data, value_int_or(value_get(item, SV("mode")), -1), err);
+            r = add_file(p, value_str(value_get(item, SV("path"))), data,
+                         value_int_or(value_get(item, SV("mode")), -1), err);
         else if (!optional)
-            r = err_set(err, ERR_NOT_FOUND, 0, "%s references non-existent key: %.*s", what, SV_FMT(key));
+            r = err_set(err, ERR_NOT_FOUND, 0, "%s references non-existent key: %.*s", what,
+                        SV_FMT(key));
         if (r < 0)
             return r;
     }
     for (size_t i = 0; i < ARRAY_SIZE(maps) && !value_len(items); i++) {
-        value_map_foreach(m, value_get(obj, maps[i])) {
+        value_map_foreach (m, value_get(obj, maps[i])) {
             StrView data;
-            if (object_key(a, obj, secret, m->key, &data) && (r = add_file(p, m->key, data, -1, err)) < 0)
+            if (object_key(a, obj, secret, m->key, &data) &&
+                (r = add_file(p, m->key, data, -1, err)) < 0)
                 return r;
         }
     }
@@ -99,13 +106,16 @@ static int add_object(Payload *p, const char *kind, const Value *src, StrView na
     Value obj;
     bool optional = value_bool_or(value_get(src, SV("optional")), false);
     if (!resource_get(&p->job->resources, kind, name, &p->job->arena, &obj))
-        return optional ? 0 : err_set(err, ERR_NOT_FOUND, 0, "%s \"%.*s\" not found", kind, SV_FMT(name));
-    return add_items(p, &obj, value_get(src, SV("items")), strcmp(kind, "secret") == 0, optional, kind, err);
+        return optional
+                   ? 0
+                   : err_set(err, ERR_NOT_FOUND, 0, "%s \"%.*s\" not found", kind, SV_FMT(name));
+    return add_items(p, &obj, value_get(src, SV("items")), strcmp(kind, "secret") == 0, optional,
+                     kind, err);
 }
 
 static const Value *container_named(const Value *pod, StrView name)
 {
-    value_list_foreach(c, value_path(pod, "spec.containers")) {
+    value_list_foreach (c, value_path(pod, "spec.containers")) {
         if (sv_eq(value_str(value_get(c, SV("name"))), name))
             return c;
     }
@@ -115,15 +125,17 @@ static const Value *container_named(const Value *pod, StrView name)
 static int add_downward(Payload *p, const Value *items, Err *err)
 {
     int r = 0;
-    value_list_foreach(item, items) {
-        const Value *field = value_get(item, SV("fieldRef")), *res = value_get(item, SV("resourceFieldRef"));
+    value_list_foreach (item, items) {
+        const Value *field = value_get(item, SV("fieldRef")),
+                    *res = value_get(item, SV("resourceFieldRef"));
         StrView text = SV("");
         if (field)
             r = field_ref_value(p->job, value_str(value_get(field, SV("fieldPath"))), &text, err);
         else if (res)
-            r = resource_field_value(&p->job->pod, res,
-                                     container_named(&p->job->pod, value_str(value_get(res, SV("containerName")))),
-                                     &p->job->arena, &text, err);
+            r = resource_field_value(
+                &p->job->pod, res,
+                container_named(&p->job->pod, value_str(value_get(res, SV("containerName")))),
+                &p->job->arena, &text, err);
         if (r < 0 || (r = add_file(p, value_str(value_get(item, SV("path"))), text,
                                    value_int_or(value_get(item, SV("mode")), -1), err)) < 0)
             return r;
@@ -135,9 +147,10 @@ static int add_projected(Payload *p, const Value *volume, Err *err)
 {
     int r = 0;
     unsigned i = 0;
-    value_list_foreach(src, value_path(volume, "projected.sources")) {
+    value_list_foreach (src, value_path(volume, "projected.sources")) {
         const Value *cm = value_get(src, SV("configMap")), *secret = value_get(src, SV("secret"));
-        const Value *token = value_get(src, SV("serviceAccountToken")), *down = value_get(src, SV("downwardAPI"));
+        const Value *token = value_get(src, SV("serviceAccountToken")),
+                    *down = value_get(src, SV("downwardAPI"));
         if (cm)
             r = add_object(p, "configmap", cm, value_str(value_get(cm, SV("name"))), err);
         else if (secret)
@@ -146,7 +159,9 @@ static int add_projected(Payload *p, const Value *volume, Err *err)
             r = add_downward(p, value_get(down, SV("items")), err);
         else if (token)
             r = add_file(p, value_str(value_get(token, SV("path"))),
-                         resource_token(&p->job->resources, value_str(value_get(volume, SV("name"))), i), 0600, err);
+                         resource_token(&p->job->resources,
+                                        value_str(value_get(volume, SV("name"))), i),
+                         0600, err);
         if (r < 0)
             return r;
         i++;
@@ -179,7 +194,8 @@ static int write_one(const SetupJob *job, const char *dir, const File *f, Err *e
     if (r == 0)
         r = file_write(AT_FDCWD, path, f->data, 0600);
     if (r == 0 && ((gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0) ||
-                   (uid >= 0 && f->mode == 0600 && chown(path, (uid_t)uid, (gid_t)-1) < 0) || chmod(path, mode) < 0))
+                   (uid >= 0 && f->mode == 0600 && chown(path, (uid_t)uid, (gid_t)-1) < 0) ||
+                   chmod(path, mode) < 0))
         r = -errno;
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
@@ -190,7 +206,8 @@ static bool same_as_now(const char *dir, const Payload *p)
     for (size_t i = 0; i < p->files.len; i++) {
         _cleanup_buf_ Buf now = BUF_INIT;
         snprintf(path, sizeof path, "%s/..data/%.*s", dir, SV_FMT(p->files.items[i].path));
-        if (file_read(AT_FDCWD, path, 4 * 1024 * 1024, &now) < 0 || !sv_eq(buf_view(&now), p->files.items[i].data))
+        if (file_read(AT_FDCWD, path, 4 * 1024 * 1024, &now) < 0 ||
+            !sv_eq(buf_view(&now), p->files.items[i].data))
             return false;
     }
     return true;
@@ -224,7 +241,8 @@ static void remove_old(const char *dir, const Payload *p, const char *keep)
         return;
     for (struct dirent *e; (e = readdir(d));) {
         StrView name = sv_cstr(e->d_name);
-        bool wanted = sv_eq(name, SV(".")) || sv_eq(name, SV("..")) || sv_eq(name, SV("..data")) || sv_eq(name, sv_cstr(keep));
+        bool wanted = sv_eq(name, SV(".")) || sv_eq(name, SV("..")) || sv_eq(name, SV("..data")) ||
+                      sv_eq(name, sv_cstr(keep));
         for (size_t i = 0; i < p->files.len && !wanted; i++)
             wanted = sv_eq(first_part(p->files.items[i].path), name);
         if (!wanted)
@@ -280,11 +298,13 @@ static int make_empty_dir(SetupJob *job, const Value *src, const char *dir, Err 
         ApiQuantity size;
         const Value *limit = value_get(src, SV("sizeLimit"));
         if (limit && api_quantity_from(limit, &size, NULL) == 0)
-            snprintf(options, sizeof options, "mode=0777,size=%lld", (long long)api_quantity_value(&size));
+            snprintf(options, sizeof options, "mode=0777,size=%lld",
+                     (long long)api_quantity_value(&size));
         if (mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
             return err_errno(err, "mount a tmpfs on '%s'", dir);
     }
-    if (chmod(dir, gid >= 0 ? 02777 : 0777) < 0 || (gid >= 0 && chown(dir, (uid_t)-1, (gid_t)gid) < 0))
+    if (chmod(dir, gid >= 0 ? 02777 : 0777) < 0 ||
+        (gid >= 0 && chown(dir, (uid_t)-1, (gid_t)gid) < 0))
         return err_errno(err, "set rights of '%s'", dir);
     return 0;
 }
@@ -294,9 +314,11 @@ static int check_host_path(const Value *src, Err *err)
 {
     char path[PATH_SIZE];
     struct stat st;
-    StrView type = value_str(value_get(src, SV("type"))), text = value_str(value_get(src, SV("path")));
+    StrView type = value_str(value_get(src, SV("type"))),
+            text = value_str(value_get(src, SV("path")));
     if (!sv_copy_cstr(text, path, sizeof path))
-        return err_set(err, ERR_INVALID, 0, "hostPath.path '%.*s' is too long", SV_FMT(sv_head(text, 200)));
+        return err_set(err, ERR_INVALID, 0, "hostPath.path '%.*s' is too long",
+                       SV_FMT(sv_head(text, 200)));
     bool is_there = stat(path, &st) == 0;
     int r = 0;
     if (sv_eq(type, SV("DirectoryOrCreate")) && !is_there)
@@ -312,14 +334,18 @@ static int check_host_path(const Value *src, Err *err)
         mode_t mode;
         const char *what;
     } kinds[] = {
-        { SV_INIT("Directory"), S_IFDIR, "a directory" }, { SV_INIT("DirectoryOrCreate"), S_IFDIR, "a directory" },
-        { SV_INIT("File"), S_IFREG, "a file" },           { SV_INIT("FileOrCreate"), S_IFREG, "a file" },
-        { SV_INIT("Socket"), S_IFSOCK, "a socket file" }, { SV_INIT("CharDevice"), S_IFCHR, "a character device" },
+        { SV_INIT("Directory"), S_IFDIR, "a directory" },
+        { SV_INIT("DirectoryOrCreate"), S_IFDIR, "a directory" },
+        { SV_INIT("File"), S_IFREG, "a file" },
+        { SV_INIT("FileOrCreate"), S_IFREG, "a file" },
+        { SV_INIT("Socket"), S_IFSOCK, "a socket file" },
+        { SV_INIT("CharDevice"), S_IFCHR, "a character device" },
         { SV_INIT("BlockDevice"), S_IFBLK, "a block device" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         if (sv_eq(kinds[i].type, type) && (st.st_mode & S_IFMT) != kinds[i].mode)
-            return err_set(err, ERR_INVALID, 0, "hostPath type check failed: %s is not %s", path, kinds[i].what);
+            return err_set(err, ERR_INVALID, 0, "hostPath type check failed: %s is not %s", path,
+                           kinds[i].what);
     return 0;
 }
 
@@ -327,9 +353,11 @@ static int write_volume(SetupJob *job, const Value *volume, Err *err)
 {
     char dir[PATH_SIZE];
     StrView name = value_str(value_get(volume, SV("name")));
-    const Value *empty = value_get(volume, SV("emptyDir")), *host = value_get(volume, SV("hostPath"));
+    const Value *empty = value_get(volume, SV("emptyDir")),
+                *host = value_get(volume, SV("hostPath"));
     const Value *cm = value_get(volume, SV("configMap")), *secret = value_get(volume, SV("secret"));
-    const Value *projected = value_get(volume, SV("projected")), *down = value_get(volume, SV("downwardAPI"));
+    const Value *projected = value_get(volume, SV("projected")),
+                *down = value_get(volume, SV("downwardAPI"));
     volume_dir(job, name, dir);
     if (empty)
         return make_empty_dir(job, empty, dir, err);
@@ -356,28 +384,31 @@ static int write_volume(SetupJob *job, const Value *volume, Err *err)
 int volumes_write(SetupJob *job, Err *err)
 {
     int r = 0;
-    value_list_foreach(volume, value_path(&job->pod, "spec.volumes")) {
+    value_list_foreach (volume, value_path(&job->pod, "spec.volumes")) {
         if (r == 0 && (r = write_volume(job, volume, err)) < 0)
-            err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\"", SV_FMT(value_str(value_get(volume, SV("name")))));
+            err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\"",
+                     SV_FMT(value_str(value_get(volume, SV("name")))));
     }
     return r;
 }
 
 static const Value *volume_named(const Value *pod, StrView name)
 {
-    value_list_foreach(v, value_path(pod, "spec.volumes")) {
+    value_list_foreach (v, value_path(pod, "spec.volumes")) {
         if (sv_eq(value_str(value_get(v, SV("name"))), name))
             return v;
     }
     return NULL;
 }
 
-/* subPath is resolved inside the volume: a link in it cannot lead out. A missing one becomes a folder. */
+/* subPath is resolved inside the volume: a link in it cannot lead out. A missing one becomes a
+ * folder. */
 static int resolve_sub_path(Arena *a, const char *root, StrView sub, const char **ret, Err *err)
 {
     char path[PATH_SIZE], proc[64], real[PATH_SIZE];
     if (!is_safe_path(sub) || !sv_copy_cstr(sub, path, sizeof path))
-        return err_set(err, ERR_INVALID, 0, "subPath '%.*s' is not a relative path inside its volume", SV_FMT(sub));
+        return err_set(err, ERR_INVALID, 0,
+                       "subPath '%.*s' is not a relative path inside its volume", SV_FMT(sub));
     _cleanup_close_ int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0)
         return err_errno(err, "open volume '%s'", root);
@@ -402,15 +433,16 @@ static int resolve_sub_path(Arena *a, const char *root, StrView sub, const char 
 int volume_host_path(SetupJob *job, const Value *mount, const char **ret, bool *ret_ro, Err *err)
 {
     char dir[PATH_SIZE];
-    StrView name = value_str(value_get(mount, SV("name"))), sub = value_str(value_get(mount, SV("subPath")));
+    StrView name = value_str(value_get(mount, SV("name"))),
+            sub = value_str(value_get(mount, SV("subPath")));
     const Value *volume = volume_named(&job->pod, name);
     if (!volume)
         return err_set(err, ERR_NOT_FOUND, 0, "volumeMounts: no volume \"%.*s\"", SV_FMT(name));
     const Value *host = value_get(volume, SV("hostPath"));
     *ret_ro = value_get(volume, SV("configMap")) || value_get(volume, SV("secret")) ||
               value_get(volume, SV("projected")) || value_get(volume, SV("downwardAPI"));
-    const char *root = host ? arena_cstr(&job->arena, value_str(value_get(host, SV("path")))) :
-                              arena_cstr(&job->arena, sv_cstr(volume_dir(job, name, dir)));
+    const char *root = host ? arena_cstr(&job->arena, value_str(value_get(host, SV("path"))))
+                            : arena_cstr(&job->arena, sv_cstr(volume_dir(job, name, dir)));
     if (!root)
         return err_nomem(err);
     if (!sub.len) {

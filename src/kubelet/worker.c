@@ -1,8 +1,9 @@
 /* worker.c - one pod's state machine.
  *
- * worker_sync() is called after everything that happens (a new version of the pod, a finished job, a message of
- * stage1, a timer) and goes as far as it can without waiting. Blocking work is done by jobs on pool threads with
- * copies of what they need; while one is under way (`busy`) only new facts are noted. */
+ * worker_sync() is called after everything that happens (a new version of the pod, a finished job,
+ * a message of stage1, a timer) and goes as far as it can without waiting. Blocking work is done by
+ * jobs on pool threads with copies of what they need; while one is under way (`busy`) only new
+ * facts are noted. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,14 +28,15 @@ void worker_wake(Worker *w)
     worker_wake_in(w, 0);
 }
 
-/* One timer per worker: the nearest wish wins, since every sync asks again for what it waits for. */
+/* One timer per worker: the nearest wish wins, since every sync asks again for what it waits for.
+ */
 void worker_wake_in(Worker *w, int64_t ms)
 {
     Err err = { 0 };
     if (ms < 0)
         ms = 0;
-    int r = w->timer ? source_set_timer(w->timer, (uint64_t)ms, 0, &err) :
-                       loop_add_timer(w->k->loop, (uint64_t)ms, 0, on_wake, w, &w->timer, &err);
+    int r = w->timer ? source_set_timer(w->timer, (uint64_t)ms, 0, &err)
+                     : loop_add_timer(w->k->loop, (uint64_t)ms, 0, on_wake, w, &w->timer, &err);
     if (r < 0)
         log_error("pod %s/%s: set a timer: %s", w->ns, w->name, err.msg);
 }
@@ -93,9 +95,14 @@ void worker_event(Worker *w, const Container *c, StrView type, StrView reason, c
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (c)
-        snprintf(path, sizeof path, "spec.%s{%s}", c->kind == CONTAINER_MAIN ? "containers" : "initContainers", c->name);
-    EventRef ref = { .api_version = SV("v1"), .kind = SV("Pod"), .ns = sv_cstr(w->ns), .name = sv_cstr(w->name),
-                     .uid = sv_cstr(w->uid), .field_path = sv_cstr(path),
+        snprintf(path, sizeof path, "spec.%s{%s}",
+                 c->kind == CONTAINER_MAIN ? "containers" : "initContainers", c->name);
+    EventRef ref = { .api_version = SV("v1"),
+                     .kind = SV("Pod"),
+                     .ns = sv_cstr(w->ns),
+                     .name = sv_cstr(w->name),
+                     .uid = sv_cstr(w->uid),
+                     .field_path = sv_cstr(path),
                      .resource_version = w->obj ? w->obj->resource_version : SV_NULL };
     event_record(w->k->events, &ref, type, reason, "%s", text);
 }
@@ -104,14 +111,15 @@ void worker_event(Worker *w, const Container *c, StrView type, StrView reason, c
 
 static void list_containers(Worker *w, StrView list, bool init)
 {
-    value_list_foreach(spec, value_get(value_get(&w->pod, SV("spec")), list)) {
+    value_list_foreach (spec, value_get(value_get(&w->pod, SV("spec")), list)) {
         StrView name = value_str(value_get(spec, SV("name")));
         Container *c = worker_container(w, name);
         if (!c && w->n_containers < CONTAINERS_MAX) {
             c = &w->containers[w->n_containers++];
             *c = (Container){ .worker = w };
             sv_copy_cstr(name, c->name, sizeof c->name);
-            snprintf(c->reason, sizeof c->reason, "%s", init ? "PodInitializing" : "ContainerCreating");
+            snprintf(c->reason, sizeof c->reason, "%s",
+                     init ? "PodInitializing" : "ContainerCreating");
         }
         if (!c)
             continue;
@@ -185,7 +193,8 @@ static Container *container_of_app(Worker *w, const char *id, unsigned *ret_atte
 static void set_container_id(Container *c)
 {
     char app[APP_ID_MAX + 1];
-    snprintf(c->container_id, sizeof c->container_id, "knarr://%.60s-%.80s", c->worker->uid, container_app_id(c, app));
+    snprintf(c->container_id, sizeof c->container_id, "knarr://%.60s-%.80s", c->worker->uid,
+             container_app_id(c, app));
 }
 
 static void note_running(Container *c, const AppStatus *s)
@@ -210,8 +219,8 @@ static void note_exited(Container *c, const AppStatus *s)
     if (c->phase == PHASE_EXITED)
         return;
     if (strcmp(s->reason, "StartError") == 0)
-        worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: failed to start container \"%s\": %s", c->name,
-                     s->message);
+        worker_event(c->worker, c, SV("Warning"), SV("Failed"),
+                     "Error: failed to start container \"%s\": %s", c->name, s->message);
     c->phase = PHASE_EXITED;
     c->run = *s;
     c->ready = c->started = false;
@@ -248,13 +257,19 @@ static void note_stage1_gone(Worker *w)
         AppStatus s;
         if (c->phase != PHASE_RUNNING && c->phase != PHASE_STARTING)
             continue;
-        if (pod_app_read(worker_dir(w, dir), container_app_id(c, id), &s, NULL) < 0 || s.state != APP_EXITED)
-            s = (AppStatus){ .state = APP_EXITED, .exit_code = 137, .signal = SIGKILL, .reason = "Stage1Died",
-                             .started_ns = c->run.started_ns, .finished_ns = clock_real_ns() };
+        if (pod_app_read(worker_dir(w, dir), container_app_id(c, id), &s, NULL) < 0 ||
+            s.state != APP_EXITED)
+            s = (AppStatus){ .state = APP_EXITED,
+                             .exit_code = 137,
+                             .signal = SIGKILL,
+                             .reason = "Stage1Died",
+                             .started_ns = c->run.started_ns,
+                             .finished_ns = clock_real_ns() };
         note_exited(c, &s);
     }
     if (w->phase == WORKER_RUNNING) {
-        worker_event(w, NULL, SV("Normal"), SV("SandboxChanged"), "Pod sandbox changed, it will be killed and re-created.");
+        worker_event(w, NULL, SV("Normal"), SV("SandboxChanged"),
+                     "Pod sandbox changed, it will be killed and re-created.");
         w->phase = WORKER_NEW;
     }
 }
@@ -290,7 +305,8 @@ static void on_conn_readable(void *ctx, uint32_t events)
     worker_wake(w);
 }
 
-/* Asks for the state of all apps; their probes begin with the answer, so the pod's spec must be known. */
+/* Asks for the state of all apps; their probes begin with the answer, so the pod's spec must be
+ * known. */
 static int ask_status(Worker *w, Err *err)
 {
     uint32_t request;
@@ -300,7 +316,8 @@ static int ask_status(Worker *w, Err *err)
 static int adopt_connection(Worker *w, Pod *conn, Err *err)
 {
     w->conn = conn;
-    int r = loop_add_fd(w->k->loop, pod_fd(conn), LOOP_READ, on_conn_readable, w, &w->conn_source, err);
+    int r =
+        loop_add_fd(w->k->loop, pod_fd(conn), LOOP_READ, on_conn_readable, w, &w->conn_source, err);
     if (r == 0 && w->obj)
         r = ask_status(w, err);
     if (r < 0)
@@ -317,7 +334,8 @@ static void restore_app(Worker *w, const char *dir, const char *id)
     StrView all = sv_cstr(id);
     ssize_t dot = sv_rfind_char(all, '.');
     uint64_t attempt;
-    if (dot < 0 || sv_to_u64(sv_skip(all, (size_t)dot + 1), &attempt) < 0 || pod_app_read(dir, id, &s, NULL) < 0)
+    if (dot < 0 || sv_to_u64(sv_skip(all, (size_t)dot + 1), &attempt) < 0 ||
+        pod_app_read(dir, id, &s, NULL) < 0)
         return;
     Container *c = worker_container(w, sv_head(all, (size_t)dot));
     if (!c && w->n_containers < CONTAINERS_MAX) {
@@ -335,7 +353,9 @@ static void restore_app(Worker *w, const char *dir, const char *id)
     c->ever_started = true;
     c->run = s;
     /* One that runs is reported by stage1 as soon as we are connected: then its probes begin. */
-    c->phase = s.state == APP_EXITED ? PHASE_EXITED : s.state == APP_RUNNING ? PHASE_STARTING : PHASE_WAITING;
+    c->phase = s.state == APP_EXITED    ? PHASE_EXITED
+               : s.state == APP_RUNNING ? PHASE_STARTING
+                                        : PHASE_WAITING;
     set_container_id(c);
 }
 
@@ -375,7 +395,8 @@ bool worker_copy_inputs(Worker *w, SetupJob *job)
     job->k = w->k;
     snprintf(job->uid, sizeof job->uid, "%s", w->uid);
     snprintf(job->pod_ip, sizeof job->pod_ip, "%s", w->pod_ip);
-    return value_clone(&job->arena, &w->pod, &job->pod) && resources_copy(&w->resources, &job->resources);
+    return value_clone(&job->arena, &w->pod, &job->pod) &&
+           resources_copy(&w->resources, &job->resources);
 }
 
 static void setup_job_free(SetupJob *job)
@@ -422,7 +443,9 @@ static void setup_done(void *ctx)
         adopt_connection(w, TAKE_PTR(job->conn), &err);
     }
     if (err.code != ERR_NONE) {
-        worker_event(w, NULL, SV("Warning"), job->volumes_only ? SV("FailedMount") : SV("FailedCreatePodSandBox"), "%s", err.msg);
+        worker_event(w, NULL, SV("Warning"),
+                     job->volumes_only ? SV("FailedMount") : SV("FailedCreatePodSandBox"), "%s",
+                     err.msg);
         log_warn("pod %s/%s: set up: %s", w->ns, w->name, err.msg);
         if (!job->volumes_only)
             w->phase = WORKER_NEW;
@@ -486,7 +509,8 @@ static void begin_stop(Worker *w)
         uint32_t request;
         Err err = { 0 };
         int64_t grace = w->deleted ? 0 : worker_grace(w);
-        if (pod_send_stop(w->conn, (uint32_t)MIN(grace * 1000, (int64_t)UINT32_MAX), &request, &err) < 0) {
+        if (pod_send_stop(w->conn, (uint32_t)MIN(grace * 1000, (int64_t)UINT32_MAX), &request,
+                          &err) < 0) {
             log_warn("pod %s/%s: stop: %s", w->ns, w->name, err.msg);
             note_stage1_gone(w);
         }

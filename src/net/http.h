@@ -2,7 +2,8 @@
  *
  * The server reads a request whole (up to body_max), then calls the handler. The exchange `HttpReq`
  * with its arena lives until the response has been sent or the peer has gone; whoever answers later
- * sets http_on_close() and stops using the exchange when that is called. All on the loop's thread. */
+ * sets http_on_close() and stops using the exchange when that is called. All on the loop's thread.
+ */
 #pragma once
 
 #include <netinet/in.h>
@@ -21,22 +22,23 @@ typedef struct HttpHeader {
 typedef void HttpHandlerFn(void *ctx, HttpReq *req);
 
 typedef struct HttpServerConfig {
-    TlsContext *tls;   /* NULL: clear text */
+    TlsContext *tls; /* NULL: clear text */
     HttpHandlerFn *handler;
     void *ctx;
-    size_t body_max;      /* larger: handler is called with body_too_large set and no body */
-    size_t arena_limit;   /* per exchange; 0: ARENA_DEFAULT_LIMIT */
-    uint32_t header_max;  /* bytes of all headers; 0: 64 KiB; larger: 431 */
-    uint32_t idle_timeout_ms; /* of a connection without exchanges; 0: 120 s */
+    size_t body_max;             /* larger: handler is called with body_too_large set and no body */
+    size_t arena_limit;          /* per exchange; 0: ARENA_DEFAULT_LIMIT */
+    uint32_t header_max;         /* bytes of all headers; 0: 64 KiB; larger: 431 */
+    uint32_t idle_timeout_ms;    /* of a connection without exchanges; 0: 120 s */
     uint32_t request_timeout_ms; /* until a request has arrived whole; 0: 30 s (slow loris) */
 } HttpServerConfig;
 
-/* One listening address. `addr` is "127.0.0.1:6443", "[::]:443" or "unix:/path". Port 0 picks one. */
+/* One listening address. `addr` is "127.0.0.1:6443", "[::]:443" or "unix:/path". Port 0 picks one.
+ */
 int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, HttpServer **ret,
                     Err *err) NODISCARD;
 /* The same on a socket that listens already (takes the descriptor over). */
-int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer **ret, Err *err)
-    NODISCARD;
+int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer **ret,
+                       Err *err) NODISCARD;
 HttpServer *http_server_free(HttpServer *s); /* closes all connections; always NULL */
 uint16_t http_server_port(const HttpServer *s);
 void http_server_set_tls(HttpServer *s, TlsContext *tls); /* for new connections */
@@ -45,9 +47,9 @@ void http_server_set_tls(HttpServer *s, TlsContext *tls); /* for new connections
 struct HttpReq {
     Arena *arena;
     StrView method;
-    StrView path;   /* percent-decoded, without the query; raw in raw_path */
+    StrView path; /* percent-decoded, without the query; raw in raw_path */
     StrView raw_path;
-    StrView query;  /* raw, without '?' */
+    StrView query;     /* raw, without '?' */
     StrView authority; /* Host or :authority */
     HttpHeader *headers;
     uint32_t n_headers;
@@ -61,7 +63,8 @@ struct HttpReq {
 };
 
 StrView http_header(const HttpReq *req, StrView lower_name); /* first one; SV_NULL when absent */
-/* The decoded value of a query parameter; false when absent. Iterate over all with http_query_next. */
+/* The decoded value of a query parameter; false when absent. Iterate over all with http_query_next.
+ */
 bool http_query(const HttpReq *req, StrView name, StrView *ret);
 /* Walks a raw query: *rest starts as req->query. Decoded into the arena. */
 bool http_query_next(Arena *a, StrView *rest, StrView *ret_name, StrView *ret_value);
@@ -71,7 +74,8 @@ StrView http_unescape(Arena *a, StrView s, bool plus);
 /* Response headers besides Content-Type and Content-Length, before the response starts. Copies. */
 int http_set_header(HttpReq *req, StrView name, StrView value, Err *err);
 
-/* Answers at once; the body is copied (or referred to if it lies in req->arena). Ends the exchange. */
+/* Answers at once; the body is copied (or referred to if it lies in req->arena). Ends the exchange.
+ */
 void http_respond(HttpReq *req, int status, StrView content_type, StrView body);
 
 /* Answers with pieces that are not copied: release(ctx) is called once all bytes are sent or the
@@ -84,8 +88,9 @@ void http_respond_pieces(HttpReq *req, int status, StrView content_type, const H
                          uint32_t n, LoopFn *release, void *ctx);
 
 /* A response of unknown length: start, write any number of times, end. Writes are copied into the
- * connection's own buffer; http_stream_pending() says how many bytes wait (watchers that fall too far
- * behind are cut by the caller with http_abort). on_drain (optional) fires when it becomes zero. */
+ * connection's own buffer; http_stream_pending() says how many bytes wait (watchers that fall too
+ * far behind are cut by the caller with http_abort). on_drain (optional) fires when it becomes
+ * zero. */
 int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err);
 int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err);
 size_t http_stream_pending(const HttpReq *req);
@@ -93,23 +98,25 @@ void http_stream_on_drain(HttpReq *req, LoopFn *fn, void *ctx);
 void http_stream_end(HttpReq *req); /* ends the exchange */
 void http_abort(HttpReq *req);      /* reset without a proper end; ends the exchange */
 
-/* Called once when the peer goes away before the response has ended; the exchange is gone after it. */
+/* Called once when the peer goes away before the response has ended; the exchange is gone after it.
+ */
 void http_on_close(HttpReq *req, LoopFn *fn, void *ctx);
 
-/* Takes an HTTP/1.1 connection over after an Upgrade (or CONNECT-like) request: sends the given head
- * (a complete "HTTP/1.1 101 …\r\n…\r\n\r\n", may be empty) and hands a byte stream out. The exchange
- * ends. Bytes that already arrived are delivered first. */
+/* Takes an HTTP/1.1 connection over after an Upgrade (or CONNECT-like) request: sends the given
+ * head (a complete "HTTP/1.1 101 …\r\n…\r\n\r\n", may be empty) and hands a byte stream out. The
+ * exchange ends. Bytes that already arrived are delivered first. */
 typedef struct NetStream NetStream;
 int http_take_over(HttpReq *req, StrView head, NetStream **ret, Err *err) NODISCARD;
 
-/* A bidirectional byte stream (TCP or TLS) after a take-over, or of a client (net/http_client.h). */
+/* A bidirectional byte stream (TCP or TLS) after a take-over, or of a client (net/http_client.h).
+ */
 typedef struct NetStreamEvents {
     void (*on_data)(void *ctx, const void *data, size_t len);
     void (*on_end)(void *ctx, const Err *why); /* once; why is NULL at a clean end */
-    void (*on_drain)(void *ctx);               /* all written bytes are with the kernel; may be NULL */
+    void (*on_drain)(void *ctx); /* all written bytes are with the kernel; may be NULL */
     void *ctx;
 } NetStreamEvents;
-void net_stream_start(NetStream *s, const NetStreamEvents *ev); /* begins delivery */
+void net_stream_start(NetStream *s, const NetStreamEvents *ev);             /* begins delivery */
 int net_stream_write(NetStream *s, const void *data, size_t len, Err *err); /* copies */
 size_t net_stream_pending(const NetStream *s);
 void net_stream_pause(NetStream *s, bool paused); /* back pressure: stop reading */

@@ -1,5 +1,5 @@
-/* http_client.h - HTTP client on a loop: one origin, connections kept, HTTP/2 (multiplexed) where the
- * server speaks it, else HTTP/1.1. For API servers, kubelets, probes and scrapes. */
+/* http_client.h - HTTP client on a loop: one origin, connections kept, HTTP/2 (multiplexed) where
+ * the server speaks it, else HTTP/1.1. For API servers, kubelets, probes and scrapes. */
 #pragma once
 
 #include "net/http.h"
@@ -8,13 +8,13 @@ typedef struct HttpClient HttpClient;
 typedef struct HttpCall HttpCall;
 
 typedef struct HttpClientConfig {
-    const char *host;   /* name or address, or "unix:/path" */
+    const char *host; /* name or address, or "unix:/path" */
     uint16_t port;
-    TlsContext *tls;    /* NULL: clear text (HTTP/1.1) */
-    const char *server_name; /* checked in the certificate; NULL: host */
+    TlsContext *tls;             /* NULL: clear text (HTTP/1.1) */
+    const char *server_name;     /* checked in the certificate; NULL: host */
     uint32_t connect_timeout_ms; /* 0: 10 s */
-    bool http1_only;    /* also for take-over */
-    bool no_reuse;      /* a connection of its own for every call (probes) */
+    bool http1_only;             /* also for take-over */
+    bool no_reuse;               /* a connection of its own for every call (probes) */
 } HttpClientConfig;
 
 int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err *err) NODISCARD;
@@ -24,12 +24,13 @@ typedef struct HttpCallSpec {
     StrView method, target; /* target: path and query, already escaped */
     const HttpHeader *headers;
     uint32_t n_headers;
-    StrView body; /* copied */
+    StrView body;        /* copied */
     uint32_t timeout_ms; /* of the whole call; 0: none (watches) */
     /* Once the head has arrived. Headers live until on_done. May be NULL. */
     void (*on_head)(void *ctx, int status, const HttpHeader *headers, uint32_t n);
     void (*on_data)(void *ctx, const void *data, size_t len);
-    /* Exactly once unless cancelled: err is NULL when the response came whole. The call is gone after. */
+    /* Exactly once unless cancelled: err is NULL when the response came whole. The call is gone
+     * after. */
     void (*on_done)(void *ctx, const Err *err);
     void *ctx;
 } HttpCallSpec;
@@ -37,12 +38,13 @@ typedef struct HttpCallSpec {
 int http_call(HttpClient *c, const HttpCallSpec *spec, HttpCall **ret, Err *err) NODISCARD;
 HttpCall *http_call_cancel(HttpCall *call); /* no more events; always NULL; NULL is fine */
 
-/* Back pressure: while paused the server soon has to wait (a window's worth of data may still come). */
+/* Back pressure: while paused the server soon has to wait (a window's worth of data may still
+ * come). */
 void http_call_pause(HttpCall *call, bool paused);
 
-/* Opens a connection of its own, sends the request head (an Upgrade) and hands out the byte stream once
- * connected; the response head arrives as data. For tunnels. on_connect gets NULL and the reason on
- * failure. Cancel by http_tunnel_cancel() before on_connect. */
+/* Opens a connection of its own, sends the request head (an Upgrade) and hands out the byte stream
+ * once connected; the response head arrives as data. For tunnels. on_connect gets NULL and the
+ * reason on failure. Cancel by http_tunnel_cancel() before on_connect. */
 typedef struct HttpTunnel HttpTunnel;
 typedef void HttpTunnelFn(void *ctx, NetStream *stream, const Err *err);
 int http_tunnel(HttpClient *c, StrView request_head, HttpTunnelFn *on_connect, void *ctx,

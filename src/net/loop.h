@@ -21,24 +21,26 @@ typedef void LoopChildFn(void *ctx, pid_t pid, int wait_status);
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 };
 
 int loop_new(Loop **ret, Err *err) NODISCARD;
-/* Closes what is left (sources that others still hold are gone with it) and waits for work under way,
- * whose `done` is still called. Always NULL. */
+/* Closes what is left (sources that others still hold are gone with it) and waits for work under
+ * way, whose `done` is still called. Always NULL. */
 Loop *loop_free(Loop *l);
 int loop_run(Loop *l, Err *err); /* until loop_stop() or nothing is left to wait for */
 void loop_stop(Loop *l);
 int64_t loop_now_ns(Loop *l); /* monotonic time of this turn of the loop */
 
-int loop_add_fd(Loop *l, int fd, uint32_t events, LoopFdFn *fn, void *ctx, Source **ret, Err *err)
-    NODISCARD; /* the descriptor stays the caller's */
+int loop_add_fd(Loop *l, int fd, uint32_t events, LoopFdFn *fn, void *ctx, Source **ret,
+                Err *err) NODISCARD; /* the descriptor stays the caller's */
 int source_set_events(Source *s, uint32_t events, Err *err);
 /* Calls fn after delay_ms, then every repeat_ms (0: once; the source stays until freed). */
 int loop_add_timer(Loop *l, uint64_t delay_ms, uint64_t repeat_ms, LoopFn *fn, void *ctx,
                    Source **ret, Err *err) NODISCARD;
 int source_set_timer(Source *s, uint64_t delay_ms, uint64_t repeat_ms, Err *err); /* (re)arms */
 void source_stop_timer(Source *s);
-int loop_add_signal(Loop *l, int signo, LoopSignalFn *fn, void *ctx, Source **ret, Err *err) NODISCARD;
+int loop_add_signal(Loop *l, int signo, LoopSignalFn *fn, void *ctx, Source **ret,
+                    Err *err) NODISCARD;
 /* Reaps one child when it ends (pidfd). */
-int loop_add_child(Loop *l, pid_t pid, LoopChildFn *fn, void *ctx, Source **ret, Err *err) NODISCARD;
+int loop_add_child(Loop *l, pid_t pid, LoopChildFn *fn, void *ctx, Source **ret,
+                   Err *err) NODISCARD;
 /* Runs work(ctx) on a pool thread, then done(ctx) on the loop. */
 int loop_work(Loop *l, LoopFn *work, LoopFn *done, void *ctx, Err *err) NODISCARD;
 /* Runs fn(ctx) on the loop's thread soon; from any thread. */
@@ -47,7 +49,8 @@ int loop_post(Loop *l, LoopFn *fn, void *ctx, Err *err);
 int loop_defer(Loop *l, LoopFn *fn, void *ctx, Err *err);
 /* Forgets what loop_defer() took for this pair: for an owner that is freed before its turn. */
 void loop_defer_cancel(Loop *l, LoopFn *fn, void *ctx);
-unsigned loop_source_count(const Loop *l); /* sources not yet freed: tests prove that none is left */
+unsigned loop_source_count(
+    const Loop *l);             /* sources not yet freed: tests prove that none is left */
 Source *source_free(Source *s); /* always NULL; NULL is fine */
 static inline void source_freep(Source **s)
 {

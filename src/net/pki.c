@@ -110,8 +110,10 @@ static X509 *new_cert(EVP_PKEY *key, const char *cn, const char *const *orgs, in
                                (long)(lifetime_sec % 86400), NULL) &&
               X509_set_pubkey(cert, key);
     for (; ok && orgs && *orgs; orgs++)
-        ok = X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)*orgs, -1, -1, 0);
-    ok = ok && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+        ok = X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)*orgs, -1,
+                                        -1, 0);
+    ok = ok && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1,
+                                          -1, 0);
     if (ok)
         return cert;
     X509_free(cert);
@@ -126,7 +128,8 @@ static int sign_and_take(X509 *cert, EVP_PKEY *signer, Buf *out, Err *err)
     return take_bio(bio, out, err);
 }
 
-int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, Buf *ret_cert, Err *err)
+int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, Buf *ret_cert,
+               Err *err)
 {
     _cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, err);
     if (!key)
@@ -147,14 +150,17 @@ static int add_sans(X509 *cert, X509 *ca, const char *const *sans, Err *err)
         unsigned char addr[16];
         bool ip = inet_pton(AF_INET, *sans, addr) == 1 || inet_pton(AF_INET6, *sans, addr) == 1;
         if (strpbrk(*sans, ",; \n") || !**sans)
-            return err_set(err, ERR_INVALID, 0, "'%s' is no host name or address for a certificate", *sans);
+            return err_set(err, ERR_INVALID, 0, "'%s' is no host name or address for a certificate",
+                           *sans);
         buf_printf(&list, "%s%s:%s", list.len ? "," : "", ip ? "IP" : "DNS", *sans);
     }
     if (!list.len)
         return 0;
     if (!buf_cstr(&list))
         return err_nomem(err);
-    return add_ext(cert, ca, NID_subject_alt_name, list.ptr) ? 0 : fail(err, "add names to certificate");
+    return add_ext(cert, ca, NID_subject_alt_name, list.ptr)
+               ? 0
+               : fail(err, "add names to certificate");
 }
 
 int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject *subject,
@@ -167,7 +173,8 @@ int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject
         return -ERR_INVALID;
     _cleanup_(x509_freep) X509 *cert =
         new_cert(key, subject->common_name, subject->orgs, subject->lifetime_sec);
-    static const char *const usage[] = { NULL, "serverAuth", "clientAuth", "serverAuth,clientAuth" };
+    static const char *const usage[] = { NULL, "serverAuth", "clientAuth",
+                                         "serverAuth,clientAuth" };
     ASSERT(subject->use >= 1 && subject->use <= 3);
     if (!cert || !X509_set_issuer_name(cert, X509_get_subject_name(ca)) ||
         !add_ext(cert, ca, NID_basic_constraints, "critical,CA:FALSE") ||

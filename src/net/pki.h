@@ -19,8 +19,8 @@ int pki_new_key(Buf *ret_key, Err *err) NODISCARD;
 /* The public half as SubjectPublicKeyInfo PEM. */
 int pki_public_key(StrView key_pem, Buf *ret_pem, Err *err) NODISCARD;
 /* A self-signed authority for `key_pem`, as PEM. */
-int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, Buf *ret_cert, Err *err)
-    NODISCARD;
+int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, Buf *ret_cert,
+               Err *err) NODISCARD;
 /* A certificate for the public half of `key_pem`, signed by the authority. The period starts five
  * minutes in the past, so that clocks may differ. ERR_INVALID names the bad SAN or PEM. */
 int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject *subject,

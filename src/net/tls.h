@@ -8,11 +8,11 @@ typedef struct TlsContext TlsContext; /* reference-counted, immutable after crea
 
 typedef struct TlsConfig {
     /* PEM texts (not file names); views need to live only during the call. */
-    StrView cert_chain, key; /* server: required; client: optional */
-    StrView ca;              /* roots that the peer is checked against; empty: the system's */
-    bool request_client_cert; /* server: ask, verify against `ca` if one comes, accept none */
+    StrView cert_chain, key;   /* server: required; client: optional */
+    StrView ca;                /* roots that the peer is checked against; empty: the system's */
+    bool request_client_cert;  /* server: ask, verify against `ca` if one comes, accept none */
     bool insecure_skip_verify; /* client: for probes only */
-    bool alpn_h2;             /* offer or accept "h2" beside "http/1.1" */
+    bool alpn_h2;              /* offer or accept "h2" beside "http/1.1" */
 } TlsConfig;
 
 int tls_context_new_server(const TlsConfig *cfg, TlsContext **ret, Err *err) NODISCARD;

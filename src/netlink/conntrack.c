@@ -1,5 +1,6 @@
-/* conntrack.c - forgets UDP connections through ctnetlink: lists the table, deletes the chosen entries by
- * their original tuple. A UDP flow otherwise sticks to an endpoint that is gone for as long as it talks. */
+/* conntrack.c - forgets UDP connections through ctnetlink: lists the table, deletes the chosen
+ * entries by their original tuple. A UDP flow otherwise sticks to an endpoint that is gone for as
+ * long as it talks. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -26,9 +27,11 @@ typedef struct Walk {
 static void read_tuple(const struct nlattr *nest, Tuple *t)
 {
     const struct nlattr *part, *a;
-    mnl_attr_for_each_nested(part, nest) {
+    mnl_attr_for_each_nested(part, nest)
+    {
         uint16_t type = mnl_attr_get_type(part);
-        mnl_attr_for_each_nested(a, part) {
+        mnl_attr_for_each_nested(a, part)
+        {
             uint16_t k = mnl_attr_get_type(a);
             if (type == CTA_TUPLE_IP && k == CTA_IP_V4_SRC)
                 t->src = mnl_attr_get_u32(a);
@@ -49,7 +52,8 @@ static int on_entry(const struct nlmsghdr *h, void *ctx)
     Walk *w = ctx;
     Tuple orig = { 0 }, reply = { 0 };
     const struct nlattr *a;
-    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg)) {
+    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
+    {
         if (mnl_attr_get_type(a) == CTA_TUPLE_ORIG)
             read_tuple(a, &orig);
         else if (mnl_attr_get_type(a) == CTA_TUPLE_REPLY)
@@ -114,8 +118,9 @@ int nft_conntrack_forget_udp(NftStaleFn *stale, void *ctx, Err *err)
     if (!s || mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0)
         r = err_errno(err, "open a conntrack socket");
     else if (talk(s, request(space, IPCTNL_MSG_CT_GET, NLM_F_DUMP, seq), on_entry, &w) < 0)
-        r = errno == EINVAL || errno == EOPNOTSUPP ? err_set(err, ERR_UNSUPPORTED, 0, "no conntrack in this kernel")
-                                                   : err_errno(err, "list conntrack entries");
+        r = errno == EINVAL || errno == EOPNOTSUPP
+                ? err_set(err, ERR_UNSUPPORTED, 0, "no conntrack in this kernel")
+                : err_errno(err, "list conntrack entries");
     const Tuple *t = (const Tuple *)(const void *)w.found.ptr;
     for (size_t i = 0; r == 0 && i < w.found.len / sizeof *t; i++)
         if (forget(s, &t[i], ++seq) < 0)

@@ -1,9 +1,9 @@
 /* nft.c - messages of nf_tables, packed by libmnl.
  *
  * Each message is built in a scratch area and appended to the batch, which keeps the name of every
- * operation by sequence number so that a refusal can be told in words. Only the last message asks for an
- * acknowledgement; refused ones are reported by the kernel anyway. To add an expression: one function
- * between expr() and expr_end(). */
+ * operation by sequence number so that a refusal can be told in words. Only the last message asks
+ * for an acknowledgement; refused ones are reported by the kernel anyway. To add an expression: one
+ * function between expr() and expr_end(). */
 #include "netlink/nft.h"
 
 #include <arpa/inet.h>
@@ -88,7 +88,8 @@ size_t nft_batch_len(const NftBatch *b)
     return b->n;
 }
 
-/* --- messages ------------------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------------------------------
+ */
 
 static void begin(NftBatch *b, uint16_t type, uint16_t flags, const char *what, const char *name)
 {
@@ -128,7 +129,8 @@ void nft_table_del(NftBatch *b)
     end(b);
 }
 
-static void chain_begin(NftBatch *b, uint16_t type, uint16_t flags, const char *what, const char *name)
+static void chain_begin(NftBatch *b, uint16_t type, uint16_t flags, const char *what,
+                        const char *name)
 {
     begin(b, type, flags, what, name);
     mnl_attr_put_strz(b->h, NFTA_CHAIN_TABLE, b->table);
@@ -141,7 +143,8 @@ void nft_chain_add(NftBatch *b, const char *name)
     end(b);
 }
 
-void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook, int32_t priority)
+void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook,
+                    int32_t priority)
 {
     chain_begin(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE, "add chain", name);
     struct nlattr *nest = mnl_attr_nest_start(b->h, NFTA_CHAIN_HOOK);
@@ -167,7 +170,8 @@ void nft_chain_flush(NftBatch *b, const char *name)
     end(b);
 }
 
-/* --- sets ---------------------------------------------------------------------------------------- */
+/* --- sets ----------------------------------------------------------------------------------------
+ */
 
 static void set_put(NftBatch *b, const NftSetSpec *s, uint32_t flags, uint32_t id)
 {
@@ -206,7 +210,8 @@ void nft_set_del(NftBatch *b, const char *name)
     end(b);
 }
 
-static void elems_begin(NftBatch *b, uint16_t type, uint16_t flags, const char *what, const char *set)
+static void elems_begin(NftBatch *b, uint16_t type, uint16_t flags, const char *what,
+                        const char *set)
 {
     begin(b, type, flags, what, set);
     mnl_attr_put_strz(b->h, NFTA_SET_ELEM_LIST_TABLE, b->table);
@@ -266,7 +271,10 @@ void nft_elem_del(NftBatch *b, const char *set, const void *key, size_t len)
 uint32_t nft_anon_map(NftBatch *b, const void *data, size_t data_len, uint32_t data_type, size_t n)
 {
     uint32_t id = ++b->next_id;
-    NftSetSpec s = { .name = ANON_MAP, .key_type = NFT_T_U32, .key_len = 4, .data_len = (int)data_len,
+    NftSetSpec s = { .name = ANON_MAP,
+                     .key_type = NFT_T_U32,
+                     .key_len = 4,
+                     .data_len = (int)data_len,
                      .data_type = data_type };
     set_put(b, &s, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT, id);
     for (size_t at = 0; at < n;) {
@@ -286,7 +294,8 @@ uint32_t nft_anon_map(NftBatch *b, const void *data, size_t data_len, uint32_t d
     return id;
 }
 
-/* --- rules --------------------------------------------------------------------------------------- */
+/* --- rules ---------------------------------------------------------------------------------------
+ */
 
 void nft_rule_begin(NftBatch *b, const char *chain)
 {
@@ -473,7 +482,8 @@ void nft_x_verdict(NftBatch *b, int code, const char *chain)
     expr_end(b);
 }
 
-/* --- commit -------------------------------------------------------------------------------------- */
+/* --- commit --------------------------------------------------------------------------------------
+ */
 
 static void put_mark(Buf *out, uint16_t type, uint32_t seq)
 {
@@ -489,8 +499,11 @@ static void put_mark(Buf *out, uint16_t type, uint32_t seq)
 
 static int refused(const NftBatch *b, uint32_t index, int e, Err *err)
 {
-    ErrCode code = e == ENOENT ? ERR_NOT_FOUND : e == EEXIST ? ERR_EXISTS : e == EPERM ? ERR_DENIED :
-                   e == ENOMEM ? ERR_NOMEM : ERR_SYS;
+    ErrCode code = e == ENOENT   ? ERR_NOT_FOUND
+                   : e == EEXIST ? ERR_EXISTS
+                   : e == EPERM  ? ERR_DENIED
+                   : e == ENOMEM ? ERR_NOMEM
+                                 : ERR_SYS;
     const char *op = index < b->n ? ((const Op *)b->ops.ptr)[index].text : "commit";
     return err_set(err, code, e, "nf_tables '%s': %s", b->table, op);
 }
@@ -505,14 +518,16 @@ static int answers(Nft *n, const NftBatch *b, uint32_t seq, Err *err)
         if (r < 0 && poll(&p, 1, 0) <= 0)
             return r;
         if (r == 0 && poll(&p, 1, ANSWER_TIMEOUT_MS) <= 0)
-            return err_set(err, ERR_TIMEOUT, 0, "nf_tables '%s': no answer from the kernel", b->table);
+            return err_set(err, ERR_TIMEOUT, 0, "nf_tables '%s': no answer from the kernel",
+                           b->table);
         ssize_t got = recv(fd, in, sizeof in, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return err_errno(err, "nf_tables '%s': read the answer", b->table);
         int left = (int)got;
-        for (struct nlmsghdr *h = (struct nlmsghdr *)in; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+        for (struct nlmsghdr *h = (struct nlmsghdr *)in; mnl_nlmsg_ok(h, left);
+             h = mnl_nlmsg_next(h, &left)) {
             if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - seq > b->n)
                 continue;
             const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);

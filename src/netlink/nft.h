@@ -1,9 +1,10 @@
 /* nft.h - nf_tables through nfnetlink: one batch of messages is one atomic transaction.
  *
- * A batch collects messages about one table; nft_commit() sends them and waits for the kernel's word.
- * Building never fails by itself: exhausted memory is remembered and reported by the commit. Registers
- * are the kernel's 32-bit ones, counted from 0; a concatenated key lies in neighbouring registers, each
- * part padded to four bytes. Addresses, ports in network order; marks, modulus in the host's. */
+ * A batch collects messages about one table; nft_commit() sends them and waits for the kernel's
+ * word. Building never fails by itself: exhausted memory is remembered and reported by the commit.
+ * Registers are the kernel's 32-bit ones, counted from 0; a concatenated key lies in neighbouring
+ * registers, each part padded to four bytes. Addresses, ports in network order; marks, modulus in
+ * the host's. */
 #pragma once
 
 #include "base/buf.h"
@@ -23,8 +24,8 @@ static inline void nft_batch_freep(NftBatch **b)
     *b = nft_batch_free(*b);
 }
 size_t nft_batch_len(const NftBatch *b); /* messages so far */
-/* All or nothing. The error names the first operation that the kernel refused: ENOENT ERR_NOT_FOUND,
- * EEXIST ERR_EXISTS, EPERM ERR_DENIED, others ERR_SYS. An empty batch is fine. */
+/* All or nothing. The error names the first operation that the kernel refused: ENOENT
+ * ERR_NOT_FOUND, EEXIST ERR_EXISTS, EPERM ERR_DENIED, others ERR_SYS. An empty batch is fine. */
 int nft_commit(Nft *n, NftBatch *b, Err *err) NODISCARD;
 
 void nft_table_add(NftBatch *b); /* fine when it is there */
@@ -32,7 +33,8 @@ void nft_table_del(NftBatch *b);
 
 void nft_chain_add(NftBatch *b, const char *name);
 /* type "nat" or "filter"; hook NF_INET_*; policy accept. */
-void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook, int32_t priority);
+void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook,
+                    int32_t priority);
 void nft_chain_flush(NftBatch *b, const char *name);
 void nft_chain_del(NftBatch *b, const char *name);
 
@@ -50,11 +52,12 @@ enum { NFT_T_IPV4 = 7, NFT_T_PROTO = 12, NFT_T_PORT = 13, NFT_T_U32 = 4 };
 void nft_set_add(NftBatch *b, const NftSetSpec *s);
 void nft_set_del(NftBatch *b, const char *name);
 void nft_set_flush(NftBatch *b, const char *name);
-void nft_elem_add(NftBatch *b, const char *set, const void *key, size_t len, const char *goto_chain);
+void nft_elem_add(NftBatch *b, const char *set, const void *key, size_t len,
+                  const char *goto_chain);
 void nft_elem_del(NftBatch *b, const char *set, const void *key, size_t len);
 
-/* A map that lives as long as the rule which uses it: n entries 0…n-1 of data_len bytes. Returns its id
- * for nft_x_anon_map(); to be called before the rule begins. */
+/* A map that lives as long as the rule which uses it: n entries 0…n-1 of data_len bytes. Returns
+ * its id for nft_x_anon_map(); to be called before the rule begins. */
 uint32_t nft_anon_map(NftBatch *b, const void *data, size_t data_len, uint32_t data_type, size_t n);
 
 /* A rule at the end of a chain: begin, expressions in their order, end. */
@@ -68,9 +71,10 @@ void nft_x_meta_set(NftBatch *b, unsigned reg, uint32_t key);
 void nft_x_ct(NftBatch *b, unsigned reg, uint32_t key);
 void nft_x_fib_type(NftBatch *b, unsigned reg, bool of_source);
 void nft_x_cmp(NftBatch *b, unsigned reg, bool equal, const void *data, size_t len);
-void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask, uint32_t flip); /* 4 bytes as they lie */
-void nft_x_lookup(NftBatch *b, unsigned reg, const char *set);               /* goes on when found */
-void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);                 /* its verdict */
+void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask,
+                   uint32_t flip);                             /* 4 bytes as they lie */
+void nft_x_lookup(NftBatch *b, unsigned reg, const char *set); /* goes on when found */
+void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);   /* its verdict */
 void nft_x_map(NftBatch *b, unsigned reg, const char *map, unsigned dreg);
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg);
 void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus);
@@ -82,7 +86,9 @@ void nft_x_reject(NftBatch *b, bool tcp_reset); /* else ICMP port unreachable */
 /* code NF_ACCEPT, NF_DROP, NFT_RETURN, NFT_JUMP or NFT_GOTO; chain for the last two. */
 void nft_x_verdict(NftBatch *b, int code, const char *chain);
 
-/* Forgets UDP connections for which stale() says so: by the address and port they were sent to and those that
- * answer (network order). ERR_UNSUPPORTED without connection tracking through netlink. */
-typedef bool NftStaleFn(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src, uint16_t reply_sport);
+/* Forgets UDP connections for which stale() says so: by the address and port they were sent to and
+ * those that answer (network order). ERR_UNSUPPORTED without connection tracking through netlink.
+ */
+typedef bool NftStaleFn(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src,
+                        uint16_t reply_sport);
 int nft_conntrack_forget_udp(NftStaleFn *stale, void *ctx, Err *err) NODISCARD;

@@ -45,7 +45,8 @@ int rtnl_open_in(int netns_fd, Rtnl **ret, Err *err)
     int r = rtnl_open(ret, err);
     if (setns(own, CLONE_NEWNET) < 0) {
         /* Going on in a container's namespace would do its work to the wrong network. */
-        assert_failed(__FILE__, __LINE__, "setns", "cannot return to the own network namespace: errno %d", errno);
+        assert_failed(__FILE__, __LINE__, "setns",
+                      "cannot return to the own network namespace: errno %d", errno);
     }
     return r;
 }
@@ -82,7 +83,8 @@ static struct ifinfomsg *start_link(Rtnl *r, Msg *m, uint16_t type, uint16_t fla
     return ifi;
 }
 
-/* Sends, and gives each answer to `cb` (may be NULL) until the acknowledgement. 0 or negative errno. */
+/* Sends, and gives each answer to `cb` (may be NULL) until the acknowledgement. 0 or negative
+ * errno. */
 static int talk(Rtnl *r, Msg *m, mnl_cb_t cb, void *ctx)
 {
     if (mnl_socket_sendto(r->sock, m->h, m->h->nlmsg_len) < 0)
@@ -161,9 +163,11 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 static int check_name(const char *name, Err *err)
 {
     size_t n = strlen(name);
-    if (n == 0 || n >= IFNAMSIZ || strpbrk(name, "/ :\t\n") || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return err_set(err, ERR_INVALID, 0, "'%s' is no name for a network link (1 to 15 characters, no '/', ':' or blank)",
-                       name);
+    if (n == 0 || n >= IFNAMSIZ || strpbrk(name, "/ :\t\n") || strcmp(name, ".") == 0 ||
+        strcmp(name, "..") == 0)
+        return err_set(
+            err, ERR_INVALID, 0,
+            "'%s' is no name for a network link (1 to 15 characters, no '/', ':' or blank)", name);
     return 0;
 }
 
@@ -200,7 +204,8 @@ int rtnl_bridge_add(Rtnl *r, const char *name, unsigned mtu, Err *err)
     return run(r, &m, err, "make bridge", name);
 }
 
-int rtnl_veth_add(Rtnl *r, const char *name, const char *peer_name, int peer_netns, unsigned mtu, Err *err)
+int rtnl_veth_add(Rtnl *r, const char *name, const char *peer_name, int peer_netns, unsigned mtu,
+                  Err *err)
 {
     Msg m;
     int e;
@@ -322,7 +327,9 @@ int rtnl_addr_add(Rtnl *r, unsigned index, const IpPrefix *addr, Err *err)
     char text[IP_TEXT_SIZE];
     start(r, &m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
     struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(m.h, sizeof *ifa);
-    *ifa = (struct ifaddrmsg){ .ifa_family = addr->family, .ifa_prefixlen = addr->bits, .ifa_index = index };
+    *ifa = (struct ifaddrmsg){ .ifa_family = addr->family,
+                               .ifa_prefixlen = addr->bits,
+                               .ifa_index = index };
     if (addr->family == AF_INET6)
         ifa->ifa_flags = IFA_F_NODAD;
     mnl_attr_put(m.h, IFA_LOCAL, addr_len(addr), addr->addr);
@@ -381,8 +388,11 @@ int rtnl_route_add(Rtnl *r, unsigned index, const IpPrefix *dst, const IpPrefix 
     char text[IP_TEXT_SIZE];
     start(r, &m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
     struct rtmsg *rt = mnl_nlmsg_put_extra_header(m.h, sizeof *rt);
-    *rt = (struct rtmsg){ .rtm_family = dst->family, .rtm_dst_len = dst->bits, .rtm_table = RT_TABLE_MAIN,
-                          .rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST,
+    *rt = (struct rtmsg){ .rtm_family = dst->family,
+                          .rtm_dst_len = dst->bits,
+                          .rtm_table = RT_TABLE_MAIN,
+                          .rtm_protocol = RTPROT_STATIC,
+                          .rtm_type = RTN_UNICAST,
                           .rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK };
     if (dst->bits)
         mnl_attr_put(m.h, RTA_DST, addr_len(dst), dst->addr);

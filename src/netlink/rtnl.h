@@ -1,7 +1,7 @@
 /* rtnl.h - links, addresses and routes through rtnetlink (rtnetlink(7)), messages packed by libmnl.
  *
- * Blocking, one request at a time: for plugins and set-up code. Every failure names the operation and the
- * link. A handle belongs to the network namespace that it was opened in. */
+ * Blocking, one request at a time: for plugins and set-up code. Every failure names the operation
+ * and the link. A handle belongs to the network namespace that it was opened in. */
 #pragma once
 
 #include <net/if.h>
@@ -28,9 +28,10 @@ typedef struct RtnlLink {
 
 int rtnl_link_get(Rtnl *r, const char *name, RtnlLink *ret, Err *err) NODISCARD; /* ERR_NOT_FOUND */
 int rtnl_bridge_add(Rtnl *r, const char *name, unsigned mtu, Err *err) NODISCARD; /* ERR_EXISTS */
-/* A veth pair, one end here, the other in the namespace `peer_netns` with its own name. mtu 0: default. */
-int rtnl_veth_add(Rtnl *r, const char *name, const char *peer_name, int peer_netns, unsigned mtu, Err *err)
-    NODISCARD;
+/* A veth pair, one end here, the other in the namespace `peer_netns` with its own name. mtu 0:
+ * default. */
+int rtnl_veth_add(Rtnl *r, const char *name, const char *peer_name, int peer_netns, unsigned mtu,
+                  Err *err) NODISCARD;
 int rtnl_link_del(Rtnl *r, const char *name, Err *err) NODISCARD; /* ERR_NOT_FOUND */
 int rtnl_link_set_up(Rtnl *r, unsigned index, Err *err) NODISCARD;
 int rtnl_link_set_master(Rtnl *r, unsigned index, unsigned master, Err *err) NODISCARD;
@@ -55,4 +56,5 @@ int rtnl_addr_add(Rtnl *r, unsigned index, const IpPrefix *addr, Err *err) NODIS
 /* Is this address on the link, with any prefix length? */
 int rtnl_addr_has(Rtnl *r, unsigned index, const IpPrefix *addr, bool *ret, Err *err) NODISCARD;
 /* Route to dst (bits 0: default) via `gateway` (NULL: directly) through the link. */
-int rtnl_route_add(Rtnl *r, unsigned index, const IpPrefix *dst, const IpPrefix *gateway, Err *err) NODISCARD;
+int rtnl_route_add(Rtnl *r, unsigned index, const IpPrefix *dst, const IpPrefix *gateway,
+                   Err *err) NODISCARD;

@@ -1,4 +1,5 @@
-/* caps.c - names and sets of capabilities, and the careful order in which a process becomes a user. */
+/* caps.c - names and sets of capabilities, and the careful order in which a process becomes a user.
+ */
 #include "oci/caps.h"
 
 #include <errno.h>
@@ -10,23 +11,57 @@
 #include <sys/syscall.h>
 
 static const char *const cap_names[] = {
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
-    "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
 };
 
 #define BIT(cap) (UINT64_C(1) << (cap))
 
 uint64_t caps_default(void)
 {
-    return BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FSETID) | BIT(CAP_FOWNER) | BIT(CAP_MKNOD) |
-           BIT(CAP_NET_RAW) | BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) |
-           BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) | BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE);
+    return BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FSETID) | BIT(CAP_FOWNER) |
+           BIT(CAP_MKNOD) | BIT(CAP_NET_RAW) | BIT(CAP_SETGID) | BIT(CAP_SETUID) |
+           BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) |
+           BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE);
 }
 
 uint64_t caps_all(void)
@@ -82,14 +117,16 @@ int caps_adjust(uint64_t base, const char *const *add, uint32_t add_len, const c
     bool drop_all = false;
     int r;
 
-    if ((r = caps_union(add, add_len, &plus, err)) < 0 || (r = caps_union(drop, drop_len, &minus, err)) < 0)
+    if ((r = caps_union(add, add_len, &plus, err)) < 0 ||
+        (r = caps_union(drop, drop_len, &minus, err)) < 0)
         return r;
     for (uint32_t i = 0; i < drop_len; i++)
         drop_all = drop_all || sv_eq_nocase(sv_cstr(drop[i]), SV("ALL"));
     for (uint32_t i = 0; i < add_len; i++) {
         uint64_t one;
 
-        if (!sv_eq_nocase(sv_cstr(add[i]), SV("ALL")) && caps_parse(sv_cstr(add[i]), &one, NULL) >= 0)
+        if (!sv_eq_nocase(sv_cstr(add[i]), SV("ALL")) &&
+            caps_parse(sv_cstr(add[i]), &one, NULL) >= 0)
             named_add |= one;
     }
     /* "drop: [ALL], add: [NET_ADMIN]" means exactly NET_ADMIN. */
@@ -144,7 +181,8 @@ int caps_become(const OciUser *user, const OciCaps *caps, Err *err)
     int r;
 
     for (unsigned cap = 0; cap < 64; cap++)
-        if ((all & BIT(cap)) && !(caps->bounding & BIT(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+        if ((all & BIT(cap)) && !(caps->bounding & BIT(cap)) &&
+            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
             return err_errno(err, "drop capability %u", cap);
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return err_errno(err, "keep capabilities");

@@ -1,4 +1,5 @@
-/* caps.h - sets of capabilities as bit masks (bit n: capability number n), and giving them to a process. */
+/* caps.h - sets of capabilities as bit masks (bit n: capability number n), and giving them to a
+ * process. */
 #pragma once
 
 #include "base/err.h"
@@ -20,13 +21,13 @@ typedef struct OciCaps {
     uint64_t bounding, effective, permitted, inheritable, ambient;
 } OciCaps;
 
-/* Becomes the user with exactly these capabilities: bounding set, keep-caps, groups, gid, uid, sets,
- * ambient. Call last before no_new_privs and seccomp. A uid other than 0 keeps permitted and effective only
- * as far as the ambient set says, as the kernel does on exec. */
+/* Becomes the user with exactly these capabilities: bounding set, keep-caps, groups, gid, uid,
+ * sets, ambient. Call last before no_new_privs and seccomp. A uid other than 0 keeps permitted and
+ * effective only as far as the ambient set says, as the kernel does on exec. */
 typedef struct OciUser {
     uint32_t uid, gid;
     const uint32_t *groups; /* supplementary */
     uint32_t groups_len;
-    uint32_t umask;         /* UINT32_MAX: leave */
+    uint32_t umask; /* UINT32_MAX: leave */
 } OciUser;
 int caps_become(const OciUser *user, const OciCaps *caps, Err *err) NODISCARD;

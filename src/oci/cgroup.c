@@ -18,7 +18,9 @@ enum { DEPTH_MAX = 32, REMOVE_WAIT_MS = 2000, POLL_MS = 5 };
 
 static void add_controllers(CgroupHierarchy *h, char *options)
 {
-    static const char *const generic[] = { "rw", "ro", "xattr", "none", "clone_children", "noprefix" };
+    static const char *const generic[] = {
+        "rw", "ro", "xattr", "none", "clone_children", "noprefix"
+    };
     char *save = NULL;
 
     for (char *o = strtok_r(options, ",", &save); o; o = strtok_r(NULL, ",", &save)) {
@@ -28,7 +30,8 @@ static void add_controllers(CgroupHierarchy *h, char *options)
         for (size_t i = 0; i < ARRAY_SIZE(generic); i++)
             skip = skip || !strcmp(o, generic[i]);
         if (!skip)
-            snprintf(h->controllers + used, sizeof h->controllers - used, "%s%s", used ? "," : "", o);
+            snprintf(h->controllers + used, sizeof h->controllers - used, "%s%s", used ? "," : "",
+                     o);
     }
 }
 
@@ -45,7 +48,8 @@ static void parse_line(char *line, const char *root, CgroupSystem *ret)
     if (sscanf(line, "%*s %*s %*s %*s %255s", mount) != 1 ||
         sscanf(sep + 3, "%31s %*s %511s", fstype, options) != 2)
         return;
-    if (strncmp(mount, root, n) != 0 || (mount[n] && mount[n] != '/') || strlen(mount) >= sizeof h->mount)
+    if (strncmp(mount, root, n) != 0 || (mount[n] && mount[n] != '/') ||
+        strlen(mount) >= sizeof h->mount)
         return;
     *h = (CgroupHierarchy){ .v2 = !strcmp(fstype, "cgroup2") };
     if (!h->v2 && strcmp(fstype, "cgroup") != 0)
@@ -53,7 +57,8 @@ static void parse_line(char *line, const char *root, CgroupSystem *ret)
     memcpy(h->mount, mount, strlen(mount) + 1);
     if (!h->v2)
         add_controllers(h, options);
-    for (size_t i = 0; i < ret->len; i++) /* the same hierarchy mounted twice, as cpu and cpu,cpuacct */
+    for (size_t i = 0; i < ret->len;
+         i++) /* the same hierarchy mounted twice, as cpu and cpu,cpuacct */
         if (ret->list[i].v2 == h->v2 && !strcmp(ret->list[i].controllers, h->controllers))
             return;
     ret->len++;
@@ -116,11 +121,12 @@ const CgroupHierarchy *cgroup_find(const CgroupSystem *sys, const char *controll
 void cgroup_full(const CgroupHierarchy *h, const char *path, const char *file,
                  char ret[static CGROUP_FULL_MAX])
 {
-    snprintf(ret, CGROUP_FULL_MAX, "%s%s%s%s%s", h->mount, path[0] == '/' ? "" : "/", path, file ? "/" : "",
-             file ? file : "");
+    snprintf(ret, CGROUP_FULL_MAX, "%s%s%s%s%s", h->mount, path[0] == '/' ? "" : "/", path,
+             file ? "/" : "", file ? file : "");
 }
 
-int cgroup_write(const CgroupHierarchy *h, const char *path, const char *file, const char *value, Err *err)
+int cgroup_write(const CgroupHierarchy *h, const char *path, const char *file, const char *value,
+                 Err *err)
 {
     char full[CGROUP_FULL_MAX];
     int r;
@@ -144,7 +150,8 @@ static int check_path(const char *path, Err *err)
 {
     size_t n = strlen(path);
 
-    if (path[0] != '/' || n < 2 || n >= CGROUP_PATH_MAX || strstr(path, "/..") || strstr(path, "//"))
+    if (path[0] != '/' || n < 2 || n >= CGROUP_PATH_MAX || strstr(path, "/..") ||
+        strstr(path, "//"))
         return err_set(err, ERR_INVALID, 0, "'%.200s' is no path of a control group", path);
     return 0;
 }
@@ -169,8 +176,8 @@ static int inherit_cpuset(const CgroupHierarchy *h, const char *parent, const ch
     return 0;
 }
 
-/* Lets the children of `path` use every controller; those that cannot be passed on stay where they are, and
- * setting such a limit tells. */
+/* Lets the children of `path` use every controller; those that cannot be passed on stay where they
+ * are, and setting such a limit tells. */
 static void pass_controllers_on(const CgroupHierarchy *h, const char *path)
 {
     static const char *const wanted[] = { "+cpu", "+memory", "+pids", "+cpuset", "+io" };
@@ -255,13 +262,14 @@ int cgroup_attach(const CgroupSystem *sys, const char *path, pid_t pid, Err *err
 /* --- walking a group and those below --- */
 
 typedef struct Walk {
-    int sig;       /* to send; 0: only count */
+    int sig; /* to send; 0: only count */
     bool remove;
     int processes;
-    int failed;    /* negative errno of a removal */
+    int failed; /* negative errno of a removal */
 } Walk;
 
-/* A frozen process of version 1 does not even die, and thawing a parent leaves what was frozen itself. */
+/* A frozen process of version 1 does not even die, and thawing a parent leaves what was frozen
+ * itself. */
 static void thaw(int dir)
 {
     if (file_write(dir, "freezer.state", SV("THAWED"), 0) < 0)

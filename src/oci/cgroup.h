@@ -1,5 +1,6 @@
-/* cgroup.h - one control group, made in every hierarchy that the machine has mounted: all controllers of
- * version 1, name=systemd, and version 2 (alone or beside version 1). Paths are the same in all of them:
+/* cgroup.h - one control group, made in every hierarchy that the machine has mounted: all
+ * controllers of version 1, name=systemd, and version 2 (alone or beside version 1). Paths are the
+ * same in all of them:
  * "/knarr/pods/burstable/pod1/app". Errors name the file that refused.
  *
  * Docs: kernel Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst. */
@@ -26,13 +27,15 @@ typedef struct CgroupSystem {
     size_t len;
 } CgroupSystem;
 
-/* Finds the hierarchies mounted below `root` (NULL: /sys/fs/cgroup). ERR_NOT_FOUND if there are none. */
+/* Finds the hierarchies mounted below `root` (NULL: /sys/fs/cgroup). ERR_NOT_FOUND if there are
+ * none. */
 int cgroup_system_find(CgroupSystem *ret, const char *root, Err *err) NODISCARD;
 /* The same from the text of a mountinfo file; what cgroup_system_find() and tests use. */
 void cgroup_system_parse(char *mountinfo, const char *root, CgroupSystem *ret);
 
-/* Limits; a zero leaves the kernel's default, -1 lifts a limit. Units as in the OCI runtime specification
- * (config-linux.md), with version 1's meaning of shares; version 2's weights are derived. */
+/* Limits; a zero leaves the kernel's default, -1 lifts a limit. Units as in the OCI runtime
+ * specification (config-linux.md), with version 1's meaning of shares; version 2's weights are
+ * derived. */
 typedef struct CgroupLimits {
     int64_t cpu_shares;    /* 2..262144 */
     int64_t cpu_quota_us;  /* per period */
@@ -41,36 +44,38 @@ typedef struct CgroupLimits {
     int64_t memory_low;    /* version 2: memory.low; version 1: soft limit */
     int64_t pids_max;
     const char *cpuset_cpus, *cpuset_mems; /* NULL or "": as the parent */
-    bool oom_group;        /* version 2: an OOM kill takes the whole group */
+    bool oom_group;                        /* version 2: an OOM kill takes the whole group */
 } CgroupLimits;
 
-/* Makes the group and its parents. Existing ones are fine. On failure what this call made is removed. */
+/* Makes the group and its parents. Existing ones are fine. On failure what this call made is
+ * removed. */
 int cgroup_create(const CgroupSystem *sys, const char *path, Err *err) NODISCARD;
-int cgroup_set_limits(const CgroupSystem *sys, const char *path, const CgroupLimits *l, Err *err) NODISCARD;
+int cgroup_set_limits(const CgroupSystem *sys, const char *path, const CgroupLimits *l,
+                      Err *err) NODISCARD;
 /* Moves a process (0: ourselves) in every hierarchy. */
 int cgroup_attach(const CgroupSystem *sys, const char *path, pid_t pid, Err *err) NODISCARD;
 
-/* Sends SIGKILL to every process of the group and of the groups below, repeatedly, until there is none or
- * timeout_ms is over (ERR_TIMEOUT). A missing group is empty. */
+/* Sends SIGKILL to every process of the group and of the groups below, repeatedly, until there is
+ * none or timeout_ms is over (ERR_TIMEOUT). A missing group is empty. */
 int cgroup_kill(const CgroupSystem *sys, const char *path, int timeout_ms, Err *err) NODISCARD;
 /* Signals every process once; returns how many there were. */
 int cgroup_signal(const CgroupSystem *sys, const char *path, int sig);
 bool cgroup_is_empty(const CgroupSystem *sys, const char *path); /* of processes, recursively */
-/* Removes the group and all below it in every hierarchy; they must be empty of processes. Waits a little
- * for dying ones. A missing group is no error. */
+/* Removes the group and all below it in every hierarchy; they must be empty of processes. Waits a
+ * little for dying ones. A missing group is no error. */
 int cgroup_remove(const CgroupSystem *sys, const char *path, Err *err) NODISCARD;
 
 int cgroup_freeze(const CgroupSystem *sys, const char *path, bool frozen, Err *err) NODISCARD;
 
 typedef struct CgroupStat {
-    uint64_t cpu_ns;         /* user and system */
-    uint64_t memory_bytes;   /* usage */
+    uint64_t cpu_ns;             /* user and system */
+    uint64_t memory_bytes;       /* usage */
     uint64_t memory_working_set; /* usage without inactive file pages, as the kubelet reports it */
     uint64_t memory_rss;
-    uint64_t memory_limit;   /* UINT64_MAX: none */
+    uint64_t memory_limit; /* UINT64_MAX: none */
     uint64_t page_faults, major_page_faults;
     uint64_t pids;
-    uint64_t oom_kills;      /* of this group and those below, since it was made */
+    uint64_t oom_kills; /* of this group and those below, since it was made */
 } CgroupStat;
 /* What cannot be read stays 0. ERR_NOT_FOUND if the group is nowhere. */
 int cgroup_stat(const CgroupSystem *sys, const char *path, CgroupStat *ret, Err *err) NODISCARD;
@@ -80,8 +85,8 @@ uint64_t cgroup_oom_kills(const CgroupSystem *sys, const char *path);
 /* Version 2's weight (1..10000) for version 1's shares (2..262144). */
 uint64_t cgroup_weight_of_shares(uint64_t shares);
 
-/* Device access: everything is denied but what the OCI specification's default devices need, or with
- * `all` everything is allowed. Version 1 only: where the devices controller is not mounted, does nothing
- * (version 2 needs an eBPF program). `extra` are rules like "c 10:200 rwm". */
-int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all, const char *const *extra,
-                       uint32_t extra_len, Err *err) NODISCARD;
+/* Device access: everything is denied but what the OCI specification's default devices need, or
+ * with `all` everything is allowed. Version 1 only: where the devices controller is not mounted,
+ * does nothing (version 2 needs an eBPF program). `extra` are rules like "c 10:200 rwm". */
+int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all,
+                       const char *const *extra, uint32_t extra_len, Err *err) NODISCARD;

@@ -1,4 +1,5 @@
-/* cgroup_internal.h - shared by cgroup.c (groups and processes) and cgroup_limits.c (their files). */
+/* cgroup_internal.h - shared by cgroup.c (groups and processes) and cgroup_limits.c (their files).
+ */
 #pragma once
 
 #include "base/buf.h"

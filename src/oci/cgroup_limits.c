@@ -1,4 +1,5 @@
-/* cgroup_limits.c - limits, freezer, devices and statistics, in the files of version 1 and version 2. */
+/* cgroup_limits.c - limits, freezer, devices and statistics, in the files of version 1 and
+ * version 2. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -10,21 +11,24 @@ enum { DEFAULT_PERIOD_US = 100000 };
 
 uint64_t cgroup_weight_of_shares(uint64_t shares)
 {
-    /* The linear map that the OCI runtime specification's users agreed on: 2 -> 1, 262144 -> 10000. */
+    /* The linear map that the OCI runtime specification's users agreed on: 2 -> 1, 262144 -> 10000.
+     */
     shares = MAX(shares, 2);
     shares = MIN(shares, 262144);
     return 1 + (shares - 2) * 9999 / 262142;
 }
 
-static int need(const CgroupSystem *sys, const char *controller, const CgroupHierarchy **ret, Err *err)
+static int need(const CgroupSystem *sys, const char *controller, const CgroupHierarchy **ret,
+                Err *err)
 {
     *ret = cgroup_find(sys, controller);
     return *ret ? 0
-                : err_set(err, ERR_UNSUPPORTED, 0, "this machine has no '%s' control group controller",
-                          controller);
+                : err_set(err, ERR_UNSUPPORTED, 0,
+                          "this machine has no '%s' control group controller", controller);
 }
 
-static int write_i64(const CgroupHierarchy *h, const char *path, const char *file, int64_t value, Err *err)
+static int write_i64(const CgroupHierarchy *h, const char *path, const char *file, int64_t value,
+                     Err *err)
 {
     char text[24];
 
@@ -33,7 +37,8 @@ static int write_i64(const CgroupHierarchy *h, const char *path, const char *fil
 }
 
 /* Version 2 writes "max" for no limit. */
-static int write_max(const CgroupHierarchy *h, const char *path, const char *file, int64_t value, Err *err)
+static int write_max(const CgroupHierarchy *h, const char *path, const char *file, int64_t value,
+                     Err *err)
 {
     if (value < 0)
         return cgroup_write(h, path, file, "max", err);
@@ -51,8 +56,8 @@ static int set_cpu(const CgroupSystem *sys, const char *path, const CgroupLimits
         return 0;
     r = need(sys, "cpu", &h, err);
     if (r >= 0 && l->cpu_shares > 0)
-        r = h->v2 ? write_i64(h, path, "cpu.weight", (int64_t)cgroup_weight_of_shares((uint64_t)l->cpu_shares),
-                              err)
+        r = h->v2 ? write_i64(h, path, "cpu.weight",
+                              (int64_t)cgroup_weight_of_shares((uint64_t)l->cpu_shares), err)
                   : write_i64(h, path, "cpu.shares", l->cpu_shares, err);
     if (r < 0 || (!l->cpu_quota_us && !l->cpu_period_us))
         return r;
@@ -136,13 +141,13 @@ int cgroup_freeze(const CgroupSystem *sys, const char *path, bool frozen, Err *e
     return err_set(err, ERR_UNSUPPORTED, 0, "this machine cannot freeze control groups");
 }
 
-int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all, const char *const *extra,
-                       uint32_t extra_len, Err *err)
+int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all,
+                       const char *const *extra, uint32_t extra_len, Err *err)
 {
     /* mknod of anything, use of null, zero, full, random, urandom, tty, ptmx, ptys, console. */
     static const char *const standard[] = {
-        "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm",
-        "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm",
+        "c *:* m",   "b *:* m",   "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm",   "c 1:8 rwm",
+        "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm",
     };
     const CgroupHierarchy *h = cgroup_find(sys, "devices");
     int r;
@@ -159,7 +164,8 @@ int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all, cons
 
 /* --- statistics --- */
 
-static uint64_t read_number(const CgroupHierarchy *h, const char *path, const char *file, uint64_t fallback)
+static uint64_t read_number(const CgroupHierarchy *h, const char *path, const char *file,
+                            uint64_t fallback)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     uint64_t n;
@@ -180,7 +186,8 @@ static uint64_t read_key(const CgroupHierarchy *h, const char *path, const char 
         return 0;
     rest = buf_view(&text);
     while (sv_next(&rest, '\n', &line))
-        if (sv_cut(line, ' ', &name, &value) && sv_eq(name, key) && sv_to_u64(sv_trim(value), &n) == 0)
+        if (sv_cut(line, ' ', &name, &value) && sv_eq(name, key) &&
+            sv_to_u64(sv_trim(value), &n) == 0)
             return n;
     return 0;
 }
@@ -195,15 +202,19 @@ uint64_t cgroup_oom_kills(const CgroupSystem *sys, const char *path)
 static void stat_memory(const CgroupHierarchy *h, const char *path, CgroupStat *st)
 {
     bool v2 = h && h->v2;
-    uint64_t inactive = read_key(h, path, "memory.stat", v2 ? SV("inactive_file") : SV("total_inactive_file"));
+    uint64_t inactive =
+        read_key(h, path, "memory.stat", v2 ? SV("inactive_file") : SV("total_inactive_file"));
 
     st->memory_bytes = read_number(h, path, v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     st->memory_working_set = st->memory_bytes > inactive ? st->memory_bytes - inactive : 0;
     st->memory_rss = read_key(h, path, "memory.stat", v2 ? SV("anon") : SV("total_rss"));
     st->page_faults = read_key(h, path, "memory.stat", v2 ? SV("pgfault") : SV("total_pgfault"));
-    st->major_page_faults = read_key(h, path, "memory.stat", v2 ? SV("pgmajfault") : SV("total_pgmajfault"));
-    st->memory_limit = read_number(h, path, v2 ? "memory.max" : "memory.limit_in_bytes", UINT64_MAX);
-    if (st->memory_limit >= INT64_MAX - 4095) /* version 1 writes "none" as the largest page-aligned number */
+    st->major_page_faults =
+        read_key(h, path, "memory.stat", v2 ? SV("pgmajfault") : SV("total_pgmajfault"));
+    st->memory_limit =
+        read_number(h, path, v2 ? "memory.max" : "memory.limit_in_bytes", UINT64_MAX);
+    if (st->memory_limit >=
+        INT64_MAX - 4095) /* version 1 writes "none" as the largest page-aligned number */
         st->memory_limit = UINT64_MAX;
 }
 

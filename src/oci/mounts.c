@@ -1,5 +1,6 @@
-/* mounts.c - the plan of a container's root filesystem; pure. The standard mounts are those of containerd's and
- * runc's default specification; a mount of the caller with the same target takes their place. */
+/* mounts.c - the plan of a container's root filesystem; pure. The standard mounts are those of
+ * containerd's and runc's default specification; a mount of the caller with the same target takes
+ * their place. */
 #include "oci/mounts.h"
 
 #include <stdio.h>
@@ -8,9 +9,9 @@
 #include "base/macros.h"
 
 const char *const oci_masked_default[] = {
-    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/interrupts", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
+    "/proc/acpi",          "/proc/asound",     "/proc/kcore",       "/proc/keys",
+    "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    "/proc/scsi",          "/proc/interrupts", "/sys/firmware",     "/sys/devices/virtual/powercap",
 };
 const uint32_t oci_masked_default_len = ARRAY_SIZE(oci_masked_default);
 const char *const oci_readonly_default[] = {
@@ -19,8 +20,8 @@ const char *const oci_readonly_default[] = {
 const uint32_t oci_readonly_default_len = ARRAY_SIZE(oci_readonly_default);
 
 static const OciDevice standard_devices[] = {
-    { "/dev/null", S_IFCHR, 1, 3, 0666, 0, 0 },   { "/dev/zero", S_IFCHR, 1, 5, 0666, 0, 0 },
-    { "/dev/full", S_IFCHR, 1, 7, 0666, 0, 0 },   { "/dev/random", S_IFCHR, 1, 8, 0666, 0, 0 },
+    { "/dev/null", S_IFCHR, 1, 3, 0666, 0, 0 },    { "/dev/zero", S_IFCHR, 1, 5, 0666, 0, 0 },
+    { "/dev/full", S_IFCHR, 1, 7, 0666, 0, 0 },    { "/dev/random", S_IFCHR, 1, 8, 0666, 0, 0 },
     { "/dev/urandom", S_IFCHR, 1, 9, 0666, 0, 0 }, { "/dev/tty", S_IFCHR, 5, 0, 0666, 0, 0 },
 };
 
@@ -36,7 +37,8 @@ static int push(Arena *a, OciPlan *plan, OciStep step, Err *err)
 {
     if (plan->len == plan->cap) {
         uint32_t cap = plan->cap ? plan->cap * 2 : 64;
-        OciStep *grown = arena_realloc(a, plan->steps, plan->cap * sizeof *grown, cap * sizeof *grown);
+        OciStep *grown =
+            arena_realloc(a, plan->steps, plan->cap * sizeof *grown, cap * sizeof *grown);
 
         if (!grown)
             return err_nomem(err);
@@ -84,11 +86,16 @@ static int plan_root(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
     return push(a, plan, step, err);
 }
 
-static int plan_mount(const OciRootfs *r, Arena *a, OciPlan *plan, const char *target, const char *fstype,
-                      const char *data, uint32_t flags, Err *err)
+static int plan_mount(const OciRootfs *r, Arena *a, OciPlan *plan, const char *target,
+                      const char *fstype, const char *data, uint32_t flags, Err *err)
 {
     const OciStep step = {
-        .kind = OCI_STEP_MOUNT, .target = target, .source = fstype, .fstype = fstype, .data = data, .flags = flags,
+        .kind = OCI_STEP_MOUNT,
+        .target = target,
+        .source = fstype,
+        .fstype = fstype,
+        .data = data,
+        .flags = flags,
     };
 
     return is_taken(r, target) ? 0 : push(a, plan, step, err);
@@ -101,13 +108,17 @@ static int plan_standard(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
     int e;
 
     if ((e = plan_mount(r, a, plan, "/proc", "proc", NULL, strict, err)) < 0 ||
-        (e = plan_mount(r, a, plan, "/dev", "tmpfs", "mode=755,size=65536k", OCI_MOUNT_NOSUID, err)) < 0 ||
-        (e = plan_mount(r, a, plan, "/dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        (e = plan_mount(r, a, plan, "/dev", "tmpfs", "mode=755,size=65536k", OCI_MOUNT_NOSUID,
+                        err)) < 0 ||
+        (e = plan_mount(r, a, plan, "/dev/pts", "devpts",
+                        "newinstance,ptmxmode=0666,mode=0620,gid=5",
                         OCI_MOUNT_NOSUID | OCI_MOUNT_NOEXEC, err)) < 0 ||
         (e = plan_mount(r, a, plan, "/dev/mqueue", "mqueue", NULL, strict, err)) < 0)
         return e;
     if (r->shm_source && *r->shm_source && !is_taken(r, "/dev/shm")) {
-        const OciStep shm = { .kind = OCI_STEP_BIND, .target = "/dev/shm", .source = r->shm_source, .flags = strict };
+        const OciStep shm = {
+            .kind = OCI_STEP_BIND, .target = "/dev/shm", .source = r->shm_source, .flags = strict
+        };
 
         e = push(a, plan, shm, err);
     } else {
@@ -116,7 +127,9 @@ static int plan_standard(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
     if (e >= 0)
         e = plan_mount(r, a, plan, "/sys", "sysfs", NULL, strict | ro, err);
     if (e >= 0 && !is_taken(r, "/sys/fs/cgroup") && !is_taken(r, "/sys")) {
-        const OciStep cg = { .kind = OCI_STEP_CGROUP, .target = "/sys/fs/cgroup", .flags = strict | ro };
+        const OciStep cg = { .kind = OCI_STEP_CGROUP,
+                             .target = "/sys/fs/cgroup",
+                             .flags = strict | ro };
 
         e = push(a, plan, cg, err);
     }
@@ -130,7 +143,8 @@ static int plan_devices(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
     if (is_taken(r, "/dev"))
         return 0;
     for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(standard_devices); i++) {
-        const OciStep s = { .kind = OCI_STEP_DEVICE, .target = standard_devices[i].path,
+        const OciStep s = { .kind = OCI_STEP_DEVICE,
+                            .target = standard_devices[i].path,
                             .device = &standard_devices[i] };
 
         e = push(a, plan, s, err);
@@ -138,14 +152,18 @@ static int plan_devices(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
     if (e >= 0 && r->privileged)
         e = push(a, plan, (OciStep){ .kind = OCI_STEP_HOST_DEVICES, .target = "/dev" }, err);
     for (uint32_t i = 0; e >= 0 && i < r->devices_len; i++) {
-        const OciStep s = { .kind = OCI_STEP_DEVICE, .target = r->devices[i].path, .device = &r->devices[i] };
+        const OciStep s = { .kind = OCI_STEP_DEVICE,
+                            .target = r->devices[i].path,
+                            .device = &r->devices[i] };
 
         if (strncmp(r->devices[i].path, "/dev/", 5) != 0)
-            return err_set(err, ERR_INVALID, 0, "device '%.200s' is not below /dev", r->devices[i].path);
+            return err_set(err, ERR_INVALID, 0, "device '%.200s' is not below /dev",
+                           r->devices[i].path);
         e = push(a, plan, s, err);
     }
     for (size_t i = 0; e >= 0 && i < ARRAY_SIZE(standard_links); i++) {
-        const OciStep s = { .kind = OCI_STEP_SYMLINK, .target = standard_links[i].target,
+        const OciStep s = { .kind = OCI_STEP_SYMLINK,
+                            .target = standard_links[i].target,
                             .source = standard_links[i].text };
 
         e = push(a, plan, s, err);
@@ -183,8 +201,12 @@ static int plan_own(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
             const OciMount *m = &r->mounts[i];
             const OciStep s = {
                 .kind = m->fstype && *m->fstype ? OCI_STEP_MOUNT : OCI_STEP_BIND,
-                .target = m->target, .source = m->source, .fstype = m->fstype, .data = m->data,
-                .flags = m->flags, .propagation = m->propagation,
+                .target = m->target,
+                .source = m->source,
+                .fstype = m->fstype,
+                .data = m->data,
+                .flags = m->flags,
+                .propagation = m->propagation,
             };
 
             if (depth_of(m->target) == depth && push(a, plan, s, err) < 0)
@@ -193,7 +215,8 @@ static int plan_own(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
     return 0;
 }
 
-static int plan_paths(Arena *a, OciPlan *plan, OciStepKind kind, const char *const *paths, uint32_t n, Err *err)
+static int plan_paths(Arena *a, OciPlan *plan, OciStepKind kind, const char *const *paths,
+                      uint32_t n, Err *err)
 {
     for (uint32_t i = 0; i < n; i++) {
         int e;
@@ -215,11 +238,14 @@ int oci_rootfs_plan(const OciRootfs *r, Arena *a, OciPlan *ret, Err *err)
     if ((e = plan_root(r, a, &plan, err)) < 0 || (e = plan_standard(r, a, &plan, err)) < 0 ||
         (e = plan_devices(r, a, &plan, err)) < 0 || (e = plan_own(r, a, &plan, err)) < 0 ||
         (e = plan_paths(a, &plan, OCI_STEP_MASK, r->masked, r->masked_len, err)) < 0 ||
-        (e = plan_paths(a, &plan, OCI_STEP_READONLY, r->readonly_paths, r->readonly_paths_len, err)) < 0)
+        (e = plan_paths(a, &plan, OCI_STEP_READONLY, r->readonly_paths, r->readonly_paths_len,
+                        err)) < 0)
         return e;
-    if (r->cwd && *r->cwd && (e = push(a, &plan, (OciStep){ .kind = OCI_STEP_DIR, .target = r->cwd }, err)) < 0)
+    if (r->cwd && *r->cwd &&
+        (e = push(a, &plan, (OciStep){ .kind = OCI_STEP_DIR, .target = r->cwd }, err)) < 0)
         return e;
-    if (r->readonly && (e = push(a, &plan, (OciStep){ .kind = OCI_STEP_ROOT_READONLY, .target = "/" }, err)) < 0)
+    if (r->readonly &&
+        (e = push(a, &plan, (OciStep){ .kind = OCI_STEP_ROOT_READONLY, .target = "/" }, err)) < 0)
         return e;
     *ret = plan;
     return 0;
@@ -228,10 +254,17 @@ int oci_rootfs_plan(const OciRootfs *r, Arena *a, OciPlan *ret, Err *err)
 void oci_plan_print(const OciPlan *plan, Buf *out)
 {
     static const char *const names[] = {
-        [OCI_STEP_ROOT_BIND] = "root-bind", [OCI_STEP_ROOT_OVERLAY] = "root-overlay", [OCI_STEP_MOUNT] = "mount",
-        [OCI_STEP_BIND] = "bind", [OCI_STEP_DEVICE] = "device", [OCI_STEP_HOST_DEVICES] = "host-devices",
-        [OCI_STEP_SYMLINK] = "symlink", [OCI_STEP_CGROUP] = "cgroup", [OCI_STEP_MASK] = "mask",
-        [OCI_STEP_READONLY] = "readonly", [OCI_STEP_DIR] = "dir",
+        [OCI_STEP_ROOT_BIND] = "root-bind",
+        [OCI_STEP_ROOT_OVERLAY] = "root-overlay",
+        [OCI_STEP_MOUNT] = "mount",
+        [OCI_STEP_BIND] = "bind",
+        [OCI_STEP_DEVICE] = "device",
+        [OCI_STEP_HOST_DEVICES] = "host-devices",
+        [OCI_STEP_SYMLINK] = "symlink",
+        [OCI_STEP_CGROUP] = "cgroup",
+        [OCI_STEP_MASK] = "mask",
+        [OCI_STEP_READONLY] = "readonly",
+        [OCI_STEP_DIR] = "dir",
         [OCI_STEP_ROOT_READONLY] = "root-readonly",
     };
     static const char *const flags[] = { "ro", "rro", "nosuid", "nodev", "noexec", "rec" };
@@ -246,6 +279,7 @@ void oci_plan_print(const OciPlan *plan, Buf *out)
         for (unsigned f = 0; f < ARRAY_SIZE(flags); f++)
             if (s->flags & (1u << f))
                 buf_printf(out, " %s", flags[f]);
-        buf_printf(out, "%s%s%s\n", props[s->propagation % 3], s->data ? " " : "", s->data ? s->data : "");
+        buf_printf(out, "%s%s%s\n", props[s->propagation % 3], s->data ? " " : "",
+                   s->data ? s->data : "");
     }
 }

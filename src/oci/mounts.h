@@ -1,8 +1,9 @@
-/* mounts.h - the root filesystem of one container: a pure function makes the list of steps, a short executor
- * carries them out inside the container's new mount namespace.
+/* mounts.h - the root filesystem of one container: a pure function makes the list of steps, a short
+ * executor carries them out inside the container's new mount namespace.
  *
- * Every path inside the container is resolved by openat2(RESOLVE_IN_ROOT), so that links in an image cannot
- * lead a mount out of it; sources of bind mounts are opened on the host before the root changes. */
+ * Every path inside the container is resolved by openat2(RESOLVE_IN_ROOT), so that links in an
+ * image cannot lead a mount out of it; sources of bind mounts are opened on the host before the
+ * root changes. */
 #pragma once
 
 #include <sys/types.h>
@@ -43,24 +44,28 @@ typedef struct OciDevice {
 } OciDevice;
 
 typedef struct OciRootfs {
-    /* Overlay: `lower` bottom first (at most 127), `upper` and `work` on one file system; without `upper` the
-     * overlay is read-only. With one lower directory and no upper it is a bind mount. */
+    /* Overlay: `lower` bottom first (at most 127), `upper` and `work` on one file system; without
+     * `upper` the overlay is read-only. With one lower directory and no upper it is a bind mount.
+     */
     const char *const *lower;
     uint32_t lower_len;
     const char *upper, *work;
-    const char *target;       /* an existing empty directory on the host, where it is put together */
+    const char *target; /* an existing empty directory on the host, where it is put together */
     bool readonly;
-    const OciMount *mounts;   /* in this order, after the standard ones; same target: later replaces */
+    const OciMount
+        *mounts; /* in this order, after the standard ones; same target: later replaces */
     uint32_t mounts_len;
     const OciDevice *devices; /* besides null, zero, full, random, urandom, tty */
     uint32_t devices_len;
-    const char *const *masked;   /* NULL-less list; hidden: /dev/null over files, empty tmpfs over directories */
+    const char *const
+        *masked; /* NULL-less list; hidden: /dev/null over files, empty tmpfs over directories */
     uint32_t masked_len;
     const char *const *readonly_paths;
     uint32_t readonly_paths_len;
-    bool privileged;          /* sysfs and cgroup writable, all devices of the host */
-    const char *cwd;        /* made if missing, also in a read-only root; NULL: none */
-    const char *shm_source;   /* directory that is the pod's /dev/shm; NULL: a tmpfs of its own, 64 MiB */
+    bool privileged; /* sysfs and cgroup writable, all devices of the host */
+    const char *cwd; /* made if missing, also in a read-only root; NULL: none */
+    const char
+        *shm_source; /* directory that is the pod's /dev/shm; NULL: a tmpfs of its own, 64 MiB */
 } OciRootfs;
 
 typedef enum OciStepKind {
@@ -73,8 +78,8 @@ typedef enum OciStepKind {
     OCI_STEP_SYMLINK,      /* source: the link's text */
     OCI_STEP_CGROUP,       /* the cgroup file systems, as the host has them */
     OCI_STEP_MASK,
-    OCI_STEP_READONLY,     /* remount a path read-only, missing ones are skipped */
-    OCI_STEP_DIR,          /* make a directory */
+    OCI_STEP_READONLY, /* remount a path read-only, missing ones are skipped */
+    OCI_STEP_DIR,      /* make a directory */
     OCI_STEP_ROOT_READONLY,
 } OciStepKind;
 
@@ -95,20 +100,21 @@ extern const char *const oci_masked_default[];
 extern const char *const oci_readonly_default[];
 extern const uint32_t oci_masked_default_len, oci_readonly_default_len;
 
-/* Pure: texts of the plan live in `a` or are those of `r`. ERR_INVALID for relative targets and for paths
- * with ':' or ',' where overlayfs cannot take them. */
+/* Pure: texts of the plan live in `a` or are those of `r`. ERR_INVALID for relative targets and for
+ * paths with ':' or ',' where overlayfs cannot take them. */
 int oci_rootfs_plan(const OciRootfs *r, Arena *a, OciPlan *ret, Err *err) NODISCARD;
 /* One line per step, for tests and --dry-run. */
 void oci_plan_print(const OciPlan *plan, Buf *out);
 
-/* Carries the plan out and makes the result the root of the calling process, which must be alone in a fresh
- * mount namespace (nothing is undone on failure: the namespace goes with the process). Afterwards the
- * current directory is the new root. */
+/* Carries the plan out and makes the result the root of the calling process, which must be alone in
+ * a fresh mount namespace (nothing is undone on failure: the namespace goes with the process).
+ * Afterwards the current directory is the new root. */
 int oci_rootfs_enter(const OciRootfs *r, const OciPlan *plan, Err *err) NODISCARD;
 
-/* The only way into a container's tree: opens `path` as the container would see it with root_fd as "/".
- * `flags` as for open(2), O_CLOEXEC is added. Falls back to a walk that refuses links where the kernel has
- * no openat2. Negative errno. */
+/* The only way into a container's tree: opens `path` as the container would see it with root_fd as
+ * "/". `flags` as for open(2), O_CLOEXEC is added. Falls back to a walk that refuses links where
+ * the kernel has no openat2. Negative errno. */
 int rootfs_open(int root_fd, const char *path, int flags, mode_t mode);
-/* Makes `path` a directory (or an empty file) inside the root, with its parents, and opens it with O_PATH. */
+/* Makes `path` a directory (or an empty file) inside the root, with its parents, and opens it with
+ * O_PATH. */
 int rootfs_make(int root_fd, const char *path, bool dir, int *ret_fd, Err *err) NODISCARD;

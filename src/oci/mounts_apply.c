@@ -1,8 +1,9 @@
 /* mounts_apply.c - carries out the plan of mounts.c with the kernel's descriptor-based mount calls.
  *
- * Order: first every bind source is cloned as a detached mount, while the host's tree and its propagation are as
- * they were (so that a Bidirectional mount stays in the host's peer group); then all mounts become slaves, the
- * root is put together, the detached mounts are attached, and the root is pivoted into. */
+ * Order: first every bind source is cloned as a detached mount, while the host's tree and its
+ * propagation are as they were (so that a Bidirectional mount stays in the host's peer group); then
+ * all mounts become slaves, the root is put together, the detached mounts are attached, and the
+ * root is pivoted into. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,8 @@
 #include "oci/mounts.h"
 
 /* From sys/mount.h, which cannot be included beside linux/mount.h. */
-int mount(const char *source, const char *target, const char *fstype, unsigned long flags, const void *data);
+int mount(const char *source, const char *target, const char *fstype, unsigned long flags,
+          const void *data);
 int umount2(const char *target, int flags);
 enum { DETACH = 2 };
 
@@ -52,14 +54,16 @@ static int tree_set(int fd, uint64_t attr, uint64_t propagation, bool recursive)
 {
     struct mount_attr ma = { .attr_set = attr, .propagation = propagation };
 
-    if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &ma, sizeof ma) < 0)
+    if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &ma,
+                sizeof ma) < 0)
         return -errno;
     return 0;
 }
 
 static int tree_attach(int tree, int target)
 {
-    if (syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+    if (syscall(SYS_move_mount, tree, "", target, "",
+                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return -errno;
     return 0;
 }
@@ -67,14 +71,16 @@ static int tree_attach(int tree, int target)
 static uint64_t attr_of(uint32_t flags)
 {
     return (flags & (OCI_MOUNT_RO | OCI_MOUNT_RRO) ? MOUNT_ATTR_RDONLY : 0) |
-           (flags & OCI_MOUNT_NOSUID ? MOUNT_ATTR_NOSUID : 0) | (flags & OCI_MOUNT_NODEV ? MOUNT_ATTR_NODEV : 0) |
+           (flags & OCI_MOUNT_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
+           (flags & OCI_MOUNT_NODEV ? MOUNT_ATTR_NODEV : 0) |
            (flags & OCI_MOUNT_NOEXEC ? MOUNT_ATTR_NOEXEC : 0);
 }
 
 static unsigned long ms_of(uint32_t flags)
 {
-    return (flags & (OCI_MOUNT_RO | OCI_MOUNT_RRO) ? MS_RDONLY : 0) | (flags & OCI_MOUNT_NOSUID ? MS_NOSUID : 0) |
-           (flags & OCI_MOUNT_NODEV ? MS_NODEV : 0) | (flags & OCI_MOUNT_NOEXEC ? MS_NOEXEC : 0);
+    return (flags & (OCI_MOUNT_RO | OCI_MOUNT_RRO) ? MS_RDONLY : 0) |
+           (flags & OCI_MOUNT_NOSUID ? MS_NOSUID : 0) | (flags & OCI_MOUNT_NODEV ? MS_NODEV : 0) |
+           (flags & OCI_MOUNT_NOEXEC ? MS_NOEXEC : 0);
 }
 
 /* --- before the host's tree is left --- */
@@ -110,7 +116,8 @@ static int clone_sources(Apply *ap, Err *err)
             continue;
         ap->trees[i] = tree_clone(AT_FDCWD, s->source, s->flags & OCI_MOUNT_RECURSIVE);
         if (ap->trees[i] < 0)
-            return err_neg(err, ap->trees[i], "mount source '%.200s' for '%.100s'", s->source, s->target);
+            return err_neg(err, ap->trees[i], "mount source '%.200s' for '%.100s'", s->source,
+                           s->target);
     }
     return 0;
 }
@@ -200,7 +207,8 @@ static int do_mount(Apply *ap, const OciStep *s, int tree, Err *err)
     if (e < 0)
         return e;
     fd_path(target, path);
-    if (mount(s->source && *s->source ? s->source : s->fstype, path, s->fstype, ms_of(s->flags), s->data) < 0)
+    if (mount(s->source && *s->source ? s->source : s->fstype, path, s->fstype, ms_of(s->flags),
+              s->data) < 0)
         return err_errno(err, "mount %s on '%s'", s->fstype, s->target);
     return 0;
 }
@@ -219,7 +227,8 @@ static int do_bind(Apply *ap, const OciStep *s, int tree, Err *err)
     if (e < 0)
         return e;
     if ((e = tree_set(tree, 0, props[s->propagation % 3], recursive)) < 0 ||
-        (attr_of(s->flags) && (e = tree_set(tree, attr_of(s->flags), 0, s->flags & OCI_MOUNT_RRO)) < 0) ||
+        (attr_of(s->flags) &&
+         (e = tree_set(tree, attr_of(s->flags), 0, s->flags & OCI_MOUNT_RRO)) < 0) ||
         (e = tree_attach(tree, target)) < 0)
         return err_neg(err, e, "mount '%s' on '%s'", s->source, s->target);
     return 0;
@@ -237,7 +246,8 @@ static int make_node(Apply *ap, const OciDevice *d, Err *err)
     e = rootfs_make(ap->root_fd, above, true, &dir, err);
     if (e < 0)
         return e;
-    if (mknodat(dir, slash + 1, (mode_t)(d->type | (d->mode & 0777)), makedev(d->major, d->minor)) < 0) {
+    if (mknodat(dir, slash + 1, (mode_t)(d->type | (d->mode & 0777)), makedev(d->major, d->minor)) <
+        0) {
         if (errno == EEXIST)
             return 0;
         return err_errno(err, "make device '%s'", d->path);
@@ -273,7 +283,8 @@ static int do_device(Apply *ap, const OciStep *s, int tree, Err *err)
     return e;
 }
 
-/* Flat and one folder deep (/dev/net/tun, /dev/dri/card0); ptys, shared memory and queues are the container's. */
+/* Flat and one folder deep (/dev/net/tun, /dev/dri/card0); ptys, shared memory and queues are the
+ * container's. */
 static int host_devices_in(Apply *ap, int dir_fd, const char *prefix, bool deeper, Err *err)
 {
     static const char *const own[] = { "pts", "shm", "mqueue", "fd", "ptmx", "console", "tty" };
@@ -293,13 +304,19 @@ static int host_devices_in(Apply *ap, int dir_fd, const char *prefix, bool deepe
             continue;
         snprintf(path, sizeof path, "%s/%s", prefix, e->d_name);
         if (S_ISDIR(st.st_mode) && deeper) {
-            _cleanup_close_ int sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            _cleanup_close_ int sub =
+                openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
             if (sub >= 0)
                 r = host_devices_in(ap, sub, path, false, err);
         } else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
-            const OciDevice d = { path, st.st_mode & S_IFMT, major(st.st_rdev), minor(st.st_rdev),
-                                  st.st_mode & 0777, st.st_uid, st.st_gid };
+            const OciDevice d = { path,
+                                  st.st_mode & S_IFMT,
+                                  major(st.st_rdev),
+                                  minor(st.st_rdev),
+                                  st.st_mode & 0777,
+                                  st.st_uid,
+                                  st.st_gid };
 
             r = make_node(ap, &d, err);
         }
@@ -332,7 +349,10 @@ static int do_cgroup(Apply *ap, const OciStep *s, int tree, Err *err)
 {
     const CgroupSystem *sys = &ap->cgroups;
     const uint32_t strict = s->flags & ~(uint32_t)OCI_MOUNT_RO;
-    OciStep m = { .kind = OCI_STEP_MOUNT, .target = s->target, .source = "cgroup", .fstype = "cgroup2",
+    OciStep m = { .kind = OCI_STEP_MOUNT,
+                  .target = s->target,
+                  .source = "cgroup",
+                  .fstype = "cgroup2",
                   .flags = s->flags };
     int e = 0;
 
@@ -349,7 +369,9 @@ static int do_cgroup(Apply *ap, const OciStep *s, int tree, Err *err)
         char target[128];
 
         snprintf(target, sizeof target, "%s%s", s->target, base);
-        m = (OciStep){ .kind = OCI_STEP_MOUNT, .target = target, .source = "cgroup", .flags = s->flags };
+        m = (OciStep){
+            .kind = OCI_STEP_MOUNT, .target = target, .source = "cgroup", .flags = s->flags
+        };
         m.fstype = sys->list[i].v2 ? "cgroup2" : "cgroup";
         m.data = sys->list[i].v2 ? NULL : sys->list[i].controllers;
         e = do_mount(ap, &m, -1, err);
@@ -377,7 +399,8 @@ static int do_mask(Apply *ap, const OciStep *s, int tree, Err *err)
         return err_neg(err, fd < 0 ? fd : -errno, "masked path '%s'", s->target);
     if (S_ISDIR(st.st_mode)) {
         fd_path(fd, path);
-        if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0,nr_inodes=2,mode=755") < 0)
+        if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                  "size=0,nr_inodes=2,mode=755") < 0)
             return err_errno(err, "mask '%s'", s->target);
         return 0;
     }
@@ -400,7 +423,8 @@ static int do_readonly(Apply *ap, const OciStep *s, int tree, Err *err)
     if (fd < 0)
         return err_neg(err, fd, "read-only path '%s'", s->target);
     self = tree_clone(fd, "", true);
-    if ((e = self) < 0 || (e = tree_set(self, MOUNT_ATTR_RDONLY, 0, true)) < 0 || (e = tree_attach(self, fd)) < 0)
+    if ((e = self) < 0 || (e = tree_set(self, MOUNT_ATTR_RDONLY, 0, true)) < 0 ||
+        (e = tree_attach(self, fd)) < 0)
         return err_neg(err, e, "make '%s' read-only", s->target);
     return 0;
 }
@@ -421,10 +445,16 @@ static int do_root_readonly(Apply *ap, const OciStep *s, int tree, Err *err)
 }
 
 static int (*const step_fns[])(Apply *, const OciStep *, int tree, Err *) = {
-    [OCI_STEP_MOUNT] = do_mount,       [OCI_STEP_BIND] = do_bind,       [OCI_STEP_DEVICE] = do_device,
-    [OCI_STEP_SYMLINK] = do_symlink,   [OCI_STEP_CGROUP] = do_cgroup,   [OCI_STEP_MASK] = do_mask,
-    [OCI_STEP_READONLY] = do_readonly, [OCI_STEP_ROOT_READONLY] = do_root_readonly,
-    [OCI_STEP_HOST_DEVICES] = do_host_devices, [OCI_STEP_DIR] = do_dir,
+    [OCI_STEP_MOUNT] = do_mount,
+    [OCI_STEP_BIND] = do_bind,
+    [OCI_STEP_DEVICE] = do_device,
+    [OCI_STEP_SYMLINK] = do_symlink,
+    [OCI_STEP_CGROUP] = do_cgroup,
+    [OCI_STEP_MASK] = do_mask,
+    [OCI_STEP_READONLY] = do_readonly,
+    [OCI_STEP_ROOT_READONLY] = do_root_readonly,
+    [OCI_STEP_HOST_DEVICES] = do_host_devices,
+    [OCI_STEP_DIR] = do_dir,
 };
 
 static int pivot(Apply *ap, Err *err)

@@ -13,11 +13,21 @@ static const struct {
     const char *name;
     uint32_t resource;
 } rlimit_names[] = {
-    { "AS", RLIMIT_AS },           { "CORE", RLIMIT_CORE },         { "CPU", RLIMIT_CPU },
-    { "DATA", RLIMIT_DATA },       { "FSIZE", RLIMIT_FSIZE },       { "LOCKS", RLIMIT_LOCKS },
-    { "MEMLOCK", RLIMIT_MEMLOCK }, { "MSGQUEUE", RLIMIT_MSGQUEUE }, { "NICE", RLIMIT_NICE },
-    { "NOFILE", RLIMIT_NOFILE },   { "NPROC", RLIMIT_NPROC },       { "RSS", RLIMIT_RSS },
-    { "RTPRIO", RLIMIT_RTPRIO },   { "RTTIME", RLIMIT_RTTIME },     { "SIGPENDING", RLIMIT_SIGPENDING },
+    { "AS", RLIMIT_AS },
+    { "CORE", RLIMIT_CORE },
+    { "CPU", RLIMIT_CPU },
+    { "DATA", RLIMIT_DATA },
+    { "FSIZE", RLIMIT_FSIZE },
+    { "LOCKS", RLIMIT_LOCKS },
+    { "MEMLOCK", RLIMIT_MEMLOCK },
+    { "MSGQUEUE", RLIMIT_MSGQUEUE },
+    { "NICE", RLIMIT_NICE },
+    { "NOFILE", RLIMIT_NOFILE },
+    { "NPROC", RLIMIT_NPROC },
+    { "RSS", RLIMIT_RSS },
+    { "RTPRIO", RLIMIT_RTPRIO },
+    { "RTTIME", RLIMIT_RTTIME },
+    { "SIGPENDING", RLIMIT_SIGPENDING },
     { "STACK", RLIMIT_STACK },
 };
 
@@ -48,10 +58,11 @@ int rlimits_set(const OciRlimit *list, uint32_t len, Err *err)
 
 bool sysctl_is_namespaced(const char *key, bool own_net, bool own_ipc, bool own_uts)
 {
-    static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-                                       "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
-                                       "kernel.shm_rmid_forced", "kernel.msg_next_id", "kernel.sem_next_id",
-                                       "kernel.shm_next_id" };
+    static const char *const ipc[] = {
+        "kernel.msgmax",      "kernel.msgmnb",      "kernel.msgmni",     "kernel.sem",
+        "kernel.shmall",      "kernel.shmmax",      "kernel.shmmni",     "kernel.shm_rmid_forced",
+        "kernel.msg_next_id", "kernel.sem_next_id", "kernel.shm_next_id"
+    };
 
     if (!strncmp(key, "net.", 4))
         return own_net;
@@ -73,7 +84,8 @@ int sysctl_set(int proc_fd, const OciSysctl *s, bool own_net, bool own_ipc, bool
     if (strstr(s->key, "..") || strchr(s->key, '/'))
         return err_set(err, ERR_INVALID, 0, "'%.100s' is no sysctl", s->key);
     if (!sysctl_is_namespaced(s->key, own_net, own_ipc, own_uts))
-        return err_set(err, ERR_DENIED, 0, "sysctl '%.100s' belongs to the host, not to the pod", s->key);
+        return err_set(err, ERR_DENIED, 0, "sysctl '%.100s' belongs to the host, not to the pod",
+                       s->key);
     n = snprintf(path, sizeof path, "sys/%s", s->key);
     if (n < 0 || (size_t)n >= sizeof path)
         return err_set(err, ERR_INVALID, 0, "the name of a sysctl is too long");
@@ -92,7 +104,8 @@ int oom_score_adj_set(int proc_fd, int value, Err *err)
     snprintf(text, sizeof text, "%d", value);
     r = file_write(proc_fd, "self/oom_score_adj", sv_cstr(text), 0);
     if (r == -EACCES && value < 0)
-        return 0; /* no CAP_SYS_RESOURCE: what protects is a wish, and the order above it still holds */
+        return 0; /* no CAP_SYS_RESOURCE: what protects is a wish, and the order above it still
+                     holds */
     return r < 0 ? err_neg(err, r, "set oom_score_adj to %d", value) : 0;
 }
 
@@ -125,8 +138,8 @@ int exec_find(const char *name, const char *const *env, char *ret_path, size_t s
     if (strchr(name, '/')) {
         e = executable(name);
         if (e == ENOENT || e == ENOTDIR)
-            return err_set(err, ERR_NOT_FOUND, 0, "exec: \"%.300s\": stat %.100s: no such file or directory", name,
-                           name);
+            return err_set(err, ERR_NOT_FOUND, 0,
+                           "exec: \"%.300s\": stat %.100s: no such file or directory", name, name);
         if (e == EISDIR)
             return err_set(err, ERR_DENIED, 0, "exec: \"%.300s\": is a directory", name);
         if (e)
@@ -147,5 +160,6 @@ int exec_find(const char *name, const char *const *env, char *ret_path, size_t s
     }
     if (denied)
         return err_set(err, ERR_DENIED, 0, "exec: \"%.300s\": permission denied", name);
-    return err_set(err, ERR_NOT_FOUND, 0, "exec: \"%.300s\": executable file not found in $PATH", name);
+    return err_set(err, ERR_NOT_FOUND, 0, "exec: \"%.300s\": executable file not found in $PATH",
+                   name);
 }

@@ -11,7 +11,8 @@ int seccomp_load_bytes(StrView filter, Err *err)
     void *copy;
     int r = 0;
 
-    if (filter.len == 0 || filter.len % sizeof(struct sock_filter) || filter.len > SECCOMP_FILTER_MAX)
+    if (filter.len == 0 || filter.len % sizeof(struct sock_filter) ||
+        filter.len > SECCOMP_FILTER_MAX)
         return err_set(err, ERR_INVALID, 0, "a system call filter of %zu bytes", filter.len);
     copy = malloc(filter.len); /* the view may be unaligned */
     if (!copy)

@@ -6,5 +6,6 @@
 
 enum { SECCOMP_FILTER_MAX = 4096 * 8 }; /* the kernel's BPF_MAXINSNS instructions */
 
-/* `filter` is an array of struct sock_filter. Without no_new_privs the caller needs CAP_SYS_ADMIN. */
+/* `filter` is an array of struct sock_filter. Without no_new_privs the caller needs CAP_SYS_ADMIN.
+ */
 int seccomp_load_bytes(StrView filter, Err *err) NODISCARD;

@@ -1,8 +1,8 @@
-/* seccomp_profile.c - system call filters: the default allow-list as tables, and the JSON form of the OCI runtime
- * specification (config-linux.md#seccomp). libseccomp compiles both.
+/* seccomp_profile.c - system call filters: the default allow-list as tables, and the JSON form of
+ * the OCI runtime specification (config-linux.md#seccomp). libseccomp compiles both.
  *
- * To allow a call by default: add it to `allowed`, or, if a capability guards it, to `guarded`. Names that the
- * library or the architecture does not know are passed over. */
+ * To allow a call by default: add it to `allowed`, or, if a capability guards it, to `guarded`.
+ * Names that the library or the architecture does not know are passed over. */
 #include "oci/seccomp_profile.h"
 
 #include <errno.h>
@@ -21,55 +21,371 @@ enum { PROFILE_TEXT_MAX = 4 * 1024 * 1024 };
 #define CLONE_NAMESPACES 0x7E020000u
 
 static const char *const allowed[] = {
-    "accept", "accept4", "access", "adjtimex", "alarm", "bind", "brk", "cachestat", "capget", "capset", "chdir",
-    "chmod", "chown", "chown32", "clock_adjtime", "clock_adjtime64", "clock_getres", "clock_getres_time64",
-    "clock_gettime", "clock_gettime64", "clock_nanosleep", "clock_nanosleep_time64", "close", "close_range",
-    "connect", "copy_file_range", "creat", "dup", "dup2", "dup3", "epoll_create", "epoll_create1", "epoll_ctl",
-    "epoll_ctl_old", "epoll_pwait", "epoll_pwait2", "epoll_wait", "epoll_wait_old", "eventfd", "eventfd2",
-    "execve", "execveat", "exit", "exit_group", "faccessat", "faccessat2", "fadvise64", "fadvise64_64",
-    "fallocate", "fanotify_mark", "fchdir", "fchmod", "fchmodat", "fchmodat2", "fchown", "fchown32", "fchownat",
-    "fcntl", "fcntl64", "fdatasync", "fgetxattr", "flistxattr", "flock", "fork", "fremovexattr", "fsetxattr",
-    "fstat", "fstat64", "fstatat64", "fstatfs", "fstatfs64", "fsync", "ftruncate", "ftruncate64", "futex",
-    "futex_requeue", "futex_time64", "futex_wait", "futex_waitv", "futex_wake", "futimesat", "getcpu", "getcwd",
-    "getdents", "getdents64", "getegid", "getegid32", "geteuid", "geteuid32", "getgid", "getgid32", "getgroups",
-    "getgroups32", "getitimer", "getpeername", "getpgid", "getpgrp", "getpid", "getppid", "getpriority",
-    "getrandom", "getresgid", "getresgid32", "getresuid", "getresuid32", "getrlimit", "get_robust_list",
-    "getrusage", "getsid", "getsockname", "getsockopt", "get_thread_area", "gettid", "gettimeofday", "getuid",
-    "getuid32", "getxattr", "getxattrat", "inotify_add_watch", "inotify_init", "inotify_init1",
-    "inotify_rm_watch", "io_cancel", "ioctl", "io_destroy", "io_getevents", "io_pgetevents",
-    "io_pgetevents_time64", "ioprio_get", "ioprio_set", "io_setup", "io_submit", "ipc", "kill",
-    "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "lchown", "lchown32", "lgetxattr",
-    "link", "linkat", "listen", "listxattr", "listxattrat", "llistxattr", "_llseek", "lremovexattr", "lseek",
-    "lsetxattr", "lstat", "lstat64", "madvise", "map_shadow_stack", "membarrier", "memfd_create",
-    "memfd_secret", "mincore", "mkdir", "mkdirat", "mknod", "mknodat", "mlock", "mlock2", "mlockall", "mmap",
-    "mmap2", "mprotect", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedreceive_time64",
-    "mq_timedsend", "mq_timedsend_time64", "mq_unlink", "mremap", "mseal", "msgctl", "msgget", "msgrcv",
-    "msgsnd", "msync", "munlock", "munlockall", "munmap", "name_to_handle_at", "nanosleep", "newfstatat",
-    "_newselect", "open", "openat", "openat2", "pause", "pidfd_open", "pidfd_send_signal", "pipe", "pipe2",
-    "pkey_alloc", "pkey_free", "pkey_mprotect", "poll", "ppoll", "ppoll_time64", "prctl", "pread64", "preadv",
-    "preadv2", "prlimit64", "process_mrelease", "pselect6", "pselect6_time64", "ptrace", "pwrite64", "pwritev",
-    "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "recv", "recvfrom", "recvmmsg",
-    "recvmmsg_time64", "recvmsg", "remap_file_pages", "removexattr", "removexattrat", "rename", "renameat",
-    "renameat2", "restart_syscall", "riscv_hwprobe", "rmdir", "rseq", "rt_sigaction", "rt_sigpending",
-    "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",
-    "rt_sigtimedwait_time64", "rt_tgsigqueueinfo", "sched_getaffinity", "sched_getattr", "sched_getparam",
-    "sched_get_priority_max", "sched_get_priority_min", "sched_getscheduler", "sched_rr_get_interval",
-    "sched_rr_get_interval_time64", "sched_setaffinity", "sched_setattr", "sched_setparam",
-    "sched_setscheduler", "sched_yield", "seccomp", "select", "semctl", "semget", "semop", "semtimedop",
-    "semtimedop_time64", "send", "sendfile", "sendfile64", "sendmmsg", "sendmsg", "sendto", "setfsgid",
-    "setfsgid32", "setfsuid", "setfsuid32", "setgid", "setgid32", "setgroups", "setgroups32", "setitimer",
-    "setpgid", "setpriority", "setregid", "setregid32", "setresgid", "setresgid32", "setresuid",
-    "setresuid32", "setreuid", "setreuid32", "setrlimit", "set_robust_list", "setsid", "setsockopt",
-    "set_thread_area", "set_tid_address", "setuid", "setuid32", "setxattr", "setxattrat", "shmat", "shmctl",
-    "shmdt", "shmget", "shutdown", "sigaltstack", "signalfd", "signalfd4", "sigprocmask", "sigreturn",
-    "socketcall", "socketpair", "splice", "stat", "stat64", "statfs", "statfs64", "statx", "symlink",
-    "symlinkat", "sync", "sync_file_range", "syncfs", "sysinfo", "tee", "tgkill", "time", "timer_create",
-    "timer_delete", "timer_getoverrun", "timer_gettime", "timer_gettime64", "timer_settime",
-    "timer_settime64", "timerfd_create", "timerfd_gettime", "timerfd_gettime64", "timerfd_settime",
-    "timerfd_settime64", "times", "tkill", "truncate", "truncate64", "ugetrlimit", "umask", "uname", "unlink",
-    "unlinkat", "uretprobe", "utime", "utimensat", "utimensat_time64", "utimes", "vfork", "vmsplice", "wait4",
-    "waitid", "waitpid", "write", "writev", "arch_prctl", "modify_ldt", "riscv_flush_icache",
-    "process_vm_readv", "process_vm_writev",
+    "accept",
+    "accept4",
+    "access",
+    "adjtimex",
+    "alarm",
+    "bind",
+    "brk",
+    "cachestat",
+    "capget",
+    "capset",
+    "chdir",
+    "chmod",
+    "chown",
+    "chown32",
+    "clock_adjtime",
+    "clock_adjtime64",
+    "clock_getres",
+    "clock_getres_time64",
+    "clock_gettime",
+    "clock_gettime64",
+    "clock_nanosleep",
+    "clock_nanosleep_time64",
+    "close",
+    "close_range",
+    "connect",
+    "copy_file_range",
+    "creat",
+    "dup",
+    "dup2",
+    "dup3",
+    "epoll_create",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_ctl_old",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "epoll_wait",
+    "epoll_wait_old",
+    "eventfd",
+    "eventfd2",
+    "execve",
+    "execveat",
+    "exit",
+    "exit_group",
+    "faccessat",
+    "faccessat2",
+    "fadvise64",
+    "fadvise64_64",
+    "fallocate",
+    "fanotify_mark",
+    "fchdir",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchown",
+    "fchown32",
+    "fchownat",
+    "fcntl",
+    "fcntl64",
+    "fdatasync",
+    "fgetxattr",
+    "flistxattr",
+    "flock",
+    "fork",
+    "fremovexattr",
+    "fsetxattr",
+    "fstat",
+    "fstat64",
+    "fstatat64",
+    "fstatfs",
+    "fstatfs64",
+    "fsync",
+    "ftruncate",
+    "ftruncate64",
+    "futex",
+    "futex_requeue",
+    "futex_time64",
+    "futex_wait",
+    "futex_waitv",
+    "futex_wake",
+    "futimesat",
+    "getcpu",
+    "getcwd",
+    "getdents",
+    "getdents64",
+    "getegid",
+    "getegid32",
+    "geteuid",
+    "geteuid32",
+    "getgid",
+    "getgid32",
+    "getgroups",
+    "getgroups32",
+    "getitimer",
+    "getpeername",
+    "getpgid",
+    "getpgrp",
+    "getpid",
+    "getppid",
+    "getpriority",
+    "getrandom",
+    "getresgid",
+    "getresgid32",
+    "getresuid",
+    "getresuid32",
+    "getrlimit",
+    "get_robust_list",
+    "getrusage",
+    "getsid",
+    "getsockname",
+    "getsockopt",
+    "get_thread_area",
+    "gettid",
+    "gettimeofday",
+    "getuid",
+    "getuid32",
+    "getxattr",
+    "getxattrat",
+    "inotify_add_watch",
+    "inotify_init",
+    "inotify_init1",
+    "inotify_rm_watch",
+    "io_cancel",
+    "ioctl",
+    "io_destroy",
+    "io_getevents",
+    "io_pgetevents",
+    "io_pgetevents_time64",
+    "ioprio_get",
+    "ioprio_set",
+    "io_setup",
+    "io_submit",
+    "ipc",
+    "kill",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
+    "lchown",
+    "lchown32",
+    "lgetxattr",
+    "link",
+    "linkat",
+    "listen",
+    "listxattr",
+    "listxattrat",
+    "llistxattr",
+    "_llseek",
+    "lremovexattr",
+    "lseek",
+    "lsetxattr",
+    "lstat",
+    "lstat64",
+    "madvise",
+    "map_shadow_stack",
+    "membarrier",
+    "memfd_create",
+    "memfd_secret",
+    "mincore",
+    "mkdir",
+    "mkdirat",
+    "mknod",
+    "mknodat",
+    "mlock",
+    "mlock2",
+    "mlockall",
+    "mmap",
+    "mmap2",
+    "mprotect",
+    "mq_getsetattr",
+    "mq_notify",
+    "mq_open",
+    "mq_timedreceive",
+    "mq_timedreceive_time64",
+    "mq_timedsend",
+    "mq_timedsend_time64",
+    "mq_unlink",
+    "mremap",
+    "mseal",
+    "msgctl",
+    "msgget",
+    "msgrcv",
+    "msgsnd",
+    "msync",
+    "munlock",
+    "munlockall",
+    "munmap",
+    "name_to_handle_at",
+    "nanosleep",
+    "newfstatat",
+    "_newselect",
+    "open",
+    "openat",
+    "openat2",
+    "pause",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "pipe",
+    "pipe2",
+    "pkey_alloc",
+    "pkey_free",
+    "pkey_mprotect",
+    "poll",
+    "ppoll",
+    "ppoll_time64",
+    "prctl",
+    "pread64",
+    "preadv",
+    "preadv2",
+    "prlimit64",
+    "process_mrelease",
+    "pselect6",
+    "pselect6_time64",
+    "ptrace",
+    "pwrite64",
+    "pwritev",
+    "pwritev2",
+    "read",
+    "readahead",
+    "readlink",
+    "readlinkat",
+    "readv",
+    "recv",
+    "recvfrom",
+    "recvmmsg",
+    "recvmmsg_time64",
+    "recvmsg",
+    "remap_file_pages",
+    "removexattr",
+    "removexattrat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "restart_syscall",
+    "riscv_hwprobe",
+    "rmdir",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigpending",
+    "rt_sigprocmask",
+    "rt_sigqueueinfo",
+    "rt_sigreturn",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "rt_sigtimedwait_time64",
+    "rt_tgsigqueueinfo",
+    "sched_getaffinity",
+    "sched_getattr",
+    "sched_getparam",
+    "sched_get_priority_max",
+    "sched_get_priority_min",
+    "sched_getscheduler",
+    "sched_rr_get_interval",
+    "sched_rr_get_interval_time64",
+    "sched_setaffinity",
+    "sched_setattr",
+    "sched_setparam",
+    "sched_setscheduler",
+    "sched_yield",
+    "seccomp",
+    "select",
+    "semctl",
+    "semget",
+    "semop",
+    "semtimedop",
+    "semtimedop_time64",
+    "send",
+    "sendfile",
+    "sendfile64",
+    "sendmmsg",
+    "sendmsg",
+    "sendto",
+    "setfsgid",
+    "setfsgid32",
+    "setfsuid",
+    "setfsuid32",
+    "setgid",
+    "setgid32",
+    "setgroups",
+    "setgroups32",
+    "setitimer",
+    "setpgid",
+    "setpriority",
+    "setregid",
+    "setregid32",
+    "setresgid",
+    "setresgid32",
+    "setresuid",
+    "setresuid32",
+    "setreuid",
+    "setreuid32",
+    "setrlimit",
+    "set_robust_list",
+    "setsid",
+    "setsockopt",
+    "set_thread_area",
+    "set_tid_address",
+    "setuid",
+    "setuid32",
+    "setxattr",
+    "setxattrat",
+    "shmat",
+    "shmctl",
+    "shmdt",
+    "shmget",
+    "shutdown",
+    "sigaltstack",
+    "signalfd",
+    "signalfd4",
+    "sigprocmask",
+    "sigreturn",
+    "socketcall",
+    "socketpair",
+    "splice",
+    "stat",
+    "stat64",
+    "statfs",
+    "statfs64",
+    "statx",
+    "symlink",
+    "symlinkat",
+    "sync",
+    "sync_file_range",
+    "syncfs",
+    "sysinfo",
+    "tee",
+    "tgkill",
+    "time",
+    "timer_create",
+    "timer_delete",
+    "timer_getoverrun",
+    "timer_gettime",
+    "timer_gettime64",
+    "timer_settime",
+    "timer_settime64",
+    "timerfd_create",
+    "timerfd_gettime",
+    "timerfd_gettime64",
+    "timerfd_settime",
+    "timerfd_settime64",
+    "times",
+    "tkill",
+    "truncate",
+    "truncate64",
+    "ugetrlimit",
+    "umask",
+    "uname",
+    "unlink",
+    "unlinkat",
+    "uretprobe",
+    "utime",
+    "utimensat",
+    "utimensat_time64",
+    "utimes",
+    "vfork",
+    "vmsplice",
+    "wait4",
+    "waitid",
+    "waitpid",
+    "write",
+    "writev",
+    "arch_prctl",
+    "modify_ldt",
+    "riscv_flush_icache",
+    "process_vm_readv",
+    "process_vm_writev",
 };
 
 static const struct {
@@ -77,9 +393,10 @@ static const struct {
     const char *names; /* separated by spaces */
 } guarded[] = {
     { CAP_DAC_READ_SEARCH, "open_by_handle_at" },
-    { CAP_SYS_ADMIN, "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick listmount lookup_dcookie "
-                     "mount mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd "
-                     "setdomainname sethostname setns statmount syslog umount umount2 unshare" },
+    { CAP_SYS_ADMIN,
+      "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick listmount lookup_dcookie "
+      "mount mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd "
+      "setdomainname sethostname setns statmount syslog umount umount2 unshare" },
     { CAP_SYS_BOOT, "reboot" },
     { CAP_SYS_CHROOT, "chroot" },
     { CAP_SYS_MODULE, "delete_module init_module finit_module" },
@@ -99,15 +416,16 @@ static bool has_cap(uint64_t caps, unsigned cap)
     return caps >> cap & 1;
 }
 
-static int rule(scmp_filter_ctx ctx, uint32_t action, const char *name, const struct scmp_arg_cmp *args,
-                unsigned n, Err *err)
+static int rule(scmp_filter_ctx ctx, uint32_t action, const char *name,
+                const struct scmp_arg_cmp *args, unsigned n, Err *err)
 {
     int nr = seccomp_syscall_resolve_name(name), r;
 
     if (nr == __NR_SCMP_ERROR)
         return 0;
     r = seccomp_rule_add_array(ctx, action, nr, n, args);
-    /* EDOM: not on this architecture. EACCES: the same as the default action. EEXIST: there already. */
+    /* EDOM: not on this architecture. EACCES: the same as the default action. EEXIST: there
+     * already. */
     if (r < 0 && r != -EDOM && r != -EACCES && r != -EEXIST)
         return err_neg(err, r, "filter rule for '%s'", name);
     return 0;
@@ -142,14 +460,16 @@ static int add_special(scmp_filter_ctx ctx, uint64_t caps, Err *err)
         arg = SCMP_A0(SCMP_CMP_EQ, personalities[i]);
         r = rule(ctx, SCMP_ACT_ALLOW, "personality", &arg, 1, err);
     }
-    arg = SCMP_A0(SCMP_CMP_NE, 40); /* AF_VSOCK reaches the hypervisor and is in no network namespace */
+    arg = SCMP_A0(SCMP_CMP_NE,
+                  40); /* AF_VSOCK reaches the hypervisor and is in no network namespace */
     if (r >= 0)
         r = rule(ctx, SCMP_ACT_ALLOW, "socket", &arg, 1, err);
     if (r < 0 || has_cap(caps, CAP_SYS_ADMIN))
         return r;
     arg = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NAMESPACES, 0);
     r = rule(ctx, SCMP_ACT_ALLOW, "clone", &arg, 1, err);
-    /* Its flags are in memory, where a filter cannot see them; ENOSYS makes the C library take clone(). */
+    /* Its flags are in memory, where a filter cannot see them; ENOSYS makes the C library take
+     * clone(). */
     if (r >= 0)
         r = rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL, 0, err);
     return r;
@@ -239,8 +559,10 @@ static int action_parse(StrView name, int64_t errno_ret, uint32_t *ret, Err *err
             return 0;
         }
     if (sv_eq(name, SV("SCMP_ACT_NOTIFY")))
-        return err_set(err, ERR_UNSUPPORTED, 0, "seccomp: SCMP_ACT_NOTIFY needs a listener, which pods have not");
-    return err_set(err, ERR_INVALID, 0, "seccomp: unknown action '%.*s'", SV_FMT(sv_head(name, 64)));
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "seccomp: SCMP_ACT_NOTIFY needs a listener, which pods have not");
+    return err_set(err, ERR_INVALID, 0, "seccomp: unknown action '%.*s'",
+                   SV_FMT(sv_head(name, 64)));
 }
 
 static int arg_parse(const Value *v, struct scmp_arg_cmp *ret, Err *err)
@@ -249,9 +571,12 @@ static int arg_parse(const Value *v, struct scmp_arg_cmp *ret, Err *err)
         StrView name;
         enum scmp_compare op;
     } ops[] = {
-        { SV_INIT("SCMP_CMP_NE"), SCMP_CMP_NE }, { SV_INIT("SCMP_CMP_LT"), SCMP_CMP_LT },
-        { SV_INIT("SCMP_CMP_LE"), SCMP_CMP_LE }, { SV_INIT("SCMP_CMP_EQ"), SCMP_CMP_EQ },
-        { SV_INIT("SCMP_CMP_GE"), SCMP_CMP_GE }, { SV_INIT("SCMP_CMP_GT"), SCMP_CMP_GT },
+        { SV_INIT("SCMP_CMP_NE"), SCMP_CMP_NE },
+        { SV_INIT("SCMP_CMP_LT"), SCMP_CMP_LT },
+        { SV_INIT("SCMP_CMP_LE"), SCMP_CMP_LE },
+        { SV_INIT("SCMP_CMP_EQ"), SCMP_CMP_EQ },
+        { SV_INIT("SCMP_CMP_GE"), SCMP_CMP_GE },
+        { SV_INIT("SCMP_CMP_GT"), SCMP_CMP_GT },
         { SV_INIT("SCMP_CMP_MASKED_EQ"), SCMP_CMP_MASKED_EQ },
     };
     int64_t index = value_int_or(value_get(v, SV("index")), 0);
@@ -260,14 +585,16 @@ static int arg_parse(const Value *v, struct scmp_arg_cmp *ret, Err *err)
     StrView op = value_str(value_get(v, SV("op")));
 
     if (index < 0 || index > 5)
-        return err_set(err, ERR_INVALID, 0, "seccomp: a system call has no argument %lld", (long long)index);
+        return err_set(err, ERR_INVALID, 0, "seccomp: a system call has no argument %lld",
+                       (long long)index);
     for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
         if (sv_eq(op, ops[i].name)) {
             /* Masked: the first value is the mask, the second what has to be left. */
             *ret = (struct scmp_arg_cmp){ (unsigned)index, ops[i].op, value, two };
             return 0;
         }
-    return err_set(err, ERR_INVALID, 0, "seccomp: unknown comparison '%.*s'", SV_FMT(sv_head(op, 64)));
+    return err_set(err, ERR_INVALID, 0, "seccomp: unknown comparison '%.*s'",
+                   SV_FMT(sv_head(op, 64)));
 }
 
 static int json_rule(scmp_filter_ctx ctx, const Value *v, Err *err)
@@ -276,17 +603,17 @@ static int json_rule(scmp_filter_ctx ctx, const Value *v, Err *err)
     const Value *list = value_get(v, SV("args")), *names = value_get(v, SV("names"));
     uint32_t action;
     unsigned n = 0;
-    int r = action_parse(value_str(value_get(v, SV("action"))), value_int_or(value_get(v, SV("errnoRet")), EPERM),
-                         &action, err);
+    int r = action_parse(value_str(value_get(v, SV("action"))),
+                         value_int_or(value_get(v, SV("errnoRet")), EPERM), &action, err);
 
     if (r < 0)
         return r;
     if (value_len(list) > ARRAY_SIZE(args) || !value_is(names, VALUE_LIST))
         return err_set(err, ERR_INVALID, 0, "seccomp: a rule wants names and at most 6 arguments");
-    value_list_foreach(arg, list)
+    value_list_foreach (arg, list)
         if ((r = arg_parse(arg, &args[n++], err)) < 0)
             return r;
-    value_list_foreach(item, names) {
+    value_list_foreach (item, names) {
         char name[64];
 
         if (sv_copy_cstr(value_str(item), name, sizeof name) && *name &&
@@ -298,14 +625,15 @@ static int json_rule(scmp_filter_ctx ctx, const Value *v, Err *err)
 
 static int json_architectures(scmp_filter_ctx ctx, const Value *list, Err *err)
 {
-    value_list_foreach(item, list) {
+    value_list_foreach (item, list) {
         StrView s = value_str(item);
         char name[32], *c;
         uint32_t arch;
         int r;
 
         if (!sv_starts(s, SV("SCMP_ARCH_")) || !sv_copy_cstr(sv_skip(s, 10), name, sizeof name))
-            return err_set(err, ERR_INVALID, 0, "seccomp: unknown architecture '%.*s'", SV_FMT(sv_head(s, 64)));
+            return err_set(err, ERR_INVALID, 0, "seccomp: unknown architecture '%.*s'",
+                           SV_FMT(sv_head(s, 64)));
         for (c = name; *c; c++)
             *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
         arch = seccomp_arch_resolve_name(name);
@@ -331,11 +659,12 @@ int seccomp_profile_json(StrView text, Buf *out, Err *err)
         return err_set(err, ERR_LIMIT, 0, "a seccomp profile of %zu bytes", text.len);
     if ((r = json_decode(text, &a, NULL, &doc, err)) < 0 ||
         (r = action_parse(value_str(value_get(&doc, SV("defaultAction"))),
-                          value_int_or(value_get(&doc, SV("defaultErrnoRet")), EPERM), &action, err)) < 0 ||
+                          value_int_or(value_get(&doc, SV("defaultErrnoRet")), EPERM), &action,
+                          err)) < 0 ||
         (r = context_new(action, &ctx, err)) < 0)
         return r;
     r = json_architectures(ctx, value_get(&doc, SV("architectures")), err);
-    value_list_foreach(item, value_get(&doc, SV("syscalls")))
+    value_list_foreach (item, value_get(&doc, SV("syscalls")))
         if (r >= 0)
             r = json_rule(ctx, item, err);
     if (r >= 0)

@@ -1,4 +1,5 @@
-/* user.c - see user.h. Lines of the two files that are malformed are passed over, as the C library does. */
+/* user.c - see user.h. Lines of the two files that are malformed are passed over, as the C library
+ * does. */
 #include "oci/user.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ static bool find_line(StrView text, StrView key, bool by_number, StrView *ret_li
     return false;
 }
 
-static int lookup_user(StrView passwd, StrView user, Arena *a, UserInfo *u, StrView *ret_name, Err *err)
+static int lookup_user(StrView passwd, StrView user, Arena *a, UserInfo *u, StrView *ret_name,
+                       Err *err)
 {
     StrView line, f;
 
@@ -62,8 +64,10 @@ static int lookup_user(StrView passwd, StrView user, Arena *a, UserInfo *u, StrV
     u->home = "/";
     if (find_line(passwd, user, false, &line) || find_line(passwd, user, true, &line)) {
         field(line, 0, ret_name);
-        if (!field(line, 2, &f) || !number(f, &u->uid) || !field(line, 3, &f) || !number(f, &u->gid))
-            return err_set(err, ERR_INVALID, 0, "the container's /etc/passwd has a bad line for '%.*s'",
+        if (!field(line, 2, &f) || !number(f, &u->uid) || !field(line, 3, &f) ||
+            !number(f, &u->gid))
+            return err_set(err, ERR_INVALID, 0,
+                           "the container's /etc/passwd has a bad line for '%.*s'",
                            SV_FMT(sv_head(user, 64)));
         if (field(line, 5, &f) && !sv_empty(f) && !(u->home = arena_cstr(a, f)))
             return err_nomem(err);
@@ -71,7 +75,8 @@ static int lookup_user(StrView passwd, StrView user, Arena *a, UserInfo *u, StrV
     }
     u->gid = 0;
     if (!number(user, &u->uid))
-        return err_set(err, ERR_NOT_FOUND, 0, "unable to find user %.*s: no matching entries in passwd file",
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "unable to find user %.*s: no matching entries in passwd file",
                        SV_FMT(sv_head(user, 64)));
     return 0;
 }
@@ -84,7 +89,8 @@ static int lookup_group(StrView group, StrView name, uint32_t *ret_gid, Err *err
         return 0;
     if (number(name, ret_gid))
         return 0;
-    return err_set(err, ERR_NOT_FOUND, 0, "unable to find group %.*s: no matching entries in group file",
+    return err_set(err, ERR_NOT_FOUND, 0,
+                   "unable to find group %.*s: no matching entries in group file",
                    SV_FMT(sv_head(name, 64)));
 }
 

@@ -1,4 +1,5 @@
-/* user.h - "user[:group]" of an image or pod, looked up in the container's own /etc/passwd and /etc/group. */
+/* user.h - "user[:group]" of an image or pod, looked up in the container's own /etc/passwd and
+ * /etc/group. */
 #pragma once
 
 #include "base/arena.h"
@@ -18,4 +19,5 @@ typedef struct UserInfo {
 int user_lookup(int root_fd, StrView spec, Arena *a, UserInfo *ret, Err *err) NODISCARD;
 
 /* The pure part, on the texts of the two files. */
-int user_lookup_text(StrView passwd, StrView group, StrView spec, Arena *a, UserInfo *ret, Err *err) NODISCARD;
+int user_lookup_text(StrView passwd, StrView group, StrView spec, Arena *a, UserInfo *ret,
+                     Err *err) NODISCARD;

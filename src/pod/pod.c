@@ -60,7 +60,7 @@ Pod *pod_close(Pod *p)
 {
     if (!p)
         return NULL;
-    vec_foreach(m, &p->kept)
+    vec_foreach (m, &p->kept)
         pod_msg_close(m);
     vec_free(&p->kept);
     buf_free(&p->out);
@@ -83,7 +83,8 @@ void pod_msg_close(PodMsg *msg)
 
 /* --- requests --- */
 
-static int send_request(Pod *p, ProtoType type, const ProtoRequest *r, uint32_t *ret_request, Err *err)
+static int send_request(Pod *p, ProtoType type, const ProtoRequest *r, uint32_t *ret_request,
+                        Err *err)
 {
     uint32_t number = ++p->next_request ? p->next_request : ++p->next_request;
     int e;
@@ -114,8 +115,8 @@ static int send_id(Pod *p, ProtoType type, const char *id, uint32_t *ret_request
     return send_request(p, type, &r, ret_request, err);
 }
 
-/* The spec goes to the disk first, so that stage1, and whoever looks later, has it from there. An app that is
- * there already keeps the spec that it was started with. */
+/* The spec goes to the disk first, so that stage1, and whoever looks later, has it from there. An
+ * app that is there already keeps the spec that it was started with. */
 int pod_send_add(Pod *p, const AppSpec *app, uint32_t *ret_request, Err *err)
 {
     _cleanup_buf_ Buf bytes = BUF_INIT;
@@ -128,7 +129,8 @@ int pod_send_add(Pod *p, const AppSpec *app, uint32_t *ret_request, Err *err)
     if (bytes.failed)
         return err_nomem(err);
     if (bytes.len > POD_SPEC_MAX)
-        return err_set(err, ERR_LIMIT, 0, "the spec of app '%s' has %zu bytes, at most %d are allowed", app->id,
+        return err_set(err, ERR_LIMIT, 0,
+                       "the spec of app '%s' has %zu bytes, at most %d are allowed", app->id,
                        bytes.len, POD_SPEC_MAX);
     snprintf(path, sizeof path, "apps/%s", app->id);
     r = mkdir_p(p->dir_fd, path, 0700);
@@ -158,8 +160,17 @@ int pod_send_signal(Pod *p, const char *id, int sig, uint32_t *ret_request, Err 
 int pod_send_exec(Pod *p, const ExecSpec *e, uint32_t *ret_request, Err *err)
 {
     const ProtoRequest r = {
-        .id = e->id, .app = e->app, .argv = e->argv, .env = e->env, .cwd = e->cwd, .user = e->user, .tty = e->tty,
-        .use_stdin = e->use_stdin, .use_stdout = e->use_stdout, .use_stderr = e->use_stderr, .cols = e->cols,
+        .id = e->id,
+        .app = e->app,
+        .argv = e->argv,
+        .env = e->env,
+        .cwd = e->cwd,
+        .user = e->user,
+        .tty = e->tty,
+        .use_stdin = e->use_stdin,
+        .use_stdout = e->use_stdout,
+        .use_stderr = e->use_stderr,
+        .cols = e->cols,
         .rows = e->rows,
     };
 
@@ -171,7 +182,8 @@ int pod_send_attach(Pod *p, const char *app, uint32_t *ret_request, Err *err)
     return send_id(p, PROTO_ATTACH, app, ret_request, err);
 }
 
-int pod_send_resize(Pod *p, const char *id, uint32_t cols, uint32_t rows, uint32_t *ret_request, Err *err)
+int pod_send_resize(Pod *p, const char *id, uint32_t cols, uint32_t rows, uint32_t *ret_request,
+                    Err *err)
 {
     const ProtoRequest r = { .id = id, .cols = cols, .rows = rows };
 
@@ -226,11 +238,14 @@ static int msg_of_packet(StrView packet, int fds[POD_FDS_MAX], PodMsg *ret, Err 
     arena_init(&a, 4 * PROTO_PACKET_MAX);
     memset(ret, 0, sizeof *ret);
     ret->fds[0] = ret->fds[1] = ret->fds[2] = -1;
-    if ((e = proto_check(packet, &h, &body, err)) < 0 || (e = proto_decode_reply(body, &a, &r, err)) < 0)
+    if ((e = proto_check(packet, &h, &body, err)) < 0 ||
+        (e = proto_decode_reply(body, &a, &r, err)) < 0)
         return e;
     if (h.type != PROTO_REPLY && h.type != PROTO_APP && h.type != PROTO_EXECED)
         return 0; /* of a newer stage1 */
-    ret->kind = h.type == PROTO_REPLY ? POD_MSG_REPLY : h.type == PROTO_APP ? POD_MSG_APP : POD_MSG_EXEC;
+    ret->kind = h.type == PROTO_REPLY ? POD_MSG_REPLY
+                : h.type == PROTO_APP ? POD_MSG_APP
+                                      : POD_MSG_EXEC;
     ret->request = h.request;
     ret->exit_code = (int)r.exit_code;
     snprintf(ret->id, sizeof ret->id, "%s", r.id);

@@ -1,4 +1,5 @@
-/* pod_disk.c - what a pod's directory says without its stage1, and cleaning up after one that died. */
+/* pod_disk.c - what a pod's directory says without its stage1, and cleaning up after one that died.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -78,8 +79,10 @@ static int read_exit(int fd, const char *path, AppStatus *st, Err *err)
     st->oom_killed = value_bool_or(value_get(&doc, SV("oomKilled")), false);
     st->started_ns = time_of(&doc, SV("startedAt"));
     st->finished_ns = time_of(&doc, SV("finishedAt"));
-    snprintf(st->reason, sizeof st->reason, "%.*s", SV_FMT(value_str(value_get(&doc, SV("reason")))));
-    snprintf(st->message, sizeof st->message, "%.*s", SV_FMT(value_str(value_get(&doc, SV("message")))));
+    snprintf(st->reason, sizeof st->reason, "%.*s",
+             SV_FMT(value_str(value_get(&doc, SV("reason")))));
+    snprintf(st->message, sizeof st->message, "%.*s",
+             SV_FMT(value_str(value_get(&doc, SV("message")))));
     return 1;
 }
 
@@ -90,7 +93,8 @@ static void read_started(int fd, const char *app, AppStatus *st)
     int64_t n;
 
     snprintf(path, sizeof path, "apps/%s/started", app);
-    if (file_read(fd, path, 256, &text) < 0 || rfc3339_parse(sv_trim(buf_view(&text)), &st->started_ns) < 0)
+    if (file_read(fd, path, 256, &text) < 0 ||
+        rfc3339_parse(sv_trim(buf_view(&text)), &st->started_ns) < 0)
         return;
     st->state = APP_RUNNING;
     snprintf(path, sizeof path, "apps/%s/pid", app);
@@ -157,7 +161,8 @@ int pod_app_list(const char *dir, Arena *a, WireStrings *ret, Err *err)
             continue;
         if (list.len + 1 >= cap) {
             cap = cap ? cap * 2 : 16;
-            list.items = arena_realloc(a, list.items, list.len * sizeof *list.items, cap * sizeof *list.items);
+            list.items = arena_realloc(a, list.items, list.len * sizeof *list.items,
+                                       cap * sizeof *list.items);
         }
         if (!list.items || !(list.items[list.len++] = arena_cstr(a, sv_cstr(e->d_name))))
             r = err_nomem(err);
@@ -209,7 +214,8 @@ int pod_cleanup(const char *dir, Err *err)
     if (r < 0)
         return r;
     if (*spec.cgroup && cgroup_system_find(&sys, NULL, NULL) >= 0 &&
-        ((r = cgroup_kill(&sys, spec.cgroup, 10000, err)) < 0 || (r = cgroup_remove(&sys, spec.cgroup, err)) < 0))
+        ((r = cgroup_kill(&sys, spec.cgroup, 10000, err)) < 0 ||
+         (r = cgroup_remove(&sys, spec.cgroup, err)) < 0))
         return r;
     if (unlinkat(fd, PROTO_SOCKET, 0) < 0 && errno != ENOENT)
         return err_errno(err, "remove the socket of pod '%s'", dir);

@@ -38,7 +38,8 @@ static int report_read(int fd, Err *err)
         return err_set(err, ERR_CLOSED, 0, "stage1 ended without a word");
     if (kind == 'K')
         return 0;
-    if (kind != 'E' || fd_read_full(fd, &why, sizeof why) < 0 || why.code <= ERR_NONE || why.code >= ERR_MAX)
+    if (kind != 'E' || fd_read_full(fd, &why, sizeof why) < 0 || why.code <= ERR_NONE ||
+        why.code >= ERR_MAX)
         return err_set(err, ERR_PROTO, 0, "stage1 reports nonsense");
     why.msg[sizeof why.msg - 1] = 0;
     return err_set(err, why.code, 0, "%s", why.msg);
@@ -68,7 +69,8 @@ static int run_stage1(const char *dir, const char *stage1, Err *err)
     return r;
 }
 
-int pod_start_supervisor(const char *dir, const PodSpec *spec, const char *stage1, Pod **ret_pod, Err *err)
+int pod_start_supervisor(const char *dir, const PodSpec *spec, const char *stage1, Pod **ret_pod,
+                         Err *err)
 {
     _cleanup_buf_ Buf bytes = BUF_INIT;
     _cleanup_close_ int fd = -1;

@@ -7,13 +7,20 @@
 #include <sys/un.h>
 
 static const WireField request_table[] = {
-    WIRE(1, WIRE_TEXT, ProtoRequest, id),          WIRE(2, WIRE_U32, ProtoRequest, signal),
-    WIRE(3, WIRE_U32, ProtoRequest, cols),         WIRE(4, WIRE_U32, ProtoRequest, rows),
-    WIRE(5, WIRE_U32, ProtoRequest, grace_ms),     WIRE(6, WIRE_TEXT, ProtoRequest, app),
-    WIRE(7, WIRE_TEXTS, ProtoRequest, argv),       WIRE(8, WIRE_TEXTS, ProtoRequest, env),
-    WIRE(9, WIRE_TEXT, ProtoRequest, cwd),         WIRE(10, WIRE_TEXT, ProtoRequest, user),
-    WIRE(11, WIRE_BOOL, ProtoRequest, tty),        WIRE(12, WIRE_BOOL, ProtoRequest, use_stdin),
-    WIRE(13, WIRE_BOOL, ProtoRequest, use_stdout), WIRE(14, WIRE_BOOL, ProtoRequest, use_stderr),
+    WIRE(1, WIRE_TEXT, ProtoRequest, id),
+    WIRE(2, WIRE_U32, ProtoRequest, signal),
+    WIRE(3, WIRE_U32, ProtoRequest, cols),
+    WIRE(4, WIRE_U32, ProtoRequest, rows),
+    WIRE(5, WIRE_U32, ProtoRequest, grace_ms),
+    WIRE(6, WIRE_TEXT, ProtoRequest, app),
+    WIRE(7, WIRE_TEXTS, ProtoRequest, argv),
+    WIRE(8, WIRE_TEXTS, ProtoRequest, env),
+    WIRE(9, WIRE_TEXT, ProtoRequest, cwd),
+    WIRE(10, WIRE_TEXT, ProtoRequest, user),
+    WIRE(11, WIRE_BOOL, ProtoRequest, tty),
+    WIRE(12, WIRE_BOOL, ProtoRequest, use_stdin),
+    WIRE(13, WIRE_BOOL, ProtoRequest, use_stdout),
+    WIRE(14, WIRE_BOOL, ProtoRequest, use_stderr),
     { 0 },
 };
 
@@ -28,9 +35,12 @@ static const WireField reply_table[] = {
     WIRE(15, WIRE_U32, ProtoReply, fds),        { 0 },
 };
 
-static void encode(uint16_t type, uint32_t request, const WireField *table, const void *body, Buf *out)
+static void encode(uint16_t type, uint32_t request, const WireField *table, const void *body,
+                   Buf *out)
 {
-    ProtoHeader h = { .magic = PROTO_MAGIC, .version = PROTO_VERSION, .type = type, .request = request };
+    ProtoHeader h = {
+        .magic = PROTO_MAGIC, .version = PROTO_VERSION, .type = type, .request = request
+    };
     size_t start = out->len;
 
     buf_append(out, &h, sizeof h);
@@ -59,9 +69,11 @@ int proto_check(StrView packet, ProtoHeader *ret_header, StrView *ret_body, Err 
         return err_set(err, ERR_PROTO, 0, "a packet of %zu bytes has no header", packet.len);
     memcpy(&h, packet.ptr, sizeof h);
     if (h.magic != PROTO_MAGIC || h.version < PROTO_OLDEST)
-        return err_set(err, ERR_PROTO, 0, "a packet of an unknown protocol (%#x, version %u)", h.magic, h.version);
+        return err_set(err, ERR_PROTO, 0, "a packet of an unknown protocol (%#x, version %u)",
+                       h.magic, h.version);
     if (h.len != packet.len - sizeof h)
-        return err_set(err, ERR_PROTO, 0, "a packet says %u bytes and has %zu", h.len, packet.len - sizeof h);
+        return err_set(err, ERR_PROTO, 0, "a packet says %u bytes and has %zu", h.len,
+                       packet.len - sizeof h);
     *ret_header = h;
     *ret_body = sv_skip(packet, sizeof h);
     return 0;
@@ -167,7 +179,9 @@ ssize_t proto_recv(int sock, void *buf, size_t size, int fds[POD_FDS_MAX])
         char space[CMSG_SPACE(POD_FDS_MAX * sizeof(int))];
     } control;
     struct iovec iov = { .iov_base = buf, .iov_len = size };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.space,
                           .msg_controllen = sizeof control.space };
     ssize_t n;
 

@@ -1,8 +1,9 @@
-/* proto.h - the messages between stage0 and stage1: SOCK_SEQPACKET on stage1.sock in the pod's directory, one
- * message per packet, a fixed header and a body of wire.h. Both sides check version, length and sender.
+/* proto.h - the messages between stage0 and stage1: SOCK_SEQPACKET on stage1.sock in the pod's
+ * directory, one message per packet, a fixed header and a body of wire.h. Both sides check version,
+ * length and sender.
  *
- * Compatibility: PROTO_VERSION grows when a message changes its meaning; fields may be added at any time. A side
- * accepts PROTO_OLDEST and newer, and answers in the version of the request. */
+ * Compatibility: PROTO_VERSION grows when a message changes its meaning; fields may be added at any
+ * time. A side accepts PROTO_OLDEST and newer, and answers in the version of the request. */
 #pragma once
 
 #include "pod/pod.h"
@@ -31,7 +32,7 @@ typedef enum ProtoType {
     PROTO_REQUEST_MAX,
     /* from stage1 */
     PROTO_REPLY = 64,
-    PROTO_APP,  /* an app's status changed */
+    PROTO_APP,    /* an app's status changed */
     PROTO_EXECED, /* an exec ended */
 } ProtoType;
 
@@ -80,8 +81,8 @@ void proto_status_of_reply(const ProtoReply *r, AppStatus *ret);
 
 /* Sends one packet with up to POD_FDS_MAX descriptors. 0, -EAGAIN, or another negative errno. */
 int proto_send(int sock, StrView packet, const int *fds, unsigned n_fds);
-/* Receives one packet: its length, 0 at the end, -EAGAIN, -EMSGSIZE, or another negative errno. Descriptors arrive
- * close-on-exec; unused slots are -1. */
+/* Receives one packet: its length, 0 at the end, -EAGAIN, -EMSGSIZE, or another negative errno.
+ * Descriptors arrive close-on-exec; unused slots are -1. */
 ssize_t proto_recv(int sock, void *buf, size_t size, int fds[POD_FDS_MAX]);
 
 /* Fills an address that reaches `name` in the open directory `dir_fd`, however long its path is. */

@@ -1,17 +1,13 @@
-/* spec.c - the tables of PodSpec and AppSpec. Tags are part of the contract: they are never reused. */
+/* spec.c - the tables of PodSpec and AppSpec. Tags are part of the contract: they are never reused.
+ */
 #include "pod/spec.h"
 
 static const WireField limits_table[] = {
-    WIRE(1, WIRE_U64, CgroupLimits, cpu_shares),
-    WIRE(2, WIRE_U64, CgroupLimits, cpu_quota_us),
-    WIRE(3, WIRE_U64, CgroupLimits, cpu_period_us),
-    WIRE(4, WIRE_U64, CgroupLimits, memory_max),
-    WIRE(5, WIRE_U64, CgroupLimits, memory_low),
-    WIRE(6, WIRE_U64, CgroupLimits, pids_max),
-    WIRE(7, WIRE_TEXT, CgroupLimits, cpuset_cpus),
-    WIRE(8, WIRE_TEXT, CgroupLimits, cpuset_mems),
-    WIRE(9, WIRE_BOOL, CgroupLimits, oom_group),
-    { 0 },
+    WIRE(1, WIRE_U64, CgroupLimits, cpu_shares),    WIRE(2, WIRE_U64, CgroupLimits, cpu_quota_us),
+    WIRE(3, WIRE_U64, CgroupLimits, cpu_period_us), WIRE(4, WIRE_U64, CgroupLimits, memory_max),
+    WIRE(5, WIRE_U64, CgroupLimits, memory_low),    WIRE(6, WIRE_U64, CgroupLimits, pids_max),
+    WIRE(7, WIRE_TEXT, CgroupLimits, cpuset_cpus),  WIRE(8, WIRE_TEXT, CgroupLimits, cpuset_mems),
+    WIRE(9, WIRE_BOOL, CgroupLimits, oom_group),    { 0 },
 };
 
 static const WireField sysctl_table[] = {
@@ -28,15 +24,19 @@ static const WireField rlimit_table[] = {
 };
 
 static const WireField mount_table[] = {
-    WIRE(1, WIRE_TEXT, OciMount, target), WIRE(2, WIRE_TEXT, OciMount, source),
-    WIRE(3, WIRE_TEXT, OciMount, fstype), WIRE(4, WIRE_TEXT, OciMount, data),
-    WIRE(5, WIRE_U32, OciMount, flags),   WIRE(6, WIRE_U32, OciMount, propagation),
+    WIRE(1, WIRE_TEXT, OciMount, target),
+    WIRE(2, WIRE_TEXT, OciMount, source),
+    WIRE(3, WIRE_TEXT, OciMount, fstype),
+    WIRE(4, WIRE_TEXT, OciMount, data),
+    WIRE(5, WIRE_U32, OciMount, flags),
+    WIRE(6, WIRE_U32, OciMount, propagation),
     { 0 },
 };
 
 static const WireField device_table[] = {
-    WIRE(1, WIRE_TEXT, OciDevice, path), WIRE(2, WIRE_U32, OciDevice, type), WIRE(3, WIRE_U32, OciDevice, major),
-    WIRE(4, WIRE_U32, OciDevice, minor), WIRE(5, WIRE_U32, OciDevice, mode), WIRE(6, WIRE_U32, OciDevice, uid),
+    WIRE(1, WIRE_TEXT, OciDevice, path), WIRE(2, WIRE_U32, OciDevice, type),
+    WIRE(3, WIRE_U32, OciDevice, major), WIRE(4, WIRE_U32, OciDevice, minor),
+    WIRE(5, WIRE_U32, OciDevice, mode),  WIRE(6, WIRE_U32, OciDevice, uid),
     WIRE(7, WIRE_U32, OciDevice, gid),   { 0 },
 };
 
@@ -98,8 +98,8 @@ bool pod_id_is_valid(const char *id, size_t max)
     if (n == 0 || n > max || id[0] == '.')
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!((id[i] >= 'a' && id[i] <= 'z') || (id[i] >= 'A' && id[i] <= 'Z') || (id[i] >= '0' && id[i] <= '9') ||
-              id[i] == '-' || id[i] == '_' || id[i] == '.'))
+        if (!((id[i] >= 'a' && id[i] <= 'z') || (id[i] >= 'A' && id[i] <= 'Z') ||
+              (id[i] >= '0' && id[i] <= '9') || id[i] == '-' || id[i] == '_' || id[i] == '.'))
             return false;
     return true;
 }

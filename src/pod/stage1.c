@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 
-/* Adds a source, or changes what it waits for; with no events takes it out, because epoll would go on telling that
- * the other side hung up. */
+/* Adds a source, or changes what it waits for; with no events takes it out, because epoll would go
+ * on telling that the other side hung up. */
 int source_watch(Stage1 *s, Source *src, uint32_t events, Err *err)
 {
     struct epoll_event ev = { .events = events, .data.ptr = src };

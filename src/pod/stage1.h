@@ -1,5 +1,6 @@
-/* stage1.h - what the files of the supervisor share. One thread, one epoll loop that takes one event at a time, so
- * that a source may be freed while others are ready. See pods.md and pod.h for the contract. */
+/* stage1.h - what the files of the supervisor share. One thread, one epoll loop that takes one
+ * event at a time, so that a source may be freed while others are ready. See pods.md and pod.h for
+ * the contract. */
 #pragma once
 
 #include <limits.h>
@@ -10,7 +11,7 @@
 
 enum {
     STAGE1_APPS_MAX = 1000,
-    STAGE1_EXECS_MAX = 1000,  /* running at one time */
+    STAGE1_EXECS_MAX = 1000, /* running at one time */
     STAGE1_CLIENTS_MAX = 64,
     LOG_LINE_MAX = 16 * 1024, /* longer lines are split, as by every CRI runtime */
     ATTACH_BACKLOG = 1024 * 1024,
@@ -53,8 +54,9 @@ struct App {
     int pidfd;
     int log_fd;
     Stream out, err;
-    Source in;       /* write end of standard input, or the terminal; watched only while `pending` waits */
-    Buf pending;     /* typed, but not yet taken by the app */
+    Source
+        in; /* write end of standard input, or the terminal; watched only while `pending` waits */
+    Buf pending; /* typed, but not yet taken by the app */
     Attach *attached;
     uint64_t oom_before;
 };
@@ -96,8 +98,8 @@ struct Stage1 {
 /* stage1.c */
 int source_watch(Stage1 *s, Source *src, uint32_t events, Err *err) NODISCARD;
 void source_close(Stage1 *s, Source *src);
-/* Runs a pod to its end. `report_fd` gets 'K', or 'E' and an Err, once it is known whether it works. `lock_fd` holds
- * the pod's lock, which is given up at the end. */
+/* Runs a pod to its end. `report_fd` gets 'K', or 'E' and an Err, once it is known whether it
+ * works. `lock_fd` holds the pod's lock, which is given up at the end. */
 int stage1_run(int dir_fd, int lock_fd, int report_fd);
 
 /* stage1_setup.c */
@@ -128,18 +130,18 @@ int exec_start(Stage1 *s, const ProtoRequest *r, int ret_fds[POD_FDS_MAX], Err *
 /* stage1_spawn.c */
 typedef struct Spawn {
     const AppSpec *app;
-    const ProtoRequest *exec;  /* NULL: the app's own first process */
-    int fds[3];                /* for the child; -1: /dev/null */
-    int app_pidfd;             /* exec: whose namespaces */
+    const ProtoRequest *exec; /* NULL: the app's own first process */
+    int fds[3];               /* for the child; -1: /dev/null */
+    int app_pidfd;            /* exec: whose namespaces */
     char cgroup[CGROUP_PATH_MAX];
-    char rootfs[PATH_MAX];     /* absolute */
+    char rootfs[PATH_MAX]; /* absolute */
     char upper[PATH_MAX], work[PATH_MAX];
     pid_t pid;
     int pidfd;
-    int master;                /* with a terminal */
+    int master; /* with a terminal */
 } Spawn;
-/* Clones the child, puts it into its cgroup, lets it go on, and waits until it runs the command or says why not.
- * On failure the child is gone. */
+/* Clones the child, puts it into its cgroup, lets it go on, and waits until it runs the command or
+ * says why not. On failure the child is gone. */
 int spawn_run(Stage1 *s, Spawn *sp, Err *err) NODISCARD;
 pid_t spawn_clone(Stage1 *s, uint64_t flags, int *ret_pidfd, Err *err);
 pid_t host_pid(Stage1 *s, int pidfd);
@@ -158,7 +160,8 @@ int log_open(App *app, Err *err) NODISCARD;
 /* Appends what an output gave, in CRI's format; `end`: nothing more comes. */
 void log_output(Stage1 *s, Stream *st, StrView data, bool end);
 /* The pure part: complete lines of `data`, put behind `partial`, as log lines in `out`. */
-void log_format(Buf *partial, const char *name, const char *stamp, StrView data, bool end, Buf *out);
+void log_format(Buf *partial, const char *name, const char *stamp, StrView data, bool end,
+                Buf *out);
 
 /* stage1_disk.c */
 int disk_write(Stage1 *s, const char *app, const char *file, StrView text, Err *err) NODISCARD;

@@ -65,7 +65,8 @@ int app_add(Stage1 *s, const char *id, App **ret, Err *err)
     for (app = s->apps; app; app = app->next)
         n++;
     if (n >= STAGE1_APPS_MAX || s->stopping)
-        return err_set(err, ERR_LIMIT, 0, s->stopping ? "the pod is stopping" : "too many apps in the pod");
+        return err_set(err, ERR_LIMIT, 0,
+                       s->stopping ? "the pod is stopping" : "too many apps in the pod");
     app = calloc(1, sizeof *app);
     if (!app)
         return err_nomem(err);
@@ -89,7 +90,8 @@ int exit_code_of(const Err *err)
     return err->code == ERR_NOT_FOUND ? 127 : err->code == ERR_DENIED ? 126 : 128;
 }
 
-static int absolute(Stage1 *s, const char *id, const char *leaf, char ret[static PATH_MAX], Err *err)
+static int absolute(Stage1 *s, const char *id, const char *leaf, char ret[static PATH_MAX],
+                    Err *err)
 {
     char link[64], dir[PATH_MAX - APP_ID_MAX - 32];
     ssize_t n;
@@ -118,7 +120,8 @@ static int prepare(Stage1 *s, App *app, Spawn *sp, Err *err)
         snprintf(sp->upper, sizeof sp->upper, "%s", spec->upper);
         snprintf(sp->work, sizeof sp->work, "%s", spec->work);
     }
-    if ((r = mkdir_p(AT_FDCWD, sp->rootfs, 0700)) < 0 || (r = mkdir_p(AT_FDCWD, sp->upper, 0755)) < 0 ||
+    if ((r = mkdir_p(AT_FDCWD, sp->rootfs, 0700)) < 0 ||
+        (r = mkdir_p(AT_FDCWD, sp->upper, 0755)) < 0 ||
         (*sp->work && (r = mkdir_p(AT_FDCWD, sp->work, 0700)) < 0))
         return err_neg(err, r, "directories of app '%s'", spec->id);
     if (chmod(sp->upper, 0755) < 0) /* becomes the container's "/" */
@@ -249,7 +252,9 @@ void app_exited(Stage1 *s, App *app, int status)
     st->exit_code = st->signal ? 128 + st->signal : WEXITSTATUS(status);
     st->oom_killed = cgroup_oom_kills(&s->cgroups, cgroup) > app->oom_before && st->exit_code != 0;
     snprintf(st->reason, sizeof st->reason, "%s",
-             st->oom_killed ? "OOMKilled" : st->exit_code ? "Error" : "Completed");
+             st->oom_killed  ? "OOMKilled"
+             : st->exit_code ? "Error"
+                             : "Completed");
     st->state = APP_EXITED;
     st->pid = 0;
     app->pid = 0;
@@ -311,7 +316,8 @@ static void reaped(Stage1 *s, pid_t pid, int status)
             Exec *ex = *p;
 
             *p = ex->next;
-            broadcast_exec(s, ex->id, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+            broadcast_exec(s, ex->id,
+                           WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
             closep(&ex->pidfd);
             free(ex);
             return;

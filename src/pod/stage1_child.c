@@ -1,7 +1,9 @@
-/* stage1_child.c - from clone to exec inside the container. Runs in the child: everything it changes goes with it.
+/* stage1_child.c - from clone to exec inside the container. Runs in the child: everything it
+ * changes goes with it.
  *
- * The order matters: limits and files of the host first; then the new root; then the terminal and the user's
- * names, which are looked up inside; last the rights, because each earlier step needs them. */
+ * The order matters: limits and files of the host first; then the new root; then the terminal and
+ * the user's names, which are looked up inside; last the rights, because each earlier step needs
+ * them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -60,11 +62,22 @@ static int enter_rootfs(Child *c, Err *err)
 {
     const AppSpec *a = c->app;
     const OciRootfs r = {
-        .lower = a->lower.items, .lower_len = a->lower.len, .upper = c->sp->upper, .work = c->sp->work,
-        .target = c->sp->rootfs, .readonly = a->readonly_rootfs, .mounts = a->mounts.items,
-        .mounts_len = a->mounts.len, .devices = a->devices.items, .devices_len = a->devices.len,
-        .masked = a->masked.items, .masked_len = a->masked.len, .readonly_paths = a->readonly_paths.items,
-        .readonly_paths_len = a->readonly_paths.len, .privileged = a->privileged, .shm_source = a->shm_source,
+        .lower = a->lower.items,
+        .lower_len = a->lower.len,
+        .upper = c->sp->upper,
+        .work = c->sp->work,
+        .target = c->sp->rootfs,
+        .readonly = a->readonly_rootfs,
+        .mounts = a->mounts.items,
+        .mounts_len = a->mounts.len,
+        .devices = a->devices.items,
+        .devices_len = a->devices.len,
+        .masked = a->masked.items,
+        .masked_len = a->masked.len,
+        .readonly_paths = a->readonly_paths.items,
+        .readonly_paths_len = a->readonly_paths.len,
+        .privileged = a->privileged,
+        .shm_source = a->shm_source,
         .cwd = a->cwd,
     };
     OciPlan plan;
@@ -96,7 +109,8 @@ static int bind_console(int pts_number, Err *err)
     return 0;
 }
 
-/* The ptmx of the container's own devpts; an image that puts something else there gets no terminal. */
+/* The ptmx of the container's own devpts; an image that puts something else there gets no terminal.
+ */
 static int open_master(Err *err)
 {
     _cleanup_close_ int fd = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -105,7 +119,8 @@ static int open_master(Err *err)
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, "open the container's /dev/pts/ptmx");
     if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
-        return err_set(err, ERR_DENIED, 0, "the container's /dev/pts/ptmx is no terminal multiplexer");
+        return err_set(err, ERR_DENIED, 0,
+                       "the container's /dev/pts/ptmx is no terminal multiplexer");
     return TAKE_FD(fd);
 }
 
@@ -140,7 +155,8 @@ static int open_terminal(Child *c, Err *err)
     return 0;
 }
 
-/* The descriptors were opened before the root changed; /dev/null is the container's, which we made. */
+/* The descriptors were opened before the root changed; /dev/null is the container's, which we made.
+ */
 static int place_fds(Child *c, Err *err)
 {
     if (c->tty)
@@ -173,7 +189,8 @@ static int find_user(Child *c, Err *err)
     r = user_lookup(root, sv_cstr(spec), &c->arena, &c->user, err);
     if (r < 0)
         return r;
-    c->groups = arena_array(&c->arena, uint32_t, (size_t)c->user.groups_len + c->app->groups.len + 1);
+    c->groups =
+        arena_array(&c->arena, uint32_t, (size_t)c->user.groups_len + c->app->groups.len + 1);
     if (!c->groups)
         return err_nomem(err);
     for (uint32_t i = 0; !c->app->no_image_groups && i < c->user.groups_len; i++)
@@ -243,7 +260,8 @@ static const char *cwd_of(const Child *c)
     return *cwd ? cwd : "/";
 }
 
-/* A directory that leads outside through a descriptor of ours would show as "(unreachable)" (CVE-2024-21626). */
+/* A directory that leads outside through a descriptor of ours would show as "(unreachable)"
+ * (CVE-2024-21626). */
 static int enter_cwd(const char *cwd, Err *err)
 {
     char now[PATH_MAX];
@@ -251,7 +269,8 @@ static int enter_cwd(const char *cwd, Err *err)
     if (chdir(cwd) < 0)
         return err_errno(err, "working directory '%s'", cwd);
     if (!getcwd(now, sizeof now) || now[0] != '/')
-        return err_set(err, ERR_DENIED, 0, "working directory '%s' is outside of the container", cwd);
+        return err_set(err, ERR_DENIED, 0, "working directory '%s' is outside of the container",
+                       cwd);
     return 0;
 }
 
@@ -265,10 +284,15 @@ static int load_seccomp(Child *c, Err *err)
 static int give_rights_up(Child *c, Err *err)
 {
     const AppSpec *a = c->app;
-    const OciUser user = { .uid = c->user.uid, .gid = c->user.gid, .groups = c->groups,
-                           .groups_len = c->groups_len, .umask = 0022 };
+    const OciUser user = { .uid = c->user.uid,
+                           .gid = c->user.gid,
+                           .groups = c->groups,
+                           .groups_len = c->groups_len,
+                           .umask = 0022 };
     uint64_t kept = c->user.uid == 0 ? a->caps : a->caps & a->caps_ambient;
-    const OciCaps caps = { .bounding = a->caps, .effective = kept, .permitted = kept, .ambient = a->caps_ambient };
+    const OciCaps caps = {
+        .bounding = a->caps, .effective = kept, .permitted = kept, .ambient = a->caps_ambient
+    };
     int e = 0;
 
     /* Without no_new_privs only a privileged process may load a filter, so it has to come first. */
@@ -317,7 +341,11 @@ int child_run(const Stage1 *s, const Spawn *sp, int sync_fd, Err *err)
 
     if (!c)
         return err_nomem(err);
-    *c = (Child){ .s = s, .sp = sp, .app = sp->app, .sync = sync_fd, .tty = sp->exec ? sp->exec->tty : sp->app->tty };
+    *c = (Child){ .s = s,
+                  .sp = sp,
+                  .app = sp->app,
+                  .sync = sync_fd,
+                  .tty = sp->exec ? sp->exec->tty : sp->app->tty };
     arena_init(&c->arena, 4 * POD_SPEC_MAX);
     reset_signals();
     setsid();
@@ -331,7 +359,8 @@ int child_run(const Stage1 *s, const Spawn *sp, int sync_fd, Err *err)
     if ((e = rlimits_set(c->app->rlimits.items, c->app->rlimits.len, err)) < 0 ||
         (e = enter_cwd(cwd, err)) < 0 || (e = give_rights_up(c, err)) < 0)
         return e;
-    /* Again: a change of user clears it. The app does not outlive its supervisor, even in the host's pids. */
+    /* Again: a change of user clears it. The app does not outlive its supervisor, even in the
+     * host's pids. */
     if (!sp->exec && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return err_errno(err, "die with the supervisor");
     return run_command(c, err);

@@ -1,5 +1,5 @@
-/* stage1_disk.c - the files below apps/ID that outlive stage1. Each is replaced in one step, and before anybody is
- * told what it says. */
+/* stage1_disk.c - the files below apps/ID that outlive stage1. Each is replaced in one step, and
+ * before anybody is told what it says. */
 #include <stdio.h>
 
 #include "base/clock.h"

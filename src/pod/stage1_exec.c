@@ -1,5 +1,5 @@
-/* stage1_exec.c - commands inside a running app. Their outputs go to the caller through descriptors; only the end is
- * reported here. */
+/* stage1_exec.c - commands inside a running app. Their outputs go to the caller through
+ * descriptors; only the end is reported here. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static int check(Stage1 *s, const ProtoRequest *r, App **ret_app, Err *err)
         return err_set(err, ERR_EXISTS, 0, "'%s' is running already", r->id);
     *ret_app = app_by_id(s, r->app);
     if (!*ret_app || (*ret_app)->st.state != APP_RUNNING)
-        return err_set(err, *ret_app ? ERR_CONFLICT : ERR_NOT_FOUND, 0, "app '%.*s' is not running", APP_ID_MAX,
-                       r->app);
+        return err_set(err, *ret_app ? ERR_CONFLICT : ERR_NOT_FOUND, 0, "app '%.*s' is not running",
+                       APP_ID_MAX, r->app);
     for (Exec *ex = s->execs; ex; ex = ex->next)
         n++;
     if (n >= STAGE1_EXECS_MAX)

@@ -1,5 +1,5 @@
-/* stage1_io.c - outputs of apps, and those who follow them. Output goes to the log first, then to every follower;
- * a follower that does not read is cut off rather than slowing the app down. */
+/* stage1_io.c - outputs of apps, and those who follow them. Output goes to the log first, then to
+ * every follower; a follower that does not read is cut off rather than slowing the app down. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>

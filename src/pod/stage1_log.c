@@ -1,6 +1,6 @@
-/* stage1_log.c - log files in CRI's format (cri-api, "LogFormat"): time, stream, F for a full line or P for a part
- * of one, text. Lines over 16 KiB are split into parts; an output that ends without a newline ends in a part, as
- * containerd writes it. */
+/* stage1_log.c - log files in CRI's format (cri-api, "LogFormat"): time, stream, F for a full line
+ * or P for a part of one, text. Lines over 16 KiB are split into parts; an output that ends without
+ * a newline ends in a part, as containerd writes it. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -14,7 +14,8 @@ int log_open(App *app, Err *err)
 
     if (!*app->spec.log_path)
         return 0;
-    fd = open(app->spec.log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
+    fd = open(app->spec.log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
+              0640);
     if (fd < 0)
         return err_errno(err, "open log '%s'", app->spec.log_path);
     closep(&app->log_fd);
@@ -63,7 +64,8 @@ void log_output(Stage1 *s, Stream *st, StrView data, bool end)
     if (st->app->log_fd < 0)
         return;
     buf_clear(&s->scratch);
-    log_format(&st->partial, st->name, rfc3339_format(clock_real_ns(), 9, stamp), data, end, &s->scratch);
+    log_format(&st->partial, st->name, rfc3339_format(clock_real_ns(), 9, stamp), data, end,
+               &s->scratch);
     /* A full disk must not stop the app: its output is lost then, ignoring. */
     (void)!fd_write_full(st->app->log_fd, s->scratch.ptr, s->scratch.len);
     if (st->partial.len == 0)

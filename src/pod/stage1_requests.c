@@ -1,5 +1,5 @@
-/* stage1_requests.c - clients: only root is let in; each packet is checked, decoded and handed to the row of its
- * type. To add a request: a type in proto.h, a function, a row. */
+/* stage1_requests.c - clients: only root is let in; each packet is checked, decoded and handed to
+ * the row of its type. To add a request: a type in proto.h, a function, a row. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,9 +29,10 @@ void client_free(Stage1 *s, Client *c)
     free(c);
 }
 
-/* False if the client does not read; it is cut off then, and finds the truth on disk when it comes back. */
-static bool client_send(Stage1 *s, Client *c, ProtoType type, uint32_t request, const ProtoReply *reply,
-                        const int *fds, unsigned n)
+/* False if the client does not read; it is cut off then, and finds the truth on disk when it comes
+ * back. */
+static bool client_send(Stage1 *s, Client *c, ProtoType type, uint32_t request,
+                        const ProtoReply *reply, const int *fds, unsigned n)
 {
     buf_clear(&s->scratch);
     proto_encode_reply(type, request, reply, &s->scratch);
@@ -43,7 +44,8 @@ static void broadcast(Stage1 *s, ProtoType type, const ProtoReply *reply)
     for (Client *c = s->clients, *next; c; c = next) {
         next = c->next;
         if (!client_send(s, c, type, 0, reply, NULL, 0))
-            shutdown(c->src.fd, SHUT_RDWR); /* freed when the loop sees it: we may be in its request */
+            shutdown(c->src.fd,
+                     SHUT_RDWR); /* freed when the loop sees it: we may be in its request */
     }
 }
 
@@ -129,7 +131,8 @@ static int on_attach(Stage1 *s, const ProtoRequest *r, Client *c, Answer *a, Err
 
 static int on_resize(Stage1 *s, const ProtoRequest *r, Client *c, Answer *a, Err *err)
 {
-    const struct winsize size = { .ws_col = (unsigned short)r->cols, .ws_row = (unsigned short)r->rows };
+    const struct winsize size = { .ws_col = (unsigned short)r->cols,
+                                  .ws_row = (unsigned short)r->rows };
     App *app;
     int e = need_app(s, r->id, &app, err);
 

@@ -1,4 +1,5 @@
-/* stage1_setup.c - makes this process the pod's: control groups, namespaces, socket; and undoes it. */
+/* stage1_setup.c - makes this process the pod's: control groups, namespaces, socket; and undoes it.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -72,7 +73,8 @@ static int setup_namespaces(Stage1 *s, Err *err)
         return r;
     if (unshare(flags) < 0)
         return err_errno(err, "new ipc and uts namespaces");
-    if (!s->spec.host_uts && *s->spec.hostname && sethostname(s->spec.hostname, strlen(s->spec.hostname)) < 0)
+    if (!s->spec.host_uts && *s->spec.hostname &&
+        sethostname(s->spec.hostname, strlen(s->spec.hostname)) < 0)
         return err_errno(err, "set the host name '%s'", s->spec.hostname);
     if (!s->spec.host_uts && *s->spec.domainname &&
         setdomainname(s->spec.domainname, strlen(s->spec.domainname)) < 0)
@@ -87,8 +89,8 @@ static int setup_namespaces(Stage1 *s, Err *err)
     return s->own_pidns_fd < 0 ? err_errno(err, "open our pid namespace") : 0;
 }
 
-/* The first process of a shared pid namespace: reaps, and nothing else. Apps can see it, so it keeps no rights and
- * nothing of the host's file system that could be reached through /proc/1. */
+/* The first process of a shared pid namespace: reaps, and nothing else. Apps can see it, so it
+ * keeps no rights and nothing of the host's file system that could be reached through /proc/1. */
 _Noreturn static void run_init(void)
 {
     const OciUser nobody = { .uid = 0, .gid = 0, .umask = UINT32_MAX };
@@ -98,9 +100,11 @@ _Noreturn static void run_init(void)
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     prctl(PR_SET_NAME, "knarr-init", 0, 0, 0);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0,nr_inodes=2") < 0 ||
-        chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-        chdir("/") < 0 || caps_become(&nobody, &none, NULL) < 0 || close_range(0, ~0u, 0) < 0)
+        mount("tmpfs", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=0,nr_inodes=2") < 0 ||
+        chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 || caps_become(&nobody, &none, NULL) < 0 ||
+        close_range(0, ~0u, 0) < 0)
         _exit(1);
     sigfillset(&set);
     sigprocmask(SIG_SETMASK, &set, NULL);
@@ -137,7 +141,8 @@ static int open_socket(Stage1 *s, Err *err)
     if (fd < 0)
         return err_errno(err, "socket");
     s->listener = (Source){ .fd = fd, .fn = client_accept };
-    if (unlinkat(s->dir_fd, PROTO_SOCKET, 0) < 0 && errno != ENOENT) /* of a predecessor that died */
+    if (unlinkat(s->dir_fd, PROTO_SOCKET, 0) < 0 &&
+        errno != ENOENT) /* of a predecessor that died */
         return err_errno(err, "remove the old socket");
     proto_address(s->dir_fd, PROTO_SOCKET, &addr);
     mask = umask(0077);

@@ -1,8 +1,8 @@
 /* stage1_spawn.c - the parent's side of starting a process in a container.
  *
- * A socket pair of packets joins parent and child. The parent puts the child into its control group and sends a
- * byte; the child sends the terminal's master ("T" with a descriptor) and, if it fails, its Err. The child's end
- * closes on exec: the end of the stream without an Err is success. */
+ * A socket pair of packets joins parent and child. The parent puts the child into its control group
+ * and sends a byte; the child sends the terminal's master ("T" with a descriptor) and, if it fails,
+ * its Err. The child's end closes on exec: the end of the stream without an Err is success. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -24,15 +24,17 @@ int setns(int fd, int nstype);
 pid_t spawn_clone(Stage1 *s, uint64_t flags, int *ret_pidfd, Err *err)
 {
     struct clone_args args = {
-        .flags = flags | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)ret_pidfd, .exit_signal = SIGCHLD,
+        .flags = flags | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+        .exit_signal = SIGCHLD,
     };
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 
     return pid < 0 ? err_errno(err, "clone") : pid;
 }
 
-/* What the pid file and the status say: our own pid namespace means nothing to others. The host's /proc numbers
- * by its own namespace. */
+/* What the pid file and the status say: our own pid namespace means nothing to others. The host's
+ * /proc numbers by its own namespace. */
 pid_t host_pid(Stage1 *s, int pidfd)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
@@ -45,15 +47,19 @@ pid_t host_pid(Stage1 *s, int pidfd)
         return 0;
     rest = buf_view(&text);
     while (sv_next(&rest, '\n', &line))
-        if (sv_cut(line, ':', &key, &value) && sv_eq(key, SV("Pid")) && sv_to_i64(sv_trim(value), &n) == 0)
+        if (sv_cut(line, ':', &key, &value) && sv_eq(key, SV("Pid")) &&
+            sv_to_i64(sv_trim(value), &n) == 0)
             return (pid_t)n;
     return 0;
 }
 
-/* Children are born into another pid namespace than ours: the app's for a command, the pod's shared one. */
+/* Children are born into another pid namespace than ours: the app's for a command, the pod's shared
+ * one. */
 static int enter_pidns(Stage1 *s, const Spawn *sp, Err *err)
 {
-    int fd = sp->exec ? sp->app_pidfd : s->spec.shared_pid && !s->spec.host_pid ? s->init_pidfd : -1;
+    int fd = sp->exec                                  ? sp->app_pidfd
+             : s->spec.shared_pid && !s->spec.host_pid ? s->init_pidfd
+                                                       : -1;
 
     if (fd < 0 || (sp->exec && s->spec.host_pid))
         return 0;

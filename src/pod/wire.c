@@ -1,5 +1,5 @@
-/* wire.c - see wire.h. A field is u16 tag, u32 length, bytes; numbers are little endian; lists of texts and of
- * structs are a sequence of u32 length and bytes. */
+/* wire.c - see wire.h. A field is u16 tag, u32 length, bytes; numbers are little endian; lists of
+ * texts and of structs are a sequence of u32 length and bytes. */
 #include "pod/wire.h"
 
 #include <endian.h>
@@ -215,9 +215,11 @@ static int get_u32s(StrView bytes, Arena *a, WireU32s *ret, Err *err)
     return 0;
 }
 
-static int decode_at(const WireField *table, StrView bytes, Arena *a, void *obj, int depth, Err *err);
+static int decode_at(const WireField *table, StrView bytes, Arena *a, void *obj, int depth,
+                     Err *err);
 
-static int get_structs(const WireField *f, StrView bytes, Arena *a, AnyList *ret, int depth, Err *err)
+static int get_structs(const WireField *f, StrView bytes, Arena *a, AnyList *ret, int depth,
+                       Err *err)
 {
     StrView piece;
     uint32_t n;
@@ -229,7 +231,8 @@ static int get_structs(const WireField *f, StrView bytes, Arena *a, AnyList *ret
     if (!ret->items)
         return err_nomem(err);
     for (ret->len = 0; take_piece(&bytes, &piece); ret->len++) {
-        r = decode_at(f->sub, piece, a, (char *)ret->items + (size_t)ret->len * f->size, depth + 1, err);
+        r = decode_at(f->sub, piece, a, (char *)ret->items + (size_t)ret->len * f->size, depth + 1,
+                      err);
         if (r < 0)
             return r;
     }
@@ -296,7 +299,8 @@ static void default_texts(const WireField *table, char *obj)
     }
 }
 
-static int decode_at(const WireField *table, StrView bytes, Arena *a, void *obj, int depth, Err *err)
+static int decode_at(const WireField *table, StrView bytes, Arena *a, void *obj, int depth,
+                     Err *err)
 {
     if (depth > WIRE_DEPTH_MAX)
         return bad(err, "nested too deep");

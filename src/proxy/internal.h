@@ -1,5 +1,6 @@
-/* internal.h - the proxy's parts: model.c (objects → what matters of them), plan.c (model → wanted chains and
- * elements, pure), program.c (difference of two plans → one nf_tables transaction), proxy.c (informers). */
+/* internal.h - the proxy's parts: model.c (objects → what matters of them), plan.c (model → wanted
+ * chains and elements, pure), program.c (difference of two plans → one nf_tables transaction),
+ * proxy.c (informers). */
 #pragma once
 
 #include "base/arena.h"
@@ -53,7 +54,7 @@ typedef enum RuleKind {
     RULE_RANGE_GOTO,     /* from addr/mask: to `chain` */
     RULE_GOTO,
     RULE_DROP,
-    RULE_DNAT,           /* to one of the endpoints; with affinity_s the same one again */
+    RULE_DNAT, /* to one of the endpoints; with affinity_s the same one again */
 } RuleKind;
 
 typedef struct PlanTarget { /* eight bytes as the map holds them */
@@ -78,7 +79,14 @@ typedef struct PlanChain {
     bool remembers; /* has a map of its own, named like the chain behind "aff-" */
 } PlanChain;
 
-typedef enum PlanSet { PLAN_SERVICES, PLAN_NODEPORTS, PLAN_REFUSED, PLAN_REFUSED_NODEPORTS, PLAN_HAIRPIN, PLAN_SET_MAX } PlanSet;
+typedef enum PlanSet {
+    PLAN_SERVICES,
+    PLAN_NODEPORTS,
+    PLAN_REFUSED,
+    PLAN_REFUSED_NODEPORTS,
+    PLAN_HAIRPIN,
+    PLAN_SET_MAX
+} PlanSet;
 extern const char *const plan_set_names[PLAN_SET_MAX];
 
 typedef struct PlanElem {
@@ -100,7 +108,8 @@ typedef struct PlanInput {
     size_t n_services, n_slices;
 } PlanInput;
 
-/* Pure. A clash of addresses is decided for the first service. ERR_NOMEM; ERR_LIMIT for too many source ranges. */
+/* Pure. A clash of addresses is decided for the first service. ERR_NOMEM; ERR_LIMIT for too many
+ * source ranges. */
 int plan_new(const PlanInput *in, Plan **ret, Err *err) NODISCARD;
 Plan *plan_free(Plan *p);
 /* Sorted lines, for tests and people. */
@@ -109,7 +118,8 @@ void plan_text(const Plan *p, Buf *out);
 typedef struct ProgramConfig {
     const char *table, *bridge;
     uint32_t pod_addr, pod_mask;
-    bool bridge_calls; /* bridge-nf-call-iptables is on: replies on the bridge pass the translation */
+    bool bridge_calls; /* bridge-nf-call-iptables is on: replies on the bridge pass the translation
+                        */
 } ProgramConfig;
 
 /* The whole table instead of whatever is there, in one transaction; `now` NULL: the bare base. */
@@ -117,5 +127,6 @@ int program_replace(Nft *n, const ProgramConfig *cfg, const Plan *now, Err *err)
 /* The bare base unless there is a table already: that of a run before goes on serving. */
 int program_ensure(Nft *n, const ProgramConfig *cfg, Err *err) NODISCARD;
 /* From `old` (NULL: the bare base) to `now`, in one transaction. ret_ops may be NULL. */
-int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now, size_t *ret_ops, Err *err) NODISCARD;
+int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now,
+                   size_t *ret_ops, Err *err) NODISCARD;
 bool program_bridge_calls(void);

@@ -1,4 +1,5 @@
-/* model.c - what the proxy needs of a Service and of an EndpointSlice. IPv6 addresses are left out. */
+/* model.c - what the proxy needs of a Service and of an EndpointSlice. IPv6 addresses are left out.
+ */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -24,7 +25,7 @@ static bool read_ports(Arena *a, const Value *list, ServicePort **ret, unsigned 
 {
     *ret = arena_array(a, ServicePort, value_len(list) + 1);
     *ret_n = 0;
-    value_list_foreach(v, list) {
+    value_list_foreach (v, list) {
         ServicePort p = { .name = arena_sv(a, value_str(value_get(v, SV("name")))),
                           .proto = protocol(value_str(value_get(v, SV("protocol")))),
                           .port = (uint16_t)value_int_or(value_get(v, SV("port")), 0),
@@ -38,11 +39,12 @@ static bool read_ports(Arena *a, const Value *list, ServicePort **ret, unsigned 
 }
 
 /* Strings, or the member `key` of maps. */
-static bool read_addrs(Arena *a, const Value *list, const char *key, uint32_t **ret, unsigned *ret_n)
+static bool read_addrs(Arena *a, const Value *list, const char *key, uint32_t **ret,
+                       unsigned *ret_n)
 {
     *ret = arena_array(a, uint32_t, value_len(list) + 1);
     *ret_n = 0;
-    value_list_foreach(v, list) {
+    value_list_foreach (v, list) {
         uint32_t addr = ipv4(value_str(key ? value_get(v, sv_cstr(key)) : v));
         if (*ret && addr)
             (*ret)[(*ret_n)++] = addr;
@@ -56,7 +58,7 @@ static bool read_ranges(ServiceModel *m, const Value *list)
     m->range_mask = arena_array(&m->arena, uint32_t, value_len(list) + 1);
     if (!m->range_addr || !m->range_mask)
         return false;
-    value_list_foreach(v, list) {
+    value_list_foreach (v, list) {
         IpPrefix p;
         if (ip_prefix_parse(sv_trim(value_str(v)), &p) < 0 || p.family != AF_INET)
             continue;
@@ -83,11 +85,13 @@ static bool fill_service(ServiceModel *m, const Value *o)
     m->internal_local = sv_eq(value_path_str(spec, "internalTrafficPolicy"), SV("Local"));
     m->publish_not_ready = value_bool_or(value_path(spec, "publishNotReadyAddresses"), false);
     if (sv_eq(value_path_str(spec, "sessionAffinity"), SV("ClientIP")))
-        m->affinity_s = (uint32_t)value_int_or(value_path(spec, "sessionAffinityConfig.clientIP.timeoutSeconds"),
-                                               DEFAULT_AFFINITY_S);
+        m->affinity_s = (uint32_t)value_int_or(
+            value_path(spec, "sessionAffinityConfig.clientIP.timeoutSeconds"), DEFAULT_AFFINITY_S);
     return read_ports(&m->arena, value_get(spec, SV("ports")), &m->ports, &m->n_ports) &&
-           read_addrs(&m->arena, value_get(spec, SV("externalIPs")), NULL, &m->external, &m->n_external) &&
-           read_addrs(&m->arena, value_path(o, "status.loadBalancer.ingress"), "ip", &m->ingress, &m->n_ingress) &&
+           read_addrs(&m->arena, value_get(spec, SV("externalIPs")), NULL, &m->external,
+                      &m->n_external) &&
+           read_addrs(&m->arena, value_path(o, "status.loadBalancer.ingress"), "ip", &m->ingress,
+                      &m->n_ingress) &&
            read_ranges(m, value_get(spec, SV("loadBalancerSourceRanges")));
 }
 
@@ -115,11 +119,12 @@ static bool fill_slice(SliceModel *m, const Value *o, StrView node)
 {
     const Value *eps = value_get(o, SV("endpoints"));
     m->ns = arena_sv(&m->arena, value_path_str(o, "metadata.namespace"));
-    m->service = arena_sv(&m->arena, value_str(value_get(value_path(o, "metadata.labels"), SV("kubernetes.io/service-name"))));
+    m->service = arena_sv(&m->arena, value_str(value_get(value_path(o, "metadata.labels"),
+                                                         SV("kubernetes.io/service-name"))));
     m->eps = arena_array(&m->arena, Endpoint, value_len(eps) + 1);
     if (!m->ns.ptr || !m->service.ptr || !m->eps)
         return false;
-    value_list_foreach(v, eps) {
+    value_list_foreach (v, eps) {
         Endpoint e = { .addr = ipv4(value_str(value_at(value_get(v, SV("addresses")), 0))) };
         e.ready = value_bool_or(value_path(v, "conditions.ready"), true);
         e.serving = value_bool_or(value_path(v, "conditions.serving"), e.ready);

@@ -1,15 +1,17 @@
 /* plan.c - from services and endpoints to the chains and elements that should be.
  *
- * Each service port has "svc/…" (any endpoint, or those of this node when internalTrafficPolicy says so),
- * and where something outside can reach it "ext/…" (node ports, external addresses) and "lb/…" (source
- * ranges in front of it). A key without endpoints goes to the sets of refused ones instead. */
+ * Each service port has "svc/…" (any endpoint, or those of this node when internalTrafficPolicy
+ * says so), and where something outside can reach it "ext/…" (node ports, external addresses) and
+ * "lb/…" (source ranges in front of it). A key without endpoints goes to the sets of refused ones
+ * instead. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
 #include "proxy/internal.h"
 
-const char *const plan_set_names[PLAN_SET_MAX] = { "services", "nodeports", "refused", "refused-nodeports", "hairpin" };
+const char *const plan_set_names[PLAN_SET_MAX] = { "services", "nodeports", "refused",
+                                                   "refused-nodeports", "hairpin" };
 
 enum { NAME_SIZE = 256, PLAN_SIZE_MAX = 1 << 30 };
 
@@ -23,7 +25,8 @@ typedef struct SliceList { /* the slices of one service */
     struct SliceList *next;
 } SliceList;
 
-static int add_elem(Plan *p, PlanSet set, uint32_t a, uint32_t b, uint32_t c, unsigned len, const char *chain, Err *err)
+static int add_elem(Plan *p, PlanSet set, uint32_t a, uint32_t b, uint32_t c, unsigned len,
+                    const char *chain, Err *err)
 {
     PlanElem *e = arena_new(&p->arena, PlanElem);
     char key[64];
@@ -39,8 +42,9 @@ static int add_elem(Plan *p, PlanSet set, uint32_t a, uint32_t b, uint32_t c, un
 static PlanChain *chain_new(Plan *p, const char *kind, const ServiceModel *s, const ServicePort *sp)
 {
     PlanChain *c = arena_new(&p->arena, PlanChain);
-    StrView name = arena_printf(&p->arena, "%s/%.*s/%.*s/%s/%u", kind, SV_FMT(s->ns), SV_FMT(s->name),
-                                sp->proto == IPPROTO_UDP ? "udp" : "tcp", sp->port);
+    StrView name =
+        arena_printf(&p->arena, "%s/%.*s/%.*s/%s/%u", kind, SV_FMT(s->ns), SV_FMT(s->name),
+                     sp->proto == IPPROTO_UDP ? "udp" : "tcp", sp->port);
     if (!c || !name.ptr)
         return NULL;
     c->name = name.ptr;
@@ -75,22 +79,26 @@ static void dnat_rule(PlanChain *c, const ServiceModel *s, PlanTarget *targets, 
 
 static int chain_done(Plan *p, PlanChain *c, Err *err)
 {
-    static const char *const words[] = { "mark", "mark-outsiders", "pods-goto", "host-goto", "range-goto", "goto", "drop", "dnat" };
+    static const char *const words[] = { "mark",       "mark-outsiders", "pods-goto", "host-goto",
+                                         "range-goto", "goto",           "drop",      "dnat" };
     _cleanup_buf_ Buf text = BUF_INIT;
     char a[INET_ADDRSTRLEN];
     for (unsigned i = 0; i < c->n_rules; i++) {
         const PlanRule *r = &c->rules[i];
         buf_printf(&text, "%s%s", i ? "; " : "", words[r->kind]);
         if (r->kind == RULE_RANGE_GOTO)
-            buf_printf(&text, " %s/%08x", inet_ntop(AF_INET, &r->addr, a, sizeof a), ntohl(r->mask));
+            buf_printf(&text, " %s/%08x", inet_ntop(AF_INET, &r->addr, a, sizeof a),
+                       ntohl(r->mask));
         if (r->chain)
             buf_printf(&text, " %s", r->chain);
         if (r->affinity_s)
             buf_printf(&text, " affinity %us", r->affinity_s);
         for (unsigned t = 0; t < r->n_targets; t++)
-            buf_printf(&text, " %s:%u", inet_ntop(AF_INET, &r->targets[t].addr, a, sizeof a), ntohs(r->targets[t].port));
+            buf_printf(&text, " %s:%u", inet_ntop(AF_INET, &r->targets[t].addr, a, sizeof a),
+                       ntohs(r->targets[t].port));
     }
-    if (text.failed || !(c->text = arena_cstr(&p->arena, buf_view(&text))) || !map_set(&p->chains, sv_cstr(c->name), c, NULL))
+    if (text.failed || !(c->text = arena_cstr(&p->arena, buf_view(&text))) ||
+        !map_set(&p->chains, sv_cstr(c->name), c, NULL))
         return err_nomem(err);
     return 0;
 }
@@ -111,7 +119,8 @@ static unsigned unique(PlanTarget *t, unsigned n)
 }
 
 /* Ready ones; when there is none, those that end but still serve. */
-static unsigned pick(const SliceList *list, const ServiceModel *s, const ServicePort *sp, bool local_only, PlanTarget *out)
+static unsigned pick(const SliceList *list, const ServiceModel *s, const ServicePort *sp,
+                     bool local_only, PlanTarget *out)
 {
     for (int ending = 0; ending < 2; ending++) {
         unsigned n = 0;
@@ -122,7 +131,8 @@ static unsigned pick(const SliceList *list, const ServiceModel *s, const Service
                     continue;
                 for (unsigned i = 0; i < l->slice->n_eps; i++) {
                     const Endpoint *e = &l->slice->eps[i];
-                    bool use = ending ? e->serving && e->terminating : e->ready || s->publish_not_ready;
+                    bool use =
+                        ending ? e->serving && e->terminating : e->ready || s->publish_not_ready;
                     if (use && (e->local || !local_only))
                         out[n++] = (PlanTarget){ .addr = e->addr, .port = htons(port->port) };
                 }
@@ -133,7 +143,8 @@ static unsigned pick(const SliceList *list, const ServiceModel *s, const Service
     return 0;
 }
 
-static int pick_both(Plan *p, const SliceList *list, const ServiceModel *s, const ServicePort *sp, Picked *ret, Err *err)
+static int pick_both(Plan *p, const SliceList *list, const ServiceModel *s, const ServicePort *sp,
+                     Picked *ret, Err *err)
 {
     unsigned most = 1;
     for (const SliceList *l = list; l; l = l->next)
@@ -147,9 +158,11 @@ static int pick_both(Plan *p, const SliceList *list, const ServiceModel *s, cons
     return 0;
 }
 
-static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, const Picked *eps, Err *err)
+static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, const Picked *eps,
+                        Err *err)
 {
-    PlanChain *ext = chain_new(p, "ext", s, sp), *lb = chain_new(p, "lb", s, sp), *any = chain_new(p, "any", s, sp);
+    PlanChain *ext = chain_new(p, "ext", s, sp), *lb = chain_new(p, "lb", s, sp),
+              *any = chain_new(p, "any", s, sp);
     int r = 0;
     if (!ext || !lb || !any)
         return err_nomem(err);
@@ -163,7 +176,8 @@ static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, c
         goto_rule(ext, RULE_GOTO, any);
     }
     if (s->n_ranges > PLAN_RULES_MAX - 2)
-        return err_set(err, ERR_LIMIT, 0, "service %.*s/%.*s: more than %d loadBalancerSourceRanges", SV_FMT(s->ns),
+        return err_set(err, ERR_LIMIT, 0,
+                       "service %.*s/%.*s: more than %d loadBalancerSourceRanges", SV_FMT(s->ns),
                        SV_FMT(s->name), PLAN_RULES_MAX - 2);
     for (unsigned i = 0; i < s->n_ranges; i++) {
         goto_rule(lb, RULE_RANGE_GOTO, ext);
@@ -180,7 +194,8 @@ static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, c
     for (unsigned i = 0; r == 0 && i < s->n_external; i++)
         r = add_elem(p, PLAN_SERVICES, s->external[i], sp->proto, port, 12, ext->name, err);
     for (unsigned i = 0; r == 0 && i < s->n_ingress; i++)
-        r = add_elem(p, PLAN_SERVICES, s->ingress[i], sp->proto, port, 12, (s->n_ranges ? lb : ext)->name, err);
+        r = add_elem(p, PLAN_SERVICES, s->ingress[i], sp->proto, port, 12,
+                     (s->n_ranges ? lb : ext)->name, err);
     return r;
 }
 
@@ -197,7 +212,8 @@ static int plan_refused(Plan *p, const ServiceModel *s, const ServicePort *sp, E
     return r;
 }
 
-static int plan_port(Plan *p, const SliceList *list, const ServiceModel *s, const ServicePort *sp, Err *err)
+static int plan_port(Plan *p, const SliceList *list, const ServiceModel *s, const ServicePort *sp,
+                     Err *err)
 {
     Picked eps = { 0 };
     int r = pick_both(p, list, s, sp, &eps, err);
@@ -209,9 +225,11 @@ static int plan_port(Plan *p, const SliceList *list, const ServiceModel *s, cons
     if (!svc)
         return err_nomem(err);
     rule(svc, RULE_MARK_OUTSIDERS);
-    dnat_rule(svc, s, s->internal_local ? eps.local : eps.all, s->internal_local ? eps.n_local : eps.n_all);
+    dnat_rule(svc, s, s->internal_local ? eps.local : eps.all,
+              s->internal_local ? eps.n_local : eps.n_all);
     if ((r = chain_done(p, svc, err)) < 0 ||
-        (r = add_elem(p, PLAN_SERVICES, s->cluster_ip, sp->proto, htons(sp->port), 12, svc->name, err)) < 0)
+        (r = add_elem(p, PLAN_SERVICES, s->cluster_ip, sp->proto, htons(sp->port), 12, svc->name,
+                      err)) < 0)
         return r;
     if (sp->node_port || s->n_external || s->n_ingress)
         r = plan_outside(p, s, sp, &eps, err);
@@ -225,7 +243,8 @@ static int group_slices(Plan *p, const PlanInput *in, Map *groups, Err *err)
     char key[NAME_SIZE];
     for (size_t i = 0; i < in->n_slices; i++) {
         SliceList *l = arena_new(&p->arena, SliceList);
-        int n = snprintf(key, sizeof key, "%.*s/%.*s", SV_FMT(in->slices[i]->ns), SV_FMT(in->slices[i]->service));
+        int n = snprintf(key, sizeof key, "%.*s/%.*s", SV_FMT(in->slices[i]->ns),
+                         SV_FMT(in->slices[i]->service));
         if (!l)
             return err_nomem(err);
         l->slice = in->slices[i];
@@ -289,11 +308,14 @@ void plan_text(const Plan *p, Buf *out)
     for (pos = 0; lines && map_next(&p->elems, &pos, &key, &val);) {
         const PlanElem *e = val;
         const char *to = e->chain ? e->chain : "-";
-        int r = e->key_len == 12 ? asprintf(&lines[n], "%s %s %u %u -> %s\n", plan_set_names[e->set],
-                                            inet_ntop(AF_INET, &e->key[0], a, sizeof a), e->key[1], ntohs((uint16_t)e->key[2]), to)
-                : e->set == PLAN_HAIRPIN ? asprintf(&lines[n], "hairpin %s\n", inet_ntop(AF_INET, &e->key[0], a, sizeof a))
-                                         : asprintf(&lines[n], "%s %u %u -> %s\n", plan_set_names[e->set], e->key[0],
-                                                    ntohs((uint16_t)e->key[1]), to);
+        int r =
+            e->key_len == 12 ? asprintf(&lines[n], "%s %s %u %u -> %s\n", plan_set_names[e->set],
+                                        inet_ntop(AF_INET, &e->key[0], a, sizeof a), e->key[1],
+                                        ntohs((uint16_t)e->key[2]), to)
+            : e->set == PLAN_HAIRPIN
+                ? asprintf(&lines[n], "hairpin %s\n", inet_ntop(AF_INET, &e->key[0], a, sizeof a))
+                : asprintf(&lines[n], "%s %u %u -> %s\n", plan_set_names[e->set], e->key[0],
+                           ntohs((uint16_t)e->key[1]), to);
         if (r > 0)
             n++;
     }

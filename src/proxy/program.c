@@ -1,8 +1,9 @@
 /* program.c - plans as nf_tables.
  *
- * A packet passes: "refuse-*" (before translation: keys without endpoints are refused), "nat-prerouting" or
- * "nat-output" (one look-up in each verdict map, then the service's chain), "nat-postrouting". Only the mark's bit
- * MARK is ours; it is taken off again once it has done its work. */
+ * A packet passes: "refuse-*" (before translation: keys without endpoints are refused),
+ * "nat-prerouting" or "nat-output" (one look-up in each verdict map, then the service's chain),
+ * "nat-postrouting". Only the mark's bit MARK is ours; it is taken off again once it has done its
+ * work. */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -16,9 +17,16 @@
 
 enum {
     MARK = 0x4000,
-    AT_PROTO = 9, AT_SOURCE = 12, AT_DEST = 16, AT_PORT_DEST = 2, /* offsets in the headers */
-    PRIO_REFUSE = -110, PRIO_DNAT = -100, PRIO_SNAT = 100, PRIO_FILTER = 0,
-    STATE_NEW = 8, STATUS_DNAT = 32, /* bits of ct state and ct status */
+    AT_PROTO = 9,
+    AT_SOURCE = 12,
+    AT_DEST = 16,
+    AT_PORT_DEST = 2, /* offsets in the headers */
+    PRIO_REFUSE = -110,
+    PRIO_DNAT = -100,
+    PRIO_SNAT = 100,
+    PRIO_FILTER = 0,
+    STATE_NEW = 8,
+    STATUS_DNAT = 32, /* bits of ct state and ct status */
     MAP_NAME_SIZE = 260,
 };
 
@@ -27,7 +35,8 @@ enum {
 bool program_bridge_calls(void)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
-    return file_read(AT_FDCWD, "/proc/sys/net/bridge/bridge-nf-call-iptables", 64, &b) == 0 && b.len && b.ptr[0] == '1';
+    return file_read(AT_FDCWD, "/proc/sys/net/bridge/bridge-nf-call-iptables", 64, &b) == 0 &&
+           b.len && b.ptr[0] == '1';
 }
 
 static void net_match(NftBatch *b, uint32_t at, bool equal, uint32_t addr, uint32_t mask)
@@ -118,7 +127,8 @@ static void leave_rules(NftBatch *b, const ProgramConfig *cfg)
     nft_x_meta_set(b, 0, NFT_META_MARK);
     nft_x_masquerade(b);
     nft_rule_end(b);
-    nft_rule_begin(b, chain); /* a pod that reached itself; without calls from the bridge, any pod that reached another */
+    nft_rule_begin(b, chain); /* a pod that reached itself; without calls from the bridge, any pod
+                                 that reached another */
     nft_x_ct(b, 0, NFT_CT_STATUS);
     nft_x_bitwise(b, 0, dnat, 0);
     nft_x_cmp(b, 0, false, &zero, 4);
@@ -137,7 +147,8 @@ static void leave_rules(NftBatch *b, const ProgramConfig *cfg)
     nft_rule_begin(b, chain); /* pods talking to the world */
     net_match(b, AT_SOURCE, true, cfg->pod_addr, cfg->pod_mask);
     net_match(b, AT_DEST, false, cfg->pod_addr, cfg->pod_mask);
-    net_match(b, AT_DEST, false, htonl(0xe0000000), htonl(0xf0000000)); /* multicast goes as it is */
+    net_match(b, AT_DEST, false, htonl(0xe0000000),
+              htonl(0xf0000000)); /* multicast goes as it is */
     nft_x_meta(b, 0, NFT_META_OIFNAME);
     nft_x_cmp(b, 0, false, bridge, sizeof bridge);
     nft_x_masquerade(b);
@@ -156,7 +167,8 @@ static void forward_rules(NftBatch *b, const ProgramConfig *cfg)
 
 static void base_sets(NftBatch *b)
 {
-    const uint32_t by_addr = NFT_TYPE3(NFT_T_IPV4, NFT_T_PROTO, NFT_T_PORT), by_port = NFT_TYPE2(NFT_T_PROTO, NFT_T_PORT);
+    const uint32_t by_addr = NFT_TYPE3(NFT_T_IPV4, NFT_T_PROTO, NFT_T_PORT),
+                   by_port = NFT_TYPE2(NFT_T_PROTO, NFT_T_PORT);
     const NftSetSpec sets[] = {
         { plan_set_names[PLAN_SERVICES], by_addr, 12, NFT_DATA_IS_VERDICT, 0, 0 },
         { plan_set_names[PLAN_NODEPORTS], by_port, 8, NFT_DATA_IS_VERDICT, 0, 0 },
@@ -225,11 +237,20 @@ static void put_rule(NftBatch *b, const ProgramConfig *cfg, const char *chain, c
     }
     nft_rule_begin(b, chain);
     switch (r->kind) {
-    case RULE_MARK_OUTSIDERS: net_match(b, AT_SOURCE, false, cfg->pod_addr, cfg->pod_mask); break;
-    case RULE_PODS_GOTO: net_match(b, AT_SOURCE, true, cfg->pod_addr, cfg->pod_mask); break;
-    case RULE_HOST_GOTO: local_match(b, true); break;
-    case RULE_RANGE_GOTO: net_match(b, AT_SOURCE, true, r->addr, r->mask); break;
-    default: break;
+    case RULE_MARK_OUTSIDERS:
+        net_match(b, AT_SOURCE, false, cfg->pod_addr, cfg->pod_mask);
+        break;
+    case RULE_PODS_GOTO:
+        net_match(b, AT_SOURCE, true, cfg->pod_addr, cfg->pod_mask);
+        break;
+    case RULE_HOST_GOTO:
+        local_match(b, true);
+        break;
+    case RULE_RANGE_GOTO:
+        net_match(b, AT_SOURCE, true, r->addr, r->mask);
+        break;
+    default:
+        break;
     }
     if (r->kind == RULE_MARK || r->kind == RULE_MARK_OUTSIDERS || r->kind == RULE_HOST_GOTO)
         mark(b);
@@ -256,7 +277,8 @@ static void put_affinity_map(NftBatch *b, const char *chain, const PlanChain *c,
 
 static bool same_elem(const PlanElem *a, const PlanElem *b)
 {
-    return a && b && (a->chain == b->chain || (a->chain && b->chain && strcmp(a->chain, b->chain) == 0));
+    return a && b &&
+           (a->chain == b->chain || (a->chain && b->chain && strcmp(a->chain, b->chain) == 0));
 }
 
 static const PlanChain *chain_of(const Plan *p, StrView name)
@@ -279,7 +301,8 @@ static void elems_differ(NftBatch *b, const Plan *from, const Plan *to, bool add
     }
 }
 
-/* What changes loses its rules (and the memory of affinity) first; then new chains stand before any rule names them. */
+/* What changes loses its rules (and the memory of affinity) first; then new chains stand before any
+ * rule names them. */
 static void chains_clear(NftBatch *b, const Plan *old, const Plan *now)
 {
     StrView key;
@@ -325,7 +348,8 @@ static void put_change(NftBatch *b, const ProgramConfig *cfg, const Plan *old, c
             nft_chain_del(b, ((const PlanChain *)val)->name);
 }
 
-int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now, size_t *ret_ops, Err *err)
+int program_change(Nft *n, const ProgramConfig *cfg, const Plan *old, const Plan *now,
+                   size_t *ret_ops, Err *err)
 {
     _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(cfg->table);
     if (!b)

@@ -1,7 +1,8 @@
 /* proxy.c - Services and EndpointSlices as informers keep them, turned into rules.
  *
- * Changes are gathered for a moment, then the whole plan is computed and its difference applied. When the
- * kernel refuses (someone changed the table), the table is made anew; failures are tried again. */
+ * Changes are gathered for a moment, then the whole plan is computed and its difference applied.
+ * When the kernel refuses (someone changed the table), the table is made anew; failures are tried
+ * again. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -46,11 +47,14 @@ typedef struct StaleSearch {
 static const PlanElem *find_elem(const Plan *p, uint32_t dst, uint16_t dport, bool translated)
 {
     char key[64];
-    int n = snprintf(key, sizeof key, "%u %08x.%08x.%08x", PLAN_SERVICES, dst, (uint32_t)IPPROTO_UDP, (uint32_t)dport);
+    int n = snprintf(key, sizeof key, "%u %08x.%08x.%08x", PLAN_SERVICES, dst,
+                     (uint32_t)IPPROTO_UDP, (uint32_t)dport);
     const PlanElem *e = p ? map_get(&p->elems, sv_n(key, (size_t)n)) : NULL;
-    if (e || !translated) /* what goes untranslated to a node port's number is somebody else's talk */
+    if (e ||
+        !translated) /* what goes untranslated to a node port's number is somebody else's talk */
         return e;
-    n = snprintf(key, sizeof key, "%u %08x.%08x.%08x", PLAN_NODEPORTS, (uint32_t)IPPROTO_UDP, (uint32_t)dport, 0u);
+    n = snprintf(key, sizeof key, "%u %08x.%08x.%08x", PLAN_NODEPORTS, (uint32_t)IPPROTO_UDP,
+                 (uint32_t)dport, 0u);
     return p ? map_get(&p->elems, sv_n(key, (size_t)n)) : NULL;
 }
 
@@ -67,7 +71,8 @@ static bool chain_leads_to(const Plan *p, const char *name, uint32_t addr, uint1
     return false;
 }
 
-static bool is_stale(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src, uint16_t reply_sport)
+static bool is_stale(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src,
+                     uint16_t reply_sport)
 {
     const StaleSearch *s = ctx;
     bool translated = dst != reply_src || dport != reply_sport;
@@ -83,7 +88,8 @@ static bool has_udp(const Plan *p)
     void *val;
     for (size_t i = 0; p && map_next(&p->elems, &i, &key, &val);) {
         const PlanElem *e = val;
-        if ((e->set == PLAN_SERVICES && e->key[1] == IPPROTO_UDP) || (e->set == PLAN_NODEPORTS && e->key[0] == IPPROTO_UDP))
+        if ((e->set == PLAN_SERVICES && e->key[1] == IPPROTO_UDP) ||
+            (e->set == PLAN_NODEPORTS && e->key[0] == IPPROTO_UDP))
             return true;
     }
     return false;
@@ -104,7 +110,8 @@ static int apply(Proxy *p, Plan *now, Err *err)
     }
     StaleSearch search = { p->applied, now };
     Err own = { 0 };
-    if (ops && (has_udp(p->applied) || has_udp(now)) && nft_conntrack_forget_udp(is_stale, &search, &own) < 0)
+    if (ops && (has_udp(p->applied) || has_udp(now)) &&
+        nft_conntrack_forget_udp(is_stale, &search, &own) < 0)
         log_debug("%s", own.msg);
     plan_free(p->applied);
     p->applied = now;
@@ -175,13 +182,20 @@ static void *project_slice(void *ctx, const Value *obj)
 static int follow(Proxy *p, ApiClient *c, Err *err)
 {
     InformerConfig cfg = { .target = { .version = SV("v1"), .plural = SV("services") },
-                           .project = project_service, .unproject = service_model_free, .drop_json = true,
-                           .on_add = on_object, .on_update = on_changed, .on_delete = on_object,
-                           .on_synced = on_synced, .ctx = p };
+                           .project = project_service,
+                           .unproject = service_model_free,
+                           .drop_json = true,
+                           .on_add = on_object,
+                           .on_update = on_changed,
+                           .on_delete = on_object,
+                           .on_synced = on_synced,
+                           .ctx = p };
     int r = informer_new(c, &cfg, &p->services, err);
     if (r < 0)
         return r;
-    cfg.target = (ApiTarget){ .group = SV("discovery.k8s.io"), .version = SV("v1"), .plural = SV("endpointslices") };
+    cfg.target = (ApiTarget){ .group = SV("discovery.k8s.io"),
+                              .version = SV("v1"),
+                              .plural = SV("endpointslices") };
     cfg.project = project_slice;
     cfg.unproject = slice_model_free;
     return informer_new(c, &cfg, &p->slices, err);
@@ -190,8 +204,10 @@ static int follow(Proxy *p, ApiClient *c, Err *err)
 static int read_config(Proxy *p, const ProxyConfig *cfg, Err *err)
 {
     IpPrefix pods;
-    if (ip_prefix_parse(sv_cstr(cfg->pod_cidr), &pods) < 0 || pods.family != AF_INET || pods.bits == 0)
-        return err_set(err, ERR_INVALID, 0, "pod range '%s': an IPv4 range is needed", cfg->pod_cidr);
+    if (ip_prefix_parse(sv_cstr(cfg->pod_cidr), &pods) < 0 || pods.family != AF_INET ||
+        pods.bits == 0)
+        return err_set(err, ERR_INVALID, 0, "pod range '%s': an IPv4 range is needed",
+                       cfg->pod_cidr);
     p->table = strdup(cfg->instance);
     p->bridge = strdup(cfg->bridge);
     p->node = strdup(cfg->node_name ? cfg->node_name : "");
@@ -199,7 +215,10 @@ static int read_config(Proxy *p, const ProxyConfig *cfg, Err *err)
         return err_nomem(err);
     uint32_t addr, mask = htonl(UINT32_MAX << (32 - pods.bits));
     memcpy(&addr, pods.addr, sizeof addr);
-    p->cfg = (ProgramConfig){ .table = p->table, .bridge = p->bridge, .pod_addr = addr & mask, .pod_mask = mask,
+    p->cfg = (ProgramConfig){ .table = p->table,
+                              .bridge = p->bridge,
+                              .pod_addr = addr & mask,
+                              .pod_mask = mask,
                               .bridge_calls = program_bridge_calls() };
     return 0;
 }
@@ -211,8 +230,8 @@ int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *e
         return err_nomem(err);
     p->loop = l;
     int r = read_config(p, cfg, err);
-    if (r < 0 || (r = nft_open(&p->nft, err)) < 0 || (r = program_ensure(p->nft, &p->cfg, err)) < 0 ||
-        (r = follow(p, c, err)) < 0) {
+    if (r < 0 || (r = nft_open(&p->nft, err)) < 0 ||
+        (r = program_ensure(p->nft, &p->cfg, err)) < 0 || (r = follow(p, c, err)) < 0) {
         proxy_free(p);
         return r;
     }

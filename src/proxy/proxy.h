@@ -1,4 +1,5 @@
-/* proxy.h - the service proxy of one node: keeps nf_tables in step with Services and EndpointSlices.
+/* proxy.h - the service proxy of one node: keeps nf_tables in step with Services and
+ * EndpointSlices.
  *
  * One table of its own (named after the instance, family ip) holds everything, so that removing the
  * table removes every trace. A change of objects becomes one atomic transaction. IPv4. */
@@ -16,11 +17,11 @@ typedef struct ProxyConfig {
     const char *node_ip;
     const char *node_name; /* which endpoints are local */
     const char *bridge;    /* link of the pods: "knarr0" */
-} ProxyConfig;                /* texts are copied */
+} ProxyConfig;             /* texts are copied */
 
-/* Makes a table with base rules unless a run before left one (which goes on serving), then follows the
- * API server; the first whole state replaces everything in one transaction. ERR_INVALID for a range
- * that is none; ERR_DENIED without CAP_NET_ADMIN. */
+/* Makes a table with base rules unless a run before left one (which goes on serving), then follows
+ * the API server; the first whole state replaces everything in one transaction. ERR_INVALID for a
+ * range that is none; ERR_DENIED without CAP_NET_ADMIN. */
 int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *err) NODISCARD;
 Proxy *proxy_free(Proxy *p); /* the rules stay: a restart does not interrupt traffic; always NULL */
 /* Deletes the instance's table; fine when there is none. */

@@ -1,4 +1,5 @@
-/* fit.c - filters and scores. To add a filter: a reason in fit.h, its text here, a line in fit_check(). */
+/* fit.c - filters and scores. To add a filter: a reason in fit.h, its text here, a line in
+ * fit_check(). */
 #include "scheduler/fit.h"
 
 #include "api/quantity.h"
@@ -27,22 +28,24 @@ static int64_t amount(const Value *map, StrView name, bool milli)
 void request_of_node(const Value *node, Request *ret)
 {
     const Value *a = value_path(node, "status.allocatable");
-    *ret = (Request){ amount(a, SV("cpu"), true), amount(a, SV("memory"), false), amount(a, SV("pods"), false) };
+    *ret = (Request){ amount(a, SV("cpu"), true), amount(a, SV("memory"), false),
+                      amount(a, SV("pods"), false) };
 }
 
 void request_of_pod(const Value *pod, Request *ret)
 {
     int64_t init_cpu = 0, init_memory = 0, side_cpu = 0, side_memory = 0;
     *ret = (Request){ .pods = 1 };
-    value_list_foreach(c, value_path(pod, "spec.containers")) {
+    value_list_foreach (c, value_path(pod, "spec.containers")) {
         const Value *r = value_path(c, "resources.requests");
         ret->cpu_milli += amount(r, SV("cpu"), true);
         ret->memory += amount(r, SV("memory"), false);
     }
-    value_list_foreach(c, value_path(pod, "spec.initContainers")) {
+    value_list_foreach (c, value_path(pod, "spec.initContainers")) {
         const Value *r = value_path(c, "resources.requests");
         int64_t cpu = amount(r, SV("cpu"), true), memory = amount(r, SV("memory"), false);
-        if (sv_eq(value_str(value_get(c, SV("restartPolicy"))), SV("Always"))) { /* a sidecar runs on */
+        if (sv_eq(value_str(value_get(c, SV("restartPolicy"))),
+                  SV("Always"))) { /* a sidecar runs on */
             side_cpu += cpu;
             side_memory += memory;
             continue;
@@ -58,7 +61,7 @@ void request_of_pod(const Value *pod, Request *ret)
 
 static bool in_list(const Value *list, StrView s)
 {
-    value_list_foreach(v, list) {
+    value_list_foreach (v, list) {
         if (sv_eq(value_str(v), s))
             return true;
     }
@@ -93,14 +96,15 @@ static bool expression_holds(const Value *e, const Value *label)
 /* A NodeSelectorTerm; one without requirements selects nothing. */
 static bool term_holds(const Value *term, const NodeFacts *n)
 {
-    const Value *labels = value_get(term, SV("matchExpressions")), *fields = value_get(term, SV("matchFields"));
+    const Value *labels = value_get(term, SV("matchExpressions")),
+                *fields = value_get(term, SV("matchFields"));
     if (!value_len(labels) && !value_len(fields))
         return false;
-    value_list_foreach(e, labels) {
+    value_list_foreach (e, labels) {
         if (!expression_holds(e, value_get(n->labels, value_str(value_get(e, SV("key"))))))
             return false;
     }
-    value_list_foreach(e, fields) { /* metadata.name is the only one that there is */
+    value_list_foreach (e, fields) { /* metadata.name is the only one that there is */
         Value name = value_sv(n->name);
         if (!expression_holds(e, &name))
             return false;
@@ -110,15 +114,17 @@ static bool term_holds(const Value *term, const NodeFacts *n)
 
 static bool selector_holds(const Value *pod, const NodeFacts *n)
 {
-    value_map_foreach(m, value_path(pod, "spec.nodeSelector")) {
+    value_map_foreach (m, value_path(pod, "spec.nodeSelector")) {
         const Value *label = value_get(n->labels, m->key);
         if (!label || !sv_eq(value_str(label), value_str(&m->val)))
             return false;
     }
-    const Value *required = value_path(pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+    const Value *required =
+        value_path(pod,
+                   "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
     if (!required)
         return true;
-    value_list_foreach(term, value_get(required, SV("nodeSelectorTerms"))) {
+    value_list_foreach (term, value_get(required, SV("nodeSelectorTerms"))) {
         if (term_holds(term, n))
             return true;
     }
@@ -129,13 +135,17 @@ static bool selector_holds(const Value *pod, const NodeFacts *n)
 
 static bool tolerates(const Value *pod, const Value *taint)
 {
-    StrView key = value_str(value_get(taint, SV("key"))), effect = value_str(value_get(taint, SV("effect")));
-    value_list_foreach(t, value_path(pod, "spec.tolerations")) {
-        StrView tkey = value_str(value_get(t, SV("key"))), teffect = value_str(value_get(t, SV("effect")));
+    StrView key = value_str(value_get(taint, SV("key"))),
+            effect = value_str(value_get(taint, SV("effect")));
+    value_list_foreach (t, value_path(pod, "spec.tolerations")) {
+        StrView tkey = value_str(value_get(t, SV("key"))),
+                teffect = value_str(value_get(t, SV("effect")));
         bool exists = sv_eq(value_str(value_get(t, SV("operator"))), SV("Exists"));
-        if ((teffect.len && !sv_eq(teffect, effect)) || (tkey.len && !sv_eq(tkey, key)) || (!tkey.len && !exists))
+        if ((teffect.len && !sv_eq(teffect, effect)) || (tkey.len && !sv_eq(tkey, key)) ||
+            (!tkey.len && !exists))
             continue;
-        if (exists || sv_eq(value_str(value_get(t, SV("value"))), value_str(value_get(taint, SV("value")))))
+        if (exists ||
+            sv_eq(value_str(value_get(t, SV("value"))), value_str(value_get(taint, SV("value")))))
             return true;
     }
     return false;
@@ -143,7 +153,7 @@ static bool tolerates(const Value *pod, const Value *taint)
 
 static const Value *untolerated(const Value *pod, const NodeFacts *n, bool hard)
 {
-    value_list_foreach(taint, n->taints) {
+    value_list_foreach (taint, n->taints) {
         bool soft = sv_eq(value_str(value_get(taint, SV("effect"))), SV("PreferNoSchedule"));
         if (soft != hard && !tolerates(pod, taint))
             return taint;
@@ -152,13 +162,17 @@ static const Value *untolerated(const Value *pod, const NodeFacts *n, bool hard)
 }
 
 static Member unschedulable_members[] = {
-    { SV_INIT("key"), { .kind = VALUE_STRING, .str = "node.kubernetes.io/unschedulable", .str_len = 32 } },
+    { SV_INIT("key"),
+      { .kind = VALUE_STRING, .str = "node.kubernetes.io/unschedulable", .str_len = 32 } },
     { SV_INIT("effect"), { .kind = VALUE_STRING, .str = "NoSchedule", .str_len = 10 } },
 };
 /* What a cordoned node amounts to. */
-static const Value unschedulable_taint = { .kind = VALUE_MAP, .len = 2, .cap = 2, .members = unschedulable_members };
+static const Value unschedulable_taint = {
+    .kind = VALUE_MAP, .len = 2, .cap = 2, .members = unschedulable_members
+};
 
-FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n, const Value **ret_taint)
+FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n,
+                    const Value **ret_taint)
 {
     *ret_taint = NULL;
     if (n->unschedulable && !tolerates(pod, &unschedulable_taint))
@@ -188,9 +202,13 @@ int64_t fit_score(const Value *pod, const Request *req, const NodeFacts *n)
     int64_t spread = free_share(n->used.pods, 1, n->allocatable.pods);
     int64_t balance = SCORE_MAX - (cpu > memory ? cpu - memory : memory - cpu);
     int64_t preferred = 0;
-    value_list_foreach(p, value_path(pod, "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution")) {
+    value_list_foreach (
+        p,
+        value_path(pod,
+                   "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution")) {
         if (term_holds(value_get(p, SV("preference")), n))
             preferred += value_int_or(value_get(p, SV("weight")), 1);
     }
-    return (cpu + memory) / 2 + balance + spread + 2 * preferred - (untolerated(pod, n, false) ? 3 * SCORE_MAX : 0);
+    return (cpu + memory) / 2 + balance + spread + 2 * preferred -
+           (untolerated(pod, n, false) ? 3 * SCORE_MAX : 0);
 }

@@ -1,8 +1,8 @@
 /* scheduler.c - informers of nodes and pods, a queue of pods without a node, and binding.
  *
- * A pod is decided on what is known now; its node counts as used from that moment (`assumed`), so that the next
- * decision sees it. What fits nowhere waits, and is looked at again when a node or a bound pod changes, and
- * once a minute. To add a constraint see fit.c. */
+ * A pod is decided on what is known now; its node counts as used from that moment (`assumed`), so
+ * that the next decision sees it. What fits nowhere waits, and is looked at again when a node or a
+ * bound pod changes, and once a minute. To add a constraint see fit.c. */
 #include "scheduler/scheduler.h"
 
 #include <stdio.h>
@@ -63,7 +63,8 @@ static void *project_pod(void *ctx, const Value *obj)
     if (!f)
         return NULL;
     arena_init(&f->arena, 0);
-    StrView phase = value_path_str(obj, "status.phase"), scheduler = value_path_str(obj, "spec.schedulerName");
+    StrView phase = value_path_str(obj, "status.phase"),
+            scheduler = value_path_str(obj, "spec.schedulerName");
     f->done = sv_eq(phase, SV("Succeeded")) || sv_eq(phase, SV("Failed"));
     sv_copy_cstr(value_path_str(obj, "spec.nodeName"), f->node, sizeof f->node);
     f->waits = !f->node[0] && !f->done && !value_path(obj, "metadata.deletionTimestamp") &&
@@ -97,7 +98,8 @@ static void *project_node(void *ctx, const Value *obj)
     n->facts = (NodeFacts){ .name = value_path_str(&n->node, "metadata.name"),
                             .labels = value_path(&n->node, "metadata.labels"),
                             .taints = value_path(&n->node, "spec.taints"),
-                            .unschedulable = value_bool_or(value_path(&n->node, "spec.unschedulable"), false) };
+                            .unschedulable =
+                                value_bool_or(value_path(&n->node, "spec.unschedulable"), false) };
     request_of_node(&n->node, &n->facts.allocatable);
     return n;
 }
@@ -183,15 +185,20 @@ static void explain(Verdict *v)
 
 static EventRef event_ref(const ApiObject *o)
 {
-    return (EventRef){ .api_version = SV("v1"), .kind = SV("Pod"), .ns = o->ns, .name = o->name, .uid = o->uid,
+    return (EventRef){ .api_version = SV("v1"),
+                       .kind = SV("Pod"),
+                       .ns = o->ns,
+                       .name = o->name,
+                       .uid = o->uid,
                        .resource_version = o->resource_version };
 }
 
 /* The condition that `kubectl describe` and autoscalers read. */
-static void report_unschedulable(Scheduler *s, const ApiObject *o, const PodFacts *f, StrView message)
+static void report_unschedulable(Scheduler *s, const ApiObject *o, const PodFacts *f,
+                                 StrView message)
 {
     EventRef ref = event_ref(o);
-    value_list_foreach(c, value_path(&f->pod, "status.conditions")) {
+    value_list_foreach (c, value_path(&f->pod, "status.conditions")) {
         if (sv_eq(value_str(value_get(c, SV("type"))), SV("PodScheduled")) &&
             sv_eq(value_str(value_get(c, SV("message"))), message))
             return;
@@ -233,7 +240,8 @@ static void on_bound(void *ctx, const ApiResult *r)
         forget_assumed(s, key);
     else if (o) {
         EventRef ref = event_ref(o);
-        event_record(s->events, &ref, SV("Normal"), SV("Scheduled"), "Successfully assigned %s to %s", b->key, b->node);
+        event_record(s->events, &ref, SV("Normal"), SV("Scheduled"),
+                     "Successfully assigned %s to %s", b->key, b->node);
     }
     workqueue_finish(s->queue, key, !r->err);
     free(b);
@@ -344,8 +352,9 @@ static void on_node_change(void *ctx, ApiObject *o)
 static void on_node_update(void *ctx, ApiObject *old, ApiObject *now)
 {
     const NodeEntry *a = old->projection, *b = now->projection;
-    bool same = value_equal(value_get(&a->node, SV("spec")), value_get(&b->node, SV("spec"))) &&
-                memcmp(&a->facts.allocatable, &b->facts.allocatable, sizeof a->facts.allocatable) == 0;
+    bool same =
+        value_equal(value_get(&a->node, SV("spec")), value_get(&b->node, SV("spec"))) &&
+        memcmp(&a->facts.allocatable, &b->facts.allocatable, sizeof a->facts.allocatable) == 0;
     if (!same || !a->facts.labels != !b->facts.labels ||
         (a->facts.labels && !value_equal(a->facts.labels, b->facts.labels)))
         consider_all(ctx);
@@ -377,23 +386,35 @@ static void on_nodes_synced(void *ctx)
 static int start(Scheduler *s, Err *err)
 {
     InformerConfig nodes = { .target = { SV(""), SV("v1"), SV("nodes"), SV_NULL, SV_NULL, SV_NULL },
-                             .project = project_node, .unproject = free_node, .drop_json = true,
-                             .on_add = on_node_change, .on_update = on_node_update, .on_delete = on_node_change,
-                             .on_synced = on_nodes_synced, .ctx = s };
+                             .project = project_node,
+                             .unproject = free_node,
+                             .drop_json = true,
+                             .on_add = on_node_change,
+                             .on_update = on_node_update,
+                             .on_delete = on_node_change,
+                             .on_synced = on_nodes_synced,
+                             .ctx = s };
     InformerConfig pods = { .target = { SV(""), SV("v1"), SV("pods"), SV_NULL, SV_NULL, SV_NULL },
-                            .project = project_pod, .unproject = free_pod, .drop_json = true, .on_add = on_pod_add,
-                            .on_update = on_pod_update, .on_delete = on_pod_delete, .on_synced = on_pods_synced,
+                            .project = project_pod,
+                            .unproject = free_pod,
+                            .drop_json = true,
+                            .on_add = on_pod_add,
+                            .on_update = on_pod_update,
+                            .on_delete = on_pod_delete,
+                            .on_synced = on_pods_synced,
                             .ctx = s };
     int r;
     if ((r = event_recorder_new(s->api, SV("default-scheduler"), SV_NULL, &s->events, err)) < 0 ||
         (r = workqueue_new(s->loop, 1, schedule_one, s, &s->queue, err)) < 0 ||
-        (r = loop_add_timer(s->loop, RETRY_WAITING_MS, RETRY_WAITING_MS, consider_all, s, &s->retry, err)) < 0 ||
+        (r = loop_add_timer(s->loop, RETRY_WAITING_MS, RETRY_WAITING_MS, consider_all, s, &s->retry,
+                            err)) < 0 ||
         (r = informer_new(s->api, &nodes, &s->nodes, err)) < 0)
         return r;
     return informer_new(s->api, &pods, &s->pods, err);
 }
 
-int scheduler_new(Loop *l, ApiClient *api, void (*on_synced)(void *ctx), void *ctx, Scheduler **ret, Err *err)
+int scheduler_new(Loop *l, ApiClient *api, void (*on_synced)(void *ctx), void *ctx, Scheduler **ret,
+                  Err *err)
 {
     Scheduler *s = calloc(1, sizeof *s);
     if (!s)

@@ -40,7 +40,7 @@ ObjectRev *expiry_pop_due(ExpiryHeap *heap, int64_t now)
 
 void expiry_free(ExpiryHeap *heap)
 {
-    vec_foreach(e, heap)
+    vec_foreach (e, heap)
         object_rev_unref(e->obj);
     vec_free(heap);
 }

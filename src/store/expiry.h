@@ -11,8 +11,8 @@ typedef struct Expiry {
 
 typedef VEC(Expiry) ExpiryHeap;
 
-/* Remembers an object with an expiry; holds a reference. With no memory for it the object outlives its time
- * until the store is opened again. */
+/* Remembers an object with an expiry; holds a reference. With no memory for it the object outlives
+ * its time until the store is opened again. */
 void expiry_push(ExpiryHeap *h, ObjectRev *o);
 /* Takes one whose time has come: the caller owns the reference. NULL: none is due. */
 ObjectRev *expiry_pop_due(ExpiryHeap *h, int64_t now);

@@ -1,8 +1,8 @@
 /* sqlite.c - table kv(key, value, revisions, expiry, crc) and table meta(name, value).
  *
- * WAL mode with synchronous=FULL: a commit is on disk when it returns. Each row carries a CRC-32C of
- * everything in it, checked at load, so that damage is named and refused instead of served. A file
- * `reserve` beside the database holds 4 MiB that a delete may use when the disk is full. */
+ * WAL mode with synchronous=FULL: a commit is on disk when it returns. Each row carries a CRC-32C
+ * of everything in it, checked at load, so that damage is named and refused instead of served. A
+ * file `reserve` beside the database holds 4 MiB that a delete may use when the disk is full. */
 #include "store/sqlite.h"
 
 #include <errno.h>
@@ -31,8 +31,8 @@ static int fail(Engine *e, Err *err, const char *what)
     if (code == SQLITE_FULL || (code == SQLITE_IOERR && sqlite3_system_errno(e->db) == ENOSPC))
         return err_set(err, ERR_SYS, ENOSPC, "%s '%s'", what, e->file);
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return err_set(err, ERR_CORRUPT, 0,
-                       "%s '%s': %s; restore it from a backup", what, e->file, sqlite3_errmsg(e->db));
+        return err_set(err, ERR_CORRUPT, 0, "%s '%s': %s; restore it from a backup", what, e->file,
+                       sqlite3_errmsg(e->db));
     return err_set(err, ERR_SYS, sqlite3_system_errno(e->db), "%s '%s': %s", what, e->file,
                    sqlite3_errmsg(e->db));
 }
@@ -67,7 +67,8 @@ static int read_meta(Engine *e, const char *name, uint64_t *ret, Err *err)
 {
     sqlite3_stmt *st = NULL;
     int r = 0;
-    if (sqlite3_prepare_v2(e->db, "SELECT value FROM meta WHERE name=?", -1, &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(e->db, "SELECT value FROM meta WHERE name=?", -1, &st, NULL) !=
+        SQLITE_OK)
         return fail(e, err, "read store");
     sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
     int code = sqlite3_step(st);
@@ -98,8 +99,9 @@ static int check_integrity(Engine *e, Err *err)
 static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t rev, Err *err)
 {
     sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(e->db, "SELECT key,val,mod_rev,create_rev,expires,crc FROM kv ORDER BY key",
-                           -1, &st, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(e->db,
+                           "SELECT key,val,mod_rev,create_rev,expires,crc FROM kv ORDER BY key", -1,
+                           &st, NULL) != SQLITE_OK)
         return fail(e, err, "read store");
     int code, r = 0;
     while (r == 0 && (code = sqlite3_step(st)) != SQLITE_DONE) {
@@ -115,9 +117,10 @@ static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t rev, Err *
             .expires = sqlite3_column_int64(st, 4),
         };
         if ((uint32_t)sqlite3_column_int64(st, 5) != row_crc(&o) || o.mod_rev > rev)
-            r = err_set(err, ERR_CORRUPT, 0,
-                        "store file '%s': row '%.*s' is damaged (checksum); restore it from a backup",
-                        e->file, (int)MIN(o.key.len, 200), o.key.ptr);
+            r = err_set(
+                err, ERR_CORRUPT, 0,
+                "store file '%s': row '%.*s' is damaged (checksum); restore it from a backup",
+                e->file, (int)MIN(o.key.len, 200), o.key.ptr);
         else
             r = row(ctx, &o, err);
     }
@@ -127,9 +130,10 @@ static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t rev, Err *
 
 static int prepare(Engine *e, Err *err)
 {
-    static const char put[] = "INSERT INTO kv(key,val,mod_rev,create_rev,expires,crc) VALUES(?,?,?,?,?,?)"
-                              " ON CONFLICT(key) DO UPDATE SET val=excluded.val,mod_rev=excluded.mod_rev,"
-                              "create_rev=excluded.create_rev,expires=excluded.expires,crc=excluded.crc";
+    static const char put[] =
+        "INSERT INTO kv(key,val,mod_rev,create_rev,expires,crc) VALUES(?,?,?,?,?,?)"
+        " ON CONFLICT(key) DO UPDATE SET val=excluded.val,mod_rev=excluded.mod_rev,"
+        "create_rev=excluded.create_rev,expires=excluded.expires,crc=excluded.crc";
     static const char meta[] = "INSERT INTO meta(name,value) VALUES('revision',?)"
                                " ON CONFLICT(name) DO UPDATE SET value=excluded.value";
     if (sqlite3_prepare_v2(e->db, put, -1, &e->put, NULL) != SQLITE_OK ||
@@ -146,31 +150,36 @@ static int open_db(Engine *e, EngineRowFn *row, void *ctx, uint64_t *ret_rev, Er
         return e->db ? fail(e, err, "open store") : err_nomem(err);
     int r;
     uint64_t format = 0, rev = 0;
-    if ((r = exec(e, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                     "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-1024;"
-                     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;",
+    if ((r = exec(e,
+                  "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                  "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-1024;"
+                  "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;",
                   "open store", err)) < 0 ||
         (r = check_integrity(e, err)) < 0 ||
-        (r = exec(e, "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
-                     "CREATE TABLE IF NOT EXISTS kv(key BLOB PRIMARY KEY, mod_rev INTEGER NOT NULL,"
-                     " create_rev INTEGER NOT NULL, expires INTEGER NOT NULL, crc INTEGER NOT NULL,"
-                     " val BLOB NOT NULL) WITHOUT ROWID;"
-                     "INSERT OR IGNORE INTO meta(name,value) VALUES('format',1);",
-                  "create store", err)) < 0 ||
+        (r = exec(
+             e,
+             "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+             "CREATE TABLE IF NOT EXISTS kv(key BLOB PRIMARY KEY, mod_rev INTEGER NOT NULL,"
+             " create_rev INTEGER NOT NULL, expires INTEGER NOT NULL, crc INTEGER NOT NULL,"
+             " val BLOB NOT NULL) WITHOUT ROWID;"
+             "INSERT OR IGNORE INTO meta(name,value) VALUES('format',1);",
+             "create store", err)) < 0 ||
         (r = read_meta(e, "format", &format, err)) < 0)
         return r;
     if (format != STORE_FORMAT)
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "store file '%s' has format %llu, this program knows format %d; use a newer knarr",
-                       e->file, (unsigned long long)format, STORE_FORMAT);
-    if ((r = read_meta(e, "revision", &rev, err)) < 0 || (r = load_rows(e, row, ctx, rev, err)) < 0 ||
-        (r = prepare(e, err)) < 0)
+        return err_set(
+            err, ERR_UNSUPPORTED, 0,
+            "store file '%s' has format %llu, this program knows format %d; use a newer knarr",
+            e->file, (unsigned long long)format, STORE_FORMAT);
+    if ((r = read_meta(e, "revision", &rev, err)) < 0 ||
+        (r = load_rows(e, row, ctx, rev, err)) < 0 || (r = prepare(e, err)) < 0)
         return r;
     *ret_rev = rev;
     return 0;
 }
 
-int engine_open(const char *dir, EngineRowFn *row, void *ctx, Engine **ret, uint64_t *ret_rev, Err *err)
+int engine_open(const char *dir, EngineRowFn *row, void *ctx, Engine **ret, uint64_t *ret_rev,
+                Err *err)
 {
     Engine *e = calloc(1, sizeof *e);
     if (!e)

@@ -1,4 +1,5 @@
-/* sqlite.h - the embedded engine: durable rows in one SQLite file. Used by the writer thread alone. */
+/* sqlite.h - the embedded engine: durable rows in one SQLite file. Used by the writer thread alone.
+ */
 #pragma once
 
 #include "store/store.h"

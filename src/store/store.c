@@ -1,9 +1,9 @@
 /* store.c - the cache and its writer thread.
  *
- * State: `current` (a snapshot) and the history, a queue of events each with the snapshot that it led
- * to; both under one mutex that is held only for pointer swaps. The writer thread takes all waiting
- * writes, checks each against the state that the ones before it lead to, writes them in one engine
- * transaction, and publishes them in order. */
+ * State: `current` (a snapshot) and the history, a queue of events each with the snapshot that it
+ * led to; both under one mutex that is held only for pointer swaps. The writer thread takes all
+ * waiting writes, checks each against the state that the ones before it lead to, writes them in one
+ * engine transaction, and publishes them in order. */
 #include "store/store.h"
 
 #include <errno.h>
@@ -30,11 +30,11 @@ struct Write {
     void *ctx;
     bool refused, deletes_only;
     Err err;
-    Snapshot *after;          /* what it led to, once checked */
+    Snapshot *after; /* what it led to, once checked */
     size_t n;
     StoreEvent events[STORE_OPS_MAX]; /* what it did; only those of puts and deletes that hit */
     size_t n_events;
-    StoreOp ops[];            /* texts follow in the same block */
+    StoreOp ops[]; /* texts follow in the same block */
 };
 
 typedef struct History {
@@ -138,8 +138,9 @@ int store_snapshot_at(Store *s, uint64_t rev, Snapshot **ret, Err *err)
         r = err_set(err, ERR_INVALID, 0, "Too large resource version: %llu, current: %llu",
                     (unsigned long long)rev, (unsigned long long)s->current->rev);
     else if (rev < s->base->rev)
-        r = err_set(err, ERR_GONE, 0,
-                    "The provided continue parameter is too old to display a consistent list result.");
+        r = err_set(
+            err, ERR_GONE, 0,
+            "The provided continue parameter is too old to display a consistent list result.");
     else {
         size_t i = history_after(s, rev);
         *ret = snapshot_ref(i == s->history_head ? s->base : s->history.items[i - 1].after);
@@ -226,13 +227,15 @@ int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *
         size_t i = history_after(s, *pos);
         while (i < s->history.len) {
             size_t end = i + 1; /* the transaction's events: all or none */
-            while (end < s->history.len && s->history.items[end].ev.rev == s->history.items[i].ev.rev)
+            while (end < s->history.len &&
+                   s->history.items[end].ev.rev == s->history.items[i].ev.rev)
                 end++;
             if (got + (end - i) > n)
                 break;
             for (; i < end; i++) {
                 StoreEvent *ev = &s->history.items[i].ev;
-                events[got++] = (StoreEvent){ ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) };
+                events[got++] =
+                    (StoreEvent){ ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) };
             }
             *pos = events[got - 1].rev;
         }
@@ -267,8 +270,8 @@ static void history_drop(Store *s, size_t i)
     store_events_release(&h->ev, 1);
 }
 
-/* Drops what is over the bounds, whole transactions at a time; then closes the gap at the front when
- * it is more than half of the array. The lock is held. */
+/* Drops what is over the bounds, whole transactions at a time; then closes the gap at the front
+ * when it is more than half of the array. The lock is held. */
 static void history_trim(Store *s, int64_t now)
 {
     int64_t oldest = now - (int64_t)s->cfg.history_sec * NSEC_PER_SEC;
@@ -299,8 +302,10 @@ static Write *write_new(const StoreOp *ops, size_t n, StoreDoneFn *done, void *c
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
-        if (ops[i].key.len == 0 || ops[i].key.len > STORE_KEY_MAX || ops[i].val.len > STORE_VALUE_MAX) {
-            err_set(err, ERR_LIMIT, 0, "key of %zu bytes (limit %d) with a value of %zu bytes (limit %d)",
+        if (ops[i].key.len == 0 || ops[i].key.len > STORE_KEY_MAX ||
+            ops[i].val.len > STORE_VALUE_MAX) {
+            err_set(err, ERR_LIMIT, 0,
+                    "key of %zu bytes (limit %d) with a value of %zu bytes (limit %d)",
                     ops[i].key.len, STORE_KEY_MAX, ops[i].val.len, STORE_VALUE_MAX);
             return NULL;
         }
@@ -424,13 +429,13 @@ static int write_rows(Engine *e, const Write *w, Err *err)
 {
     int r = 0;
     for (size_t i = 0; i < w->n_events && r == 0; i++)
-        r = w->events[i].obj ? engine_put(e, w->events[i].obj, err) :
-                               engine_del(e, w->events[i].prev->key, err);
+        r = w->events[i].obj ? engine_put(e, w->events[i].obj, err)
+                             : engine_del(e, w->events[i].prev->key, err);
     return r;
 }
 
-/* Checks the batch in order and makes what is accepted durable. With `only_deletes`, writes that put
- * something are left with the error that they have. */
+/* Checks the batch in order and makes what is accepted durable. With `only_deletes`, writes that
+ * put something are left with the error that they have. */
 static int batch_run(Store *s, Write *batch, bool only_deletes, Err *err)
 {
     const Snapshot *state = s->current; /* only this thread changes it */
@@ -492,7 +497,9 @@ static void batch_publish(Store *s, Write *batch)
             size_t bytes = sizeof(History) + 1024 + (ev->obj ? ev->obj->val.len : 0) +
                            (ev->prev ? ev->prev->val.len / 2 : 0);
             History h = { { ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) },
-                          snapshot_ref(w->after), now, bytes };
+                          snapshot_ref(w->after),
+                          now,
+                          bytes };
             bool ok = vec_push(&s->history, h);
             ASSERT(ok); /* reserved before the commit */
             s->history_bytes += bytes;
@@ -513,7 +520,8 @@ static void batch_finish(Store *s, Write *batch)
     bool published = false;
     for (Write *w = batch, *next; w; w = next) {
         next = w->next;
-        ObjectRev *obj = w->n_events ? (w->events[0].obj ? w->events[0].obj : w->events[0].prev) : NULL;
+        ObjectRev *obj =
+            w->n_events ? (w->events[0].obj ? w->events[0].obj : w->events[0].prev) : NULL;
         for (size_t i = 0; i < w->n_events; i++)
             if (w->events[i].obj && w->events[i].obj->expires)
                 expiry_push(&s->expiries, w->events[i].obj);
@@ -671,9 +679,11 @@ int store_backup(Store *s, const char *path, Err *err)
 void store_stats(Store *s, StoreStats *ret)
 {
     pthread_mutex_lock(&s->lock);
-    *ret = (StoreStats){ .revision = s->current->rev, .oldest_revision = s->base->rev,
+    *ret = (StoreStats){ .revision = s->current->rev,
+                         .oldest_revision = s->base->rev,
                          .objects = s->current->root ? s->current->root->count : 0,
-                         .commits = s->n_commits, .writes = s->n_writes,
+                         .commits = s->n_commits,
+                         .writes = s->n_writes,
                          .history_bytes = s->history_bytes };
     pthread_mutex_unlock(&s->lock);
 }

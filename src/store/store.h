@@ -1,10 +1,10 @@
 /* store.h - the versioned key-value store under the API server.
  *
  * Every committed write has a revision: global, rising, never reused. Readers take an immutable
- * snapshot (one root per revision) and need no lock. One writer thread checks all waiting writes, puts
- * them into one durable transaction (group commit), and only then publishes them: nobody sees a
- * revision that a crash could take back. Recent events and roots are kept for watches and for reads
- * at a revision, bounded in bytes and in time; what is older is ERR_GONE. All functions but
+ * snapshot (one root per revision) and need no lock. One writer thread checks all waiting writes,
+ * puts them into one durable transaction (group commit), and only then publishes them: nobody sees
+ * a revision that a crash could take back. Recent events and roots are kept for watches and for
+ * reads at a revision, bounded in bytes and in time; what is older is ERR_GONE. All functions but
  * store_open() and store_close() may be called from any thread. */
 #pragma once
 
@@ -44,7 +44,8 @@ enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 1
  * (another process has it), ERR_CORRUPT (names the file and the damaged row; nothing is served),
  * ERR_UNSUPPORTED (written by a newer knarr), ERR_SYS. */
 int store_open(const char *dir, const StoreConfig *cfg, Store **ret, Err *err) NODISCARD;
-/* Finishes the waiting writes, then closes. Snapshots that are still held stay valid. Always NULL. */
+/* Finishes the waiting writes, then closes. Snapshots that are still held stay valid. Always NULL.
+ */
 Store *store_close(Store *s);
 
 /* The newest durable state. NULL only when memory is exhausted. The caller owns a reference. */
@@ -89,10 +90,11 @@ typedef void StoreDoneFn(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err
  * ERR_NOT_FOUND (delete or precondition on nothing), ERR_CONFLICT (another revision), ERR_SYS with
  * ENOSPC on a full disk (deletes still work: some space is held in reserve for them). Returns < 0,
  * without calling `done`, only for ERR_LIMIT, ERR_NOMEM and ERR_CLOSED. */
-int store_commit(Store *s, const StoreOp *ops, size_t n, StoreDoneFn *done, void *ctx, Err *err)
-    NODISCARD;
+int store_commit(Store *s, const StoreOp *ops, size_t n, StoreDoneFn *done, void *ctx,
+                 Err *err) NODISCARD;
 /* The same, waiting for the result. *ret_rev may be NULL. For start-up and tests. */
-int store_commit_sync(Store *s, const StoreOp *ops, size_t n, uint64_t *ret_rev, Err *err) NODISCARD;
+int store_commit_sync(Store *s, const StoreOp *ops, size_t n, uint64_t *ret_rev,
+                      Err *err) NODISCARD;
 
 typedef struct StoreEvent {
     uint64_t rev;
@@ -100,12 +102,13 @@ typedef struct StoreEvent {
     ObjectRev *prev; /* the version before; NULL: created */
 } StoreEvent;
 
-/* Reads up to n events after position *pos, which is a revision at first and is advanced; all events
- * of one revision come together (n must be at least the largest transaction, STORE_OPS_MAX). Each
- * event holds references: store_events_release(). ERR_GONE when events after *pos are dropped. */
+/* Reads up to n events after position *pos, which is a revision at first and is advanced; all
+ * events of one revision come together (n must be at least the largest transaction, STORE_OPS_MAX).
+ * Each event holds references: store_events_release(). ERR_GONE when events after *pos are dropped.
+ */
 enum { STORE_OPS_MAX = 64 };
-int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n, Err *err)
-    NODISCARD;
+int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n,
+                 Err *err) NODISCARD;
 void store_events_release(StoreEvent *events, size_t n);
 /* `fn` is called on the writer thread after every publish. One at a time; NULL clears it. */
 void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx);

@@ -1,5 +1,5 @@
-/* tree.c - path copying on a treap. mk() consumes the references to the children that it is given, so
- * an operation that runs out of memory half-way drops what it built by returning. */
+/* tree.c - path copying on a treap. mk() consumes the references to the children that it is given,
+ * so an operation that runs out of memory half-way drops what it built by returning. */
 #include "store/tree.h"
 
 TreeNode *tree_ref(TreeNode *n)
@@ -35,8 +35,12 @@ static TreeNode *mk(ObjectRev *obj, uint32_t prio, TreeNode *left, TreeNode *rig
         tree_unref(right);
         return NULL;
     }
-    *n = (TreeNode){ .refs = 1, .prio = prio, .count = 1 + count(left) + count(right),
-                     .obj = object_rev_ref(obj), .left = left, .right = right };
+    *n = (TreeNode){ .refs = 1,
+                     .prio = prio,
+                     .count = 1 + count(left) + count(right),
+                     .obj = object_rev_ref(obj),
+                     .left = left,
+                     .right = right };
     return n;
 }
 

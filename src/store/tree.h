@@ -1,6 +1,7 @@
-/* tree.h - a persistent ordered map: every change returns a new root that shares what did not change.
- * Nodes are immutable and reference-counted with atomic counts, so roots may be read by any thread.
- * Shape: a treap whose priorities are hashes of the keys; depth is O(log n) whatever the order. */
+/* tree.h - a persistent ordered map: every change returns a new root that shares what did not
+ * change. Nodes are immutable and reference-counted with atomic counts, so roots may be read by any
+ * thread. Shape: a treap whose priorities are hashes of the keys; depth is O(log n) whatever the
+ * order. */
 #pragma once
 
 #include "store/store.h"
@@ -18,8 +19,8 @@ typedef struct TreeNode {
 
 TreeNode *tree_ref(TreeNode *n);
 TreeNode *tree_unref(TreeNode *n); /* always NULL */
-/* New roots; the old one stays as it is. On exhausted memory they return NULL and set *oom. An empty
- * tree is NULL, too. tree_put() takes its own reference on obj. */
+/* New roots; the old one stays as it is. On exhausted memory they return NULL and set *oom. An
+ * empty tree is NULL, too. tree_put() takes its own reference on obj. */
 TreeNode *tree_put(TreeNode *root, ObjectRev *obj, bool *oom);
 TreeNode *tree_del(TreeNode *root, StrView key, bool *oom);
 ObjectRev *tree_get(const TreeNode *root, StrView key);

@@ -1,4 +1,5 @@
-/* fuzz_cri_log.c - what apps print, as CRI log lines: whole and byte by byte must give the same text. */
+/* fuzz_cri_log.c - what apps print, as CRI log lines: whole and byte by byte must give the same
+ * text. */
 #include <stdint.h>
 
 #include "pod/stage1.h"
@@ -15,6 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     log_format(&p2, "stdout", "T", SV(""), true, &bytes);
     /* Where a line of exactly the limit ends, the newline may come in a packet of its own. */
     ASSERT(p1.len == 0 && p2.len == 0);
-    ASSERT(size >= LOG_LINE_MAX || (whole.len == bytes.len && memcmp(whole.ptr ? whole.ptr : "", bytes.ptr ? bytes.ptr : "", whole.len) == 0));
+    ASSERT(size >= LOG_LINE_MAX ||
+           (whole.len == bytes.len &&
+            memcmp(whole.ptr ? whole.ptr : "", bytes.ptr ? bytes.ptr : "", whole.len) == 0));
     return 0;
 }

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char path[LAYER_PATH_MAX];
     LayerEntryKind kind;
 
-    if (layer_path_clean(sv_n(data, size), path, NULL) < 0 || layer_path_kind(path, &kind, NULL) < 0)
+    if (layer_path_clean(sv_n(data, size), path, NULL) < 0 ||
+        layer_path_kind(path, &kind, NULL) < 0)
         return 0;
     ASSERT(path[0] != '/');
     for (const char *p = path; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)

@@ -1,4 +1,5 @@
-/* fuzz_pod_wire.c - specs and messages between stage0 and stage1; what is accepted encodes and decodes again. */
+/* fuzz_pod_wire.c - specs and messages between stage0 and stage1; what is accepted encodes and
+ * decodes again. */
 #include <stdint.h>
 
 #include "pod/proto.h"

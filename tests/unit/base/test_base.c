@@ -178,7 +178,7 @@ static void test_vec_grows_and_removes(void **state)
     vec_swap_remove(&v, 0);
     assert_int_equal(v.items[0], 99);
     int sum = 0;
-    vec_foreach(it, &v)
+    vec_foreach (it, &v)
         sum += *it;
     assert_int_equal(sum, 4950 - 1);
     vec_free(&v);
@@ -194,9 +194,15 @@ static void test_rfc3339_round_trip(void **state)
     assert_int_equal(rfc3339_parse(SV("2000-02-29T23:00:00-01:30"), &ns), 0);
     assert_string_equal(rfc3339_format(ns, 0, buf), "2000-03-01T00:30:00Z");
     assert_string_equal(rfc3339_format(-1, 9, buf), "1969-12-31T23:59:59.999999999Z");
-    const char *bad[] = { "", "2026-11-23", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
-                          "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z",
-                          "2026-01-01T00:00:00Zx", "9999-01-01T00:00:00Z" };
+    const char *bad[] = { "",
+                          "2026-11-23",
+                          "2026-13-01T00:00:00Z",
+                          "2026-02-29T00:00:00Z",
+                          "2026-01-01T24:00:00Z",
+                          "2026-01-01T00:00:00",
+                          "2026-01-01T00:00:00.Z",
+                          "2026-01-01T00:00:00Zx",
+                          "9999-01-01T00:00:00Z" };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(rfc3339_parse(sv_cstr(bad[i]), &ns), -EINVAL);
 }

@@ -100,7 +100,8 @@ static void test_stop_kills_who_ignores_term(void **state)
 {
     int p[2];
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-    const char *const argv[] = { "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done", NULL };
+    const char *const argv[] = { "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done",
+                                 NULL };
     ProcSpec spec = { .argv = argv, .fds = { -1, p[1], -1 }, .new_session = true };
     pid_t pid;
     assert_int_equal(proc_spawn(&spec, &pid), 0);

@@ -1,5 +1,5 @@
-/* test_cni_plugins.c - the plugins as programs, through the runtime side, in network namespaces of their own.
- * The first argument is the knarr-cni executable. Needs root. */
+/* test_cni_plugins.c - the plugins as programs, through the runtime side, in network namespaces of
+ * their own. The first argument is the knarr-cni executable. Needs root. */
 #include "unit.h"
 
 #include <errno.h>
@@ -25,7 +25,8 @@ static int make_netns(const char *name, char path[static 160])
         return -1;
     pid_t pid = fork();
     if (pid == 0)
-        _exit(unshare(CLONE_NEWNET) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0);
+        _exit(unshare(CLONE_NEWNET) < 0 ||
+              mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0);
     int status;
     waitpid(pid, &status, 0);
     return status;
@@ -77,11 +78,12 @@ static int teardown(void **state)
 static CniNetwork *network(const char *subnet)
 {
     char text[1024];
-    snprintf(text, sizeof text,
-             "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"kt0\","
-             "\"isGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
-             "\"ranges\":[[{\"subnet\":\"%s\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}}]}",
-             leases, subnet);
+    snprintf(
+        text, sizeof text,
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"kt0\","
+        "\"isGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
+        "\"ranges\":[[{\"subnet\":\"%s\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}}]}",
+        leases, subnet);
     CniNetwork *n = NULL;
     Err err = { 0 };
     if (cni_network_parse(sv_cstr(text), "test", &n, &err) < 0)
@@ -91,7 +93,10 @@ static CniNetwork *network(const char *subnet)
 
 static CniAttachment attachment(const char *id, const char *netns)
 {
-    return (CniAttachment){ .container_id = id, .netns = netns, .ifname = "eth0", .plugin_path = plugins,
+    return (CniAttachment){ .container_id = id,
+                            .netns = netns,
+                            .ifname = "eth0",
+                            .plugin_path = plugins,
                             .cache_dir = dir };
 }
 
@@ -189,8 +194,11 @@ static void test_unknown_fields_of_security_are_refused(void **state)
     CniNetwork *n = NULL;
     Err err = { 0 };
     assert_int_equal(make_netns("ns4", a), 0);
-    assert_int_equal(cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"bridge\",\"macspoofchk\":true}"),
-                                       "test", &n, &err), 0);
+    assert_int_equal(
+        cni_network_parse(
+            SV("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"bridge\",\"macspoofchk\":true}"),
+            "test", &n, &err),
+        0);
     CniAttachment at = attachment("x", a);
     CniResult res;
     assert_true(cni_add(n, &at, &arena, &res, &err) < 0);
@@ -243,7 +251,8 @@ static void test_bad_lists_name_file_and_field(void **state)
         { "{\"cniVersion\":\"1.0.0\"}", "name" },
         { "{\"cniVersion\":\"9.0.0\",\"name\":\"n\",\"type\":\"bridge\"}", "cniVersion" },
         { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[]}", "plugins" },
-        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"../sh\"}]}", "plugins.type" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"../sh\"}]}",
+          "plugins.type" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CniNetwork *n = NULL;

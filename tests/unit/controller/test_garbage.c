@@ -25,7 +25,8 @@ static void solid_owners_keep_an_object(void **state)
         { { OWNER_GONE, OWNER_WAITING, OWNER_GONE }, 3, true, GARBAGE_DELETE_FOREGROUND },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        assert_int_equal(garbage_plan(rows[i].owners, rows[i].n, rows[i].has_dependents), rows[i].want);
+        assert_int_equal(garbage_plan(rows[i].owners, rows[i].n, rows[i].has_dependents),
+                         rows[i].want);
 }
 
 static const char groups[] =
@@ -50,7 +51,8 @@ static void every_resource_is_found_once(void **state)
     discovery_kinds(&doc, kinds, ARRAY_SIZE(kinds), &n);
     assert_int_equal(n, 2); /* each resource once, in its first version; nothing without a name */
     assert_true(sv_eq(kinds[0].group, SV("apps")) && sv_eq(kinds[0].version, SV("v1")));
-    assert_true(sv_eq(kinds[0].plural, SV("deployments")) && sv_eq(kinds[0].kind, SV("Deployment")));
+    assert_true(sv_eq(kinds[0].plural, SV("deployments")) &&
+                sv_eq(kinds[0].kind, SV("Deployment")));
     assert_true(kinds[0].namespaced && kinds[0].watched && kinds[0].deleted && kinds[0].swept);
     assert_false(kinds[1].namespaced || kinds[1].watched || kinds[1].deleted || kinds[1].swept);
     n = 0;

@@ -20,7 +20,9 @@ static void useless_pods_go_first(void **state)
 static void deletion_cost_counts_among_ready_pods(void **state)
 {
     PodRank cheap = { .assigned = true, .phase = 2, .ready = true, .deletion_cost = -5 };
-    PodRank dear = { .assigned = true, .phase = 2, .ready = true, .deletion_cost = 5, .restarts = 9 };
+    PodRank dear = {
+        .assigned = true, .phase = 2, .ready = true, .deletion_cost = 5, .restarts = 9
+    };
     assert_true(pod_rank_cmp(&cheap, &dear) < 0);
 }
 

@@ -64,9 +64,12 @@ static void a_single_set_takes_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(amounts_round_up_or_down),     cmocka_unit_test(both_zero_means_one_unavailable),
-        cmocka_unit_test(a_rollout_stays_in_its_limits), cmocka_unit_test(a_rollout_waits_for_new_pods),
-        cmocka_unit_test(scaling_is_shared_by_size),    cmocka_unit_test(a_single_set_takes_all),
+        cmocka_unit_test(amounts_round_up_or_down),
+        cmocka_unit_test(both_zero_means_one_unavailable),
+        cmocka_unit_test(a_rollout_stays_in_its_limits),
+        cmocka_unit_test(a_rollout_waits_for_new_pods),
+        cmocka_unit_test(scaling_is_shared_by_size),
+        cmocka_unit_test(a_single_set_takes_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,8 @@
 #include "dns/answer.h"
 
 /* id 0x1234, RD, one question: Web.Default A IN */
-static const char question[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\003Web\007Default\000\x00\x01\x00\x01";
+static const char question[] =
+    "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\003Web\007Default\000\x00\x01\x00\x01";
 #define QUESTION sv_n(question, sizeof question - 1)
 
 static void test_question_is_read_in_lower_case(void **state)
@@ -50,7 +51,8 @@ static void test_address_answer(void **state)
     static const char record[] = "\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x60\x00\x07";
     assert_int_equal(out.len, sizeof question - 1 + sizeof record - 1);
     assert_memory_equal(out.ptr + sizeof question - 1, record, sizeof record - 1);
-    assert_int_equal((unsigned char)out.ptr[2], 0x85); /* answer, authoritative, recursion desired */
+    assert_int_equal((unsigned char)out.ptr[2],
+                     0x85); /* answer, authoritative, recursion desired */
     assert_int_equal(out.ptr[3], 0);
     assert_int_equal(out.ptr[7], 1);
 }

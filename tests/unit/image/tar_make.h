@@ -6,11 +6,11 @@
 
 typedef struct TarEntry {
     const char *name;
-    char type;          /* '-', 'd', 'l', 'h', 'c', 'p' */
-    const char *text;   /* content, or the link's target */
+    char type;        /* '-', 'd', 'l', 'h', 'c', 'p' */
+    const char *text; /* content, or the link's target */
     unsigned mode, uid, gid;
     const char *xattr, *xattr_value;
-    uint64_t size;      /* instead of the text's length: that many zero bytes */
+    uint64_t size; /* instead of the text's length: that many zero bytes */
 } TarEntry;
 
 /* Appends a whole tar; `filter` is NULL, "gzip" or "zstd". */

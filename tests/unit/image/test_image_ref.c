@@ -39,9 +39,30 @@ static void test_parse_normalises(void **state)
 static void test_parse_refuses(void **state)
 {
     static const char *const bad[] = {
-        "", ":", "a:", "a@", "a@sha256:12", "A", "a/B", "a//b", "/a", "a/", "a..b", "a___b", "-a", "a-",
-        "a:-x", "a:x y", "ho_st.x/a", "x.y:port/a", "a@md5:" HEX, HEX, "a\n", "a@sha256:" HEX "0",
-        "x.y:123456/a", "[::1/a",
+        "",
+        ":",
+        "a:",
+        "a@",
+        "a@sha256:12",
+        "A",
+        "a/B",
+        "a//b",
+        "/a",
+        "a/",
+        "a..b",
+        "a___b",
+        "-a",
+        "a-",
+        "a:-x",
+        "a:x y",
+        "ho_st.x/a",
+        "x.y:port/a",
+        "a@md5:" HEX,
+        HEX,
+        "a\n",
+        "a@sha256:" HEX "0",
+        "x.y:123456/a",
+        "[::1/a",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -85,8 +106,10 @@ static void test_digest_parse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_normalises), cmocka_unit_test(test_parse_refuses),
-        cmocka_unit_test(test_parse_limits), cmocka_unit_test(test_digest_parse),
+        cmocka_unit_test(test_parse_normalises),
+        cmocka_unit_test(test_parse_refuses),
+        cmocka_unit_test(test_parse_limits),
+        cmocka_unit_test(test_digest_parse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* test_image_store.c - the store end to end: imports of archives made here and by skopeo, lookups, pins,
- * garbage, and that failures leave nothing. Unpacking needs root, and KNARR_UNPACK names the unpacker. */
+/* test_image_store.c - the store end to end: imports of archives made here and by skopeo, lookups,
+ * pins, garbage, and that failures leave nothing. Unpacking needs root, and KNARR_UNPACK names the
+ * unpacker. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,24 +73,29 @@ static void sha_hex(StrView data, char hex[65])
     hex[64] = 0;
 }
 
-/* docker save's old form: one gzip'ed or plain layer, config, manifest.json last. `diff` overrides. */
+/* docker save's old form: one gzip'ed or plain layer, config, manifest.json last. `diff` overrides.
+ */
 static void make_docker(const char *file, const char *tag, const TarEntry *files, size_t n,
                         const char *filter, const char *diff)
 {
     _cleanup_buf_ Buf plain = BUF_INIT, layer = BUF_INIT, config = BUF_INIT, manifest = BUF_INIT;
-    const char *argv[] = { "tar", "-C", "parts", "-cf", file, "c.json", "l/layer.tar", "manifest.json", NULL };
+    const char *argv[] = { "tar",    "-C",          "parts",         "-cf", file,
+                           "c.json", "l/layer.tar", "manifest.json", NULL };
     char hex[65];
     int status;
 
     tar_make(&plain, files, n, NULL);
     tar_make(&layer, files, n, filter);
     sha_hex(buf_view(&plain), hex);
-    buf_printf(&config, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"created\":\"2026-01-02T03:04:05Z\","
-                        "\"config\":{\"Env\":[\"A=1\"],\"Entrypoint\":[\"/init\"],\"Cmd\":[\"-v\"],"
-                        "\"WorkingDir\":\"/w\",\"User\":\"5:6\",\"StopSignal\":\"SIGQUIT\",\"ExposedPorts\":"
-                        "{\"80/tcp\":{}},\"Volumes\":{\"/data\":{}},\"Labels\":{\"k\":\"v\"}},"
-                        "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}}", diff ? diff : hex);
-    buf_printf(&manifest, "[{\"Config\":\"c.json\",\"RepoTags\":[\"%s\"],\"Layers\":[\"l/layer.tar\"]}]", tag);
+    buf_printf(&config,
+               "{\"architecture\":\"amd64\",\"os\":\"linux\",\"created\":\"2026-01-02T03:04:05Z\","
+               "\"config\":{\"Env\":[\"A=1\"],\"Entrypoint\":[\"/init\"],\"Cmd\":[\"-v\"],"
+               "\"WorkingDir\":\"/w\",\"User\":\"5:6\",\"StopSignal\":\"SIGQUIT\",\"ExposedPorts\":"
+               "{\"80/tcp\":{}},\"Volumes\":{\"/data\":{}},\"Labels\":{\"k\":\"v\"}},"
+               "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}}",
+               diff ? diff : hex);
+    buf_printf(&manifest,
+               "[{\"Config\":\"c.json\",\"RepoTags\":[\"%s\"],\"Layers\":[\"l/layer.tar\"]}]", tag);
     /* Not by tar_make(), which takes text without NUL bytes. */
     mkdir_p(AT_FDCWD, "parts/l", 0755);
     assert_int_equal(file_write(AT_FDCWD, "parts/c.json", buf_view(&config), 0644), 0);
@@ -155,8 +161,9 @@ static void test_lookup_tag_rm_and_pin(void **state)
     assert_int_equal(image_get(f->store, SV("app:v1"), &f->arena, &got, &f->err), 0);
     assert_int_equal(image_get(f->store, sv_cstr(info.config.text), &f->arena, &got, &f->err), 0);
     assert_int_equal(image_get(f->store, sv_cstr(short_id), &f->arena, &got, &f->err), 0);
-    assert_int_equal(image_get(f->store, arena_printf(&f->arena, "app@%s", info.manifest.text), &f->arena,
-                               &got, &f->err), 0);
+    assert_int_equal(image_get(f->store, arena_printf(&f->arena, "app@%s", info.manifest.text),
+                               &f->arena, &got, &f->err),
+                     0);
     assert_int_equal(image_get(f->store, SV("app:v2"), &f->arena, &got, &f->err), -ERR_NOT_FOUND);
     assert_int_equal(image_ref_parse(SV("other"), &ref, NULL), 0);
     assert_int_equal(image_tag(f->store, &info.manifest, &ref, &f->err), 0);
@@ -247,7 +254,8 @@ static void test_import_what_skopeo_writes(void **state)
             assert_string_equal(info.manifest.text, manifest->text);
     }
     assert_int_equal(count("store/layers"), 1);
-    assert_int_equal(image_import(f->store, "oci:layout", SV("quay.io/x/y"), &f->arena, &info, &f->err), 0);
+    assert_int_equal(
+        image_import(f->store, "oci:layout", SV("quay.io/x/y"), &f->arena, &info, &f->err), 0);
     assert_int_equal(image_get(f->store, SV("quay.io/x/y:latest"), &f->arena, &info, &f->err), 0);
     /* A layer damaged in the layout is found by its digest. */
     assert_true(run("for b in layout/blobs/sha256/*; do printf x >>$b; done"));
@@ -265,8 +273,10 @@ static void test_damaged_store_is_found(void **state)
     assert_int_equal(blob_put(f->store, SV("hello"), &d, &f->err), 0);
     assert_int_equal(blob_read(f->store, &d, 5, &out, &f->err), 0);
     assert_int_equal(blob_read(f->store, &d, 4, &out, &f->err), -ERR_LIMIT);
-    assert_int_equal(file_write(AT_FDCWD, arena_printf(&f->arena, "store/blobs/sha256/%s", digest_hex(&d)).ptr,
-                                SV("jello"), 0644), 0);
+    assert_int_equal(
+        file_write(AT_FDCWD, arena_printf(&f->arena, "store/blobs/sha256/%s", digest_hex(&d)).ptr,
+                   SV("jello"), 0644),
+        0);
     assert_int_equal(blob_read(f->store, &d, 5, &out, &f->err), -ERR_CORRUPT);
 }
 

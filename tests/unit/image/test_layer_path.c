@@ -71,7 +71,8 @@ static void test_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean), cmocka_unit_test(test_clean_refuses_escapes_and_length),
+        cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_clean_refuses_escapes_and_length),
         cmocka_unit_test(test_kind),
     };
 

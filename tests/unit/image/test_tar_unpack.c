@@ -1,5 +1,5 @@
-/* test_tar_unpack.c - the unpacker on honest and hostile layers. Runs without the sandbox, so that what is
- * proven here is tar_unpack.c's own care. Needs root for owners and devices. */
+/* test_tar_unpack.c - the unpacker on honest and hostile layers. Runs without the sandbox, so that
+ * what is proven here is tar_unpack.c's own care. Needs root for owners and devices. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +18,8 @@
 
 typedef struct Fixture {
     char dir[64];
-    int root;       /* DIR/root, where layers go */
-    Buf opaque;     /* reported paths, each with a comma */
+    int root;   /* DIR/root, where layers go */
+    Buf opaque; /* reported paths, each with a comma */
     Err err;
     TarUnpackOptions opt;
 } Fixture;
@@ -38,7 +38,9 @@ static int setup(void **state)
     if (!mkdtemp(f->dir) || chdir(f->dir) < 0 || mkdir("root", 0755) < 0)
         return -1;
     f->root = open("root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    f->opt = (TarUnpackOptions){ .bytes_max = 1 << 20, .entries_max = 100, .on_opaque = on_opaque, .ctx = f };
+    f->opt = (TarUnpackOptions){
+        .bytes_max = 1 << 20, .entries_max = 100, .on_opaque = on_opaque, .ctx = f
+    };
     *state = f;
     return 0;
 }
@@ -77,7 +79,8 @@ static void test_unpack_writes_all_kinds(void **state)
 {
     static const TarEntry entries[] = {
         { "./", 'd', .mode = 0711 },
-        { "bin/sh", '-', "#!", .mode = 04755, .uid = 3, .gid = 4, .xattr = "user.k", .xattr_value = "v" },
+        { "bin/sh", '-', "#!", .mode = 04755, .uid = 3, .gid = 4, .xattr = "user.k",
+          .xattr_value = "v" },
         { "bin/ln", 'h', "bin/sh" },
         { "bin/sy", 'l', "/etc/nowhere" },
         { "dev/null", 'c', .mode = 0666 },
@@ -115,8 +118,9 @@ static void test_unpack_writes_all_kinds(void **state)
 static void test_whiteouts(void **state)
 {
     static const TarEntry entries[] = {
-        { "a/.wh.gone", '-' }, { "op/.wh..wh..opq", '-' },    { "keep/x", '-', "1" }, { ".wh.keep", '-' },
-        { ".wh.back", '-' },   { "back/", 'd' },              { ".wh..wh.plnk", '-' },
+        { "a/.wh.gone", '-' },   { "op/.wh..wh..opq", '-' }, { "keep/x", '-', "1" },
+        { ".wh.keep", '-' },     { ".wh.back", '-' },        { "back/", 'd' },
+        { ".wh..wh.plnk", '-' },
     };
     Fixture *f = *state;
     struct stat st;
@@ -136,7 +140,8 @@ static void test_whiteouts(void **state)
 static void test_later_entries_replace_earlier(void **state)
 {
     static const TarEntry entries[] = {
-        { "d/x/y", '-', "1" }, { "d/x/z", '-', "1" }, { "d", '-', "file" }, { "d/", 'd' }, { "d/n", '-', "2" },
+        { "d/x/y", '-', "1" }, { "d/x/z", '-', "1" }, { "d", '-', "file" },
+        { "d/", 'd' },         { "d/n", '-', "2" },
     };
     Fixture *f = *state;
 
@@ -153,7 +158,9 @@ static void test_escapes_stay_inside(void **state)
     static const TarEntry link[] = { { "l", 'l', "../.." }, { "l/evil", '-', "x" } };
     static const TarEntry absolute[] = { { "m", 'l', "/tmp" }, { "m/knarr-evil", '-', "x" } };
     static const TarEntry through[] = { { "s", 'l', "../secret" }, { "s", '-', "overwritten" } };
-    static const TarEntry hardlink_link[] = { { "t", 'l', "../secret" }, { "u", 'h', "t" }, { "u", '-', "x" } };
+    static const TarEntry hardlink_link[] = { { "t", 'l', "../secret" },
+                                              { "u", 'h', "t" },
+                                              { "u", '-', "x" } };
     _cleanup_buf_ Buf text = BUF_INIT;
     Fixture *f = *state;
 

@@ -7,13 +7,15 @@
 
 #define T1 "2026-11-23T05:35:37.000000001Z"
 #define T2 "2026-11-23T05:35:38.000000001Z"
-static const char text[] = T1 " stdout F one\n" T1 " stderr P tw\n" T2 " stderr F o\n" "garbage\n" T2 " stdout F three\n" T2 " stdout F cut";
+static const char text[] = T1 " stdout F one\n" T1 " stderr P tw\n" T2 " stderr F o\n"
+                              "garbage\n" T2 " stdout F three\n" T2 " stdout F cut";
 
 static void expect(CriFilter f, const char *want)
 {
     Buf out = BUF_INIT;
     /* the beginning of a line stays for later */
-    assert_int_equal(cri_filter(&f, sv_cstr(text), &out), sizeof text - 1 - strlen(T2 " stdout F cut"));
+    assert_int_equal(cri_filter(&f, sv_cstr(text), &out),
+                     sizeof text - 1 - strlen(T2 " stdout F cut"));
     assert_string_equal(buf_cstr(&out), want);
     buf_free(&out);
 }
@@ -37,7 +39,9 @@ static void test_limit_stops_inside_a_line(void **state)
 
 static void test_bad_lines_are_refused(void **state)
 {
-    static const char *const bad[] = { "", "x", T1, T1 " stdout", T1 " stdin F x", T1 " stdout Q x", "now stdout F x" };
+    static const char *const bad[] = {
+        "", "x", T1, T1 " stdout", T1 " stdin F x", T1 " stdout Q x", "now stdout F x"
+    };
     CriLine l;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_false(cri_line_parse(sv_cstr(bad[i]), &l));
@@ -63,8 +67,10 @@ static void test_tail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_filter), cmocka_unit_test(test_limit_stops_inside_a_line),
-        cmocka_unit_test(test_bad_lines_are_refused), cmocka_unit_test(test_tail),
+        cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_limit_stops_inside_a_line),
+        cmocka_unit_test(test_bad_lines_are_refused),
+        cmocka_unit_test(test_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

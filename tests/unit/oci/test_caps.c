@@ -29,7 +29,8 @@ static void test_parse(void **state)
 
 static void test_adjust_adds_and_drops(void **state)
 {
-    const char *const admin[] = { "NET_ADMIN" }, *const all[] = { "ALL" }, *const chown[] = { "CHOWN" };
+    const char *const admin[] = { "NET_ADMIN" }, *const all[] = { "ALL" },
+                      *const chown[] = { "CHOWN" };
     uint64_t m;
 
     assert_int_equal(caps_adjust(caps_default(), admin, 1, chown, 1, &m, NULL), 0);
@@ -45,7 +46,8 @@ static void test_adjust_adds_and_drops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse), cmocka_unit_test(test_adjust_adds_and_drops),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_adjust_adds_and_drops),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

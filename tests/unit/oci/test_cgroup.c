@@ -52,7 +52,9 @@ static void test_bad_paths_are_refused(void **state)
 
 static void test_life_of_a_group(void **state)
 {
-    const CgroupLimits limits = { .cpu_shares = 512, .cpu_quota_us = 50000, .memory_max = 64 << 20, .pids_max = 20 };
+    const CgroupLimits limits = {
+        .cpu_shares = 512, .cpu_quota_us = 50000, .memory_max = 64 << 20, .pids_max = 20
+    };
     char top[64], path[96];
     CgroupSystem sys;
     CgroupStat st;
@@ -88,7 +90,8 @@ static void test_life_of_a_group(void **state)
     assert_false(cgroup_is_empty(&sys, top));
     assert_int_equal(cgroup_freeze(&sys, path, true, &err), 0);
     if (cgroup_kill(&sys, top, 5000, &err) < 0)
-        assert_int_equal(err.code, ERR_TIMEOUT); /* the child is our zombie in version 1 until reaped */
+        assert_int_equal(err.code,
+                         ERR_TIMEOUT); /* the child is our zombie in version 1 until reaped */
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status));
@@ -102,8 +105,10 @@ static void test_life_of_a_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_knows_v1_v2_and_hybrid), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_bad_paths_are_refused), cmocka_unit_test(test_life_of_a_group),
+        cmocka_unit_test(test_parse_knows_v1_v2_and_hybrid),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_bad_paths_are_refused),
+        cmocka_unit_test(test_life_of_a_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,13 +35,23 @@ static void test_plan_is_the_default_specification(void **state)
         { "/dev/shm/", "/pod/shm", NULL, NULL, 0, 0 },
     };
     const OciRootfs r = {
-        .lower = layers, .lower_len = 2, .upper = "/u", .work = "/w", .target = "/t", .readonly = true,
-        .mounts = mounts, .mounts_len = 4, .masked = masked, .masked_len = 1, .readonly_paths = ro,
+        .lower = layers,
+        .lower_len = 2,
+        .upper = "/u",
+        .work = "/w",
+        .target = "/t",
+        .readonly = true,
+        .mounts = mounts,
+        .mounts_len = 4,
+        .masked = masked,
+        .masked_len = 1,
+        .readonly_paths = ro,
         .readonly_paths_len = 1,
     };
     _cleanup_buf_ Buf out = BUF_INIT;
 
-    assert_string_equal(plan_text(&r, &out),
+    assert_string_equal(
+        plan_text(&r, &out),
         "root-overlay /t\n"
         "mount /proc <- proc nosuid nodev noexec\n"
         "mount /dev <- tmpfs nosuid mode=755,size=65536k\n"
@@ -73,7 +83,8 @@ static void test_single_layers_are_bound(void **state)
 
 static void test_bad_plans_are_refused(void **state)
 {
-    const OciMount relative = { "etc", "/x", NULL, NULL, 0, 0 }, root = { "//", "/x", NULL, NULL, 0, 0 };
+    const OciMount relative = { "etc", "/x", NULL, NULL, 0, 0 },
+                   root = { "//", "/x", NULL, NULL, 0, 0 };
     const OciMount source = { "/etc", "x", NULL, NULL, 0, 0 };
     const OciMount *bad[] = { &relative, &root, &source };
     OciRootfs r = { .lower = layers, .lower_len = 2, .target = "/t", .mounts_len = 1 };
@@ -95,7 +106,9 @@ static void test_bad_plans_are_refused(void **state)
 
 static void test_plan_survives_lack_of_memory(void **state)
 {
-    const OciRootfs r = { .lower = layers, .lower_len = 2, .upper = "/u", .work = "/w", .target = "/t" };
+    const OciRootfs r = {
+        .lower = layers, .lower_len = 2, .upper = "/u", .work = "/w", .target = "/t"
+    };
     OciPlan plan;
     Arena a;
 
@@ -107,8 +120,10 @@ static void test_plan_survives_lack_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_is_the_default_specification), cmocka_unit_test(test_single_layers_are_bound),
-        cmocka_unit_test(test_bad_plans_are_refused), cmocka_unit_test(test_plan_survives_lack_of_memory),
+        cmocka_unit_test(test_plan_is_the_default_specification),
+        cmocka_unit_test(test_single_layers_are_bound),
+        cmocka_unit_test(test_bad_plans_are_refused),
+        cmocka_unit_test(test_plan_survives_lack_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

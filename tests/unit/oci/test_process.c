@@ -28,7 +28,8 @@ static void test_rlimits(void **state)
 
 static void test_sysctls_stay_in_the_pod(void **state)
 {
-    const OciSysctl host = { "kernel.panic", "1" }, escape = { "net.ipv4./../../kernel/panic", "1" };
+    const OciSysctl host = { "kernel.panic", "1" },
+                    escape = { "net.ipv4./../../kernel/panic", "1" };
     const OciSysctl net = { "net.ipv4.ip_forward", "1" };
 
     assert_true(sysctl_is_namespaced("net.ipv4.ip_forward", true, false, false));
@@ -64,7 +65,8 @@ static void test_exec_find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rlimits), cmocka_unit_test(test_sysctls_stay_in_the_pod),
+        cmocka_unit_test(test_rlimits),
+        cmocka_unit_test(test_sysctls_stay_in_the_pod),
         cmocka_unit_test(test_exec_find),
     };
 

@@ -36,7 +36,8 @@ static int teardown(void **state)
 static void test_open_stays_inside(void **state)
 {
     _cleanup_close_ int root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    static const char *const inside[] = { "/etc/passwd", "abs/passwd", "up/etc/passwd", "/../etc/passwd", "//etc//passwd" };
+    static const char *const inside[] = { "/etc/passwd", "abs/passwd", "up/etc/passwd",
+                                          "/../etc/passwd", "//etc//passwd" };
 
     for (size_t i = 0; i < ARRAY_SIZE(inside); i++) {
         _cleanup_close_ int fd = rootfs_open(root, inside[i], O_RDONLY, 0);

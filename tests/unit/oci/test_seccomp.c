@@ -83,11 +83,12 @@ static void test_json_profile(void **state)
     _cleanup_buf_ Buf filter = BUF_INIT;
     Err err = { 0 };
 
-    if (seccomp_profile_json(SV("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86_64\","
-                                "\"SCMP_ARCH_X86\"],\"syscalls\":[{\"names\":[\"getppid\",\"no_such_call\"],"
-                                "\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":25},{\"names\":[\"dup\"],\"action\":"
-                                "\"SCMP_ACT_ERRNO\",\"args\":[{\"index\":0,\"value\":5,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
-                             &filter, &err) < 0)
+    if (seccomp_profile_json(
+            SV("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86_64\","
+               "\"SCMP_ARCH_X86\"],\"syscalls\":[{\"names\":[\"getppid\",\"no_such_call\"],"
+               "\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":25},{\"names\":[\"dup\"],\"action\":"
+               "\"SCMP_ACT_ERRNO\",\"args\":[{\"index\":0,\"value\":5,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
+            &filter, &err) < 0)
         fail_msg("%s", err.msg);
     in_child(&filter, check_json);
 }
@@ -95,7 +96,10 @@ static void test_json_profile(void **state)
 static void test_bad_json_profiles(void **state)
 {
     static const char *const bad[] = {
-        "", "[]", "{}", "{\"defaultAction\":\"NO\"}",
+        "",
+        "[]",
+        "{}",
+        "{\"defaultAction\":\"NO\"}",
         "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"VAX\"]}",
         "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"action\":\"SCMP_ACT_KILL\"}]}",
         ("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"dup\"],\"action\":\"SCMP_ACT_KILL\","
@@ -116,8 +120,10 @@ static void test_load_refuses_bad_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_default_profile), cmocka_unit_test(test_json_profile),
-        cmocka_unit_test(test_bad_json_profiles), cmocka_unit_test(test_load_refuses_bad_bytes),
+        cmocka_unit_test(test_default_profile),
+        cmocka_unit_test(test_json_profile),
+        cmocka_unit_test(test_bad_json_profiles),
+        cmocka_unit_test(test_load_refuses_bad_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

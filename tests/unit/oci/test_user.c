@@ -7,9 +7,11 @@
 
 #include "oci/user.h"
 
-static const StrView passwd = SV_INIT("root:x:0:0:root:/root:/bin/sh\n# comment\nbad\n:x:9:9::/:\n"
-                                      "app:x:1000:1001:App:/home/app:/bin/sh\n1234:x:77:78::/n:\nnohome:x:5:6\n");
-static const StrView group = SV_INIT("root:x:0:\nwheel:x:10:root,app\naudio:x:11:app\napp:x:1001:\n");
+static const StrView passwd =
+    SV_INIT("root:x:0:0:root:/root:/bin/sh\n# comment\nbad\n:x:9:9::/:\n"
+            "app:x:1000:1001:App:/home/app:/bin/sh\n1234:x:77:78::/n:\nnohome:x:5:6\n");
+static const StrView group =
+    SV_INIT("root:x:0:\nwheel:x:10:root,app\naudio:x:11:app\napp:x:1001:\n");
 
 static int lookup(const char *spec, UserInfo *u, Arena *a)
 {
@@ -45,7 +47,8 @@ static void test_lookup(void **state)
     assert_int_equal(u.gid, 55);
     assert_int_equal(lookup("nobody", &u, &a), -ERR_NOT_FOUND);
     assert_int_equal(lookup("app:nogroup", &u, &a), -ERR_NOT_FOUND);
-    assert_int_equal(lookup("4294967295", &u, &a), -ERR_NOT_FOUND); /* (uid_t)-1 means "no change" */
+    assert_int_equal(lookup("4294967295", &u, &a),
+                     -ERR_NOT_FOUND); /* (uid_t)-1 means "no change" */
     assert_int_equal(lookup("-1", &u, &a), -ERR_NOT_FOUND);
     arena_free(&a);
 }
@@ -66,7 +69,8 @@ static void test_lookup_without_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lookup), cmocka_unit_test(test_lookup_without_files),
+        cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_lookup_without_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,8 @@ static void test_long_lines_are_split(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines), cmocka_unit_test(test_long_lines_are_split) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines),
+                                        cmocka_unit_test(test_long_lines_are_split) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_pod.c - whole pods, for real: stage1, namespaces, overlay, control groups. Needs root and a static busybox.
- * Every test ends by proving that nothing is left: no process, mount, control group. */
+/* test_pod.c - whole pods, for real: stage1, namespaces, overlay, control groups. Needs root and a
+ * static busybox. Every test ends by proving that nothing is left: no process, mount, control
+ * group. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,14 +64,20 @@ static int setup(void **state)
     snprintf(f->cgroup, sizeof f->cgroup, "/knarr-test-pod-%d/p", (int)getpid());
     snprintf(f->layer_path, sizeof f->layer_path, "%s/layer", f->dir);
     f->layer[0] = f->layer_path;
-    f->spec = (PodSpec){ .id = "test", .cgroup = f->cgroup, .hostname = "podhost", .netns = "", .domainname = "" };
+    f->spec = (PodSpec){
+        .id = "test", .cgroup = f->cgroup, .hostname = "podhost", .netns = "", .domainname = ""
+    };
     if (!can_run())
         return 0;
     if (!run("mkdir -p %s/bin %s/etc; cp $(command -v busybox) %s/bin/busybox", f->layer_path) ||
-        !run("for a in sh cat echo sleep id mount hostname ls ps kill tty stty head dd printf readlink sync touch; do"
-             " ln -s busybox %s/bin/$a; done", f->layer_path) ||
-        !run("echo root:x:0:0::/root:/bin/sh >%s/etc/passwd; echo app:x:1000:1000::/home:/bin/sh >>%s/etc/passwd;"
-             "echo web:x:33:app >%s/etc/group", f->layer_path) ||
+        !run(
+            "for a in sh cat echo sleep id mount hostname ls ps kill tty stty head dd printf readlink sync touch; do"
+            " ln -s busybox %s/bin/$a; done",
+            f->layer_path) ||
+        !run(
+            "echo root:x:0:0::/root:/bin/sh >%s/etc/passwd; echo app:x:1000:1000::/home:/bin/sh >>%s/etc/passwd;"
+            "echo web:x:33:app >%s/etc/group",
+            f->layer_path) ||
         seccomp_profile_default(caps_default(), &f->seccomp, &f->err) < 0)
         return -1;
     return 0;
@@ -124,7 +131,8 @@ static void check(Fixture *f, int r, const char *what)
 
 static void start_pod(Fixture *f)
 {
-    check(f, pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod, &f->err), "start pod");
+    check(f, pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod, &f->err),
+          "start pod");
 }
 
 /* An app that runs a shell script. */
@@ -139,8 +147,10 @@ static AppSpec script_app(Fixture *f, const char *id, const char **argv, const c
     a.argv = (WireStrings){ argv, 3 };
     a.lower = (WireStrings){ f->layer, 1 };
     a.seccomp = buf_view(&f->seccomp);
-    a.masked = (WireStrings){ (const char **)(uintptr_t)oci_masked_default, oci_masked_default_len };
-    a.readonly_paths = (WireStrings){ (const char **)(uintptr_t)oci_readonly_default, oci_readonly_default_len };
+    a.masked =
+        (WireStrings){ (const char **)(uintptr_t)oci_masked_default, oci_masked_default_len };
+    a.readonly_paths =
+        (WireStrings){ (const char **)(uintptr_t)oci_readonly_default, oci_readonly_default_len };
     return a;
 }
 
@@ -196,7 +206,8 @@ static void test_two_apps_share_a_pod(void **state)
     if (!can_run())
         skip();
     start_pod(f);
-    a = script_app(f, "one", argv, "echo hello from $(hostname) $$; echo oops >&2; printf tail; sleep 1000");
+    a = script_app(f, "one", argv,
+                   "echo hello from $(hostname) $$; echo oops >&2; printf tail; sleep 1000");
     check(f, pod_add(f->pod, &a, &f->err), "add");
     check(f, pod_add(f->pod, &a, &f->err), "add again");
     check(f, pod_start(f->pod, "one", NULL, &f->err), "start");
@@ -247,11 +258,12 @@ static void test_container_is_what_it_should_be(void **state)
         mounts[1] = (OciMount){ "/data/vol", vol, NULL, NULL, OCI_MOUNT_RECURSIVE, 0 };
         mounts[2] = (OciMount){ "/scratch", "tmpfs", "tmpfs", "size=64k", 0, 0 };
     }
-    a = script_app(f, "x", argv,
-                   "id; echo $A $HOME $PWD $(ulimit -n); cat /etc/hosts /data/vol/f; echo y >/etc/hosts || echo ro;"
-                   "touch /nope || echo rootro; touch /scratch/ok && echo scratch;"
-                   "echo 1 >/proc/sys/kernel/panic || echo sysro; mount -t tmpfs x /scratch || echo nomount;"
-                   "ls /sys/fs/cgroup; cat /proc/self/status | head -60; exec 2>/dev/stderr; echo err >&2");
+    a = script_app(
+        f, "x", argv,
+        "id; echo $A $HOME $PWD $(ulimit -n); cat /etc/hosts /data/vol/f; echo y >/etc/hosts || echo ro;"
+        "touch /nope || echo rootro; touch /scratch/ok && echo scratch;"
+        "echo 1 >/proc/sys/kernel/panic || echo sysro; mount -t tmpfs x /scratch || echo nomount;"
+        "ls /sys/fs/cgroup; cat /proc/self/status | head -60; exec 2>/dev/stderr; echo err >&2");
     a.user = "app";
     a.cwd = "/work/dir";
     a.env = (WireStrings){ env, 1 };
@@ -303,7 +315,8 @@ static void start_fails(Fixture *f, AppSpec *a, int code, const char *message)
 static void test_start_errors_have_names(void **state)
 {
     const OciMount missing = { "/x", "/no/such/source", NULL, NULL, 0, 0 };
-    const char *argv[4], *foo[] = { "foo", NULL }, *path[] = { "/no/foo", NULL }, *dir[] = { "/etc/passwd", NULL };
+    const char *argv[4], *foo[] = { "foo", NULL }, *path[] = { "/no/foo", NULL },
+                         *dir[] = { "/etc/passwd", NULL };
     Fixture *f = *state;
     AppSpec a;
 
@@ -362,12 +375,19 @@ static void start_sleeper(Fixture *f, const char *id)
 
 static void test_exec_with_pipes_and_terminal(void **state)
 {
-    const char *cat[] = { "sh", "-c", "cat; echo bad >&2; echo $B $PPID; exit 3", NULL }, *env[] = { "B=c", NULL };
-    const char *term[] = { "sh", "-c", "stty size; tty; sleep 1000", NULL }, *no[] = { "no-such", NULL };
+    const char *cat[] = { "sh", "-c", "cat; echo bad >&2; echo $B $PPID; exit 3", NULL },
+               *env[] = { "B=c", NULL };
+    const char *term[] = { "sh", "-c", "stty size; tty; sleep 1000", NULL },
+               *no[] = { "no-such", NULL };
     Fixture *f = *state;
     _cleanup_buf_ Buf out = BUF_INIT, errs = BUF_INIT, tty = BUF_INIT;
-    ExecSpec e = { .id = "e1", .app = "s", .argv = { cat, 3 }, .env = { env, 1 }, .use_stdin = true,
-                   .use_stdout = true, .use_stderr = true };
+    ExecSpec e = { .id = "e1",
+                   .app = "s",
+                   .argv = { cat, 3 },
+                   .env = { env, 1 },
+                   .use_stdin = true,
+                   .use_stdout = true,
+                   .use_stderr = true };
     int fds[3], code;
 
     if (!can_run())
@@ -386,7 +406,9 @@ static void test_exec_with_pipes_and_terminal(void **state)
     assert_string_equal(buf_cstr(&errs), "bad\n");
     assert_int_equal(wait_exec(f, "e1"), 3);
 
-    e = (ExecSpec){ .id = "e2", .app = "s", .argv = { term, 3 }, .tty = true, .cols = 100, .rows = 40 };
+    e = (ExecSpec){
+        .id = "e2", .app = "s", .argv = { term, 3 }, .tty = true, .cols = 100, .rows = 40
+    };
     check(f, pod_exec(f->pod, &e, fds, NULL, &f->err), "exec with a terminal");
     assert_int_equal(fds[1], -1);
     while (!buf_cstr(&tty) || !strstr(tty.ptr, "/dev/pts/")) {
@@ -478,7 +500,8 @@ static void test_pod_outlives_its_client(void **state)
         const char *argv[4];
         AppSpec a = script_app(f, "s", argv, "exec sleep 1000");
 
-        if (pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod, &f->err) < 0 ||
+        if (pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod, &f->err) <
+                0 ||
             pod_add(f->pod, &a, &f->err) < 0 || pod_start(f->pod, "s", NULL, &f->err) < 0)
             _exit(1);
         raise(SIGKILL);
@@ -569,8 +592,11 @@ static void test_shared_pids(void **state)
     f->spec.shared_pid = true;
     start_pod(f);
     start_sleeper(f, "s");
-    run_script(f, "look", "ps; readlink /proc/1/exe || echo hidden; ls /proc/1/root/ || echo noroot; (sleep 1000 &);"
-                          "kill -9 1; exit 0", &st);
+    run_script(
+        f, "look",
+        "ps; readlink /proc/1/exe || echo hidden; ls /proc/1/root/ || echo noroot; (sleep 1000 &);"
+        "kill -9 1; exit 0",
+        &st);
     assert_log_has(f, "knarr-init");
     assert_log_has(f, "sleep 1000");
     assert_int_equal(st.exit_code, 0);
@@ -588,7 +614,8 @@ static void test_stop_gives_grace(void **state)
     if (!can_run())
         skip();
     start_pod(f);
-    a = script_app(f, "polite", argv, "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done");
+    a = script_app(f, "polite", argv,
+                   "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done");
     check(f, pod_add(f->pod, &a, &f->err), "add");
     check(f, pod_start(f->pod, "polite", NULL, &f->err), "start");
     start_sleeper(f, "deaf"); /* as the first process of its namespace it takes no SIGTERM */
@@ -633,7 +660,9 @@ static void test_pod_joins_its_network_namespace(void **state)
     f->spec.sysctls.len = 1;
     start_pod(f);
     (void)!proc_stop(pid, 0, NULL); /* the pod keeps the namespace */
-    run_script(f, "net", "readlink /proc/self/ns/net; echo forward=$(cat /proc/sys/net/ipv4/ip_forward)", &st);
+    run_script(f, "net",
+               "readlink /proc/self/ns/net; echo forward=$(cat /proc/sys/net/ipv4/ip_forward)",
+               &st);
     assert_log_has(f, want);
     assert_log_has(f, "forward=1");
     close(p[0]);
@@ -648,14 +677,16 @@ static void test_failed_setup_leaves_nothing(void **state)
     if (!can_run())
         skip();
     f->spec.netns = "/no/such/netns";
-    assert_int_equal(pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod, &f->err),
+    assert_int_equal(pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod,
+                                          &f->err),
                      -ERR_NOT_FOUND);
     assert_non_null(strstr(f->err.msg, "/no/such/netns"));
     assert_true(cgroup_gone(f));
     f->spec.netns = "";
     f->spec.sysctls.items = bad;
     f->spec.sysctls.len = 1;
-    assert_int_equal(pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod, &f->err),
+    assert_int_equal(pod_start_supervisor(f->pod_dir, &f->spec, getenv("KNARR_STAGE1"), &f->pod,
+                                          &f->err),
                      -ERR_DENIED);
 }
 
@@ -664,12 +695,18 @@ static void test_failed_setup_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        POD_TEST(test_two_apps_share_a_pod), POD_TEST(test_container_is_what_it_should_be),
-        POD_TEST(test_start_errors_have_names), POD_TEST(test_exec_with_pipes_and_terminal),
-        POD_TEST(test_attach_terminal_and_rotation), POD_TEST(test_oom_is_told),
-        POD_TEST(test_pod_outlives_its_client), POD_TEST(test_apps_die_with_stage1),
-        POD_TEST(test_apps_in_host_pids_die_with_stage1), POD_TEST(test_shared_pids),
-        POD_TEST(test_stop_gives_grace), POD_TEST(test_pod_joins_its_network_namespace),
+        POD_TEST(test_two_apps_share_a_pod),
+        POD_TEST(test_container_is_what_it_should_be),
+        POD_TEST(test_start_errors_have_names),
+        POD_TEST(test_exec_with_pipes_and_terminal),
+        POD_TEST(test_attach_terminal_and_rotation),
+        POD_TEST(test_oom_is_told),
+        POD_TEST(test_pod_outlives_its_client),
+        POD_TEST(test_apps_die_with_stage1),
+        POD_TEST(test_apps_in_host_pids_die_with_stage1),
+        POD_TEST(test_shared_pids),
+        POD_TEST(test_stop_gives_grace),
+        POD_TEST(test_pod_joins_its_network_namespace),
         POD_TEST(test_failed_setup_leaves_nothing),
     };
 

@@ -16,8 +16,14 @@ static void sample(AppSpec *a)
     static OciRlimit limits[] = { { 7, 1024, UINT64_MAX } };
     static uint32_t groups[] = { 1, 2, 3 };
 
-    *a = (AppSpec){ .id = "app-1", .argv = { argv_items, 3 }, .cwd = "/w", .caps = UINT64_C(1) << 40,
-                    .oom_score_adj = -997, .tty = true, .seccomp = SV("12345678"), .groups = { groups, 3 },
+    *a = (AppSpec){ .id = "app-1",
+                    .argv = { argv_items, 3 },
+                    .cwd = "/w",
+                    .caps = UINT64_C(1) << 40,
+                    .oom_score_adj = -997,
+                    .tty = true,
+                    .seccomp = SV("12345678"),
+                    .groups = { groups, 3 },
                     .limits = { .memory_max = 1 << 20, .cpuset_cpus = "0-1" } };
     a->mounts.items = mounts;
     a->mounts.len = 2;
@@ -131,8 +137,10 @@ static void test_packets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_app_spec_round_trip), cmocka_unit_test(test_unknown_fields_are_skipped),
-        cmocka_unit_test(test_damage_is_refused_or_harmless), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_app_spec_round_trip),
+        cmocka_unit_test(test_unknown_fields_are_skipped),
+        cmocka_unit_test(test_damage_is_refused_or_harmless),
+        cmocka_unit_test(test_ids),
         cmocka_unit_test(test_packets),
     };
 

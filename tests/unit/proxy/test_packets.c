@@ -1,5 +1,5 @@
-/* test_packets.c - real packets through the table: a bridge with two pods and a machine outside, each in
- * a network namespace of its own. Needs root; skipped elsewhere. */
+/* test_packets.c - real packets through the table: a bridge with two pods and a machine outside,
+ * each in a network namespace of its own. Needs root; skipped elsewhere. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +26,9 @@ static const char *const place_ip[PLACES] = { NODE_IP, POD1_IP, POD2_IP, OUTSIDE
 typedef struct Net {
     int ns[PLACES], own;
     int tcp[PLACES], udp[PLACES]; /* servers at port 8080 */
-    Nft *nft; /* in the node's namespace */
+    Nft *nft;                     /* in the node's namespace */
     ProgramConfig cfg;
-    Plan *plan; /* what the kernel has */
+    Plan *plan;                   /* what the kernel has */
     char client[INET_ADDRSTRLEN]; /* whom the server saw in the last exchange */
 } Net;
 
@@ -56,7 +56,8 @@ static void connect_place(Net *n, int place, const char *link, const char *ip, c
     snprintf(cmd, sizeof cmd, "ip link set %s up", link);
     sh(cmd);
     enter(n, place);
-    snprintf(cmd, sizeof cmd, "ip addr add %s/24 dev eth0 && ip link set eth0 up && ip route add default via %s", ip,
+    snprintf(cmd, sizeof cmd,
+             "ip addr add %s/24 dev eth0 && ip link set eth0 up && ip route add default via %s", ip,
              gateway);
     sh(cmd);
     enter(n, NODE);
@@ -92,7 +93,8 @@ static int setup(void **state)
     connect_place(&n, POD2, "pod2", POD2_IP, BRIDGE_IP);
     connect_place(&n, OUTSIDE, "uplink", OUTSIDE_IP, NODE_IP);
     sh("ip link set pod1 master br0 && ip link set pod2 master br0 && bridge link set dev pod1 hairpin on && "
-       "bridge link set dev pod2 hairpin on && ip addr add " NODE_IP "/24 dev uplink && ip route add default via " OUTSIDE_IP);
+       "bridge link set dev pod2 hairpin on && ip addr add " NODE_IP
+       "/24 dev uplink && ip route add default via " OUTSIDE_IP);
     for (int i = POD1; i <= POD2; i++) {
         enter(&n, i);
         n.tcp[i] = serve(place_ip[i], SOCK_STREAM);
@@ -101,8 +103,11 @@ static int setup(void **state)
     enter(&n, NODE);
     Err err = { 0 };
     assert_int_equal(nft_open(&n.nft, &err), 0);
-    n.cfg = (ProgramConfig){ .table = "knarr-test", .bridge = "br0", .pod_addr = inet_addr("10.42.0.0"),
-                             .pod_mask = htonl(0xffffff00), .bridge_calls = program_bridge_calls() };
+    n.cfg = (ProgramConfig){ .table = "knarr-test",
+                             .bridge = "br0",
+                             .pod_addr = inet_addr("10.42.0.0"),
+                             .pod_mask = htonl(0xffffff00),
+                             .bridge_calls = program_bridge_calls() };
     assert_int_equal(program_ensure(n.nft, &n.cfg, &err), 0);
     *state = &n;
     return 0;
@@ -133,10 +138,11 @@ static Net *net_or_skip(void **state)
     return *state;
 }
 
-#define PORTS_SPEC                                                                                      \
-    "\"ports\":[{\"name\":\"t\",\"port\":80,\"nodePort\":30080},"                                        \
+#define PORTS_SPEC                                                                                 \
+    "\"ports\":[{\"name\":\"t\",\"port\":80,\"nodePort\":30080},"                                  \
     "{\"name\":\"u\",\"port\":80,\"protocol\":\"UDP\",\"nodePort\":30080}]"
-#define SLICE_PORTS "[{\"name\":\"t\",\"port\":8080,\"protocol\":\"TCP\"},{\"name\":\"u\",\"port\":8080,\"protocol\":\"UDP\"}]"
+#define SLICE_PORTS                                                                                \
+    "[{\"name\":\"t\",\"port\":8080,\"protocol\":\"TCP\"},{\"name\":\"u\",\"port\":8080,\"protocol\":\"UDP\"}]"
 
 static Value parse(Arena *a, const char *json)
 {
@@ -153,16 +159,20 @@ static Plan *make_plan(const char *more_spec, bool pod1, bool pod2)
     Arena a;
     char text[1024];
     arena_init(&a, 0);
-    snprintf(text, sizeof text,
-             "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.43.0.10\",%s" PORTS_SPEC "}}",
-             more_spec);
+    snprintf(
+        text, sizeof text,
+        "{\"metadata\":{\"namespace\":\"ns\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.43.0.10\",%s" PORTS_SPEC
+        "}}",
+        more_spec);
     Value v = parse(&a, text);
     ServiceModel *s = service_model_new(&v);
-    snprintf(text, sizeof text,
-             "{\"metadata\":{\"namespace\":\"ns\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},"
-             "\"addressType\":\"IPv4\",\"endpoints\":[%s%s%s],\"ports\":" SLICE_PORTS "}",
-             pod1 ? "{\"addresses\":[\"" POD1_IP "\"],\"nodeName\":\"here\"}" : "", pod1 && pod2 ? "," : "",
-             pod2 ? "{\"addresses\":[\"" POD2_IP "\"],\"nodeName\":\"there\"}" : "");
+    snprintf(
+        text, sizeof text,
+        "{\"metadata\":{\"namespace\":\"ns\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},"
+        "\"addressType\":\"IPv4\",\"endpoints\":[%s%s%s],\"ports\":" SLICE_PORTS "}",
+        pod1 ? "{\"addresses\":[\"" POD1_IP "\"],\"nodeName\":\"here\"}" : "",
+        pod1 && pod2 ? "," : "",
+        pod2 ? "{\"addresses\":[\"" POD2_IP "\"],\"nodeName\":\"there\"}" : "");
     v = parse(&a, text);
     SliceModel *l = slice_model_new(&v, SV("here"));
     assert_non_null(s);
@@ -193,7 +203,8 @@ static void program(Net *n, const char *more_spec, bool pod1, bool pod2)
 static int wait_readable(const Net *n, int type)
 {
     const int *fds = type == SOCK_STREAM ? n->tcp : n->udp;
-    struct pollfd p[2] = { { .fd = fds[POD1], .events = POLLIN }, { .fd = fds[POD2], .events = POLLIN } };
+    struct pollfd p[2] = { { .fd = fds[POD1], .events = POLLIN },
+                           { .fd = fds[POD2], .events = POLLIN } };
     if (poll(p, 2, WAIT_MS) <= 0)
         return -1;
     return p[0].revents ? POD1 : POD2;
@@ -221,8 +232,8 @@ static int answer(Net *n, int type)
     return pod;
 }
 
-/* Asks from `place`; the pod that answered, or a negative errno. The answer must come from the address
- * that was asked: the sockets are connected. */
+/* Asks from `place`; the pod that answered, or a negative errno. The answer must come from the
+ * address that was asked: the sockets are connected. */
 static int ask(Net *n, int place, int type, const char *ip, uint16_t port)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
@@ -233,7 +244,9 @@ static int ask(Net *n, int place, int type, const char *ip, uint16_t port)
     struct timeval t = { .tv_sec = WAIT_MS / 1000, .tv_usec = WAIT_MS % 1000 * 1000 };
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
-    int r = connect(fd, (void *)&a, sizeof a) < 0 || (type == SOCK_DGRAM && send(fd, "q", 1, 0) < 0) ? -errno : 0;
+    int r = connect(fd, (void *)&a, sizeof a) < 0 || (type == SOCK_DGRAM && send(fd, "q", 1, 0) < 0)
+                ? -errno
+                : 0;
     if (r == 0 && type == SOCK_DGRAM && n->plan->chains.len == 0)
         r = recv(fd, &c, 1, 0) < 0 ? -errno : 0;
     else if (r == 0 && (r = answer(n, type)) >= 0 && recv(fd, &c, 1, 0) != 1)
@@ -327,12 +340,14 @@ static void test_without_endpoints_it_is_refused(void **state)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(ask(n, POD1, types[i], "10.43.0.10", 80), -ECONNREFUSED);
         /* The node's own datagram is stopped inside its send(): the kernel tells that as EPERM. */
-        assert_int_equal(ask(n, NODE, types[i], "10.43.0.10", 80), types[i] == SOCK_DGRAM ? -EPERM : -ECONNREFUSED);
+        assert_int_equal(ask(n, NODE, types[i], "10.43.0.10", 80),
+                         types[i] == SOCK_DGRAM ? -EPERM : -ECONNREFUSED);
         assert_int_equal(ask(n, OUTSIDE, types[i], NODE_IP, 30080), -ECONNREFUSED);
     }
 }
 
-static bool leads_to_pod2(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src, uint16_t reply_sport)
+static bool leads_to_pod2(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src,
+                          uint16_t reply_sport)
 {
     return dst == inet_addr("10.43.0.10") && dport == htons(80) && reply_src == inet_addr(POD2_IP);
 }
@@ -342,7 +357,9 @@ static void test_a_udp_client_moves_on_when_its_entry_is_forgotten(void **state)
 {
     Net *n = net_or_skip(state);
     Err err = { 0 };
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = inet_addr("10.43.0.10") };
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_port = htons(80),
+                             .sin_addr.s_addr = inet_addr("10.43.0.10") };
     program(n, "", false, true);
     enter(n, POD1);
     _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -359,7 +376,8 @@ static void test_a_udp_client_moves_on_when_its_entry_is_forgotten(void **state)
     assert_int_equal(answer(n, SOCK_DGRAM), POD1);
 }
 
-/* A second run finds the table and leaves it alone until it knows what should be; then it takes it over. */
+/* A second run finds the table and leaves it alone until it knows what should be; then it takes it
+ * over. */
 static void test_a_restart_does_not_interrupt(void **state)
 {
     Net *n = net_or_skip(state);

@@ -1,4 +1,5 @@
-/* test_proxy.c - the plan made of given services, and that the kernel takes it, in a network namespace of its own. */
+/* test_proxy.c - the plan made of given services, and that the kernel takes it, in a network
+ * namespace of its own. */
 #include "unit.h"
 
 #include <arpa/inet.h>
@@ -83,7 +84,7 @@ static void test_local_policy_drops_without_local_endpoint(void **state)
 static void test_no_endpoints_are_refused(void **state)
 {
     expect(make("None", "Cluster", "TCP", NULL), "refused 10.43.0.9 6 80 -> -\n"
-                                                  "refused-nodeports 6 30080 -> -\n");
+                                                 "refused-nodeports 6 30080 -> -\n");
 }
 
 /* Every kind of change is taken by the kernel, and the table is gone afterwards. */
@@ -95,10 +96,14 @@ static void test_kernel_takes_it(void **state)
     }
     Err err = { 0 };
     Nft *n = NULL;
-    ProgramConfig cfg = { .table = "unit", .bridge = "unit0", .pod_addr = inet_addr("10.42.0.0"),
+    ProgramConfig cfg = { .table = "unit",
+                          .bridge = "unit0",
+                          .pod_addr = inet_addr("10.42.0.0"),
                           .pod_mask = htonl(0xffffff00) };
-    Plan *plans[] = { make("None", "Cluster", "TCP", "true"),  make("ClientIP", "Cluster", "TCP", "true"),
-                      make("ClientIP", "Local", "UDP", "true"), make("ClientIP", "Local", "UDP", "false"),
+    Plan *plans[] = { make("None", "Cluster", "TCP", "true"),
+                      make("ClientIP", "Cluster", "TCP", "true"),
+                      make("ClientIP", "Local", "UDP", "true"),
+                      make("ClientIP", "Local", "UDP", "false"),
                       make("None", "Cluster", "TCP", NULL) };
     if (nft_open(&n, &err) < 0)
         fail_msg("%s", err.msg);
@@ -113,7 +118,8 @@ static void test_kernel_takes_it(void **state)
         if (program_change(n, &cfg, plans[4], plans[4], &ops, &err) < 0 || ops != 0)
             fail_msg("equal plans: %zu operations", ops);
     }
-    if (program_change(n, &cfg, NULL, plans[0], NULL, &err) < 0 || program_change(n, &cfg, plans[1], plans[4], NULL, &err) == 0)
+    if (program_change(n, &cfg, NULL, plans[0], NULL, &err) < 0 ||
+        program_change(n, &cfg, plans[1], plans[4], NULL, &err) == 0)
         fail_msg("a wrong idea of the state must be refused: %s", err.msg);
     if (proxy_cleanup("unit", &err) < 0 || proxy_cleanup("unit", &err) < 0)
         fail_msg("%s", err.msg);

@@ -19,7 +19,8 @@ static Value *parse(const char *text)
 static NodeFacts node(const char *text)
 {
     Value *v = parse(text);
-    NodeFacts n = { .name = value_path_str(v, "metadata.name"), .labels = value_path(v, "metadata.labels"),
+    NodeFacts n = { .name = value_path_str(v, "metadata.name"),
+                    .labels = value_path(v, "metadata.labels"),
                     .taints = value_path(v, "spec.taints"),
                     .unschedulable = value_bool_or(value_path(v, "spec.unschedulable"), false) };
     request_of_node(v, &n.allocatable);
@@ -34,15 +35,24 @@ static FitReason check(const char *pod_text, const NodeFacts *n)
     return fit_check(pod, &req, n, &taint);
 }
 
-static const char plain[] = "{\"metadata\":{\"name\":\"a\",\"labels\":{\"zone\":\"x\",\"cpus\":\"8\"}},"
-                            "\"status\":{\"allocatable\":{\"cpu\":\"2\",\"memory\":\"1Gi\",\"pods\":\"10\"}}}";
+static const char plain[] =
+    "{\"metadata\":{\"name\":\"a\",\"labels\":{\"zone\":\"x\",\"cpus\":\"8\"}},"
+    "\"status\":{\"allocatable\":{\"cpu\":\"2\",\"memory\":\"1Gi\",\"pods\":\"10\"}}}";
 
 static void test_resources(void **state)
 {
     NodeFacts n = node(plain);
-    assert_int_equal(check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"2\"}}}]}}", &n), FIT_OK);
-    assert_int_equal(check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"2001m\"}}}]}}", &n), FIT_CPU);
-    assert_int_equal(check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"memory\":\"2Gi\"}}}]}}", &n), FIT_MEMORY);
+    assert_int_equal(
+        check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"2\"}}}]}}", &n),
+        FIT_OK);
+    assert_int_equal(
+        check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"2001m\"}}}]}}",
+              &n),
+        FIT_CPU);
+    assert_int_equal(
+        check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"memory\":\"2Gi\"}}}]}}",
+              &n),
+        FIT_MEMORY);
     n.used.pods = 10;
     assert_int_equal(check("{\"spec\":{\"containers\":[{}]}}", &n), FIT_PODS);
 }
@@ -50,11 +60,12 @@ static void test_resources(void **state)
 static void test_init_containers_count_by_their_maximum(void **state)
 {
     Request r;
-    request_of_pod(parse("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}},"
-                         "{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}],\"initContainers\":["
-                         "{\"resources\":{\"requests\":{\"cpu\":\"500m\"}}},{\"restartPolicy\":\"Always\","
-                         "\"resources\":{\"requests\":{\"cpu\":\"50m\"}}}]}}"),
-                   &r);
+    request_of_pod(
+        parse("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}},"
+              "{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}],\"initContainers\":["
+              "{\"resources\":{\"requests\":{\"cpu\":\"500m\"}}},{\"restartPolicy\":\"Always\","
+              "\"resources\":{\"requests\":{\"cpu\":\"50m\"}}}]}}"),
+        &r);
     assert_int_equal(r.cpu_milli, 500);
 }
 
@@ -63,34 +74,61 @@ static void test_selectors_and_affinity(void **state)
     NodeFacts n = node(plain);
     assert_int_equal(check("{\"spec\":{\"nodeSelector\":{\"zone\":\"x\"}}}", &n), FIT_OK);
     assert_int_equal(check("{\"spec\":{\"nodeSelector\":{\"zone\":\"y\"}}}", &n), FIT_SELECTOR);
-#define REQUIRED(term)                                                                             \
-    "{\"spec\":{\"affinity\":{\"nodeAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":{"  \
+#define REQUIRED(term)                                                                                \
+    "{\"spec\":{\"affinity\":{\"nodeAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":{" \
     "\"nodeSelectorTerms\":[" term "]}}}}}"
-    assert_int_equal(check(REQUIRED("{\"matchExpressions\":[{\"key\":\"zone\",\"operator\":\"In\",\"values\":[\"y\",\"x\"]}]}"), &n), FIT_OK);
-    assert_int_equal(check(REQUIRED("{\"matchExpressions\":[{\"key\":\"cpus\",\"operator\":\"Gt\",\"values\":[\"8\"]}]}"), &n), FIT_SELECTOR);
-    assert_int_equal(check(REQUIRED("{\"matchExpressions\":[{\"key\":\"gpu\",\"operator\":\"DoesNotExist\"}]}"), &n), FIT_OK);
+    assert_int_equal(
+        check(
+            REQUIRED(
+                "{\"matchExpressions\":[{\"key\":\"zone\",\"operator\":\"In\",\"values\":[\"y\",\"x\"]}]}"),
+            &n),
+        FIT_OK);
+    assert_int_equal(
+        check(
+            REQUIRED(
+                "{\"matchExpressions\":[{\"key\":\"cpus\",\"operator\":\"Gt\",\"values\":[\"8\"]}]}"),
+            &n),
+        FIT_SELECTOR);
+    assert_int_equal(
+        check(REQUIRED("{\"matchExpressions\":[{\"key\":\"gpu\",\"operator\":\"DoesNotExist\"}]}"),
+              &n),
+        FIT_OK);
     assert_int_equal(check(REQUIRED("{}"), &n), FIT_SELECTOR);
-    assert_int_equal(check(REQUIRED("{},{\"matchFields\":[{\"key\":\"metadata.name\",\"operator\":\"In\",\"values\":[\"a\"]}]}"), &n), FIT_OK);
+    assert_int_equal(
+        check(
+            REQUIRED(
+                "{},{\"matchFields\":[{\"key\":\"metadata.name\",\"operator\":\"In\",\"values\":[\"a\"]}]}"),
+            &n),
+        FIT_OK);
 }
 
 static void test_taints_and_cordon(void **state)
 {
-    NodeFacts n = node("{\"metadata\":{\"name\":\"a\"},\"spec\":{\"taints\":[{\"key\":\"k\",\"value\":\"v\",\"effect\":"
-                       "\"NoSchedule\"}]},\"status\":{\"allocatable\":{\"pods\":\"10\"}}}");
+    NodeFacts n = node(
+        "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"taints\":[{\"key\":\"k\",\"value\":\"v\",\"effect\":"
+        "\"NoSchedule\"}]},\"status\":{\"allocatable\":{\"pods\":\"10\"}}}");
     assert_int_equal(check("{}", &n), FIT_TAINT);
-    assert_int_equal(check("{\"spec\":{\"tolerations\":[{\"key\":\"k\",\"value\":\"v\"}]}}", &n), FIT_OK);
-    assert_int_equal(check("{\"spec\":{\"tolerations\":[{\"key\":\"k\",\"value\":\"w\"}]}}", &n), FIT_TAINT);
+    assert_int_equal(check("{\"spec\":{\"tolerations\":[{\"key\":\"k\",\"value\":\"v\"}]}}", &n),
+                     FIT_OK);
+    assert_int_equal(check("{\"spec\":{\"tolerations\":[{\"key\":\"k\",\"value\":\"w\"}]}}", &n),
+                     FIT_TAINT);
     assert_int_equal(check("{\"spec\":{\"tolerations\":[{\"operator\":\"Exists\"}]}}", &n), FIT_OK);
-    NodeFacts cordoned = node("{\"metadata\":{\"name\":\"a\"},\"spec\":{\"unschedulable\":true},\"status\":{\"allocatable\":{\"pods\":\"9\"}}}");
+    NodeFacts cordoned = node(
+        "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"unschedulable\":true},\"status\":{\"allocatable\":{\"pods\":\"9\"}}}");
     assert_int_equal(check("{}", &cordoned), FIT_UNSCHEDULABLE);
-    assert_int_equal(check("{\"spec\":{\"tolerations\":[{\"key\":\"node.kubernetes.io/unschedulable\",\"operator\":\"Exists\"}]}}", &cordoned), FIT_OK);
+    assert_int_equal(
+        check(
+            "{\"spec\":{\"tolerations\":[{\"key\":\"node.kubernetes.io/unschedulable\",\"operator\":\"Exists\"}]}}",
+            &cordoned),
+        FIT_OK);
 }
 
 static void test_the_emptier_node_scores_higher(void **state)
 {
     NodeFacts a = node(plain), b = node(plain);
     b.used = (Request){ 1000, 512 << 20, 5 };
-    const Value *pod = parse("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}");
+    const Value *pod =
+        parse("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}");
     Request req;
     request_of_pod(pod, &req);
     assert_true(fit_score(pod, &req, &a) > fit_score(pod, &req, &b));
@@ -98,9 +136,12 @@ static void test_the_emptier_node_scores_higher(void **state)
 
 static void test_unknown_hard_constraints_are_named(void **state)
 {
-    assert_null(support_missing(parse("{\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"ScheduleAnyway\"}]}}")));
-    assert_string_equal(support_missing(parse("{\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"DoNotSchedule\"}]}}")),
-                        "spec.topologySpreadConstraints");
+    assert_null(support_missing(parse(
+        "{\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"ScheduleAnyway\"}]}}")));
+    assert_string_equal(
+        support_missing(parse(
+            "{\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"DoNotSchedule\"}]}}")),
+        "spec.topologySpreadConstraints");
 }
 
 int main(void)

@@ -34,7 +34,8 @@ static Store *open_store(void)
     return s;
 }
 
-static int put_err(Store *s, const char *key, const char *val, uint64_t if_rev, uint64_t *rev, Err *err)
+static int put_err(Store *s, const char *key, const char *val, uint64_t if_rev, uint64_t *rev,
+                   Err *err)
 {
     StoreOp op = { STORE_PUT, sv_cstr(key), if_rev, sv_cstr(val), SV_NULL, 0 };
     return store_commit_sync(s, &op, 1, rev, err);
@@ -309,8 +310,8 @@ static void test_backup_opens(void **state)
     store_close(s);
 }
 
-/* A child writes and reports every acknowledged revision; it is killed at some point; what it reported
- * must be there. */
+/* A child writes and reports every acknowledged revision; it is killed at some point; what it
+ * reported must be there. */
 static void test_sigkill_loses_nothing_acknowledged(void **state)
 {
     unsigned last = 0;
