@@ -1,6 +1,5 @@
 /* down.c - `knarr down` and `knarr status`. */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -9,24 +8,20 @@
 #include "base/file.h"
 #include "base/proc.h"
 #include "cmd/cluster.h"
+#include "cmd/flags.h"
 
 enum { STOP_TIMEOUT_MS = 30000, CLEANUP_TIMEOUT_MS = 120000 };
 
-static const char *parse_data_dir(int argc, char **argv, const char *verb)
+static int parse(int argc, char **argv, const char *verb, const char *about, const char **ret_dir)
 {
-    static const struct option options[] = { { "data-dir", required_argument, NULL, 'd' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { 0 } };
-    const char *dir = "/var/lib/knarr";
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (c == 'd')
-            dir = optarg;
-        else {
-            fprintf(c == 'h' ? stdout : stderr, "usage: knarr %s [--data-dir DIR]\n", verb);
-            exit(c == 'h' ? 0 : 2);
-        }
-    }
-    return dir;
+    *ret_dir = "/var/lib/knarr";
+    const Flag flags[] = {
+        { "data-dir", FLAG_TEXT, ret_dir, "DIR", "where the cluster lives (/var/lib/knarr)" },
+    };
+    const FlagSet set = {
+        .program = verb, .about = about, .flags = flags, .len = ARRAY_SIZE(flags)
+    };
+    return flags_parse(&set, argc, argv, NULL);
 }
 
 static bool is_alive(pid_t pid)
@@ -73,7 +68,11 @@ static int clean_node(const Cluster *c, Err *err)
 
 int verb_down(int argc, char **argv)
 {
-    const char *dir = parse_data_dir(argc, argv, "down");
+    const char *dir;
+    int r = parse(argc, argv, "knarr down",
+                  "Stops the cluster and everything that runs in it; its state stays.", &dir);
+    if (r != FLAGS_OK)
+        return r;
     SavedOptions saved;
     Cluster c;
     Err err = { 0 };
@@ -81,7 +80,7 @@ int verb_down(int argc, char **argv)
         fputs("knarr down: must be run as root; try `sudo knarr down`\n", stderr);
         return 1;
     }
-    int r = cluster_load(dir, &saved, &err);
+    r = cluster_load(dir, &saved, &err);
     if (r == -ERR_NOT_FOUND) {
         printf("%s\n", err.msg); /* nothing to stop is what was wanted */
         return 0;
@@ -140,7 +139,11 @@ static void print_roles(pid_t supervisor)
 
 int verb_status(int argc, char **argv)
 {
-    const char *dir = parse_data_dir(argc, argv, "status");
+    const char *dir;
+    int r =
+        parse(argc, argv, "knarr status", "Shows the cluster's processes and their memory.", &dir);
+    if (r != FLAGS_OK)
+        return r;
     SavedOptions saved;
     Err err = { 0 };
     if (cluster_load(dir, &saved, &err) < 0) {

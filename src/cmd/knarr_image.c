@@ -6,11 +6,11 @@
  *
  * All work is done by src/image; the store may be in use by the kubelet meanwhile. A new sub-verb
  * is a row of `verbs`. */
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cmd/flags.h"
 #include "image/image.h"
 
 enum { ID_DIGITS = 13, SIZE_TEXT = 24 };
@@ -20,23 +20,6 @@ typedef struct Args {
     char **rest;
     int n_rest;
 } Args;
-
-static int usage(FILE *out)
-{
-    fputs(
-        "usage: knarr image import FILE|DIR [--name REF] [--data-dir DIR]\n"
-        "       knarr image list [--data-dir DIR]\n"
-        "       knarr image rm REF... [--data-dir DIR]\n"
-        "\n"
-        "  import   takes an archive of `docker save`, an OCI archive or an OCI layout folder; layers are verified\n"
-        "  list     shows the images of this node\n"
-        "  rm       removes images by name, by ID or by digest\n"
-        "\n"
-        "  --name REF      the name to give, instead of the names that the archive carries\n"
-        "  --data-dir DIR  the node's data (default /var/lib/knarr); images lie in DIR/images\n",
-        out);
-    return out == stdout ? 0 : 2;
-}
 
 static int fail(const Err *err)
 {
@@ -160,29 +143,26 @@ static const struct Verb {
     { "rm", do_rm, 1, INT_MAX, false },
 };
 
-/* 0: go on; else exit with *ret_code. */
-static int parse(int argc, char **argv, Args *args, int *ret_code)
+static int parse(int argc, char **argv, Args *args)
 {
-    static const struct option options[] = {
-        { "name", required_argument, NULL, 'n' },
-        { "data-dir", required_argument, NULL, 'd' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
+    const Flag flags[] = {
+        { "name", FLAG_TEXT, &args->name, "REF",
+          "import: the name to give, instead of those that the archive carries" },
+        { "data-dir", FLAG_TEXT, &args->data_dir, "DIR",
+          "the node's data (/var/lib/knarr); images lie in DIR/images" },
     };
-    *args = (Args){ .data_dir = "/var/lib/knarr" };
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (c == 'n')
-            args->name = optarg;
-        else if (c == 'd')
-            args->data_dir = optarg;
-        else {
-            *ret_code = usage(c == 'h' ? stdout : stderr);
-            return -1;
-        }
-    }
-    args->rest = argv + optind;
-    args->n_rest = argc - optind;
-    return 0;
+    const FlagSet set = {
+        .program = "knarr image",
+        .args = "import FILE|DIR | list | rm REF…",
+        .about =
+            "  import   takes an archive of `docker save`, an OCI archive or an OCI layout folder; layers are verified\n"
+            "  list     shows the images of this node\n"
+            "  rm       removes images by name, by ID or by digest",
+        .flags = flags,
+        .len = ARRAY_SIZE(flags)
+    };
+    args->rest = argv + 1;
+    return flags_parse(&set, argc, argv, &args->n_rest);
 }
 
 static const struct Verb *choose(Args *args)
@@ -206,20 +186,23 @@ static const struct Verb *choose(Args *args)
         return v;
     }
     if (args->n_rest)
-        fprintf(stderr, "knarr image: unknown command '%s'\n", args->rest[0]);
+        fprintf(stderr, "knarr image: unknown command '%s'; expected import, list or rm\n",
+                args->rest[0]);
+    else
+        fputs("knarr image: import, list or rm? see `knarr image --help`\n", stderr);
     return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    Args args;
-    int code;
+    Args args = { .data_dir = "/var/lib/knarr" };
     char dir[PATH_MAX];
-    if (parse(argc, argv, &args, &code) < 0)
-        return code;
+    int r = parse(argc, argv, &args);
+    if (r != FLAGS_OK)
+        return r;
     const struct Verb *verb = choose(&args);
     if (!verb)
-        return usage(stderr);
+        return 2;
     ImageStore *s;
     Err err = { 0 };
     ImageStoreOptions opt = { .dir = dir };
@@ -229,7 +212,7 @@ int main(int argc, char **argv)
     }
     if (image_store_open(&opt, &s, &err) < 0)
         return fail(&err);
-    code = verb->run(s, &args);
+    int code = verb->run(s, &args);
     image_store_free(s);
     return code;
 }

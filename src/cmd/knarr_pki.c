@@ -4,7 +4,6 @@
  *
  * Each role's files lie in pki/ROLE, readable by the role's user only. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -12,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/cluster.h"
+#include "cmd/flags.h"
 #include "net/pki.h"
 
 enum {
@@ -240,33 +240,26 @@ static int make_all(Pki *p, Err *err)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "data-dir", required_argument, NULL, 'd' },
-                                             { "api-port", required_argument, NULL, 'p' },
-                                             { "pod-cidr", required_argument, NULL, 'c' },
-                                             { "service-cidr", required_argument, NULL, 's' },
-                                             { 0 } };
     log_init("pki");
     ClusterOptions opt = { .api_port = 6443 };
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'd')
-            opt.data_dir = optarg;
-        else if (c == 'p')
-            opt.api_port = (uint16_t)atoi(optarg);
-        else if (c == 'c')
-            opt.pod_cidr = optarg;
-        else if (c == 's')
-            opt.service_cidr = optarg;
-        else
-            return 2;
-    }
-    if (!opt.data_dir || !opt.pod_cidr || !opt.service_cidr) {
-        fputs("usage: knarr-pki --data-dir DIR --api-port N --pod-cidr C --service-cidr C\n",
-              stderr);
-        return 2;
-    }
+    const Flag flags[] = {
+        { "data-dir", FLAG_TEXT, &opt.data_dir, "DIR", "where the cluster lives", true },
+        { "api-port", FLAG_PORT, &opt.api_port, "N", "port of the API server (6443)" },
+        { "pod-cidr", FLAG_TEXT, &opt.pod_cidr, "CIDR", "addresses of pods", true },
+        { "service-cidr", FLAG_TEXT, &opt.service_cidr, "CIDR", "addresses of Services", true },
+    };
+    const FlagSet set = {
+        .program = "knarr-pki",
+        .about = "Makes the keys, certificates and kubeconfigs that are missing or near their end.",
+        .flags = flags,
+        .len = ARRAY_SIZE(flags)
+    };
+    int r = flags_parse(&set, argc, argv, NULL);
+    if (r != FLAGS_OK)
+        return r;
     Cluster c;
     Err err = { 0 };
-    int r = cluster_init(&opt, &c, &err);
+    r = cluster_init(&opt, &c, &err);
     Pki p = { .c = &c };
     if (r == 0)
         r = make_all(&p, &err);

@@ -1,116 +1,55 @@
 /* knarr_scheduler.c - main() of knarr-scheduler: binds pods to nodes with the identity of its
  * kubeconfig. */
-#include <getopt.h>
-#include <signal.h>
-#include <stdio.h>
-
-#include "api/kubeconfig.h"
-#include "base/log.h"
-#include "base/notify.h"
+#include "cmd/daemon.h"
+#include "cmd/flags.h"
 #include "scheduler/scheduler.h"
 
-typedef struct Args {
-    const char *kubeconfig;
-} Args;
+static int parse_args(int argc, char **argv, const char **ret_kubeconfig)
+{
+    const Flag flags[] = {
+        { "kubeconfig", FLAG_TEXT, ret_kubeconfig, "FILE", "identity and address of the API server",
+          true },
+    };
+    const FlagSet set = { .program = "knarr-scheduler",
+                          .about = "Chooses a node for each pod that has none, and binds it.",
+                          .flags = flags,
+                          .len = ARRAY_SIZE(flags) };
+    return flags_parse(&set, argc, argv, NULL);
+}
 
 typedef struct Program {
-    Loop *loop;
+    Daemon daemon;
     ApiClient *api;
     Scheduler *scheduler;
-    Source *term, *intr;
 } Program;
 
-static int usage(FILE *out)
-{
-    fputs("usage: knarr-scheduler --kubeconfig F\n"
-          "\n"
-          "Chooses a node for each pod that has none, and binds it.\n",
-          out);
-    return out == stdout ? 0 : 2;
-}
-
-static int parse_args(int argc, char **argv, Args *a)
-{
-    static const struct option options[] = {
-        { "kubeconfig", required_argument, NULL, 'k' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    *a = (Args){ 0 };
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        switch (c) {
-        case 'k':
-            a->kubeconfig = optarg;
-            break;
-        case 'h':
-            exit(usage(stdout));
-        default:
-            return -1;
-        }
-    }
-    if (!a->kubeconfig) {
-        fputs("knarr-scheduler: --kubeconfig is needed\n", stderr);
-        return -1;
-    }
-    return 0;
-}
-
-static void on_synced(void *ctx)
-{
-    notify_send("READY=1");
-    log_info("all informers are synced");
-}
-
-static void on_stop(void *ctx, int signo)
-{
-    log_info("stopping on signal %d", signo);
-    loop_stop(ctx);
-}
-
-static int open_api(Program *p, const char *kubeconfig, Err *err)
-{
-    KubeConfig cfg = { 0 };
-    int r = kube_config_load(kubeconfig, NULL, &cfg, err);
-    if (r == 0)
-        r = api_client_new(p->loop, &cfg, &p->api, err);
-    kube_config_free(&cfg);
-    return r;
-}
-
-static int start(Program *p, const Args *a, Err *err)
+static int start(Program *p, const char *kubeconfig, Err *err)
 {
     int r;
-    if ((r = loop_new(&p->loop, err)) < 0 ||
-        (r = loop_add_signal(p->loop, SIGTERM, on_stop, p->loop, &p->term, err)) < 0 ||
-        (r = loop_add_signal(p->loop, SIGINT, on_stop, p->loop, &p->intr, err)) < 0 ||
-        (r = open_api(p, a->kubeconfig, err)) < 0)
+    if ((r = daemon_open(&p->daemon, err)) < 0 ||
+        (r = daemon_open_api(&p->daemon, kubeconfig, &p->api, err)) < 0)
         return r;
-    return scheduler_new(p->loop, p->api, on_synced, NULL, &p->scheduler, err);
+    return scheduler_new(p->daemon.loop, p->api, daemon_ready, NULL, &p->scheduler, err);
 }
 
 static void stop(Program *p)
 {
     scheduler_free(p->scheduler);
     api_client_free(p->api);
-    source_free(p->term);
-    source_free(p->intr);
-    loop_free(p->loop);
+    daemon_close(&p->daemon);
 }
 
 int main(int argc, char **argv)
 {
-    log_init("scheduler");
-    signal(SIGPIPE, SIG_IGN);
-    Args args;
-    if (parse_args(argc, argv, &args) < 0)
-        return usage(stderr);
+    daemon_init("scheduler");
+    const char *kubeconfig = NULL;
+    int r = parse_args(argc, argv, &kubeconfig);
+    if (r != FLAGS_OK)
+        return r;
     Program p = { 0 };
     Err err = { 0 };
-    int r = start(&p, &args, &err);
-    if (r == 0)
-        r = loop_run(p.loop, &err);
+    if ((r = start(&p, kubeconfig, &err)) == 0)
+        r = daemon_run(&p.daemon, &err);
     stop(&p);
-    if (r < 0)
-        log_error("%s", err.msg);
-    return r < 0 ? 1 : 0;
+    return daemon_exit(r, &err);
 }

@@ -5,7 +5,6 @@
  * started again, after 0.1 s at first and at most 10 s when it keeps dying. Everything ends with
  * the supervisor. */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "base/notify.h"
 #include "base/proc.h"
 #include "cmd/cluster.h"
+#include "cmd/flags.h"
 #include "cmd/preflight.h"
 
 enum {
@@ -411,67 +411,26 @@ static int detach(Up *u)
     return ready ? 0 : 1;
 }
 
-static int usage(FILE *out)
-{
-    fputs(
-        "usage: knarr up [--data-dir DIR] [--api-port N] [--pod-cidr C] [--service-cidr C] [--detach]\n"
-        "\n"
-        "Starts a one-node cluster and supervises it until it is stopped by `knarr down` or a signal.\n"
-        "\n"
-        "  --data-dir DIR      where the cluster lives (/var/lib/knarr)\n"
-        "  --api-port N        port of the API server (6443)\n"
-        "  --pod-cidr C        addresses of pods (10.244.0.0/16)\n"
-        "  --service-cidr C    addresses of Services (10.96.0.0/16)\n"
-        "  --detach            return once the cluster is ready, and leave it running\n",
-        out);
-    return out == stdout ? 0 : 2;
-}
-
 static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
 {
-    static const struct option options[] = {
-        { "data-dir", required_argument, NULL, 'd' },
-        { "api-port", required_argument, NULL, 'p' },
-        { "pod-cidr", required_argument, NULL, 'c' },
-        { "service-cidr", required_argument, NULL, 's' },
-        { "detach", no_argument, NULL, 'D' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
+    const Flag flags[] = {
+        { "data-dir", FLAG_TEXT, &opt->data_dir, "DIR",
+          "where the cluster lives (/var/lib/knarr)" },
+        { "api-port", FLAG_PORT, &opt->api_port, "N", "port of the API server (6443)" },
+        { "pod-cidr", FLAG_TEXT, &opt->pod_cidr, "CIDR", "addresses of pods (10.244.0.0/16)" },
+        { "service-cidr", FLAG_TEXT, &opt->service_cidr, "CIDR",
+          "addresses of Services (10.96.0.0/16)" },
+        { "detach", FLAG_ON, ret_detach, NULL,
+          "return once the cluster is ready, and leave it running" },
     };
-    uint64_t port;
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        switch (c) {
-        case 'd':
-            opt->data_dir = optarg;
-            break;
-        case 'p':
-            if (sv_to_u64(sv_cstr(optarg), &port) < 0 || port < 1 || port > 65535) {
-                fprintf(stderr, "knarr up: --api-port: '%s' is no port; expected 1-65535\n",
-                        optarg);
-                return 2;
-            }
-            opt->api_port = (uint16_t)port;
-            break;
-        case 'c':
-            opt->pod_cidr = optarg;
-            break;
-        case 's':
-            opt->service_cidr = optarg;
-            break;
-        case 'D':
-            *ret_detach = true;
-            break;
-        case 'h':
-            exit(usage(stdout));
-        default:
-            return usage(stderr);
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "knarr up: unexpected argument '%s'\n", argv[optind]);
-        return 2;
-    }
-    return 0;
+    const FlagSet set = {
+        .program = "knarr up",
+        .about =
+            "Starts a one-node cluster and supervises it until it is stopped by `knarr down` or a signal.",
+        .flags = flags,
+        .len = ARRAY_SIZE(flags)
+    };
+    return flags_parse(&set, argc, argv, NULL);
 }
 
 int verb_up(int argc, char **argv)
@@ -483,7 +442,7 @@ int verb_up(int argc, char **argv)
     bool background = false;
     Err err = { 0 };
     int r = parse(argc, argv, &opt, &background);
-    if (r)
+    if (r != FLAGS_OK)
         return r;
     if (geteuid() != 0) {
         fputs("knarr up: must be run as root; try `sudo knarr up`\n", stderr);

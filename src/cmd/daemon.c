@@ -1,0 +1,76 @@
+/* daemon.c - see daemon.h. */
+#include <fcntl.h>
+#include <signal.h>
+
+#include "api/kubeconfig.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/notify.h"
+#include "cmd/daemon.h"
+
+enum { PEM_MAX = 1024 * 1024 };
+
+void daemon_init(const char *role)
+{
+    log_init(role);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void on_stop(void *ctx, int signo)
+{
+    log_info("stopping on signal %d", signo);
+    loop_stop(ctx);
+}
+
+int daemon_open(Daemon *d, Err *err)
+{
+    int r = loop_new(&d->loop, err);
+    if (r == 0)
+        r = loop_add_signal(d->loop, SIGTERM, on_stop, d->loop, &d->term, err);
+    if (r == 0)
+        r = loop_add_signal(d->loop, SIGINT, on_stop, d->loop, &d->intr, err);
+    return r;
+}
+
+int daemon_run(Daemon *d, Err *err)
+{
+    return loop_run(d->loop, err);
+}
+
+void daemon_close(Daemon *d)
+{
+    d->term = source_free(d->term);
+    d->intr = source_free(d->intr);
+    d->loop = loop_free(d->loop);
+}
+
+int daemon_exit(int r, const Err *err)
+{
+    if (r < 0)
+        log_error("%s", err->msg);
+    return r < 0 ? 1 : 0;
+}
+
+int daemon_read_pem(const char *path, Buf *out, Err *err)
+{
+    if (!path)
+        return 0;
+    int r = file_read(AT_FDCWD, path, PEM_MAX, out);
+    return r < 0 ? err_neg(err, r, "read '%s'", path) : 0;
+}
+
+int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err)
+{
+    KubeConfig cfg = { 0 };
+    int r = kube_config_load(kubeconfig, NULL, &cfg, err);
+    if (r == 0)
+        r = api_client_new(d->loop, &cfg, ret, err);
+    kube_config_free(&cfg);
+    return r;
+}
+
+void daemon_ready(void *ctx)
+{
+    notify_send("READY=1");
+    log_info("ready");
+}

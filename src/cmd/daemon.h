@@ -1,0 +1,30 @@
+/* daemon.h - what the main() of every role does: a loop that ends on SIGTERM and SIGINT, files of
+ * certificates, clients of the API server, and word to the supervisor. */
+#pragma once
+
+#include "api/client.h"
+#include "base/buf.h"
+#include "net/loop.h"
+
+typedef struct Daemon {
+    Loop *loop;
+    Source *term, *intr;
+} Daemon;
+
+/* Names the log, ignores SIGPIPE. First of all. */
+void daemon_init(const char *role);
+/* Makes the loop and its signals. After a failure daemon_close() as well. */
+int daemon_open(Daemon *d, Err *err) NODISCARD;
+/* Runs until a signal comes. */
+int daemon_run(Daemon *d, Err *err);
+/* After everything that lives on the loop. */
+void daemon_close(Daemon *d);
+/* The exit code of main(): logs the error where r is negative. */
+int daemon_exit(int r, const Err *err);
+
+/* Reads a PEM file whole; a NULL path reads nothing. The caller frees `out`. */
+int daemon_read_pem(const char *path, Buf *out, Err *err) NODISCARD;
+/* A client with the identity of this kubeconfig. */
+int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err) NODISCARD;
+/* Tells the supervisor that the role is ready. `ctx` is not used. */
+void daemon_ready(void *ctx);

@@ -1,0 +1,132 @@
+/* flags.c - see flags.h. */
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cmd/flags.h"
+
+enum { HELP_COLUMN = 30 };
+
+static void print_usage(const FlagSet *set, FILE *out)
+{
+    fprintf(out, "usage: %s", set->program);
+    bool optional = false;
+    for (unsigned i = 0; i < set->len; i++) {
+        if (set->flags[i].needed)
+            fprintf(out, " --%s %s", set->flags[i].name, set->flags[i].value);
+        else
+            optional = true;
+    }
+    fprintf(out, "%s%s%s\n\n%s\n\n", optional ? " [flags]" : "", set->args ? " " : "",
+            set->args ? set->args : "", set->about);
+    for (unsigned i = 0; i < set->len; i++) {
+        const Flag *f = &set->flags[i];
+        if (!f->help)
+            continue;
+        int n = fprintf(out, "  --%s%s%s", f->name, f->value ? " " : "", f->value ? f->value : "");
+        if (n >= HELP_COLUMN)
+            n = (fputc('\n', out), 0);
+        fprintf(out, "%*s%s\n", HELP_COLUMN - n, "", f->help);
+    }
+}
+
+static const Flag *find(const FlagSet *set, StrView name)
+{
+    for (unsigned i = 0; i < set->len; i++)
+        if (sv_eq(name, sv_cstr(set->flags[i].name)))
+            return &set->flags[i];
+    return NULL;
+}
+
+static int mistake(const FlagSet *set, const char *name, const char *why)
+{
+    fprintf(stderr, "%s: %s: %s; see `%s --help`\n", set->program, name, why, set->program);
+    return 2;
+}
+
+static int take_value(const FlagSet *set, const Flag *f, const char *arg, const char *value)
+{
+    uint64_t n;
+    char why[160];
+    switch (f->kind) {
+    case FLAG_TEXT:
+        *(const char **)f->target = value;
+        return FLAGS_OK;
+    case FLAG_PORT:
+        if (sv_to_u64(sv_cstr(value), &n) < 0 || n < 1 || n > 65535) {
+            snprintf(why, sizeof why, "'%.64s' is no port; expected 1-65535", value);
+            return mistake(set, arg, why);
+        }
+        *(uint16_t *)f->target = (uint16_t)n;
+        return FLAGS_OK;
+    case FLAG_ON:
+        if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
+            snprintf(why, sizeof why, "'%.64s' is neither true nor false", value);
+            return mistake(set, arg, why);
+        }
+        *(bool *)f->target = !value || strcmp(value, "true") == 0;
+        return FLAGS_OK;
+    case FLAG_KIND_MAX:
+        break;
+    }
+    assert_failed(__FILE__, __LINE__, "kind", "flag %s has kind %d", f->name, (int)f->kind);
+}
+
+/* One flag at argv[i]; *ret_used is how many arguments it took. */
+static int take_flag(const FlagSet *set, int argc, char **argv, int i, int *ret_used)
+{
+    StrView text = sv_skip(sv_cstr(argv[i]), 2), name, value;
+    bool has_value = sv_cut(text, '=', &name, &value);
+    char shown[72];
+    snprintf(shown, sizeof shown, "--%.*s", (int)MIN(name.len, (size_t)64), name.ptr);
+    *ret_used = 1;
+    const Flag *f = find(set, name);
+    if (!f && sv_starts(name, SV("no-")) && !has_value && (f = find(set, sv_skip(name, 3))) &&
+        f->kind == FLAG_ON) {
+        *(bool *)f->target = false;
+        return FLAGS_OK;
+    }
+    if (!f)
+        return mistake(set, shown, "no such flag");
+    if (has_value || f->kind == FLAG_ON)
+        return take_value(set, f, shown, has_value ? value.ptr : NULL);
+    if (i + 1 >= argc)
+        return mistake(set, shown, "needs a value");
+    *ret_used = 2;
+    return take_value(set, f, shown, argv[i + 1]);
+}
+
+int flags_parse(const FlagSet *set, int argc, char **argv, int *ret_rest)
+{
+    int rest = 0;
+    bool ended = false;
+    for (int i = 1, used; i < argc; i += used) {
+        const char *arg = argv[i];
+        used = 1;
+        if (!ended && (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)) {
+            print_usage(set, stdout);
+            return 0;
+        }
+        if (!ended && strcmp(arg, "--") == 0) {
+            ended = true;
+        } else if (!ended && arg[0] == '-' && arg[1] == '-') {
+            int r = take_flag(set, argc, argv, i, &used);
+            if (r != FLAGS_OK)
+                return r;
+        } else if (!ended && arg[0] == '-' && arg[1]) {
+            return mistake(set, arg, "no such flag");
+        } else if (!set->args) {
+            return mistake(set, arg, "unexpected argument");
+        } else {
+            argv[1 + rest++] = argv[i];
+        }
+    }
+    for (unsigned i = 0; i < set->len; i++)
+        if (set->flags[i].needed && !*(const char **)set->flags[i].target) {
+            fprintf(stderr, "%s: --%s is needed; see `%s --help`\n", set->program,
+                    set->flags[i].name, set->program);
+            return 2;
+        }
+    if (ret_rest)
+        *ret_rest = rest;
+    return FLAGS_OK;
+}
