@@ -80,9 +80,10 @@ static int take_flag(const FlagSet *set, int argc, char **argv, int i, int *ret_
     snprintf(shown, sizeof shown, "--%.*s", (int)MIN(name.len, (size_t)64), name.ptr);
     *ret_used = 1;
     const Flag *f = find(set, name);
-    if (!f && sv_starts(name, SV("no-")) && !has_value && (f = find(set, sv_skip(name, 3))) &&
-        f->kind == FLAG_ON) {
-        *(bool *)f->target = false;
+    const Flag *off =
+        !f && !has_value && sv_starts(name, SV("no-")) ? find(set, sv_skip(name, 3)) : NULL;
+    if (off && off->kind == FLAG_ON) {
+        *(bool *)off->target = false;
         return FLAGS_OK;
     }
     if (!f)
