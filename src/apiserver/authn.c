@@ -1,7 +1,6 @@
 /* authn.c - who asks: a verified client certificate (CN is the user, O are groups), or a
  * service-account token whose account (and pod) still exist with the uid in the token; else
- * system:anonymous. Impersonation is refused, not ignored: a request that asks to act as somebody
- * else never runs as the caller. */
+ * system:anonymous. */
 #include "apiserver/internal.h"
 #include "base/clock.h"
 
@@ -88,11 +87,6 @@ static int from_certificate(Exchange *x, Err *err)
 
 int authenticate(Exchange *x, Err *err)
 {
-    if (http_header(x->req, SV("impersonate-user")).ptr ||
-        http_header(x->req, SV("impersonate-group")).ptr ||
-        http_header(x->req, SV("impersonate-uid")).ptr)
-        return err_set(err, ERR_UNAUTHENTICATED, 0,
-                       "impersonation is not supported by this server");
     if (x->req->peer && x->req->peer->verified && x->req->peer->common_name.len)
         return from_certificate(x, err);
     StrView auth = http_header(x->req, SV("authorization"));

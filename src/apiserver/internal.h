@@ -82,7 +82,8 @@ typedef struct Exchange {
     bool answer_scale;     /* ...or with its Scale */
     Value *eviction;       /* the DeleteOptions of an Eviction */
     char key[STORE_KEY_MAX];
-    unsigned tries; /* of a patch or update that meets a concurrent one */
+    unsigned tries;           /* of a patch or update that meets a concurrent one */
+    struct Managers *applied; /* an apply has settled who owns which field; else NULL */
 } Exchange;
 
 /* ---- respond.c: every answer goes through these ---- */
@@ -115,6 +116,7 @@ void respond_conflict(Exchange *x, const char *why); /* NULL: modified by somebo
 void respond_forbidden(Exchange *x, const char *fmt, ...)
     PRINTF(2, 3); /* text behind "is forbidden: " */
 void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors);
+void respond_with_causes(Exchange *x, Reason reason, StrView message, const Value *causes);
 void respond_err(Exchange *x, const Err *err);  /* maps the code to a reason */
 void respond_success(Exchange *x, StrView uid); /* Status: Success, after a deletion */
 void respond_json(Exchange *x, int status, StrView json);
@@ -182,12 +184,17 @@ void create_object(Exchange *x, Value *obj);
 /* Replaces it: same chain; `status` is the subresource's view. */
 void update_object(Exchange *x, Value *obj, const ObjectRev *have, RetryFn *retry, void *ctx);
 
+/* Brings metadata.managedFields of `obj` up to date, just before it is committed. `old` is what is
+ * stored (NULL: nothing), `given` what the client sent for managedFields (NULL: nothing). */
+bool track_fields(Exchange *x, Value *obj, const Value *old, const Value *given);
+
 void rest_get(Exchange *x);
 void rest_list(Exchange *x);
 void rest_watch(Exchange *x);
 void rest_create(Exchange *x);
 void rest_update(Exchange *x);
 void rest_patch(Exchange *x);
+void rest_apply(Exchange *x); /* a patch of type application/apply-patch+yaml */
 void rest_delete(Exchange *x);
 void rest_delete_collection(Exchange *x);
 
@@ -214,6 +221,9 @@ bool admit_delete(Exchange *x, const Value *old);
 /* ---- authentication and authorisation ---- */
 /* Fills x->user; ERR_UNAUTHENTICATED for bad credentials. No credentials: system:anonymous. */
 int authenticate(Exchange *x, Err *err);
+/* Puts whom the request claims to act as in place of x->user, where that is allowed; answers itself
+ * and returns false when it is not. */
+bool impersonate(Exchange *x);
 /* Checks a bearer token against the store (account and pod still there). */
 int authenticate_token(ApiServer *srv, StrView token, Arena *a, const StrView *audiences,
                        unsigned n_audiences, User *ret, TokenClaims *ret_claims, Err *err);

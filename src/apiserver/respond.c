@@ -170,6 +170,13 @@ void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
                 &d);
 }
 
+void respond_with_causes(Exchange *x, Reason reason, StrView message, const Value *causes)
+{
+    Value d = details_value(x, x->name);
+    value_set(x->arena, &d, SV("causes"), *causes);
+    send_status(x, reason, message, &d);
+}
+
 void respond_err(Exchange *x, const Err *err)
 {
     static const Reason map[ERR_MAX] = {

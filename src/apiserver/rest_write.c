@@ -429,7 +429,7 @@ void create_object(Exchange *x, Value *obj)
         respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
         return;
     }
-    if (!admit(x, obj, NULL) || !validate(x, obj, NULL))
+    if (!admit(x, obj, NULL) || !validate(x, obj, NULL) || !track_fields(x, obj, NULL, NULL))
         return;
     x->status_on_success = 201;
     commit_object(x, obj, NULL, NULL, NULL);
@@ -503,6 +503,8 @@ void update_object(Exchange *x, Value *obj, const ObjectRev *have, RetryFn *retr
     Value old;
     Err err = { 0 };
     bool unconditional;
+    const Value *sent = value_path(obj, "metadata.managedFields");
+    Value given = sent ? *sent : value_null();
     if (object_decode(x->res, have, x->arena, &old, &err) < 0) {
         respond_err(x, &err);
         return;
@@ -519,7 +521,8 @@ void update_object(Exchange *x, Value *obj, const ObjectRev *have, RetryFn *retr
         respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
         return;
     }
-    if (!admit(x, obj, &old) || !validate(x, obj, &old))
+    if (!admit(x, obj, &old) || !validate(x, obj, &old) ||
+        !track_fields(x, obj, &old, sent ? &given : NULL))
         return;
     x->status_on_success = 200;
     if (deletion_complete(obj) && !x->dry_run)
@@ -618,6 +621,10 @@ void rest_patch(Exchange *x)
     bool known = false;
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         known |= sv_eq(type, types[i]);
+    if (sv_eq(type, SV("application/apply-patch+yaml"))) {
+        rest_apply(x);
+        return;
+    }
     Value *patch = arena_new(x->arena, Value);
     Err err = { 0 };
     JsonOptions opt = { .depth_max = JSON_DEPTH_LIMIT };
@@ -626,7 +633,7 @@ void rest_patch(Exchange *x)
             x, REASON_UNSUPPORTED_MEDIA_TYPE,
             "the body of the request was in an unknown format - accepted media types include: "
             "application/json-patch+json, application/merge-patch+json, "
-            "application/strategic-merge-patch+json");
+            "application/strategic-merge-patch+json, application/apply-patch+yaml");
     else if (json_decode(x->req->body, x->arena, &opt, patch, &err) < 0)
         respond_status(x, REASON_BAD_REQUEST, "error decoding patch: %s", err.msg);
     else

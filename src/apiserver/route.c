@@ -256,6 +256,8 @@ static void route_request(void *ctx, HttpReq *req)
         respond_status(x, REASON_UNAUTHORIZED, "Unauthorized");
         return;
     }
+    if (!impersonate(x))
+        return;
     Access access = { .user = &x->user,
                       .verb = x->verb,
                       .is_resource = x->is_resource,

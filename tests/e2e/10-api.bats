@@ -145,6 +145,72 @@ admin_files() {
     [ "$(kubectl get deployment web -o jsonpath='{.spec.replicas}')" = 5 ]
 }
 
+@test "server-side apply: owners, conflicts, force, and what is no longer declared" {
+    cat >"$BATS_TEST_TMPDIR/ssa.yaml" <<Y
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ssa}
+data: {a: "1", b: "1"}
+Y
+    kubectl apply --server-side --field-manager=one -f "$BATS_TEST_TMPDIR/ssa.yaml" | grep -q serverside-applied
+    kubectl patch cm ssa -p '{"data":{"a":"2","c":"3"}}'
+    run kubectl apply --server-side --field-manager=one -f "$BATS_TEST_TMPDIR/ssa.yaml"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *'conflict with "kubectl-patch" using v1: .data.a'* ]]
+    [ "$(kubectl get cm ssa -o jsonpath='{.data.a}')" = 2 ]
+    sed -i 's/, b: "1"//' "$BATS_TEST_TMPDIR/ssa.yaml"
+    kubectl apply --server-side --field-manager=one --force-conflicts -f "$BATS_TEST_TMPDIR/ssa.yaml"
+    [ "$(kubectl get cm ssa -o jsonpath='{.data}')" = '{"a":"1","c":"3"}' ]
+    [ "$(kubectl get cm ssa --show-managed-fields -o jsonpath='{.metadata.managedFields[*].manager}')" = "one kubectl-patch" ]
+    rv=$(kubectl get cm ssa -o jsonpath='{.metadata.resourceVersion}')
+    kubectl apply --server-side --field-manager=one -f "$BATS_TEST_TMPDIR/ssa.yaml"
+    [ "$(kubectl get cm ssa -o jsonpath='{.metadata.resourceVersion}')" = "$rv" ]
+}
+
+@test "an object of kubectl apply goes over to server-side apply" {
+    kubectl create cm moved --from-literal=a=1 --dry-run=client -o yaml >"$BATS_TEST_TMPDIR/moved.yaml"
+    kubectl apply -f "$BATS_TEST_TMPDIR/moved.yaml"
+    kubectl apply --server-side -f "$BATS_TEST_TMPDIR/moved.yaml"
+    managers=$(kubectl get cm moved --show-managed-fields -o jsonpath='{.metadata.managedFields[*].manager}')
+    [[ "$managers" != *client-side* ]]
+}
+
+@test "helm 4 installs, upgrades and removes a chart" {
+    chart="$BATS_TEST_TMPDIR/chart"
+    mkdir -p "$chart/templates"
+    printf 'apiVersion: v2\nname: demo\nversion: 0.1.0\n' >"$chart/Chart.yaml"
+    cat >"$chart/templates/cm.yaml" <<'Y'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}-cm"}
+data: {a: "{{ .Values.a | default 1 }}"}
+Y
+    helm() { inside "$TOOLS/helm-4" "$@"; }
+    helm install rel "$chart"
+    helm upgrade rel "$chart" --set a=2
+    [ "$(kubectl get cm rel-cm -o jsonpath='{.data.a}')" = 2 ]
+    helm rollback rel 1
+    [ "$(kubectl get cm rel-cm -o jsonpath='{.data.a}')" = 1 ]
+    helm uninstall rel
+    run kubectl get cm rel-cm
+    [ "$status" -ne 0 ]
+}
+
+@test "impersonation takes rights, and gives only those of the other" {
+    run kubectl auth can-i get configmaps --as=nobody
+    [ "$output" = no ]
+    [ "$(kubectl auth whoami --as=ann --as-group=dev -o jsonpath='{.status.userInfo.groups}')" = '["dev","system:authenticated"]' ]
+    kubectl get cm --as=ann --as-group=system:masters
+    run kubectl get cm --as=ann
+    [ "$status" -ne 0 ]
+    [[ "$output" == *'User "ann" cannot list resource "configmaps"'* ]]
+    token=$(kubectl create token default)
+    run inside "$TOOLS/kubectl-1.35" --kubeconfig /dev/null --server "$(kubectl config view -o jsonpath='{.clusters[0].cluster.server}')" \
+        --certificate-authority "$DATA/pki/ca.crt" --token "$token" get cm --as=root
+    [ "$status" -ne 0 ]
+    [[ "$output" == *'cannot impersonate resource "users"'* ]]
+}
+
 @test "limit and continue show one state" {
     for i in 1 2 3 4 5; do kubectl create configmap "page-$i" >/dev/null; done
     [ "$(kubectl get cm --chunk-size=2 -o name | grep -c page-)" = 5 ]
