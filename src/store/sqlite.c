@@ -143,34 +143,64 @@ static int prepare(Engine *e, Err *err)
     return 0;
 }
 
+/* Rows have a rowid: a row of up to 4 KB then lies in one page, and a change of it writes that page
+ * only. (WITHOUT ROWID, as format 1 had it, spills what is over 1 KB into pages of its own.) */
+#define KV_COLUMNS                                                                                 \
+    "(key BLOB PRIMARY KEY NOT NULL, mod_rev INTEGER NOT NULL, create_rev INTEGER NOT NULL,"       \
+    " expires INTEGER NOT NULL, crc INTEGER NOT NULL, val BLOB NOT NULL)"
+
+static int upgrade_format_1(Engine *e, Err *err)
+{
+    int r = exec(e,
+                 "BEGIN IMMEDIATE;"
+                 "CREATE TABLE kv2" KV_COLUMNS ";"
+                 "INSERT INTO kv2(key,mod_rev,create_rev,expires,crc,val)"
+                 " SELECT key,mod_rev,create_rev,expires,crc,val FROM kv;"
+                 "DROP TABLE kv;"
+                 "ALTER TABLE kv2 RENAME TO kv;"
+                 "UPDATE meta SET value=2 WHERE name='format';"
+                 "COMMIT;",
+                 "bring store to format 2:", err);
+    if (r < 0)
+        engine_rollback(e);
+    return r;
+}
+
+static int open_tables(Engine *e, Err *err)
+{
+    uint64_t format = 0;
+    int r =
+        exec(e,
+             "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
+             "CREATE TABLE IF NOT EXISTS kv" KV_COLUMNS ";"
+             "INSERT OR IGNORE INTO meta(name,value) VALUES('format',2);",
+             "create store", err);
+    if (r < 0 || (r = read_meta(e, "format", &format, err)) < 0)
+        return r;
+    if (format == 1)
+        return upgrade_format_1(e, err);
+    if (format != STORE_FORMAT)
+        return err_set(
+            err, ERR_UNSUPPORTED, 0,
+            "store file '%s' has format %llu, this program knows format %d; use a newer knarr",
+            e->file, (unsigned long long)format, STORE_FORMAT);
+    return 0;
+}
+
 static int open_db(Engine *e, EngineRowFn *row, void *ctx, uint64_t *ret_rev, Err *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(e->file, &e->db, flags, NULL) != SQLITE_OK)
         return e->db ? fail(e, err, "open store") : err_nomem(err);
     int r;
-    uint64_t format = 0, rev = 0;
+    uint64_t rev = 0;
     if ((r = exec(e,
                   "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                  "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-1024;"
+                  "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-2048;"
                   "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;",
                   "open store", err)) < 0 ||
-        (r = check_integrity(e, err)) < 0 ||
-        (r = exec(
-             e,
-             "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
-             "CREATE TABLE IF NOT EXISTS kv(key BLOB PRIMARY KEY, mod_rev INTEGER NOT NULL,"
-             " create_rev INTEGER NOT NULL, expires INTEGER NOT NULL, crc INTEGER NOT NULL,"
-             " val BLOB NOT NULL) WITHOUT ROWID;"
-             "INSERT OR IGNORE INTO meta(name,value) VALUES('format',1);",
-             "create store", err)) < 0 ||
-        (r = read_meta(e, "format", &format, err)) < 0)
+        (r = check_integrity(e, err)) < 0 || (r = open_tables(e, err)) < 0)
         return r;
-    if (format != STORE_FORMAT)
-        return err_set(
-            err, ERR_UNSUPPORTED, 0,
-            "store file '%s' has format %llu, this program knows format %d; use a newer knarr",
-            e->file, (unsigned long long)format, STORE_FORMAT);
     if ((r = read_meta(e, "revision", &rev, err)) < 0 ||
         (r = load_rows(e, row, ctx, rev, err)) < 0 || (r = prepare(e, err)) < 0)
         return r;

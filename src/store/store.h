@@ -38,7 +38,7 @@ typedef struct StoreConfig {
     unsigned history_sec; /* how long they are kept; 0: 300 */
 } StoreConfig;
 
-enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 1 };
+enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 2 };
 
 /* Opens or creates the store in folder `dir` (must exist) and loads it. Fails with ERR_CONFLICT
  * (another process has it), ERR_CORRUPT (names the file and the damaged row; nothing is served),

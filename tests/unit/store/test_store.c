@@ -291,6 +291,29 @@ static void test_newer_format_is_refused(void **state)
     assert_non_null(strstr(err.msg, "format 99"));
 }
 
+static void test_format_1_is_brought_up_to_date(void **state)
+{
+    Store *s = open_store();
+    uint64_t rev = put(s, "a", "1");
+    store_close(s);
+    damage("CREATE TABLE old(key BLOB PRIMARY KEY, mod_rev INTEGER NOT NULL,"
+           " create_rev INTEGER NOT NULL, expires INTEGER NOT NULL, crc INTEGER NOT NULL,"
+           " val BLOB NOT NULL) WITHOUT ROWID;"
+           "INSERT INTO old SELECT key,mod_rev,create_rev,expires,crc,val FROM kv;"
+           "DROP TABLE kv; ALTER TABLE old RENAME TO kv;"
+           "UPDATE meta SET value=1 WHERE name='format'");
+    for (int i = 0; i < 2; i++) { /* once to bring it up, once to see that it stays */
+        s = open_store();
+        Snapshot *sn = store_snapshot(s);
+        ObjectRev *o = snapshot_get(sn, SV("a"));
+        assert_non_null(o);
+        assert_int_equal(o->mod_rev, rev);
+        assert_sv(o->val, "1");
+        snapshot_unref(sn);
+        store_close(s);
+    }
+}
+
 static void test_backup_opens(void **state)
 {
     Store *s = open_store();
@@ -365,6 +388,7 @@ int main(void)
         T(test_flipped_row_is_named_and_refused),
         T(test_truncated_file_is_refused),
         T(test_newer_format_is_refused),
+        T(test_format_1_is_brought_up_to_date),
         T(test_backup_opens),
         T(test_sigkill_loses_nothing_acknowledged),
     };
