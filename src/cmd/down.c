@@ -60,9 +60,12 @@ static int clean_node(const Cluster *c, Err *err)
     r = proc_run(args.argv, NULL, SV_NULL, CLEANUP_TIMEOUT_MS, NULL, &why, &status);
     if (r < 0)
         return err_neg(err, r, "run %s --cleanup", args.argv[0]);
+    StrView said = sv_trim(buf_view(&why));
+    if (WIFSIGNALED(status))
+        return err_set(err, ERR_SYS, 0, "take the node down: %s ended by signal %d: %.*s",
+                       args.argv[0], WTERMSIG(status), SV_FMT(said));
     if (status)
-        return err_set(err, ERR_SYS, 0, "take the node down: %.*s", (int)why.len,
-                       why.ptr ? why.ptr : "");
+        return err_set(err, ERR_SYS, 0, "take the node down: %.*s", SV_FMT(said));
     return 0;
 }
 

@@ -330,6 +330,21 @@ Kubelet *kubelet_free(Kubelet *k)
 
 enum { CLEANUP_GRACE_MS = 2000 };
 
+/* All pods are asked first and waited for afterwards: their grace runs at the same time. */
+static int ask_to_stop(Kubelet *k, const char *uid, Err *err)
+{
+    char dir[PATH_SIZE];
+    Pod *conn = NULL;
+    snprintf(dir, sizeof dir, "%s/node/pods/%s", k->cfg.data_dir, uid);
+    uint32_t request;
+    Err own = { 0 };
+    if (pod_connect(dir, &conn, &own) == 0 &&
+        pod_send_stop(conn, CLEANUP_GRACE_MS, &request, &own) < 0)
+        log_warn("pod %s: %s, it is killed", uid, own.msg);
+    pod_close(conn);
+    return 0;
+}
+
 static int destroy_one(Kubelet *k, const char *uid, Err *err)
 {
     char dir[PATH_SIZE];
@@ -349,6 +364,7 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
     int r;
     if ((r = copy_config(&k, cfg, err)) < 0 || (r = open_parts(&k, err)) < 0)
         goto out;
+    each_pod_folder(&k, ask_to_stop, NULL);
     r = each_pod_folder(&k, destroy_one, err);
     snprintf(cgroup, sizeof cgroup, "/%s", cfg->instance);
     if (cgroup_remove(&k.cgroups, cgroup, &own) < 0 && r == 0) {

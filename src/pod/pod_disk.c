@@ -210,10 +210,11 @@ int pod_cleanup(const char *dir, Err *err)
         return r;
     if (pod_dir_is_locked(fd))
         return err_set(err, ERR_BUSY, 0, "the stage1 of pod '%s' is alive", dir);
+    /* The manifest is written before anything runs: without one nothing did. */
     r = pod_spec_read(dir, &a, &spec, err);
-    if (r < 0)
+    if (r < 0 && r != -ERR_NOT_FOUND)
         return r;
-    if (*spec.cgroup && cgroup_system_find(&sys, NULL, NULL) >= 0 &&
+    if (r == 0 && *spec.cgroup && cgroup_system_find(&sys, NULL, NULL) >= 0 &&
         ((r = cgroup_kill(&sys, spec.cgroup, 10000, err)) < 0 ||
          (r = cgroup_remove(&sys, spec.cgroup, err)) < 0))
         return r;

@@ -139,3 +139,14 @@ Y
     inside "$KN" up --data-dir "$DATA" --detach 3>&-
     wait_for 30 page "http://$(vip)/"
 }
+
+@test "down in the middle of a start is a start that can be repeated" {
+    for pause in 0 0.1 0.3; do
+        inside "$KN" down --data-dir "$DATA"
+        inside "$KN" up --data-dir "$DATA" --detach 3>&-
+        sleep "$pause" # wherever in the pods' start that is
+    done
+    wait_for 30 page "http://$(vip)/"
+    all_run() { [ "$(kubectl get pods -l app=hello --field-selector status.phase=Running -o name | wc -l)" = 3 ]; }
+    wait_for 30 all_run
+}

@@ -560,6 +560,11 @@ static void kill_supervisor(Fixture *f)
     assert_int_equal(st.exit_code, 137);
     check(f, pod_cleanup(f->pod_dir, &f->err), "clean up");
     check(f, pod_cleanup(f->pod_dir, &f->err), "clean up again");
+    /* A directory in which nothing was started yet. */
+    char manifest[512];
+    snprintf(manifest, sizeof manifest, "%s/pod", f->pod_dir);
+    assert_int_equal(unlink(manifest), 0);
+    check(f, pod_cleanup(f->pod_dir, &f->err), "clean up without a manifest");
     f->pod = pod_close(f->pod);
 }
 
