@@ -54,6 +54,8 @@ bool labels_builder_take(LabelsBuilder *b, Labels *ret) NODISCARD;
 
 /* `metric{a="b", c="d"}`, names quoted where they are not legacy names: as Prometheus prints it. */
 void labels_format(Labels l, Buf *out);
+/* `{__name__="metric", a="b"}`: the form of sets in Prometheus' messages. */
+void labels_format_set(Labels l, Buf *out);
 /* Appends a Go-quoted string ("a\"b\n"), as labels and messages show values. */
 void text_quote(StrView s, Buf *out);
 
