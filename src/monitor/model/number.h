@@ -1,0 +1,26 @@
+/* number.h - numbers as text in Go's forms, which Prometheus shows in messages and JSON, and
+ * compensated addition. */
+#pragma once
+
+#include <math.h>
+
+#include "base/buf.h"
+
+/* The shortest text that reads back as the same number. `double_format_g` is Go's %g and %v
+ * ("1e+06", "0.5", "NaN", "+Inf"); `double_format_f` never uses an exponent ("1000000"). */
+void double_format_g(double v, Buf *out);
+void double_format_f(double v, Buf *out);
+
+/* Adds `inc` to *sum with Neumaier's compensation in *c: the total is *sum + *c. As in Prometheus
+ * the compensation is dropped once the sum is infinite. */
+static inline void kahan_add(double inc, double *sum, double *c)
+{
+    double t = *sum + inc;
+    if (isinf(t))
+        *c = 0;
+    else if (fabs(*sum) >= fabs(inc))
+        *c += (*sum - t) + inc;
+    else
+        *c += (inc - t) + *sum;
+    *sum = t;
+}
