@@ -13,7 +13,7 @@
 #include <sys/file.h>
 
 #include "base/file.h"
-#include "store/crc32c.h"
+#include "base/crc32c.h"
 
 enum { RESERVE_BYTES = 4 * 1024 * 1024 };
 

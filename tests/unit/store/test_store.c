@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "store/crc32c.h"
+#include "base/crc32c.h"
 #include "store/store.h"
 
 static char dir[64];

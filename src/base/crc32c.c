@@ -1,7 +1,7 @@
 /* crc32c.c - by the processor's instruction where there is one, else bit by bit through a table
  * that is made at compile time of 16 entries (half a byte a step): loading is its only heavy use.
  */
-#include "store/crc32c.h"
+#include "base/crc32c.h"
 
 #include <string.h>
 

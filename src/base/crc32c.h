@@ -1,4 +1,4 @@
-/* crc32c.h - CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of every row. */
+/* crc32c.h - CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of stored rows, chunks and log records. */
 #pragma once
 
 #include <stddef.h>
