@@ -26,4 +26,4 @@ bool vec_grow_(void **items, size_t *cap, size_t need, size_t size);
     (memmove(&(v)->items[(i)], &(v)->items[(i) + 1], ((v)->len - (i)-1) * sizeof *(v)->items),     \
      (void)(v)->len--)
 #define vec_foreach(it, v)                                                                         \
-    for (__typeof__((v)->items) it = (v)->items; it && it < (v)->items + (v)->len; it++)
+    for (__typeof__((v)->items + 0) it = (v)->items; it && it < (v)->items + (v)->len; it++)

@@ -1,0 +1,366 @@
+/* append.c - appenders: samples are gathered, logged in one write, and only then put into the head,
+ * so that what a query sees is in the log.
+ *
+ * The appender holds head.append from its making to its end: it may read the head without a lock,
+ * and several wait for each other. Appends are short; nobody waits for the network between. */
+#include "monitor/tsdb/db.h"
+
+typedef struct Pending {
+    HeadSeries *series;
+    int64_t t;
+    double v;
+    const Histogram *h; /* NULL: a float */
+    bool late;
+} Pending;
+
+typedef struct PendingExemplar {
+    HeadSeries *series;
+    Exemplar e;
+} PendingExemplar;
+
+struct TsdbAppender {
+    Tsdb *db;
+    VEC(HeadSeries *) fresh; /* series that the log does not know yet */
+    VEC(Pending) samples;
+    VEC(PendingExemplar) exemplars;
+    VEC(HeadSeries *) described; /* series whose metadata changed */
+    Arena arena;                 /* histograms, exemplars */
+    size_t n_histograms;
+};
+
+const char *append_result_text(AppendResult r)
+{
+    static const char *const texts[] = {
+        [APPEND_OK] = "ok",
+        [APPEND_OUT_OF_ORDER] = "out of order sample",
+        [APPEND_DUPLICATE] = "duplicate sample for timestamp",
+        [APPEND_TOO_OLD] = "too old sample",
+        [APPEND_OUT_OF_BOUNDS] = "out of bounds",
+        [APPEND_INVALID] = "invalid sample",
+        [APPEND_FAILED] = "append failed",
+    };
+    return texts[r];
+}
+
+int tsdb_appender_new(Tsdb *db, TsdbAppender **ret, Err *err)
+{
+    TsdbAppender *a = calloc(1, sizeof *a);
+    if (!a)
+        return err_nomem(err);
+    a->db = db;
+    arena_init(&a->arena, 0);
+    pthread_mutex_lock(&db->head.append);
+    *ret = a;
+    return 0;
+}
+
+TsdbAppender *tsdb_appender_rollback(TsdbAppender *a)
+{
+    if (!a)
+        return NULL;
+    /* Series that were made for the batch stay, empty: the next truncation takes them. Nobody may
+     * know their numbers without the log knowing them: they are made known with their next use. */
+    Tsdb *db = a->db;
+    vec_foreach (s, &a->fresh)
+        (*s)->unlogged = true;
+    pthread_mutex_unlock(&db->head.append);
+    vec_free(&a->fresh);
+    vec_free(&a->samples);
+    vec_free(&a->exemplars);
+    vec_free(&a->described);
+    arena_free(&a->arena);
+    free(a);
+    return NULL;
+}
+
+static AppendResult refuse(TsdbAppender *a, AppendResult why)
+{
+    atomic_fetch_add_explicit(&a->db->rejected[why], 1, memory_order_relaxed);
+    return why;
+}
+
+static AppendResult find_series(TsdbAppender *a, SeriesRef *ref, Labels labels, HeadSeries **ret,
+                                Err *err)
+{
+    Head *h = &a->db->head;
+    bool fresh = false;
+    HeadSeries *s = *ref ? head_by_id(h, *ref) : NULL;
+    if (!s) {
+        for (unsigned i = 0; i < labels.len; i++)
+            if (!labels.items[i].name.len || !labels.items[i].value.len ||
+                (i && sv_cmp(labels.items[i - 1].name, labels.items[i].name) >= 0))
+                return refuse(a, APPEND_INVALID);
+        if (!labels.len || labels.len > LABELS_MAX)
+            return refuse(a, APPEND_INVALID);
+        s = head_series(h, labels, 0, &fresh);
+    }
+    if (!s) {
+        err_nomem(err);
+        return APPEND_FAILED;
+    }
+    if ((fresh || s->unlogged) && !vec_push(&a->fresh, s)) {
+        s->unlogged = true;
+        err_nomem(err);
+        return APPEND_FAILED;
+    }
+    s->unlogged = false;
+    *ref = s->id;
+    *ret = s;
+    return APPEND_OK;
+}
+
+/* Newest time and value of a series, with what this batch holds for it already. */
+static const Pending *last_pending(const TsdbAppender *a, const HeadSeries *s)
+{
+    return s->pending && s->pending <= a->samples.len ? &a->samples.items[s->pending - 1] : NULL;
+}
+
+static bool same_value(const HeadSeries *s, const Pending *p, double v, const Histogram *h)
+{
+    const Histogram *last = p ? p->h : s->histogram ? histogram_chunk_last(s->histogram) : NULL;
+    if (h || last)
+        return h && last && histogram_equal(h, last);
+    return double_bits(p ? p->v : s->open.x.v) == double_bits(v);
+}
+
+static AppendResult check_time(TsdbAppender *a, const HeadSeries *s, int64_t t, double v,
+                               const Histogram *h, bool *ret_late)
+{
+    const Tsdb *db = a->db;
+    const Pending *p = last_pending(a, s);
+    if (p && p->series != s)
+        p = NULL;
+    int64_t newest = p ? MAX(p->t, s->max_t) : s->max_t, window = db->opt.out_of_order_ms;
+    *ret_late = false;
+    if (t > newest && t >= db->head.min_valid)
+        return APPEND_OK;
+    if (t == newest && newest != INT64_MIN)
+        return same_value(s, p, v, h) ? APPEND_OK : APPEND_DUPLICATE;
+    if (window <= 0)
+        return t > newest ? APPEND_OUT_OF_BOUNDS : APPEND_OUT_OF_ORDER;
+    *ret_late = true;
+    return t < db->head.max_time - window ? APPEND_TOO_OLD : APPEND_OK;
+}
+
+static AppendResult gather(TsdbAppender *a, HeadSeries *s, int64_t t, double v, const Histogram *h,
+                           Err *err)
+{
+    bool late;
+    AppendResult r = check_time(a, s, t, v, h, &late);
+    if (r != APPEND_OK)
+        return refuse(a, r);
+    if (!late && t == s->max_t)
+        return APPEND_OK; /* the same again */
+    if (h && !(h = histogram_copy(h, &a->arena))) {
+        err_nomem(err);
+        return APPEND_FAILED;
+    }
+    Pending p = { s, t, v, h, late };
+    if (!vec_push(&a->samples, p)) {
+        err_nomem(err);
+        return APPEND_FAILED;
+    }
+    if (!late)
+        s->pending = (uint32_t)a->samples.len;
+    a->n_histograms += h != NULL;
+    return APPEND_OK;
+}
+
+AppendResult tsdb_append(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t, double v,
+                         Err *err)
+{
+    HeadSeries *s;
+    AppendResult r = find_series(a, ref, labels, &s, err);
+    return r == APPEND_OK ? gather(a, s, t, v, NULL, err) : r;
+}
+
+AppendResult tsdb_append_histogram(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t,
+                                   const Histogram *h, Err *err)
+{
+    HeadSeries *s;
+    if (is_stale_nan(h->sum))
+        return tsdb_append(a, ref, labels, t, h->sum, err);
+    if (histogram_validate(h, err) < 0)
+        return refuse(a, APPEND_INVALID);
+    AppendResult r = find_series(a, ref, labels, &s, err);
+    return r == APPEND_OK ? gather(a, s, t, h->sum, h, err) : r;
+}
+
+AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar *e, Err *err)
+{
+    HeadSeries *s = head_by_id(&a->db->head, ref);
+    Label buf[LABELS_MAX];
+    PendingExemplar p = { s, *e };
+    if (!s)
+        return refuse(a, APPEND_INVALID);
+    AppendResult r = exemplars_check(a->db->exemplars, head_labels(&a->db->head, s, buf), e);
+    if (r != APPEND_OK)
+        return r;
+    if (!labels_copy(e->labels, &a->arena, &p.e.labels) || !vec_push(&a->exemplars, p)) {
+        err_nomem(err);
+        return APPEND_FAILED;
+    }
+    return APPEND_OK;
+}
+
+AppendResult tsdb_append_metadata(TsdbAppender *a, SeriesRef ref, const MetricMetadata *m, Err *err)
+{
+    HeadSeries *s = head_by_id(&a->db->head, ref);
+    _cleanup_buf_ Buf b = BUF_INIT;
+    if (!s)
+        return refuse(a, APPEND_INVALID);
+    wal_put_metadata(&b, ref, m);
+    if (!b.failed && sv_eq(buf_view(&b), s->metadata))
+        return APPEND_OK;
+    char *copy = b.failed ? NULL : malloc(b.len);
+    if (!copy || !vec_push(&a->described, s)) {
+        free(copy);
+        err_nomem(err);
+        return APPEND_FAILED;
+    }
+    memcpy(copy, b.ptr, b.len);
+    free((char *)(uintptr_t)s->metadata.ptr);
+    s->metadata = sv_n(copy, b.len);
+    return APPEND_OK;
+}
+
+/* ---- committing ---- */
+
+enum { RECORDS_MAX = 8 };
+
+typedef struct Batch {
+    Buf records[RECORDS_MAX];
+    size_t len;
+} Batch;
+
+static Buf *new_record(Batch *b, WalRecordType type)
+{
+    Buf *r = &b->records[b->len++];
+    buf_putc(r, (char)type);
+    return r;
+}
+
+static void encode_series(const TsdbAppender *a, Batch *b)
+{
+    Label buf[LABELS_MAX];
+    if (!a->fresh.len)
+        return;
+    Buf *r = new_record(b, WAL_SERIES);
+    vec_foreach (s, &a->fresh)
+        wal_put_series(r, (*s)->id, head_labels(&a->db->head, *s, buf));
+}
+
+static void encode_floats(const TsdbAppender *a, Batch *b)
+{
+    Buf *r = NULL;
+    WalBase base = { 0 };
+    vec_foreach (p, &a->samples) {
+        if (p->h)
+            continue;
+        if (!r) {
+            r = new_record(b, WAL_SAMPLES);
+            base = (WalBase){ p->series->id, p->t };
+            wal_put_base(r, &base);
+        }
+        wal_put_sample(r, &base, p->series->id, p->t, p->v);
+    }
+}
+
+static void encode_histograms(const TsdbAppender *a, Batch *b, WalRecordType type)
+{
+    Buf *r = NULL;
+    WalBase base = { 0 };
+    vec_foreach (p, &a->samples) {
+        if (!p->h || wal_histogram_type(p->h) != type)
+            continue;
+        if (!r) {
+            r = new_record(b, type);
+            base = (WalBase){ p->series->id, p->t };
+            wal_put_base(r, &base);
+        }
+        wal_put_histogram(r, &base, p->series->id, p->t, p->h);
+    }
+}
+
+static void encode_rest(const TsdbAppender *a, Batch *b)
+{
+    if (a->described.len) {
+        Buf *r = new_record(b, WAL_METADATA);
+        vec_foreach (s, &a->described)
+            buf_sv(r, (*s)->metadata);
+    }
+    if (!a->exemplars.len)
+        return;
+    Buf *r = new_record(b, WAL_EXEMPLARS);
+    const PendingExemplar *first = &a->exemplars.items[0];
+    WalBase base = { first->series->id, first->e.t };
+    wal_put_base(r, &base);
+    vec_foreach (p, &a->exemplars)
+        wal_put_exemplar(r, &base, p->series->id, &p->e);
+}
+
+static int log_batch(TsdbAppender *a, Err *err)
+{
+    Batch b = { 0 };
+    StrView views[RECORDS_MAX];
+    int r = 0;
+    encode_series(a, &b);
+    encode_floats(a, &b);
+    if (a->n_histograms)
+        for (WalRecordType t = WAL_HISTOGRAMS; t <= WAL_CUSTOM_FLOAT_HISTOGRAMS; t++)
+            encode_histograms(a, &b, t);
+    encode_rest(a, &b);
+    for (size_t i = 0; i < b.len; i++) {
+        views[i] = buf_view(&b.records[i]);
+        if (b.records[i].failed)
+            r = err_nomem(err);
+    }
+    if (r == 0 && b.len)
+        r = wal_log(a->db->wal, views, b.len, err);
+    for (size_t i = 0; i < b.len; i++)
+        buf_free(&b.records[i]);
+    return r;
+}
+
+/* What the log holds goes into the head. Memory may end here: what does not fit is missed until the
+ * next start, which reads the log. */
+static int apply_batch(TsdbAppender *a, Err *err)
+{
+    Head *h = &a->db->head;
+    int r = 0;
+    pthread_rwlock_wrlock(&h->lock);
+    h->commits++;
+    vec_foreach (p, &a->samples) {
+        int x = p->late ? head_put_late(h, p->series, p->t, p->v, p->h)
+                : p->h  ? head_put_histogram(h, p->series, p->t, p->h)
+                        : head_put_float(h, p->series, p->t, p->v);
+        if (x < 0)
+            r = err_nomem(err);
+    }
+    pthread_rwlock_unlock(&h->lock);
+    vec_foreach (e, &a->exemplars) {
+        Label buf[LABELS_MAX];
+        exemplars_add(a->db->exemplars, head_labels(h, e->series, buf), &e->e);
+    }
+    atomic_fetch_add_explicit(&a->db->appended[0], a->samples.len - a->n_histograms,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->db->appended[1], a->n_histograms, memory_order_relaxed);
+    return r;
+}
+
+int tsdb_appender_commit(TsdbAppender *a, Err *err)
+{
+    int r = log_batch(a, err);
+    if (r == 0) {
+        vec_clear(&a->fresh);
+        r = apply_batch(a, err);
+    } else {
+        /* Metadata that was not logged is to be logged next time. */
+        vec_foreach (s, &a->described) {
+            free((char *)(uintptr_t)(*s)->metadata.ptr);
+            (*s)->metadata = SV_NULL;
+        }
+    }
+    tsdb_appender_rollback(a);
+    return r;
+}

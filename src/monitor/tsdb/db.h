@@ -1,0 +1,50 @@
+/* db.h - what the files of the database share.
+ *
+ * A folder: blocks (ULID), wal/ with segments and checkpoint.N, lock. `blocks_lock` guards the list
+ * of blocks; queriers hold references of their own. `maintain` is held by whoever cuts, compacts,
+ * deletes or snapshots. */
+#pragma once
+
+#include "monitor/tsdb/block.h"
+#include "monitor/tsdb/exemplars.h"
+#include "monitor/tsdb/head.h"
+#include "monitor/tsdb/wal.h"
+#include "monitor/tsdb/wal_record.h"
+
+typedef VEC(Block *) Blocks;
+
+struct Tsdb {
+    TsdbOptions opt;
+    char dir[4096], wal_dir[4096];
+    int lock_fd;
+    Head head;
+    Wal *wal; /* under head.append */
+    Exemplars *exemplars;
+    pthread_mutex_t blocks_lock, maintain;
+    Blocks blocks; /* by min time */
+    atomic_uint_fast64_t appended[2], rejected[APPEND_RESULT_MAX];
+    atomic_uint_fast64_t wal_corruptions, compactions, compactions_failed, reloads_failed,
+        tombstones_cleaned;
+};
+
+/* Queries may look back behind a commit only by its number. */
+uint32_t db_commit(Tsdb *db);
+
+/* A list of blocks with a reference each, of those that touch start … end. */
+int db_blocks(Tsdb *db, int64_t start, int64_t end, Blocks *ret, Err *err) NODISCARD;
+void blocks_release(Blocks *l);
+/* Reads the folder anew: opens what is new, lets go what is gone, and what `replaced` names, whose
+ * folders it deletes. */
+int db_reload(Tsdb *db, const Blocks *replaced, Err *err) NODISCARD;
+
+/* replay.c: the log into the head. */
+int db_replay(Tsdb *db, Err *err) NODISCARD;
+/* checkpoint.c: the log up to `segment` becomes a checkpoint of what is newer than `min`. */
+int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err) NODISCARD;
+
+/* compact.c */
+/* A block of the head's samples of min <= t < max; *ret_made is false when there are none. */
+int db_write_head(Tsdb *db, const char *parent, int64_t min, int64_t max, bool *ret_made,
+                  Err *err) NODISCARD;
+/* Merges blocks (by min time) into one. */
+int db_merge_blocks(Tsdb *db, const Blocks *from, Err *err) NODISCARD;
