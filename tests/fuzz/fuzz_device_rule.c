@@ -2,6 +2,7 @@
  * ends with an exit and never jumps beyond it. */
 #include <string.h>
 
+#include "base/str.h"
 #include "oci/cgroup_devices.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
