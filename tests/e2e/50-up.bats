@@ -152,6 +152,22 @@ refused() { # CODE ARGS…
     ! inside ss -ltnH | grep -q ':8443 '
 }
 
+@test "a supervisor that was killed is known to be gone, even when its number is another process by now" {
+    up=$(jq .supervisor "$ONE/cluster.json")
+    kill -9 "$up"
+    stopped() { ! "$KN" status --data-dir "$ONE" >/dev/null && ! pgrep -f -- "--store=$ONE" >/dev/null; }
+    wait_for 10 stopped
+    sleep 1000 3>&- &
+    sleeper=$!
+    jq -c ".supervisor = $sleeper" "$ONE/cluster.json" >"$ONE/new" && mv "$ONE/new" "$ONE/cluster.json"
+    run "$KN" status --data-dir "$ONE"
+    [ "$status" -eq 3 ]
+    inside "$KN" down --data-dir "$ONE"
+    kill -0 "$sleeper"
+    inside "$KN" up --data-dir "$ONE" --detach 3>&-
+    kill "$sleeper"
+}
+
 @test "one goes down, the other serves on" {
     ids() { k "$TWO" get pods -l app=hello -o jsonpath='{.items[*].status.containerStatuses[*].containerID}'; }
     before=$(ids)

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     len = device_program(rules, n, program);
     ASSERT(len <= DEVICE_INSNS_MAX && program[len - 1].code == (BPF_JMP | BPF_EXIT));
     for (size_t i = 0; i < len; i++)
-        ASSERT(program[i].off < 0 || i + (size_t)program[i].off < len);
+        if (BPF_CLASS(program[i].code) == BPF_JMP)
+            ASSERT(program[i].off >= 0 && i + (size_t)program[i].off < len);
     return 0;
 }
