@@ -330,6 +330,20 @@ Kubelet *kubelet_free(Kubelet *k)
 
 enum { CLEANUP_GRACE_MS = 2000 };
 
+/* All are told to end before one is waited for: their grace passes once, not once for each. */
+static int ask_to_stop(Kubelet *k, const char *uid, Err *err)
+{
+    char dir[PATH_SIZE];
+    Pod *conn = NULL;
+    uint32_t request;
+    snprintf(dir, sizeof dir, "%s/node/pods/%s", k->cfg.data_dir, uid);
+    if (pod_connect(dir, &conn, NULL) == 0 &&
+        pod_send_stop(conn, CLEANUP_GRACE_MS, &request, NULL) < 0)
+        log_warn("pod %s does not listen; it is killed", uid);
+    pod_close(conn);
+    return 0;
+}
+
 static int destroy_one(Kubelet *k, const char *uid, Err *err)
 {
     char dir[PATH_SIZE];
@@ -349,7 +363,8 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
     int r;
     if ((r = copy_config(&k, cfg, err)) < 0 || (r = open_parts(&k, err)) < 0)
         goto out;
-    r = each_pod_folder(&k, destroy_one, err);
+    if ((r = each_pod_folder(&k, ask_to_stop, err)) == 0)
+        r = each_pod_folder(&k, destroy_one, err);
     snprintf(cgroup, sizeof cgroup, "/%s", cfg->instance);
     if (cgroup_remove(&k.cgroups, cgroup, &own) < 0 && r == 0) {
         *err = own;
