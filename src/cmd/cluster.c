@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 
 #include "base/encode.h"
@@ -274,6 +275,21 @@ int cluster_save(const Cluster *c, pid_t supervisor, Err *err)
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 
+/* A supervisor holds the lock of its data directory for as long as it lives; its number alone may
+ * be another process by now, after a power failure for one. Who may not open the lock has only the
+ * number. */
+static bool runs(const char *data_dir, pid_t supervisor)
+{
+    char path[PATH_MAX];
+    if (supervisor <= 0 || (kill(supervisor, 0) < 0 && errno == ESRCH))
+        return false;
+    snprintf(path, sizeof path, "%s/lock", data_dir);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES;
+    return flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
 int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
 {
     char path[PATH_MAX];
@@ -301,7 +317,7 @@ int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
                        path);
     ret->api_port = (uint16_t)port;
     ret->supervisor = (pid_t)value_int_or(value_get(&v, SV("supervisor")), 0);
-    if (ret->supervisor > 0 && kill(ret->supervisor, 0) < 0)
+    if (!runs(data_dir, ret->supervisor))
         ret->supervisor = 0;
     return 0;
 }

@@ -1,7 +1,9 @@
 /* down.c - `knarr down` and `knarr status`. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -24,26 +26,30 @@ static int parse(int argc, char **argv, const char *verb, const char *about, con
     return flags_parse(&set, argc, argv, NULL);
 }
 
-static bool is_alive(pid_t pid)
+/* A descriptor also tells the end of a process that nobody reaps. */
+static bool wait_end(int pidfd, int timeout_ms)
 {
-    return kill(pid, 0) == 0 || errno == EPERM;
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    int64_t deadline = clock_mono_ns() + timeout_ms * NSEC_PER_MSEC, left;
+    while ((left = deadline - clock_mono_ns()) > 0)
+        if (poll(&p, 1, (int)(left / NSEC_PER_MSEC) + 1) > 0)
+            return true;
+    return false;
 }
 
 static int stop_supervisor(pid_t pid, Err *err)
 {
     if (!pid)
         return 0;
-    if (kill(pid, SIGTERM) < 0)
+    _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0 || kill(pid, SIGTERM) < 0)
         return errno == ESRCH ? 0 : err_errno(err, "stop process %d", (int)pid);
-    int64_t deadline = clock_mono_ns() + STOP_TIMEOUT_MS * NSEC_PER_MSEC;
-    while (is_alive(pid)) {
-        if (clock_mono_ns() > deadline) {
-            kill(pid, SIGKILL); /* its roles end with it */
-            deadline += STOP_TIMEOUT_MS * NSEC_PER_MSEC;
-        }
-        usleep(20000);
-    }
-    return 0;
+    if (wait_end(pidfd, STOP_TIMEOUT_MS))
+        return 0;
+    kill(pid, SIGKILL); /* its roles end with it */
+    if (wait_end(pidfd, STOP_TIMEOUT_MS))
+        return 0;
+    return err_set(err, ERR_TIMEOUT, 0, "process %d does not end, not even killed", (int)pid);
 }
 
 /* What runs and is mounted for pods is the node agent's: it takes it down. */

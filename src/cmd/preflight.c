@@ -6,6 +6,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -74,6 +76,54 @@ static bool has_nf_tables(void)
     return n >= (ssize_t)sizeof *h && h->nlmsg_type != NLMSG_ERROR;
 }
 
+/* In a network namespace of its own, where a link of that kind can be made and is gone with the
+ * process. Exit code 1: the kernel knows no such links, though it was free to load a module. */
+static int try_link(const char *kind)
+{
+    struct {
+        struct nlmsghdr h;
+        struct ifinfomsg i;
+        struct rtattr info, name;
+        char kind[16];
+    } ask = { { sizeof ask, RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 1,
+                0 },
+              { 0 },
+              { 2 * sizeof(struct rtattr) + sizeof ask.kind, IFLA_LINKINFO },
+              { sizeof(struct rtattr) + sizeof ask.kind, IFLA_INFO_KIND },
+              "" };
+    struct {
+        struct nlmsghdr h;
+        struct nlmsgerr e;
+        char more[512];
+    } answer = { 0 };
+    snprintf(ask.kind, sizeof ask.kind, "%s", kind);
+    if (unshare(CLONE_NEWNET) < 0)
+        return 0; /* not known: making the first network namespace will tell */
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0 || send(fd, &ask, sizeof ask, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 0)
+        return 0;
+    return answer.h.nlmsg_type == NLMSG_ERROR && answer.e.error == -EOPNOTSUPP;
+}
+
+static bool has_link(const char *kind)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(try_link(kind));
+    return pid < 0 || proc_wait(pid, MODPROBE_TIMEOUT_MS, &status) < 0 || status == 0;
+}
+
+static bool has_bridges(void)
+{
+    return has_link("bridge");
+}
+
+static bool has_veth(void)
+{
+    return has_link("veth");
+}
+
 static bool has_cgroups(void)
 {
     struct statfs fs;
@@ -103,6 +153,8 @@ static int check_features(Err *err)
     } rows[] = {
         { "overlayfs", "overlay", "CONFIG_OVERLAY_FS", has_overlayfs, true },
         { "nf_tables", "nf_tables", "CONFIG_NF_TABLES", has_nf_tables, true },
+        { "bridges", "bridge", "CONFIG_BRIDGE", has_bridges, true },
+        { "veth links", "veth", "CONFIG_VETH", has_veth, true },
         { "bridge packet filtering", "br_netfilter", "CONFIG_BRIDGE_NETFILTER", has_bridge_filter,
           false },
         { "namespaces", NULL, "CONFIG_NAMESPACES", has_namespaces, true },

@@ -6,8 +6,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 
 #include "base/encode.h"
 #include "base/file.h"
@@ -276,13 +278,20 @@ out:
     return r;
 }
 
+/* After a boot the file that a namespace was mounted on is there, and an ordinary one. */
+static bool is_netns(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == NSFS_MAGIC || fs.f_type == PROC_SUPER_MAGIC);
+}
+
 static int bridge_del(CniCall *c, Err *err)
 {
     int r = value_path(&c->config, "ipam.type") ? cni_ipam_run(c, "DEL", err) : 0;
     if (r < 0 || !*c->netns)
         return r;
     _cleanup_close_ int netns = open(c->netns, O_RDONLY | O_CLOEXEC);
-    if (netns < 0)
+    if (netns < 0 || !is_netns(netns))
         return 0; /* gone with everything in it */
     Rtnl *nl = NULL;
     if ((r = rtnl_open_in(netns, &nl, err)) < 0)

@@ -119,9 +119,11 @@ struct Worker {
     char pod_ip[48];
     int64_t started_at; /* wall clock ns: status.startTime */
     int64_t retry_ms;
-    int64_t kill_at; /* monotonic ns: end of the grace period */
-    bool terminal;   /* phase Succeeded or Failed: not started again */
-    StrView terminal_phase;
+    int64_t kill_at;        /* monotonic ns: end of the grace period */
+    bool terminal;          /* phase Succeeded or Failed: not started again */
+    StrView terminal_phase; /* static text */
+    bool settled; /* was over before this agent knew it: its containers may be gone, its status is
+                     final */
     struct Gather *gather;
     Map resources; /* "configmap/NAME", "secret/NAME", "token/VOLUME/…" to Buf*: JSON or token */
     int64_t refreshed; /* monotonic ns: when volumes were written last */

@@ -313,7 +313,7 @@ void status_send(Worker *w)
     _cleanup_arena_ Arena a;
     _cleanup_buf_ Buf body = BUF_INIT;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
-    if (w->status_busy || w->deleted || !w->obj)
+    if (w->status_busy || w->deleted || !w->obj || w->settled)
         return;
     Value patch = value_map(), meta = value_map();
     value_set(&a, &meta, SV("uid"), text(&a, w->uid));

@@ -171,10 +171,14 @@ static bool is_terminating(const Worker *w)
     return w->deleted || value_path(&w->pod, "metadata.deletionTimestamp");
 }
 
-static bool is_finished(const Worker *w)
+/* The phase of a pod that is over, or SV_NULL. It outlives the version of the pod it is read from.
+ */
+static StrView finished_phase(const Worker *w)
 {
     StrView phase = value_path_str(&w->pod, "status.phase");
-    return sv_eq(phase, SV("Succeeded")) || sv_eq(phase, SV("Failed"));
+    return sv_eq(phase, SV("Succeeded")) ? SV("Succeeded")
+           : sv_eq(phase, SV("Failed"))  ? SV("Failed")
+                                         : SV_NULL;
 }
 
 /* ---- what stage1 reports ---- */
@@ -629,9 +633,10 @@ static void refuse(Worker *w, const Err *err)
 static void sync_new(Worker *w)
 {
     Err err = { 0 };
-    if (is_finished(w)) {
-        w->terminal = true;
-        w->terminal_phase = value_path_str(&w->pod, "status.phase");
+    StrView finished = finished_phase(w);
+    if (finished.len) {
+        w->terminal = w->settled = true;
+        w->terminal_phase = finished;
         return;
     }
     if (!w->started_at)

@@ -86,7 +86,8 @@ uint64_t cgroup_oom_kills(const CgroupSystem *sys, const char *path);
 uint64_t cgroup_weight_of_shares(uint64_t shares);
 
 /* Device access: everything is denied but what the OCI specification's default devices need, or
- * with `all` everything is allowed. Version 1 only: where the devices controller is not mounted,
- * does nothing (version 2 needs an eBPF program). `extra` are rules like "c 10:200 rwm". */
+ * with `all` everything is allowed. `extra` are rules like "c 10:200 rwm". Version 1: the devices
+ * controller; version 2: an eBPF program (ERR_UNSUPPORTED if the kernel has none). A hybrid machine
+ * without the devices controller is treated as version 2; one with neither is left alone. */
 int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all,
                        const char *const *extra, uint32_t extra_len, Err *err) NODISCARD;

@@ -1,4 +1,4 @@
-/* cgroup_limits.c - limits, freezer, devices and statistics, in the files of version 1 and
+/* cgroup_limits.c - limits, freezer and statistics, in the files of version 1 and
  * version 2. */
 #include <errno.h>
 #include <stdio.h>
@@ -139,27 +139,6 @@ int cgroup_freeze(const CgroupSystem *sys, const char *path, bool frozen, Err *e
         if (sys->list[i].v2)
             return cgroup_write(&sys->list[i], path, "cgroup.freeze", frozen ? "1" : "0", err);
     return err_set(err, ERR_UNSUPPORTED, 0, "this machine cannot freeze control groups");
-}
-
-int cgroup_set_devices(const CgroupSystem *sys, const char *path, bool all,
-                       const char *const *extra, uint32_t extra_len, Err *err)
-{
-    /* mknod of anything, use of null, zero, full, random, urandom, tty, ptmx, ptys, console. */
-    static const char *const standard[] = {
-        "c *:* m",   "b *:* m",   "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm",   "c 1:8 rwm",
-        "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm",
-    };
-    const CgroupHierarchy *h = cgroup_find(sys, "devices");
-    int r;
-
-    if (!h || h->v2)
-        return 0;
-    r = cgroup_write(h, path, all ? "devices.allow" : "devices.deny", "a", err);
-    for (size_t i = 0; r >= 0 && !all && i < ARRAY_SIZE(standard); i++)
-        r = cgroup_write(h, path, "devices.allow", standard[i], err);
-    for (uint32_t i = 0; r >= 0 && !all && i < extra_len; i++)
-        r = cgroup_write(h, path, "devices.allow", extra[i], err);
-    return r;
 }
 
 /* --- statistics --- */

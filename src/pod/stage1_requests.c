@@ -188,9 +188,9 @@ static int on_stop(Stage1 *s, const ProtoRequest *r, Client *c, Answer *a, Err *
     int64_t at = clock_mono_ns() + (int64_t)r->grace_ms * NSEC_PER_MSEC;
 
     for (App *app = s->apps; app; app = app->next)
-        if (app->st.state == APP_RUNNING)
+        if (app->st.state == APP_RUNNING && !s->stopping)
             kill(app->pid, app->spec.stop_signal ? (int)app->spec.stop_signal : SIGTERM);
-    /* A second request may only shorten the time. */
+    /* A second request may only shorten the time; many programs take a second signal for haste. */
     s->kill_at = s->kill_at ? MIN(s->kill_at, at) : at;
     s->stopping = true;
     return 0;

@@ -161,6 +161,29 @@ static void test_two_containers_reach_each_other(void **state)
     cni_network_free(n);
 }
 
+/* As after a boot: the file of the namespace is there, but nothing is mounted on it. */
+static void test_del_without_the_namespace_frees_the_address(void **state)
+{
+    NEED_ROOT();
+    char path[160];
+    Err err = { 0 };
+    assert_int_equal(make_netns("ns6", path), 0);
+    CniNetwork *n = network("10.81.0.0/24");
+    CniAttachment at = attachment("pod-boot", path);
+    CniResult res;
+    if (cni_add(n, &at, &arena, &res, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(count_leases(), 1);
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+    assert_int_equal(access(path, F_OK), 0);
+    if (cni_del(n, &at, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(count_leases(), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(cni_del(n, &at, &err), 0);
+    cni_network_free(n);
+}
+
 static void test_failed_add_leaves_nothing(void **state)
 {
     NEED_ROOT();
@@ -288,6 +311,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_lists_name_file_and_field),
         cmocka_unit_test(test_result_versions),
         cmocka_unit_test(test_two_containers_reach_each_other),
+        cmocka_unit_test(test_del_without_the_namespace_frees_the_address),
         cmocka_unit_test(test_failed_add_leaves_nothing),
         cmocka_unit_test(test_unknown_fields_of_security_are_refused),
         cmocka_unit_test(test_adds_at_once_get_different_addresses),
