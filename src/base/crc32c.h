@@ -1,4 +1,5 @@
-/* crc32c.h - CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of stored rows, chunks and log records. */
+/* crc32c.h - CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of stored rows, chunks and log
+ * records. */
 #pragma once
 
 #include <stddef.h>
