@@ -25,7 +25,7 @@ struct TsdbAppender {
     VEC(PendingExemplar) exemplars;
     VEC(HeadSeries *) described; /* series whose metadata changed */
     Arena arena;                 /* histograms, exemplars */
-    size_t n_histograms;
+    size_t n_histograms, n_late;
 };
 
 const char *append_result_text(AppendResult r)
@@ -163,6 +163,7 @@ static AppendResult gather(TsdbAppender *a, HeadSeries *s, int64_t t, double v, 
     if (!late)
         s->pending = (uint32_t)a->samples.len;
     a->n_histograms += h != NULL;
+    a->n_late += late;
     return APPEND_OK;
 }
 
@@ -250,12 +251,12 @@ static void encode_series(const TsdbAppender *a, Batch *b)
         wal_put_series(r, (*s)->id, head_labels(&a->db->head, *s, buf));
 }
 
-static void encode_floats(const TsdbAppender *a, Batch *b)
+static void encode_floats(const TsdbAppender *a, bool late, Batch *b)
 {
     Buf *r = NULL;
     WalBase base = { 0 };
     vec_foreach (p, &a->samples) {
-        if (p->h)
+        if (p->h || p->late != late)
             continue;
         if (!r) {
             r = new_record(b, WAL_SAMPLES);
@@ -266,12 +267,12 @@ static void encode_floats(const TsdbAppender *a, Batch *b)
     }
 }
 
-static void encode_histograms(const TsdbAppender *a, Batch *b, WalRecordType type)
+static void encode_histograms(const TsdbAppender *a, bool late, WalRecordType type, Batch *b)
 {
     Buf *r = NULL;
     WalBase base = { 0 };
     vec_foreach (p, &a->samples) {
-        if (!p->h || wal_histogram_type(p->h) != type)
+        if (!p->h || p->late != late || wal_histogram_type(p->h) != type)
             continue;
         if (!r) {
             r = new_record(b, type);
@@ -299,26 +300,42 @@ static void encode_rest(const TsdbAppender *a, Batch *b)
         wal_put_exemplar(r, &base, p->series->id, &p->e);
 }
 
-static int log_batch(TsdbAppender *a, Err *err)
+static void encode_samples(const TsdbAppender *a, bool late, Batch *b)
 {
-    Batch b = { 0 };
-    StrView views[RECORDS_MAX];
-    int r = 0;
-    encode_series(a, &b);
-    encode_floats(a, &b);
+    encode_floats(a, late, b);
     if (a->n_histograms)
         for (WalRecordType t = WAL_HISTOGRAMS; t <= WAL_CUSTOM_FLOAT_HISTOGRAMS; t++)
-            encode_histograms(a, &b, t);
-    encode_rest(a, &b);
-    for (size_t i = 0; i < b.len; i++) {
-        views[i] = buf_view(&b.records[i]);
-        if (b.records[i].failed)
+            encode_histograms(a, late, t, b);
+}
+
+static int write_batch(Batch *b, Wal *wal, Err *err)
+{
+    StrView views[RECORDS_MAX];
+    int r = 0;
+    for (size_t i = 0; i < b->len; i++) {
+        views[i] = buf_view(&b->records[i]);
+        if (b->records[i].failed)
             r = err_nomem(err);
     }
-    if (r == 0 && b.len)
-        r = wal_log(a->db->wal, views, b.len, err);
-    for (size_t i = 0; i < b.len; i++)
-        buf_free(&b.records[i]);
+    if (r == 0 && b->len)
+        r = wal_log(wal, views, b->len, err);
+    for (size_t i = 0; i < b->len; i++)
+        buf_free(&b->records[i]);
+    return r;
+}
+
+/* Late samples have a log of their own: the other one is about what no block holds yet. */
+static int log_batch(TsdbAppender *a, Err *err)
+{
+    Batch b = { 0 }, late = { 0 };
+    encode_series(a, &b);
+    encode_samples(a, false, &b);
+    encode_rest(a, &b);
+    int r = write_batch(&b, a->db->wal, err);
+    if (r == 0 && a->n_late) {
+        encode_samples(a, true, &late);
+        r = write_batch(&late, a->db->late_log, err);
+    }
     return r;
 }
 

@@ -160,7 +160,7 @@ void block_index_close(BlockIndex *x)
     *x = (BlockIndex){ 0 };
 }
 
-static StrView symbol(const BlockIndex *x, uint64_t n)
+StrView block_index_symbol(const BlockIndex *x, uint64_t n)
 {
     if (n >= x->n_symbols)
         return SV_NULL;
@@ -176,8 +176,8 @@ static bool get_labels(const BlockIndex *x, WireReader *r, Label *buf, Labels *r
     if (r->failed || n > LABELS_MAX)
         return false;
     for (uint64_t i = 0; i < n; i++) {
-        buf[i].name = symbol(x, wire_get_uvarint(r));
-        buf[i].value = symbol(x, wire_get_uvarint(r));
+        buf[i].name = block_index_symbol(x, wire_get_uvarint(r));
+        buf[i].value = block_index_symbol(x, wire_get_uvarint(r));
         if (!buf[i].name.ptr || !buf[i].value.ptr)
             return false;
     }

@@ -38,4 +38,6 @@ void block_index_close(BlockIndex *x);
  * wanted) of a series. */
 int block_index_series(const BlockIndex *x, uint32_t id, Label buf[static LABELS_MAX],
                        Labels *ret_labels, ChunkMetas *chunks, Err *err) NODISCARD;
+/* One of its texts, in order; SV_NULL: there is no such. */
+StrView block_index_symbol(const BlockIndex *x, uint64_t n);
 extern const IndexOps block_index_ops;

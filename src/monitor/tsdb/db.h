@@ -1,8 +1,8 @@
 /* db.h - what the files of the database share.
  *
- * A folder: blocks (ULID), wal/ with segments and checkpoint.N, lock. `blocks_lock` guards the list
- * of blocks; queriers hold references of their own. `maintain` is held by whoever cuts, compacts,
- * deletes or snapshots. */
+ * A folder: blocks (ULID), wal/ with segments and checkpoint.N, wbl/ with late samples, lock.
+ * `blocks_lock` guards the list of blocks; queriers hold references of their own. `maintain` is
+ * held by whoever cuts, compacts, deletes or snapshots. */
 #pragma once
 
 #include "monitor/tsdb/block.h"
@@ -15,10 +15,11 @@ typedef VEC(Block *) Blocks;
 
 struct Tsdb {
     TsdbOptions opt;
-    char dir[4096], wal_dir[4096];
+    char dir[4096], wal_dir[4096], late_dir[4096];
     int lock_fd;
     Head head;
-    Wal *wal; /* under head.append */
+    Wal *wal, *late_log; /* under head.append; late_log NULL: late samples are refused */
+    int64_t late_cut;    /* when late samples went into blocks last */
     Exemplars *exemplars;
     pthread_mutex_t blocks_lock, maintain;
     Blocks blocks; /* by min time */
@@ -36,6 +37,9 @@ void blocks_release(Blocks *l);
 /* Reads the folder anew: opens what is new, lets go what is gone, and what `replaced` names, whose
  * folders it deletes. */
 int db_reload(Tsdb *db, const Blocks *replaced, Err *err) NODISCARD;
+
+/* Opens all blocks anew: their deletions have changed. Queries go on with what they hold. */
+int db_reopen(Tsdb *db, Err *err) NODISCARD;
 
 /* replay.c: the log into the head. */
 int db_replay(Tsdb *db, Err *err) NODISCARD;

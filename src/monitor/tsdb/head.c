@@ -8,9 +8,11 @@ enum { TABLE_MIN = 256, IDS_END = UINT32_MAX - 1 };
 int head_init(Head *h, Err *err)
 {
     pthread_rwlockattr_t attr;
-    *h = (Head){
-        .next_id = 1, .min_time = INT64_MAX, .max_time = INT64_MIN, .min_valid = INT64_MIN
-    };
+    *h = (Head){ .next_id = 1,
+                 .min_time = INT64_MAX,
+                 .max_time = INT64_MIN,
+                 .late_min = INT64_MAX,
+                 .min_valid = INT64_MIN };
     symbols_init(&h->symbols);
     pthread_mutex_init(&h->append, NULL);
     pthread_rwlockattr_init(&attr);
@@ -338,7 +340,7 @@ int head_put_late(Head *h, HeadSeries *s, int64_t t, double v, const Histogram *
     c->v[i] = hist ? hist->sum : v;
     if (c->h)
         c->h[i] = newest;
-    h->min_time = MIN(h->min_time, t);
+    h->late_min = MIN(h->late_min, t);
     return 0;
 }
 
@@ -357,11 +359,6 @@ static void truncate_series(Head *h, HeadSeries *s, int64_t t)
         s->histogram = histogram_chunk_free(s->histogram);
         free(s->open.w.bytes);
         s->open = (XorChunk){ 0 };
-    }
-    if (s->late && (!s->late->len || s->late->t[s->late->len - 1] < t)) {
-        sample_cols_free(s->late);
-        free(s->late);
-        s->late = NULL;
     }
 }
 
@@ -397,9 +394,8 @@ uint32_t head_truncate(Head *h, int64_t t)
                 gone++;
                 continue;
             }
-            min = MIN(min, s->n_chunks ? s->chunks[0]->min : s->open_min);
-            if (s->late)
-                min = MIN(min, s->late->t[0]);
+            if (s->n_chunks || s->histogram || s->open.len)
+                min = MIN(min, s->n_chunks ? s->chunks[0]->min : s->open_min);
         }
     h->n_series -= gone;
     h->min_time = min;
@@ -412,4 +408,26 @@ uint32_t head_truncate(Head *h, int64_t t)
     pthread_rwlock_unlock(&h->lock);
     pthread_mutex_unlock(&h->append);
     return gone;
+}
+
+void head_drop_late(Head *h, int64_t t)
+{
+    pthread_rwlock_wrlock(&h->lock);
+    h->late_min = INT64_MAX;
+    for (uint32_t p = 0; p < h->n_pages; p++)
+        for (uint32_t i = 0; h->pages[p] && i < HEAD_PAGE; i++) {
+            HeadSeries *s = h->pages[p][i];
+            if (!s || !s->late)
+                continue;
+            const Intervals before = { .items = &(Interval){ INT64_MIN, t - 1 }, .len = 1 };
+            intervals_cut(&before, s->late, 0);
+            if (s->late->len) {
+                h->late_min = MIN(h->late_min, s->late->t[0]);
+                continue;
+            }
+            sample_cols_free(s->late);
+            free(s->late);
+            s->late = NULL;
+        }
+    pthread_rwlock_unlock(&h->lock);
 }

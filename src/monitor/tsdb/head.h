@@ -77,7 +77,8 @@ typedef struct Head {
     uint32_t n_names, cap_names;
     uint32_t name_slots_len, *name_slots; /* symbol → index into names; by hash */
 
-    int64_t min_time, max_time; /* of all samples; INT64_MAX, INT64_MIN: none */
+    int64_t min_time, max_time; /* of samples in order; INT64_MAX, INT64_MIN: none */
+    int64_t late_min;           /* of late ones; INT64_MAX: none */
     int64_t min_valid;          /* older samples belong to blocks: refused */
     uint32_t commits;
     uint64_t chunks;
@@ -98,9 +99,11 @@ int head_put_histogram(Head *h, HeadSeries *s, int64_t t, const Histogram *hist)
 int head_put_late(Head *h, HeadSeries *s, int64_t t, double v, const Histogram *hist);
 /* Closes the open chunk. */
 int head_cut_chunk(Head *h, HeadSeries *s);
-/* Drops chunks that end before `t`, and series without any; takes the locks itself. Returns how
- * many series went. */
+/* Drops chunks that end before `t`, and series without any; takes the locks itself. Late samples
+ * stay. Returns how many series went. */
 uint32_t head_truncate(Head *h, int64_t t);
+/* Drops late samples before `t`. Holder of `append`. */
+void head_drop_late(Head *h, int64_t t);
 
 /* The inverted index. Adding fails only for want of memory, and then adds nothing. Sweeping takes
  * out series that are gone. Holders of both locks. */

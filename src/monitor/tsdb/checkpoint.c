@@ -1,0 +1,183 @@
+/* checkpoint.c - the old part of the log, written anew without what blocks hold by now: series that
+ * are still in the head, samples that are newer than the last block. */
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/file.h"
+#include "monitor/tsdb/db.h"
+
+enum { FLUSH_BYTES = 1024 * 1024 };
+
+typedef struct Checkpoint {
+    Tsdb *db;
+    Wal *out;
+    int64_t min;
+    Arena scratch;
+    WalHandler handler;
+    WalRecordType type; /* of the record at hand */
+    Buf record;         /* what is kept of it */
+    WalBase base;
+} Checkpoint;
+
+static bool is_alive(Checkpoint *c, uint64_t ref)
+{
+    pthread_rwlock_rdlock(&c->db->head.lock);
+    bool alive = head_by_id(&c->db->head, ref) != NULL;
+    pthread_rwlock_unlock(&c->db->head.lock);
+    return alive;
+}
+
+static void open_record(Checkpoint *c, const WalBase *base)
+{
+    if (c->record.len)
+        return;
+    buf_putc(&c->record, (char)c->type);
+    if (base) {
+        c->base = *base;
+        wal_put_base(&c->record, base);
+    }
+}
+
+static int keep_series(void *ctx, uint64_t ref, Labels l, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (is_alive(c, ref)) {
+        open_record(c, NULL);
+        wal_put_series(&c->record, ref, l);
+    }
+    return 0;
+}
+
+static int keep_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (t >= c->min) {
+        open_record(c, &(WalBase){ ref, t });
+        wal_put_sample(&c->record, &c->base, ref, t, v);
+    }
+    return 0;
+}
+
+static int keep_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (t >= c->min) {
+        open_record(c, &(WalBase){ ref, t });
+        wal_put_histogram(&c->record, &c->base, ref, t, h);
+    }
+    return 0;
+}
+
+static int keep_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (e->t >= c->min) {
+        open_record(c, &(WalBase){ ref, e->t });
+        wal_put_exemplar(&c->record, &c->base, ref, e);
+    }
+    return 0;
+}
+
+static int keep_metadata(void *ctx, uint64_t ref, const MetricMetadata *m, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (is_alive(c, ref)) {
+        open_record(c, NULL);
+        wal_put_metadata(&c->record, ref, m);
+    }
+    return 0;
+}
+
+static int keep_tombstone(void *ctx, uint64_t ref, int64_t start, int64_t end, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (end >= c->min) {
+        open_record(c, NULL);
+        wal_put_tombstone(&c->record, ref, start, end);
+    }
+    return 0;
+}
+
+static int on_record(void *ctx, uint32_t segment, StrView rec, Err *err)
+{
+    Checkpoint *c = ctx;
+    if (!rec.len)
+        return 0;
+    c->type = (WalRecordType)(uint8_t)rec.ptr[0];
+    buf_clear(&c->record);
+    int r = wal_record_decode(rec, &c->handler, &c->scratch, err);
+    if (r == -ERR_CORRUPT) /* was told when it was replayed */
+        r = 0;
+    if (r < 0 || !c->record.len)
+        return r;
+    if (c->record.failed)
+        return err_nomem(err);
+    StrView kept = buf_view(&c->record);
+    return wal_log(c->out, &kept, 1, err);
+}
+
+static int read_folder(Checkpoint *c, const char *dir, uint32_t first, uint32_t last, Err *err)
+{
+    WalDamage damage;
+    return first > last ? 0 : wal_read(dir, first, last, on_record, c, &damage, err);
+}
+
+/* Checkpoints older than `segment`, and unfinished ones. */
+static void remove_old(const char *dir, uint32_t segment)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        uint64_t n;
+        StrView name = sv_cstr(e->d_name);
+        if (!sv_starts(name, SV("checkpoint.")))
+            continue;
+        if (sv_ends(name, SV(".tmp")) ||
+            (sv_to_u64(sv_skip(name, strlen("checkpoint.")), &n) == 0 && n < segment))
+            rm_rf(dirfd(d), e->d_name);
+    }
+    if (d)
+        closedir(d);
+}
+
+static int fill(Checkpoint *c, uint32_t segment, Err *err)
+{
+    char old[PATH_MAX];
+    uint32_t upto, first, last, from = 0;
+    int r = 0;
+    if (wal_last_checkpoint(c->db->wal_dir, old, sizeof old, &upto, NULL) == 0) {
+        from = upto + 1;
+        if (wal_segments(old, &first, &last, NULL) == 0)
+            r = read_folder(c, old, first, last, err);
+    }
+    if (r == 0 && (r = wal_segments(c->db->wal_dir, &first, &last, err)) == 0)
+        r = read_folder(c, c->db->wal_dir, MAX(first, from), segment, err);
+    return r;
+}
+
+int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err)
+{
+    char tmp[PATH_MAX], final[PATH_MAX];
+    Checkpoint c = { .db = db, .min = min };
+    snprintf(final, sizeof final, "%.4000s/checkpoint.%08u", db->wal_dir, segment);
+    snprintf(tmp, sizeof tmp, "%.4050s.tmp", final);
+    rm_rf(AT_FDCWD, tmp);
+    arena_init(&c.scratch, 256 * 1024 * 1024);
+    c.handler =
+        (WalHandler){ keep_series,    keep_sample, keep_histogram, keep_exemplar, keep_metadata,
+                      keep_tombstone, &c };
+    int r = wal_open(tmp, db->opt.wal_compress, &c.out, err);
+    if (r == 0 && (r = fill(&c, segment, err)) == 0)
+        r = wal_sync(c.out, err);
+    wal_close(c.out);
+    arena_free(&c.scratch);
+    buf_free(&c.record);
+    if (r == 0 && rename(tmp, final) < 0)
+        r = err_errno(err, "put checkpoint '%s' in its place", final);
+    if (r < 0) {
+        rm_rf(AT_FDCWD, tmp);
+        return r;
+    }
+    remove_old(db->wal_dir, segment);
+    return wal_truncate(db->wal_dir, segment + 1, err);
+}
