@@ -24,6 +24,7 @@ struct Dns {
     DnsListener *listener;
     DnsForwarder *forwarder;
     Informer *services, *slices;
+    Map kept_services, kept_slices; /* by key, what the zone refers to */
     bool services_synced, slices_synced;
 };
 
@@ -225,17 +226,22 @@ static void unproject_slice(void *p)
     dns_slice_free(p);
 }
 
-static void add_service(void *ctx, ApiObject *o)
-{
-    Dns *d = ctx;
-    if (!dns_zone_add_service(&d->zone, o->projection))
-        log_error("service %.*s: out of memory, its name is not served", SV_FMT(o->key));
-}
-
+/* The object with a deletion is another version of the one that was added: what the zone refers to
+ * is found by its key. */
 static void remove_service(void *ctx, ApiObject *o)
 {
     Dns *d = ctx;
-    dns_zone_remove_service(&d->zone, o->projection);
+    DnsService *s = map_del(&d->kept_services, o->key);
+    if (s)
+        dns_zone_remove_service(&d->zone, s);
+}
+
+static void add_service(void *ctx, ApiObject *o)
+{
+    Dns *d = ctx;
+    if (!map_set(&d->kept_services, o->key, o->projection, NULL) ||
+        !dns_zone_add_service(&d->zone, o->projection))
+        log_error("service %.*s: out of memory, its name is not served", SV_FMT(o->key));
 }
 
 static void change_service(void *ctx, ApiObject *old, ApiObject *now)
@@ -244,17 +250,20 @@ static void change_service(void *ctx, ApiObject *old, ApiObject *now)
     add_service(ctx, now);
 }
 
-static void add_slice(void *ctx, ApiObject *o)
-{
-    Dns *d = ctx;
-    if (!dns_zone_add_slice(&d->zone, o->projection))
-        log_error("endpoints %.*s: out of memory, not served", SV_FMT(o->key));
-}
-
 static void remove_slice(void *ctx, ApiObject *o)
 {
     Dns *d = ctx;
-    dns_zone_remove_slice(&d->zone, o->projection);
+    DnsSlice *s = map_del(&d->kept_slices, o->key);
+    if (s)
+        dns_zone_remove_slice(&d->zone, s);
+}
+
+static void add_slice(void *ctx, ApiObject *o)
+{
+    Dns *d = ctx;
+    if (!map_set(&d->kept_slices, o->key, o->projection, NULL) ||
+        !dns_zone_add_slice(&d->zone, o->projection))
+        log_error("endpoints %.*s: out of memory, not served", SV_FMT(o->key));
 }
 
 static void change_slice(void *ctx, ApiObject *old, ApiObject *now)
@@ -342,6 +351,8 @@ Dns *dns_free(Dns *d)
     dns_listener_free(d->listener);
     dns_forwarder_free(d->forwarder);
     dns_zone_free(&d->zone);
+    map_free(&d->kept_services);
+    map_free(&d->kept_slices);
     informer_free(d->services);
     informer_free(d->slices);
     free(d);

@@ -26,6 +26,7 @@ struct Scheduler {
     unsigned synced; /* how many */
     EventRecorder *events;
     Cluster cluster;
+    Map pods; /* by key, those that the cluster refers to */
     SchedQueue queue;
     Source *turn, *wake, *retry;
     bool wake_armed;

@@ -161,10 +161,10 @@ static void enqueue(Scheduler *s, const SchedPod *p)
 static void put(Scheduler *s, SchedPod *p, StrView assumed)
 {
     StrView node = p->node_name.len ? p->node_name : p->waits ? assumed : SV_NULL;
-    bool ok = true;
-    if (node.len && !p->done)
+    bool ok = map_set(&s->pods, p->key, p, NULL);
+    if (ok && node.len && !p->done)
         ok = cluster_place(&s->cluster, p, node);
-    else if (p->waits && p->nominated.len)
+    else if (ok && p->waits && p->nominated.len)
         ok = cluster_nominate(&s->cluster, p, p->nominated);
     if (!ok)
         log_error("pod %.*s: out of memory, its node seems emptier than it is", SV_FMT(p->key));
@@ -211,7 +211,9 @@ static void on_pod_update(void *ctx, ApiObject *old, ApiObject *now)
 static void on_pod_delete(void *ctx, ApiObject *last)
 {
     Scheduler *s = ctx;
-    cluster_take(&s->cluster, last->projection);
+    SchedPod *p = map_del(&s->pods, last->key); /* `last` is another version of it */
+    if (p)
+        cluster_take(&s->cluster, p);
     queue_remove(&s->queue, last->key);
     changed(s);
 }
@@ -416,6 +418,7 @@ Scheduler *scheduler_free(Scheduler *s)
     source_free(s->wake);
     source_free(s->retry);
     queue_free(&s->queue);
+    map_free(&s->pods);
     cluster_free(&s->cluster); /* after the informers: it only refers to pods and nodes */
     free(s);
     return NULL;
