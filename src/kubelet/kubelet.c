@@ -31,7 +31,8 @@ char *worker_netns(const Worker *w, char buf[static PATH_SIZE])
 char *container_log_path(const Container *c, unsigned attempt, char buf[static PATH_SIZE])
 {
     const Worker *w = c->worker;
-    snprintf(buf, PATH_SIZE, "%s/log/pods/%s_%s_%s/%s/%u.log", w->k->cfg.data_dir, w->ns, w->name,
+    char root[PATH_SIZE];
+    snprintf(buf, PATH_SIZE, "%.400s/%s_%s_%s/%s/%u.log", log_root(w->k, root), w->ns, w->name,
              w->uid, c->name, attempt);
     return buf;
 }
@@ -187,7 +188,7 @@ static void free_config(KubeletConfig *c)
 
 static int make_folders(Kubelet *k, Err *err)
 {
-    static const char *const names[] = { "node/pods", "node/netns", "node/cni/bin", "log/pods" };
+    static const char *const names[] = { "node/pods", "node/netns", "node/cni/bin" };
     char path[PATH_SIZE];
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         snprintf(path, sizeof path, "%s/%s", k->cfg.data_dir, names[i]);
@@ -195,6 +196,9 @@ static int make_folders(Kubelet *k, Err *err)
         if (r < 0)
             return err_neg(err, r, "make folder '%s'", path);
     }
+    int r = mkdir_p(AT_FDCWD, log_root(k, path), 0755);
+    if (r < 0)
+        return err_neg(err, r, "make folder '%s'", path);
     return 0;
 }
 
@@ -296,6 +300,7 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
             0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||
         (cfg->port && (r = kubelet_server_new(k, &k->server, err)) < 0) ||
+        (r = log_rotator_new(k, &k->rotator, err)) < 0 ||
         (r = node_agent_new(k, &k->node, err)) < 0) {
         kubelet_free(k);
         return r;
@@ -312,6 +317,7 @@ Kubelet *kubelet_free(Kubelet *k)
     void *w;
     kubelet_server_free(k->server);
     node_agent_free(k->node);
+    log_rotator_free(k->rotator);
     informer_free(k->pods);
     informer_free(k->services);
     for (size_t i = 0; map_next(&k->workers, &i, &uid, &w);)
