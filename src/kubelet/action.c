@@ -17,6 +17,7 @@
 
 enum {
     EXEC_OUTPUT_MAX = 10 * 1024, /* of a command's output, for the event */
+    CONNECT_MS = 10 * 1000,      /* of a hook, which has no time of its own */
     GRPC_REPLY_MAX = 4096,
     GRPC_SERVING = 1, /* grpc.health.v1.HealthCheckResponse.ServingStatus */
 };
@@ -230,8 +231,9 @@ static int start_tcp(Action *p, const Value *tcp, Err *err)
     uint16_t port = port_of(p, value_get(tcp, SV("port")));
     if (!port || !host_of(p, tcp, host, sizeof host))
         return err_set(err, ERR_NOT_FOUND, 0, "the port or host is not known");
-    return connector_new(p->c->worker->k->loop, host, port, (uint32_t)p->timeout_ms, on_connected,
-                         p, &p->connector, err);
+    uint32_t ms = p->timeout_ms ? (uint32_t)p->timeout_ms : CONNECT_MS;
+    return connector_new(p->c->worker->k->loop, host, port, ms, on_connected, p, &p->connector,
+                         err);
 }
 
 /* ---- exec ---- */

@@ -133,6 +133,7 @@ static void test_silence_ends_in_time(void **state)
 static void test_tcp(void **state)
 {
     assert_true(run("{\"tcpSocket\":{\"port\":%u}}", true, 2000));
+    assert_true(run("{\"tcpSocket\":{\"port\":%u}}", false, 0)); /* a hook */
     listen_src = source_free(listen_src);
     closep(&listener);
     assert_false(run("{\"tcpSocket\":{\"port\":%u}}", true, 2000));
