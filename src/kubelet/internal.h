@@ -52,6 +52,7 @@ struct Kubelet {
     Informer *pods, *services;
     ImageStore *images;
     CniNetwork *network, *loopback;
+    CniNetwork *network_ports; /* the same with portmap behind it, for pods with host ports */
     CgroupSystem cgroups;
     NodeAgent *node;
     KubeletServer *server;

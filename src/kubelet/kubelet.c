@@ -205,7 +205,7 @@ static int make_folders(Kubelet *k, Err *err)
 /* The plugins are one program; these links give it its names. */
 static int link_plugins(Kubelet *k, Err *err)
 {
-    static const char *const names[] = { "bridge", "host-local", "loopback" };
+    static const char *const names[] = { "bridge", "host-local", "loopback", "portmap" };
     char own[PATH_SIZE], program[PATH_SIZE + 16], link[PATH_SIZE + 32];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     if (n < 0)
@@ -224,25 +224,32 @@ static int link_plugins(Kubelet *k, Err *err)
     return 0;
 }
 
-static int load_networks(Kubelet *k, Err *err)
+static int load_pod_network(Kubelet *k, const char *more, CniNetwork **ret, Err *err)
 {
     char text[2048];
-    snprintf(k->cni_dir, sizeof k->cni_dir, "%s/node/cni", k->cfg.data_dir);
-    snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
-    snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
     int n = snprintf(
         text, sizeof text,
         "{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
         "\"isDefaultGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
-        "\"ranges\":[[{\"subnet\":\"%s\"}]]}}]}",
-        k->bridge, k->cni_dir, k->cfg.pod_cidr);
+        "\"ranges\":[[{\"subnet\":\"%s\"}]]}}%s]}",
+        k->bridge, k->cni_dir, k->cfg.pod_cidr, more);
     if (n >= (int)sizeof text)
         return err_set(err, ERR_LIMIT, 0, "data directory '%s' is too long", k->cfg.data_dir);
-    int r = cni_network_parse(sv_n(text, (size_t)n), "pod network", &k->network, err);
-    return r < 0 ? r
-                 : cni_network_parse(
-                       SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
-                       "loopback network", &k->loopback, err);
+    return cni_network_parse(sv_n(text, (size_t)n), "pod network", ret, err);
+}
+
+static int load_networks(Kubelet *k, Err *err)
+{
+    snprintf(k->cni_dir, sizeof k->cni_dir, "%s/node/cni", k->cfg.data_dir);
+    snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
+    snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
+    int r;
+    if ((r = load_pod_network(k, "", &k->network, err)) < 0 ||
+        (r = load_pod_network(k, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}",
+                              &k->network_ports, err)) < 0)
+        return r;
+    return cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
+                             "loopback network", &k->loopback, err);
 }
 
 /* The bridge with the gateway's address is there from the start: the API server may listen on it. A
@@ -325,6 +332,7 @@ Kubelet *kubelet_free(Kubelet *k)
     map_free(&k->workers);
     event_recorder_free(k->events);
     cni_network_free(k->network);
+    cni_network_free(k->network_ports);
     cni_network_free(k->loopback);
     image_store_free(k->images);
     free_config(&k->cfg);
@@ -370,6 +378,7 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
     rtnl_close(nl);
 out:
     cni_network_free(k.network);
+    cni_network_free(k.network_ports);
     cni_network_free(k.loopback);
     image_store_free(k.images);
     free_config(&k.cfg);

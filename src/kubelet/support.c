@@ -88,10 +88,6 @@ static int check_container(const Value *c, const char *list, unsigned i, Err *er
         return refuse(err, where, SV("resources.claims"));
     if (value_len(value_get(c, SV("restartPolicyRules"))))
         return refuse(err, where, SV("restartPolicyRules"));
-    value_list_foreach (p, value_get(c, SV("ports"))) {
-        if (value_int_or(value_get(p, SV("hostPort")), 0))
-            return refuse(err, where, SV("ports.hostPort"));
-    }
     return check_security(value_get(c, SV("securityContext")), security, err);
 }
 

@@ -162,3 +162,14 @@ line 5" ]
     [ "$(kubectl get pod fall -o jsonpath='{.status.containerStatuses[0].state.terminated.message}')" = "the reason is this" ]
     kubectl delete pod fall
 }
+
+@test "a host port leads to the pod, and is free again after it" {
+    pod port 'command: [sh, -c, "mkdir /w; echo by port >/w/index.html; exec httpd -f -p 8080 -h /w"], ports: [{containerPort: 8080, hostPort: 18080}]' 'terminationGracePeriodSeconds: 0'
+    kubectl wait --for=condition=Ready pod/port --timeout=15s
+    ip=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}')
+    wait_for 10 inside curl -fsS --max-time 2 "http://$ip:18080/"
+    [ "$(inside curl -fsS --max-time 2 http://127.0.0.1:18080/)" = "by port" ]
+    kubectl delete pod port
+    wait_for 15 port_is_free "$ip"
+}
+port_is_free() { ! inside curl -fsS --max-time 2 "http://$1:18080/"; }
