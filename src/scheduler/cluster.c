@@ -74,6 +74,41 @@ static bool read_affinity(SchedPod *p, const Value *pod)
     return true;
 }
 
+static uint32_t count_ports(const Value *pod)
+{
+    uint32_t n = 0;
+    value_list_foreach (c, value_path(pod, "spec.containers")) {
+        value_list_foreach (port, value_get(c, SV("ports")))
+            n += value_int_or(value_get(port, SV("hostPort")), 0) > 0;
+    }
+    return n;
+}
+
+static bool read_ports(SchedPod *p, const Value *pod)
+{
+    uint32_t n = count_ports(pod);
+    if (!n)
+        return true;
+    if (!(p->ports = arena_array(&p->arena, HostPort, n)))
+        return false;
+    value_list_foreach (c, value_path(pod, "spec.containers")) {
+        value_list_foreach (port, value_get(c, SV("ports"))) {
+            StrView ip = value_str(value_get(port, SV("hostIP"))),
+                    protocol = value_str(value_get(port, SV("protocol")));
+            int64_t number = value_int_or(value_get(port, SV("hostPort")), 0);
+            if (number <= 0)
+                continue;
+            HostPort *h = &p->ports[p->n_ports++];
+            h->port = number;
+            h->ip = arena_sv(&p->arena, sv_eq(ip, SV("0.0.0.0")) ? SV("") : ip);
+            h->protocol = arena_sv(&p->arena, protocol.len ? protocol : SV("TCP"));
+            if (!h->ip.ptr || !h->protocol.ptr)
+                return false;
+        }
+    }
+    return true;
+}
+
 static void read_state(SchedPod *p, const Value *pod)
 {
     StrView phase = value_path_str(pod, "status.phase"),
@@ -114,7 +149,8 @@ SchedPod *sched_pod_new(const Value *pod)
     p->nominated = pack_text(&pack, nominated);
     pack_labels(&pack, labels, (Member *)(p + 1), &p->labels);
     read_state(p, pod);
-    if ((!p->done && !read_affinity(p, pod)) || (p->waits && !value_clone(&p->arena, pod, &p->pod)))
+    if ((!p->done && (!read_affinity(p, pod) || !read_ports(p, pod))) ||
+        (p->waits && !value_clone(&p->arena, pod, &p->pod)))
         return sched_pod_free(p);
     return p;
 }

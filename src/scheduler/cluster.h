@@ -10,6 +10,11 @@
 
 typedef struct SchedNode SchedNode;
 
+typedef struct HostPort {
+    StrView ip, protocol; /* ip empty: all addresses */
+    int64_t port;
+} HostPort;
+
 /* What is kept of a pod. Bound ones are one block of memory, unless they have affinity terms. */
 typedef struct SchedPod {
     StrView ns, name, uid, key, node_name, nominated; /* key: "namespace/name" */
@@ -20,6 +25,8 @@ typedef struct SchedPod {
     int64_t start_ns; /* since when it runs, else since when it exists */
     bool waits, done, terminating, never_preempts;
     AffinityTerms required, required_anti, preferred, preferred_anti;
+    HostPort *ports;
+    uint32_t n_ports;
     Arena arena;
     /* The cluster's own. */
     SchedNode *node, *nominated_to;

@@ -30,12 +30,31 @@ void filters_free(Filters *f)
     spread_free(&f->spread);
 }
 
+static bool clash(const HostPort *a, const HostPort *b)
+{
+    return a->port == b->port && sv_eq(a->protocol, b->protocol) &&
+           (!a->ip.len || !b->ip.len || sv_eq(a->ip, b->ip));
+}
+
+static bool ports_are_free(const SchedPod *pod, const SchedNode *n)
+{
+    pods_foreach(other, &n->pods) for (uint32_t i = 0;
+                                       pod->n_ports && !(*other)->excluded && i < (*other)->n_ports;
+                                       i++) for (uint32_t k = 0; k < pod->n_ports;
+                                                 k++) if (clash(&pod->ports[k],
+                                                                &(*other)->ports[i])) return false;
+    return true;
+}
+
 FitReason filters_check(const Filters *f, const SchedNode *n)
 {
     NodeFacts facts = n->facts;
     pods_foreach(p, &n->nominated) if (*p != f->pod && (*p)->priority >= f->pod->priority &&
                                        !(*p)->node) request_add(&facts.used, &(*p)->request);
     FitReason why = fit_check(&f->pod->pod, &f->pod->request, &facts);
+    bool by_itself = why == FIT_OK || why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS;
+    if (by_itself && f->pod->n_ports && !ports_are_free(f->pod, n))
+        return FIT_PORTS;
     if (why == FIT_OK && f->spread.n_hard)
         why = spread_check(&f->spread, &facts);
     return why == FIT_OK ? affinity_check(&f->affinity, &facts) : why;

@@ -12,6 +12,7 @@ const char *const fit_reason_text[FIT_MAX] = {
     [FIT_MEMORY] = "Insufficient memory",
     [FIT_PODS] = "Too many pods",
     [FIT_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
+    [FIT_PORTS] = "node(s) didn't have free ports for the requested pod ports",
     [FIT_UNSCHEDULABLE] = "node(s) were unschedulable",
     [FIT_TAINT] = "node(s) had untolerated taint(s)",
     [FIT_AFFINITY] = "node(s) didn't match pod affinity rules",
@@ -226,8 +227,8 @@ FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n)
 
 bool fit_reason_resolvable(FitReason why)
 {
-    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS || why == FIT_ANTI_AFFINITY ||
-           why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
+    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS || why == FIT_PORTS ||
+           why == FIT_ANTI_AFFINITY || why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
 }
 
 static int64_t free_share(int64_t used, int64_t request, int64_t all)

@@ -25,6 +25,7 @@ typedef enum FitReason {
     FIT_MEMORY,
     FIT_PODS,
     FIT_SELECTOR,
+    FIT_PORTS,
     FIT_UNSCHEDULABLE,
     FIT_TAINT,
     FIT_AFFINITY,

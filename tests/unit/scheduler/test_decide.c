@@ -196,6 +196,24 @@ static void test_messages_count_and_sort(void **state)
         "0/4 nodes are available: 1 Insufficient memory, 1 node(s) were unschedulable, 3 Insufficient cpu.");
 }
 
+#define PORTS(p) "\"containers\":[{\"ports\":[{\"containerPort\":1," p "}]}]"
+
+static void test_host_ports_are_held_once(void **state)
+{
+    static const char no[] = "0/1 nodes are available: 1 node(s) didn't have free ports for the "
+                             "requested pod ports.";
+    node("n1", "", "");
+    pod("a", "n1", "", PORTS("\"hostPort\":80"));
+    pod("b", "n1", "", PORTS("\"hostPort\":81,\"hostIP\":\"10.0.0.1\""));
+    assert_string_equal(place(pod("c", "", "", PORTS("\"hostPort\":80"))), no);
+    assert_string_equal(place(pod("d", "", "", PORTS("\"hostPort\":81"))), no);
+    assert_string_equal(place(pod("e", "", "", PORTS("\"hostPort\":81,\"hostIP\":\"10.0.0.2\""))),
+                        "n1");
+    assert_string_equal(place(pod("f", "", "", PORTS("\"hostPort\":80,\"protocol\":\"UDP\""))),
+                        "n1");
+    assert_string_equal(place(pod("g", "", "", PORTS("\"name\":\"x\""))), "n1");
+}
+
 static void test_a_nomination_holds_the_room(void **state)
 {
     node("n1", "", "");
@@ -244,6 +262,7 @@ int main(void)
         IN_WORLD(test_taints_count_where_the_policy_says_so),
         IN_WORLD(test_soft_spreading_prefers_the_emptier_domain),
         IN_WORLD(test_messages_count_and_sort),
+        IN_WORLD(test_host_ports_are_held_once),
         IN_WORLD(test_a_nomination_holds_the_room),
         IN_WORLD(test_nodes_come_and_go_under_their_pods),
         IN_WORLD(test_the_search_ends_early_on_large_clusters),
