@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "kubelet/internal.h"
 
@@ -258,18 +259,29 @@ int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48])
     return r < 0 ? r : sv_copy_cstr(buf_view(&text), ip, 48) ? 0 : -EINVAL;
 }
 
+enum { REMAINS_WAIT_MS = 10000, REMAINS_STEP_US = 10000 };
+
+/* Ends a supervisor that nobody is connected to any more. One that has only just been started does
+ * not listen yet: it is asked again until it does, or has gone. */
+static int end_supervisor(const char *dir, Err *err)
+{
+    int64_t deadline = clock_mono_ns() + REMAINS_WAIT_MS * NSEC_PER_MSEC;
+    int r;
+    while ((r = pod_cleanup(dir, err)) == -ERR_BUSY && clock_mono_ns() < deadline) {
+        Pod *conn = NULL;
+        if (pod_connect(dir, &conn, NULL) < 0 || pod_stop(conn, 0, NULL) < 0)
+            usleep(REMAINS_STEP_US);
+        pod_close(conn);
+    }
+    return r;
+}
+
 /* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier
  * attempts. */
 static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
 {
     CniAttachment eth = attachment(k, uid, netns, "eth0");
-    int r = path_exists(AT_FDCWD, dir) ? pod_cleanup(dir, err) : 0;
-    if (r == -ERR_BUSY) { /* a supervisor that nobody is connected to any more */
-        Pod *conn = NULL;
-        if (pod_connect(dir, &conn, NULL) == 0 && pod_stop(conn, 0, NULL) == 0)
-            r = pod_cleanup(dir, err);
-        pod_close(conn);
-    }
+    int r = path_exists(AT_FDCWD, dir) ? end_supervisor(dir, err) : 0;
     if (r < 0)
         return r;
     const CniNetwork *net = cni_has_cached_args(k->network, &eth) ? k->network_ports : k->network;
