@@ -79,8 +79,8 @@ bool labels_without_metadata(Labels l, Arena *a, Labels *ret)
         first = MIN(first, i);
         n++;
     }
-    if (n <= 1 && (first == 0 || first == l.len)) {
-        *ret = first == 0 ? (Labels){ l.items + 1, l.len - 1 } : l;
+    if (n == 0 || (n == 1 && first == 0)) {
+        *ret = n ? (Labels){ l.items + 1, l.len - 1 } : l;
         return true;
     }
     Label *items = arena_array(a, Label, l.len - n + 1);
