@@ -50,7 +50,8 @@ typedef struct Selector {
     StrView name; /* in front of the braces */
     Matcher *matchers;
     unsigned n_matchers;
-    bool may_be_empty; /* of info(): need not select by something */
+    bool may_be_empty;    /* of info(): need not select by something */
+    bool without_buckets; /* of histograms only count, sum and resets are looked at */
 } Selector;
 
 struct Node {

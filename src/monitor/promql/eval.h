@@ -167,5 +167,9 @@ int eval_matrix_result(Eval *ev, Node *n, const Steps *steps, PromqlResult *res)
 /* Ends of ranges and lookback, as hints and limits for the storage. */
 int selector_open(Eval *ev, Node *n, int64_t first, int64_t last, StrView func, SeriesSet **ret);
 
+/* The next series of a selector. Where buckets are not needed they are dropped, after they have
+ * told which samples are counter resets. 1, 0 or negative. */
+int selector_next(Eval *ev, const Node *n, SeriesSet *set, Labels *ret_labels, SampleCols *cols);
+
 double quantile_sorted(double q, const double *v, size_t n);
 void sort_doubles_nan_first(double *v, size_t n);

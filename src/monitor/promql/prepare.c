@@ -120,6 +120,44 @@ static int durations(Node *n, const PromqlQuery *q, Err *err)
     return r;
 }
 
+/* The expressions around a node, from the inside out. */
+typedef struct Frame {
+    const struct Frame *outer;
+    const Node *n;
+} Frame;
+
+/* histogram_count(), _sum() and _avg() need no buckets, unless something further out does, or a
+ * subquery comes in between: that needs them to see resets. */
+static bool needs_no_buckets(const Frame *f)
+{
+    bool no = false;
+    for (; f; f = f->outer) {
+        const Node *n = f->n;
+        bool trim = n->type == NODE_BINARY && (n->op == TOK_TRIM_UPPER || n->op == TOK_TRIM_LOWER);
+        if (n->type == NODE_SUBQUERY || trim)
+            return false;
+        if (n->type != NODE_CALL)
+            continue;
+        StrView name = n->fn->name;
+        if (n->fn->id == FN_HISTOGRAM_QUANTILE || n->fn->id == FN_HISTOGRAM_QUANTILES ||
+            n->fn->id == FN_HISTOGRAM_FRACTION)
+            return false;
+        no = no || sv_eq(name, SV("histogram_count")) || sv_eq(name, SV("histogram_sum")) ||
+             sv_eq(name, SV("histogram_avg"));
+    }
+    return no;
+}
+
+static void mark_buckets(Node *n, const Frame *outer)
+{
+    Frame f = { outer, n };
+    Node **child;
+    if (n->type == NODE_VECTOR || n->type == NODE_MATRIX)
+        n->sel.without_buckets = needs_no_buckets(outer);
+    for (unsigned i = 0; (child = node_child(n, i)); i++)
+        mark_buckets(*child, &f);
+}
+
 typedef struct Prepare {
     const PromqlQuery *q;
     Arena *arena;
@@ -229,6 +267,7 @@ static Invariance visit(Prepare *p, Node *n)
 int promql_prepare(PromqlExpr *e, const PromqlQuery *q, Err *err)
 {
     Prepare p = { .q = q, .arena = e->arena };
+    mark_buckets(e->root, NULL);
     fold(e->root, q);
     int r = durations(e->root, q, err);
     if (r < 0)

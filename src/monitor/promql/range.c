@@ -80,11 +80,9 @@ static void series_add(RangeSeries *r, int64_t t, double v, const Histogram *h, 
 static int next_selected(RangeStream *s, Labels *labels)
 {
     Eval *ev = s->head.ev;
-    int r = ev->querier->ops->next(s->set, labels, &s->cols, ev->err);
-    if (r <= 0) {
-        ev->error_type = r < 0 ? PROMQL_EXECUTION : ev->error_type;
+    int r = selector_next(ev, s->arg, s->set, labels, &s->cols);
+    if (r <= 0)
         return r;
-    }
     const SampleCols *c = &s->cols;
     if (series_reserve(s, c->len, c->h != NULL) < 0)
         return -ERR_NOMEM;

@@ -23,6 +23,36 @@ int selector_open(Eval *ev, Node *n, int64_t first, int64_t last, StrView func, 
     return r;
 }
 
+static int drop_buckets(Eval *ev, SampleCols *c)
+{
+    const Histogram *last = NULL;
+    for (size_t i = 0; c->h && i < c->len; i++) {
+        const Histogram *h = c->h[i];
+        if (!h)
+            continue;
+        Histogram *bare = arena_new(c->arena, Histogram);
+        if (!bare)
+            return eval_nomem(ev);
+        *bare = (Histogram){ h->hint, h->schema, .count = h->count, .sum = h->sum };
+        if (h->hint == HINT_UNKNOWN && last)
+            bare->hint =
+                histogram_detect_reset(h, last) ? HINT_COUNTER_RESET : HINT_NO_COUNTER_RESET;
+        last = h;
+        c->h[i] = bare;
+    }
+    return 0;
+}
+
+int selector_next(Eval *ev, const Node *n, SeriesSet *set, Labels *ret_labels, SampleCols *cols)
+{
+    int r = ev->querier->ops->next(set, ret_labels, cols, ev->err);
+    if (r < 0)
+        ev->error_type = PROMQL_EXECUTION;
+    if (r > 0 && n->sel.without_buckets && drop_buckets(ev, cols) < 0)
+        return -ERR_NOMEM;
+    return r;
+}
+
 typedef enum Wanted { WANT_VALUE, WANT_TIME, WANT_TIME_MS, WANT_START_TIME } Wanted;
 
 typedef struct SelectStream {
@@ -183,11 +213,9 @@ static int select_next(Stream *stream, Column *ret)
         eval_release(ev, s->held);
         s->held = 0;
         arena_reset(&s->head.scratch);
-        r = ev->querier->ops->next(s->set, &labels, &s->cols, ev->err);
-        if (r <= 0) {
-            ev->error_type = r < 0 ? PROMQL_EXECUTION : ev->error_type;
+        r = selector_next(ev, s->node, s->set, &labels, &s->cols);
+        if (r <= 0)
             return r;
-        }
         if (s->cols.h && column_histograms(ev, &s->col, s->head.steps.n) < 0)
             return eval_nomem(ev);
         s->smooth.metric = metric_name(labels);

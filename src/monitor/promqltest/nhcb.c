@@ -91,6 +91,8 @@ static int append_step(Memory *m, MemorySeries *s, const Classic *c, size_t i, i
         if (!value_at(c->buckets[k], i, &v))
             continue;
         any = true;
+        if (n && bounds[n - 1] == c->le[k])
+            continue; /* another spelling of the same bound */
         endless = isinf(c->le[k]);
         bounds[n] = c->le[k];
         counts[n++] = v - prev;
