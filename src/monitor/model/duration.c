@@ -53,6 +53,47 @@ int prom_duration_parse(StrView s, int64_t *ret_ms)
     return 0;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_unit(StrView name)
+{
+    for (size_t u = 0; u < ARRAY_SIZE(units); u++)
+        if (sv_eq(units[u].name, name))
+            return true;
+    return false;
+}
+
+void prom_duration_explain(StrView s, Buf *out)
+{
+    int64_t ms;
+    if (!s.len) {
+        buf_sv(out, SV("empty duration string"));
+        return;
+    }
+    if (prom_duration_parse(s, &ms) == -ERANGE) {
+        buf_sv(out, SV("duration out of range"));
+        return;
+    }
+    for (StrView rest = s; rest.len && is_digit(rest.ptr[0]);) {
+        size_t digits = 0, letters = 0;
+        while (digits < rest.len && is_digit(rest.ptr[digits]))
+            digits++;
+        rest = sv_skip(rest, digits);
+        while (letters < rest.len && !is_digit(rest.ptr[letters]))
+            letters++;
+        if (letters && !is_unit(sv_head(rest, letters))) {
+            buf_printf(out, "unknown unit \"%.*s\" in duration \"%.*s\"", (int)letters, rest.ptr,
+                       SV_FMT(s));
+            return;
+        }
+        rest = sv_skip(rest, letters);
+    }
+    buf_printf(out, "not a valid duration string: \"%.*s\"", SV_FMT(s));
+}
+
 void prom_duration_format(int64_t ms, Buf *out)
 {
     if (ms == 0)

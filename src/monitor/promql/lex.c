@@ -276,7 +276,10 @@ static bool scan_duration(Lexer *l)
             return false;
         accept(l, "s");
     }
-    return !is_word(peek(l));
+    if (!is_word(peek(l)))
+        return true;
+    l->at++; /* it belongs to what the message shows */
+    return false;
 }
 
 static void lex_number(Lexer *l, Token *t)
@@ -498,7 +501,7 @@ static void lex_bracket_or_paren(Lexer *l, Token *t, int c)
     case ')':
         emit(l, t, TOK_RIGHT_PAREN, start);
         if (--l->parens < 0)
-            l->one_more_paren_error = true;
+            fail(l, t, l->at, "unexpected right parenthesis ')'");
         return;
     case '{':
         l->brace = true;
@@ -560,10 +563,6 @@ static void lex_statement(Lexer *l, Token *t)
 
 void lexer_next(Lexer *l, Token *ret)
 {
-    if (l->one_more_paren_error) {
-        fail(l, ret, l->at, "unexpected right parenthesis ')'");
-        return;
-    }
     if (l->stopped) {
         *ret = (Token){ TOK_ERROR, (unsigned)l->at, sv_cstr(l->message) };
         return;

@@ -95,7 +95,6 @@ typedef struct Lexer {
     size_t at;
     int parens;
     bool brace, bracket, duration, colon, got_duration, stopped;
-    bool one_more_paren_error; /* a ')' too many was handed out: the error comes next */
     char message[160];
 } Lexer;
 

@@ -176,10 +176,10 @@ int parser_unquote(Parser *p, const Token *t, StrView *ret)
 /* Go's literals: 0x1F, 0b101, 0o17 and 017 are whole numbers, underscores separate digits. */
 static int number_value(StrView s, double *ret)
 {
-    char text[128];
+    char text[512];
     size_t n = 0;
     if (s.len >= sizeof text)
-        return -1;
+        return -EINVAL;
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i] != '_')
             text[n++] = s.ptr[i];
@@ -190,13 +190,16 @@ static int number_value(StrView s, double *ret)
     }
     bool octal = n > 1 && text[0] == '0' && strspn(text, "01234567") == n;
     char *end;
+    errno = 0;
     *ret = octal ? (double)strtoll(text, &end, 8) : strtod(text, &end);
-    return *end ? -1 : 0;
+    if (*end)
+        return -EINVAL;
+    return errno == ERANGE && isinf(*ret) ? -ERANGE : 0;
 }
 
 int text_number(StrView s, double *ret)
 {
-    return number_value(s, ret) < 0 ? -EINVAL : 0;
+    return number_value(s, ret);
 }
 
 int parser_number(Parser *p, Node **ret)
@@ -207,19 +210,20 @@ int parser_number(Parser *p, Node **ret)
         return -ERR_NOMEM;
     if (t.type == TOK_DURATION) {
         int64_t ms = 0;
-        int r = prom_duration_parse(t.text, &ms);
-        if (r < 0)
-            return parse_error(p->err, p->text, t.pos,
-                               r == -ERANGE ? "duration out of range"
-                                            : "not a valid duration string: \"%.*s\"",
-                               SV_FMT(t.text));
+        _cleanup_buf_ Buf why = BUF_INIT;
+        if (prom_duration_parse(t.text, &ms) < 0) {
+            prom_duration_explain(t.text, &why);
+            return parse_error(p->err, p->text, t.pos, "%.*s", SV_FMT(buf_view(&why)));
+        }
         n->number = (double)ms / 1000;
         n->is_duration = true;
-    } else if (number_value(t.text, &n->number) < 0) {
-        return parse_error(
-            p->err, p->text, t.pos,
-            "error parsing number: strconv.ParseFloat: parsing \"%.*s\": invalid syntax",
-            SV_FMT(t.text));
+    } else {
+        int r = number_value(t.text, &n->number);
+        if (r < 0)
+            return parse_error(p->err, p->text, t.pos,
+                               "error parsing number: strconv.ParseFloat: parsing \"%.*s\": %s",
+                               SV_FMT(t.text),
+                               r == -ERANGE ? "value out of range" : "invalid syntax");
     }
     *ret = n;
     return parser_advance(p);

@@ -292,9 +292,6 @@ static int parse_word(Parser *p, Node **ret)
     if (tok_is_aggregator(t.type)) {
         if (next == TOK_LEFT_PAREN || next == TOK_BY || next == TOK_WITHOUT)
             return parse_aggregate(p, &t, ret);
-        if (next == TOK_IDENTIFIER || next == TOK_METRIC_IDENTIFIER || next == TOK_NUMBER ||
-            next == TOK_STRING || next == TOK_DURATION)
-            return parser_unexpected(p, "aggregation", NULL);
     } else if (next == TOK_LEFT_PAREN && (t.type == TOK_IDENTIFIER || t.type >= TOK_START)) {
         return parse_call(p, &t, ret);
     }
@@ -398,7 +395,11 @@ static int parse_at(Parser *p, Node *of)
     if (r < 0)
         return r;
     double at = n ? (negative ? -n->number : n->number) : 0;
-    if (!(fabs(at) < 9.2e18))
+    if (!isfinite(at))
+        return parse_error(p->err, p->text, of->start,
+                           "timestamp out of bounds for @ modifier: %s",
+                           isnan(at) ? "NaN" : at > 0 ? "+Inf" : "-Inf");
+    if (!(fabs(at) < 0x1p63))
         return parse_error(p->err, p->text, of->start, "timestamp out of bounds for @ modifier: %f",
                            at);
     if (!m)

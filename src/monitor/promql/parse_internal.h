@@ -16,7 +16,8 @@ typedef struct Parser {
     Arena *arena;
     unsigned features;
     unsigned depth;
-    unsigned last_end; /* of the last token taken that may close something */
+    const char *where, *expected; /* inside a duration: for what is not expected there */
+    unsigned last_end;            /* of the last token taken that may close something */
     OwnedMatchers *owned;
     Err *err;
 } Parser;

@@ -158,16 +158,16 @@ static int parse_duration_call(Parser *p, Node **ret)
     n->op = p->tok.type;
     int r = parser_advance(p);
     if (r >= 0)
-        r = parser_expect(p, TOK_LEFT_PAREN, NULL, NULL);
+        r = parser_expect(p, TOK_LEFT_PAREN, p->where, p->expected);
     if (r >= 0 && (n->op == TOK_MAX_OF || n->op == TOK_MIN_OF)) {
         r = parse_duration(p, 0, &n->lhs);
         if (r >= 0)
-            r = parser_expect(p, TOK_COMMA, NULL, NULL);
+            r = parser_expect(p, TOK_COMMA, p->where, p->expected);
         if (r >= 0)
             r = parse_duration(p, 0, &n->rhs);
     }
     if (r >= 0)
-        r = parser_expect(p, TOK_RIGHT_PAREN, NULL, NULL);
+        r = parser_expect(p, TOK_RIGHT_PAREN, p->where, p->expected);
     n->end = p->last_end;
     *ret = n;
     return r < 0 ? r : experimental(p, n);
@@ -199,7 +199,7 @@ static int parse_duration_paren(Parser *p, Node **ret)
     if (r >= 0)
         r = parse_duration(p, 0, ret);
     if (r >= 0)
-        r = parser_expect(p, TOK_RIGHT_PAREN, NULL, NULL);
+        r = parser_expect(p, TOK_RIGHT_PAREN, p->where, p->expected);
     if (r >= 0)
         r = experimental(p, *ret);
     return r < 0 ? r : wrap_duration(p, ret, start, p->last_end);
@@ -220,7 +220,7 @@ static int parse_duration_primary(Parser *p, Node **ret)
     if (t.type == TOK_LEFT_PAREN)
         return parse_duration_paren(p, ret);
     if (t.type != TOK_NUMBER && t.type != TOK_DURATION)
-        return parser_unexpected(p, NULL, NULL);
+        return parser_unexpected(p, p->where, p->expected);
     r = parser_number(p, ret);
     if (r >= 0 && out_of_range((*ret)->number))
         return parse_error(p->err, p->text, t.pos, "duration out of range");
@@ -293,18 +293,17 @@ static bool starts_duration(Tok t)
  * `x offset 5m + 3` the sum is of the selector. */
 static int parse_offset_value(Parser *p, Node **ret)
 {
-    static const char expected[] = "number, duration, step(), or range()";
     Token t = p->tok;
     int r = 0;
     if (!starts_duration(t.type))
-        return parser_unexpected(p, "offset", expected);
+        return parser_unexpected(p, p->where, p->expected);
     if (t.type == TOK_LEFT_PAREN)
         return parse_duration(p, 0, ret);
     if (t.type == TOK_ADD || t.type == TOK_SUB) {
         r = parser_advance(p);
         if (r >= 0 &&
             (!starts_duration(p->tok.type) || p->tok.type == TOK_ADD || p->tok.type == TOK_SUB))
-            return parser_unexpected(p, "offset", expected);
+            return parser_unexpected(p, p->where, p->expected);
         if (r >= 0)
             r = parse_duration_primary(p, ret);
         return r < 0 ? r : negate(p, &t, ret);
@@ -316,6 +315,8 @@ int parse_offset(Parser *p, Node *of)
 {
     Node *d = NULL;
     int r = parser_advance(p);
+    p->where = "offset";
+    p->expected = "number, duration, step(), or range()";
     if (r >= 0)
         r = parse_offset_value(p, &d);
     if (r < 0)
@@ -371,11 +372,12 @@ static int subquery_step(Parser *p, Node *s)
 {
     Node *step = NULL;
     int r = parser_advance(p);
+    p->where = "subquery selector";
+    p->expected = "number, duration, step(), range(), or \"]\"";
     if (r < 0 || p->tok.type == TOK_RIGHT_BRACKET)
         return r;
     if (!starts_duration(p->tok.type))
-        return parser_unexpected(p, "subquery selector",
-                                 "number, duration, step(), range(), or \"]\"");
+        return parser_unexpected(p, p->where, p->expected);
     r = positive_duration(p, &step);
     if (r < 0)
         return r;
@@ -389,9 +391,10 @@ int parse_brackets(Parser *p, Node *of, Node **ret)
     unsigned bracket = p->tok.pos;
     Node *d = NULL;
     int r = parser_advance(p);
+    p->where = "subquery or range selector";
+    p->expected = "number, duration, step(), or range()";
     if (r >= 0 && !starts_duration(p->tok.type))
-        r = parser_unexpected(p, "subquery or range selector",
-                              "number, duration, step(), or range()");
+        r = parser_unexpected(p, p->where, p->expected);
     if (r >= 0)
         r = positive_duration(p, &d);
     if (r < 0)
