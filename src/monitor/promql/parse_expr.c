@@ -396,9 +396,10 @@ static int parse_at(Parser *p, Node *of)
         return r;
     double at = n ? (negative ? -n->number : n->number) : 0;
     if (!isfinite(at))
-        return parse_error(p->err, p->text, of->start,
-                           "timestamp out of bounds for @ modifier: %s",
-                           isnan(at) ? "NaN" : at > 0 ? "+Inf" : "-Inf");
+        return parse_error(p->err, p->text, of->start, "timestamp out of bounds for @ modifier: %s",
+                           isnan(at) ? "NaN"
+                           : at > 0  ? "+Inf"
+                                     : "-Inf");
     if (!(fabs(at) < 0x1p63))
         return parse_error(p->err, p->text, of->start, "timestamp out of bounds for @ modifier: %f",
                            at);
