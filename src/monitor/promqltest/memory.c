@@ -6,11 +6,10 @@
 struct MemorySeries {
     Labels labels;
     uint64_t hash;
-    int64_t *t, *st;
+    int64_t *t, *st; /* st and h are NULL while no sample has one */
     double *v;
     const Histogram **h;
     size_t len, cap;
-    bool any_histogram, any_start;
     const Histogram *run; /* the last of a run of counter histograms, else NULL */
 };
 
@@ -65,10 +64,18 @@ static size_t first_at(const MemorySeries *s, int64_t t)
 
 static bool fill(const MemorySeries *s, size_t lo, size_t hi, SampleCols *cols)
 {
+    if (!s->h && !s->st) {
+        if (!sample_cols_reserve(cols, hi - lo))
+            return false;
+        memcpy(cols->t, s->t + lo, (hi - lo) * sizeof *s->t);
+        memcpy(cols->v, s->v + lo, (hi - lo) * sizeof *s->v);
+        cols->len = hi - lo;
+        return true;
+    }
     for (size_t i = lo; i < hi; i++) {
-        bool ok = s->h[i] ? sample_cols_histogram(cols, s->t[i], s->h[i])
-                          : sample_cols_float(cols, s->t[i], s->v[i]);
-        if (!ok || (s->st[i] && !sample_cols_start(cols, s->st[i])))
+        bool ok = s->h && s->h[i] ? sample_cols_histogram(cols, s->t[i], s->h[i])
+                                  : sample_cols_float(cols, s->t[i], s->v[i]);
+        if (!ok || (s->st && s->st[i] && !sample_cols_start(cols, s->st[i])))
             return false;
     }
     return true;
@@ -241,20 +248,32 @@ MemorySeries *memory_series(Memory *m, Labels l)
     return s;
 }
 
-static bool reserve(MemorySeries *s)
+static bool grow_column(void *col, size_t cap)
 {
-    if (s->len < s->cap)
-        return true;
-    size_t cap = s->cap ? s->cap * 2 : 16;
-    void **cols[] = { (void **)&s->t, (void **)&s->v, (void **)&s->st, (void **)&s->h };
-    for (size_t i = 0; i < ARRAY_SIZE(cols); i++) {
-        void *grown = realloc(*cols[i], cap * 8);
-        if (!grown)
+    void *grown = realloc(*(void **)col, cap * 8);
+    if (grown)
+        *(void **)col = grown;
+    return grown != NULL;
+}
+
+/* A column of which earlier samples have nothing. */
+static bool start_column(MemorySeries *s, void *col)
+{
+    if (!*(void **)col)
+        *(void **)col = calloc(s->cap, 8);
+    return *(void **)col != NULL;
+}
+
+static bool reserve(MemorySeries *s, bool histogram, bool start)
+{
+    if (s->len == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 16;
+        if (!grow_column(&s->t, cap) || !grow_column(&s->v, cap) ||
+            (s->st && !grow_column(&s->st, cap)) || (s->h && !grow_column(&s->h, cap)))
             return false;
-        *cols[i] = grown;
+        s->cap = cap;
     }
-    s->cap = cap;
-    return true;
+    return (!histogram || start_column(s, &s->h)) && (!start || start_column(s, &s->st));
 }
 
 /* Would a chunk that ends with `prev` take `h` without a break? */
@@ -280,12 +299,15 @@ int memory_append(Memory *m, MemorySeries *s, int64_t t, double v, const Histogr
         if (h->hint != HINT_GAUGE)
             copy->hint = s->run && continues(s->run, h) ? HINT_NO_COUNTER_RESET : HINT_UNKNOWN;
     }
-    if (!reserve(s))
+    if (!reserve(s, copy != NULL, st != 0))
         return err_nomem(err);
     s->t[s->len] = t;
     s->v[s->len] = h ? h->sum : v;
-    s->st[s->len] = st;
-    s->h[s->len++] = copy;
+    if (s->st)
+        s->st[s->len] = st;
+    if (s->h)
+        s->h[s->len] = copy;
+    s->len++;
     s->run = copy && copy->hint != HINT_GAUGE ? copy : NULL;
     return 0;
 }
