@@ -35,16 +35,24 @@ typedef struct RangeCall {
     size_t n_resets, cap_resets, reset_at;
     double *sorted; /* scratch of quantiles */
     size_t cap_sorted;
+    Steps steps;
+    double *prefix, *prefix_lo; /* sums up to each float in twice a double's precision */
+    size_t cap_prefix;
+    double prefix_max; /* largest of them; negative: not to be used */
 } RangeCall;
 
 struct RangeFunction {
     /* SAMPLE_NONE, SAMPLE_FLOAT (*v), SAMPLE_HISTOGRAM (*h, in scratch or the series); negative:
      * the error is set. Only called with at least one sample in the window. */
     int (*call)(RangeCall *c, const RangeWindow *w, double *v, const Histogram **h);
-    bool keeps_name, wants_start_times, wants_resets, anchored, smoothed;
+    /* NULL, or called once for each series before its windows. 0 or negative. */
+    int (*prepare)(RangeCall *c, const RangeSeries *r);
+    bool keeps_name, wants_start_times, anchored, smoothed;
     bool wants_counter; /* remarks when the name is not one of a counter's */
 };
 
+/* Grows an array of a call; false: the error is set. */
+bool range_reserve(RangeCall *c, void *array, size_t *cap, size_t n, size_t size);
 double *range_sort_buffer(RangeCall *c, size_t n); /* NULL: the error is set */
 /* The accumulator as a histogram in scratch; NULL: the error is set. */
 Histogram *range_take(RangeCall *c, HistogramAcc *acc, bool compact);

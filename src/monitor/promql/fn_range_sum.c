@@ -38,6 +38,46 @@ static double sum_of(const double *v, size_t n)
     return isinf(sum) ? sum : sum + c;
 }
 
+/* Windows that overlap would add the same samples again and again. Sums up to each sample in twice
+ * a double's precision give a window's sum as one difference, to the last place. */
+static int sum_up(RangeCall *c, const RangeSeries *r)
+{
+    double hi = 0, lo = 0, max = 0;
+    c->prefix_max = -1;
+    if (c->steps.n < 2 || c->arg->mod.range < 4 * c->steps.step)
+        return 0;
+    size_t cap = c->cap_prefix;
+    if (!range_reserve(c, &c->prefix, &c->cap_prefix, r->nf + 1, sizeof hi) ||
+        !range_reserve(c, &c->prefix_lo, &cap, r->nf + 1, sizeof lo))
+        return -ERR_NOMEM;
+    c->prefix[0] = c->prefix_lo[0] = 0;
+    for (size_t i = 0; i < r->nf; i++) {
+        double v = r->fv[i], t = hi + v, part = t - hi;
+        double error = (hi - (t - part)) + (v - part) + lo;
+        hi = t + error;
+        lo = error - (hi - t);
+        c->prefix[i + 1] = hi;
+        c->prefix_lo[i + 1] = lo;
+        max = fmax(max, fabs(hi));
+        if (!(fabs(hi) < 1e290)) /* also NaN and infinity */
+            return 0;
+    }
+    c->prefix_max = max;
+    return 0;
+}
+
+/* False: too little of the precision is left, as the sums are so much larger than the window's. */
+static bool window_sum(const RangeCall *c, const RangeWindow *w, double *ret)
+{
+    if (c->prefix_max < 0)
+        return false;
+    size_t a = w->first, b = w->first + w->nf;
+    double x = c->prefix[b], y = -c->prefix[a], t = x + y, part = t - x;
+    double error = (x - (t - part)) + (y - part);
+    *ret = t + (error + (c->prefix_lo[b] - c->prefix_lo[a]));
+    return fabs(*ret) >= c->prefix_max * 0x1p-40;
+}
+
 static int sum_histograms(RangeCall *c, const RangeWindow *w, bool mean, const Histogram **ret)
 {
     HistogramMean m = { .acc = c->acc, .trial = c->extra };
@@ -70,6 +110,11 @@ static int total(RangeCall *c, const RangeWindow *w, bool mean, double *v, const
     }
     if (w->nh)
         return sum_histograms(c, w, mean, h);
+    if (window_sum(c, w, v)) {
+        if (mean)
+            *v /= (double)w->nf;
+        return SAMPLE_FLOAT;
+    }
     *v = mean ? mean_of(w->fv, w->nf) : sum_of(w->fv, w->nf);
     return SAMPLE_FLOAT;
 }
@@ -83,5 +128,5 @@ static int call_avg(RangeCall *c, const RangeWindow *w, double *v, const Histogr
     return total(c, w, true, v, h);
 }
 
-const RangeFunction fn_sum_over_time = { .call = call_sum };
-const RangeFunction fn_avg_over_time = { .call = call_avg };
+const RangeFunction fn_sum_over_time = { .call = call_sum, .prepare = sum_up };
+const RangeFunction fn_avg_over_time = { .call = call_avg, .prepare = sum_up };

@@ -74,6 +74,34 @@ static void warn_overlaps(RangeCall *c, const int64_t *t, const int64_t *st, siz
     }
 }
 
+/* Nearly all counters never start again: blocks without a fall are passed over at once. */
+static bool may_reset(const RangeSeries *r, size_t from, size_t to)
+{
+    unsigned falls = 0;
+    for (size_t i = from; i < to; i++)
+        falls |= r->fv[i] < r->fv[i - 1];
+    return falls != 0;
+}
+
+static int find_resets(RangeCall *c, const RangeSeries *r)
+{
+    enum { BLOCK = 128 };
+    bool starts = r->fst && (c->ev->features & PROMQL_START_TIMESTAMPS);
+    c->n_resets = c->reset_at = 0;
+    for (size_t from = 1; from < r->nf; from += BLOCK) {
+        size_t to = MIN(from + BLOCK, r->nf);
+        if (!starts && !may_reset(r, from, to))
+            continue;
+        if (!range_reserve(c, &c->resets, &c->cap_resets, c->n_resets + BLOCK, sizeof *c->resets))
+            return -ERR_NOMEM;
+        for (size_t i = from; i < to; i++)
+            if (r->fv[i] < r->fv[i - 1] ||
+                (starts && start_time_is_reset(r->fst[i - 1], r->ft[i - 1], r->fst[i], r->ft[i])))
+                c->resets[c->n_resets++] = i;
+    }
+    return 0;
+}
+
 static double float_increase(RangeCall *c, const RangeWindow *w, bool counter)
 {
     double v = w->fv[w->nf - 1] - w->fv[0];
@@ -337,13 +365,13 @@ static int call_idelta(RangeCall *c, const RangeWindow *w, double *v, const Hist
 
 const RangeFunction fn_rate = { .call = call_rate,
                                 .wants_start_times = true,
-                                .wants_resets = true,
+                                .prepare = find_resets,
                                 .anchored = true,
                                 .smoothed = true,
                                 .wants_counter = true };
 const RangeFunction fn_increase = { .call = call_increase,
                                     .wants_start_times = true,
-                                    .wants_resets = true,
+                                    .prepare = find_resets,
                                     .anchored = true,
                                     .smoothed = true,
                                     .wants_counter = true };

@@ -9,8 +9,9 @@ typedef struct RangeStream {
     Node *arg;
     SeriesSet *set;
     SampleCols cols;
-    Stream *sub; /* of a subquery, over its own steps */
-    RangeSeries series;
+    Stream *sub;        /* of a subquery, over its own steps */
+    RangeSeries series; /* the current one: in the columns' or in our own arrays */
+    RangeSeries own;
     size_t cap_f, cap_h;
     double *args[2];
     unsigned n_args;
@@ -47,7 +48,7 @@ static bool reserve(void *col, size_t cap, size_t size)
 
 static int series_reserve(RangeStream *s, size_t n, bool histograms)
 {
-    RangeSeries *r = &s->series;
+    RangeSeries *r = &s->own;
     if (n > s->cap_f) {
         if (!reserve(&r->ft, n, sizeof *r->ft) || !reserve(&r->fv, n, sizeof *r->fv) ||
             !reserve(&r->fst, n, sizeof *r->fst))
@@ -61,6 +62,7 @@ static int series_reserve(RangeStream *s, size_t n, bool histograms)
         s->cap_h = n;
     }
     r->nf = r->nh = 0;
+    s->series = *r;
     return 0;
 }
 
@@ -77,13 +79,27 @@ static void series_add(RangeSeries *r, int64_t t, double v, const Histogram *h, 
     }
 }
 
+static bool any_nan(const double *v, size_t n)
+{
+    unsigned nan = 0;
+    for (size_t i = 0; i < n; i++)
+        nan |= v[i] != v[i];
+    return nan != 0;
+}
+
 static int next_selected(RangeStream *s, Labels *labels)
 {
     Eval *ev = s->head.ev;
     int r = selector_next(ev, s->arg, s->set, labels, &s->cols);
     if (r <= 0)
         return r;
-    const SampleCols *c = &s->cols;
+    SampleCols *c = &s->cols;
+    if (!c->h && !any_nan(c->v, c->len)) { /* nothing to sort out: no copy */
+        s->series = (RangeSeries){ .ft = c->t, .fv = c->v, .fst = c->st, .nf = c->len };
+        s->held = c->len;
+        ev->read += s->held;
+        return 1;
+    }
     if (series_reserve(s, c->len, c->h != NULL) < 0)
         return -ERR_NOMEM;
     for (size_t i = 0; i < c->len; i++)
@@ -125,27 +141,6 @@ static int next_of_subquery(RangeStream *s, Labels *labels)
     return 1;
 }
 
-static int find_resets(RangeStream *s)
-{
-    RangeCall *c = &s->call;
-    const RangeSeries *r = &s->series;
-    bool starts = s->fn->wants_start_times && (s->head.ev->features & PROMQL_START_TIMESTAMPS);
-    c->n_resets = c->reset_at = 0;
-    for (size_t i = 1; i < r->nf; i++) {
-        if (!(r->fv[i] < r->fv[i - 1]) &&
-            !(starts && start_time_is_reset(r->fst[i - 1], r->ft[i - 1], r->fst[i], r->ft[i])))
-            continue;
-        if (c->n_resets == c->cap_resets) {
-            size_t cap = c->cap_resets ? c->cap_resets * 2 : 64;
-            if (!reserve(&c->resets, cap, sizeof *c->resets))
-                return eval_nomem(s->head.ev);
-            c->cap_resets = cap;
-        }
-        c->resets[c->n_resets++] = i;
-    }
-    return 0;
-}
-
 /* The window of one step: positions move forward only. */
 typedef struct Slide {
     size_t f_lo, f_hi, h_lo, h_hi;
@@ -181,7 +176,7 @@ static int run_steps(RangeStream *s, Column *c)
         if (p.f_lo == p.f_hi && p.h_lo == p.h_hi)
             continue;
         RangeWindow w = { .ft = r->ft + p.f_lo,
-                          .fst = starts ? r->fst + p.f_lo : NULL,
+                          .fst = starts && r->fst ? r->fst + p.f_lo : NULL,
                           .fv = r->fv + p.f_lo,
                           .nf = p.f_hi - p.f_lo,
                           .nh = p.h_hi - p.h_lo,
@@ -258,7 +253,7 @@ static int range_next(Stream *stream, Column *ret)
         if (r <= 0)
             return r;
         s->call.metric = metric_name(labels);
-        if (s->fn->wants_resets && (r = find_resets(s)) < 0)
+        if (s->fn->prepare && (r = s->fn->prepare(&s->call, &s->series)) < 0)
             return r;
         r = eval_hold(ev, s->held);
         if (r >= 0)
@@ -281,12 +276,14 @@ static void range_free(Stream *stream)
     if (s->set)
         s->head.ev->querier->ops->set_free(s->set);
     sample_cols_free(&s->cols);
-    free(s->series.ft);
-    free(s->series.fv);
-    free(s->series.fst);
-    free(s->series.ht);
-    free(s->series.hh);
-    free(s->series.hst);
+    free(s->own.ft);
+    free(s->own.fv);
+    free(s->own.fst);
+    free(s->own.ht);
+    free(s->own.hh);
+    free(s->own.hst);
+    free(s->call.prefix);
+    free(s->call.prefix_lo);
     free(s->call.resets);
     free(s->call.sorted);
     histogram_acc_free(&s->call.acc);
@@ -295,16 +292,22 @@ static void range_free(Stream *stream)
 
 static const StreamOps range_ops = { range_next, range_free };
 
+bool range_reserve(RangeCall *c, void *array, size_t *cap, size_t n, size_t size)
+{
+    if (n <= *cap)
+        return true;
+    size_t grown = MAX(n, *cap * 2);
+    if (!reserve(array, grown, size)) {
+        eval_nomem(c->ev);
+        return false;
+    }
+    *cap = grown;
+    return true;
+}
+
 double *range_sort_buffer(RangeCall *c, size_t n)
 {
-    if (n > c->cap_sorted) {
-        if (!reserve(&c->sorted, n, sizeof *c->sorted)) {
-            eval_nomem(c->ev);
-            return NULL;
-        }
-        c->cap_sorted = n;
-    }
-    return c->sorted;
+    return range_reserve(c, &c->sorted, &c->cap_sorted, n, sizeof *c->sorted) ? c->sorted : NULL;
 }
 
 Histogram *range_take(RangeCall *c, HistogramAcc *acc, bool compact)
@@ -373,9 +376,12 @@ int eval_range_call(Eval *ev, Node *call, const Steps *steps, Stream **ret)
     }
     if (r < 0)
         return r;
-    s->call = (RangeCall){
-        .ev = ev, .call = call, .arg = s->arg, .pos = s->arg->start, .scratch = &s->head.scratch
-    };
+    s->call = (RangeCall){ .ev = ev,
+                           .call = call,
+                           .arg = s->arg,
+                           .pos = s->arg->start,
+                           .steps = *steps,
+                           .scratch = &s->head.scratch };
     r = check_modifiers(ev, call, s->arg);
     if (r >= 0)
         r = open_source(s, call);
