@@ -57,6 +57,7 @@ typedef struct Selector {
 struct Node {
     NodeType type;
     unsigned start, end; /* bytes of the query */
+    unsigned depth;      /* of the tree below */
     Tok op;              /* binary, unary, aggregate, duration */
     unsigned op_pos;
     double number;
@@ -94,4 +95,5 @@ void position_format(StrView text, unsigned pos, Buf *out); /* "1:5" */
 /* Walks children; used by all passes that change the tree. Returns NULL at the end. */
 Node **node_child(Node *n, unsigned i);
 
-enum { PROMQL_DEPTH_MAX = 200, PROMQL_TEXT_MAX = 1024 * 1024 };
+/* Of parentheses and calls; of the tree, which chains of operators make deep without nesting. */
+enum { PROMQL_DEPTH_MAX = 200, PROMQL_TREE_DEPTH_MAX = 2000, PROMQL_TEXT_MAX = 1024 * 1024 };

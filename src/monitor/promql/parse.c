@@ -85,6 +85,20 @@ int parser_enter(Parser *p)
     return 0;
 }
 
+int parser_deepen(Parser *p, Node *n)
+{
+    Node **child;
+    for (unsigned i = 0; (child = node_child(n, i)); i++)
+        n->depth = MAX(n->depth, (*child)->depth + 1);
+    if (n->type == NODE_DURATION)
+        n->depth = 1 + MAX(n->lhs ? n->lhs->depth : 0, n->rhs ? n->rhs->depth : 0);
+    if (n->depth > PROMQL_TREE_DEPTH_MAX)
+        return parse_error(p->err, p->text, p->tok.pos,
+                           "expression has more than %d operators in a chain",
+                           PROMQL_TREE_DEPTH_MAX);
+    return 0;
+}
+
 static size_t put_utf8(uint32_t c, char *out)
 {
     if (c < 0x80) {

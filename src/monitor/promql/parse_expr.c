@@ -474,11 +474,15 @@ int parse_expression(Parser *p, unsigned min_precedence, Node **ret)
         r = parse_primary(p, &n);
     if (r >= 0 && n->type != NODE_UNARY)
         r = parse_postfix(p, &n);
+    if (r >= 0)
+        r = parser_deepen(p, n);
     while (r >= 0) {
         unsigned prec = precedence(p->tok.type);
         if (!prec || prec < min_precedence)
             break;
         r = parse_binary(p, n, &n);
+        if (r >= 0)
+            r = parser_deepen(p, n);
         if (r >= 0 && n->matching.n_labels + 1 > LABELS_MAX)
             r = parse_error(p->err, p->text, n->start, "more than %d matching labels", LABELS_MAX);
     }

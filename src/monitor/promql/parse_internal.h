@@ -26,7 +26,8 @@ int parser_advance(Parser *p); /* to the next token; fails on a lexical error */
 int parser_unexpected(Parser *p, const char *where, const char *expected);
 int parser_expect(Parser *p, Tok type, const char *where, const char *expected);
 Node *parser_node(Parser *p, NodeType type, unsigned start, unsigned end); /* NULL: err is set */
-int parser_enter(Parser *p); /* one level deeper; ends with p->depth-- */
+int parser_deepen(Parser *p, Node *n); /* sets n->depth from its children */
+int parser_enter(Parser *p);           /* one level deeper; ends with p->depth-- */
 int parser_unquote(Parser *p, const Token *t, StrView *ret);
 int parser_number(Parser *p, Node **ret); /* a number or duration literal */
 

@@ -184,7 +184,7 @@ static int negate(Parser *p, const Token *op, Node **n)
         minus->op = TOK_SUB;
         minus->rhs = *n;
         *n = minus;
-        return 0;
+        return parser_deepen(p, minus);
     }
     if (op->type == TOK_SUB)
         (*n)->number = -(*n)->number;
@@ -269,6 +269,9 @@ static int parse_duration_rest(Parser *p, unsigned min_precedence, Node **n)
             return parse_error(p->err, p->text, op.pos,
                                op.type == TOK_DIV ? "division by zero" : "modulo by zero");
         *n = b;
+        r = parser_deepen(p, b);
+        if (r < 0)
+            return r;
     }
 }
 
@@ -414,7 +417,9 @@ int parse_brackets(Parser *p, Node *of, Node **ret)
         return -ERR_NOMEM;
     s->expr = of;
     set_duration(d, &s->mod.range, &s->mod.range_expr);
-    r = subquery_step(p, s);
+    r = parser_deepen(p, s);
+    if (r >= 0)
+        r = subquery_step(p, s);
     if (r >= 0)
         r = parser_advance(p);
     s->end = p->last_end;

@@ -276,9 +276,9 @@ static void indent(unsigned level, Buf *out)
 
 static bool too_long(const Node *n)
 {
-    _cleanup_buf_ Buf line = BUF_INIT;
+    _cleanup_buf_ Buf line = { .limit = LINE_MAX_CHARS }; /* longer texts fail */
     put(n, &line);
-    return line.len > LINE_MAX_CHARS;
+    return line.failed;
 }
 
 static void pretty(const Node *n, unsigned level, Buf *out);

@@ -385,5 +385,7 @@ int eval_range_call(Eval *ev, Node *call, const Steps *steps, Stream **ret)
     r = check_modifiers(ev, call, s->arg);
     if (r >= 0)
         r = open_source(s, call);
-    return r < 0 ? r : merge_stream(&s->head, true, ret);
+    *ret = &s->head;
+    /* absent_over_time() does not care what the series are called. */
+    return r < 0 || call->fn->id == FN_ABSENT_OVER_TIME ? r : merge_stream(&s->head, true, ret);
 }

@@ -206,6 +206,13 @@ static void test_depth_and_memory_have_limits(void **state)
     buf_sv(&deep, SV("x"));
     assert_true(promql_parse(buf_view(&deep), 0, &a, &e, &err) < 0);
     arena_free(&a);
+    buf_clear(&deep);
+    for (int i = 0; i < 100000; i++)
+        buf_sv(&deep, SV("1+"));
+    buf_sv(&deep, SV("1"));
+    assert_true(promql_parse(buf_view(&deep), 0, &a, &e, &err) < 0);
+    assert_non_null(strstr(err.msg, "operators in a chain"));
+    arena_free(&a);
     /* Every size of arena ends in a tree or an error, never in between. */
     StrView text = SV("sum by (a) (rate(x{b=~\"c|d\", e=~\"f.*g\"}[5m] offset 1m)) > bool 1");
     bool done = false;
