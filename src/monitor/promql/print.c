@@ -276,9 +276,9 @@ static void indent(unsigned level, Buf *out)
 
 static bool too_long(const Node *n)
 {
-    _cleanup_buf_ Buf line = { .limit = LINE_MAX_CHARS }; /* longer texts fail */
+    _cleanup_buf_ Buf line = { .limit = LINE_MAX_CHARS }; /* much longer texts fail */
     put(n, &line);
-    return line.failed;
+    return line.failed || line.len > LINE_MAX_CHARS;
 }
 
 static void pretty(const Node *n, unsigned level, Buf *out);
