@@ -135,7 +135,8 @@ static int evaluate(Eval *ev, Node *root, const Steps *steps, bool range, Promql
         return res->string.ptr ? 0 : eval_nomem(ev);
     case PROMQL_MATRIX:
         r = eval_matrix_result(ev, root, steps, res);
-        qsort((void *)res->series, res->n, sizeof *res->series, by_labels);
+        if (res->n)
+            qsort((void *)res->series, res->n, sizeof *res->series, by_labels);
         return r;
     default:
         r = eval_stream(ev, root, steps, &s);
