@@ -363,7 +363,7 @@ static int run(InfoCall *c, Node *call)
 {
     Stream *s;
     unsigned n = c->selector ? c->selector->sel.n_matchers : 0;
-    c->fetch = (Node){ .type = NODE_VECTOR, .start = call->start };
+    c->fetch = (Node){ .type = NODE_VECTOR, .start = call->start, .sel.func = SV("info") };
     selector_time(call->args[0], &c->fetch.mod);
     c->fetch.sel.matchers = arena_array(c->ev->arena, Matcher, n * 2 + 4);
     c->names = arena_array(c->ev->arena, StrView, INFO_NAMES_MAX);
