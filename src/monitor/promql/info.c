@@ -389,7 +389,7 @@ static int run(InfoCall *c, Node *call)
 
 int eval_info(Eval *ev, Node *call, const Steps *steps, Stream **ret)
 {
-    static StrView by[] = { SV_INIT("__name__"), SV_INIT("instance"), SV_INIT("job") };
+    StrView by[] = { LABEL_METRIC_NAME, LABEL_INSTANCE, LABEL_JOB };
     InfoCall c = { .ev = ev, .steps = *steps };
     Node grouping = { .grouping = by, .n_grouping = ARRAY_SIZE(by) };
     c.selector = call->n_args > 1 ? call->args[1] : NULL;

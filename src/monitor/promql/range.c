@@ -2,6 +2,8 @@
  * for each step. The source is a selector or a subquery. */
 #include "monitor/promql/eval_range.h"
 
+enum { CHECK_EVERY = 1024 }; /* steps between looks at the clock */
+
 typedef struct RangeStream {
     Stream head;
     const RangeFunction *fn;
@@ -171,6 +173,9 @@ static int run_steps(RangeStream *s, Column *c)
     for (unsigned i = 0; i < s->head.steps.n; i++) {
         int64_t time = step_time(&s->head.steps, i), end = modifiers_time(m, time);
         const Histogram *h = NULL;
+        int err = i % CHECK_EVERY == CHECK_EVERY - 1 ? eval_check(ev) : 0;
+        if (err < 0)
+            return err;
         slide(r, &p, end - before, end + behind);
         c->kind[i] = SAMPLE_NONE;
         if (p.f_lo == p.f_hi && p.h_lo == p.h_hi)
