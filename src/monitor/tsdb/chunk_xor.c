@@ -67,11 +67,11 @@ int xor_chunk_append(XorChunk *c, int64_t t, double v)
         bits_put(w, double_bits(v), 64);
         c->x.v = v;
     } else {
-        int64_t delta = t - c->t;
+        int64_t delta = bits_diff(t, c->t);
         if (c->len == 1)
             bits_put_uvarint(w, (uint64_t)delta);
         else
-            put_time(w, delta - c->delta);
+            put_time(w, bits_diff(delta, c->delta));
         c->delta = delta;
         xor_put(w, &c->x, v);
     }
