@@ -307,7 +307,7 @@ static void test_protobuf(void **state)
         "HELP h help\nTYPE h histogram\n"
         "h {{schema:-53 count:6 sum:12 custom_values:[1 2.5] buckets:[2 3 1]}} # {id=\"x\"} 2 @7000\n");
     check(EXPO_FORMAT_PROTOBUF, sv_head(buf_view(&body), body.len - 1), NULL,
-          "error: protobuf: a metric family of 87 bytes is cut off\n");
+          "error: protobuf: a metric family of 100 bytes is cut off\n");
 }
 
 static void test_numbers_are_correctly_rounded(void **state)
