@@ -69,8 +69,12 @@ int bind_fail(Binder *b, const Value *v, const char *fmt, ...) PRINTF(3, 4);
 /* The same for one key of the map `v`. */
 int bind_fail_key(Binder *b, const Value *v, const char *key, const char *fmt, ...) PRINTF(4, 5);
 
-/* The tree of a struct; false: arena exhausted. */
-bool bind_show(Arena *a, const Type *t, const void *obj, Value *ret) NODISCARD;
+/* The tree of a struct, for people (secrets hidden) or to be compared; false: arena exhausted. */
+typedef struct BindShow {
+    Arena *arena;
+    bool secrets;
+} BindShow;
+bool bind_show(const BindShow *how, const Type *t, const void *obj, Value *ret) NODISCARD;
 
 /* Calls fn for every struct of type `want` below obj, embedded and listed ones too. */
 typedef void BindVisitFn(void *ctx, void *obj);

@@ -347,10 +347,21 @@ int config_load(const char *path, const ConfigOptions *opt, Config **ret, Err *e
     return config_parse(buf_view(&text), path, dir_of(path), opt, ret, err);
 }
 
+bool config_scrape_equal(const ConfigScrape *x, const ConfigScrape *y)
+{
+    _cleanup_arena_ Arena a;
+    BindShow how = { .arena = &a, .secrets = true };
+    Value vx, vy;
+    arena_init(&a, 1024u * 1024 * 1024);
+    return bind_show(&how, &type_scrape, x, &vx) && bind_show(&how, &type_scrape, y, &vy) &&
+           value_equal(&vx, &vy);
+}
+
 int config_format(const Config *c, Buf *out, Err *err)
 {
     _cleanup_arena_ Arena a;
     Value v;
     arena_init(&a, 1024u * 1024 * 1024);
-    return bind_show(&a, &type_config, c, &v) ? yaml_encode(&v, out, err) : err_nomem(err);
+    BindShow how = { .arena = &a };
+    return bind_show(&how, &type_config, c, &v) ? yaml_encode(&v, out, err) : err_nomem(err);
 }

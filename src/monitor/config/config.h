@@ -273,5 +273,8 @@ int config_parse(StrView text, const char *name, StrView dir, const ConfigOption
 Config *config_ref(Config *c);
 Config *config_unref(Config *c); /* NULL is fine; always NULL */
 
+/* Whether two jobs are the same in every key, secrets included. */
+bool config_scrape_equal(const ConfigScrape *a, const ConfigScrape *b);
+
 /* YAML of all that is in force, defaults filled in; secrets are "<secret>". */
 int config_format(const Config *c, Buf *out, Err *err) NODISCARD;

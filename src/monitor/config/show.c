@@ -41,22 +41,23 @@ static StrView show_url(Arena *a, StrView url)
     return arena_printf(a, "%.*sxxxxx%.*s", (int)head, url.ptr, SV_FMT(sv_skip(rest, (size_t)at)));
 }
 
-static bool push_texts(Arena *a, const ConfigStrings *s, bool secret, Value *ret)
+static bool push_texts(const BindShow *how, const ConfigStrings *s, bool secret, Value *ret)
 {
     *ret = value_list();
     for (unsigned i = 0; i < s->len; i++)
-        if (!value_push(a, ret, value_sv(secret ? SV("<secret>") : s->items[i])))
+        if (!value_push(how->arena, ret,
+                        value_sv(secret && !how->secrets ? SV("<secret>") : s->items[i])))
             return false;
     return true;
 }
 
-static bool show_params(Arena *a, const ConfigParams *p, bool secret, Value *ret)
+static bool show_params(const BindShow *how, const ConfigParams *p, bool secret, Value *ret)
 {
     *ret = value_map();
     for (unsigned i = 0; i < p->len; i++) {
         Value list;
-        if (!push_texts(a, &p->items[i].values, secret, &list) ||
-            !value_set(a, ret, p->items[i].name, list))
+        if (!push_texts(how, &p->items[i].values, secret, &list) ||
+            !value_set(how->arena, ret, p->items[i].name, list))
             return false;
     }
     return true;
@@ -71,7 +72,7 @@ static bool show_labels(Arena *a, const Labels *l, Value *ret)
     return true;
 }
 
-static bool show_header(Arena *a, const ConfigHeader *h, Value *ret)
+static bool show_header(const BindShow *how, const ConfigHeader *h, Value *ret)
 {
     const ConfigStrings *lists[] = { &h->values, &h->secrets, &h->files };
     static const char *const names[] = { "values", "secrets", "files" };
@@ -79,19 +80,20 @@ static bool show_header(Arena *a, const ConfigHeader *h, Value *ret)
     *ret = value_map();
     for (unsigned i = 0; i < ARRAY_SIZE(lists); i++) {
         Value list;
-        if (lists[i]->len && (!push_texts(a, lists[i], i == 1, &list) ||
-                              !value_set(a, ret, sv_cstr(names[i]), list)))
+        if (lists[i]->len && (!push_texts(how, lists[i], i == 1, &list) ||
+                              !value_set(how->arena, ret, sv_cstr(names[i]), list)))
             return false;
     }
     return true;
 }
 
-static bool show_headers(Arena *a, const ConfigHeaders *h, Value *ret)
+static bool show_headers(const BindShow *how, const ConfigHeaders *h, Value *ret)
 {
     *ret = value_map();
     for (unsigned i = 0; i < h->len; i++) {
         Value one;
-        if (!show_header(a, &h->items[i], &one) || !value_set(a, ret, h->items[i].name, one))
+        if (!show_header(how, &h->items[i], &one) ||
+            !value_set(how->arena, ret, h->items[i].name, one))
             return false;
     }
     return true;
@@ -99,12 +101,12 @@ static bool show_headers(Arena *a, const ConfigHeaders *h, Value *ret)
 
 typedef CONFIG_LIST(const char) AnyList;
 
-static bool show_list(Arena *a, const Type *t, const AnyList *l, Value *ret)
+static bool show_list(const BindShow *how, const Type *t, const AnyList *l, Value *ret)
 {
     *ret = value_list();
     for (unsigned i = 0; i < l->len; i++) {
         Value one;
-        if (!bind_show(a, t, l->items + i * t->size, &one) || !value_push(a, ret, one))
+        if (!bind_show(how, t, l->items + i * t->size, &one) || !value_push(how->arena, ret, one))
             return false;
     }
     return true;
@@ -150,8 +152,9 @@ static bool show_text(Arena *a, StrView s, Value *ret)
     return s.ptr != NULL;
 }
 
-static bool show_field(Arena *a, const Field *f, const void *at, Value *ret)
+static bool show_field(const BindShow *how, const Field *f, const void *at, Value *ret)
 {
+    Arena *a = how->arena;
     switch (f->kind) {
     case FIELD_BOOL:
         *ret = value_bool(*(const bool *)at);
@@ -171,42 +174,43 @@ static bool show_field(Arena *a, const Field *f, const void *at, Value *ret)
     case FIELD_SIZE:
         return show_text(a, show_size(a, *(const uint64_t *)at), ret);
     case FIELD_SECRET:
-        *ret = value_sv(SV("<secret>"));
+        *ret = value_sv(how->secrets ? *(const StrView *)at : SV("<secret>"));
         return true;
     case FIELD_URL:
-        return show_text(a, show_url(a, *(const StrView *)at), ret);
+        return show_text(a, how->secrets ? *(const StrView *)at : show_url(a, *(const StrView *)at),
+                         ret);
     case FIELD_ACTION:
         *ret = value_sv(sv_cstr(relabel_action_names[*(const RelabelAction *)at]));
         return true;
     case FIELD_TEXTS:
-        return push_texts(a, at, false, ret);
+        return push_texts(how, at, false, ret);
     case FIELD_LABELS:
         return show_labels(a, at, ret);
     case FIELD_PARAMS:
     case FIELD_SECRET_PARAMS:
-        return show_params(a, at, f->kind == FIELD_SECRET_PARAMS, ret);
+        return show_params(how, at, f->kind == FIELD_SECRET_PARAMS, ret);
     case FIELD_HEADERS:
-        return show_headers(a, at, ret);
+        return show_headers(how, at, ret);
     case FIELD_STRUCT:
-        return bind_show(a, f->sub, at, ret);
+        return bind_show(how, f->sub, at, ret);
     case FIELD_POINTER:
-        return bind_show(a, f->sub, *(void *const *)at, ret);
+        return bind_show(how, f->sub, *(void *const *)at, ret);
     case FIELD_LIST:
-        return show_list(a, f->sub, at, ret);
+        return show_list(how, f->sub, at, ret);
     default:
         *ret = value_sv(*(const StrView *)at);
         return true;
     }
 }
 
-static bool show_into(Arena *a, const Type *t, const void *obj, Value *ret)
+static bool show_into(const BindShow *how, const Type *t, const void *obj, Value *ret)
 {
     for (unsigned i = 0; i < t->n_fields; i++) {
         const Field *f = &t->fields[i];
         const void *at = (const char *)obj + f->offset;
         Value v;
         if (f->kind == FIELD_INLINE) {
-            if (!show_into(a, f->sub, at, ret))
+            if (!show_into(how, f->sub, at, ret))
                 return false;
             continue;
         }
@@ -216,18 +220,18 @@ static bool show_into(Arena *a, const Type *t, const void *obj, Value *ret)
         if (t == &type_rule && sv_eq(sv_cstr(f->key), SV("regex")) &&
             sv_eq(*(const StrView *)at, SV("(.*)")))
             continue;
-        if (!show_field(a, f, at, &v))
+        if (!show_field(how, f, at, &v))
             return false;
         if (f->kind == FIELD_STRUCT && !f->keep && v.len == 0)
             continue;
-        if (!value_set(a, ret, sv_cstr(f->key), v))
+        if (!value_set(how->arena, ret, sv_cstr(f->key), v))
             return false;
     }
     return true;
 }
 
-bool bind_show(Arena *a, const Type *t, const void *obj, Value *ret)
+bool bind_show(const BindShow *how, const Type *t, const void *obj, Value *ret)
 {
     *ret = value_map();
-    return show_into(a, t, obj, ret);
+    return show_into(how, t, obj, ret);
 }
