@@ -2,6 +2,7 @@
  * back as the same number. Whole numbers, which most samples are, skip that. */
 #include "monitor/model/number.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ typedef struct Decimal {
 static void decimal_of(double v, Decimal *d)
 {
     char text[SCIENTIFIC_SIZE];
-    for (int prec = 14; prec < DIGITS_MAX; prec++) {
+    /* Below the normal range fewer than 15 digits are exact. */
+    for (int prec = v < DBL_MIN ? 0 : 14; prec < DIGITS_MAX; prec++) {
         snprintf(text, sizeof text, "%.*e", prec, v);
         if (strtod(text, NULL) == v)
             break;

@@ -44,11 +44,11 @@ static bool grow_column(void **col, size_t cap, size_t size)
     return grown != NULL;
 }
 
-static bool reserve(SampleCols *c)
+bool sample_cols_reserve(SampleCols *c, size_t n)
 {
-    if (c->len < c->cap)
+    if (n <= c->cap)
         return true;
-    size_t cap = c->cap ? c->cap * 2 : COLS_MIN;
+    size_t cap = MAX(n, c->cap ? c->cap * 2 : COLS_MIN);
     if (!grow_column((void **)&c->t, cap, sizeof *c->t) ||
         !grow_column((void **)&c->v, cap, sizeof *c->v))
         return false;
@@ -64,6 +64,11 @@ static bool reserve(SampleCols *c)
     }
     c->cap = cap;
     return true;
+}
+
+static bool reserve(SampleCols *c)
+{
+    return c->len < c->cap || sample_cols_reserve(c, c->len + 1);
 }
 
 bool sample_cols_float(SampleCols *c, int64_t t, double v)

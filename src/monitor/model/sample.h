@@ -43,6 +43,8 @@ typedef struct SampleCols {
 void sample_cols_init(SampleCols *c);
 void sample_cols_free(SampleCols *c);
 void sample_cols_clear(SampleCols *c); /* forgets samples and histograms, keeps the memory */
+/* Room for n samples in all: who decodes many at once may then write t and v itself and set len. */
+bool sample_cols_reserve(SampleCols *c, size_t n) NODISCARD;
 /* Appends; false: out of memory. Times must go up. */
 bool sample_cols_float(SampleCols *c, int64_t t, double v) NODISCARD;
 /* A deep copy of `h` goes into the columns' own arena. */

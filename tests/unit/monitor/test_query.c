@@ -1,0 +1,235 @@
+/* test_query.c - what scripts cannot say: limits, cancellation, memory, names without delayed
+ * removal, statistics. */
+#include "unit.h"
+
+#include <pthread.h>
+
+#include "monitor/promql/promql.h"
+#include "monitor/promqltest/memory.h"
+#include "monitor/promqltest/series.h"
+
+enum { STEP_MS = 60 * 1000 };
+
+static void load(Memory *m, const char *line)
+{
+    Arena a;
+    Labels l;
+    SeriesValues v;
+    Err err = { 0 };
+    arena_init(&a, 0);
+    if (series_parse(sv_cstr(line), &a, &l, &v, &err) < 0)
+        fail_msg("%s", err.msg);
+    MemorySeries *s = memory_series(m, l);
+    for (size_t i = 0; i < v.len; i++)
+        if (!v.items[i].omitted)
+            assert_int_equal(
+                memory_append(m, s, (int64_t)i * STEP_MS, v.items[i].v, v.items[i].h, 0, &err), 0);
+    arena_free(&a);
+}
+
+static Memory *example(void)
+{
+    Memory *m = memory_new();
+    load(m, "requests_total{path=\"/\", code=\"200\"} 0+60x120");
+    load(m, "requests_total{path=\"/\", code=\"500\"} 0+6x120");
+    load(m, "requests_total{path=\"/x\", code=\"200\"} 0+30x120");
+    load(m, "errors_total{path=\"/\", code=\"500\"} 0+6x120");
+    load(m, "native {{count:1 sum:1 buckets:[1]}}+{{count:1 sum:1 buckets:[1]}}x120");
+    load(m, "lat_bucket{le=\"1\"} 0+3x120");
+    load(m, "lat_bucket{le=\"+Inf\"} 0+4x120");
+    return m;
+}
+
+static PromqlQuery range_of(const char *text)
+{
+    return (PromqlQuery){ .text = sv_cstr(text),
+                          .range = true,
+                          .start = 10 * STEP_MS,
+                          .end = 100 * STEP_MS,
+                          .step = STEP_MS };
+}
+
+static void test_names_are_dropped_at_once_without_the_feature(void **state)
+{
+    Memory *m = example();
+    PromqlResult r;
+    Err err = { 0 };
+    PromqlQuery q = range_of("rate(requests_total[5m])");
+    assert_int_equal(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err), 0);
+    assert_int_equal(r.type, PROMQL_MATRIX);
+    assert_int_equal(r.n, 3);
+    for (size_t i = 0; i < r.n; i++) {
+        assert_false(labels_has(r.series[i].labels, LABEL_METRIC_NAME));
+        assert_int_equal(r.series[i].n, 91);
+    }
+    assert_sv(labels_get(r.series[0].labels, SV("code")), "200");
+    assert_true(fabs(r.series[0].points[0].v - 1) < 1e-9);
+    promql_result_free(&r);
+    /* Two metrics come out with the same labels. */
+    q = range_of("rate({__name__=~\".+_total\", code=\"500\"}[5m])");
+    assert_true(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err) < 0);
+    assert_string_equal(err.msg, "vector cannot contain metrics with the same labelset");
+    assert_int_equal(r.error_type, PROMQL_EXECUTION);
+    promql_result_free(&r);
+    q = range_of("abs({__name__=~\".+_total\", code=\"500\"})");
+    assert_true(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err) < 0);
+    promql_result_free(&r);
+    memory_free(m);
+}
+
+static void test_samples_are_limited_and_counted(void **state)
+{
+    Memory *m = example();
+    PromqlResult r;
+    Err err = { 0 };
+    PromqlQuery q = range_of("sum(requests_total)");
+    assert_int_equal(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err), 0);
+    assert_int_equal(r.stats.samples_read, 3 * 91);
+    assert_true(r.stats.peak_samples >= 91 && r.stats.peak_samples < 3 * 91 + 91);
+    promql_result_free(&r);
+    q = range_of("requests_total");
+    int code =
+        promql_query(&(PromqlOptions){ .max_samples = 100 }, memory_querier(m), &q, &r, &err);
+    assert_int_equal(code, -ERR_LIMIT);
+    assert_int_equal(r.error_type, PROMQL_EXECUTION);
+    assert_string_equal(err.msg, "query processing would load too many samples into memory in "
+                                 "query execution");
+    promql_result_free(&r);
+    memory_free(m);
+}
+
+static void test_cancelling_and_time_out(void **state)
+{
+    Memory *m = example();
+    PromqlResult r;
+    Err err = { 0 };
+    atomic_bool cancel = true;
+    PromqlQuery q = range_of("sum(requests_total)");
+    q.cancel = &cancel;
+    assert_int_equal(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err),
+                     -ERR_CLOSED);
+    assert_int_equal(r.error_type, PROMQL_CANCELED);
+    promql_result_free(&r);
+    q = range_of("sum(max_over_time(requests_total[1m:10ms]))");
+    int code = promql_query(&(PromqlOptions){ .timeout_ms = 1 }, memory_querier(m), &q, &r, &err);
+    assert_int_equal(code, -ERR_TIMEOUT);
+    assert_int_equal(r.error_type, PROMQL_TIMEOUT);
+    promql_result_free(&r);
+    memory_free(m);
+}
+
+static void test_bad_data_is_told_apart(void **state)
+{
+    Memory *m = example();
+    PromqlResult r;
+    Err err = { 0 };
+    static const char *const bad[] = { "sum(", "requests_total[5m]", "\"text\"" };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        PromqlQuery q = range_of(bad[i]);
+        assert_true(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err) < 0);
+        assert_int_equal(r.error_type, PROMQL_BAD_DATA);
+        promql_result_free(&r);
+    }
+    PromqlQuery q = range_of("up");
+    q.step = 0;
+    assert_true(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err) < 0);
+    assert_int_equal(r.error_type, PROMQL_BAD_DATA);
+    promql_result_free(&r);
+    memory_free(m);
+}
+
+/* Whatever the limit, a query ends in a result or in ERR_NOMEM, and frees everything. */
+static void test_memory_limits_end_in_errors(void **state)
+{
+    static const char *const queries[] = {
+        "sum by (path) (rate(requests_total[5m]))",
+        "topk(2, requests_total) / on (path) group_left () sum by (path) (requests_total)",
+        "histogram_quantile(0.9, rate(native[5m])) or histogram_quantile(0.5, lat_bucket)",
+        "label_replace(requests_total, \"a\", \"$1\", \"path\", \"(.*)\") unless errors_total",
+        "quantile(0.5, max_over_time(requests_total[10m:1m]))",
+        "count_values(\"v\", requests_total) + 1",
+        "sum(native) + native",
+        "sort_desc(abs(-requests_total))",
+        "absent(nothing{a=\"b\"})",
+        "avg(avg_over_time(native[5m]))",
+    };
+    Memory *m = example();
+    for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
+        int code = -1;
+        for (size_t limit = 512; code < 0; limit += limit / 8) {
+            PromqlQuery q = range_of(queries[i]);
+            PromqlOptions o = { .memory_limit = limit };
+            PromqlResult r;
+            Err err = { 0 };
+            code = promql_query(&o, memory_querier(m), &q, &r, &err);
+            if (code < 0 && code != -ERR_NOMEM)
+                fail_msg("%s: %s", queries[i], err.msg);
+            promql_result_free(&r);
+            assert_true(limit < 64 * 1024 * 1024);
+        }
+    }
+    memory_free(m);
+}
+
+static void test_annotations_are_counted_beyond_a_limit(void **state)
+{
+    Memory *m = memory_new();
+    PromqlResult r;
+    Err err = { 0 };
+    load(m, "gauge_a 1+1x120");
+    load(m, "gauge_b 1+1x120");
+    load(m, "gauge_c 1+1x120");
+    PromqlQuery q = range_of("rate({__name__=~\"gauge_.\"}[5m])");
+    PromqlOptions o = { .features = PROMQL_DELAYED_NAME_REMOVAL, .max_annotations = 2 };
+    q.text = SV("sum(rate({__name__=~\"gauge_.\"}[5m]))");
+    assert_int_equal(promql_query(&o, memory_querier(m), &q, &r, &err), 0);
+    assert_int_equal(r.n_annotations, 3);
+    assert_sv(r.annotations[0].text,
+              "PromQL info: metric might not be a counter, name does not end in "
+              "_total/_sum/_count/_bucket: \"gauge_a\" (1:10)");
+    assert_sv(r.annotations[2].text, "1 more info annotations omitted");
+    promql_result_free(&r);
+    memory_free(m);
+}
+
+static void *query_loop(void *arg)
+{
+    Memory *m = arg;
+    for (int i = 0; i < 50; i++) {
+        PromqlQuery q = range_of("histogram_quantile(0.9, sum by (le) (rate(lat_bucket[5m])))");
+        PromqlResult r;
+        Err err = { 0 };
+        if (promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err) < 0 || r.n != 1)
+            return arg;
+        promql_result_free(&r);
+    }
+    return NULL;
+}
+
+static void test_queries_run_side_by_side(void **state)
+{
+    Memory *m[2] = { example(), example() };
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, query_loop, m[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+        memory_free(m[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_are_dropped_at_once_without_the_feature),
+        cmocka_unit_test(test_samples_are_limited_and_counted),
+        cmocka_unit_test(test_cancelling_and_time_out),
+        cmocka_unit_test(test_bad_data_is_told_apart),
+        cmocka_unit_test(test_memory_limits_end_in_errors),
+        cmocka_unit_test(test_annotations_are_counted_beyond_a_limit),
+        cmocka_unit_test(test_queries_run_side_by_side),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
