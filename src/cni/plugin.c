@@ -13,7 +13,8 @@
 
 enum { CONFIG_MAX = 1024 * 1024, IPAM_TIMEOUT_MS = 60000 };
 
-static const CniPlugin *const plugins[] = { &cni_bridge, &cni_loopback, &cni_host_local };
+static const CniPlugin *const plugins[] = { &cni_bridge, &cni_loopback, &cni_host_local,
+                                            &cni_portmap };
 
 int cni_fail(CniCall *c, CniCode code, Err *err, const char *fmt, ...)
 {
@@ -176,7 +177,7 @@ int cni_plugin_main(int argc, char **argv)
     if (!p) {
         fprintf(
             stderr,
-            "knarr-cni: '%s' names no plugin; link this program as one of: bridge, host-local, loopback\n",
+            "knarr-cni: '%s' names no plugin; link this program as one of: bridge, host-local, loopback, portmap\n",
             name);
         return 2;
     }

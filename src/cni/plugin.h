@@ -26,7 +26,7 @@ typedef struct CniPlugin {
 /* Fails with a code of its own. */
 int cni_fail(CniCall *c, CniCode code, Err *err, const char *fmt, ...) PRINTF(4, 5);
 
-extern const CniPlugin cni_bridge, cni_loopback, cni_host_local;
+extern const CniPlugin cni_bridge, cni_loopback, cni_host_local, cni_portmap;
 
 /* Runs the plugin that argv[0] names: reads environment and standard input, prints a result or an
  * error object on standard output. Returns the exit code. */

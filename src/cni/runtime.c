@@ -192,6 +192,8 @@ static int cache_put(const CniNetwork *n, const CniAttachment *at, const Value *
     value_set(a, &v, SV("ifName"), value_sv(sv_cstr(at->ifname)));
     value_set(a, &v, SV("networkName"), value_sv(n->name));
     value_set(a, &v, SV("result"), *result);
+    if (at->capability_args)
+        value_set(a, &v, SV("capabilityArgs"), *at->capability_args);
     json_encode(&v, &text);
     snprintf(dir, sizeof dir, "%s/results", at->cache_dir);
     cache_path(n, at, path);
@@ -201,18 +203,22 @@ static int cache_put(const CniNetwork *n, const CniAttachment *at, const Value *
     return r < 0 ? err_neg(err, r, "keep CNI result in '%s'", path) : 0;
 }
 
-static bool cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Value *ret)
+/* *ret_args: the capability arguments of the ADD, or NULL. */
+static bool cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Value *ret,
+                      const Value **ret_args)
 {
     char path[PATH_MAX];
     _cleanup_buf_ Buf text = BUF_INIT;
-    Value v;
+    Value *v = arena_new(a, Value);
+    *ret_args = NULL;
     cache_path(n, at, path);
-    if (file_read(AT_FDCWD, path, CONFIG_MAX, &text) < 0)
+    if (!v || file_read(AT_FDCWD, path, CONFIG_MAX, &text) < 0)
         return false;
     StrView copy = arena_sv(a, buf_view(&text));
-    if (!copy.ptr || json_decode(copy, a, NULL, &v, NULL) < 0 || !value_get(&v, SV("result")))
+    if (!copy.ptr || json_decode(copy, a, NULL, v, NULL) < 0 || !value_get(v, SV("result")))
         return false;
-    *ret = *value_get(&v, SV("result"));
+    *ret = *value_get(v, SV("result"));
+    *ret_args = value_get(v, SV("capabilityArgs"));
     return true;
 }
 
@@ -236,13 +242,27 @@ int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *r
     return r;
 }
 
-int cni_del(const CniNetwork *n, const CniAttachment *at, Err *err)
+bool cni_has_cached_args(const CniNetwork *n, const CniAttachment *at)
+{
+    _cleanup_arena_ Arena a;
+    arena_init(&a, ARENA_DEFAULT_LIMIT);
+    Value result;
+    const Value *args;
+    return cache_get(n, at, &a, &result, &args) && value_len(args) > 0;
+}
+
+int cni_del(const CniNetwork *n, const CniAttachment *asked, Err *err)
 {
     _cleanup_arena_ Arena a;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
     Value prev;
+    const Value *args;
     char path[PATH_MAX];
-    bool has = cache_get(n, at, &a, &prev);
+    CniAttachment own_at = *asked;
+    const CniAttachment *at = &own_at;
+    bool has = cache_get(n, at, &a, &prev, &args);
+    if (!own_at.capability_args)
+        own_at.capability_args = args;
     int first = 0;
     for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
         Err own = { 0 };
@@ -261,14 +281,19 @@ int cni_del(const CniNetwork *n, const CniAttachment *at, Err *err)
     return first;
 }
 
-int cni_check(const CniNetwork *n, const CniAttachment *at, Err *err)
+int cni_check(const CniNetwork *n, const CniAttachment *asked, Err *err)
 {
     _cleanup_arena_ Arena a;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
     Value prev;
-    if (!cache_get(n, at, &a, &prev))
+    const Value *args;
+    CniAttachment own_at = *asked;
+    const CniAttachment *at = &own_at;
+    if (!cache_get(n, at, &a, &prev, &args))
         return err_set(err, ERR_NOT_FOUND, 0, "container '%s' is not attached to network '%.*s'",
                        at->container_id, SV_FMT(n->name));
+    if (!own_at.capability_args)
+        own_at.capability_args = args;
     int r = 0;
     value_list_foreach (plugin, &n->plugins) {
         if (r == 0)

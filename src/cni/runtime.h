@@ -26,6 +26,9 @@ typedef struct CniAttachment {
  * Blocks: for worker threads and command lines. */
 int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *ret,
             Err *err) NODISCARD;
-/* Runs DEL in reverse order, with the cached result; all plugins are run even when one fails. */
+/* Runs DEL in reverse order, with the cached result, and the cached capability arguments unless
+ * others are given; all plugins are run even when one fails. */
 int cni_del(const CniNetwork *n, const CniAttachment *at, Err *err) NODISCARD;
 int cni_check(const CniNetwork *n, const CniAttachment *at, Err *err) NODISCARD;
+/* Was it added with capability arguments? */
+bool cni_has_cached_args(const CniNetwork *n, const CniAttachment *at);

@@ -1,480 +1,331 @@
-/* dns.c - sockets, the records behind them, and forwarding.
+/* dns.c - joins the parts: informers fill the zone, the listener brings questions, the zone or the
+ * forwarder has the answers.
  *
- * Names in the cluster's domain are looked up in the informers' Services and EndpointSlices;
- * anything else goes to the host's resolvers, the first that answers. To add a kind of record: a
- * case in look_up(). */
+ * An ExternalName Service that leads out of the cluster is answered with its CNAME and what the
+ * host's resolvers know of the target. */
 #include "dns/dns.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "api/informer.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "codec/json.h"
-#include "dns/answer.h"
+#include "dns/forward.h"
+#include "dns/listen.h"
+#include "dns/zone.h"
 
-enum {
-    PACKET_MAX = 65535,
-    SERVERS_MAX = 3,
-    FORWARDS_MAX = 256,
-    FORWARD_TIMEOUT_MS = 4000,
-    TCP_MAX = 64,
-    TCP_IDLE_MS = 10000,
-};
-
-typedef struct Forward {
-    Dns *dns;
-    Source *src, *timer;
-    int fd;
-    struct sockaddr_in from; /* who asked */
-    uint16_t id;
-} Forward;
-
-typedef struct TcpConn {
-    Dns *dns;
-    Source *src, *timer;
-    int fd;
-    Buf in;
-} TcpConn;
+enum { RESOLV_CONF_MAX = 65536 };
 
 struct Dns {
     Loop *loop;
     DnsConfig cfg;
-    char zone[128];
+    char domain[128];
+    DnsZone zone;
+    DnsListener *listener;
+    DnsForwarder *forwarder;
     Informer *services, *slices;
-    Source *udp_src, *tcp_src;
-    int udp, tcp;
-    struct sockaddr_in servers[SERVERS_MAX];
-    unsigned n_servers;
-    Forward forwards[FORWARDS_MAX];
-    TcpConn conns[TCP_MAX];
-    bool synced[2], told;
+    Map kept_services, kept_slices; /* by key, what the zone refers to */
+    bool services_synced, slices_synced;
 };
 
-/* ---- records ---- */
-
-static const Value *parse(const ApiObject *o, Arena *a, Value *v)
-{
-    return json_decode(o->json, a, NULL, v, NULL) == 0 ? v : NULL;
-}
-
-static bool add_address(DnsRecords *r, StrView text)
-{
-    char buf[INET_ADDRSTRLEN];
-    if (r->n_addr == DNS_ADDRESSES_MAX || !sv_copy_cstr(text, buf, sizeof buf) ||
-        inet_pton(AF_INET, buf, r->addr[r->n_addr]) != 1)
-        return false;
-    r->n_addr++;
-    return true;
-}
-
-static bool is_ready(const Value *endpoint)
-{
-    return value_bool_or(value_path(endpoint, "conditions.ready"), true);
-}
-
-/* "a-b-c-d" for an address, the name of an endpoint without a hostname. */
-static bool endpoint_named(const Value *e, StrView host)
-{
-    char dashed[64];
-    StrView own = value_str(value_get(e, SV("hostname")));
-    if (own.len)
-        return sv_eq(own, host);
-    if (!sv_copy_cstr(value_str(value_at(value_get(e, SV("addresses")), 0)), dashed, sizeof dashed))
-        return false;
-    for (char *p = dashed; *p; p++)
-        if (*p == '.')
-            *p = '-';
-    return sv_eq(sv_cstr(dashed), host);
-}
-
-/* Addresses of a headless Service; with `host` only of the endpoint of that name. */
-static void headless(Dns *d, StrView ns, StrView service, StrView host, DnsRecords *r)
-{
-    size_t pos = 0;
-    for (ApiObject *o; (o = informer_next(d->slices, &pos));) {
-        if (!sv_eq(o->ns, ns))
-            continue;
-        _cleanup_arena_ Arena a;
-        arena_init(&a, 0);
-        Value v;
-        const Value *slice = parse(o, &a, &v);
-        const Value *labels = value_path(slice, "metadata.labels");
-        if (!sv_eq(value_str(value_get(labels, SV("kubernetes.io/service-name"))), service))
-            continue;
-        value_list_foreach (e, value_get(slice, SV("endpoints"))) {
-            if (is_ready(e) && (!host.len || endpoint_named(e, host)))
-                r->exists |= add_address(r, value_str(value_at(value_get(e, SV("addresses")), 0)));
-        }
-    }
-}
-
-static void service_ports(const Value *svc, StrView port, StrView proto, const char *target,
-                          DnsRecords *r)
-{
-    value_list_foreach (p, value_path(svc, "spec.ports")) {
-        if (!sv_eq(value_str(value_get(p, SV("name"))), port) ||
-            !sv_eq_nocase(value_str(value_get(p, SV("protocol"))), proto) ||
-            r->n_srv == ARRAY_SIZE(r->srv))
-            continue;
-        r->srv[r->n_srv].port = (uint16_t)value_int_or(value_get(p, SV("port")), 0);
-        snprintf(r->srv[r->n_srv++].target, sizeof r->srv[0].target, "%s", target);
-        r->exists = true;
-    }
-}
-
-/* labels: what stands before SERVICE.NS.svc.ZONE, split at dots, outermost last. */
-static void look_up_service(Dns *d, StrView ns, StrView name, StrView before, DnsRecords *r)
-{
-    ApiObject *o = informer_get_named(d->services, ns, name);
-    _cleanup_arena_ Arena a;
-    arena_init(&a, 0);
-    Value v;
-    const Value *svc = o ? parse(o, &a, &v) : NULL;
-    StrView ip = value_path_str(svc, "spec.clusterIP"), port, proto;
-    if (!svc)
-        return;
-    if (sv_eq(value_path_str(svc, "spec.type"), SV("ExternalName"))) {
-        r->exists = r->is_cname =
-            !before.len &&
-            sv_copy_cstr(value_path_str(svc, "spec.externalName"), r->target, sizeof r->target);
-    } else if (sv_starts(before, SV("_")) && sv_cut(before, '.', &port, &proto) &&
-               sv_starts(proto, SV("_"))) {
-        char target[DNS_NAME_MAX + 1];
-        snprintf(target, sizeof target, "%.*s.%.*s.svc.%s", SV_FMT(name), SV_FMT(ns), d->zone);
-        service_ports(svc, sv_skip(port, 1), sv_skip(proto, 1), target, r);
-    } else if (sv_eq(ip, SV("None"))) {
-        r->exists = !before.len;
-        headless(d, ns, name, before, r);
-    } else if (!before.len)
-        r->exists = add_address(r, ip);
-}
-
-/* 4.3.2.1.in-addr.arpa: the Service with that address. True when the name is ours to answer. */
-static bool look_up_reverse(Dns *d, StrView name, DnsRecords *r)
-{
-    StrView suffix = SV(".in-addr.arpa"), part[4], rest = sv_head(name, name.len - suffix.len);
-    char ip[INET_ADDRSTRLEN];
-    unsigned n = 0;
-    while (n < 4 && sv_next(&rest, '.', &part[n]))
-        n++;
-    if (n != 4 || rest.len ||
-        snprintf(ip, sizeof ip, "%.*s.%.*s.%.*s.%.*s", SV_FMT(part[3]), SV_FMT(part[2]),
-                 SV_FMT(part[1]), SV_FMT(part[0])) >= (int)sizeof ip)
-        return false;
-    size_t pos = 0;
-    for (ApiObject *o; (o = informer_next(d->services, &pos));) {
-        _cleanup_arena_ Arena a;
-        arena_init(&a, 0);
-        Value v;
-        if (!sv_eq(value_path_str(parse(o, &a, &v), "spec.clusterIP"), sv_cstr(ip)))
-            continue;
-        snprintf(r->target, sizeof r->target, "%.*s.%.*s.svc.%s", SV_FMT(o->name), SV_FMT(o->ns),
-                 d->zone);
-        r->exists = r->is_ptr = true;
-        return true;
-    }
-    return false;
-}
-
-/* Takes the last label of *s. */
-static StrView last_label(StrView *s)
-{
-    ssize_t dot = sv_rfind_char(*s, '.');
-    StrView label = dot < 0 ? *s : sv_skip(*s, (size_t)dot + 1);
-    *s = dot < 0 ? sv_head(*s, 0) : sv_head(*s, (size_t)dot);
-    return label;
-}
-
-/* False: not a name of the cluster. */
-static bool look_up(Dns *d, const DnsQuestion *q, DnsRecords *r)
-{
-    StrView name = sv_cstr(q->name), zone = sv_cstr(d->zone);
-    if (sv_ends(name, SV(".in-addr.arpa")))
-        return look_up_reverse(d, name, r);
-    if (sv_eq(name, zone)) {
-        r->exists = true;
-        return true;
-    }
-    if (!sv_ends(name, zone) || name.len <= zone.len + 1 ||
-        name.ptr[name.len - zone.len - 1] != '.')
-        return false;
-    StrView rest = sv_head(name, name.len - zone.len - 1), kind = last_label(&rest);
-    if (sv_eq(kind, SV("dns-version")) && !rest.len)
-        r->exists = r->is_txt = true;
-    else if (sv_eq(kind, SV("svc")) && rest.len) {
-        StrView ns = last_label(&rest), service = rest.len ? last_label(&rest) : SV_NULL;
-        if (service.len)
-            look_up_service(d, ns, service, rest, r);
-        else
-            r->exists = true; /* an empty name between two that exist */
-    } else if (sv_eq(kind, SV("pod")) && rest.len) {
-        last_label(&rest); /* the namespace; the address is in the name itself */
-        char ip[64];
-        if (sv_copy_cstr(rest, ip, sizeof ip)) {
-            for (char *p = ip; *p; p++)
-                if (*p == '-')
-                    *p = '.';
-            r->exists = add_address(r, sv_cstr(ip));
-        }
-    } else if (sv_eq(kind, SV("svc")) || sv_eq(kind, SV("pod")))
-        r->exists = true;
-    return true;
-}
-
-/* ---- forwarding ---- */
-
-static void forward_end(Forward *f)
-{
-    f->src = source_free(f->src);
-    f->timer = source_free(f->timer);
-    closep(&f->fd);
-}
-
-static void on_forward_timeout(void *ctx)
-{
-    forward_end(ctx);
-}
-
-static void on_forward_answer(void *ctx, uint32_t events)
-{
-    Forward *f = ctx;
-    char packet[PACKET_MAX];
-    ssize_t n = recv(f->fd, packet, sizeof packet, MSG_DONTWAIT);
-    if (n >= 2) {
-        memcpy(packet, &f->id, 2);
-        sendto(f->dns->udp, packet, (size_t)n, MSG_DONTWAIT, (struct sockaddr *)&f->from,
-               sizeof f->from);
-    }
-    if (n >= 0 || errno != EAGAIN)
-        forward_end(f);
-}
-
-static bool forward(Dns *d, StrView query, const struct sockaddr_in *from)
-{
-    Forward *f = NULL;
-    for (unsigned i = 0; i < FORWARDS_MAX && !f; i++)
-        if (d->forwards[i].fd < 0)
-            f = &d->forwards[i];
-    if (!f || !d->n_servers || query.len < 2)
-        return false;
-    f->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    f->from = *from;
-    memcpy(&f->id, query.ptr, 2);
-    Err err = { 0 };
-    /* A socket of its own for each question: its port is as hard to guess as the kernel makes it.
-     */
-    if (f->fd >= 0 &&
-        connect(f->fd, (struct sockaddr *)&d->servers[0], sizeof d->servers[0]) == 0 &&
-        send(f->fd, query.ptr, query.len, MSG_DONTWAIT) == (ssize_t)query.len &&
-        loop_add_fd(d->loop, f->fd, LOOP_READ, on_forward_answer, f, &f->src, &err) == 0 &&
-        loop_add_timer(d->loop, FORWARD_TIMEOUT_MS, 0, on_forward_timeout, f, &f->timer, &err) == 0)
-        return true;
-    forward_end(f);
-    return false;
-}
-
-/* ---- questions ---- */
-
-/* Appends the answer; false when the question was handed on and the answer comes later. */
-static bool answer(Dns *d, StrView query, size_t max, const struct sockaddr_in *from, Buf *out)
-{
+/* A question that was handed on. */
+typedef struct Handed {
+    Dns *dns;
+    DnsPeer *peer;
     DnsQuestion q;
-    DnsRecords *r = calloc(1, sizeof *r);
-    bool now = true;
-    if (!r || dns_question_parse(query, &q, NULL) < 0)
-        dns_failure_encode(query, r ? 1 : 2, out);
-    else if (q.class == 1 && look_up(d, &q, r))
-        dns_answer_encode(query, &q, r, d->zone, max ? max : q.udp_size, out);
-    else if (from && forward(d, query, from))
-        now = false;
+    Buf query;  /* as it came */
+    bool alias; /* what was asked for is the target of the name's CNAME */
+    DnsWaiter *waiter;
+} Handed;
+
+/* ---- answers ---- */
+
+static size_t size_for(const DnsPeer *p, const DnsQuestion *q)
+{
+    return p->tcp ? DNS_PACKET_MAX : q->udp_size;
+}
+
+static void reply_failure(DnsPeer *p, StrView packet, const DnsQuestion *q, unsigned rcode)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    dns_failure_encode(packet, q, rcode, &out);
+    dns_peer_reply(p, out.failed ? SV_NULL : buf_view(&out));
+}
+
+static void handed_free(Handed *h)
+{
+    dns_waiter_cancel(h->waiter);
+    buf_free(&h->query);
+    free(h);
+}
+
+static void reply_forwarded(DnsPeer *p, StrView query, const DnsQuestion *q, StrView reply)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    if (reply.len && dns_reply_fit(reply, query, q, size_for(p, q), &out))
+        dns_peer_reply(p, buf_view(&out));
     else
-        dns_failure_encode(query, 2, out);
-    free(r);
-    return now;
+        reply_failure(p, query, q, DNS_RCODE_SERVFAIL);
 }
 
-static void on_udp(void *ctx, uint32_t events)
+/* The alias is looked up once more: its Service may have changed meanwhile. */
+static void reply_alias(Handed *h, StrView reply)
+{
+    _cleanup_arena_ Arena a;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    DnsRecords r;
+    unsigned rcode = reply.len ? dns_reply_rcode(reply) : DNS_RCODE_SERVFAIL;
+    arena_init(&a, ARENA_DEFAULT_LIMIT);
+    if (rcode != 0 && rcode != DNS_RCODE_NXDOMAIN) {
+        reply_failure(h->peer, buf_view(&h->query), &h->q, DNS_RCODE_SERVFAIL);
+        return;
+    }
+    dns_zone_look_up(&h->dns->zone, sv_cstr(h->q.name), h->q.type, &a, &r);
+    dns_records_add_reply(&r, &a, reply);
+    dns_answer_encode(buf_view(&h->query), &h->q, &r, h->dns->domain, size_for(h->peer, &h->q),
+                      &out);
+    dns_peer_reply(h->peer, out.failed ? SV_NULL : buf_view(&out));
+}
+
+static void on_forwarded(void *ctx, StrView reply)
+{
+    Handed *h = ctx;
+    h->waiter = NULL; /* gone with this call */
+    if (h->alias)
+        reply_alias(h, reply);
+    else
+        reply_forwarded(h->peer, buf_view(&h->query), &h->q, reply);
+    handed_free(h);
+}
+
+/* Asks for `question` (name, type, class), which is read as `asked`; answers when that fails. */
+static void hand_on(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion *q, bool alias,
+                    const DnsQuestion *asked, StrView question)
+{
+    Handed *h = calloc(1, sizeof *h);
+    Err err = { 0 };
+    if (h) {
+        *h = (Handed){ .dns = d, .peer = p, .q = *q, .alias = alias };
+        buf_sv(&h->query, packet);
+    }
+    if (!h || h->query.failed ||
+        dns_forward_ask(d->forwarder, asked, question, on_forwarded, h, &h->waiter, &err) < 0) {
+        if (h)
+            handed_free(h);
+        reply_failure(p, packet, q, DNS_RCODE_SERVFAIL);
+        return;
+    }
+    p->state = h;
+}
+
+static void forward(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion *q)
+{
+    _cleanup_buf_ Buf reply = BUF_INIT;
+    if (dns_forward_cached(d->forwarder, q, &reply))
+        reply_forwarded(p, packet, q, buf_view(&reply));
+    else
+        hand_on(d, p, packet, q, false, q, sv_n(packet.ptr + DNS_HEADER, q->end - DNS_HEADER));
+}
+
+static void forward_alias(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion *q,
+                          const char *target)
+{
+    _cleanup_buf_ Buf question = BUF_INIT, reply = BUF_INIT;
+    DnsQuestion asked = { .flags = DNS_FLAG_RD, .type = q->type, .class = q->class };
+    snprintf(asked.name, sizeof asked.name, "%s", target);
+    dns_name_put(&question, sv_cstr(target));
+    dns_put16(&question, q->type);
+    dns_put16(&question, q->class);
+    if (question.failed)
+        reply_failure(p, packet, q, DNS_RCODE_SERVFAIL);
+    else if (dns_forward_cached(d->forwarder, &asked, &reply)) {
+        Handed h = { .dns = d, .peer = p, .q = *q, .alias = true };
+        buf_sv(&h.query, packet);
+        reply_alias(&h, buf_view(&reply));
+        buf_free(&h.query);
+    } else
+        hand_on(d, p, packet, q, true, &asked, buf_view(&question));
+}
+
+static bool synced(const Dns *d)
+{
+    return d->services_synced && d->slices_synced;
+}
+
+static void on_query(void *ctx, DnsPeer *p, StrView packet)
 {
     Dns *d = ctx;
-    char packet[PACKET_MAX];
-    for (int i = 0; i < 64; i++) {
-        struct sockaddr_in from;
-        socklen_t len = sizeof from;
-        ssize_t n =
-            recvfrom(d->udp, packet, sizeof packet, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+    DnsQuestion q;
+    DnsRecords r;
+    Err err = { 0 };
+    _cleanup_arena_ Arena a;
+    arena_init(&a, ARENA_DEFAULT_LIMIT);
+    if (dns_question_parse(packet, &q, &err) < 0) {
+        reply_failure(p, packet, NULL,
+                      err.code == ERR_UNSUPPORTED ? DNS_RCODE_NOTIMP : DNS_RCODE_FORMERR);
+        return;
+    }
+    StrView name = sv_cstr(q.name);
+    if (q.class == 1 && !synced(d) && dns_zone_scope(&d->zone, name) != DNS_FOREIGN)
+        reply_failure(p, packet, &q, DNS_RCODE_SERVFAIL);
+    else if (q.class != 1 || !dns_zone_look_up(&d->zone, name, q.type, &a, &r))
+        forward(d, p, packet, &q);
+    else if (r.chase && dns_forwarder_has_servers(d->forwarder))
+        forward_alias(d, p, packet, &q, r.chase);
+    else {
         _cleanup_buf_ Buf out = BUF_INIT;
-        if (n < 0)
-            return;
-        bool is_answer = n >= 3 && packet[2] & (char)0x80; /* never answer an answer */
-        if (n >= 12 && !is_answer && answer(d, sv_n(packet, (size_t)n), 0, &from, &out) &&
-            !out.failed)
-            sendto(d->udp, out.ptr, out.len, MSG_DONTWAIT, (struct sockaddr *)&from, len);
+        dns_answer_encode(packet, &q, &r, d->domain, size_for(p, &q), &out);
+        dns_peer_reply(p, out.failed ? SV_NULL : buf_view(&out));
     }
 }
 
-static void tcp_end(TcpConn *c)
+static void on_gone(void *ctx, DnsPeer *p)
 {
-    c->src = source_free(c->src);
-    c->timer = source_free(c->timer);
-    closep(&c->fd);
-    buf_free(&c->in);
+    handed_free(p->state);
 }
 
-static void on_tcp_idle(void *ctx)
-{
-    tcp_end(ctx);
-}
+/* ---- what the informers bring ---- */
 
-/* Answers what has arrived whole; false when the peer sends nonsense or does not take the answer.
- */
-static bool tcp_answer(TcpConn *c)
+static void told(Dns *d)
 {
-    while (c->in.len >= 2) {
-        size_t n = (size_t)((unsigned char)c->in.ptr[0] << 8 | (unsigned char)c->in.ptr[1]);
-        _cleanup_buf_ Buf out = BUF_INIT;
-        if (c->in.len < n + 2)
-            return true;
-        if (n < 12)
-            return false;
-        answer(c->dns, sv_n(c->in.ptr + 2, n), PACKET_MAX, NULL, &out);
-        char head[2] = { (char)(out.len >> 8), (char)out.len };
-        if (out.failed || send(c->fd, head, 2, MSG_NOSIGNAL | MSG_MORE) != 2 ||
-            send(c->fd, out.ptr, out.len, MSG_NOSIGNAL) != (ssize_t)out.len)
-            return false;
-        buf_consume(&c->in, n + 2);
-    }
-    return true;
-}
-
-static void on_tcp_data(void *ctx, uint32_t events)
-{
-    TcpConn *c = ctx;
-    char data[4096];
-    ssize_t n = recv(c->fd, data, sizeof data, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0)
-        buf_append(&c->in, data, (size_t)n);
-    if (n <= 0 || c->in.failed || !tcp_answer(c))
-        tcp_end(c);
-}
-
-static void on_tcp_connect(void *ctx, uint32_t events)
-{
-    Dns *d = ctx;
-    int fd = accept4(d->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    TcpConn *c = NULL;
-    for (unsigned i = 0; i < TCP_MAX && !c; i++)
-        if (d->conns[i].fd < 0)
-            c = &d->conns[i];
-    if (fd < 0)
-        return;
-    if (!c) {
-        close(fd);
-        return;
-    }
-    c->fd = fd;
-    c->in.limit = PACKET_MAX + 2;
-    if (loop_add_fd(d->loop, fd, LOOP_READ, on_tcp_data, c, &c->src, NULL) < 0 ||
-        loop_add_timer(d->loop, TCP_IDLE_MS, 0, on_tcp_idle, c, &c->timer, NULL) < 0)
-        tcp_end(c);
-}
-
-/* ---- start ---- */
-
-static void synced(Dns *d)
-{
-    if (d->told || !d->synced[0] || !d->synced[1])
-        return;
-    d->told = true;
-    if (d->cfg.on_synced)
+    if (synced(d) && d->cfg.on_synced)
         d->cfg.on_synced(d->cfg.ctx);
 }
 
 static void on_services(void *ctx)
 {
     Dns *d = ctx;
-    d->synced[0] = true;
-    synced(d);
+    d->services_synced = true;
+    told(d);
 }
 
 static void on_slices(void *ctx)
 {
     Dns *d = ctx;
-    d->synced[1] = true;
-    synced(d);
+    d->slices_synced = true;
+    told(d);
 }
 
-static int open_socket(int type, const struct sockaddr_in *addr, const char *text, Err *err)
+static void *project_service(void *ctx, const Value *v)
 {
-    int on = 1, fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(fd, (const struct sockaddr *)addr, sizeof *addr) < 0 ||
-        (type == SOCK_STREAM && listen(fd, 64) < 0)) {
-        int r = err_errno(err, "listen on %s", text);
-        closep(&fd);
-        return r;
-    }
-    return fd;
+    return dns_service_new(v);
 }
 
-static int listen_all(Dns *d, Err *err)
+static void unproject_service(void *p)
 {
-    StrView host, port;
-    char ip[INET_ADDRSTRLEN];
-    uint64_t n;
-    struct sockaddr_in addr = { .sin_family = AF_INET };
-    if (!sv_cut(sv_cstr(d->cfg.listen), ':', &host, &port) || !sv_copy_cstr(host, ip, sizeof ip) ||
-        inet_pton(AF_INET, ip, &addr.sin_addr) != 1 || sv_to_u64(port, &n) < 0 || n < 1 ||
-        n > 65535)
-        return err_set(err, ERR_INVALID, 0, "--listen: '%s' is no ADDRESS:PORT", d->cfg.listen);
-    addr.sin_port = htons((uint16_t)n);
-    if ((d->udp = open_socket(SOCK_DGRAM, &addr, d->cfg.listen, err)) < 0)
-        return d->udp;
-    if ((d->tcp = open_socket(SOCK_STREAM, &addr, d->cfg.listen, err)) < 0)
-        return d->tcp;
-    int r = loop_add_fd(d->loop, d->udp, LOOP_READ, on_udp, d, &d->udp_src, err);
-    return r < 0 ? r : loop_add_fd(d->loop, d->tcp, LOOP_READ, on_tcp_connect, d, &d->tcp_src, err);
+    dns_service_free(p);
 }
 
-/* IPv4 name servers of resolv.conf(5); none is fine: then only the cluster's names are answered. */
-static void read_servers(Dns *d)
+static void *project_slice(void *ctx, const Value *v)
 {
-    _cleanup_buf_ Buf text = BUF_INIT;
-    StrView rest, line, key, value;
-    if (file_read(AT_FDCWD, d->cfg.resolv_conf ? d->cfg.resolv_conf : "/etc/resolv.conf", 65536,
-                  &text) < 0)
-        return;
-    rest = buf_view(&text);
-    while (d->n_servers < SERVERS_MAX && sv_next(&rest, '\n', &line)) {
-        char ip[INET_ADDRSTRLEN];
-        struct sockaddr_in *s = &d->servers[d->n_servers];
-        sv_cut(sv_trim(line), ' ', &key, &value);
-        *s = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(53) };
-        if (sv_eq(key, SV("nameserver")) && sv_copy_cstr(sv_trim(value), ip, sizeof ip) &&
-            inet_pton(AF_INET, ip, &s->sin_addr) == 1)
-            d->n_servers++;
-    }
+    return dns_slice_new(v);
 }
+
+static void unproject_slice(void *p)
+{
+    dns_slice_free(p);
+}
+
+/* The object with a deletion is another version of the one that was added: what the zone refers to
+ * is found by its key. */
+static void remove_service(void *ctx, ApiObject *o)
+{
+    Dns *d = ctx;
+    DnsService *s = map_del(&d->kept_services, o->key);
+    if (s)
+        dns_zone_remove_service(&d->zone, s);
+}
+
+static void add_service(void *ctx, ApiObject *o)
+{
+    Dns *d = ctx;
+    if (!map_set(&d->kept_services, o->key, o->projection, NULL) ||
+        !dns_zone_add_service(&d->zone, o->projection))
+        log_error("service %.*s: out of memory, its name is not served", SV_FMT(o->key));
+}
+
+static void change_service(void *ctx, ApiObject *old, ApiObject *now)
+{
+    remove_service(ctx, old);
+    add_service(ctx, now);
+}
+
+static void remove_slice(void *ctx, ApiObject *o)
+{
+    Dns *d = ctx;
+    DnsSlice *s = map_del(&d->kept_slices, o->key);
+    if (s)
+        dns_zone_remove_slice(&d->zone, s);
+}
+
+static void add_slice(void *ctx, ApiObject *o)
+{
+    Dns *d = ctx;
+    if (!map_set(&d->kept_slices, o->key, o->projection, NULL) ||
+        !dns_zone_add_slice(&d->zone, o->projection))
+        log_error("endpoints %.*s: out of memory, not served", SV_FMT(o->key));
+}
+
+static void change_slice(void *ctx, ApiObject *old, ApiObject *now)
+{
+    remove_slice(ctx, old);
+    add_slice(ctx, now);
+}
+
+/* ---- start ---- */
 
 static int watch(Dns *d, ApiClient *api, Err *err)
 {
     InformerConfig services = { .target = { SV(""), SV("v1"), SV("services"), SV_NULL, SV_NULL,
                                             SV_NULL },
+                                .project = project_service,
+                                .unproject = unproject_service,
+                                .drop_json = true,
+                                .on_add = add_service,
+                                .on_update = change_service,
+                                .on_delete = remove_service,
                                 .on_synced = on_services,
                                 .ctx = d };
     InformerConfig slices = { .target = { SV("discovery.k8s.io"), SV("v1"), SV("endpointslices"),
                                           SV_NULL, SV_NULL, SV_NULL },
+                              .project = project_slice,
+                              .unproject = unproject_slice,
+                              .drop_json = true,
+                              .on_add = add_slice,
+                              .on_update = change_slice,
+                              .on_delete = remove_slice,
                               .on_synced = on_slices,
                               .ctx = d };
     int r = informer_new(api, &services, &d->services, err);
     return r < 0 ? r : informer_new(api, &slices, &d->slices, err);
+}
+
+/* No resolv.conf is fine: then only the cluster's names are answered. */
+static int start_forwarder(Dns *d, Err *err)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    DnsForwardConfig cfg = { 0 };
+    const char *path = d->cfg.resolv_conf ? d->cfg.resolv_conf : "/etc/resolv.conf";
+    if (file_read(AT_FDCWD, path, RESOLV_CONF_MAX, &text) == 0)
+        dns_servers_read(buf_view(&text), &cfg.servers);
+    return dns_forwarder_new(d->loop, &cfg, &d->forwarder, err);
+}
+
+static int start(Dns *d, ApiClient *api, Err *err)
+{
+    DnsHandler handler = { .on_query = on_query, .on_gone = on_gone, .ctx = d };
+    int r;
+    if (!sv_copy_cstr(sv_cstr(d->cfg.cluster_domain), d->domain, sizeof d->domain) ||
+        !dns_name_fits(sv_cstr(d->domain)))
+        return err_set(err, ERR_INVALID, 0,
+                       "--cluster-domain: '%s' is no domain name of up to %zu "
+                       "characters",
+                       d->cfg.cluster_domain, sizeof d->domain - 1);
+    d->zone.domain = d->domain;
+    if ((r = start_forwarder(d, err)) < 0 ||
+        (r = dns_listener_new(d->loop, d->cfg.listen, &handler, &d->listener, err)) < 0)
+        return r;
+    return watch(d, api, err);
 }
 
 int dns_new(Loop *l, ApiClient *api, const DnsConfig *cfg, Dns **ret, Err *err)
@@ -484,17 +335,8 @@ int dns_new(Loop *l, ApiClient *api, const DnsConfig *cfg, Dns **ret, Err *err)
         return err_nomem(err);
     d->loop = l;
     d->cfg = *cfg;
-    d->udp = d->tcp = -1;
-    for (unsigned i = 0; i < FORWARDS_MAX; i++)
-        d->forwards[i] = (Forward){ .dns = d, .fd = -1 };
-    for (unsigned i = 0; i < TCP_MAX; i++)
-        d->conns[i] = (TcpConn){ .dns = d, .fd = -1 };
-    int r = sv_copy_cstr(sv_cstr(cfg->cluster_domain), d->zone, sizeof d->zone)
-                ? 0
-                : err_set(err, ERR_INVALID, 0, "--cluster-domain: '%s' is too long",
-                          cfg->cluster_domain);
-    read_servers(d);
-    if (r < 0 || (r = listen_all(d, err)) < 0 || (r = watch(d, api, err)) < 0) {
+    int r = start(d, api, err);
+    if (r < 0) {
         dns_free(d);
         return r;
     }
@@ -506,14 +348,11 @@ Dns *dns_free(Dns *d)
 {
     if (!d)
         return NULL;
-    for (unsigned i = 0; i < FORWARDS_MAX; i++)
-        forward_end(&d->forwards[i]);
-    for (unsigned i = 0; i < TCP_MAX; i++)
-        tcp_end(&d->conns[i]);
-    source_free(d->udp_src);
-    source_free(d->tcp_src);
-    closep(&d->udp);
-    closep(&d->tcp);
+    dns_listener_free(d->listener);
+    dns_forwarder_free(d->forwarder);
+    dns_zone_free(&d->zone);
+    map_free(&d->kept_services);
+    map_free(&d->kept_slices);
     informer_free(d->services);
     informer_free(d->slices);
     free(d);

@@ -15,7 +15,7 @@ typedef struct DnsConfig {
     void *ctx;
 } DnsConfig;
 
-/* Serves once the first state of Services and EndpointSlices is known. ERR_INVALID names a bad
- * address. */
+/* Answers SERVFAIL for the cluster's names until the first state of Services and EndpointSlices is
+ * known; forwards the others from the start. ERR_INVALID names a bad address or domain. */
 int dns_new(Loop *l, ApiClient *api, const DnsConfig *cfg, Dns **ret, Err *err) NODISCARD;
 Dns *dns_free(Dns *d); /* always NULL */

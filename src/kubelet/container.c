@@ -4,6 +4,7 @@
  * Nothing security-relevant is left out: what cannot be done is an error with Kubernetes' waiting
  * reason. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -297,6 +298,25 @@ static int add_mount(StartJob *job, const char *source, const char *target, uint
     return 0;
 }
 
+/* subPathExpr becomes subPath. */
+static int expand_sub_path(StartJob *job, const Value *m, const StringList *env, Value *ret,
+                           Err *err)
+{
+    StrView expr = value_str(value_get(m, SV("subPathExpr")));
+    Arena *a = &job->base.arena;
+    *ret = *m;
+    if (!expr.len)
+        return 0;
+    StrView path = env_expand(expr, env, a);
+    if (!path.ptr || !value_clone(a, m, ret) || !value_set(a, ret, SV("subPath"), value_sv(path)))
+        return err_nomem(err);
+    if (sv_find(path, SV("$(")) >= 0)
+        return err_set(err, ERR_INVALID, 0,
+                       "failed to expand subPathExpr '%.*s': missing value for a variable",
+                       SV_FMT(expr));
+    return 0;
+}
+
 static int add_volume_mount(StartJob *job, const Value *m, Err *err)
 {
     const char *source;
@@ -372,7 +392,8 @@ static int add_image_volumes(StartJob *job, const Value *c, const ImageConfig *i
     return 0;
 }
 
-static int build_mounts(StartJob *job, const Value *c, const ImageConfig *img, Err *err)
+static int build_mounts(StartJob *job, const Value *c, const ImageConfig *img,
+                        const StringList *env, Err *err)
 {
     char dir[PATH_SIZE];
     snprintf(dir, sizeof dir, "%s/node/pods/%s", job->base.k->cfg.data_dir, job->base.uid);
@@ -383,7 +404,9 @@ static int build_mounts(StartJob *job, const Value *c, const ImageConfig *img, E
     if (r == 0)
         r = add_image_volumes(job, c, img, dir, err);
     value_list_foreach (m, value_get(c, SV("volumeMounts"))) {
-        if (r == 0 && (r = add_volume_mount(job, m, err)) < 0)
+        Value mount;
+        if (r == 0 && ((r = expand_sub_path(job, m, env, &mount, err)) < 0 ||
+                       (r = add_volume_mount(job, &mount, err)) < 0))
             snprintf(job->waiting, sizeof job->waiting, "CreateContainerConfigError");
     }
     return r;
@@ -411,21 +434,35 @@ static int keep_strings(Arena *a, const StringList *from, WireStrings *ret, Err 
     return 0;
 }
 
-static int stop_signal(const ImageConfig *img)
+/* "SIGRTMIN+3", "SIGRTMAX-2". */
+static int realtime_signal(StrView name)
 {
-    static const struct {
-        const char *name;
-        int number;
-    } names[] = { { "SIGTERM", 15 }, { "SIGINT", 2 },    { "SIGQUIT", 3 },
-                  { "SIGKILL", 9 },  { "SIGHUP", 1 },    { "SIGUSR1", 10 },
-                  { "SIGUSR2", 12 }, { "SIGWINCH", 28 }, { "SIGRTMIN+3", 37 } };
+    uint64_t n = 0;
+    bool min = sv_starts(name, SV("SIGRTMIN"));
+    StrView rest = sv_skip(name, 8);
+    if ((!min && !sv_starts(name, SV("SIGRTMAX"))) ||
+        (rest.len && (rest.ptr[0] != (min ? '+' : '-') || sv_to_u64(sv_skip(rest, 1), &n) < 0)) ||
+        n > (uint64_t)(SIGRTMAX - SIGRTMIN))
+        return 0;
+    return min ? SIGRTMIN + (int)n : SIGRTMAX - (int)n;
+}
+
+/* Of the container, else of its image; 0: none that is known. */
+static int stop_signal(const Value *c, const ImageConfig *img)
+{
+    StrView name = value_path_str(c, "lifecycle.stopSignal");
     uint64_t n;
-    if (sv_to_u64(sv_cstr(img->stop_signal), &n) == 0 && n > 0 && n < 65)
-        return (int)n;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (strcmp(names[i].name, img->stop_signal) == 0)
-            return names[i].number;
-    return 0;
+    if (!name.len)
+        name = sv_cstr(img->stop_signal);
+    if (sv_to_u64(name, &n) == 0)
+        return n > 0 && n <= (uint64_t)SIGRTMAX ? (int)n : 0;
+    StrView bare = sv_starts(name, SV("SIG")) ? sv_skip(name, 3) : name;
+    for (int sig = 1; sig < 32; sig++) {
+        const char *abbrev = sigabbrev_np(sig);
+        if (abbrev && sv_eq(bare, sv_cstr(abbrev)))
+            return sig;
+    }
+    return realtime_signal(name);
 }
 
 int container_prepare(StartJob *job, Err *err)
@@ -446,7 +483,7 @@ int container_prepare(StartJob *job, Err *err)
     app->shm_source = "";
     app->lower = (WireStrings){ .items = layers.items, .len = layers.len };
     app->log_path = job->pod_log;
-    app->stop_signal = (uint32_t)stop_signal(&img);
+    app->stop_signal = (uint32_t)stop_signal(c, &img);
     app->tty = value_bool_or(value_get(c, SV("tty")), false);
     app->use_stdin = value_bool_or(value_get(c, SV("stdin")), false);
     app->stdin_once = value_bool_or(value_get(c, SV("stdinOnce")), false);
@@ -459,7 +496,7 @@ int container_prepare(StartJob *job, Err *err)
                (r = keep_strings(a, &env, &app->env, err)) == 0 &&
                (r = keep_strings(a, &argv, &app->argv, err)) == 0 &&
                (r = set_security(job, c, &img, err)) == 0 &&
-               (r = build_mounts(job, c, &img, err)) == 0)
+               (r = build_mounts(job, c, &img, &env, err)) == 0)
         r = make_log_folder(job, err);
     set_resources(job, c);
     vec_free(&env);

@@ -8,8 +8,9 @@
  * namespaces, network, stage1 (on a pool thread) volumes.c    contents of volumes (on a pool
  * thread) container.c  from a container's spec and image to an AppSpec (on a pool thread) env.c
  * environment variables status.c     from a worker to PodStatus support.c    what this kubelet does
- * not implement it refuses probe.c      liveness, readiness and startup probes server.c     the
- * kubelet's own API: logs, exec, attach, port-forward
+ * not implement it refuses action.c     one try of a probe or run of a hook hooks.c      postStart,
+ * preStop logs.c where logs are, rotation probe.c      liveness, readiness and startup probes
+ * server.c     the kubelet's own API: logs, exec, attach, port-forward
  */
 #pragma once
 
@@ -38,6 +39,8 @@ enum {
 typedef struct Worker Worker;
 typedef struct Container Container;
 typedef struct Probe Probe;
+typedef struct Action Action;
+typedef struct LogRotator LogRotator;
 typedef struct NodeAgent NodeAgent;
 typedef struct KubeletServer KubeletServer;
 
@@ -49,9 +52,11 @@ struct Kubelet {
     Informer *pods, *services;
     ImageStore *images;
     CniNetwork *network, *loopback;
+    CniNetwork *network_ports; /* the same with portmap behind it, for pods with host ports */
     CgroupSystem cgroups;
     NodeAgent *node;
     KubeletServer *server;
+    LogRotator *rotator;
     Map workers; /* pod UID to Worker */
     char bridge[16], plugin_dir[PATH_SIZE], cni_dir[PATH_SIZE];
 };
@@ -85,7 +90,11 @@ struct Container {
     bool ready, started; /* what probes say; without probes: running */
     bool stopping;       /* killed by a probe or for a change; starts again by the restart policy */
     bool kill_sent;
+    int64_t kill_at; /* monotonic ns: while `stopping`, when SIGKILL follows */
     Probe *probes[3];
+    Action *hook;              /* postStart or preStop, while it runs */
+    bool launched;             /* by us: its postStart hook has not run yet */
+    bool post_start, pre_stop; /* which hook it is */
 };
 
 /* ---- one pod ---- */
@@ -129,7 +138,7 @@ struct Worker {
     int64_t refreshed; /* monotonic ns: when volumes were written last */
     Buf sent_status;   /* the last patch, to send only changes */
     bool status_busy, status_dirty, delete_sent;
-    bool hooks_done; /* preStop */
+    bool by_hand; /* while stopping: containers are ended one by one, because of hooks */
     ApiCall *status_call, *delete_call;
 };
 
@@ -146,6 +155,10 @@ int worker_restore(Worker *w, Err *err);
 Container *worker_container(Worker *w, StrView name);
 void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...)
     PRINTF(5, 6);
+/* Of the container's first process; 0: its own stop signal. */
+void container_signal(Container *c, int sig);
+/* Its postStart hook, if any, has succeeded: now it counts as running. */
+void container_begin_probes(Container *c);
 /* A probe or a changed image ends the container; it starts again if the policy says so. */
 void container_stop(Container *c, const char *why);
 /* Brings the containers of a pod that has its sandbox forward. */
@@ -158,7 +171,7 @@ const char *container_app_id(const Container *c, char buf[static APP_ID_MAX + 1]
 /* Paths, in buffers of PATH_SIZE. */
 char *worker_dir(const Worker *w, char buf[static PATH_SIZE]);   /* DATA_DIR/node/pods/UID */
 char *worker_netns(const Worker *w, char buf[static PATH_SIZE]); /* DATA_DIR/node/netns/UID */
-/* DATA_DIR/log/pods/NS_NAME_UID/CONTAINER/ATTEMPT.log */
+/* LOG_ROOT/NS_NAME_UID/CONTAINER/ATTEMPT.log */
 char *container_log_path(const Container *c, unsigned attempt, char buf[static PATH_SIZE]);
 
 bool pod_is_host_network(const Value *pod);
@@ -234,6 +247,26 @@ typedef enum ProbeKind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS } ProbeK
  * c->started and wake the worker; a failed liveness or startup probe calls container_stop(). */
 void probes_start(Container *c);
 void probes_stop(Container *c);
+
+/* ---- hooks.c ---- */
+/* Runs the postStart hook; false: there is none, or it could not be begun. */
+bool hook_post_start(Container *c);
+bool hook_pre_stop_wanted(const Container *c);
+/* Ends a running container: its preStop hook, then its stop signal; c->kill_at says when it is to
+ * be killed. grace_ms 0: no hook. */
+void hook_end(Container *c, int64_t grace_ms);
+void hook_cancel(Container *c);
+
+/* ---- logs.c ---- */
+/* Where pods' logs are: /var/log/pods for the default data directory, else DATA_DIR/log/pods. */
+const char *log_root(const Kubelet *k, char buf[static PATH_SIZE]);
+/* Looks at the sizes of logs every now and then. */
+int log_rotator_new(Kubelet *k, LogRotator **ret, Err *err);
+LogRotator *log_rotator_free(LogRotator *r);
+/* Removes the log of an attempt and what was rotated of it. */
+void log_remove_attempt(const Container *c, unsigned attempt);
+/* Removes all logs of a pod; on a pool thread. */
+int log_remove_pod(const Kubelet *k, const char *uid, Err *err);
 
 /* ---- node.c ---- */
 int node_agent_new(Kubelet *k, NodeAgent **ret, Err *err);

@@ -31,7 +31,8 @@ char *worker_netns(const Worker *w, char buf[static PATH_SIZE])
 char *container_log_path(const Container *c, unsigned attempt, char buf[static PATH_SIZE])
 {
     const Worker *w = c->worker;
-    snprintf(buf, PATH_SIZE, "%s/log/pods/%s_%s_%s/%s/%u.log", w->k->cfg.data_dir, w->ns, w->name,
+    char root[PATH_SIZE];
+    snprintf(buf, PATH_SIZE, "%.400s/%s_%s_%s/%s/%u.log", log_root(w->k, root), w->ns, w->name,
              w->uid, c->name, attempt);
     return buf;
 }
@@ -187,7 +188,7 @@ static void free_config(KubeletConfig *c)
 
 static int make_folders(Kubelet *k, Err *err)
 {
-    static const char *const names[] = { "node/pods", "node/netns", "node/cni/bin", "log/pods" };
+    static const char *const names[] = { "node/pods", "node/netns", "node/cni/bin" };
     char path[PATH_SIZE];
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         snprintf(path, sizeof path, "%s/%s", k->cfg.data_dir, names[i]);
@@ -195,13 +196,16 @@ static int make_folders(Kubelet *k, Err *err)
         if (r < 0)
             return err_neg(err, r, "make folder '%s'", path);
     }
+    int r = mkdir_p(AT_FDCWD, log_root(k, path), 0755);
+    if (r < 0)
+        return err_neg(err, r, "make folder '%s'", path);
     return 0;
 }
 
 /* The plugins are one program; these links give it its names. */
 static int link_plugins(Kubelet *k, Err *err)
 {
-    static const char *const names[] = { "bridge", "host-local", "loopback" };
+    static const char *const names[] = { "bridge", "host-local", "loopback", "portmap" };
     char own[PATH_SIZE], program[PATH_SIZE + 16], link[PATH_SIZE + 32];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     if (n < 0)
@@ -220,25 +224,32 @@ static int link_plugins(Kubelet *k, Err *err)
     return 0;
 }
 
-static int load_networks(Kubelet *k, Err *err)
+static int load_pod_network(Kubelet *k, const char *more, CniNetwork **ret, Err *err)
 {
     char text[2048];
-    snprintf(k->cni_dir, sizeof k->cni_dir, "%s/node/cni", k->cfg.data_dir);
-    snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
-    snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
     int n = snprintf(
         text, sizeof text,
         "{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
         "\"isDefaultGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
-        "\"ranges\":[[{\"subnet\":\"%s\"}]]}}]}",
-        k->bridge, k->cni_dir, k->cfg.pod_cidr);
+        "\"ranges\":[[{\"subnet\":\"%s\"}]]}}%s]}",
+        k->bridge, k->cni_dir, k->cfg.pod_cidr, more);
     if (n >= (int)sizeof text)
         return err_set(err, ERR_LIMIT, 0, "data directory '%s' is too long", k->cfg.data_dir);
-    int r = cni_network_parse(sv_n(text, (size_t)n), "pod network", &k->network, err);
-    return r < 0 ? r
-                 : cni_network_parse(
-                       SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
-                       "loopback network", &k->loopback, err);
+    return cni_network_parse(sv_n(text, (size_t)n), "pod network", ret, err);
+}
+
+static int load_networks(Kubelet *k, Err *err)
+{
+    snprintf(k->cni_dir, sizeof k->cni_dir, "%s/node/cni", k->cfg.data_dir);
+    snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
+    snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
+    int r;
+    if ((r = load_pod_network(k, "", &k->network, err)) < 0 ||
+        (r = load_pod_network(k, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}",
+                              &k->network_ports, err)) < 0)
+        return r;
+    return cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
+                             "loopback network", &k->loopback, err);
 }
 
 /* The bridge with the gateway's address is there from the start: the API server may listen on it. A
@@ -296,6 +307,7 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
             0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||
         (cfg->port && (r = kubelet_server_new(k, &k->server, err)) < 0) ||
+        (r = log_rotator_new(k, &k->rotator, err)) < 0 ||
         (r = node_agent_new(k, &k->node, err)) < 0) {
         kubelet_free(k);
         return r;
@@ -312,6 +324,7 @@ Kubelet *kubelet_free(Kubelet *k)
     void *w;
     kubelet_server_free(k->server);
     node_agent_free(k->node);
+    log_rotator_free(k->rotator);
     informer_free(k->pods);
     informer_free(k->services);
     for (size_t i = 0; map_next(&k->workers, &i, &uid, &w);)
@@ -319,6 +332,7 @@ Kubelet *kubelet_free(Kubelet *k)
     map_free(&k->workers);
     event_recorder_free(k->events);
     cni_network_free(k->network);
+    cni_network_free(k->network_ports);
     cni_network_free(k->loopback);
     image_store_free(k->images);
     free_config(&k->cfg);
@@ -380,6 +394,7 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
     rtnl_close(nl);
 out:
     cni_network_free(k.network);
+    cni_network_free(k.network_ports);
     cni_network_free(k.loopback);
     image_store_free(k.images);
     free_config(&k.cfg);

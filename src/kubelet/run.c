@@ -42,7 +42,7 @@ static void start_failed(Container *c, const char *reason, const Err *err)
  */
 static void drop_old_attempt(Container *c)
 {
-    char id[APP_ID_MAX + 1], log[PATH_SIZE];
+    char id[APP_ID_MAX + 1];
     uint32_t request;
     Err err = { 0 };
     if (c->attempt < 2)
@@ -50,7 +50,7 @@ static void drop_old_attempt(Container *c)
     snprintf(id, sizeof id, "%s.%u", c->name, c->attempt - 2);
     if (pod_send_remove(c->worker->conn, id, &request, &err) < 0)
         log_debug("pod %s/%s: remove %s: %s", c->worker->ns, c->worker->name, id, err.msg);
-    unlink(container_log_path(c, c->attempt - 2, log));
+    log_remove_attempt(c, c->attempt - 2);
 }
 
 static void send_start(Container *c, const StartJob *job)
@@ -65,6 +65,7 @@ static void send_start(Container *c, const StartJob *job)
     else if (pod_send_add(w->conn, &job->app, &add, &err) == 0 &&
              pod_send_start(w->conn, id, &start, &err) == 0) {
         snprintf(c->image_id, sizeof c->image_id, "%s", job->image_id);
+        c->launched = true;
         drop_old_attempt(c);
         worker_event(w, c, SV("Normal"), SV("Created"), "Container created");
         worker_event(w, c, SV("Normal"), SV("Started"), "Container started");
@@ -153,7 +154,7 @@ static void schedule_restart(Container *c)
                  w->ns, w->uid);
 }
 
-static void send_signal(Container *c, int sig)
+void container_signal(Container *c, int sig)
 {
     char id[APP_ID_MAX + 1];
     uint32_t request;
@@ -176,9 +177,7 @@ void container_stop(Container *c, const char *why)
     c->stopping = true;
     c->ready = false;
     worker_event(c->worker, c, SV("Normal"), SV("Killing"), "%s", why);
-    send_signal(c, SIGTERM);
-    c->restart_at =
-        clock_mono_ns() + worker_grace(c->worker) * NSEC_PER_SEC; /* when it is killed for good */
+    hook_end(c, worker_grace(c->worker) * 1000);
     worker_wake(c->worker);
 }
 
@@ -186,12 +185,12 @@ void container_stop(Container *c, const char *why)
  */
 static int64_t enforce_stop(Container *c, int64_t now)
 {
-    if (c->phase != PHASE_RUNNING || !c->stopping || c->kill_sent)
+    if (c->phase != PHASE_RUNNING || !c->stopping || c->kill_sent || c->pre_stop)
         return 0;
-    if (now < c->restart_at)
-        return c->restart_at;
+    if (now < c->kill_at)
+        return c->kill_at;
     c->kill_sent = true;
-    send_signal(c, SIGKILL);
+    container_signal(c, SIGKILL);
     return 0;
 }
 
@@ -222,6 +221,8 @@ static bool step_container(Container *c, Turn *t)
     }
     if (c->kind == CONTAINER_INIT)
         return c->phase == PHASE_EXITED && c->run.exit_code == 0;
+    if (c->phase == PHASE_RUNNING && c->post_start)
+        return false; /* those behind it wait for its hook */
     return c->kind == CONTAINER_MAIN || (c->phase == PHASE_RUNNING && c->started);
 }
 

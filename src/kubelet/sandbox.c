@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "kubelet/internal.h"
 
@@ -77,20 +78,60 @@ static CniAttachment attachment(const Kubelet *k, const char *uid, const char *n
                             .cache_dir = k->cni_dir };
 }
 
+/* Adds the mappings of one list of containers. */
+static bool add_mappings(const Value *containers, Value *list, Arena *a)
+{
+    value_list_foreach (c, containers) {
+        value_list_foreach (p, value_get(c, SV("ports"))) {
+            Value m = value_map();
+            if (value_int_or(value_get(p, SV("hostPort")), 0) == 0)
+                continue;
+            static const StrView fields[] = { SV_INIT("hostPort"), SV_INIT("containerPort"),
+                                              SV_INIT("protocol"), SV_INIT("hostIP") };
+            for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+                const Value *v = value_get(p, fields[i]);
+                if (v && !value_set(a, &m, fields[i], *v))
+                    return false;
+            }
+            if (!value_push(a, list, m))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* {"portMappings":[…]}; empty without host ports. */
+static bool port_mappings(SetupJob *job, Value *ret)
+{
+    Value list = value_list();
+    Arena *a = &job->arena;
+    *ret = value_map();
+    return add_mappings(value_path(&job->pod, "spec.containers"), &list, a) &&
+           add_mappings(value_path(&job->pod, "spec.initContainers"), &list, a) &&
+           (!value_len(&list) || value_set(a, ret, SV("portMappings"), list));
+}
+
 static int connect_network(SetupJob *job, const char *netns, Err *err)
 {
     CniAttachment lo = attachment(job->k, job->uid, netns, "lo"),
                   eth = attachment(job->k, job->uid, netns, "eth0");
     CniResult res;
     char text[IP_TEXT_SIZE];
+    Value args;
     int r;
+    if (!port_mappings(job, &args))
+        return err_nomem(err);
+    bool has_ports = value_len(&args) > 0;
+    if (has_ports)
+        eth.capability_args = &args;
     eth.args =
         arena_printf(&job->arena,
                      "IgnoreUnknown=1;K8S_POD_NAMESPACE=%.*s;K8S_POD_NAME=%.*s;K8S_POD_UID=%s",
                      SV_FMT(value_path_str(&job->pod, "metadata.namespace")),
                      SV_FMT(value_path_str(&job->pod, "metadata.name")), job->uid);
     if ((r = cni_add(job->k->loopback, &lo, &job->arena, &res, err)) < 0 ||
-        (r = cni_add(job->k->network, &eth, &job->arena, &res, err)) < 0)
+        (r = cni_add(has_ports ? job->k->network_ports : job->k->network, &eth, &job->arena, &res,
+                     err)) < 0)
         return r;
     if (!res.n_ips)
         return err_set(err, ERR_PROTO, 0, "the pod network gave no address");
@@ -218,21 +259,33 @@ int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48])
     return r < 0 ? r : sv_copy_cstr(buf_view(&text), ip, 48) ? 0 : -EINVAL;
 }
 
+enum { REMAINS_WAIT_MS = 10000, REMAINS_STEP_US = 10000 };
+
+/* Ends a supervisor that nobody is connected to any more. One that has only just been started does
+ * not listen yet: it is asked again until it does, or has gone. */
+static int end_supervisor(const char *dir, Err *err)
+{
+    int64_t deadline = clock_mono_ns() + REMAINS_WAIT_MS * NSEC_PER_MSEC;
+    int r;
+    while ((r = pod_cleanup(dir, err)) == -ERR_BUSY && clock_mono_ns() < deadline) {
+        Pod *conn = NULL;
+        if (pod_connect(dir, &conn, NULL) < 0 || pod_stop(conn, 0, NULL) < 0)
+            usleep(REMAINS_STEP_US);
+        pod_close(conn);
+    }
+    return r;
+}
+
 /* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier
  * attempts. */
 static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
 {
     CniAttachment eth = attachment(k, uid, netns, "eth0");
-    int r = path_exists(AT_FDCWD, dir) ? pod_cleanup(dir, err) : 0;
-    if (r == -ERR_BUSY) { /* a supervisor that nobody is connected to any more */
-        Pod *conn = NULL;
-        if (pod_connect(dir, &conn, NULL) == 0 && pod_stop(conn, 0, NULL) == 0)
-            r = pod_cleanup(dir, err);
-        pod_close(conn);
-    }
+    int r = path_exists(AT_FDCWD, dir) ? end_supervisor(dir, err) : 0;
     if (r < 0)
         return r;
-    if (path_exists(AT_FDCWD, netns) && (r = cni_del(k->network, &eth, err)) < 0)
+    const CniNetwork *net = cni_has_cached_args(k->network, &eth) ? k->network_ports : k->network;
+    if (path_exists(AT_FDCWD, netns) && (r = cni_del(net, &eth, err)) < 0)
         return r;
     return remove_netns(netns, err);
 }

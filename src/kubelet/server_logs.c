@@ -1,11 +1,12 @@
 /* server_logs.c - a container's log as text, whole or from its end, once or followed.
  *
  * The file is read in blocks and only as fast as the reader takes them: while much waits to be
- * sent, reading stops until that has gone. Following looks for new lines every FOLLOW_MS and ends
- * when the container has. */
+ * sent, reading stops until that has gone. Following looks for new lines every FOLLOW_MS, goes on
+ * with the next file when the log is rotated, and ends when the container has. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,8 +21,8 @@ typedef struct LogSession {
     HttpReq *req;
     int fd;
     CriFilter filter;
-    bool follow;
-    char uid[64], container[64];
+    bool follow, left; /* left: another file is in the place of this one */
+    char uid[64], container[64], path[PATH_SIZE];
     unsigned attempt;
     Buf in; /* the beginning of a line */
     Source *timer;
@@ -84,13 +85,33 @@ static ssize_t read_block(LogSession *s)
     return n;
 }
 
+/* At the end of the file. True: there is more to read, as the log was rotated. The supervisor makes
+ * the new file when it leaves the old one, so that once both are seen the rest of the old one is
+ * read, and then the new one. */
+static bool goes_on(LogSession *s)
+{
+    struct stat own, now;
+    int fd;
+    if (s->left) {
+        s->left = false;
+        if ((fd = open(s->path, O_RDONLY | O_CLOEXEC)) < 0)
+            return false;
+        close(s->fd);
+        s->fd = fd;
+        return true;
+    }
+    s->left = s->follow && fstat(s->fd, &own) == 0 && stat(s->path, &now) == 0 &&
+              (own.st_dev != now.st_dev || own.st_ino != now.st_ino);
+    return s->left;
+}
+
 static void pump_log(void *ctx)
 {
     LogSession *s = ctx;
     bool over =
         !s->follow || run_is_over(s); /* asked before reading: what comes later is read once more */
     ssize_t n = 1;
-    while (n > 0 && !s->filter.done) {
+    while ((n > 0 || (n == 0 && goes_on(s))) && !s->filter.done) {
         if (http_stream_pending(s->req) > PENDING_MAX) {
             http_stream_on_drain(s->req, pump_log, s);
             return;
@@ -194,6 +215,7 @@ void serve_logs(KubeletRequest *r)
     s->filter.done = filter.limit == 0;
     s->follow = kubelet_flag(r->req, SV("follow"));
     s->attempt = attempt;
+    snprintf(s->path, sizeof s->path, "%s", path);
     snprintf(s->uid, sizeof s->uid, "%s", c->worker->uid);
     snprintf(s->container, sizeof s->container, "%s", c->name);
     session_add(r->server, &s->session, log_cut);

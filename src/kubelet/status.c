@@ -9,9 +9,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "codec/json.h"
+#include "kubelet/cri_log.h"
 #include "kubelet/internal.h"
 
-enum { MESSAGE_MAX = 4096, LOG_TAIL_MAX = 2048 };
+enum { MESSAGE_MAX = 4096, LOG_TAIL_MAX = 2048, LOG_TAIL_LINES = 80, LOG_READ_MAX = 128 * 1024 };
 
 static Value when(Arena *a, int64_t ns)
 {
@@ -26,25 +27,22 @@ static Value text(Arena *a, const char *s)
 
 /* ---- containers ---- */
 
-/* The last bytes of the log, without the columns in front: for FallbackToLogsOnError. */
+/* The end of the log, as text: for FallbackToLogsOnError. */
 static StrView log_tail(const Container *c, unsigned attempt, Arena *a)
 {
     char path[PATH_SIZE];
+    CriFilter f = { .limit = -1 };
     _cleanup_buf_ Buf raw = BUF_INIT, out = BUF_INIT;
     _cleanup_close_ int fd = open(container_log_path(c, attempt, path), O_RDONLY | O_CLOEXEC);
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    if (size < 0 || lseek(fd, size > LOG_TAIL_MAX ? size - LOG_TAIL_MAX : 0, SEEK_SET) < 0 ||
-        fd_read_all(fd, LOG_TAIL_MAX, &raw) < 0)
+    int64_t from = fd < 0 ? -1 : cri_tail_offset(fd, LOG_TAIL_LINES);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    from = MAX(from, (int64_t)size - LOG_READ_MAX); /* what begins within a line is left out */
+    if (fd < 0 || lseek(fd, MAX(from, INT64_C(0)), SEEK_SET) < 0 ||
+        fd_read_all(fd, LOG_READ_MAX, &raw) < 0)
         return SV("");
-    StrView rest = buf_view(&raw), line;
-    while (sv_next(&rest, '\n', &line)) {
-        StrView head, tail = line;
-        for (int column = 0; column < 3; column++)
-            sv_cut(tail, ' ', &head, &tail);
-        buf_sv(&out, tail);
-        buf_putc(&out, '\n');
-    }
-    return arena_sv(a, buf_view(&out));
+    cri_filter(&f, buf_view(&raw), &out);
+    StrView tail = buf_view(&out);
+    return arena_sv(a, tail.len > LOG_TAIL_MAX ? sv_skip(tail, tail.len - LOG_TAIL_MAX) : tail);
 }
 
 static StrView termination_message(const Container *c, unsigned attempt, const AppStatus *s,
@@ -105,10 +103,16 @@ static Value running(const Container *c, Arena *a)
     return state;
 }
 
+/* As in Kubernetes a container waits until its postStart hook has ended. */
+static bool runs(const Container *c)
+{
+    return c->phase == PHASE_RUNNING && !c->post_start;
+}
+
 static Value container_status(const Container *c, Arena *a)
 {
     Value v = value_map(), last = value_map();
-    bool is_running = c->phase == PHASE_RUNNING;
+    bool is_running = runs(c);
     Value state = is_running                 ? running(c, a)
                   : c->phase == PHASE_EXITED ? terminated(c, c->attempt, &c->run, a)
                                              : waiting(c, a);
@@ -171,7 +175,7 @@ static void summarize(const Worker *w, Summary *s, Arena *a)
     *s = (Summary){ .initialized = true, .containers_ready = true };
     for (unsigned i = 0; i < w->n_containers; i++) {
         const Container *c = &w->containers[i];
-        bool is_running = c->phase == PHASE_RUNNING;
+        bool is_running = runs(c);
         if (c->kind == CONTAINER_INIT)
             s->initialized &= c->phase == PHASE_EXITED && c->run.exit_code == 0;
         if (c->kind == CONTAINER_SIDECAR)
@@ -180,8 +184,7 @@ static void summarize(const Worker *w, Summary *s, Arena *a)
             continue;
         s->any_running |= c->kind == CONTAINER_MAIN &&
                           (is_running || (c->ever_started && c->phase != PHASE_EXITED));
-        s->any_waiting |=
-            c->kind == CONTAINER_MAIN && c->phase != PHASE_RUNNING && c->phase != PHASE_EXITED;
+        s->any_waiting |= c->kind == CONTAINER_MAIN && !is_running && c->phase != PHASE_EXITED;
         if (!is_running || !c->ready) {
             s->containers_ready = false;
             buf_printf(&names, "%s%s", names.len ? " " : "", c->name);

@@ -45,13 +45,6 @@ static int check_volume(const Value *v, unsigned i, Err *err)
     return r;
 }
 
-static int check_hook(const Value *c, const char *where, Err *err)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%slifecycle", where);
-    return value_get(c, SV("lifecycle")) ? refuse(err, path, SV("")) : 0;
-}
-
 static int check_security(const Value *sc, const char *where, Err *err)
 {
     static const char *const known[] = { "runAsUser",
@@ -95,22 +88,7 @@ static int check_container(const Value *c, const char *list, unsigned i, Err *er
         return refuse(err, where, SV("resources.claims"));
     if (value_len(value_get(c, SV("restartPolicyRules"))))
         return refuse(err, where, SV("restartPolicyRules"));
-    value_list_foreach (m, value_get(c, SV("volumeMounts"))) {
-        if (value_str(value_get(m, SV("subPathExpr"))).len)
-            return refuse(err, where, SV("volumeMounts.subPathExpr"));
-    }
-    value_list_foreach (p, value_get(c, SV("ports"))) {
-        if (value_int_or(value_get(p, SV("hostPort")), 0))
-            return refuse(err, where, SV("ports.hostPort"));
-    }
-    static const char *const probes[] = { "startupProbe.grpc", "livenessProbe.grpc",
-                                          "readinessProbe.grpc" };
-    for (size_t p = 0; p < ARRAY_SIZE(probes); p++) {
-        if (value_path(c, probes[p]))
-            return refuse(err, where, sv_cstr(probes[p]));
-    }
-    int r = check_hook(c, where, err);
-    return r < 0 ? r : check_security(value_get(c, SV("securityContext")), security, err);
+    return check_security(value_get(c, SV("securityContext")), security, err);
 }
 
 static int check_spec(const Value *spec, Err *err)

@@ -58,8 +58,10 @@ Worker *worker_free(Worker *w)
     if (!w)
         return NULL;
     gather_cancel(w);
-    for (unsigned i = 0; i < w->n_containers; i++)
+    for (unsigned i = 0; i < w->n_containers; i++) {
         probes_stop(&w->containers[i]);
+        hook_cancel(&w->containers[i]);
+    }
     api_call_cancel(w->status_call);
     api_call_cancel(w->delete_call);
     source_free(w->conn_source);
@@ -211,6 +213,15 @@ static void note_running(Container *c, const AppStatus *s)
     if (was_running)
         return;
     c->kill_sent = c->stopping = false;
+    c->started = c->ready = false;
+    bool launched = c->launched;
+    c->launched = false;
+    if (!launched || !hook_post_start(c))
+        container_begin_probes(c);
+}
+
+void container_begin_probes(Container *c)
+{
     bool has_startup = value_get(c->spec, SV("startupProbe")) != NULL;
     bool has_readiness = value_get(c->spec, SV("readinessProbe")) != NULL;
     c->started = !has_startup;
@@ -230,6 +241,7 @@ static void note_exited(Container *c, const AppStatus *s)
     c->ready = c->started = false;
     set_container_id(c);
     probes_stop(c);
+    hook_cancel(c);
 }
 
 static void note_app(Worker *w, const AppStatus *s)
@@ -498,27 +510,72 @@ void worker_gathered(Worker *w, const Err *err)
 
 /* ---- stopping ---- */
 
+static void send_stop(Worker *w, int64_t grace_ms)
+{
+    uint32_t request;
+    Err err = { 0 };
+    if (w->conn &&
+        pod_send_stop(w->conn, (uint32_t)MIN(grace_ms, (int64_t)UINT32_MAX), &request, &err) < 0) {
+        log_warn("pod %s/%s: stop: %s", w->ns, w->name, err.msg);
+        note_stage1_gone(w);
+    }
+}
+
+/* Without hooks the supervisor ends all containers; with hooks each is ended when its own has run,
+ * and the supervisor when none is left. */
 static void begin_stop(Worker *w)
 {
+    int64_t grace_ms = w->deleted ? 0 : worker_grace(w) * 1000;
     w->phase = WORKER_STOPPING;
     gather_cancel(w);
-    w->kill_at = clock_mono_ns() + (w->deleted ? 0 : worker_grace(w)) * NSEC_PER_SEC;
+    w->kill_at = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
+    w->by_hand = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
         Container *c = &w->containers[i];
         probes_stop(c);
-        if (c->phase == PHASE_RUNNING)
+        w->by_hand |= grace_ms > 0 && hook_pre_stop_wanted(c);
+        if (c->phase == PHASE_RUNNING && !c->stopping)
             worker_event(w, c, SV("Normal"), SV("Killing"), "Stopping container %s", c->name);
     }
-    if (w->conn) {
-        uint32_t request;
-        Err err = { 0 };
-        int64_t grace = w->deleted ? 0 : worker_grace(w);
-        if (pod_send_stop(w->conn, (uint32_t)MIN(grace * 1000, (int64_t)UINT32_MAX), &request,
-                          &err) < 0) {
-            log_warn("pod %s/%s: stop: %s", w->ns, w->name, err.msg);
-            note_stage1_gone(w);
+    if (!w->by_hand)
+        send_stop(w, grace_ms);
+    for (unsigned i = 0; i < w->n_containers && w->by_hand; i++) {
+        Container *c = &w->containers[i];
+        if (c->phase == PHASE_RUNNING && !c->stopping) {
+            c->stopping = true;
+            hook_end(c, grace_ms);
         }
     }
+}
+
+/* Kills those whose time is over; when none runs any more the supervisor may go. */
+static void stop_by_hand(Worker *w)
+{
+    int64_t now = clock_mono_ns(), next = 0;
+    bool running = false;
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        Container *c = &w->containers[i];
+        if (c->phase != PHASE_RUNNING || c->kill_sent)
+            continue;
+        running = true;
+        /* The supervisor's events bring us back when a container ends. */
+        if (c->pre_stop)
+            continue;
+        if (now < c->kill_at && !w->deleted) {
+            next = next ? MIN(next, c->kill_at) : c->kill_at;
+            continue;
+        }
+        c->kill_sent = true;
+        container_signal(c, SIGKILL);
+    }
+    if (next)
+        worker_wake_in(w, (next - now) / NSEC_PER_MSEC + 1);
+    if (running && !w->deleted)
+        return;
+    for (unsigned i = 0; i < w->n_containers; i++)
+        hook_cancel(&w->containers[i]);
+    w->by_hand = false;
+    send_stop(w, 0);
 }
 
 typedef struct CleanupJob {
@@ -530,7 +587,8 @@ typedef struct CleanupJob {
 static void cleanup_work(void *ctx)
 {
     CleanupJob *job = ctx;
-    if (sandbox_destroy(job->k, job->uid, &job->err) < 0)
+    if (sandbox_destroy(job->k, job->uid, &job->err) < 0 ||
+        log_remove_pod(job->k, job->uid, &job->err) < 0)
         return;
 }
 
@@ -611,6 +669,8 @@ static void sync_stopping(Worker *w)
     if (w->phase == WORKER_NEW || w->phase == WORKER_GATHERING || w->phase == WORKER_RUNNING)
         begin_stop(w);
     if (w->phase == WORKER_STOPPING) {
+        if (w->conn && w->by_hand)
+            stop_by_hand(w);
         if (!w->conn)
             start_cleanup(w);
         return;
@@ -670,7 +730,9 @@ void worker_sync(void *ctx)
         sync_new(w);
     if (w->phase == WORKER_RUNNING && !w->terminal)
         containers_run(w);
-    if (w->terminal && w->conn && !w->busy)
+    if (w->terminal && w->conn && !w->busy && w->phase != WORKER_STOPPING)
         begin_stop(w); /* sidecars and stage1 are not needed any more; files and logs stay */
+    if (w->terminal && w->conn && w->by_hand)
+        stop_by_hand(w);
     status_send(w);
 }

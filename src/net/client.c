@@ -332,7 +332,7 @@ static void on_ready(void *ctx)
     ClientConn *c = ctx;
     Err err = { 0 };
     c->timer = source_free(c->timer);
-    bool h2 = net_stream_is_h2(c->stream);
+    bool h2 = net_stream_is_h2(c->stream) || c->h2c;
     int r = h2 ? client_h2_init(c, &err) : client_h1_init(c, &err);
     if (r < 0) {
         connect_failed(c, &err);
@@ -396,6 +396,7 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
     c->client = cl;
     c->loop = cl->loop;
     c->max_calls = 1;
+    c->h2c = cl->cfg.h2c && !cl->cfg.tls;
     int r = connector_new(cl->loop, cl->cfg.host, cl->cfg.port, cl->cfg.connect_timeout_ms,
                           on_connected, c, &c->connector, err);
     if (r < 0) {

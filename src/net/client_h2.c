@@ -150,7 +150,7 @@ static void h2_start(ClientConn *c, HttpCall *call)
     StrView host = call_find_request_header(call, SV("host"));
     size_t n = 0;
     list[n++] = nv(SV(":method"), s->method);
-    list[n++] = nv(SV(":scheme"), SV("https"));
+    list[n++] = nv(SV(":scheme"), c->h2c ? SV("http") : SV("https"));
     list[n++] = nv(SV(":authority"), host.ptr ? host : sv_cstr(call->client->authority));
     list[n++] = nv(SV(":path"), s->target);
     if (s->body.len > 0) {

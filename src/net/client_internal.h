@@ -74,7 +74,7 @@ struct ClientConn {
     unsigned max_calls;
     ClientConn *next, *prev;
     unsigned busy;
-    bool ready, draining, closing, own, used, pump_due;
+    bool ready, draining, closing, own, used, pump_due, h2c;
 };
 
 struct HttpClient {

@@ -14,6 +14,7 @@ typedef struct HttpClientConfig {
     const char *server_name;     /* checked in the certificate; NULL: host */
     uint32_t connect_timeout_ms; /* 0: 10 s */
     bool http1_only;             /* also for take-over */
+    bool h2c;                    /* clear text is HTTP/2 from the start (RFC 9113 3.3): gRPC */
     bool no_reuse;               /* a connection of its own for every call (probes) */
 } HttpClientConfig;
 

@@ -381,6 +381,14 @@ void nft_x_cmp(NftBatch *b, unsigned reg, bool equal, const void *data, size_t l
     expr_end(b);
 }
 
+void nft_x_load(NftBatch *b, unsigned reg, const void *data, size_t len)
+{
+    expr(b, "immediate");
+    put_reg(b, NFTA_IMMEDIATE_DREG, reg);
+    put_data(b, NFTA_IMMEDIATE_DATA, data, len);
+    expr_end(b);
+}
+
 void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask, uint32_t flip)
 {
     expr(b, "bitwise");

@@ -72,9 +72,10 @@ void nft_x_ct(NftBatch *b, unsigned reg, uint32_t key);
 void nft_x_fib_type(NftBatch *b, unsigned reg, bool of_source);
 void nft_x_cmp(NftBatch *b, unsigned reg, bool equal, const void *data, size_t len);
 void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask,
-                   uint32_t flip);                             /* 4 bytes as they lie */
-void nft_x_lookup(NftBatch *b, unsigned reg, const char *set); /* goes on when found */
-void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);   /* its verdict */
+                   uint32_t flip);                                        /* 4 bytes as they lie */
+void nft_x_lookup(NftBatch *b, unsigned reg, const char *set);            /* goes on when found */
+void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);              /* its verdict */
+void nft_x_load(NftBatch *b, unsigned reg, const void *data, size_t len); /* given bytes */
 void nft_x_map(NftBatch *b, unsigned reg, const char *map, unsigned dreg);
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg);
 void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus);

@@ -81,8 +81,8 @@ int pod_read(Pod *p, PodMsg *ret_msg, Err *err) NODISCARD;
 /* Requests. *ret_request is the number of the reply. */
 int pod_send_add(Pod *p, const AppSpec *app, uint32_t *ret_request, Err *err) NODISCARD;
 int pod_send_start(Pod *p, const char *app, uint32_t *ret_request, Err *err) NODISCARD;
-/* To an app's first process, or to an exec's by its id. ERR_NOT_FOUND if it never was; signals to
- * what has ended are dropped. */
+/* To an app's first process, or to an exec's by its id; 0: the app's own stop signal. ERR_NOT_FOUND
+ * if it never was; signals to what has ended are dropped. */
 int pod_send_signal(Pod *p, const char *id, int sig, uint32_t *ret_request, Err *err) NODISCARD;
 
 typedef struct ExecSpec {

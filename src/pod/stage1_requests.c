@@ -94,18 +94,24 @@ static int on_start(Stage1 *s, const ProtoRequest *r, Client *c, Answer *a, Err 
     return e;
 }
 
+static int stop_signal(const App *app)
+{
+    return app->spec.stop_signal ? (int)app->spec.stop_signal : SIGTERM;
+}
+
 static int on_signal(Stage1 *s, const ProtoRequest *r, Client *c, Answer *a, Err *err)
 {
     App *app = app_by_id(s, r->id);
     Exec *ex = app ? NULL : exec_by_id(s, r->id);
+    int sig = r->signal ? (int)r->signal : app ? stop_signal(app) : SIGTERM;
 
-    if (r->signal < 1 || r->signal > (uint32_t)SIGRTMAX)
+    if (r->signal > (uint32_t)SIGRTMAX)
         return err_set(err, ERR_INVALID, 0, "%u is no signal", r->signal);
     if (ex)
-        kill(ex->pid, (int)r->signal); /* not yet reaped, so the pid is still its own */
+        kill(ex->pid, sig); /* not yet reaped, so the pid is still its own */
     else if (!app)
         return need_app(s, r->id, &app, err);
-    else if (app->st.state == APP_RUNNING && kill(app->pid, (int)r->signal) < 0)
+    else if (app->st.state == APP_RUNNING && kill(app->pid, sig) < 0)
         return err_errno(err, "signal app '%s'", app->st.id);
     return 0;
 }
@@ -189,7 +195,7 @@ static int on_stop(Stage1 *s, const ProtoRequest *r, Client *c, Answer *a, Err *
 
     for (App *app = s->apps; app; app = app->next)
         if (app->st.state == APP_RUNNING && !s->stopping)
-            kill(app->pid, app->spec.stop_signal ? (int)app->spec.stop_signal : SIGTERM);
+            kill(app->pid, stop_signal(app));
     /* A second request may only shorten the time; many programs take a second signal for haste. */
     s->kill_at = s->kill_at ? MIN(s->kill_at, at) : at;
     s->stopping = true;

@@ -54,7 +54,8 @@ typedef enum RuleKind {
     RULE_RANGE_GOTO,     /* from addr/mask: to `chain` */
     RULE_GOTO,
     RULE_DROP,
-    RULE_DNAT, /* to one of the endpoints; with affinity_s the same one again */
+    RULE_DNAT, /* to one of the endpoints; with affinity_s the same one again: each endpoint has a
+                  map of the clients that it had, "aff-CHAIN-ADDRESS:PORT" */
 } RuleKind;
 
 typedef struct PlanTarget { /* eight bytes as the map holds them */
@@ -76,7 +77,6 @@ typedef struct PlanChain {
     const char *text; /* its rules in words: equal texts, equal chains */
     PlanRule rules[PLAN_RULES_MAX];
     unsigned n_rules;
-    bool remembers; /* has a map of its own, named like the chain behind "aff-" */
 } PlanChain;
 
 typedef enum PlanSet {

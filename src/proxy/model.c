@@ -15,10 +15,13 @@ static uint32_t ipv4(StrView text)
     return sv_copy_cstr(text, buf, sizeof buf) && inet_pton(AF_INET, buf, &a) == 1 ? a : 0;
 }
 
-/* 0: a protocol that is not handled here (SCTP). */
+/* 0: none that there is. */
 static uint8_t protocol(StrView s)
 {
-    return s.len == 0 || sv_eq(s, SV("TCP")) ? IPPROTO_TCP : sv_eq(s, SV("UDP")) ? IPPROTO_UDP : 0;
+    return s.len == 0 || sv_eq(s, SV("TCP")) ? IPPROTO_TCP
+           : sv_eq(s, SV("UDP"))             ? IPPROTO_UDP
+           : sv_eq(s, SV("SCTP"))            ? IPPROTO_SCTP
+                                             : 0;
 }
 
 static bool read_ports(Arena *a, const Value *list, ServicePort **ret, unsigned *ret_n)

@@ -44,7 +44,10 @@ static PlanChain *chain_new(Plan *p, const char *kind, const ServiceModel *s, co
     PlanChain *c = arena_new(&p->arena, PlanChain);
     StrView name =
         arena_printf(&p->arena, "%s/%.*s/%.*s/%s/%u", kind, SV_FMT(s->ns), SV_FMT(s->name),
-                     sp->proto == IPPROTO_UDP ? "udp" : "tcp", sp->port);
+                     sp->proto == IPPROTO_UDP    ? "udp"
+                     : sp->proto == IPPROTO_SCTP ? "sctp"
+                                                 : "tcp",
+                     sp->port);
     if (!c || !name.ptr)
         return NULL;
     c->name = name.ptr;
@@ -74,7 +77,6 @@ static void dnat_rule(PlanChain *c, const ServiceModel *s, PlanTarget *targets, 
     r->targets = targets;
     r->n_targets = n;
     r->affinity_s = s->affinity_s;
-    c->remembers = s->affinity_s != 0;
 }
 
 static int chain_done(Plan *p, PlanChain *c, Err *err)

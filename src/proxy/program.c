@@ -27,7 +27,7 @@ enum {
     PRIO_FILTER = 0,
     STATE_NEW = 8,
     STATUS_DNAT = 32, /* bits of ct state and ct status */
-    MAP_NAME_SIZE = 260,
+    MAP_NAME_SIZE = 256 /* the kernel's limit */,
 };
 
 #define DATA_TYPE NFT_TYPE2(NFT_T_IPV4, NFT_T_PORT)
@@ -205,11 +205,30 @@ static void put_base(NftBatch *b, const ProgramConfig *cfg)
     jump(b, "nat-output", "services");
 }
 
-static void dnat(NftBatch *b, const char *chain, const PlanRule *r)
+static const char *memory_name(const char *chain, const PlanTarget *t,
+                               char buf[static MAP_NAME_SIZE])
+{
+    char ip[INET_ADDRSTRLEN];
+    snprintf(buf, MAP_NAME_SIZE, "aff-%s-%s:%u", chain, inet_ntop(AF_INET, &t->addr, ip, sizeof ip),
+             ntohs(t->port));
+    return buf;
+}
+
+/* The client's address with the target in registers 0 and 1. */
+static void remember(NftBatch *b, const char *map, uint32_t seconds)
+{
+    nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
+    nft_x_remember(b, 4, map, 0, seconds * UINT64_C(1000));
+}
+
+/* First the endpoint that knows the client, then one by lot: the first of n with a chance of 1/n,
+ * else the next of n - 1, and so on. */
+static void dnat_with_affinity(NftBatch *b, const char *chain, const PlanRule *r)
 {
     char map[MAP_NAME_SIZE];
-    snprintf(map, sizeof map, "aff-%s", chain);
-    if (r->affinity_s) { /* the endpoint that this client had before */
+    uint32_t zero = 0;
+    for (unsigned i = 0; i < r->n_targets; i++) {
+        memory_name(chain, &r->targets[i], map);
         nft_rule_begin(b, chain);
         nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
         nft_x_map(b, 4, map, 0);
@@ -217,14 +236,28 @@ static void dnat(NftBatch *b, const char *chain, const PlanRule *r)
         nft_x_dnat(b, 0, 1);
         nft_rule_end(b);
     }
+    for (unsigned i = 0; i < r->n_targets; i++) {
+        memory_name(chain, &r->targets[i], map);
+        nft_rule_begin(b, chain);
+        nft_x_random(b, 8, r->n_targets - i);
+        nft_x_cmp(b, 8, true, &zero, 4);
+        nft_x_load(b, 0, &r->targets[i], sizeof r->targets[i]);
+        remember(b, map, r->affinity_s);
+        nft_x_dnat(b, 0, 1);
+        nft_rule_end(b);
+    }
+}
+
+static void dnat(NftBatch *b, const char *chain, const PlanRule *r)
+{
+    if (r->affinity_s) {
+        dnat_with_affinity(b, chain, r);
+        return;
+    }
     uint32_t id = nft_anon_map(b, r->targets, sizeof *r->targets, DATA_TYPE, r->n_targets);
     nft_rule_begin(b, chain);
     nft_x_random(b, 8, r->n_targets);
     nft_x_anon_map(b, 8, id, 0);
-    if (r->affinity_s) {
-        nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
-        nft_x_remember(b, 4, map, 0, r->affinity_s * UINT64_C(1000));
-    }
     nft_x_dnat(b, 0, 1);
     nft_rule_end(b);
 }
@@ -261,18 +294,40 @@ static void put_rule(NftBatch *b, const ProgramConfig *cfg, const char *chain, c
     nft_rule_end(b);
 }
 
-static void put_affinity_map(NftBatch *b, const char *chain, const PlanChain *c, bool add)
+/* The rule of a chain that remembers clients; NULL: none does. */
+static const PlanRule *memory_of(const PlanChain *c)
 {
+    for (unsigned i = 0; c && i < c->n_rules; i++)
+        if (c->rules[i].kind == RULE_DNAT && c->rules[i].affinity_s)
+            return &c->rules[i];
+    return NULL;
+}
+
+static bool has_memory(const PlanRule *r, const PlanTarget *t, uint32_t seconds)
+{
+    for (unsigned i = 0; r && r->affinity_s == seconds && i < r->n_targets; i++)
+        if (memcmp(&r->targets[i], t, sizeof *t) == 0)
+            return true;
+    return false;
+}
+
+/* Memories that `a` has and `b` has not: made, or forgotten. Those that stay keep their clients. */
+static void memories_differ(NftBatch *batch, const PlanChain *a, const PlanChain *b, bool add)
+{
+    const PlanRule *has = memory_of(a), *other = memory_of(b);
     char map[MAP_NAME_SIZE];
-    uint32_t longest = 1;
-    for (unsigned i = 0; i < c->n_rules; i++)
-        longest = MAX(longest, c->rules[i].affinity_s);
-    snprintf(map, sizeof map, "aff-%s", chain);
-    NftSetSpec s = { map, NFT_T_IPV4, 4, sizeof(PlanTarget), DATA_TYPE, longest * UINT64_C(1000) };
-    if (add)
-        nft_set_add(b, &s);
-    else
-        nft_set_del(b, map);
+    for (unsigned i = 0; has && i < has->n_targets; i++) {
+        if (has_memory(other, &has->targets[i], has->affinity_s))
+            continue;
+        memory_name(a->name, &has->targets[i], map);
+        NftSetSpec s = { map,       NFT_T_IPV4,
+                         4,         sizeof(PlanTarget),
+                         DATA_TYPE, has->affinity_s * UINT64_C(1000) };
+        if (add)
+            nft_set_add(batch, &s);
+        else
+            nft_set_del(batch, map);
+    }
 }
 
 static bool same_elem(const PlanElem *a, const PlanElem *b)
@@ -301,8 +356,8 @@ static void elems_differ(NftBatch *b, const Plan *from, const Plan *to, bool add
     }
 }
 
-/* What changes loses its rules (and the memory of affinity) first; then new chains stand before any
- * rule names them. */
+/* What changes loses its rules (and the memories of endpoints that go) first; then new chains stand
+ * before any rule names them. */
 static void chains_clear(NftBatch *b, const Plan *old, const Plan *now)
 {
     StrView key;
@@ -312,8 +367,7 @@ static void chains_clear(NftBatch *b, const Plan *old, const Plan *now)
         if (is && strcmp(was->text, is->text) == 0)
             continue;
         nft_chain_flush(b, was->name);
-        if (was->remembers)
-            put_affinity_map(b, was->name, was, false);
+        memories_differ(b, was, is, false);
     }
 }
 
@@ -328,8 +382,7 @@ static void chains_fill(NftBatch *b, const ProgramConfig *cfg, const Plan *old, 
         const PlanChain *is = val, *was = chain_of(old, key);
         if (was && strcmp(was->text, is->text) == 0)
             continue;
-        if (is->remembers)
-            put_affinity_map(b, is->name, is, true);
+        memories_differ(b, is, was, true);
         for (unsigned k = 0; k < is->n_rules; k++)
             put_rule(b, cfg, is->name, &is->rules[k]);
     }

@@ -1,5 +1,5 @@
-/* fit.c - filters and scores. To add a filter: a reason in fit.h, its text here, a line in
- * fit_check(). */
+/* fit.c - filters and scores of a node by itself. To add a filter: a reason in fit.h, its text
+ * here, a line in fit_check(). */
 #include "scheduler/fit.h"
 
 #include "api/quantity.h"
@@ -12,8 +12,15 @@ const char *const fit_reason_text[FIT_MAX] = {
     [FIT_MEMORY] = "Insufficient memory",
     [FIT_PODS] = "Too many pods",
     [FIT_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
+    [FIT_PORTS] = "node(s) didn't have free ports for the requested pod ports",
     [FIT_UNSCHEDULABLE] = "node(s) were unschedulable",
-    [FIT_TAINT] = "node(s) had untolerated taint",
+    [FIT_TAINT] = "node(s) had untolerated taint(s)",
+    [FIT_AFFINITY] = "node(s) didn't match pod affinity rules",
+    [FIT_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
+    [FIT_EXISTING_ANTI] = "node(s) didn't satisfy existing pods anti-affinity rules",
+    [FIT_SPREAD] = "node(s) didn't match pod topology spread constraints",
+    [FIT_SPREAD_LABEL] =
+        "node(s) didn't match pod topology spread constraints (missing required label)",
 };
 
 static int64_t amount(const Value *map, StrView name, bool milli)
@@ -55,6 +62,20 @@ void request_of_pod(const Value *pod, Request *ret)
     }
     ret->cpu_milli = MAX(ret->cpu_milli + side_cpu, init_cpu);
     ret->memory = MAX(ret->memory + side_memory, init_memory);
+}
+
+void request_add(Request *to, const Request *r)
+{
+    to->cpu_milli += r->cpu_milli;
+    to->memory += r->memory;
+    to->pods += r->pods;
+}
+
+void request_sub(Request *from, const Request *r)
+{
+    from->cpu_milli -= r->cpu_milli;
+    from->memory -= r->memory;
+    from->pods -= r->pods;
 }
 
 /* ---- labels ---- */
@@ -112,7 +133,7 @@ static bool term_holds(const Value *term, const NodeFacts *n)
     return true;
 }
 
-static bool selector_holds(const Value *pod, const NodeFacts *n)
+bool fit_selector(const Value *pod, const NodeFacts *n)
 {
     value_map_foreach (m, value_path(pod, "spec.nodeSelector")) {
         const Value *label = value_get(n->labels, m->key);
@@ -171,23 +192,43 @@ static const Value unschedulable_taint = {
     .kind = VALUE_MAP, .len = 2, .cap = 2, .members = unschedulable_members
 };
 
-FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n,
-                    const Value **ret_taint)
+bool fit_taints(const Value *pod, const NodeFacts *n)
 {
-    *ret_taint = NULL;
+    return !untolerated(pod, n, true) &&
+           (!n->unschedulable || tolerates(pod, &unschedulable_taint));
+}
+
+unsigned fit_resources(const Request *req, const NodeFacts *n)
+{
+    unsigned lacks = 0;
+    if (n->used.pods + req->pods > n->allocatable.pods)
+        lacks |= 1u << FIT_PODS;
+    if (req->cpu_milli && n->used.cpu_milli + req->cpu_milli > n->allocatable.cpu_milli)
+        lacks |= 1u << FIT_CPU;
+    if (req->memory && n->used.memory + req->memory > n->allocatable.memory)
+        lacks |= 1u << FIT_MEMORY;
+    return lacks;
+}
+
+FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n)
+{
     if (n->unschedulable && !tolerates(pod, &unschedulable_taint))
         return FIT_UNSCHEDULABLE;
-    if ((*ret_taint = untolerated(pod, n, true)))
+    if (untolerated(pod, n, true))
         return FIT_TAINT;
-    if (!selector_holds(pod, n))
+    if (!fit_selector(pod, n))
         return FIT_SELECTOR;
-    if (n->used.pods + req->pods > n->allocatable.pods)
-        return FIT_PODS;
-    if (req->cpu_milli && n->used.cpu_milli + req->cpu_milli > n->allocatable.cpu_milli)
-        return FIT_CPU;
-    if (req->memory && n->used.memory + req->memory > n->allocatable.memory)
-        return FIT_MEMORY;
-    return FIT_OK;
+    unsigned lacks = fit_resources(req, n);
+    return lacks & 1u << FIT_PODS     ? FIT_PODS
+           : lacks & 1u << FIT_CPU    ? FIT_CPU
+           : lacks & 1u << FIT_MEMORY ? FIT_MEMORY
+                                      : FIT_OK;
+}
+
+bool fit_reason_resolvable(FitReason why)
+{
+    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS || why == FIT_PORTS ||
+           why == FIT_ANTI_AFFINITY || why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
 }
 
 static int64_t free_share(int64_t used, int64_t request, int64_t all)

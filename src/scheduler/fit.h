@@ -18,16 +18,21 @@ typedef struct NodeFacts {
     Request allocatable, used;
 } NodeFacts;
 
-/* Why a node does not fit, in kube-scheduler's words; the order is that of its messages' sorting.
- */
+/* Why a node does not fit; fit_reason_text has kube-scheduler's words. */
 typedef enum FitReason {
     FIT_OK,
     FIT_CPU,
     FIT_MEMORY,
     FIT_PODS,
     FIT_SELECTOR,
+    FIT_PORTS,
     FIT_UNSCHEDULABLE,
     FIT_TAINT,
+    FIT_AFFINITY,
+    FIT_ANTI_AFFINITY,
+    FIT_EXISTING_ANTI,
+    FIT_SPREAD,
+    FIT_SPREAD_LABEL,
     FIT_MAX
 } FitReason;
 
@@ -35,10 +40,17 @@ extern const char *const fit_reason_text[FIT_MAX];
 
 void request_of_pod(const Value *pod, Request *ret);
 void request_of_node(const Value *node, Request *ret); /* status.allocatable */
-/* First reason against it, in the order of kube-scheduler's filters. *ret_taint names the taint of
- * FIT_TAINT. */
-FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n,
-                    const Value **ret_taint);
+void request_add(Request *to, const Request *r);
+void request_sub(Request *from, const Request *r);
+
+/* First reason against the node by itself, in the order of kube-scheduler's filters. */
+FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n);
+/* All resources that it lacks: bit FIT_CPU and so on. */
+unsigned fit_resources(const Request *req, const NodeFacts *n);
+bool fit_selector(const Value *pod, const NodeFacts *n); /* nodeSelector and node affinity */
+bool fit_taints(const Value *pod, const NodeFacts *n);   /* tolerates all that keep pods away */
+/* Would the absence of other pods help? */
+bool fit_reason_resolvable(FitReason why);
 /* Higher is better: least allocated, balanced, preferred affinity, untolerated PreferNoSchedule
  * taints. */
 int64_t fit_score(const Value *pod, const Request *req, const NodeFacts *n);

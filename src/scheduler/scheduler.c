@@ -1,427 +1,402 @@
-/* scheduler.c - informers of nodes and pods, a queue of pods without a node, and binding.
+/* scheduler.c - informers keep the picture of the cluster, a queue has the pods without a node.
  *
- * A pod is decided on what is known now; its node counts as used from that moment (`assumed`), so
- * that the next decision sees it. What fits nowhere waits, and is looked at again when a node or a
- * bound pod changes, and once a minute. To add a constraint see fit.c. */
+ * A pod is decided on what is known now; it counts on its node from that moment, so that the next
+ * decision sees it, and its binding is under way while others are decided. What fits nowhere is
+ * parked, and comes back when a node or a pod has changed, and once a minute. To add a constraint
+ * see decide.c. */
 #include "scheduler/scheduler.h"
 
 #include <stdio.h>
 
-#include "api/events.h"
-#include "api/informer.h"
-#include "api/workqueue.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "base/vec.h"
-#include "codec/json.h"
-#include "scheduler/fit.h"
+#include "scheduler/internal.h"
 #include "scheduler/support.h"
 
-enum { RETRY_WAITING_MS = 60 * 1000, NODES_SHOWN_MAX = 8 };
-
-/* What is kept of a pod. */
-typedef struct PodFacts {
-    Arena arena;
-    Value pod; /* only of pods that wait for a node */
-    char node[256];
-    Request request;
-    bool waits, done;
-} PodFacts;
-
-typedef struct NodeEntry {
-    Arena arena;
-    NodeFacts facts;
-    Value node;
-} NodeEntry;
-
-struct Scheduler {
-    Loop *loop;
-    ApiClient *api;
-    Informer *pods, *nodes;
-    WorkQueue *queue;
-    EventRecorder *events;
-    Map assumed; /* "ns/name" of pods on their way to a node: strdup'ed node name */
-    Source *retry;
-    void (*on_synced)(void *ctx);
-    void *ctx;
-    bool pods_synced, nodes_synced;
+enum {
+    RETRY_PARKED_MS = 60 * 1000,
+    WAKE_DELAY_MS = 20, /* changes come in crowds */
+    BINDS_MAX = 128,
+    TURN_MS = 5, /* then the sockets have their turn */
 };
 
-/* ---- projections ---- */
-
-static void free_pod(void *p)
+SchedPod *scheduler_pod(Scheduler *s, StrView key)
 {
-    PodFacts *f = p;
-    arena_free(&f->arena);
-    free(f);
-}
-
-static void *project_pod(void *ctx, const Value *obj)
-{
-    PodFacts *f = calloc(1, sizeof *f);
-    if (!f)
-        return NULL;
-    arena_init(&f->arena, 0);
-    StrView phase = value_path_str(obj, "status.phase"),
-            scheduler = value_path_str(obj, "spec.schedulerName");
-    f->done = sv_eq(phase, SV("Succeeded")) || sv_eq(phase, SV("Failed"));
-    sv_copy_cstr(value_path_str(obj, "spec.nodeName"), f->node, sizeof f->node);
-    f->waits = !f->node[0] && !f->done && !value_path(obj, "metadata.deletionTimestamp") &&
-               !value_len(value_path(obj, "spec.schedulingGates")) &&
-               (!scheduler.len || sv_eq(scheduler, SV("default-scheduler")));
-    request_of_pod(obj, &f->request);
-    if (f->waits && !value_clone(&f->arena, obj, &f->pod)) {
-        free_pod(f);
-        return NULL;
-    }
-    return f;
-}
-
-static void free_node(void *p)
-{
-    NodeEntry *n = p;
-    arena_free(&n->arena);
-    free(n);
-}
-
-static void *project_node(void *ctx, const Value *obj)
-{
-    NodeEntry *n = calloc(1, sizeof *n);
-    if (!n)
-        return NULL;
-    arena_init(&n->arena, 0);
-    if (!value_clone(&n->arena, obj, &n->node)) {
-        free_node(n);
-        return NULL;
-    }
-    n->facts = (NodeFacts){ .name = value_path_str(&n->node, "metadata.name"),
-                            .labels = value_path(&n->node, "metadata.labels"),
-                            .taints = value_path(&n->node, "spec.taints"),
-                            .unschedulable =
-                                value_bool_or(value_path(&n->node, "spec.unschedulable"), false) };
-    request_of_node(&n->node, &n->facts.allocatable);
-    return n;
-}
-
-/* ---- the state of the nodes ---- */
-
-static void add_request(Request *to, const Request *r)
-{
-    to->cpu_milli += r->cpu_milli;
-    to->memory += r->memory;
-    to->pods += r->pods;
-}
-
-/* Sums what runs or is about to run on each node. */
-static void count_usage(Scheduler *s)
-{
-    size_t pos = 0;
-    for (ApiObject *o; (o = informer_next(s->nodes, &pos));)
-        ((NodeEntry *)o->projection)->facts.used = (Request){ 0 };
-    pos = 0;
-    for (ApiObject *o; (o = informer_next(s->pods, &pos));) {
-        const PodFacts *f = o->projection;
-        const char *node = f->node[0] ? f->node : map_get(&s->assumed, o->key);
-        ApiObject *n = node && !f->done ? informer_get(s->nodes, sv_cstr(node)) : NULL;
-        if (n)
-            add_request(&((NodeEntry *)n->projection)->facts.used, &f->request);
-    }
-}
-
-static void forget_assumed(Scheduler *s, StrView key)
-{
-    free(map_del(&s->assumed, key));
+    ApiObject *o = informer_get(s->informers[WATCH_PODS], key);
+    return o ? o->projection : NULL;
 }
 
 /* ---- one pod ---- */
 
-typedef struct Verdict {
-    const NodeEntry *best;
-    unsigned nodes, against[FIT_MAX];
-    StrView taint;
-    Buf text; /* "0/3 nodes are available: 2 Insufficient cpu, …" */
-} Verdict;
-
-static void judge(Scheduler *s, const PodFacts *f, Verdict *v)
+static size_t collect_budgets(Scheduler *s, Arena *a, Budget ***ret)
 {
-    int64_t best = 0;
-    size_t pos = 0;
-    count_usage(s);
-    for (ApiObject *o; (o = informer_next(s->nodes, &pos));) {
-        const NodeEntry *n = o->projection;
-        const Value *taint;
-        FitReason why = fit_check(&f->pod, &f->request, &n->facts, &taint);
-        v->nodes++;
-        v->against[why]++;
-        if (why == FIT_TAINT)
-            v->taint = value_str(value_get(taint, SV("key")));
-        if (why != FIT_OK)
-            continue;
-        int64_t score = fit_score(&f->pod, &f->request, &n->facts);
-        if (!v->best || score > best) {
-            v->best = n;
-            best = score;
-        }
-    }
+    Informer *inf = s->informers[WATCH_BUDGETS];
+    size_t n = 0, pos = 0;
+    *ret = arena_array(a, Budget *, informer_len(inf) + 1);
+    for (ApiObject *o; *ret && (o = informer_next(inf, &pos));)
+        (*ret)[n++] = o->projection;
+    return n;
 }
 
-static void explain(Verdict *v)
+/* It fits nowhere as things are: others may have to make room. */
+static void unschedulable(Scheduler *s, SchedPod *p, const Decision *d, Arena *a)
 {
-    buf_printf(&v->text, "0/%u nodes are available: ", v->nodes);
-    bool first = true;
-    for (int why = FIT_OK + 1; why < FIT_MAX; why++) {
-        if (!v->against[why])
-            continue;
-        buf_printf(&v->text, "%s%u %s", first ? "" : ", ", v->against[why], fit_reason_text[why]);
-        if (why == FIT_TAINT)
-            buf_printf(&v->text, " {%.*s: }", SV_FMT(v->taint));
-        first = false;
-    }
-    if (!v->nodes)
-        buf_sv(&v->text, SV("no nodes available to schedule pods"));
-    buf_putc(&v->text, '.');
-}
-
-static EventRef event_ref(const ApiObject *o)
-{
-    return (EventRef){ .api_version = SV("v1"),
-                       .kind = SV("Pod"),
-                       .ns = o->ns,
-                       .name = o->name,
-                       .uid = o->uid,
-                       .resource_version = o->resource_version };
-}
-
-/* The condition that `kubectl describe` and autoscalers read. */
-static void report_unschedulable(Scheduler *s, const ApiObject *o, const PodFacts *f,
-                                 StrView message)
-{
-    EventRef ref = event_ref(o);
-    value_list_foreach (c, value_path(&f->pod, "status.conditions")) {
-        if (sv_eq(value_str(value_get(c, SV("type"))), SV("PodScheduled")) &&
-            sv_eq(value_str(value_get(c, SV("message"))), message))
-            return;
-    }
-    event_record(s->events, &ref, SV("Warning"), SV("FailedScheduling"), "%.*s", SV_FMT(message));
-    _cleanup_arena_ Arena a;
-    arena_init(&a, 0);
-    Value patch = value_map(), list = value_list(), c = value_map();
-    char now[RFC3339_SIZE];
-    rfc3339_format(clock_real_ns(), 0, now);
-    value_set(&a, &c, SV("type"), value_sv(SV("PodScheduled")));
-    value_set(&a, &c, SV("status"), value_sv(SV("False")));
-    value_set(&a, &c, SV("reason"), value_sv(SV("Unschedulable")));
-    value_set(&a, &c, SV("message"), value_sv(message));
-    value_set(&a, &c, SV("lastProbeTime"), value_null());
-    value_set(&a, &c, SV("lastTransitionTime"), value_sv(sv_cstr(now)));
-    value_push(&a, &list, c);
-    value_set_path(&a, &patch, "status.conditions", list);
-    ApiTarget t = { SV(""), SV("v1"), SV("pods"), o->ns, o->name, SV("status") };
-    Err err = { 0 };
-    if (api_patch(s->api, &t, API_PATCH_STRATEGIC, SV_NULL, &patch, NULL, NULL, NULL, &err) < 0)
-        log_warn("pod %.*s: report: %s", SV_FMT(o->key), err.msg);
-}
-
-typedef struct Bind {
-    Scheduler *s;
-    char key[600], node[256];
-} Bind;
-
-static void on_bound(void *ctx, const ApiResult *r)
-{
-    Bind *b = ctx;
-    Scheduler *s = b->s;
-    StrView key = sv_cstr(b->key);
-    ApiObject *o = informer_get(s->pods, key);
-    if (r->err && r->err->code != ERR_NOT_FOUND && r->err->code != ERR_CONFLICT)
-        log_warn("bind pod %s to %s: %s", b->key, b->node, r->err->msg);
-    if (r->err)
-        forget_assumed(s, key);
-    else if (o) {
-        EventRef ref = event_ref(o);
-        event_record(s->events, &ref, SV("Normal"), SV("Scheduled"),
-                     "Successfully assigned %s to %s", b->key, b->node);
-    }
-    workqueue_finish(s->queue, key, !r->err);
-    free(b);
-}
-
-static bool send_binding(Scheduler *s, const ApiObject *o, StrView node)
-{
-    _cleanup_arena_ Arena a;
-    arena_init(&a, 0);
-    Value body = value_map();
-    Bind *b = calloc(1, sizeof *b);
-    char *assumed = strndup(node.ptr, node.len);
-    Err err = { 0 };
-    ApiTarget t = { SV(""), SV("v1"), SV("pods"), o->ns, o->name, SV("binding") };
-    if (!b || !assumed || !map_set(&s->assumed, o->key, assumed, NULL)) {
-        free(assumed);
-        free(b);
-        return false;
-    }
-    b->s = s;
-    sv_copy_cstr(o->key, b->key, sizeof b->key);
-    sv_copy_cstr(node, b->node, sizeof b->node);
-    value_set(&a, &body, SV("kind"), value_sv(SV("Binding")));
-    value_set(&a, &body, SV("apiVersion"), value_sv(SV("v1")));
-    value_set_path(&a, &body, "metadata.name", value_sv(o->name));
-    value_set_path(&a, &body, "metadata.uid", value_sv(o->uid));
-    value_set_path(&a, &body, "target.kind", value_sv(SV("Node")));
-    value_set_path(&a, &body, "target.name", value_sv(node));
-    if (api_create(s->api, &t, &body, on_bound, b, NULL, &err) == 0)
-        return true;
-    forget_assumed(s, o->key);
-    free(b);
-    return false;
-}
-
-static void schedule_one(void *ctx, StrView key)
-{
-    Scheduler *s = ctx;
-    ApiObject *o = informer_get(s->pods, key);
-    const PodFacts *f = o ? o->projection : NULL;
-    if (!f || !f->waits || map_has(&s->assumed, key) || !s->nodes_synced) {
-        workqueue_finish(s->queue, key, true);
+    _cleanup_buf_ Buf text = BUF_INIT;
+    Budget **budgets;
+    size_t n = collect_budgets(s, a, &budgets);
+    Preemption plan;
+    decision_explain(d, &text);
+    if (d->nodes)
+        buf_putc(&text, ' ');
+    if (!budgets || (d->nodes && !preempt_plan(&s->cluster, p, d, budgets, n, a, &plan, &text)) ||
+        text.failed) {
+        log_warn("pod %.*s: out of memory while looking for room", SV_FMT(p->key));
         return;
     }
-    Verdict v = { 0 };
-    const char *missing = support_missing(&f->pod);
-    if (missing)
-        buf_printf(&v.text, "%s is not supported by this scheduler", missing);
-    else
-        judge(s, f, &v);
-    if (v.best) {
-        if (!send_binding(s, o, v.best->facts.name))
-            workqueue_finish(s->queue, key, false);
-    } else {
-        if (!missing)
-            explain(&v);
-        report_unschedulable(s, o, f, buf_view(&v.text));
-        workqueue_finish(s->queue, key, true); /* a change of the cluster brings it back */
+    if (!d->nodes || !plan.node) {
+        StrView none = SV("");
+        bool cleared = d->nodes && !plan.waits;
+        act_report(s, p, buf_view(&text), cleared ? &none : NULL);
+        return;
     }
-    buf_free(&v.text);
+    StrView node = sv_cstr(plan.node->name);
+    if (text.len && text.ptr[text.len - 1] == ' ')
+        text.len--;
+    for (size_t i = 0; i < plan.n_victims; i++)
+        act_evict(s, plan.victims[i], p, node);
+    if (!p->nominated_to && !cluster_nominate(&s->cluster, p, node))
+        log_warn("pod %.*s: out of memory, not nominated", SV_FMT(p->key));
+    act_report(s, p, buf_view(&text), &node);
 }
 
-/* ---- what brings pods to the queue ---- */
-
-static void consider(Scheduler *s, const ApiObject *o)
+static void schedule_one(Scheduler *s, StrView key)
 {
-    const PodFacts *f = o->projection;
-    if (f->waits)
-        workqueue_add(s->queue, o->key);
+    SchedPod *p = scheduler_pod(s, key);
+    Decision d;
+    if (!p || !p->waits || p->node) {
+        queue_remove(&s->queue, key);
+        return;
+    }
+    _cleanup_arena_ Arena a;
+    arena_init(&a, ARENA_DEFAULT_LIMIT);
+    const char *missing = support_missing(&p->pod);
+    if (missing) {
+        char text[160];
+        snprintf(text, sizeof text, "%s is not supported by this scheduler", missing);
+        act_report(s, p, sv_cstr(text), NULL);
+    } else if (!decide(&s->cluster, p, &a, &d))
+        log_warn("pod %.*s: out of memory, or a selector that cannot be read", SV_FMT(key));
+    else if (!d.node)
+        unschedulable(s, p, &d, &a);
+    else {
+        StrView node = d.node->facts.name;
+        cluster_take(&s->cluster, p); /* its nomination */
+        if (cluster_place(&s->cluster, p, node)) {
+            act_bind(s, p, node); /* its place in the queue stays until that has ended */
+            return;
+        }
+    }
+    queue_park(&s->queue, key, loop_now_ns(s->loop), false);
 }
 
-static void consider_all(void *ctx)
+/* ---- turns ---- */
+
+static void on_turn(void *ctx)
 {
     Scheduler *s = ctx;
-    size_t pos = 0;
-    for (ApiObject *o; s->pods && (o = informer_next(s->pods, &pos));)
-        consider(s, o);
+    int64_t begin = clock_mono_ns(), now = loop_now_ns(s->loop), next;
+    StrView key;
+    if (s->synced < WATCH_MAX)
+        return;
+    while (s->binding < BINDS_MAX && clock_mono_ns() - begin < TURN_MS * NSEC_PER_MSEC) {
+        key = queue_pop(&s->queue, now);
+        if (!key.ptr)
+            break;
+        char copy[600]; /* the queue's own text may go with its entry */
+        if (sv_copy_cstr(key, copy, sizeof copy))
+            schedule_one(s, sv_cstr(copy));
+        else
+            queue_remove(&s->queue, key);
+    }
+    if (s->binding >= BINDS_MAX)
+        return; /* the next binding that ends goes on */
+    if (s->queue.ready.len)
+        scheduler_turn_soon(s);
+    else if ((next = queue_next(&s->queue)) != INT64_MAX)
+        source_set_timer(s->turn, (uint64_t)(MAX(next - now, INT64_C(0)) / NSEC_PER_MSEC) + 1, 0,
+                         NULL);
+}
+
+void scheduler_turn_soon(Scheduler *s)
+{
+    source_set_timer(s->turn, 0, 0, NULL);
+}
+
+static void on_wake(void *ctx)
+{
+    Scheduler *s = ctx;
+    s->wake_armed = false;
+    queue_wake(&s->queue, loop_now_ns(s->loop));
+    scheduler_turn_soon(s);
+}
+
+/* Something has changed that may let a parked pod in. */
+static void changed(Scheduler *s)
+{
+    if (s->wake_armed || !s->queue.parked)
+        return;
+    s->wake_armed = source_set_timer(s->wake, WAKE_DELAY_MS, 0, NULL) == 0;
+}
+
+/* ---- pods ---- */
+
+static void enqueue(Scheduler *s, const SchedPod *p)
+{
+    if (!queue_add(&s->queue, p->key, p->priority))
+        log_warn("pod %.*s: out of memory, it waits for the next change", SV_FMT(p->key));
+    scheduler_turn_soon(s);
+}
+
+/* Counts the pod where it is, or where it is on its way to. */
+static void put(Scheduler *s, SchedPod *p, StrView assumed)
+{
+    StrView node = p->node_name.len ? p->node_name : p->waits ? assumed : SV_NULL;
+    bool ok = map_set(&s->pods, p->key, p, NULL);
+    if (ok && node.len && !p->done)
+        ok = cluster_place(&s->cluster, p, node);
+    else if (ok && p->waits && p->nominated.len)
+        ok = cluster_nominate(&s->cluster, p, p->nominated);
+    if (!ok)
+        log_error("pod %.*s: out of memory, its node seems emptier than it is", SV_FMT(p->key));
 }
 
 static void on_pod_add(void *ctx, ApiObject *o)
 {
     Scheduler *s = ctx;
-    const PodFacts *f = o->projection;
-    if (f->node[0])
-        forget_assumed(s, o->key);
-    consider(s, o);
+    SchedPod *p = o->projection;
+    put(s, p, SV_NULL);
+    if (p->waits)
+        enqueue(s, p);
+    else
+        changed(s); /* others may want to be near it */
+}
+
+/* Its own status is no news for a pod that waits. */
+static bool asks_for_the_same(const SchedPod *a, const SchedPod *b)
+{
+    return a->waits && b->waits && value_equal(&a->labels, &b->labels) &&
+           value_equal(value_get(&a->pod, SV("spec")), value_get(&b->pod, SV("spec")));
 }
 
 static void on_pod_update(void *ctx, ApiObject *old, ApiObject *now)
 {
-    const PodFacts *before = old->projection, *after = now->projection;
-    on_pod_add(ctx, now);
-    if (!before->done && after->done)
-        consider_all(ctx);
+    Scheduler *s = ctx;
+    SchedPod *before = old->projection, *after = now->projection;
+    bool same_pod = sv_eq(before->uid, after->uid);
+    /* The name's memory goes with the node when nobody is left on it. */
+    char assumed[256] = "";
+    if (before->node && before->waits && same_pod)
+        sv_copy_cstr(sv_cstr(before->node->name), assumed, sizeof assumed);
+    cluster_take(&s->cluster, before);
+    put(s, after, sv_cstr(assumed));
+    if (!after->waits)
+        queue_remove(&s->queue, after->key);
+    else if (!after->node && (!same_pod || !asks_for_the_same(before, after)))
+        enqueue(s, after);
+    if (before->done != after->done || before->node_name.len != after->node_name.len ||
+        !value_equal(&before->labels, &after->labels) || before->terminating != after->terminating)
+        changed(s);
 }
 
 static void on_pod_delete(void *ctx, ApiObject *last)
 {
-    forget_assumed(ctx, last->key);
-    consider_all(ctx);
+    Scheduler *s = ctx;
+    SchedPod *p = map_del(&s->pods, last->key); /* `last` is another version of it */
+    if (p)
+        cluster_take(&s->cluster, p);
+    queue_remove(&s->queue, last->key);
+    changed(s);
 }
 
-static void on_node_change(void *ctx, ApiObject *o)
+static void *project_pod(void *ctx, const Value *v)
 {
-    consider_all(ctx);
+    return sched_pod_new(v);
+}
+
+static void unproject_pod(void *p)
+{
+    sched_pod_free(p);
+}
+
+/* ---- nodes ---- */
+
+static void set_node(Scheduler *s, ApiObject *o)
+{
+    if (!cluster_set_node(&s->cluster, o->name, o->projection))
+        log_error("node %.*s: out of memory, it gets no pods", SV_FMT(o->name));
+}
+
+static void on_node_add(void *ctx, ApiObject *o)
+{
+    set_node(ctx, o);
+    changed(ctx);
 }
 
 static void on_node_update(void *ctx, ApiObject *old, ApiObject *now)
 {
-    const NodeEntry *a = old->projection, *b = now->projection;
-    bool same =
-        value_equal(value_get(&a->node, SV("spec")), value_get(&b->node, SV("spec"))) &&
-        memcmp(&a->facts.allocatable, &b->facts.allocatable, sizeof a->facts.allocatable) == 0;
-    if (!same || !a->facts.labels != !b->facts.labels ||
-        (a->facts.labels && !value_equal(a->facts.labels, b->facts.labels)))
-        consider_all(ctx);
+    set_node(ctx, now);
+    if (!node_info_same(old->projection, now->projection))
+        changed(ctx);
 }
 
-static void synced(Scheduler *s)
+static void on_node_delete(void *ctx, ApiObject *last)
 {
-    if (!s->pods_synced || !s->nodes_synced)
+    Scheduler *s = ctx;
+    cluster_remove_node(&s->cluster, last->name);
+    changed(s);
+}
+
+static void *project_node(void *ctx, const Value *v)
+{
+    return node_info_new(v);
+}
+
+static void unproject_node(void *p)
+{
+    node_info_free(p);
+}
+
+/* ---- namespaces, budgets ---- */
+
+typedef struct Labels {
+    Arena arena;
+    Value v;
+} Labels;
+
+static void unproject_labels(void *p)
+{
+    Labels *l = p;
+    arena_free(&l->arena);
+    free(l);
+}
+
+static void *project_labels(void *ctx, const Value *v)
+{
+    Labels *l = calloc(1, sizeof *l);
+    const Value *labels = value_path(v, "metadata.labels");
+    if (!l)
+        return NULL;
+    arena_init(&l->arena, 0);
+    l->v = value_map();
+    if (!labels || value_clone(&l->arena, labels, &l->v))
+        return l;
+    unproject_labels(l);
+    return NULL;
+}
+
+static void on_namespace(void *ctx, ApiObject *o)
+{
+    Scheduler *s = ctx;
+    if (!map_set(&s->cluster.namespaces, o->name, &((Labels *)o->projection)->v, NULL))
+        log_error("namespace %.*s: out of memory, its labels are not known", SV_FMT(o->name));
+    changed(s);
+}
+
+static void on_namespace_update(void *ctx, ApiObject *old, ApiObject *now)
+{
+    on_namespace(ctx, now);
+}
+
+static void on_namespace_delete(void *ctx, ApiObject *last)
+{
+    Scheduler *s = ctx;
+    map_del(&s->cluster.namespaces, last->name);
+}
+
+static void *project_budget(void *ctx, const Value *v)
+{
+    return budget_new(v);
+}
+
+static void unproject_budget(void *p)
+{
+    budget_free(p);
+}
+
+/* ---- start ---- */
+
+static void on_synced(void *ctx)
+{
+    Scheduler *s = ctx;
+    if (++s->synced < WATCH_MAX)
         return;
-    consider_all(s);
+    scheduler_turn_soon(s);
     if (s->on_synced)
         s->on_synced(s->ctx);
 }
 
-static void on_pods_synced(void *ctx)
+static int watch(Scheduler *s, Err *err)
 {
-    Scheduler *s = ctx;
-    s->pods_synced = true;
-    synced(s);
+    InformerConfig all[WATCH_MAX] = {
+        [WATCH_PODS] = { .target = { SV(""), SV("v1"), SV("pods") },
+                         .project = project_pod,
+                         .unproject = unproject_pod,
+                         .on_add = on_pod_add,
+                         .on_update = on_pod_update,
+                         .on_delete = on_pod_delete },
+        [WATCH_NODES] = { .target = { SV(""), SV("v1"), SV("nodes") },
+                          .project = project_node,
+                          .unproject = unproject_node,
+                          .on_add = on_node_add,
+                          .on_update = on_node_update,
+                          .on_delete = on_node_delete },
+        [WATCH_NAMESPACES] = { .target = { SV(""), SV("v1"), SV("namespaces") },
+                               .project = project_labels,
+                               .unproject = unproject_labels,
+                               .on_add = on_namespace,
+                               .on_update = on_namespace_update,
+                               .on_delete = on_namespace_delete },
+        [WATCH_BUDGETS] = { .target = { SV("policy"), SV("v1"), SV("poddisruptionbudgets") },
+                            .project = project_budget,
+                            .unproject = unproject_budget },
+    };
+    for (Watched w = 0; w < WATCH_MAX; w++) {
+        all[w].drop_json = true;
+        all[w].on_synced = on_synced;
+        all[w].ctx = s;
+        int r = informer_new(s->api, &all[w], &s->informers[w], err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
-static void on_nodes_synced(void *ctx)
+static void retry_parked(void *ctx)
 {
-    Scheduler *s = ctx;
-    s->nodes_synced = true;
-    synced(s);
+    changed(ctx);
 }
 
 static int start(Scheduler *s, Err *err)
 {
-    InformerConfig nodes = { .target = { SV(""), SV("v1"), SV("nodes"), SV_NULL, SV_NULL, SV_NULL },
-                             .project = project_node,
-                             .unproject = free_node,
-                             .drop_json = true,
-                             .on_add = on_node_change,
-                             .on_update = on_node_update,
-                             .on_delete = on_node_change,
-                             .on_synced = on_nodes_synced,
-                             .ctx = s };
-    InformerConfig pods = { .target = { SV(""), SV("v1"), SV("pods"), SV_NULL, SV_NULL, SV_NULL },
-                            .project = project_pod,
-                            .unproject = free_pod,
-                            .drop_json = true,
-                            .on_add = on_pod_add,
-                            .on_update = on_pod_update,
-                            .on_delete = on_pod_delete,
-                            .on_synced = on_pods_synced,
-                            .ctx = s };
     int r;
     if ((r = event_recorder_new(s->api, SV("default-scheduler"), SV_NULL, &s->events, err)) < 0 ||
-        (r = workqueue_new(s->loop, 1, schedule_one, s, &s->queue, err)) < 0 ||
-        (r = loop_add_timer(s->loop, RETRY_WAITING_MS, RETRY_WAITING_MS, consider_all, s, &s->retry,
-                            err)) < 0 ||
-        (r = informer_new(s->api, &nodes, &s->nodes, err)) < 0)
+        (r = loop_add_timer(s->loop, 0, 0, on_turn, s, &s->turn, err)) < 0 ||
+        (r = loop_add_timer(s->loop, 0, 0, on_wake, s, &s->wake, err)) < 0 ||
+        (r = loop_add_timer(s->loop, RETRY_PARKED_MS, RETRY_PARKED_MS, retry_parked, s, &s->retry,
+                            err)) < 0)
         return r;
-    return informer_new(s->api, &pods, &s->pods, err);
+    return watch(s, err);
 }
 
-int scheduler_new(Loop *l, ApiClient *api, void (*on_synced)(void *ctx), void *ctx, Scheduler **ret,
-                  Err *err)
+int scheduler_new(Loop *l, ApiClient *api, void (*on_synced_fn)(void *ctx), void *ctx,
+                  Scheduler **ret, Err *err)
 {
     Scheduler *s = calloc(1, sizeof *s);
     if (!s)
         return err_nomem(err);
     s->loop = l;
     s->api = api;
-    s->on_synced = on_synced;
+    s->on_synced = on_synced_fn;
     s->ctx = ctx;
     int r = start(s, err);
     if (r < 0) {
@@ -434,18 +409,17 @@ int scheduler_new(Loop *l, ApiClient *api, void (*on_synced)(void *ctx), void *c
 
 Scheduler *scheduler_free(Scheduler *s)
 {
-    StrView key;
-    void *node;
     if (!s)
         return NULL;
-    informer_free(s->pods);
-    informer_free(s->nodes);
-    workqueue_free(s->queue);
+    for (Watched w = 0; w < WATCH_MAX; w++)
+        informer_free(s->informers[w]);
     event_recorder_free(s->events);
+    source_free(s->turn);
+    source_free(s->wake);
     source_free(s->retry);
-    for (size_t i = 0; map_next(&s->assumed, &i, &key, &node);)
-        free(node);
-    map_free(&s->assumed);
+    queue_free(&s->queue);
+    map_free(&s->pods);
+    cluster_free(&s->cluster); /* after the informers: it only refers to pods and nodes */
     free(s);
     return NULL;
 }

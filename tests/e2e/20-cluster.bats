@@ -80,7 +80,7 @@ spec: {containers: [{name: c, image: "knarr.local/demo:1", command: [/no/such]}]
 apiVersion: v1
 kind: Pod
 metadata: {name: unsupported}
-spec: {containers: [{name: c, image: "knarr.local/demo:1", lifecycle: {preStop: {exec: {command: [x]}}}}]}
+spec: {hostUsers: false, containers: [{name: c, image: "knarr.local/demo:1"}]}
 Y
     shows() { kubectl get pod "$1" --no-headers | grep -qE "$2"; }
     wait_for 30 shows crash 'CrashLoopBackOff'
@@ -88,7 +88,7 @@ Y
     wait_for 30 shows nocommand 'StartError|CrashLoopBackOff|RunContainerError'
     wait_for 30 shows unsupported 'UnsupportedField'
     [ "$(kubectl get pod crash -o jsonpath='{.status.containerStatuses[0].lastState.terminated.exitCode}')" = 3 ]
-    kubectl get events | grep -q 'spec.containers\[0\].lifecycle is not supported'
+    kubectl get events | grep -q 'spec.hostUsers is not supported'
     kubectl delete pod crash noimage nocommand unsupported --grace-period=0 --force
 }
 

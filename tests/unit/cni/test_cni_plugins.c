@@ -2,17 +2,21 @@
  * their own. The first argument is the knarr-cni executable. Needs root. */
 #include "unit.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
 #include "base/proc.h"
 #include "cni/runtime.h"
+#include "codec/json.h"
 
 static const char *program;
 static char dir[64], plugins[128], leases[128];
@@ -34,7 +38,7 @@ static int make_netns(const char *name, char path[static 160])
 
 static int setup(void **state)
 {
-    static const char *const names[] = { "bridge", "loopback", "host-local" };
+    static const char *const names[] = { "bridge", "loopback", "host-local", "portmap" };
     if (geteuid() != 0)
         return 0;
     strcpy(dir, "/tmp/knarr-test-cni-XXXXXX");
@@ -61,7 +65,7 @@ static int teardown(void **state)
     if (geteuid() != 0)
         return 0;
     char path[300];
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         snprintf(path, sizeof path, "%s/ns%d", dir, i);
         umount2(path, MNT_DETACH);
     }
@@ -300,6 +304,182 @@ static void test_result_versions(void **state)
     assert_int_equal(back.ips[0].address.bits, 64);
 }
 
+/* ---- portmap ---- */
+
+static CniNetwork *network_with_ports(const char *more)
+{
+    char text[1024];
+    snprintf(
+        text, sizeof text,
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"kt1\","
+        "\"isDefaultGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
+        "\"ranges\":[[{\"subnet\":\"10.88.0.0/24\"}]]}},"
+        "{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}%s}]}",
+        leases, more);
+    CniNetwork *n = NULL;
+    Err err = { 0 };
+    if (cni_network_parse(sv_cstr(text), "test", &n, &err) < 0)
+        fail_msg("%s", err.msg);
+    return n;
+}
+
+static Value ports(const char *text)
+{
+    Value v;
+    Err err = { 0 };
+    if (json_decode(sv_cstr(text), &arena, NULL, &v, &err) < 0)
+        fail_msg("%s", err.msg);
+    return v;
+}
+
+static void enter(const char *netns)
+{
+    int fd = netns ? open(netns, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && setns(fd, CLONE_NEWNET) < 0)
+        _exit(9);
+}
+
+/* A process in the namespace that tells each peer its address. */
+static pid_t serve(const char *netns, uint16_t port)
+{
+    int ready[2];
+    char c;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
+        enter(netns);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (bind(fd, (void *)&a, sizeof a) < 0 || listen(fd, 8) < 0)
+            _exit(1);
+        (void)!write(ready[1], "r", 1);
+        for (;;) {
+            socklen_t len = sizeof a;
+            char text[INET_ADDRSTRLEN];
+            int peer = accept(fd, (void *)&a, &len);
+            inet_ntop(AF_INET, &a.sin_addr, text, sizeof text);
+            (void)!write(peer, text, strlen(text));
+            close(peer);
+        }
+    }
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+/* What the server at the other end of a connection from the namespace says; "" when there is none.
+ */
+static const char *fetch(const char *netns, const char *ip, uint16_t port)
+{
+    static char text[64];
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+        struct timeval t = { .tv_sec = 2 };
+        enter(netns);
+        inet_pton(AF_INET, ip, &a.sin_addr);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+        if (connect(fd, (void *)&a, sizeof a) == 0) {
+            ssize_t n = recv(fd, text, sizeof text, 0);
+            (void)!write(out[1], text, (size_t)MAX(n, 0));
+        }
+        _exit(0);
+    }
+    close(out[1]);
+    ssize_t n = read(out[0], text, sizeof text - 1);
+    text[MAX(n, 0)] = 0;
+    close(out[0]);
+    waitpid(pid, NULL, 0);
+    return text;
+}
+
+static void test_host_ports_lead_to_the_container(void **state)
+{
+    NEED_ROOT();
+    char a[160], b[160], c[160];
+    Err err = { 0 };
+    CniResult res;
+    assert_int_equal(make_netns("ns5", a), 0);
+    assert_int_equal(make_netns("ns6", b), 0);
+    assert_int_equal(make_netns("ns7", c), 0);
+    assert_int_equal(system("ip link set lo up; ip addr add 192.0.2.7/32 dev lo"), 0);
+    CniNetwork *n = network_with_ports(""), *plain = network_with_ports("");
+    Value args =
+        ports("{\"portMappings\":[{\"hostPort\":8080,\"containerPort\":80,\"protocol\":\"tcp\"},"
+              "{\"hostPort\":8081,\"containerPort\":80,\"hostIP\":\"192.0.2.7\"},"
+              "{\"hostPort\":8082,\"containerPort\":53,\"protocol\":\"UDP\"},"
+              "{\"hostPort\":0,\"containerPort\":9}]}");
+    CniAttachment at = attachment("pod-a", a), other = attachment("pod-b", b),
+                  taker = attachment("pod-c", c);
+    at.capability_args = &args;
+    if (cni_add(n, &at, &arena, &res, &err) < 0 || cni_add(plain, &other, &arena, &res, &err) < 0)
+        fail_msg("%s", err.msg);
+    pid_t server = serve(a, 80);
+    assert_string_equal(fetch(NULL, "127.0.0.1", 8080), "10.88.0.1"); /* masqueraded */
+    assert_string_equal(fetch(NULL, "192.0.2.7", 8080), "192.0.2.7");
+    assert_string_equal(fetch(NULL, "192.0.2.7", 8081), "192.0.2.7");
+    assert_string_equal(fetch(NULL, "127.0.0.1", 8081), "");
+    assert_string_equal(fetch(b, "10.88.0.1", 8080), "10.88.0.1"); /* from its own network … */
+    assert_string_equal(fetch(a, "192.0.2.7", 8080), "10.88.0.1"); /* … and from itself */
+    assert_int_equal(cni_check(n, &at, &err), 0);
+    /* What is taken stays with its holder, also after the other's failure has been undone. */
+    taker.capability_args = &args;
+    assert_true(cni_add(n, &taker, &arena, &res, &err) < 0);
+    assert_string_equal(fetch(NULL, "127.0.0.1", 8080), "10.88.0.1");
+    /* The mappings are remembered: DEL needs not be told. */
+    at.capability_args = NULL;
+    assert_true(cni_has_cached_args(n, &at));
+    assert_false(cni_has_cached_args(plain, &other));
+    if (cni_del(n, &at, &err) < 0 || cni_del(n, &at, &err) < 0 || cni_del(n, &other, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_string_equal(fetch(NULL, "192.0.2.7", 8080), "");
+    taker.capability_args = &args;
+    if (cni_add(n, &taker, &arena, &res, &err) < 0 || cni_del(n, &taker, &err) < 0)
+        fail_msg("%s", err.msg);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    cni_network_free(n);
+    cni_network_free(plain);
+}
+
+static void test_conditions_of_host_ports(void **state)
+{
+    NEED_ROOT();
+    char a[160];
+    Err err = { 0 };
+    CniResult res;
+    assert_int_equal(make_netns("ns8", a), 0);
+    Value args = ports("{\"portMappings\":[{\"hostPort\":8090,\"containerPort\":80}]}");
+    CniAttachment at = attachment("pod-d", a);
+    at.capability_args = &args;
+    CniNetwork *n =
+        network_with_ports(",\"conditionsV4\":[\"!\",\"-s\",\"192.0.2.0/24\"],\"masqAll\":true");
+    if (cni_add(n, &at, &arena, &res, &err) < 0)
+        fail_msg("%s", err.msg);
+    pid_t server = serve(a, 80);
+    assert_string_equal(fetch(NULL, "192.0.2.7", 8090), "");
+    assert_string_equal(fetch(NULL, "10.88.0.1", 8090), "10.88.0.1");
+    assert_int_equal(cni_del(n, &at, &err), 0);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    cni_network_free(n);
+    n = network_with_ports(",\"conditionsV4\":[\"-m\",\"time\"]");
+    assert_true(cni_add(n, &at, &arena, &res, &err) < 0);
+    assert_non_null(strstr(err.msg, "conditionsV4: '-m' is not supported"));
+    cni_network_free(n);
+    n = network_with_ports("");
+    args = ports("{\"portMappings\":[{\"hostPort\":70000,\"containerPort\":80}]}");
+    assert_true(cni_add(n, &at, &arena, &res, &err) < 0);
+    assert_non_null(strstr(err.msg, "expected ports of 1 to 65535"));
+    cni_network_free(n);
+}
+
 int main(int argc, char **argv)
 {
     program = argc > 1 ? realpath(argv[1], NULL) : NULL; /* lives as long as the tests */
@@ -315,6 +495,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_failed_add_leaves_nothing),
         cmocka_unit_test(test_unknown_fields_of_security_are_refused),
         cmocka_unit_test(test_adds_at_once_get_different_addresses),
+        cmocka_unit_test(test_host_ports_lead_to_the_container),
+        cmocka_unit_test(test_conditions_of_host_ports),
     };
     int r = cmocka_run_group_tests(tests, setup, teardown);
     free((char *)program);

@@ -140,9 +140,10 @@ static Net *net_or_skip(void **state)
 
 #define PORTS_SPEC                                                                                 \
     "\"ports\":[{\"name\":\"t\",\"port\":80,\"nodePort\":30080},"                                  \
-    "{\"name\":\"u\",\"port\":80,\"protocol\":\"UDP\",\"nodePort\":30080}]"
+    "{\"name\":\"u\",\"port\":80,\"protocol\":\"UDP\",\"nodePort\":30080},"                        \
+    "{\"name\":\"s\",\"port\":80,\"protocol\":\"SCTP\",\"nodePort\":30080}]"
 #define SLICE_PORTS                                                                                \
-    "[{\"name\":\"t\",\"port\":8080,\"protocol\":\"TCP\"},{\"name\":\"u\",\"port\":8080,\"protocol\":\"UDP\"}]"
+    "[{\"name\":\"t\",\"port\":8080,\"protocol\":\"TCP\"},{\"name\":\"u\",\"port\":8080,\"protocol\":\"UDP\"},{\"name\":\"s\",\"port\":8080,\"protocol\":\"SCTP\"}]"
 
 static Value parse(Arena *a, const char *json)
 {
@@ -152,6 +153,8 @@ static Value parse(Arena *a, const char *json)
         fail_msg("%s: %s", err.msg, json);
     return v;
 }
+
+static bool ending; /* POD1 */
 
 /* The plan of one service at 10.43.0.10:80 and node port 30080 with these pods behind it. */
 static Plan *make_plan(const char *more_spec, bool pod1, bool pod2)
@@ -170,7 +173,11 @@ static Plan *make_plan(const char *more_spec, bool pod1, bool pod2)
         text, sizeof text,
         "{\"metadata\":{\"namespace\":\"ns\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},"
         "\"addressType\":\"IPv4\",\"endpoints\":[%s%s%s],\"ports\":" SLICE_PORTS "}",
-        pod1 ? "{\"addresses\":[\"" POD1_IP "\"],\"nodeName\":\"here\"}" : "",
+        !pod1    ? ""
+        : ending ? "{\"addresses\":[\"" POD1_IP
+                   "\"],\"nodeName\":\"here\",\"conditions\":{\"ready\":false,"
+                   "\"serving\":true,\"terminating\":true}}"
+                 : "{\"addresses\":[\"" POD1_IP "\"],\"nodeName\":\"here\"}",
         pod1 && pod2 ? "," : "",
         pod2 ? "{\"addresses\":[\"" POD2_IP "\"],\"nodeName\":\"there\"}" : "");
     v = parse(&a, text);
@@ -333,6 +340,84 @@ static void test_affinity_keeps_a_client_with_its_backend(void **state)
     program(n, "", true, true);
 }
 
+/* Other endpoints come and go; clients of those that stay keep theirs. */
+static void test_affinity_outlives_a_change_of_endpoints(void **state)
+{
+    Net *n = net_or_skip(state);
+    const char *spec = "\"sessionAffinity\":\"ClientIP\",";
+    program(n, spec, true, true);
+    int node = ask(n, NODE, SOCK_STREAM, "10.43.0.10", 80),
+        outside = ask(n, OUTSIDE, SOCK_STREAM, NODE_IP, 30080);
+    for (int i = 0; i < 10; i++) {
+        program(n, spec, node == POD1, node == POD2);
+        assert_int_equal(ask(n, NODE, SOCK_STREAM, "10.43.0.10", 80), node);
+        program(n, spec, true, true);
+        assert_int_equal(ask(n, NODE, SOCK_STREAM, "10.43.0.10", 80), node);
+    }
+    if (outside == node)
+        assert_int_equal(ask(n, OUTSIDE, SOCK_STREAM, NODE_IP, 30080), outside);
+    program(n, "", true, true);
+}
+
+static void test_affinity_spreads_clients(void **state)
+{
+    Net *n = net_or_skip(state);
+    int seen[PLACES] = { 0 };
+    for (int i = 0; i < 40; i++) { /* forgotten in between: each time by lot */
+        program(n, "\"sessionAffinity\":\"ClientIP\",", true, true);
+        seen[ask(n, NODE, SOCK_STREAM, "10.43.0.10", 80)]++;
+        program(n, "", true, true);
+    }
+    assert_true(seen[POD1] > 0 && seen[POD2] > 0);
+}
+
+static void test_internal_policy_stays_on_the_node(void **state)
+{
+    Net *n = net_or_skip(state);
+    program(n, "\"internalTrafficPolicy\":\"Local\",", true, true);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(ask(n, NODE, types[i % 2], "10.43.0.10", 80), POD1);
+        assert_int_equal(ask(n, POD2, types[i % 2], "10.43.0.10", 80), POD1);
+    }
+    program(n, "\"internalTrafficPolicy\":\"Local\",", false, true);
+    assert_int_equal(ask(n, POD1, SOCK_STREAM, "10.43.0.10", 80), -EINPROGRESS); /* dropped */
+    assert_int_equal(ask(n, OUTSIDE, SOCK_STREAM, NODE_IP, 30080), POD2); /* not meant by it */
+}
+
+static void test_external_addresses_from_everywhere(void **state)
+{
+    Net *n = net_or_skip(state);
+    program(n, "\"externalIPs\":[\"203.0.113.9\"],", true, false);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ask(n, OUTSIDE, types[i], "203.0.113.9", 80), POD1);
+        assert_int_equal(ask(n, NODE, types[i], "203.0.113.9", 80), POD1);
+        assert_int_equal(ask(n, POD2, types[i], "203.0.113.9", 80), POD1);
+        assert_int_equal(ask(n, POD1, types[i], "203.0.113.9", 80), POD1); /* itself */
+        assert_int_equal(ask(n, POD1, types[i], NODE_IP, 30080), POD1);
+    }
+}
+
+/* POD1 ends but still serves: it is used while there is no other. */
+static void test_an_ending_endpoint_serves_while_there_is_no_other(void **state)
+{
+    Net *n = net_or_skip(state);
+    ending = true;
+    program(n, "", true, false);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ask(n, NODE, types[i], "10.43.0.10", 80), POD1);
+        assert_int_equal(ask(n, OUTSIDE, types[i], NODE_IP, 30080), POD1);
+    }
+    program(n, "", true, true);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(ask(n, NODE, SOCK_STREAM, "10.43.0.10", 80), POD2);
+    /* POD2 is of another node: here the ending one is the only one. */
+    program(n, "\"externalTrafficPolicy\":\"Local\",", true, true);
+    assert_int_equal(ask(n, OUTSIDE, SOCK_STREAM, NODE_IP, 30080), POD1);
+    assert_string_equal(n->client, OUTSIDE_IP);
+    ending = false;
+    program(n, "", true, true);
+}
+
 static void test_without_endpoints_it_is_refused(void **state)
 {
     Net *n = net_or_skip(state);
@@ -419,6 +504,11 @@ int main(void)
         cmocka_unit_test(test_local_policy_keeps_the_client_address),
         cmocka_unit_test(test_connections_spread_over_the_backends),
         cmocka_unit_test(test_affinity_keeps_a_client_with_its_backend),
+        cmocka_unit_test(test_affinity_outlives_a_change_of_endpoints),
+        cmocka_unit_test(test_affinity_spreads_clients),
+        cmocka_unit_test(test_internal_policy_stays_on_the_node),
+        cmocka_unit_test(test_external_addresses_from_everywhere),
+        cmocka_unit_test(test_an_ending_endpoint_serves_while_there_is_no_other),
         cmocka_unit_test(test_without_endpoints_it_is_refused),
         cmocka_unit_test(test_a_udp_client_moves_on_when_its_entry_is_forgotten),
         cmocka_unit_test(test_a_restart_does_not_interrupt),

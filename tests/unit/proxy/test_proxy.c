@@ -81,6 +81,17 @@ static void test_local_policy_drops_without_local_endpoint(void **state)
            "services 10.43.0.9 17 80 -> svc/d/web/udp/80\n");
 }
 
+static void test_sctp(void **state)
+{
+    expect(make("None", "Cluster", "SCTP", "true"),
+           "chain any/d/web/sctp/80: dnat 10.42.0.2:8080\n"
+           "chain ext/d/web/sctp/80: mark; goto any/d/web/sctp/80\n"
+           "chain svc/d/web/sctp/80: mark-outsiders; dnat 10.42.0.2:8080\n"
+           "hairpin 10.42.0.2\n"
+           "nodeports 132 30080 -> ext/d/web/sctp/80\n"
+           "services 10.43.0.9 132 80 -> svc/d/web/sctp/80\n");
+}
+
 static void test_no_endpoints_are_refused(void **state)
 {
     expect(make("None", "Cluster", "TCP", NULL), "refused 10.43.0.9 6 80 -> -\n"
@@ -100,11 +111,12 @@ static void test_kernel_takes_it(void **state)
                           .bridge = "unit0",
                           .pod_addr = inet_addr("10.42.0.0"),
                           .pod_mask = htonl(0xffffff00) };
-    Plan *plans[] = { make("None", "Cluster", "TCP", "true"),
-                      make("ClientIP", "Cluster", "TCP", "true"),
-                      make("ClientIP", "Local", "UDP", "true"),
-                      make("ClientIP", "Local", "UDP", "false"),
-                      make("None", "Cluster", "TCP", NULL) };
+    Plan *plans[] = {
+        make("None", "Cluster", "TCP", "true"),      make("ClientIP", "Cluster", "TCP", "true"),
+        make("ClientIP", "Cluster", "TCP", "false"), make("ClientIP", "Cluster", "SCTP", "true"),
+        make("ClientIP", "Local", "UDP", "true"),    make("ClientIP", "Local", "UDP", "false"),
+        make("None", "Cluster", "TCP", NULL)
+    };
     if (nft_open(&n, &err) < 0)
         fail_msg("%s", err.msg);
     for (int calls = 0; calls < 2; calls++) {
@@ -115,11 +127,11 @@ static void test_kernel_takes_it(void **state)
             if (program_change(n, &cfg, i ? plans[i - 1] : NULL, plans[i], NULL, &err) < 0)
                 fail_msg("plan %zu: %s", i, err.msg);
         size_t ops = 1;
-        if (program_change(n, &cfg, plans[4], plans[4], &ops, &err) < 0 || ops != 0)
+        if (program_change(n, &cfg, plans[6], plans[6], &ops, &err) < 0 || ops != 0)
             fail_msg("equal plans: %zu operations", ops);
     }
     if (program_change(n, &cfg, NULL, plans[0], NULL, &err) < 0 ||
-        program_change(n, &cfg, plans[1], plans[4], NULL, &err) == 0)
+        program_change(n, &cfg, plans[1], plans[6], NULL, &err) == 0)
         fail_msg("a wrong idea of the state must be refused: %s", err.msg);
     if (proxy_cleanup("unit", &err) < 0 || proxy_cleanup("unit", &err) < 0)
         fail_msg("%s", err.msg);
@@ -133,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_port),
         cmocka_unit_test(test_local_policy_drops_without_local_endpoint),
+        cmocka_unit_test(test_sctp),
         cmocka_unit_test(test_no_endpoints_are_refused),
         cmocka_unit_test(test_kernel_takes_it),
     };

@@ -29,10 +29,10 @@ static NodeFacts node(const char *text)
 
 static FitReason check(const char *pod_text, const NodeFacts *n)
 {
-    const Value *taint, *pod = parse(pod_text);
+    const Value *pod = parse(pod_text);
     Request req;
     request_of_pod(pod, &req);
-    return fit_check(pod, &req, n, &taint);
+    return fit_check(pod, &req, n);
 }
 
 static const char plain[] =
@@ -136,12 +136,9 @@ static void test_the_emptier_node_scores_higher(void **state)
 
 static void test_unknown_hard_constraints_are_named(void **state)
 {
-    assert_null(support_missing(parse(
-        "{\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"ScheduleAnyway\"}]}}")));
-    assert_string_equal(
-        support_missing(parse(
-            "{\"spec\":{\"topologySpreadConstraints\":[{\"whenUnsatisfiable\":\"DoNotSchedule\"}]}}")),
-        "spec.topologySpreadConstraints");
+    assert_null(support_missing(parse("{\"spec\":{\"topologySpreadConstraints\":[{}]}}")));
+    assert_string_equal(support_missing(parse("{\"spec\":{\"resourceClaims\":[{}]}}")),
+                        "spec.resourceClaims");
 }
 
 int main(void)

@@ -1,0 +1,175 @@
+#!/usr/bin/env bats
+# What the node agent does around containers: hooks, probes, logs and their rotation, signals. A whole cluster, real
+# kubectl.
+
+load helpers
+
+setup_file() {
+    need_root
+    new_cluster
+    KN="$KNARR_BUILD/src/cmd/knarr"
+    export KN
+    rm -rf "$DATA/store"
+    inside "$KN" up --data-dir "$DATA" --detach 3>&-
+    make_image "$DATA/demo.tar" knarr.local/demo:1
+    inside "$KN" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$DATA"
+    wait_for 20 kubectl get serviceaccount default
+}
+teardown_file() {
+    [ -n "${DATA:-}" ] || return 0
+    inside "$KN" down --data-dir "$DATA" || true
+    stop_all
+}
+
+# pod NAME CONTAINER-FIELDS [SPEC-FIELDS]: as flow YAML
+pod() {
+    kubectl apply -f - >/dev/null <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $1}
+spec: {containers: [{name: c, image: "knarr.local/demo:1", $2}]${3:+, $3}}
+Y
+}
+is_phase() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.phase}')" = "$2" ]; }
+gone() { ! kubectl get pod "$1"; }
+event() { # POD REASON TEXT
+    kubectl get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{.items[*].message}' | grep -qF "$3"
+}
+log_has() { kubectl logs "$1" | grep -q "$2"; }
+logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
+
+@test "postStart runs before the container counts as running; a failing one ends it" {
+    pod post 'command: [sh, -c, "echo main; exec sleep 1000"], lifecycle: {postStart: {exec: {command: [sh, -c, "while ! [ -e /go ]; do sleep 0.1; done; touch /done"]}}}'
+    wait_for 10 log_has post main
+    [ "$(kubectl get pod post -o jsonpath='{.status.containerStatuses[0].state.waiting.reason}')" = ContainerCreating ]
+    kubectl exec post -- touch /go
+    kubectl wait --for=condition=Ready pod/post --timeout=15s
+    kubectl exec post -- test -e /done
+    kubectl delete pod post --grace-period=1
+
+    pod badpost 'command: [sleep, "1000"], lifecycle: {postStart: {exec: {command: [sh, -c, "exit 3"]}}}' 'restartPolicy: Never, terminationGracePeriodSeconds: 1'
+    wait_for 15 event badpost FailedPostStartHook "PostStartHook failed"
+    wait_for 15 is_phase badpost Failed
+    kubectl delete pod badpost
+}
+
+@test "preStop runs before the signal and within the grace period" {
+    mkdir -p "$DATA/shared" && chmod 777 "$DATA/shared"
+    pod pre 'command: [sh, -c, "trap \"echo term >>/s/order; exit 0\" TERM; echo up; while :; do sleep 0.1; done"], volumeMounts: [{name: s, mountPath: /s}], lifecycle: {preStop: {exec: {command: [sh, -c, "sleep 1; echo hook >>/s/order"]}}}' \
+        "volumes: [{name: s, hostPath: {path: $DATA/shared}}]"
+    wait_for 10 log_has pre up
+    kubectl delete pod pre
+    [ "$(tr '\n' ' ' <"$DATA/shared/order")" = "hook term " ]
+}
+
+@test "a preStop hook that takes too long is cut off by the grace period" {
+    pod slow 'command: [sh, -c, "trap \"exit 0\" TERM; echo up; while :; do sleep 0.1; done"], lifecycle: {preStop: {sleep: {seconds: 60}}}' 'terminationGracePeriodSeconds: 60'
+    pod slowexec 'command: [sh, -c, "trap \"exit 0\" TERM; echo up; while :; do sleep 0.1; done"], lifecycle: {preStop: {exec: {command: [sleep, "60"]}}}'
+    wait_for 10 log_has slow up
+    wait_for 10 log_has slowexec up
+    begin=$SECONDS
+    kubectl delete pod slow slowexec --grace-period=2
+    [ $((SECONDS - begin)) -lt 20 ]
+    wait_for 10 event slowexec FailedPreStopHook "PreStopHook failed"
+}
+
+@test "hooks by HTTP and TCP; a liveness failure runs preStop too" {
+    pod web 'command: [sh, -c, "mkdir /www; echo ok >/www/index.html; exec httpd -f -vv -p 8080 -h /www"], ports: [{name: http, containerPort: 8080}],
+        readinessProbe: {httpGet: {port: http, path: /}, periodSeconds: 1}'
+    kubectl wait --for=condition=Ready pod/web --timeout=15s
+    ip=$(kubectl get pod web -o jsonpath='{.status.podIP}')
+    pod caller "command: [sh, -c, \"trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done\"],
+        lifecycle: {postStart: {httpGet: {host: $ip, port: 8080, path: /started}}, preStop: {httpGet: {host: $ip, port: 8080, path: /stopping}}},
+        livenessProbe: {exec: {command: [test, '!', -e, /sick]}, periodSeconds: 1, failureThreshold: 1}"
+    kubectl wait --for=condition=Ready pod/caller --timeout=15s
+    wait_for 5 log_has web '/started'
+    kubectl exec caller -- touch /sick
+    wait_for 15 log_has web '/stopping'
+    wait_for 15 restarted caller
+    pod tcp "command: [sleep, '1000'], lifecycle: {postStart: {tcpSocket: {host: $ip, port: 8080}}}" 'terminationGracePeriodSeconds: 0'
+    kubectl wait --for=condition=Ready pod/tcp --timeout=15s
+    kubectl delete pod web caller tcp --grace-period=1
+}
+restarted() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[0].restartCount}')" -ge 1 ]; }
+
+@test "a gRPC probe says what it finds" {
+    pod grpc 'command: [sleep, "1000"], readinessProbe: {grpc: {port: 9}, periodSeconds: 1}' 'terminationGracePeriodSeconds: 0'
+    wait_for 15 event grpc Unhealthy "Readiness probe failed: error: health rpc probe failed"
+    kubectl delete pod grpc
+}
+
+@test "subPathExpr takes the container's variables" {
+    pod sub 'command: [sh, -c, "echo here >/data/file; exec sleep 1000"], env: [{name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}], volumeMounts: [{name: s, mountPath: /data, subPathExpr: "logs/$(POD)"}]' \
+        "terminationGracePeriodSeconds: 0, volumes: [{name: s, hostPath: {path: $DATA/shared}}]"
+    kubectl wait --for=condition=Ready pod/sub --timeout=15s
+    wait_for 10 test -s "$DATA/shared/logs/sub/file"
+    kubectl delete pod sub
+    pod badsub 'command: [sleep, "1000"], volumeMounts: [{name: s, mountPath: /data, subPathExpr: "$(NO)"}]' \
+        "terminationGracePeriodSeconds: 0, volumes: [{name: s, hostPath: {path: $DATA/shared}}]"
+    wait_for 10 waits_for badsub CreateContainerConfigError
+    kubectl delete pod badsub
+}
+waits_for() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[0].state.waiting.reason}')" = "$2" ]; }
+
+@test "the container's own stop signal" {
+    pod signal 'command: [sh, -c, "trap \"echo usr1; exit 0\" USR1; trap \"echo term; exit 1\" TERM; echo up; while :; do sleep 0.1; done"],
+        livenessProbe: {exec: {command: [test, "!", -e, /sick]}, periodSeconds: 1, failureThreshold: 1}, lifecycle: {stopSignal: SIGUSR1}' 'os: {name: linux}, restartPolicy: OnFailure'
+    wait_for 10 log_has signal up
+    kubectl exec signal -- touch /sick
+    wait_for 15 is_phase signal Succeeded
+    log_has signal usr1
+    kubectl delete pod signal
+}
+
+@test "a log is rotated at 10 MiB, five files are kept, and following goes on" {
+    pod loud 'command: [sh, -c, "i=0; while :; do while ! [ -e /go$i ]; do sleep 0.1; done; head -c 11000000 /dev/zero | tr \"\\\\0\" x | fold -w 1000; echo \"end of $i\"; i=$((i+1)); done"]' 'terminationGracePeriodSeconds: 0'
+    kubectl wait --for=condition=Ready pod/loud --timeout=15s
+    kubectl logs -f loud >"$DATA/followed" 3>&- &
+    follower=$!
+    for i in 0 1 2 3 4 5; do
+        kubectl exec loud -- touch "/go$i"
+        wait_for 20 grep -q "end of $i" "$DATA/followed"
+        wait_for 25 log_is_small loud
+    done
+    [ "$(ls "$(logs_of loud)/c" | wc -l)" -eq 5 ]
+    kubectl exec loud -- sh -c 'echo last >/proc/1/fd/1'
+    wait_for 10 grep -q '^last$' "$DATA/followed"
+    [ "$(grep -c '^x' "$DATA/followed")" -eq 66000 ]
+    kubectl delete pod loud
+    wait "$follower"
+    wait_for 15 no_logs_of loud
+}
+no_logs_of() { ! logs_of "$1"; }
+log_is_small() { [ "$(stat -c %s "$(logs_of "$1")/c/0.log")" -lt 1000000 ]; }
+
+@test "logs: previous, tail, since, timestamps" {
+    pod talk 'command: [sh, -c, "if [ -e /v/second ]; then echo two; exec sleep 1000; fi; touch /v/second; for i in 1 2 3 4 5; do echo line $i; done; exit 1"], volumeMounts: [{name: v, mountPath: /v}]' \
+        'terminationGracePeriodSeconds: 0, volumes: [{name: v, emptyDir: {}}]'
+    wait_for 20 log_has talk two
+    [ "$(kubectl logs --previous talk | tail -n 1)" = "line 5" ]
+    [ "$(kubectl logs --previous --tail=2 talk)" = "line 4
+line 5" ]
+    kubectl logs --previous --timestamps --tail=1 talk | grep -Eq '^20[0-9]{2}-[0-9-]+T[0-9:.]+Z line 5$'
+    [ "$(kubectl logs --previous --since=1h talk | wc -l)" -eq 5 ]
+    [ -z "$(kubectl logs --previous --since-time=2999-01-01T00:00:00Z talk)" ]
+    [ "$(kubectl logs --limit-bytes=3 --previous talk)" = lin ]
+    kubectl delete pod talk
+}
+
+@test "the last lines of a failed container become its message where it asks for that" {
+    pod fall 'command: [sh, -c, "echo the reason is this; exit 2"], terminationMessagePolicy: FallbackToLogsOnError' 'restartPolicy: Never'
+    wait_for 15 is_phase fall Failed
+    [ "$(kubectl get pod fall -o jsonpath='{.status.containerStatuses[0].state.terminated.message}')" = "the reason is this" ]
+    kubectl delete pod fall
+}
+
+@test "a host port leads to the pod, and is free again after it" {
+    pod port 'command: [sh, -c, "mkdir /w; echo by port >/w/index.html; exec httpd -f -p 8080 -h /w"], ports: [{containerPort: 8080, hostPort: 18080}]' 'terminationGracePeriodSeconds: 0'
+    kubectl wait --for=condition=Ready pod/port --timeout=15s
+    ip=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}')
+    wait_for 10 inside curl -fsS --max-time 2 "http://$ip:18080/"
+    [ "$(inside curl -fsS --max-time 2 http://127.0.0.1:18080/)" = "by port" ]
+    kubectl delete pod port
+    wait_for 15 port_is_free "$ip"
+}
+port_is_free() { ! inside curl -fsS --max-time 2 "http://$1:18080/"; }
