@@ -27,8 +27,8 @@ static const char *const queries[] = {
     "max by (code) (http_requests_total)",
     "sum(http_requests_total) / sum(latency_seconds_bucket)",
     "avg_over_time(http_requests_total[1h])",
-    "rate(http_requests_total[5m]) / on (instance, path) group_left () "
-    "max by (instance, path) (rate(http_requests_total[5m]))",
+    ("rate(http_requests_total[5m]) / on (instance, path) group_left () "
+     "max by (instance, path) (rate(http_requests_total[5m]))"),
 };
 
 static void add_series(Memory *m, unsigned host, unsigned kind, bool bucket)

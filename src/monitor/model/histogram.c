@@ -48,7 +48,14 @@ static int check_spans(const HistogramSpan *spans, unsigned n, unsigned n_bucket
                        uint64_t *ret_length, Err *err)
 {
     uint64_t buckets = 0, length = 0;
+    int64_t index = 0;
     for (unsigned i = 0; i < n; i++) {
+        index += spans[i].offset;
+        if (index < -HISTOGRAM_INDEX_MAX || index + spans[i].length > HISTOGRAM_INDEX_MAX)
+            return err_set(err, ERR_INVALID, 0,
+                           "span number %u with offset %d: buckets lie beyond index %d", i + 1,
+                           spans[i].offset, HISTOGRAM_INDEX_MAX);
+        index += spans[i].length;
         if ((i > 0 || first) && spans[i].offset < 0)
             return err_set(err, ERR_INVALID, 0,
                            "span number %u with offset %d: histogram has a span whose offset is "

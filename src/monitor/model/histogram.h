@@ -29,6 +29,7 @@ enum {
     HISTOGRAM_SCHEMA_MAX = 8,
     HISTOGRAM_SCHEMA_CUSTOM = -53,
     HISTOGRAM_BUCKETS_MAX = 65536, /* of one side, named in errors */
+    HISTOGRAM_INDEX_MAX = 1 << 20, /* of a bucket, both ways; numbers end long before */
 };
 
 typedef struct Histogram {

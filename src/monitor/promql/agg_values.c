@@ -106,8 +106,8 @@ int agg_quantile(Eval *ev, Node *n, const Steps *steps, Stream **ret)
 }
 
 /* The output column of a value of this series. */
-static int value_column(Eval *ev, AggGroups *groups, const Column *c, unsigned i, StrView label,
-                        Merger *m, Column **ret)
+static int value_column(AggGroups *groups, const Column *c, unsigned i, StrView label,
+                        Arena *scratch, Merger *m, Column **ret)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     LabelsBuilder b;
@@ -118,16 +118,18 @@ static int value_column(Eval *ev, AggGroups *groups, const Column *c, unsigned i
         histogram_format(c->h[i], &text);
     else
         double_format_f(c->v[i], &text);
-    StrView value = text.failed ? SV_NULL : arena_sv(ev->arena, buf_view(&text));
-    labels_builder_init(&b, ev->arena, c->labels);
+    arena_reset(scratch);
+    StrView value = text.failed ? SV_NULL : arena_sv(scratch, buf_view(&text));
+    labels_builder_init(&b, scratch, c->labels);
     labels_builder_set(&b, label, value);
     if (!value.ptr || !labels_builder_take(&b, &l))
-        return eval_nomem(ev);
+        return eval_nomem(m->ev);
     int r = agg_group_of(groups, l, &g, &is_new);
     return r < 0 ? r : merger_column(m, g->labels, false, ret);
 }
 
-static int count_column(Eval *ev, AggGroups *groups, const Column *c, StrView label, Merger *m)
+static int count_column(AggGroups *groups, const Column *c, StrView label, Arena *scratch,
+                        Merger *m)
 {
     Column *out = NULL;
     int r = 0;
@@ -137,7 +139,7 @@ static int count_column(Eval *ev, AggGroups *groups, const Column *c, StrView la
         bool same = out && i && c->kind[i] == SAMPLE_FLOAT && c->kind[i - 1] == SAMPLE_FLOAT &&
                     c->v[i] == c->v[i - 1];
         if (!same)
-            r = value_column(ev, groups, c, i, label, m, &out);
+            r = value_column(groups, c, i, label, scratch, m, &out);
         if (r < 0)
             break;
         out->kind[i] = SAMPLE_FLOAT;
@@ -176,10 +178,13 @@ int agg_count_values(Eval *ev, Node *n, const Steps *steps, Stream **ret)
         r = eval_stream(ev, n->expr, steps, &s);
     if (r < 0)
         return r;
+    Arena scratch;
+    arena_init(&scratch, ev->memory_limit);
     merger_init(&m, ev, steps, false);
     while ((r = stream_next(s, &c)) > 0)
-        if ((r = count_column(ev, &groups, &c, label, &m)) < 0)
+        if ((r = count_column(&groups, &c, label, &scratch, &m)) < 0)
             break;
+    arena_free(&scratch);
     if (r >= 0)
         r = matrix_stream(ev, &m.out, steps, ret);
     if (r >= 0)

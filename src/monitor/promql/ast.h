@@ -50,6 +50,7 @@ typedef struct Selector {
     StrView name; /* in front of the braces */
     Matcher *matchers;
     unsigned n_matchers;
+    StrView func;         /* what it is for, as a hint: the nearest call or aggregation around it */
     bool may_be_empty;    /* of info(): need not select by something */
     bool without_buckets; /* of histograms only count, sum and resets are looked at */
 } Selector;

@@ -164,8 +164,8 @@ int subquery_steps(Eval *ev, const Modifiers *m, const Steps *outer, Steps *ret)
 /* Raw samples of a top-level range vector. */
 int eval_matrix_result(Eval *ev, Node *n, const Steps *steps, PromqlResult *res);
 
-/* Ends of ranges and lookback, as hints and limits for the storage. */
-int selector_open(Eval *ev, Node *n, int64_t first, int64_t last, StrView func, SeriesSet **ret);
+/* Asks the querier for the samples that the steps need. */
+int selector_open(Eval *ev, Node *n, const Steps *steps, SeriesSet **ret);
 
 /* The next series of a selector. Where buckets are not needed they are dropped, after they have
  * told which samples are counter resets. 1, 0 or negative. */

@@ -6,6 +6,7 @@
 #include "monitor/promql/fn.h"
 
 enum { MATH_ARGS_MAX = 2 };
+#define DATE_SECONDS_MAX 1e15
 
 typedef struct MathStream {
     Stream head;
@@ -29,7 +30,8 @@ static bool math_step(const MathStream *s, const Column *in, unsigned i, double 
     if (in->kind[i] != SAMPLE_FLOAT || s->fn->of_histogram)
         return false;
     if (s->fn->of_date) {
-        *v = s->fn->of_date((int64_t)in->v[i]);
+        /* What is no time of this world has no date. */
+        *v = fabs(in->v[i]) <= DATE_SECONDS_MAX ? s->fn->of_date((int64_t)in->v[i]) : NAN;
         return true;
     }
     for (unsigned k = 0; k < s->n_args; k++)

@@ -38,8 +38,8 @@ static double sum_of(const double *v, size_t n)
     return isinf(sum) ? sum : sum + c;
 }
 
-/* Windows that overlap would add the same samples again and again. Sums up to each sample in twice
- * a double's precision give a window's sum as one difference, to the last place. */
+/* Windows that overlap would add the same samples again and again. Compensated sums up to each
+ * sample give a window's sum as one difference, to the last place. */
 static int sum_up(RangeCall *c, const RangeSeries *r)
 {
     double hi = 0, lo = 0, max = 0;
@@ -53,16 +53,14 @@ static int sum_up(RangeCall *c, const RangeSeries *r)
     c->prefix[0] = c->prefix_lo[0] = 0;
     for (size_t i = 0; i < r->nf; i++) {
         double v = r->fv[i], t = hi + v, part = t - hi;
-        double error = (hi - (t - part)) + (v - part) + lo;
-        hi = t + error;
-        lo = error - (hi - t);
+        lo += (hi - (t - part)) + (v - part); /* what the addition has rounded off */
+        hi = t;
         c->prefix[i + 1] = hi;
         c->prefix_lo[i + 1] = lo;
-        max = fmax(max, fabs(hi));
-        if (!(fabs(hi) < 1e290)) /* also NaN and infinity */
-            return 0;
+        max = fabs(hi) > max ? fabs(hi) : max;
     }
-    c->prefix_max = max;
+    if (isfinite(hi) && max < 1e290) /* else also NaN and infinity have been in it */
+        c->prefix_max = max;
     return 0;
 }
 
@@ -75,7 +73,7 @@ static bool window_sum(const RangeCall *c, const RangeWindow *w, double *ret)
     double x = c->prefix[b], y = -c->prefix[a], t = x + y, part = t - x;
     double error = (x - (t - part)) + (y - part);
     *ret = t + (error + (c->prefix_lo[b] - c->prefix_lo[a]));
-    return fabs(*ret) >= c->prefix_max * 0x1p-40;
+    return fabs(*ret) >= c->prefix_max * 0x1p-20;
 }
 
 static int sum_histograms(RangeCall *c, const RangeWindow *w, bool mean, const Histogram **ret)

@@ -271,35 +271,56 @@ static int find_groups(InfoCall *c, Labels base, InfoGroup **ret)
     return 0;
 }
 
-static int enrich_step(InfoCall *c, const Column *base, InfoGroup **groups, unsigned step)
+/* The output column of a base series with these info series; NULL: it has none. */
+static int enriched_column(InfoCall *c, const Column *base, const Column **infos, Column **ret)
 {
     LabelsBuilder b;
     Labels l;
-    Column *out;
     bool found = false;
     int r = 0;
+    *ret = NULL;
     labels_builder_init(&b, c->ev->arena, base->labels);
     for (unsigned i = 0; r >= 0 && i < c->n_names; i++) {
-        const Column *info = newest(groups[i], step);
-        found |= info != NULL;
-        if (info)
-            r = add_labels(c, &b, base->labels, info->labels);
+        found |= infos[i] != NULL;
+        if (infos[i])
+            r = add_labels(c, &b, base->labels, infos[i]->labels);
     }
     if (r < 0 || (!found && !may_lack_info(c)))
         return r;
     if (!labels_builder_take(&b, &l))
         return eval_nomem(c->ev);
-    r = merger_column(&c->out, l, base->drop_name, &out);
-    if (r < 0)
-        return r;
-    return merger_put(&c->out, out, step, base->kind[step], base->v[step],
-                      base->kind[step] == SAMPLE_HISTOGRAM ? base->h[step] : NULL);
+    return merger_column(&c->out, l, base->drop_name, ret);
+}
+
+/* Info series seldom change: labels are put together only where they do. */
+static int enrich_series(InfoCall *c, const Column *base, InfoGroup **groups, const Column **infos)
+{
+    Column *out = NULL;
+    bool known = false;
+    int r = 0;
+    for (unsigned k = 0; r >= 0 && k < c->steps.n; k++) {
+        if (base->kind[k] == SAMPLE_NONE)
+            continue;
+        for (unsigned i = 0; i < c->n_names; i++) {
+            const Column *now = newest(groups[i], k);
+            known = known && now == infos[i];
+            infos[i] = now;
+        }
+        if (!known)
+            r = enriched_column(c, base, infos, &out);
+        known = true;
+        if (r >= 0 && out)
+            r = merger_put(&c->out, out, k, base->kind[k], base->v[k],
+                           base->kind[k] == SAMPLE_HISTOGRAM ? base->h[k] : NULL);
+    }
+    return r;
 }
 
 static int enrich(InfoCall *c)
 {
     InfoGroup **groups = arena_alloc_n(c->ev->arena, c->n_names + 1, sizeof *groups);
-    int r = groups ? 0 : eval_nomem(c->ev);
+    const Column **infos = arena_alloc_n(c->ev->arena, c->n_names + 1, sizeof *infos);
+    int r = groups && infos ? 0 : eval_nomem(c->ev);
     for (size_t i = 0; r >= 0 && i < c->base.len; i++) {
         const Column *base = &c->base.cols[i];
         if (c->ignored[i]) {
@@ -307,9 +328,8 @@ static int enrich(InfoCall *c)
             continue;
         }
         r = find_groups(c, base->labels, groups);
-        for (unsigned k = 0; r >= 0 && k < c->steps.n; k++)
-            if (base->kind[k] != SAMPLE_NONE)
-                r = enrich_step(c, base, groups, k);
+        if (r >= 0)
+            r = enrich_series(c, base, groups, infos);
     }
     return r;
 }
@@ -343,7 +363,7 @@ static int run(InfoCall *c, Node *call)
 {
     Stream *s;
     unsigned n = c->selector ? c->selector->sel.n_matchers : 0;
-    c->fetch = (Node){ .type = NODE_VECTOR, .start = call->start };
+    c->fetch = (Node){ .type = NODE_VECTOR, .start = call->start, .sel.func = SV("info") };
     selector_time(call->args[0], &c->fetch.mod);
     c->fetch.sel.matchers = arena_array(c->ev->arena, Matcher, n * 2 + 4);
     c->names = arena_array(c->ev->arena, StrView, INFO_NAMES_MAX);
@@ -369,7 +389,7 @@ static int run(InfoCall *c, Node *call)
 
 int eval_info(Eval *ev, Node *call, const Steps *steps, Stream **ret)
 {
-    static StrView by[] = { SV_INIT("__name__"), SV_INIT("instance"), SV_INIT("job") };
+    StrView by[] = { LABEL_METRIC_NAME, LABEL_INSTANCE, LABEL_JOB };
     InfoCall c = { .ev = ev, .steps = *steps };
     Node grouping = { .grouping = by, .n_grouping = ARRAY_SIZE(by) };
     c.selector = call->n_args > 1 ? call->args[1] : NULL;

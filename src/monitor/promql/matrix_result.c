@@ -102,7 +102,7 @@ static int of_selector(RawResult *r, const Steps *steps)
     r->end = modifiers_time(&r->n->mod, steps->start);
     r->start = r->end - r->n->mod.range;
     sample_cols_init(&cols);
-    int err = selector_open(ev, r->n, steps->start, steps->start, SV(""), &set);
+    int err = selector_open(ev, r->n, steps, &set);
     while (err >= 0 && (err = ev->querier->ops->next(set, &l, &cols, ev->err)) > 0) {
         err = eval_check(ev);
         if (err >= 0)

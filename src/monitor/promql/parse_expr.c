@@ -5,6 +5,8 @@
 #include "monitor/promql/function.h"
 #include "monitor/promql/parse_internal.h"
 
+#define AT_MS_MAX 4e18
+
 enum { PREC_OR = 1, PREC_AND, PREC_COMPARE, PREC_ADD, PREC_MUL, PREC_POW };
 
 static unsigned precedence(Tok t)
@@ -411,7 +413,8 @@ static int parse_at(Parser *p, Node *of)
         return parse_error(p->err, p->text, of->start,
                            "@ <timestamp> may not be set multiple times");
     m->has_at = n != NULL;
-    m->at = fabs(at) < 9.2e15 ? (int64_t)round(at * 1000) : INT64_MAX;
+    /* Far enough out to be no time at all, near enough to add offsets to. */
+    m->at = (int64_t)fmax(-AT_MS_MAX, fmin(AT_MS_MAX, round(at * 1000)));
     m->at_function = n ? 0 : fn;
     of->end = p->last_end;
     return 0;

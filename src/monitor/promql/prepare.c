@@ -148,14 +148,28 @@ static bool needs_no_buckets(const Frame *f)
     return no;
 }
 
-static void mark_buckets(Node *n, const Frame *outer)
+/* The nearest call or aggregation; none behind a binary operator. */
+static StrView purpose(const Frame *f)
+{
+    for (; f && f->n->type != NODE_BINARY; f = f->outer) {
+        if (f->n->type == NODE_CALL)
+            return f->n->fn->name;
+        if (f->n->type == NODE_AGGREGATE)
+            return tok_text(f->n->op);
+    }
+    return SV("");
+}
+
+static void mark_selectors(Node *n, const Frame *outer)
 {
     Frame f = { outer, n };
     Node **child;
-    if (n->type == NODE_VECTOR || n->type == NODE_MATRIX)
+    if (n->type == NODE_VECTOR || n->type == NODE_MATRIX) {
         n->sel.without_buckets = needs_no_buckets(outer);
+        n->sel.func = purpose(outer);
+    }
     for (unsigned i = 0; (child = node_child(n, i)); i++)
-        mark_buckets(*child, &f);
+        mark_selectors(*child, &f);
 }
 
 typedef struct Prepare {
@@ -267,7 +281,7 @@ static Invariance visit(Prepare *p, Node *n)
 int promql_prepare(PromqlExpr *e, const PromqlQuery *q, Err *err)
 {
     Prepare p = { .q = q, .arena = e->arena };
-    mark_buckets(e->root, NULL);
+    mark_selectors(e->root, NULL);
     fold(e->root, q);
     int r = durations(e->root, q, err);
     if (r < 0)

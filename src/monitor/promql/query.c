@@ -57,13 +57,11 @@ static int by_labels(const void *a, const void *b)
 }
 
 /* With delayed removal names go now; series that became the same are joined. */
-static int drop_names(Eval *ev, Stream *s, Matrix *ret)
+static int drop_names(Eval *ev, Stream *s, Stream **ret)
 {
     Merger m;
     Column c;
     int r;
-    if (!eval_delayed(ev))
-        return matrix_collect(s, ret);
     merger_init(&m, ev, &s->steps, false);
     while ((r = stream_next(s, &c)) > 0) {
         if (c.drop_name && !labels_without_metadata(c.labels, ev->arena, &c.labels))
@@ -73,24 +71,34 @@ static int drop_names(Eval *ev, Stream *s, Matrix *ret)
         if (r < 0)
             return r;
     }
-    *ret = m.out;
-    return r;
+    return r < 0 ? r : matrix_stream(ev, &m.out, &s->steps, ret);
 }
 
+/* Series by series into the result: they are never all in columns. */
 static int finish_vector(Eval *ev, Stream *s, bool range, PromqlResult *res)
 {
-    Matrix m;
-    size_t n = 0;
-    int r = drop_names(ev, s, &m);
+    PromqlSeries *series = NULL;
+    size_t n = 0, cap = 0;
+    Column c;
+    int r = eval_delayed(ev) ? drop_names(ev, s, &s) : 0;
     if (r < 0)
         return r;
-    PromqlSeries *series = arena_array(&res->arena, PromqlSeries, m.len + 1);
-    if (!series)
-        return eval_nomem(ev);
-    for (size_t i = 0; r >= 0 && i < m.len; i++)
-        if (!column_is_empty(&m.cols[i], s->steps.n))
-            r = put_series(ev, res, &m.cols[i], &s->steps, &series[n++]);
-    if (range)
+    while ((r = stream_next(s, &c)) > 0) {
+        if (n == cap) {
+            size_t grown = cap ? cap * 2 : 16;
+            series =
+                arena_realloc(&res->arena, series, cap * sizeof *series, grown * sizeof *series);
+            if (!series)
+                return eval_nomem(ev);
+            cap = grown;
+        }
+        r = eval_delayed(ev) ? 0 : eval_hold(ev, column_weight(&c, s->steps.n));
+        if (r >= 0)
+            r = put_series(ev, res, &c, &s->steps, &series[n++]);
+        if (r < 0)
+            return r;
+    }
+    if (range && n)
         qsort(series, n, sizeof *series, by_labels);
     res->type = range ? PROMQL_MATRIX : PROMQL_VECTOR;
     res->series = series;
@@ -135,7 +143,8 @@ static int evaluate(Eval *ev, Node *root, const Steps *steps, bool range, Promql
         return res->string.ptr ? 0 : eval_nomem(ev);
     case PROMQL_MATRIX:
         r = eval_matrix_result(ev, root, steps, res);
-        qsort((void *)res->series, res->n, sizeof *res->series, by_labels);
+        if (res->n)
+            qsort((void *)res->series, res->n, sizeof *res->series, by_labels);
         return r;
     default:
         r = eval_stream(ev, root, steps, &s);

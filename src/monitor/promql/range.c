@@ -2,6 +2,8 @@
  * for each step. The source is a selector or a subquery. */
 #include "monitor/promql/eval_range.h"
 
+enum { CHECK_EVERY = 1024 }; /* steps between looks at the clock */
+
 typedef struct RangeStream {
     Stream head;
     const RangeFunction *fn;
@@ -171,6 +173,9 @@ static int run_steps(RangeStream *s, Column *c)
     for (unsigned i = 0; i < s->head.steps.n; i++) {
         int64_t time = step_time(&s->head.steps, i), end = modifiers_time(m, time);
         const Histogram *h = NULL;
+        int err = i % CHECK_EVERY == CHECK_EVERY - 1 ? eval_check(ev) : 0;
+        if (err < 0)
+            return err;
         slide(r, &p, end - before, end + behind);
         c->kind[i] = SAMPLE_NONE;
         if (p.f_lo == p.f_hi && p.h_lo == p.h_hi)
@@ -336,7 +341,7 @@ static int check_modifiers(Eval *ev, const Node *call, const Node *arg)
     return 0;
 }
 
-static int open_source(RangeStream *s, Node *call)
+static int open_source(RangeStream *s)
 {
     Eval *ev = s->head.ev;
     Node *arg = s->arg;
@@ -344,8 +349,7 @@ static int open_source(RangeStream *s, Node *call)
     if (arg->type == NODE_MATRIX) {
         const Selector *sel = &arg->sel;
         s->head.unique = sel->name.len && !(ev->features & PROMQL_TYPE_AND_UNIT_LABELS);
-        return selector_open(ev, arg, steps->start, step_time(steps, steps->n - 1), call->fn->name,
-                             &s->set);
+        return selector_open(ev, arg, steps, &s->set);
     }
     Steps inner;
     int r = subquery_steps(ev, &arg->mod, steps, &inner);
@@ -384,7 +388,7 @@ int eval_range_call(Eval *ev, Node *call, const Steps *steps, Stream **ret)
                            .scratch = &s->head.scratch };
     r = check_modifiers(ev, call, s->arg);
     if (r >= 0)
-        r = open_source(s, call);
+        r = open_source(s);
     *ret = &s->head;
     /* absent_over_time() does not care what the series are called. */
     return r < 0 || call->fn->id == FN_ABSENT_OVER_TIME ? r : merge_stream(&s->head, true, ret);

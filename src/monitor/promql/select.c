@@ -4,12 +4,13 @@
 
 #include "monitor/promql/eval_range.h"
 
-int selector_open(Eval *ev, Node *n, int64_t first, int64_t last, StrView func, SeriesSet **ret)
+int selector_open(Eval *ev, Node *n, const Steps *steps, SeriesSet **ret)
 {
     const Modifiers *m = &n->mod;
-    SelectHints h = { .step = 0, .range = m->range, .func = func };
-    h.start = modifiers_time(m, first);
-    h.end = modifiers_time(m, m->has_at ? first : last);
+    SelectHints h = { .range = m->range, .func = n->sel.func };
+    h.step = steps->n > 1 ? steps->step : 0;
+    h.start = modifiers_time(m, steps->start);
+    h.end = modifiers_time(m, step_time(steps, steps->n - 1));
     h.start -= n->type == NODE_MATRIX ? m->range : ev->lookback;
     h.start += 1; /* the window is open on the left */
     if (n->type == NODE_MATRIX && (m->anchored || m->smoothed))
@@ -283,7 +284,7 @@ static int select_stream(Eval *ev, Node *n, const Steps *steps, Wanted wanted, S
     s->smooth = (RangeCall){ .ev = ev, .pos = n->start, .scratch = &s->head.scratch };
     sample_cols_init(&s->cols);
     *ret = &s->head;
-    return selector_open(ev, n, steps->start, step_time(steps, steps->n - 1), SV(""), &s->set);
+    return selector_open(ev, n, steps, &s->set);
 }
 
 int eval_select(Eval *ev, Node *n, const Steps *steps, Stream **ret)

@@ -88,8 +88,8 @@ static int read_integer(Reader *r, int64_t *ret)
     int e = read_number(r, &v);
     if (e < 0)
         return e;
-    if (!(fabs(v) <= INT32_MAX) || v != trunc(v))
-        return bad(r, "number is not a whole one");
+    if (!(fabs(v) <= HISTOGRAM_INDEX_MAX) || v != trunc(v))
+        return bad(r, "number is not a whole one, or too large");
     *ret = (int64_t)v;
     return 0;
 }
@@ -102,6 +102,8 @@ static int read_field(Reader *r, StrView key)
     int e;
     if (sv_eq(key, SV("schema"))) {
         e = read_integer(r, &schema);
+        if (e >= 0 && !histogram_schema_is_valid((int32_t)schema))
+            return bad(r, "invalid schema");
         r->h->schema = e < 0 ? 0 : (int32_t)schema;
         return e;
     }

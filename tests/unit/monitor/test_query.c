@@ -192,6 +192,82 @@ static void test_annotations_are_counted_beyond_a_limit(void **state)
     memory_free(m);
 }
 
+static bool same_number(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-12 * fmax(fabs(a), fabs(b));
+}
+
+/* The value at `t` of the series with these labels. */
+static const PromqlPoint *point_at(const PromqlResult *r, Labels l, int64_t t)
+{
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t k = 0; labels_eq(r->series[i].labels, l) && k < r->series[i].n; k++)
+            if (r->series[i].points[k].t == t)
+                return &r->series[i].points[k];
+    return NULL;
+}
+
+static void compare_with_instants(Memory *m, const char *text)
+{
+    PromqlResult range, one;
+    Err err = { 0 };
+    PromqlQuery q = range_of(text);
+    size_t points = 0, found = 0;
+    if (promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &range, &err) < 0)
+        fail_msg("%s: %s", text, err.msg);
+    for (size_t i = 0; i < range.n; i++)
+        points += range.series[i].n;
+    for (int64_t t = q.start; t <= q.end; t += q.step) {
+        PromqlQuery at = { .text = q.text, .start = t };
+        assert_int_equal(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &at, &one, &err),
+                         0);
+        for (size_t i = 0; i < one.n; i++, found++) {
+            const PromqlPoint *want = one.series[i].points;
+            const PromqlPoint *got = point_at(&range, one.series[i].labels, t);
+            if (!got || !got->h != !want->h || !same_number(got->v, want->v) ||
+                (got->h && !same_number(got->h->count, want->h->count)))
+                fail_msg("%s at %lld: range %g, instant %g", text, (long long)t, got ? got->v : NAN,
+                         want->v);
+        }
+        promql_result_free(&one);
+    }
+    assert_true(points > 0 && points == found);
+    promql_result_free(&range);
+}
+
+/* Windows slide, sums come from prefixes, series are merged: none of it may show. */
+static void test_a_range_query_is_many_instant_queries(void **state)
+{
+    static const char *const queries[] = {
+        "rate(requests_total[5m])",
+        "sum_over_time(wild[20m])",
+        "avg_over_time(wild[30m])",
+        "avg_over_time(calm[30m])",
+        "sum_over_time(requests_total[1h])",
+        "max_over_time(calm[7m]) - min_over_time(calm[7m])",
+        "increase(restarts_total[15m])",
+        "changes(calm[10m]) + resets(restarts_total[30m])",
+        "quantile_over_time(0.3, calm[11m])",
+        "sum by (code) (rate(requests_total[5m:30s]))",
+        "topk(1, requests_total) or bottomk(1, requests_total)",
+        "requests_total / on (path) group_left () sum by (path) (requests_total)",
+        "histogram_quantile(0.7, rate(lat_bucket[5m]))",
+        "sum(rate(native[10m]))",
+        "avg_over_time(native[5m])",
+        "quantile(0.5, requests_total)",
+        "calm > 3 and calm < 8",
+        "count_values(\"v\", calm)",
+        "max_over_time(rate(requests_total[2m])[10m:1m] offset 1m)",
+    };
+    Memory *m = example();
+    load(m, "wild 1 1e100 3 -1e100 5+1x20 1e-300 NaN 2 3 4+4x20 Inf 1 2 -Inf 3+1x50");
+    load(m, "calm 1 5 2 9 3 7+1x5 3 3 3-1x10 _ _ 4 stale 5 1+2x8 4 6 2 8+0x60");
+    load(m, "restarts_total 0+3x20 0+5x13 1+1x9 0+2x60");
+    for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
+        compare_with_instants(m, queries[i]);
+    memory_free(m);
+}
+
 static void *query_loop(void *arg)
 {
     Memory *m = arg;
@@ -229,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_bad_data_is_told_apart),
         cmocka_unit_test(test_memory_limits_end_in_errors),
         cmocka_unit_test(test_annotations_are_counted_beyond_a_limit),
+        cmocka_unit_test(test_a_range_query_is_many_instant_queries),
         cmocka_unit_test(test_queries_run_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
