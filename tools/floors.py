@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""floors.py - proves that the floors of src/ hold: a file includes only from its own folder and from lower floors.
+"""floors.py - proves that the floors of src/ hold: a file includes only from its own folder and from lower floors. The
+monitor, which is large, has floors of its own between its folders.
 
 Reads #include lines; prints each offence as FILE:LINE and exits with 1 if there is one."""
 import pathlib
@@ -14,25 +15,51 @@ FLOORS = [
     ["apiserver", "controller", "scheduler", "kubelet", "proxy", "dns", "monitor", "scan", "os", "console"],
     ["cmd"],
 ]
-FLOOR_OF = {folder: n for n, floor in enumerate(FLOORS) for folder in floor}
-INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)/[^"]+"')
+MONITOR_FLOORS = [
+    ["model"],
+    ["tsdb", "promql", "relabel", "expo"],
+    ["config", "template", "promqltest"],
+    ["fetch", "discovery"],
+    ["scrape", "rules", "notify"],
+    ["web"],
+]
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_/]+)/[^"/]+"')
+
+
+def numbered(floors):
+    return {folder: n for n, floor in enumerate(floors) for folder in floor}
+
+
+FLOOR_OF, MONITOR_FLOOR_OF = numbered(FLOORS), numbered(MONITOR_FLOORS)
+
+
+def offence(own, to):
+    """Why a file of the folder `own` (a list of parts) may not include from `to`; empty when it may."""
+    if to[0] != own[0]:
+        if to[0] in FLOOR_OF and FLOOR_OF[to[0]] >= FLOOR_OF[own[0]]:
+            return f"{own[0]} may not include {to[0]}/: it is not on a lower floor"
+    elif own[0] == "monitor" and len(own) > 1 and len(to) > 1 and to[1] != own[1]:
+        for folder in (own[1], to[1]):
+            if folder not in MONITOR_FLOOR_OF:
+                return f"folder 'monitor/{folder}' is on no floor"
+        if MONITOR_FLOOR_OF[to[1]] >= MONITOR_FLOOR_OF[own[1]]:
+            return f"monitor/{own[1]} may not include monitor/{to[1]}/: it is not on a lower floor"
+    return ""
 
 
 def main():
     bad = 0
     for path in sorted(pathlib.Path("src").rglob("*.[ch]*")):
-        own = path.parts[1]
-        if own not in FLOOR_OF:
-            print(f"{path}: folder '{own}' is on no floor")
+        own = path.parts[1:-1]
+        if own[0] not in FLOOR_OF:
+            print(f"{path}: folder '{own[0]}' is on no floor")
             bad += 1
             continue
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = INCLUDE.match(line)
-            to = found.group(1) if found else own
-            if to == own or to not in FLOOR_OF:
-                continue
-            if FLOOR_OF[to] >= FLOOR_OF[own]:
-                print(f"{path}:{number}: {own} may not include {to}/: it is not on a lower floor")
+            why = offence(own, found.group(1).split("/")) if found else ""
+            if why:
+                print(f"{path}:{number}: {why}")
                 bad += 1
     return 1 if bad else 0
 

@@ -214,6 +214,8 @@ void respond_scale(Exchange *x, ObjectRev *o);
 void strategy_prepare_create(Exchange *x, Value *obj);
 /* `old` and `obj` as trees; x->sub tells which part may change. */
 void strategy_prepare_update(Exchange *x, Value *obj, const Value *old);
+/* A warning in the answer where the kind is stored but nothing acts on it. */
+void warn_if_idle(Exchange *x);
 /* Changes or refuses; answers itself and returns false when refused. `old` is NULL on create. */
 bool admit(Exchange *x, Value *obj, const Value *old);
 bool admit_delete(Exchange *x, const Value *old);

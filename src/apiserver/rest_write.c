@@ -431,6 +431,7 @@ void create_object(Exchange *x, Value *obj)
     }
     if (!admit(x, obj, NULL) || !validate(x, obj, NULL) || !track_fields(x, obj, NULL, NULL))
         return;
+    warn_if_idle(x);
     x->status_on_success = 201;
     commit_object(x, obj, NULL, NULL, NULL);
 }

@@ -167,3 +167,35 @@ void strategy_prepare_update(Exchange *x, Value *obj, const Value *old)
         value_set_path(x->arena, obj, "metadata.generation", value_int(n + 1));
     }
 }
+
+/* ---- kinds that nothing acts on ---- */
+
+/* Whoever writes one is told at once, and not by what does not happen. A row goes when its
+ * controller comes. */
+static const struct {
+    StrView group, kind, why;
+} idle[] = {
+    { SV_INIT("networking.k8s.io"), SV_INIT("NetworkPolicy"), SV_INIT("is not enforced") },
+    { SV_INIT("networking.k8s.io"), SV_INIT("Ingress"), SV_INIT("is not routed") },
+    { SV_INIT(""), SV_INIT("ResourceQuota"), SV_INIT("is not enforced") },
+    { SV_INIT(""), SV_INIT("LimitRange"), SV_INIT("is not enforced") },
+    { SV_INIT(""), SV_INIT("PersistentVolumeClaim"), SV_INIT("is not bound") },
+    { SV_INIT("policy"), SV_INIT("PodDisruptionBudget"), SV_INIT("is not enforced") },
+    { SV_INIT("apps"), SV_INIT("StatefulSet"), SV_INIT("gets no pods") },
+    { SV_INIT("apps"), SV_INIT("DaemonSet"), SV_INIT("gets no pods") },
+    { SV_INIT("batch"), SV_INIT("Job"), SV_INIT("gets no pods") },
+    { SV_INIT("batch"), SV_INIT("CronJob"), SV_INIT("gets no jobs") },
+};
+
+void warn_if_idle(Exchange *x)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
+        if (!sv_eq(idle[i].group, x->res->group) || !sv_eq(idle[i].kind, x->res->kind))
+            continue;
+        StrView text =
+            arena_printf(x->arena, "299 - \"this %.*s is stored, but %.*s by this version\"",
+                         SV_FMT(idle[i].kind), SV_FMT(idle[i].why));
+        if (text.ptr)
+            http_set_header(x->req, SV("Warning"), text, NULL);
+    }
+}

@@ -21,6 +21,7 @@ struct Engine {
     sqlite3 *db;
     sqlite3_stmt *put, *del, *meta;
     int lock_fd;
+    uint64_t newest_put; /* of the open transaction: revision of its newest row */
     bool reserved;
     char file[PATH_MAX], reserve[PATH_MAX + 16];
 };
@@ -96,7 +97,8 @@ static int check_integrity(Engine *e, Err *err)
     return r;
 }
 
-static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t rev, Err *err)
+/* *rev comes in as what table meta says, and goes out as at least that of the newest row. */
+static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t *rev, Err *err)
 {
     sqlite3_stmt *st = NULL;
     if (sqlite3_prepare_v2(e->db,
@@ -116,13 +118,14 @@ static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t rev, Err *
             .create_rev = (uint64_t)sqlite3_column_int64(st, 3),
             .expires = sqlite3_column_int64(st, 4),
         };
-        if ((uint32_t)sqlite3_column_int64(st, 5) != row_crc(&o) || o.mod_rev > rev)
+        if ((uint32_t)sqlite3_column_int64(st, 5) != row_crc(&o))
             r = err_set(
                 err, ERR_CORRUPT, 0,
                 "store file '%s': row '%.*s' is damaged (checksum); restore it from a backup",
                 e->file, (int)MIN(o.key.len, 200), o.key.ptr);
         else
             r = row(ctx, &o, err);
+        *rev = MAX(*rev, o.mod_rev);
     }
     sqlite3_finalize(st);
     return r;
@@ -202,7 +205,7 @@ static int open_db(Engine *e, EngineRowFn *row, void *ctx, uint64_t *ret_rev, Er
         (r = check_integrity(e, err)) < 0 || (r = open_tables(e, err)) < 0)
         return r;
     if ((r = read_meta(e, "revision", &rev, err)) < 0 ||
-        (r = load_rows(e, row, ctx, rev, err)) < 0 || (r = prepare(e, err)) < 0)
+        (r = load_rows(e, row, ctx, &rev, err)) < 0 || (r = prepare(e, err)) < 0)
         return r;
     *ret_rev = rev;
     return 0;
@@ -243,6 +246,7 @@ Engine *engine_close(Engine *e)
 
 int engine_begin(Engine *e, Err *err)
 {
+    e->newest_put = 0;
     return exec(e, "BEGIN IMMEDIATE", "write to store", err);
 }
 
@@ -263,6 +267,7 @@ int engine_put(Engine *e, const ObjectRev *o, Err *err)
     sqlite3_bind_int64(e->put, 4, (int64_t)o->create_rev);
     sqlite3_bind_int64(e->put, 5, o->expires);
     sqlite3_bind_int64(e->put, 6, row_crc(o));
+    e->newest_put = MAX(e->newest_put, o->mod_rev);
     return run(e, e->put, err);
 }
 
@@ -272,10 +277,15 @@ int engine_del(Engine *e, StrView key, Err *err)
     return run(e, e->del, err);
 }
 
+/* The revision is that of the newest row, unless the newest change was a deletion: only then it is
+ * written by itself. */
 int engine_commit(Engine *e, uint64_t rev, Err *err)
 {
-    sqlite3_bind_int64(e->meta, 1, (int64_t)rev);
-    int r = run(e, e->meta, err);
+    int r = 0;
+    if (e->newest_put < rev) {
+        sqlite3_bind_int64(e->meta, 1, (int64_t)rev);
+        r = run(e, e->meta, err);
+    }
     return r < 0 ? r : exec(e, "COMMIT", "write to store", err);
 }
 

@@ -211,6 +211,16 @@ Y
     [[ "$output" == *'cannot impersonate resource "users"'* ]]
 }
 
+@test "what is stored but not acted on says so" {
+    run kubectl create quota q --hard=pods=2
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"Warning: this ResourceQuota is stored, but is not enforced by this version"* ]]
+    run kubectl create job j --image=x
+    [[ "$output" == *"Warning: this Job is stored, but gets no pods by this version"* ]]
+    run kubectl create cm quiet
+    [[ "$output" != *Warning* ]]
+}
+
 @test "limit and continue show one state" {
     for i in 1 2 3 4 5; do kubectl create configmap "page-$i" >/dev/null; done
     [ "$(kubectl get cm --chunk-size=2 -o name | grep -c page-)" = 5 ]

@@ -64,7 +64,7 @@ refused() { # CODE ARGS…
     refused 2 --data-dir some/folder
     [[ $output == *"absolute path"* ]]
     refused 2 --data-dir "$ONE" now
-    [[ $output == *"'now'"* ]]
+    [[ $output == *"now: unexpected argument"* ]]
     [ ! -e "$ONE" ]
 }
 

@@ -123,7 +123,7 @@ enum { HAS_FLOAT = 1, HAS_HISTOGRAM = 2, MIXED_SCHEMAS = 4, RUNNING_MEAN = 8 };
 typedef struct SimpleGroup {
     AggGroup head;
     uint8_t *flags;
-    double *v, *c, *n; /* value, compensation or mean, count */
+    double *v, *c, *n; /* value; compensation or mean; count: NULL where the operator has none */
     HistogramMean **hist;
 } SimpleGroup;
 
@@ -141,11 +141,17 @@ static int simple_init(SimpleAgg *a, SimpleGroup *g)
 {
     Arena *arena = a->ev->arena;
     unsigned n = a->steps.n;
+    Tok op = a->node->op;
+    bool spread = op == TOK_AVG || op == TOK_STDDEV || op == TOK_STDVAR;
     g->flags = arena_alloc(arena, n);
     g->v = arena_array(arena, double, n);
-    g->c = arena_array(arena, double, n);
-    g->n = arena_array(arena, double, n);
-    return g->flags && g->v && g->c && g->n ? eval_hold(a->ev, n) : eval_nomem(a->ev);
+    if (spread || op == TOK_SUM)
+        g->c = arena_array(arena, double, n);
+    if (spread || op == TOK_COUNT)
+        g->n = arena_array(arena, double, n);
+    bool ok = g->flags && g->v && (g->c || !(spread || op == TOK_SUM)) &&
+              (g->n || !(spread || op == TOK_COUNT));
+    return ok ? eval_hold(a->ev, n) : eval_nomem(a->ev);
 }
 
 static void add_to_mean(SimpleGroup *g, unsigned i, double v)
@@ -206,9 +212,11 @@ static void add_float(Tok op, SimpleGroup *g, unsigned i, double v)
 
 static void first_float(Tok op, SimpleGroup *g, unsigned i, double v)
 {
-    g->n[i] = 1;
+    if (g->n)
+        g->n[i] = 1;
+    if (g->c)
+        g->c[i] = 0;
     g->v[i] = v;
-    g->c[i] = 0;
     if (op == TOK_STDDEV || op == TOK_STDVAR) {
         g->c[i] = v;
         g->v[i] = isfinite(v) ? 0 : NAN;
@@ -315,8 +323,8 @@ static int add_column(SimpleAgg *a, SimpleGroup *g, const Column *c)
         }
         at.flags += i;
         at.v += i;
-        at.c += i;
-        at.n += i;
+        at.c = at.c ? at.c + i : NULL;
+        at.n = at.n ? at.n + i : NULL;
         add_floats(a->node->op, &at, &one, 1);
     }
     return r;
@@ -344,8 +352,6 @@ static double finish_float(Tok op, const SimpleGroup *g, unsigned i)
 static int finish_histogram(SimpleAgg *a, SimpleGroup *g, unsigned i, Column *out)
 {
     HistogramMean *m = g->hist[i];
-    if (g->flags[i] & MIXED_SCHEMAS)
-        return 0;
     if (m->reset_seen && m->no_reset_seen)
         annotate_warning(&a->ev->annos, a->node->expr->start,
                          "conflicting counter resets during histogram aggregation");
@@ -356,29 +362,30 @@ static int finish_histogram(SimpleAgg *a, SimpleGroup *g, unsigned i, Column *ou
     histogram_acc_compact(&m->acc);
     m->running = true; /* divided already */
     out->h[i] = histogram_mean_take(m, false, a->ev->arena);
-    if (!out->h[i])
-        return eval_nomem(a->ev);
-    out->kind[i] = SAMPLE_HISTOGRAM;
-    return 0;
+    return out->h[i] ? 0 : eval_nomem(a->ev);
 }
 
+/* The running values become the output column, in place. */
 static int finish_group(SimpleAgg *a, SimpleGroup *g, Matrix *m)
 {
-    Column out;
-    int r = column_init(a->ev, &out, a->steps.n);
-    out.labels = g->head.labels;
-    out.drop_name = g->head.drop_name;
+    Column out = {
+        .labels = g->head.labels, .drop_name = g->head.drop_name, .kind = g->flags, .v = g->v
+    };
+    int r = 0;
     for (unsigned i = 0; r >= 0 && i < a->steps.n; i++) {
         unsigned has = g->flags[i] & (HAS_FLOAT | HAS_HISTOGRAM);
+        SampleKind kind = SAMPLE_NONE;
         if (has == (HAS_FLOAT | HAS_HISTOGRAM)) {
             annotate_warning(&a->ev->annos, a->node->expr->start,
                              "encountered a mix of histograms and floats for aggregation");
         } else if (has == HAS_FLOAT) {
-            out.kind[i] = SAMPLE_FLOAT;
+            kind = SAMPLE_FLOAT;
             out.v[i] = finish_float(a->node->op, g, i);
-        } else if (has) {
+        } else if (has && !(g->flags[i] & MIXED_SCHEMAS)) {
+            kind = SAMPLE_HISTOGRAM;
             r = finish_histogram(a, g, i, &out);
         }
+        out.kind[i] = (uint8_t)kind;
     }
     return r < 0 ? r : matrix_push(a->ev, m, &out);
 }

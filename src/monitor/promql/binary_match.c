@@ -19,9 +19,8 @@ typedef struct Match {
     bool swapped;
     bool has_fill_many, has_fill_one; /* values for what is missing on that side */
     double fill_many, fill_one;
-    uint8_t *any_many, *any_one; /* by step: there are samples on that side */
-    uint32_t *matched;           /* by signature and step: which many series + 1 has been there */
-    uint8_t *one_matched;        /* by signature and step */
+    uint8_t *any_many, *any_one;    /* by step: there are samples on that side */
+    uint8_t *matched, *one_matched; /* by signature and step: a many, a one series has met */
     Chain ones;
     Merger out;
 } Match;
@@ -124,7 +123,7 @@ static int result_labels(Match *k, Labels many, Labels one, Labels *ret)
 }
 
 /* The many series has met its partner at this step: may it? */
-static int note_match(Match *k, uint32_t sig, unsigned step, uint32_t many)
+static int note_match(Match *k, uint32_t sig, unsigned step)
 {
     size_t at = (size_t)sig * k->b.steps.n + step;
     k->one_matched[at] = 1;
@@ -134,7 +133,7 @@ static int note_match(Match *k, uint32_t sig, unsigned step, uint32_t many)
         return eval_fail(k->b.ev, PROMQL_EXECUTION, ERR_INVALID,
                          "multiple matches for labels: many-to-one matching must be explicit "
                          "(group_left/group_right)");
-    k->matched[at] = many + 1;
+    k->matched[at] = 1;
     return 0;
 }
 
@@ -197,7 +196,7 @@ static int pair(Match *k, uint32_t many_at, const Column *one)
         int r = started ? 0 : target_of(k, many->labels, one->labels, k->b.node->return_bool, &t);
         started = true;
         if (r >= 0)
-            r = note_match(k, sig, i, many_at);
+            r = note_match(k, sig, i);
         if (r >= 0)
             r = combine(k, &t, i, many->v[i], one->v[i],
                         many->kind[i] == SAMPLE_HISTOGRAM ? many->h[i] : NULL,
@@ -229,7 +228,7 @@ static int fill_one(Match *k, uint32_t many_at)
     for (unsigned i = 0; r >= 0 && i < k->b.steps.n; i++) {
         if (many->kind[i] == SAMPLE_NONE || has_partner(k, sig, i))
             continue;
-        r = note_match(k, sig, i, many_at);
+        r = note_match(k, sig, i);
         if (r >= 0)
             r = combine(k, &t, i, many->v[i], k->fill_one,
                         many->kind[i] == SAMPLE_HISTOGRAM ? many->h[i] : NULL, NULL);

@@ -146,8 +146,8 @@ int eval_aggregate(Eval *ev, Node *n, const Steps *steps, Stream **ret); /* agg.
 int eval_binary(Eval *ev, Node *n, const Steps *steps, Stream **ret);    /* binary.c */
 double scalar_binop(Tok op, double l, double r);
 
-/* A function of one sample; `args` are its scalar arguments at that step. Histograms go to `of_h`
- * functions only, floats to `of_f` only. */
+/* A function of one sample: exactly one of these is set. `args` are the scalar arguments at that
+ * step. */
 struct VectorFunction {
     double (*of_float)(double v, const double *args, unsigned n_args);
     double (*of_histogram)(const Histogram *h);

@@ -30,7 +30,6 @@ typedef struct RangeCall {
     StrView metric;
     Arena *scratch;
     HistogramAcc acc, extra;
-    bool counter;   /* the name tells so, or there are floats to doubt it */
     size_t *resets; /* numbers of floats that are smaller than the one before */
     size_t n_resets, cap_resets, reset_at;
     double *sorted; /* scratch of quantiles */

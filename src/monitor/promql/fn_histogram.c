@@ -30,7 +30,6 @@ typedef struct HistogramCall {
     uint32_t *slots;
     size_t n_slots;
     ClassicBucket *scratch;
-    unsigned cap_scratch;
 } HistogramCall;
 
 static StrView remark_name(const HistogramCall *c, Labels l)

@@ -58,7 +58,7 @@ typedef struct PromqlOptions {
     int64_t timeout_ms;       /* 0: none */
     uint64_t max_samples;     /* held at once; 0: 50 million */
     size_t max_annotations;   /* of each kind that are shown; 0: all */
-    size_t memory_limit;      /* bytes of one query's arenas; 0: 2 GiB */
+    size_t memory_limit;      /* bytes of each of a query's arenas; 0: 2 GiB */
 } PromqlOptions;
 
 typedef struct PromqlQuery {

@@ -123,7 +123,12 @@ static inline unsigned bits_get_ones(BitReader *r, unsigned max)
 /* Two's complement of n bits in Prometheus' range: -(2^(n-1)-1) … 2^(n-1). */
 static inline int64_t bits_signed(uint64_t v, unsigned n)
 {
-    return n < 64 && v > 1ULL << (n - 1) ? (int64_t)(v - (1ULL << n)) : (int64_t)v;
+    return n && n < 64 && v > 1ULL << (n - 1) ? (int64_t)(v - (1ULL << n)) : (int64_t)v;
+}
+/* Differences wrap round: a chunk may hold any two times. */
+static inline int64_t bits_diff(int64_t x, int64_t y)
+{
+    return (int64_t)((uint64_t)x - (uint64_t)y);
 }
 static inline bool bits_fits(int64_t v, unsigned n)
 {

@@ -195,8 +195,8 @@ static void put_side(HistogramChunk *c, Side *s, const double *counts)
             xor_put(&c->w, &s->x[i], counts[i]);
             continue;
         }
-        int64_t b = (int64_t)(counts[i] - before), delta = b - s->b[i];
-        put_varbit(&c->w, delta - s->delta[i]);
+        int64_t b = (int64_t)(counts[i] - before), delta = bits_diff(b, s->b[i]);
+        put_varbit(&c->w, bits_diff(delta, s->delta[i]));
         s->b[i] = b;
         s->delta[i] = delta;
         before = counts[i];
@@ -295,14 +295,14 @@ int histogram_chunk_append(HistogramChunk *c, int64_t t, const Histogram *h)
         return 0;
     if (!reserve_sample(c))
         return -ENOMEM;
-    int64_t delta = t - c->t;
-    put_varbit(&c->w, delta - c->delta);
+    int64_t delta = bits_diff(t, c->t);
+    put_varbit(&c->w, bits_diff(delta, c->delta));
     c->delta = delta;
     if (h->integer) {
         int64_t count = (int64_t)(h->count - c->last.count),
                 zero = (int64_t)(h->zero_count - c->last.zero_count);
-        put_varbit(&c->w, count - c->count_delta);
-        put_varbit(&c->w, zero - c->zero_delta);
+        put_varbit(&c->w, bits_diff(count, c->count_delta));
+        put_varbit(&c->w, bits_diff(zero, c->zero_delta));
         c->count_delta = count;
         c->zero_delta = zero;
     } else {

@@ -173,6 +173,35 @@ int db_reopen(Tsdb *db, Err *err)
     return 0;
 }
 
+/* ---- who reads ---- */
+
+unsigned db_querier_begin(Tsdb *db)
+{
+    pthread_mutex_lock(&db->blocks_lock);
+    unsigned epoch = db->epoch & 1;
+    db->queriers[epoch]++;
+    pthread_mutex_unlock(&db->blocks_lock);
+    return epoch;
+}
+
+void db_querier_end(Tsdb *db, unsigned epoch)
+{
+    pthread_mutex_lock(&db->blocks_lock);
+    if (--db->queriers[epoch] == 0)
+        pthread_cond_signal(&db->querier_gone);
+    pthread_mutex_unlock(&db->blocks_lock);
+}
+
+/* One waits at a time, and until all of an epoch have gone: so two epochs are enough. */
+void db_wait_queriers(Tsdb *db)
+{
+    pthread_mutex_lock(&db->blocks_lock);
+    unsigned old = db->epoch++ & 1;
+    while (db->queriers[old])
+        pthread_cond_wait(&db->querier_gone, &db->blocks_lock);
+    pthread_mutex_unlock(&db->blocks_lock);
+}
+
 /* ---- opening ---- */
 
 static int take_lock(Tsdb *db, Err *err)
@@ -242,6 +271,7 @@ int tsdb_open(const TsdbOptions *opt, Tsdb **ret, Err *err)
     db->opt.dir = db->dir;
     pthread_mutex_init(&db->blocks_lock, NULL);
     pthread_mutex_init(&db->maintain, NULL);
+    pthread_cond_init(&db->querier_gone, NULL);
     int r = head_init(&db->head, err);
     if (r == 0)
         r = open_parts(db, err);
@@ -266,6 +296,7 @@ Tsdb *tsdb_close(Tsdb *db)
         close(db->lock_fd);
     pthread_mutex_destroy(&db->blocks_lock);
     pthread_mutex_destroy(&db->maintain);
+    pthread_cond_destroy(&db->querier_gone);
     free(db);
     return NULL;
 }

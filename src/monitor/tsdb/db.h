@@ -23,6 +23,9 @@ struct Tsdb {
     Exemplars *exemplars;
     pthread_mutex_t blocks_lock, maintain;
     Blocks blocks; /* by min time */
+    /* Queriers by the epoch in which they began: under blocks_lock. */
+    unsigned epoch, queriers[2];
+    pthread_cond_t querier_gone;
     atomic_uint_fast64_t appended[2], rejected[APPEND_RESULT_MAX];
     atomic_uint_fast64_t wal_corruptions, compactions, compactions_failed, reloads_failed,
         tombstones_cleaned;
@@ -30,6 +33,13 @@ struct Tsdb {
 
 /* Queries may look back behind a commit only by its number. */
 uint32_t db_commit(Tsdb *db);
+
+/* Before samples leave the head: waits until nobody reads who began before now, and so may not know
+ * the block that they have gone into. Holder of `maintain`. */
+void db_wait_queriers(Tsdb *db);
+/* A querier begins (and is told its epoch), and ends. */
+unsigned db_querier_begin(Tsdb *db);
+void db_querier_end(Tsdb *db, unsigned epoch);
 
 /* A list of blocks with a reference each, of those that touch start … end. */
 int db_blocks(Tsdb *db, int64_t start, int64_t end, Blocks *ret, Err *err) NODISCARD;

@@ -12,7 +12,8 @@ int head_init(Head *h, Err *err)
                  .min_time = INT64_MAX,
                  .max_time = INT64_MIN,
                  .late_min = INT64_MAX,
-                 .min_valid = INT64_MIN };
+                 .min_valid = INT64_MIN,
+                 .dropped = INT64_MIN };
     symbols_init(&h->symbols);
     pthread_mutex_init(&h->append, NULL);
     pthread_rwlockattr_init(&attr);
@@ -398,7 +399,8 @@ uint32_t head_truncate(Head *h, int64_t t)
                 min = MIN(min, s->n_chunks ? s->chunks[0]->min : s->open_min);
         }
     h->n_series -= gone;
-    h->min_time = min;
+    h->dropped = MAX(h->dropped, t);
+    h->min_time = min == INT64_MAX ? min : MAX(min, h->dropped);
     if (min == INT64_MAX)
         h->max_time = INT64_MIN;
     if (gone) {

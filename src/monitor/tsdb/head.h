@@ -80,6 +80,7 @@ typedef struct Head {
     int64_t min_time, max_time; /* of samples in order; INT64_MAX, INT64_MIN: none */
     int64_t late_min;           /* of late ones; INT64_MAX: none */
     int64_t min_valid;          /* older samples belong to blocks: refused */
+    int64_t dropped; /* older samples in order are in blocks, though a chunk may hold some */
     uint32_t commits;
     uint64_t chunks;
 } Head;

@@ -27,16 +27,17 @@ int head_read(Head *h, uint32_t id, uint32_t commit, int64_t start, int64_t end,
     int r = 0;
     pthread_rwlock_rdlock(&h->lock);
     const HeadSeries *s = head_by_id(h, id);
+    int64_t first = MAX(start, h->dropped);
     if (!s)
         r = err_set(err, ERR_GONE, 0, "the series was dropped meanwhile");
     for (uint32_t i = 0; r == 0 && i < s->n_chunks; i++) {
         const HeadChunk *c = s->chunks[i];
-        if (c->max >= start && c->min <= end)
-            r = chunk_decode((ChunkEncoding)c->encoding, sv_n(c->bytes, c->len), start, end, out,
+        if (c->max >= first && c->min <= end)
+            r = chunk_decode((ChunkEncoding)c->encoding, sv_n(c->bytes, c->len), first, end, out,
                              err);
     }
     if (r == 0)
-        r = read_open(s, commit, start, end, out, err);
+        r = read_open(s, commit, first, end, out, err);
     if (r == 0 && s->late && !cols_merge(out, from, s->late, start, end))
         r = err_nomem(err);
     if (r == 0 && s->deleted)

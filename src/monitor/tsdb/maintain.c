@@ -68,6 +68,7 @@ static int cut_head(Tsdb *db, Err *err)
         if ((r = db_write_head(db, db->dir, min, max, &made, err)) < 0 ||
             (r = db_reload(db, NULL, err)) < 0)
             break;
+        db_wait_queriers(db);
         head_truncate(&db->head, max);
         any = true;
     }
@@ -91,6 +92,7 @@ static int cut_late(Tsdb *db, int64_t now, Err *err)
         for (int64_t t = floor_to(h->late_min, block); r == 0 && t < end; t += block)
             r = db_write_head(db, db->dir, t, MIN(t + block, end), &made, err);
         if (r == 0 && (r = db_reload(db, NULL, err)) == 0) {
+            db_wait_queriers(db);
             head_drop_late(h, end);
             if (h->late_min == INT64_MAX && (r = wal_next_segment(db->late_log, err)) == 0)
                 r = wal_truncate(db->late_dir, wal_segment(db->late_log), err);

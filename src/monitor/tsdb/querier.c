@@ -11,6 +11,7 @@ typedef struct DbQuerier {
     Tsdb *db;
     int64_t start, end;
     uint32_t commit;
+    unsigned epoch;
     Blocks blocks;
 } DbQuerier;
 
@@ -417,9 +418,12 @@ int tsdb_querier_new(Tsdb *db, int64_t start, int64_t end, Querier **ret, Err *e
     if (!q)
         return err_nomem(err);
     *q = (DbQuerier){ .base = { &ops }, .db = db, .start = start, .end = end };
+    /* First the epoch: the blocks that are seen then hold all that leaves the head meanwhile. */
+    q->epoch = db_querier_begin(db);
     q->commit = db_commit(db);
     int r = db_blocks(db, start, end, &q->blocks, err);
     if (r < 0) {
+        db_querier_end(db, q->epoch);
         free(q);
         return r;
     }
@@ -432,6 +436,7 @@ Querier *tsdb_querier_free(Querier *querier)
     DbQuerier *q = (DbQuerier *)querier;
     if (q) {
         blocks_release(&q->blocks);
+        db_querier_end(q->db, q->epoch);
         free(q);
     }
     return NULL;

@@ -107,8 +107,11 @@ static int read_segment(Reader *rd, Err *err)
         uint8_t type, kind;
         StrView data;
         size_t here = at;
-        if (next_fragment(rd, &at, &type, &data))
+        if (next_fragment(rd, &at, &type, &data)) {
+            if (inside) /* what it continues is not good either */
+                rd->damage->offset = begin;
             return 1;
+        }
         kind = type & WAL_TYPE_MASK;
         if (kind == WAL_PAGE_END)
             continue;

@@ -45,7 +45,7 @@ typedef struct WebOptions {
     StrView external_url; /* empty: made of host name and port */
     StrView route_prefix; /* empty: the path of external_url */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
-    bool lifecycle, admin, remote_write;
+    bool lifecycle, admin, remote_write, metadata_in_log;
     uint32_t read_timeout_ms;
     TlsContext *tls; /* NULL: clear text; a reference is taken */
     unsigned query_concurrency;

@@ -6,6 +6,7 @@
 
 #include "monitor/promql/promql.h"
 #include "monitor/promqltest/memory.h"
+#include "monitor/promqltest/promqltest.h"
 #include "monitor/promqltest/series.h"
 
 enum { STEP_MS = 60 * 1000 };
@@ -268,6 +269,51 @@ static void test_a_range_query_is_many_instant_queries(void **state)
     memory_free(m);
 }
 
+static void test_scripts_report_what_is_wrong(void **state)
+{
+    static const char script[] = "load 1m\n"
+                                 "  x{a=\"1\"} 1 2 3\n"
+                                 "  x{a=\"2\"} 4 5 6\n"
+                                 "\n"
+                                 "eval instant at 2m sum(x)\n"
+                                 "  {} 9\n"
+                                 "\n"
+                                 "# a wrong value\n"
+                                 "eval instant at 2m sum(x)\n"
+                                 "  {} 10\n"
+                                 "\n"
+                                 "eval instant at 2m x\n"
+                                 "  x{a=\"1\"} 3\n"
+                                 "\n"
+                                 "eval range from 0 to 2m step 1m x{a=\"1\"}\n"
+                                 "  x{a=\"1\"} 1 _ 3\n"
+                                 "\n"
+                                 "eval instant at 2m rate(x[2m])\n"
+                                 "  expect no_info\n"
+                                 "  {a=\"1\"} 0.016666666666666666\n"
+                                 "  {a=\"2\"} 0.016666666666666666\n"
+                                 "\n"
+                                 "eval instant at 2m x + x\n"
+                                 "  expect fail\n"
+                                 "\n"
+                                 "nonsense\n";
+    static const char *const places[] = { "s:9: sum(x): expected 10",
+                                          "s:12: x: unexpected series",
+                                          "s:15: x{a=\"1\"}: expected a sample",
+                                          "s:18: rate(x[2m]): unexpected annotation",
+                                          "s:23: x + x: expected an error",
+                                          "s:26: invalid command 'nonsense'" };
+    _cleanup_buf_ Buf out = BUF_INIT;
+    PromqltestReport report = { .out = &out };
+    Err err = { 0 };
+    assert_int_equal(promqltest_run(sv_cstr(script), "s", &report, &err), 0);
+    assert_int_equal(report.passed, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+        if (sv_find(buf_view(&out), sv_cstr(places[i])) < 0)
+            fail_msg("'%s' is not in:\n%.*s", places[i], SV_FMT(buf_view(&out)));
+    assert_int_equal(report.failed, ARRAY_SIZE(places));
+}
+
 static void *query_loop(void *arg)
 {
     Memory *m = arg;
@@ -306,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_memory_limits_end_in_errors),
         cmocka_unit_test(test_annotations_are_counted_beyond_a_limit),
         cmocka_unit_test(test_a_range_query_is_many_instant_queries),
+        cmocka_unit_test(test_scripts_report_what_is_wrong),
         cmocka_unit_test(test_queries_run_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,6 +291,26 @@ static void test_newer_format_is_refused(void **state)
     assert_non_null(strstr(err.msg, "format 99"));
 }
 
+/* The revision lives in the newest row, or by itself where the newest change was a deletion. */
+static void test_the_revision_survives_a_restart(void **state)
+{
+    Store *s = open_store();
+    StoreOp del = { STORE_DELETE, SV("b"), STORE_ANY_REV, SV_NULL, SV_NULL, 0 };
+    Err err = { 0 };
+    put(s, "a", "1");
+    uint64_t rev = put(s, "b", "1");
+    store_close(s);
+    s = open_store();
+    assert_int_equal(store_revision(s), rev);
+    assert_int_equal(store_commit_sync(s, &del, 1, NULL, &err), 0);
+    rev = store_revision(s);
+    store_close(s);
+    s = open_store();
+    assert_int_equal(store_revision(s), rev);
+    assert_true(put(s, "c", "1") > rev);
+    store_close(s);
+}
+
 static void test_format_1_is_brought_up_to_date(void **state)
 {
     Store *s = open_store();
@@ -388,6 +408,7 @@ int main(void)
         T(test_flipped_row_is_named_and_refused),
         T(test_truncated_file_is_refused),
         T(test_newer_format_is_refused),
+        T(test_the_revision_survives_a_restart),
         T(test_format_1_is_brought_up_to_date),
         T(test_backup_opens),
         T(test_sigkill_loses_nothing_acknowledged),

@@ -293,6 +293,21 @@ static void test_the_head_is_cut_and_nothing_is_missed(void **state)
     assert_int_equal(put("new", "a", HOUR, 1), APPEND_OUT_OF_BOUNDS);
 }
 
+/* One chunk of slow samples covers several blocks' ranges. */
+static void test_a_chunk_longer_than_a_block(void **state)
+{
+    open_db();
+    for (int i = 0; i < 30; i++)
+        put("slow", "a", i * HOUR / 2LL, i);
+    const char *want = "slow{a}: 30 0=0 52200000=29\n";
+    maintain();
+    assert_true(count_blocks() >= 4);
+    expect(0, 20 * HOUR, ".*", want);
+    maintain();
+    open_db();
+    expect(0, 20 * HOUR, ".*", want);
+}
+
 static void test_blocks_are_compacted_and_expire(void **state)
 {
     options.retention_ms = 100LL * HOUR;
@@ -511,6 +526,7 @@ int main(void)
         T(test_a_torn_log_is_cut_and_goes_on),
         T(test_two_processes_do_not_share_a_folder),
         T(test_the_head_is_cut_and_nothing_is_missed),
+        T(test_a_chunk_longer_than_a_block),
         T(test_blocks_are_compacted_and_expire),
         T(test_late_samples_are_taken_inside_the_window),
         T(test_deleted_samples_are_gone_for_good),
