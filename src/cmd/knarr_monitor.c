@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cmd/daemon.h"
 #include "cmd/monitor_args.h"

@@ -38,6 +38,7 @@ static const Route routes[] = {
     { SV_INIT("/api/v1/admin/tsdb/snapshot"), POST_PUT, CALL_WORKER, ROUTE_API, serve_snapshot },
     { SV_INIT("/api/v1/admin/tsdb/clean_tombstones"), POST_PUT, CALL_WORKER, ROUTE_API,
       serve_clean_tombstones },
+    { SV_INIT("/api/v1/write"), METHOD_POST, CALL_WORKER, 0, serve_remote_write },
     { SV_INIT("/metrics"), METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_metrics },
     { SV_INIT("/-/healthy"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_healthy },
     { SV_INIT("/-/ready"), ANY_GET, CALL_LOOP, 0, serve_ready },
