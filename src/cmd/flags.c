@@ -1,4 +1,5 @@
 /* flags.c - see flags.h. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/str.h"
@@ -43,6 +44,73 @@ static int mistake(const FlagSet *set, const char *name, const char *why)
     return 2;
 }
 
+/* Whole numbers, and such as 5e7. */
+static int number_parse(const char *value, uint64_t *ret)
+{
+    double d;
+    if (sv_to_u64(sv_cstr(value), ret) == 0)
+        return 0;
+    if (sv_to_double(sv_cstr(value), &d) < 0 || !(d >= 0 && d < 9007199254740992.0) ||
+        d != (double)(uint64_t)d)
+        return -EINVAL;
+    *ret = (uint64_t)d;
+    return 0;
+}
+
+static int take_text(const FlagSet *set, const Flag *f, const char *arg, const char *value)
+{
+    FlagTexts *t = f->target;
+    if (!t->given)
+        t->len = 0;
+    t->given = true;
+    if (t->len == FLAG_TEXTS_MAX)
+        return mistake(set, arg, "is given too often");
+    t->items[t->len++] = value;
+    return FLAGS_OK;
+}
+
+static int take_amount(const FlagSet *set, const Flag *f, const char *arg, const char *value)
+{
+    FlagAmount *a = f->target;
+    char why[160];
+    if (f->parse(sv_cstr(value), &a->value) < 0) {
+        snprintf(why, sizeof why, "'%.64s' is no %s", value, f->value);
+        return mistake(set, arg, why);
+    }
+    a->text = value;
+    return FLAGS_OK;
+}
+
+void flag_format(const Flag *f, Buf *out)
+{
+    switch (f->kind) {
+    case FLAG_TEXT:
+        buf_sv(out, sv_cstr(*(const char **)f->target));
+        return;
+    case FLAG_PORT:
+        buf_u64(out, *(uint16_t *)f->target);
+        return;
+    case FLAG_ON:
+        buf_sv(out, *(bool *)f->target ? SV("true") : SV("false"));
+        return;
+    case FLAG_NUMBER:
+        buf_u64(out, *(uint64_t *)f->target);
+        return;
+    case FLAG_AMOUNT:
+        buf_sv(out, sv_cstr(((FlagAmount *)f->target)->text));
+        return;
+    case FLAG_TEXTS: {
+        const FlagTexts *t = f->target;
+        for (unsigned i = 0; i < t->len; i++)
+            buf_printf(out, "%s%s", i ? "," : "", t->items[i]);
+        return;
+    }
+    case FLAG_KIND_MAX:
+        break;
+    }
+    assert_failed(__FILE__, __LINE__, "kind", "flag %s has kind %d", f->name, (int)f->kind);
+}
+
 static int take_value(const FlagSet *set, const Flag *f, const char *arg, const char *value)
 {
     uint64_t n;
@@ -65,6 +133,17 @@ static int take_value(const FlagSet *set, const Flag *f, const char *arg, const 
         }
         *(bool *)f->target = !value || strcmp(value, "true") == 0;
         return FLAGS_OK;
+    case FLAG_TEXTS:
+        return take_text(set, f, arg, value);
+    case FLAG_NUMBER:
+        if (number_parse(value, &n) < 0) {
+            snprintf(why, sizeof why, "'%.64s' is not a whole number", value);
+            return mistake(set, arg, why);
+        }
+        *(uint64_t *)f->target = n;
+        return FLAGS_OK;
+    case FLAG_AMOUNT:
+        return take_amount(set, f, arg, value);
     case FLAG_KIND_MAX:
         break;
     }

@@ -6,14 +6,29 @@
 
 #include <stdint.h>
 
-#include "base/macros.h"
+#include "base/buf.h"
 
 typedef enum FlagKind {
-    FLAG_TEXT, /* const char *: points into argv */
-    FLAG_PORT, /* uint16_t: 1-65535 */
-    FLAG_ON,   /* bool: set to true; also --name=true, --name=false and --no-name */
+    FLAG_TEXT,   /* const char *: points into argv */
+    FLAG_PORT,   /* uint16_t: 1-65535 */
+    FLAG_ON,     /* bool: set to true; also --name=true, --name=false and --no-name */
+    FLAG_TEXTS,  /* FlagTexts: may be given again; the first one given replaces the default */
+    FLAG_NUMBER, /* uint64_t: also "5e7" */
+    FLAG_AMOUNT, /* FlagAmount: a duration or size, read by `parse` */
     FLAG_KIND_MAX
 } FlagKind;
+
+enum { FLAG_TEXTS_MAX = 64 };
+typedef struct FlagTexts {
+    const char *items[FLAG_TEXTS_MAX]; /* point into argv */
+    unsigned len;
+    bool given;
+} FlagTexts;
+
+typedef struct FlagAmount {
+    const char *text; /* as given, or the default's; NULL: neither */
+    int64_t value;
+} FlagAmount;
 
 typedef struct Flag {
     const char *name; /* without dashes */
@@ -22,6 +37,7 @@ typedef struct Flag {
     const char *value; /* what stands for the value in the help: "FILE"; NULL for a switch */
     const char *help;  /* one line; NULL: not shown */
     bool needed;       /* FLAG_TEXT: must not stay NULL */
+    int (*parse)(StrView text, int64_t *ret); /* FLAG_AMOUNT: 0, or negative: not one */
 } Flag;
 
 typedef struct FlagSet {
@@ -38,3 +54,6 @@ typedef struct FlagSet {
  * mistake, which was printed to standard error, with 2. */
 enum { FLAGS_OK = -1 };
 int flags_parse(const FlagSet *set, int argc, char **argv, int *ret_rest) NODISCARD;
+
+/* Appends what a flag's value is now, as text: "15d", "true", "a,b". */
+void flag_format(const Flag *f, Buf *out);

@@ -11,6 +11,13 @@
 void double_format_g(double v, Buf *out);
 void double_format_f(double v, Buf *out);
 
+/* The forms of the HTTP API, straight into `out` (not terminated); return the length. A value goes
+ * without an exponent where it is of 1e-6 to 1e21; a time in ms becomes seconds with at most three
+ * decimals, "1435781451.781". */
+enum { DOUBLE_JSON_SIZE = 40 };
+size_t double_format_json(double v, char out[static DOUBLE_JSON_SIZE]);
+size_t time_format_json(int64_t t, char out[static DOUBLE_JSON_SIZE]);
+
 /* Adds `inc` to *sum with Neumaier's compensation in *c: the total is *sum + *c. As in Prometheus
  * the compensation is dropped once the sum is infinite. */
 static inline void kahan_add(double inc, double *sum, double *c)

@@ -39,6 +39,9 @@ typedef struct PromqlExpr PromqlExpr;
 int promql_parse(StrView text, unsigned features, Arena *a, PromqlExpr **ret, Err *err) NODISCARD;
 PromqlExpr *promql_expr_free(PromqlExpr *e); /* always NULL */
 PromqlType promql_expr_type(const PromqlExpr *e);
+/* Calls fn for the matchers of every selector in the expression; they live in the tree. */
+void promql_expr_selectors(const PromqlExpr *e,
+                           void (*fn)(void *ctx, const Matcher *ms, unsigned n), void *ctx);
 /* `{job="a"}` or `up{…}` alone, as match[] has it. *ret_ms lives in the tree. */
 int promql_parse_selector(StrView text, Arena *a, PromqlExpr **ret, const Matcher **ret_ms,
                           unsigned *ret_n, Err *err) NODISCARD;

@@ -9,20 +9,36 @@ typedef struct Got {
     const char *text, *needed;
     uint16_t port;
     bool on;
+    FlagTexts texts;
+    uint64_t number;
+    FlagAmount amount;
     int rest, result;
     char said[2048]; /* on standard error and output */
     char *argv[16];
 } Got;
 
 /* Runs the parser on words, with what it prints caught in a file. */
+static int parse_dozen(StrView text, int64_t *ret)
+{
+    if (!sv_ends(text, SV("dz")) || sv_to_i64(sv_head(text, text.len - 2), ret) < 0)
+        return -1;
+    *ret *= 12;
+    return 0;
+}
+
 static void parse(Got *g, const char *args, int n, const char *const *words)
 {
-    *g = (Got){ .port = 1, .needed = "given" };
+    *g = (Got){
+        .port = 1, .needed = "given", .texts = { { "default" }, 1 }, .amount = { "1dz", 12 }
+    };
     const Flag flags[] = {
         { "text", FLAG_TEXT, &g->text, "TEXT", "a text" },
         { "port", FLAG_PORT, &g->port, "N", "a port" },
         { "on", FLAG_ON, &g->on, NULL, "a switch" },
         { "needed", FLAG_TEXT, &g->needed, "X", "must be there", true },
+        { "texts", FLAG_TEXTS, &g->texts, "TEXT", "several" },
+        { "number", FLAG_NUMBER, &g->number, "N", "a number" },
+        { "amount", FLAG_AMOUNT, &g->amount, "DOZENS", "an amount", .parse = parse_dozen },
         { "hidden", FLAG_TEXT, &g->text, "X", NULL },
     };
     const FlagSet set = {
@@ -116,10 +132,51 @@ static void test_help_shows_every_flag_but_hidden_ones(void **state)
     assert_null(strstr(g.said, "hidden"));
 }
 
+static void test_lists_numbers_and_amounts(void **state)
+{
+    Got g;
+    PARSE(&g, NULL, "--text=x");
+    assert_int_equal(g.texts.len, 1);
+    assert_string_equal(g.texts.items[0], "default");
+    PARSE(&g, NULL, "--texts=a", "--texts", "b", "--number=5e7", "--amount=3dz");
+    assert_int_equal(g.result, FLAGS_OK);
+    assert_int_equal(g.texts.len, 2);
+    assert_string_equal(g.texts.items[1], "b");
+    assert_int_equal(g.number, 50000000);
+    assert_int_equal(g.amount.value, 36);
+    assert_string_equal(g.amount.text, "3dz");
+    PARSE(&g, NULL, "--number=1.5");
+    assert_int_equal(g.result, 2);
+    assert_non_null(strstr(g.said, "'1.5' is not a whole number"));
+    PARSE(&g, NULL, "--amount=3");
+    assert_int_equal(g.result, 2);
+    assert_non_null(strstr(g.said, "--amount: '3' is no DOZENS"));
+}
+
+static void test_values_can_be_shown(void **state)
+{
+    FlagTexts texts = { { "a", "b" }, 2 };
+    FlagAmount amount = { "15d", 1 };
+    uint64_t number = 20;
+    bool on = true;
+    const Flag flags[] = { { "t", FLAG_TEXTS, &texts },
+                           { "a", FLAG_AMOUNT, &amount },
+                           { "n", FLAG_NUMBER, &number },
+                           { "o", FLAG_ON, &on } };
+    _cleanup_buf_ Buf out = BUF_INIT;
+    for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+        flag_format(&flags[i], &out);
+        buf_putc(&out, ' ');
+    }
+    assert_sv(buf_view(&out), "a,b 15d 20 true ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_are_taken_in_both_forms),
+        cmocka_unit_test(test_lists_numbers_and_amounts),
+        cmocka_unit_test(test_values_can_be_shown),
         cmocka_unit_test(test_the_rest_is_handed_back_in_order),
         cmocka_unit_test(test_mistakes_name_the_flag),
         cmocka_unit_test(test_help_shows_every_flag_but_hidden_ones),

@@ -1,0 +1,228 @@
+/* knarr_monitor.c - main() of knarr-monitor: Prometheus.
+ *
+ * The web server is up first, so that /-/ready can say that the log is being replayed, which goes
+ * on on a pool thread. Once a minute another one looks after the database. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cmd/daemon.h"
+#include "cmd/monitor_args.h"
+
+enum {
+    MAINTAIN_MS = 60 * 1000,
+    THREADS_MIN = 4,  /* queries at once, on the smallest machine */
+    THREADS_MORE = 4, /* writes, metadata, upkeep: not behind queries */
+    EXEMPLARS_MAX = 100000,
+};
+
+typedef struct Program {
+    Daemon daemon;
+    const MonitorArgs *args;
+    Web *web;
+    Tsdb *db;
+    TsdbOptions db_options;
+    Source *maintain, *hangup;
+    bool maintaining, failed;
+    Err err; /* of work on the pool thread */
+} Program;
+
+/* ---- what configuration and scraping are plugged into ---- */
+
+/* Reads the configuration again. Nothing in it is used yet. */
+static int parts_reload(void *ctx, Err *err)
+{
+    log_info("there is no configuration to read again");
+    return 0;
+}
+
+/* The parts that exist, for the web server; before it is made. */
+static void parts_plug(Program *p, WebParts *ret)
+{
+    *ret = (WebParts){ .ctx = p, .reload = parts_reload };
+}
+
+/* Once the database is open: scraping may begin. */
+static int parts_start(Program *p, Err *err)
+{
+    return 0;
+}
+
+static void parts_stop(Program *p)
+{
+}
+
+/* ---- the database ---- */
+
+static void open_work(void *ctx)
+{
+    Program *p = ctx;
+    p->failed = tsdb_open(&p->db_options, &p->db, &p->err) < 0;
+}
+
+static void open_done(void *ctx)
+{
+    Program *p = ctx;
+    if (!p->failed)
+        p->failed = parts_start(p, &p->err) < 0;
+    if (p->failed) {
+        loop_stop(p->daemon.loop);
+        return;
+    }
+    web_set_ready(p->web, p->db);
+    daemon_ready(NULL);
+}
+
+static void maintain_work(void *ctx)
+{
+    Program *p = ctx;
+    Err err = { 0 };
+    if (tsdb_maintain(p->db, clock_real_ns() / NSEC_PER_MSEC, &err) < 0)
+        log_error("database: %s", err.msg);
+}
+
+static void maintain_done(void *ctx)
+{
+    ((Program *)ctx)->maintaining = false;
+}
+
+static void on_maintain(void *ctx)
+{
+    Program *p = ctx;
+    Err err = { 0 };
+    if (p->maintaining || !p->db)
+        return;
+    p->maintaining = true;
+    if (loop_work(p->daemon.loop, maintain_work, maintain_done, p, &err) < 0) {
+        p->maintaining = false;
+        log_error("database: %s", err.msg);
+    }
+}
+
+static void db_options(const MonitorArgs *a, TsdbOptions *ret)
+{
+    *ret = (TsdbOptions){ .dir = a->db_dir,
+                          .block_ms = a->block_min.value,
+                          .block_max_ms = a->block_max.value,
+                          .retention_ms = a->retention.value,
+                          .retention_bytes = (uint64_t)a->retention_bytes.value,
+                          .exemplars_max = a->exemplars ? EXEMPLARS_MAX : 0,
+                          .wal_compress = a->wal_compress,
+                          .no_lock = a->no_lock };
+    /* Bounded by size alone, as Prometheus does it. */
+    if (!a->retention.value && a->retention_bytes.value)
+        ret->retention_ms = INT64_MAX / 4;
+}
+
+/* ---- the program ---- */
+
+static void on_hangup(void *ctx, int signo)
+{
+    Program *p = ctx;
+    Err err = { 0 };
+    bool ok = parts_reload(p, &err) == 0;
+    web_reloaded(p->web, ok);
+    if (!ok)
+        log_error("reload: %s", err.msg);
+}
+
+static StrView retention_text(Program *p, const MonitorArgs *a, Arena *arena)
+{
+    const char *time = a->retention.text, *bytes = a->retention_bytes.text;
+    if (time && bytes)
+        return arena_printf(arena, "%s or %s", time, bytes);
+    return sv_cstr(time ? time : bytes ? bytes : "15d");
+}
+
+/* More queries at once than the machine has threads for would only take turns. */
+static unsigned query_threads(const MonitorArgs *a)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return (unsigned)MIN(a->query_concurrency, (uint64_t)MAX(THREADS_MIN, 2 * cpus));
+}
+
+static int start_web(Program *p, MonitorArgs *a, Err *err)
+{
+    WebOptions o = { .listen = a->listen.items,
+                     .n_listen = a->listen.len,
+                     .external_url = sv_cstr(a->external_url),
+                     .route_prefix = sv_cstr(a->route_prefix),
+                     .cors_origin = sv_cstr(a->cors_origin),
+                     .lifecycle = a->lifecycle,
+                     .admin = a->admin,
+                     .remote_write = a->remote_write,
+                     .metadata_in_log = a->metadata_in_log,
+                     .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
+                     .query_concurrency = query_threads(a),
+                     .promql = { .features = a->promql_features,
+                                 .lookback_ms = a->lookback.value,
+                                 .timeout_ms = a->query_timeout.value,
+                                 .max_samples = a->query_samples },
+                     .read_samples_max = a->read_samples,
+                     .read_concurrency = (unsigned)MIN(a->read_concurrency, 1000u),
+                     .read_frame_max = a->read_frame,
+                     .db_dir = sv_cstr(a->db_dir),
+                     .retention = retention_text(p, a, &a->arena),
+                     .flags = a->shown,
+                     .n_flags = a->n_shown };
+    parts_plug(p, &o.parts);
+    return web_new(p->daemon.loop, &o, &p->web, err);
+}
+
+/* libuv reads the size of its pool when the first work comes. */
+static void size_pool(const MonitorArgs *a)
+{
+    char n[16];
+    snprintf(n, sizeof n, "%u", query_threads(a) + THREADS_MORE);
+    setenv("UV_THREADPOOL_SIZE", n, 1);
+}
+
+static int start(Program *p, MonitorArgs *a, Err *err)
+{
+    int r;
+    p->args = a;
+    size_pool(a);
+    db_options(a, &p->db_options);
+    if ((r = daemon_open(&p->daemon, err)) < 0 || (r = start_web(p, a, err)) < 0 ||
+        (r = loop_add_signal(p->daemon.loop, SIGHUP, on_hangup, p, &p->hangup, err)) < 0 ||
+        (r = loop_add_timer(p->daemon.loop, MAINTAIN_MS, MAINTAIN_MS, on_maintain, p, &p->maintain,
+                            err)) < 0)
+        return r;
+    for (unsigned i = 0; i < a->listen.len; i++)
+        log_info("listening on %s (port %u)", a->listen.items[i], web_port(p->web, i));
+    return loop_work(p->daemon.loop, open_work, open_done, p, err);
+}
+
+/* Connections go first, then what is under way ends, then the database. */
+static void stop(Program *p)
+{
+    parts_stop(p);
+    web_stop(p->web);
+    p->maintain = source_free(p->maintain);
+    p->hangup = source_free(p->hangup);
+    daemon_close(&p->daemon);
+    web_free(p->web);
+    tsdb_close(p->db);
+}
+
+int main(int argc, char **argv)
+{
+    daemon_init("monitor");
+    MonitorArgs args;
+    int r = monitor_args_parse(argc, argv, &args);
+    if (r == FLAGS_OK) {
+        Program p = { 0 };
+        Err err = { 0 };
+        if ((r = start(&p, &args, &err)) == 0)
+            r = daemon_run(&p.daemon, &err);
+        if (r >= 0 && p.failed) {
+            err = p.err;
+            r = -1;
+        }
+        stop(&p);
+        r = daemon_exit(r, &err);
+    }
+    monitor_args_free(&args);
+    return r;
+}

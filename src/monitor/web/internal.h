@@ -1,0 +1,70 @@
+/* internal.h - the Web itself and the life of calls. Private to monitor/web; of the loop's thread
+ * but for what is marked. */
+#pragma once
+
+#include "monitor/web/call.h"
+
+/* What clients that look for features see: whose API and query language these are. */
+#define PROMETHEUS_VERSION "3.5.0"
+
+enum { CODES_MAX = 12, DURATION_BUCKETS = 9, SIZE_BUCKETS = 8, SUMMARY_WINDOW = 512 };
+
+/* Counters of one route for /metrics. */
+struct RouteStats {
+    struct {
+        int code;
+        uint64_t n;
+    } codes[CODES_MAX];
+    uint64_t durations[DURATION_BUCKETS], sizes[SIZE_BUCKETS], n;
+    double duration_sum, size_sum;
+};
+
+/* The last values of something, for quantiles. */
+typedef struct Summary {
+    double window[SUMMARY_WINDOW];
+    uint64_t n;
+    double sum;
+} Summary;
+
+typedef struct CallQueue {
+    Call *head, **tail;
+    unsigned running, max;
+} CallQueue;
+
+struct Web {
+    Loop *loop;
+    HttpServer **servers;
+    unsigned n_servers;
+    WebOptions opt;
+    Arena arena;        /* of texts that were derived */
+    StrView prefix;     /* "" or "/prom" */
+    Regex *cors;        /* NULL: any origin */
+    _Atomic(Tsdb *) db; /* NULL: not ready. Read by pool threads */
+    bool stopping, quit;
+    Source *quit_timer;
+    unsigned in_flight;
+    CallQueue queues[CALL_CLASS_MAX];
+
+    int64_t started_ns, reloaded_ns; /* real time */
+    bool reload_ok;
+    int64_t reload_ok_ns;
+    RouteStats *routes; /* one for each row, and one more for all else */
+    uint64_t invalid_labels, without_metadata, federation_errors;
+    Summary eval, queue;
+};
+
+Tsdb *call_db(const Call *c); /* from any thread */
+Tsdb *web_db(Web *w);
+void web_count(Web *w, const Call *c, size_t body_len);
+void summary_add(Summary *s, double v);
+
+/* call.c */
+Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView arg);
+void call_free(void *call);
+void call_send(Call *c); /* answers; the call is gone after it */
+void call_cors(Call *c);
+void call_compress(Call *c); /* from any thread, after the route has run */
+
+StrView label_unescape(StrView s, Arena *a); /* api_series.c */
+/* remote_write.c: the snappy block of a request. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
+int remote_uncompress(StrView body, Buf *out, Err *err);

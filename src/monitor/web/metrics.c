@@ -1,0 +1,308 @@
+/* metrics.c - /metrics: the monitor's own, under the names that Prometheus gives them. */
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/file.h"
+#include "monitor/model/number.h"
+#include "monitor/web/internal.h"
+
+static const double duration_bounds[DURATION_BUCKETS] = { .1, .2, .4, 1, 3, 8, 20, 60, 120 };
+static const double size_bounds[SIZE_BUCKETS] = { 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9 };
+
+/* ---- counting ---- */
+
+void summary_add(Summary *s, double v)
+{
+    s->window[s->n++ % SUMMARY_WINDOW] = v;
+    s->sum += v;
+}
+
+static unsigned route_index(const Route *r)
+{
+    for (unsigned i = 0; i < route_count(); i++)
+        if (route_at(i) == r)
+            return i;
+    return route_count();
+}
+
+static void count_code(RouteStats *s, int code)
+{
+    for (unsigned i = 0; i < CODES_MAX; i++)
+        if (s->codes[i].code == code || s->codes[i].code == 0) {
+            s->codes[i].code = code;
+            s->codes[i].n++;
+            return;
+        }
+}
+
+void web_count(Web *w, const Call *c, size_t body_len)
+{
+    RouteStats *s = &w->routes[route_index(c->route)];
+    double seconds = (double)(clock_mono_ns() - c->started_ns) / 1e9;
+    count_code(s, c->status);
+    s->n++;
+    s->duration_sum += seconds;
+    s->size_sum += (double)body_len;
+    for (unsigned i = 0; i < DURATION_BUCKETS; i++)
+        s->durations[i] += seconds <= duration_bounds[i];
+    for (unsigned i = 0; i < SIZE_BUCKETS; i++)
+        s->sizes[i] += (double)body_len <= size_bounds[i];
+    w->invalid_labels += c->counts.invalid_labels;
+    w->without_metadata += c->counts.without_metadata;
+    if (c->counts.is_query) {
+        summary_add(&w->eval, c->counts.eval_s);
+        summary_add(&w->queue, c->counts.queue_s);
+    }
+}
+
+/* ---- writing ---- */
+
+static void head(Buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_value(Buf *out, double v)
+{
+    buf_putc(out, ' ');
+    double_format_g(v, out);
+    buf_putc(out, '\n');
+}
+
+static void metric(Buf *out, const char *name, const char *type, const char *help, double v)
+{
+    head(out, name, type, help);
+    buf_sv(out, sv_cstr(name));
+    put_value(out, v);
+}
+#define GAUGE(name, help, v)   metric(out, name, "gauge", help, (double)(v))
+#define COUNTER(name, help, v) metric(out, name, "counter", help, (double)(v))
+
+/* "/api/v1/label/:name/values", as Prometheus labels it. */
+static void put_handler(Buf *out, StrView path)
+{
+    StrView before, after;
+    bool star = sv_cut(path, '*', &before, &after);
+    buf_printf(out, "handler=\"%.*s%s%.*s\"", SV_FMT(before), star ? ":name" : "", SV_FMT(after));
+}
+
+static void put_histogram(Buf *out, const char *name, const Web *w, bool sizes)
+{
+    unsigned n = sizes ? SIZE_BUCKETS : DURATION_BUCKETS;
+    for (unsigned i = 0; i < route_count(); i++) {
+        const RouteStats *s = &w->routes[i];
+        if (!s->n)
+            continue;
+        for (unsigned b = 0; b < n; b++) {
+            buf_printf(out, "%s_bucket{", name);
+            put_handler(out, route_at(i)->path);
+            buf_sv(out, SV(",le=\""));
+            double_format_g(sizes ? size_bounds[b] : duration_bounds[b], out);
+            buf_sv(out, SV("\"}"));
+            put_value(out, (double)(sizes ? s->sizes[b] : s->durations[b]));
+        }
+        buf_printf(out, "%s_bucket{", name);
+        put_handler(out, route_at(i)->path);
+        buf_sv(out, SV(",le=\"+Inf\"}"));
+        put_value(out, (double)s->n);
+        buf_printf(out, "%s_sum{", name);
+        put_handler(out, route_at(i)->path);
+        buf_putc(out, '}');
+        put_value(out, sizes ? s->size_sum : s->duration_sum);
+        buf_printf(out, "%s_count{", name);
+        put_handler(out, route_at(i)->path);
+        buf_putc(out, '}');
+        put_value(out, (double)s->n);
+    }
+}
+
+static void put_http(Buf *out, const Web *w)
+{
+    head(out, "prometheus_http_requests_total", "counter", "Counter of HTTP requests.");
+    for (unsigned i = 0; i < route_count(); i++)
+        for (unsigned k = 0; k < CODES_MAX && w->routes[i].codes[k].code; k++) {
+            buf_printf(out, "prometheus_http_requests_total{code=\"%d\",",
+                       w->routes[i].codes[k].code);
+            put_handler(out, route_at(i)->path);
+            buf_putc(out, '}');
+            put_value(out, (double)w->routes[i].codes[k].n);
+        }
+    head(out, "prometheus_http_request_duration_seconds", "histogram",
+         "Latencies of HTTP requests.");
+    put_histogram(out, "prometheus_http_request_duration_seconds", w, false);
+    head(out, "prometheus_http_response_size_bytes", "histogram", "Sizes of HTTP responses.");
+    put_histogram(out, "prometheus_http_response_size_bytes", w, true);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void put_summary(Buf *out, const char *name, const char *slice, const Summary *s)
+{
+    static const double quantiles[] = { 0.5, 0.9, 0.99 };
+    double sorted[SUMMARY_WINDOW];
+    size_t n = MIN(s->n, (uint64_t)SUMMARY_WINDOW);
+    memcpy(sorted, s->window, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
+        buf_printf(out, "%s{slice=\"%s\",quantile=\"%g\"}", name, slice, quantiles[i]);
+        put_value(out, n ? sorted[MIN((size_t)(quantiles[i] * (double)n), n - 1)] : (double)NAN);
+    }
+    buf_printf(out, "%s_sum{slice=\"%s\"}", name, slice);
+    put_value(out, s->sum);
+    buf_printf(out, "%s_count{slice=\"%s\"}", name, slice);
+    put_value(out, (double)s->n);
+}
+
+static void put_engine(Buf *out, const Web *w)
+{
+    const CallQueue *q = &w->queues[CALL_QUERY];
+    unsigned waiting = 0;
+    for (const Call *c = q->head; c; c = c->next)
+        waiting++;
+    GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
+          q->running + waiting);
+    GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.", q->max);
+    head(out, "prometheus_engine_query_duration_seconds", "summary", "Query timings.");
+    put_summary(out, "prometheus_engine_query_duration_seconds", "inner_eval", &w->eval);
+    put_summary(out, "prometheus_engine_query_duration_seconds", "queue_time", &w->queue);
+}
+
+static void put_tsdb(Buf *out, const TsdbStats *s)
+{
+    static const struct {
+        AppendResult reason;
+        const char *name, *help;
+    } rejected[] = {
+        { APPEND_OUT_OF_ORDER, "prometheus_tsdb_out_of_order_samples_total",
+          "Samples refused as older than the newest of their series." },
+        { APPEND_OUT_OF_BOUNDS, "prometheus_tsdb_out_of_bound_samples_total",
+          "Samples refused as before what the head can take." },
+        { APPEND_TOO_OLD, "prometheus_tsdb_too_old_samples_total",
+          "Samples refused as beyond the out-of-order window." },
+    };
+    GAUGE("prometheus_tsdb_head_series", "Series in the head block.", s->series);
+    GAUGE("prometheus_tsdb_head_chunks", "Chunks in the head block.", s->chunks);
+    GAUGE("prometheus_tsdb_head_min_time", "Lowest time in the head block, in ms.", s->min_time);
+    GAUGE("prometheus_tsdb_head_max_time", "Highest time in the head block, in ms.", s->max_time);
+    GAUGE("prometheus_tsdb_head_min_time_seconds", "Lowest time in the head block.",
+          s->min_time / 1000);
+    GAUGE("prometheus_tsdb_head_max_time_seconds", "Highest time in the head block.",
+          s->max_time / 1000);
+    GAUGE("prometheus_tsdb_lowest_timestamp", "Lowest time in the database, in ms.",
+          s->lowest_time);
+    GAUGE("prometheus_tsdb_lowest_timestamp_seconds", "Lowest time in the database.",
+          s->lowest_time / 1000);
+    head(out, "prometheus_tsdb_head_samples_appended_total", "counter", "Samples appended.");
+    for (unsigned i = 0; i < 2; i++) {
+        buf_printf(out, "prometheus_tsdb_head_samples_appended_total{type=\"%s\"}",
+                   i ? "histogram" : "float");
+        put_value(out, (double)s->samples_appended[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(rejected); i++) {
+        head(out, rejected[i].name, "counter", rejected[i].help);
+        buf_printf(out, "%s{type=\"float\"}", rejected[i].name);
+        put_value(out, (double)s->rejected[rejected[i].reason]);
+    }
+    GAUGE("prometheus_tsdb_blocks_loaded", "Blocks that are open.", s->blocks);
+    GAUGE("prometheus_tsdb_storage_blocks_bytes", "Bytes of all blocks.", s->block_bytes);
+    GAUGE("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the write-ahead log.", s->wal_bytes);
+    GAUGE("prometheus_tsdb_wal_segment_current", "The log's newest segment.", s->wal_segment);
+    COUNTER("prometheus_tsdb_wal_corruptions_total", "Damages found in the log.",
+            s->wal_corruptions);
+    COUNTER("prometheus_tsdb_compactions_total", "Compactions that were done.", s->compactions);
+    COUNTER("prometheus_tsdb_compactions_failed_total", "Compactions that failed.",
+            s->compactions_failed);
+    COUNTER("prometheus_tsdb_reloads_failures_total", "Blocks that could not be loaded.",
+            s->reloads_failed);
+    GAUGE("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept.",
+          s->exemplars);
+    GAUGE("prometheus_tsdb_exemplar_max_exemplars", "The most exemplars that are kept.",
+          s->exemplars_max);
+}
+
+/* ---- the process, from /proc ---- */
+
+static uint64_t open_fds(void)
+{
+    uint64_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    if (!d)
+        return 0;
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n > 3 ? n - 3 : 0; /* without ".", ".." and the folder itself */
+}
+
+/* Field `n` (from 1) of /proc/self/stat, behind the name in parentheses. */
+static double stat_field(StrView stat, unsigned n)
+{
+    ssize_t end = sv_rfind_char(stat, ')');
+    StrView rest = end < 0 ? stat : sv_skip(stat, (size_t)end + 2), piece;
+    double v = 0;
+    for (unsigned i = 3; sv_next(&rest, ' ', &piece); i++)
+        if (i == n)
+            return sv_to_double(piece, &v) < 0 ? 0 : v;
+    return 0;
+}
+
+static void put_process(Buf *out, const Web *w)
+{
+    enum { STAT_VSIZE = 23, STAT_RSS = 24, STAT_MAX = 4096 };
+    _cleanup_buf_ Buf stat = BUF_INIT;
+    struct rusage u = { 0 };
+    struct rlimit fds = { 0 };
+    getrusage(RUSAGE_SELF, &u);
+    getrlimit(RLIMIT_NOFILE, &fds);
+    if (file_read(AT_FDCWD, "/proc/self/stat", STAT_MAX, &stat) < 0)
+        buf_clear(&stat);
+    COUNTER("process_cpu_seconds_total", "User and system CPU time in seconds.",
+            (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+    GAUGE("process_open_fds", "Open file descriptors.", open_fds());
+    GAUGE("process_max_fds", "The most file descriptors that may be open.", fds.rlim_cur);
+    GAUGE("process_virtual_memory_bytes", "Virtual memory in bytes.",
+          stat_field(buf_view(&stat), STAT_VSIZE));
+    GAUGE("process_resident_memory_bytes", "Resident memory in bytes.",
+          stat_field(buf_view(&stat), STAT_RSS) * (double)sysconf(_SC_PAGESIZE));
+    GAUGE("process_start_time_seconds", "Start of the process, in seconds since 1970.",
+          (double)(w->started_ns / NSEC_PER_MSEC) / 1e3);
+}
+
+void serve_metrics(Call *c)
+{
+    Web *w = c->web;
+    Buf *out = &c->out;
+    Tsdb *db = web_db(w);
+    TsdbStats s = { 0 };
+    c->out_type = SV("text/plain; version=0.0.4; charset=utf-8");
+    head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
+    buf_sv(out, SV("prometheus_build_info{version=\"" PROMETHEUS_VERSION
+                   "\",revision=\"knarr-" KNARR_VERSION "\",branch=\"\",goversion=\"\"} 1\n"));
+    GAUGE("prometheus_ready", "The server is ready to serve.", db != NULL);
+    GAUGE("prometheus_config_last_reload_successful",
+          "The last reload of the configuration worked.", w->reload_ok);
+    GAUGE("prometheus_config_last_reload_success_timestamp_seconds",
+          "The last reload that worked, in seconds since 1970.",
+          (double)(w->reload_ok_ns / NSEC_PER_MSEC) / 1e3);
+    if (db && tsdb_stats(db, 0, &c->arena, &s, NULL) == 0)
+        put_tsdb(out, &s);
+    put_engine(out, w);
+    put_http(out, w);
+    COUNTER("prometheus_api_remote_write_invalid_labels_samples_total",
+            "Samples of remote writes refused for their labels.", w->invalid_labels);
+    COUNTER("prometheus_api_remote_write_without_metadata_appended_samples_total",
+            "Samples of remote writes stored without metadata.", w->without_metadata);
+    COUNTER("prometheus_web_federation_errors_total", "Federation responses that failed.",
+            w->federation_errors);
+    put_process(out, w);
+    if (w->opt.parts.metrics)
+        w->opt.parts.metrics(w->opt.parts.ctx, out);
+}

@@ -1,0 +1,73 @@
+/* web.h - Prometheus' HTTP API: queries, metadata, status, administration, remote read and write,
+ * federation, and metrics of the monitor itself.
+ *
+ * Requests are read and answered on the loop; what reaches for the database runs on pool threads,
+ * queries at most `query_concurrency` at once. The Web is made before the database is open, so that
+ * /-/healthy and /-/ready answer from the start; web_set_ready() opens the rest. */
+#pragma once
+
+#include "monitor/promql/promql.h"
+#include "monitor/tsdb/tsdb.h"
+#include "net/http.h"
+
+typedef struct Web Web;
+
+typedef struct WebFlag { /* one row of /api/v1/status/flags */
+    StrView name, value;
+} WebFlag;
+
+/* What the parts that scrape, evaluate rules and send alerts tell. Each appends JSON of what is
+ * named; a NULL function stands for a part that is not there, and an empty set is answered. All are
+ * called on the loop. */
+typedef struct WebParts {
+    void *ctx;
+    /* `state`: "active", "dropped" or "any"; `pool`: of this one only, empty: of all. The object of
+     * /api/v1/targets. */
+    void (*targets)(void *ctx, StrView state, StrView pool, Buf *out);
+    void (*scrape_pools)(void *ctx, Buf *out); /* ["a","b"], sorted */
+    /* The array of /api/v1/targets/metadata, of targets that match; limit < 0: none. */
+    void (*target_metadata)(void *ctx, const Matcher *ms, unsigned n_ms, StrView metric,
+                            int64_t limit, Buf *out);
+    /* The object of /api/v1/metadata. */
+    void (*metadata)(void *ctx, StrView metric, int64_t limit, int64_t per_metric, Buf *out);
+    void (*rules)(void *ctx, StrView type, Buf *out); /* {"groups":[…]} */
+    void (*alerts)(void *ctx, Buf *out);              /* {"alerts":[…]} */
+    void (*alertmanagers)(void *ctx, Buf *out);       /* {"activeAlertmanagers":[…],…} */
+    void (*config)(void *ctx, Buf *out);              /* YAML text, secrets hidden */
+    Labels (*external_labels)(void *ctx);             /* good until the next reload */
+    void (*metrics)(void *ctx, Buf *out);             /* further families for /metrics */
+    int (*reload)(void *ctx, Err *err);               /* reads the configuration again */
+} WebParts;
+
+typedef struct WebOptions {
+    const char *const *listen; /* ":9090", "127.0.0.1:9090", "[::1]:9090" */
+    unsigned n_listen;
+    StrView external_url; /* empty: made of host name and port */
+    StrView route_prefix; /* empty: the path of external_url */
+    StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
+    bool lifecycle, admin, remote_write, metadata_in_log;
+    uint32_t read_timeout_ms;
+    TlsContext *tls; /* NULL: clear text; a reference is taken */
+    unsigned query_concurrency;
+    PromqlOptions promql;
+    uint64_t read_samples_max; /* of one remote read; 0: no bound */
+    unsigned read_concurrency;
+    size_t read_frame_max;     /* bytes of one frame of streamed chunks */
+    StrView db_dir, retention; /* shown */
+    const WebFlag *flags;      /* sorted by name; must outlive the Web, as all views here */
+    unsigned n_flags;
+    WebParts parts;
+} WebOptions;
+
+/* Listens. ERR_INVALID: an address, prefix or expression; ERR_SYS: an address that is taken. */
+int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err) NODISCARD;
+/* From now on everything is served. The database is not owned. */
+void web_set_ready(Web *w, Tsdb *db);
+/* The outcome of a reload that came by signal, for /metrics and runtimeinfo. */
+void web_reloaded(Web *w, bool ok);
+/* Closes listeners and connections and cancels queries; nothing new is begun. Then the loop is to
+ * be ended (which waits for what is under way), and web_free() called before the database is
+ * closed. NULL is fine. */
+void web_stop(Web *w);
+Web *web_free(Web *w); /* NULL is fine; always NULL */
+uint16_t web_port(const Web *w, unsigned listener);
