@@ -207,14 +207,21 @@ static int check_patterns(Binder *b, const ConfigStrings *list, const char *key,
     return 0;
 }
 
-/* Two items of a list with one name, compared by `at`. */
+static StrView name_at(const void *items, unsigned i, size_t size, size_t name)
+{
+    StrView s;
+    memcpy(&s, (const char *)items + i * size + name, sizeof s);
+    return s;
+}
+
+/* Two items of a list with one name; `name` is where it stands in an item. */
 static int check_names(Binder *b, const void *items, unsigned n, size_t size, size_t name,
                        const char *key, const char *what, const Value *doc)
 {
     for (unsigned i = 0; i < n; i++) {
-        StrView mine = *(const StrView *)((const char *)items + i * size + name);
+        StrView mine = name_at(items, i, size, name);
         for (unsigned j = 0; mine.len && j < i; j++)
-            if (sv_eq(mine, *(const StrView *)((const char *)items + j * size + name)))
+            if (sv_eq(mine, name_at(items, j, size, name)))
                 return bind_fail(b, value_at(value_get(doc, sv_cstr(key)), i),
                                  "found multiple %s configs with job name \"%.*s\"", what,
                                  SV_FMT(mine));
