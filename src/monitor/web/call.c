@@ -94,7 +94,11 @@ Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView a
     c->out_type = SV("text/plain; charset=utf-8");
     c->started_ns = clock_mono_ns();
     c->method = method_of(req->method);
-    if (!take_request(c, path, arg)) {
+    const WebParts *parts = &w->opt.parts;
+    Labels external = { 0 };
+    if (parts->external_labels)
+        external = parts->external_labels(parts->ctx);
+    if (!labels_copy(external, &c->arena, &c->external) || !take_request(c, path, arg)) {
         call_free(c);
         return NULL;
     }

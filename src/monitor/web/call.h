@@ -45,8 +45,7 @@ typedef struct Param {
 /* What a call adds to the counters of /metrics; added up on the loop. */
 typedef struct CallCounts {
     uint64_t invalid_labels, without_metadata;
-    uint64_t write_failed;
-    bool is_query;
+    bool is_query, federation_failed;
     double queue_s, eval_s;
 } CallCounts;
 
@@ -63,7 +62,7 @@ struct Call {
     StrView content_type, content_encoding, accept, accept_encoding, origin, user_agent;
     Param *params; /* of body, then query */
     unsigned n_params;
-    StrView external_url;
+    Labels external; /* labels of this server, as they were when the call came */
 
     int status;
     StrView out_type;

@@ -51,6 +51,7 @@ void web_count(Web *w, const Call *c, size_t body_len)
     for (unsigned i = 0; i < SIZE_BUCKETS; i++)
         s->sizes[i] += (double)body_len <= size_bounds[i];
     w->invalid_labels += c->counts.invalid_labels;
+    w->federation_errors += c->counts.federation_failed;
     w->without_metadata += c->counts.without_metadata;
     if (c->counts.is_query) {
         summary_add(&w->eval, c->counts.eval_s);

@@ -39,6 +39,8 @@ static const Route routes[] = {
     { SV_INIT("/api/v1/admin/tsdb/clean_tombstones"), POST_PUT, CALL_WORKER, ROUTE_API,
       serve_clean_tombstones },
     { SV_INIT("/api/v1/write"), METHOD_POST, CALL_WORKER, 0, serve_remote_write },
+    { SV_INIT("/api/v1/read"), METHOD_POST, CALL_READ, 0, serve_remote_read },
+    { SV_INIT("/federate"), METHOD_GET, CALL_WORKER, 0, serve_federate },
     { SV_INIT("/metrics"), METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_metrics },
     { SV_INIT("/-/healthy"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_healthy },
     { SV_INIT("/-/ready"), ANY_GET, CALL_LOOP, 0, serve_ready },
