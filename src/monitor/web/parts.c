@@ -17,8 +17,8 @@ struct MonitorParts {
     TsdbOptions flags; /* of the database, as the command line has them */
 };
 
-/* What is read and checked, but not acted on yet, is named: nobody is to wait for an alert that never
- * comes. */
+/* What is read and checked, but not acted on yet, is named: nobody is to wait for an alert that
+ * never comes. */
 static void warn_of_idle_sections(const Config *c)
 {
     if (c->rule_files.len)
