@@ -19,7 +19,8 @@ MONITOR_FLOORS = [
     ["model"],
     ["tsdb", "promql", "relabel", "expo"],
     ["config", "template", "promqltest"],
-    ["fetch", "discovery"],
+    ["fetch"],
+    ["discovery"],
     ["scrape", "rules", "notify"],
     ["web"],
 ]

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cmd/daemon.h"
 #include "cmd/monitor_args.h"
+#include "monitor/web/parts.h"
 
 enum {
     MAINTAIN_MS = 60 * 1000,
@@ -20,6 +21,7 @@ enum {
 typedef struct Program {
     Daemon daemon;
     const MonitorArgs *args;
+    MonitorParts *parts;
     Web *web;
     Tsdb *db;
     TsdbOptions db_options;
@@ -27,31 +29,6 @@ typedef struct Program {
     bool maintaining, failed;
     Err err; /* of work on the pool thread */
 } Program;
-
-/* ---- what configuration and scraping are plugged into ---- */
-
-/* Reads the configuration again. Nothing in it is used yet. */
-static int parts_reload(void *ctx, Err *err)
-{
-    log_info("there is no configuration to read again");
-    return 0;
-}
-
-/* The parts that exist, for the web server; before it is made. */
-static void parts_plug(Program *p, WebParts *ret)
-{
-    *ret = (WebParts){ .ctx = p, .reload = parts_reload };
-}
-
-/* Once the database is open: scraping may begin. */
-static int parts_start(Program *p, Err *err)
-{
-    return 0;
-}
-
-static void parts_stop(Program *p)
-{
-}
 
 /* ---- the database ---- */
 
@@ -65,7 +42,7 @@ static void open_done(void *ctx)
 {
     Program *p = ctx;
     if (!p->failed)
-        p->failed = parts_start(p, &p->err) < 0;
+        p->failed = monitor_parts_start(p->parts, p->db, &p->err) < 0;
     if (p->failed) {
         loop_stop(p->daemon.loop);
         return;
@@ -121,7 +98,7 @@ static void on_hangup(void *ctx, int signo)
 {
     Program *p = ctx;
     Err err = { 0 };
-    bool ok = parts_reload(p, &err) == 0;
+    bool ok = monitor_parts_reload(p->parts, &err) == 0;
     web_reloaded(p->web, ok);
     if (!ok)
         log_error("reload: %s", err.msg);
@@ -166,7 +143,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .retention = retention_text(p, a, &a->arena),
                      .flags = a->shown,
                      .n_flags = a->n_shown };
-    parts_plug(p, &o.parts);
+    monitor_parts_plug(p->parts, &o.parts);
     return web_new(p->daemon.loop, &o, &p->web, err);
 }
 
@@ -184,7 +161,13 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     p->args = a;
     size_pool(a);
     db_options(a, &p->db_options);
-    if ((r = daemon_open(&p->daemon, err)) < 0 || (r = start_web(p, a, err)) < 0 ||
+    const MonitorPartsOptions parts = { .config_file = a->config_file,
+                                        .append_metadata = a->metadata_in_log };
+    if ((r = daemon_open(&p->daemon, err)) < 0 ||
+        (r = monitor_parts_new(p->daemon.loop, &parts, &p->parts, err)) < 0)
+        return r;
+    monitor_parts_storage(p->parts, &p->db_options);
+    if ((r = start_web(p, a, err)) < 0 ||
         (r = loop_add_signal(p->daemon.loop, SIGHUP, on_hangup, p, &p->hangup, err)) < 0 ||
         (r = loop_add_timer(p->daemon.loop, MAINTAIN_MS, MAINTAIN_MS, on_maintain, p, &p->maintain,
                             err)) < 0)
@@ -197,8 +180,8 @@ static int start(Program *p, MonitorArgs *a, Err *err)
 /* Connections go first, then what is under way ends, then the database. */
 static void stop(Program *p)
 {
-    parts_stop(p);
     web_stop(p->web);
+    p->parts = monitor_parts_free(p->parts);
     p->maintain = source_free(p->maintain);
     p->hangup = source_free(p->hangup);
     daemon_close(&p->daemon);

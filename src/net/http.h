@@ -19,6 +19,8 @@ typedef struct HttpHeader {
     StrView name, value; /* names in lower case */
 } HttpHeader;
 
+const char *http_reason(int status); /* "Not Found"; never NULL */
+
 typedef void HttpHandlerFn(void *ctx, HttpReq *req);
 
 typedef struct HttpServerConfig {

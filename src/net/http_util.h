@@ -3,8 +3,6 @@
 
 #include "net/http.h"
 
-const char *http_reason(int status); /* "Not Found"; never NULL */
-
 static inline bool http_status_has_body(int status) /* RFC 9110 section 6.4.1 */
 {
     return status >= 200 && status != 204 && status != 304;

@@ -35,7 +35,7 @@ remote_write:
   - url: $URL/api/v1/write
     queue_config: {batch_send_deadline: 200ms}
 Y
-    inside prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$dir" \
+    nsenter --net="/run/netns/$NS" prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$dir" \
         --web.listen-address=127.0.0.1:9091 "$@" >>"$DATA/log/prometheus.log" 2>&1 3>&- &
     echo "$!" >"$DATA/prometheus.pid"
     echo "$!" >>"$PIDS"
@@ -125,7 +125,7 @@ tool() { inside promtool "$@"; }
     [ "$(tool tsdb dump --match='up' "$DATA/monitor" | wc -l)" -ge 10 ]
     # Ours, log and all, in Prometheus.
     sed -i '/^remote_write:/,$d; /^scrape_configs/d' "$DATA/prometheus.yml"
-    inside prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/monitor" \
+    nsenter --net="/run/netns/$NS" prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/monitor" \
         --web.listen-address=127.0.0.1:9091 >>"$DATA/log/prometheus.log" 2>&1 3>&- &
     echo "$!" >"$DATA/prometheus.pid"
     echo "$!" >>"$PIDS"
@@ -136,7 +136,7 @@ tool() { inside promtool "$@"; }
     # Prometheus', log and all, in ours: asked at the same moment both say the same.
     kill_role prometheus
     rm -rf "$DATA/monitor"
-    inside prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/peer" \
+    nsenter --net="/run/netns/$NS" prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/peer" \
         --web.listen-address=127.0.0.1:9091 >>"$DATA/log/prometheus.log" 2>&1 3>&- &
     echo "$!" >"$DATA/prometheus.pid"
     echo "$!" >>"$PIDS"
@@ -165,7 +165,7 @@ scrape_configs:
     params: {'match[]': ['prometheus_build_info']}
     static_configs: [{targets: ['127.0.0.1:9090']}]
 Y
-    inside prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/reader" \
+    nsenter --net="/run/netns/$NS" prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/reader" \
         --web.listen-address=127.0.0.1:9092 >>"$DATA/log/prometheus.log" 2>&1 3>&- &
     echo "$!" >>"$PIDS"
     wait_for 20 inside curl -sf http://127.0.0.1:9092/-/ready

@@ -1,8 +1,10 @@
-// shortest.cc - the shortest decimal digits of a double, by the C++ library: Ryu, in a tenth of the time that printf
-// and strtod need. C has no such function, and most samples that are not whole numbers have 16 or 17 digits.
+// shortest.cc - the shortest decimal digits of a double, by the C++ library: Ryu, in a tenth of the
+// time that printf and strtod need. C has no such function, and most samples that are not whole
+// numbers have 16 or 17 digits.
 #include <charconv>
 
-extern "C" __attribute__((visibility("hidden"))) unsigned double_shortest(double v, char *out, unsigned size);
+extern "C" __attribute__((visibility("hidden"))) unsigned double_shortest(double v, char *out,
+                                                                          unsigned size);
 
 unsigned double_shortest(double v, char *out, unsigned size)
 {

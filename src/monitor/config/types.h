@@ -1,0 +1,21 @@
+/* types.h - what the two files of tables and the checks share. Private to the folder. */
+#pragma once
+
+#include "monitor/config/bind.h"
+
+int check_tls(Binder *b, void *obj, const Value *v);
+int check_file_sd(Binder *b, void *obj, const Value *v);
+int check_http_sd(Binder *b, void *obj, const Value *v);
+int check_dns_sd(Binder *b, void *obj, const Value *v);
+int check_k8s_sd(Binder *b, void *obj, const Value *v);
+int check_global(Binder *b, void *obj, const Value *v);
+int check_scrape(Binder *b, void *obj, const Value *v);
+int check_alertmanager(Binder *b, void *obj, const Value *v);
+int check_remote_write(Binder *b, void *obj, const Value *v);
+int check_remote_read(Binder *b, void *obj, const Value *v);
+int check_tsdb(Binder *b, void *obj, const Value *v);
+int check_tracing(Binder *b, void *obj, const Value *v);
+int check_otlp(Binder *b, void *obj, const Value *v);
+/* Compiles and checks the rules of a list; `key` is the list's. */
+int compile_rules(Binder *b, ConfigRules *rules, bool legacy, const Value *v,
+                  const char *key) NODISCARD;

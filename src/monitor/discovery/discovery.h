@@ -1,0 +1,41 @@
+/* discovery.h - where targets come from: static lists, files, HTTP, DNS and Kubernetes, behind one
+ * small interface. A Discovery serves all the *_sd_configs of one job (or Alertmanager section) and
+ * tells of groups of targets as they change. All on the loop's thread. */
+#pragma once
+
+#include "monitor/config/config.h"
+#include "net/loop.h"
+
+typedef struct Discovery Discovery;
+
+/* Targets that share labels. `source` names the group inside its discovery: a later group of the
+ * same source replaces it, one without targets removes it. */
+typedef struct TargetGroup {
+    StrView source;
+    Labels labels;
+    const Labels *targets;
+    size_t n_targets;
+} TargetGroup;
+
+/* Groups that are new or changed; everything in them lives during the call only. */
+typedef void DiscoveryFn(void *ctx, const TargetGroup *groups, size_t n);
+
+typedef struct DiscoveryOptions {
+    const char *dns_server; /* "127.0.0.1:5353"; NULL: /etc/resolv.conf */
+    const char *user_agent; /* NULL: "Prometheus/3" */
+} DiscoveryOptions;
+
+enum {
+    DISCOVERY_GROUPS_MAX = 100000, /* of one file or answer */
+    DISCOVERY_FILE_MAX = 64 * 1024 * 1024,
+};
+
+/* `cfg` must outlive the discovery, `opt` (may be NULL) only the call. fn is never called from
+ * inside. What cannot be reached is tried again; only a configuration that can never work, or a
+ * lack of memory, fails. */
+int discovery_start(Loop *l, const ConfigDiscovery *cfg, const DiscoveryOptions *opt,
+                    DiscoveryFn *fn, void *ctx, Discovery **ret, Err *err) NODISCARD;
+Discovery *discovery_stop(Discovery *d); /* NULL is fine; always NULL */
+
+/* Why a part of it does not work at the moment; code ERR_NONE: all is well. */
+const Err *discovery_last_error(const Discovery *d);

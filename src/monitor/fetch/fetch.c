@@ -1,0 +1,457 @@
+/* fetch.c - one request: connect, follow redirects, decompress, within one deadline and one limit
+ * of size. */
+#include "monitor/fetch/internal.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+static int begin(Fetch *x, Err *err);
+static void on_failed(void *ctx);
+
+/* ---- origins ---- */
+
+static Origin *origin_free(Origin *o)
+{
+    if (o) {
+        http_client_free(o->client);
+        free(o);
+    }
+    return NULL;
+}
+
+/* Those that nobody has used for long, and those of an older TLS context. */
+static void sweep_origins(Fetcher *f)
+{
+    int64_t now = loop_now_ns(f->loop);
+    StrView key;
+    void *val;
+
+    for (Origin **at = &f->retired; *at;) {
+        Origin *o = *at;
+        if (o->busy) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        origin_free(o);
+    }
+    for (size_t i = 0; map_next(&f->origins, &i, &key, &val);) {
+        Origin *o = val;
+        if (o->busy || now - o->used_ns < FETCH_ORIGIN_IDLE_S * NSEC_PER_SEC)
+            continue;
+        map_del(&f->origins, key);
+        origin_free(o);
+        return; /* the walk ends with a deletion; the rest is for the next time */
+    }
+}
+
+static int make_client(Fetcher *f, const FetchUrl *u, TlsContext *tls, HttpClient **ret, Err *err)
+{
+    char host[512], name[512];
+    const ConfigTls *t = &f->cfg->tls;
+    HttpClientConfig c = { .host = host, .port = u->port, .tls = tls };
+
+    if (!sv_copy_cstr(u->host, host, sizeof host) ||
+        !sv_copy_cstr(t->server_name, name, sizeof name))
+        return err_set(err, ERR_LIMIT, 0, "the name of the host is too long");
+    if (tls && t->server_name.len)
+        c.server_name = name;
+    return http_client_new(f->loop, &c, ret, err);
+}
+
+/* The address to connect to: the URL's own, or the proxy's. */
+static int route(Fetch *x, FetchUrl *u, StrView *ret_target, Err *err)
+{
+    const ConfigProxy *p = &x->f->cfg->proxy;
+    int r = fetch_url_parse(x->url, u, err);
+    if (r < 0)
+        return r;
+    *ret_target = u->target;
+    if (u->target.ptr[0] == '?' &&
+        !(*ret_target = arena_printf(&x->arena, "/%.*s", SV_FMT(u->target))).ptr)
+        return err_nomem(err);
+    if (sv_empty(p->url))
+        return 0;
+    StrView rest = p->no_proxy, name;
+    while (sv_next(&rest, ',', &name))
+        if (sv_eq_nocase(sv_trim(name), u->host) || sv_eq(sv_trim(name), SV("*")))
+            return 0;
+    if (sv_eq_nocase(u->scheme, SV("https")))
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "proxy_url is not supported for https targets, only for http");
+    *ret_target = x->url; /* a proxy wants the whole of it */
+    return fetch_url_parse(p->url, u, err);
+}
+
+static int get_origin(Fetch *x, const FetchUrl *u, Err *err)
+{
+    Fetcher *f = x->f;
+    TlsContext *tls = NULL;
+    bool is_tls = sv_eq_nocase(u->scheme, SV("https"));
+    int r;
+
+    if (is_tls && (r = fetcher_tls(f, &tls, err)) < 0)
+        return r;
+    StrView key = arena_printf(&x->arena, "%d %.*s %u", is_tls, SV_FMT(u->host), u->port);
+    if (!key.ptr)
+        return err_nomem(err);
+    Origin *o = map_get(&f->origins, key);
+    if (!o) {
+        sweep_origins(f);
+        o = calloc(1, sizeof *o);
+        if (!o)
+            return err_nomem(err);
+        r = make_client(f, u, tls, &o->client, err);
+        if (r >= 0 && !map_set(&f->origins, key, o, NULL))
+            r = err_nomem(err);
+        if (r < 0) {
+            origin_free(o);
+            return r;
+        }
+    }
+    o->busy++;
+    o->used_ns = loop_now_ns(f->loop);
+    x->origin = o;
+    return 0;
+}
+
+static void leave_origin(Fetch *x)
+{
+    if (x->origin)
+        x->origin->busy--;
+    x->origin = NULL;
+}
+
+/* ---- the end ---- */
+
+static void fetch_free(Fetch *x)
+{
+    x->call = http_call_cancel(x->call);
+    leave_origin(x);
+    loop_defer_cancel(x->f->loop, on_failed, x);
+    if (x->inflating)
+        inflateEnd(&x->z);
+    if (x->next)
+        x->next->prev = x->prev;
+    if (x->prev)
+        x->prev->next = x->next;
+    else
+        x->f->fetches = x->next;
+    buf_free(&x->body);
+    arena_free(&x->arena);
+    free(x);
+}
+
+/* The sentence of Go's http.Client around what went wrong. */
+static void wrap(Fetch *x, Err *err)
+{
+    if (err->code == ERR_LIMIT || err->code == ERR_NOMEM)
+        return;
+    if (err->code == ERR_TIMEOUT)
+        err_set(err, ERR_TIMEOUT, 0, "context deadline exceeded");
+    err_wrap(err, "Get \"%.*s\"", SV_FMT(sv_head(x->url, 300)));
+}
+
+static void finish(Fetch *x, const Err *why)
+{
+    FetchDoneFn *done = x->spec.done;
+    void *ctx = x->spec.ctx;
+    Err err = { 0 };
+    FetchResult r = { .status = x->status,
+                      .content_type = x->content_type,
+                      .body = buf_view(&x->body) };
+
+    if (why) {
+        err = *why;
+        wrap(x, &err);
+        r.err = &err;
+    }
+    x->call = NULL; /* it is ending by itself */
+    done(ctx, &r);
+    fetch_free(x);
+}
+
+static void on_failed(void *ctx)
+{
+    Fetch *x = ctx;
+    Err err = x->err;
+    finish(x, &err);
+}
+
+/* Ends later in this turn: never inside a callback of the call or inside fetch_start(). */
+static void fail_later(Fetch *x, const Err *why)
+{
+    x->err = *why;
+    x->call = http_call_cancel(x->call);
+    if (loop_defer(x->f->loop, on_failed, x, NULL) < 0)
+        on_failed(x);
+}
+
+Fetch *fetch_cancel(Fetch *x)
+{
+    if (!x)
+        return NULL;
+    fetch_free(x);
+    return NULL;
+}
+
+/* ---- the answer ---- */
+
+static void on_head(void *ctx, int status, const HttpHeader *headers, uint32_t n)
+{
+    Fetch *x = ctx;
+    x->status = status;
+    x->content_type = x->location = SV("");
+    x->gzip = false;
+    for (uint32_t i = 0; i < n; i++) {
+        StrView name = headers[i].name, value = headers[i].value;
+        if (sv_eq(name, SV("content-type")))
+            x->content_type = arena_sv(&x->arena, value);
+        else if (sv_eq(name, SV("location")))
+            x->location = arena_sv(&x->arena, value);
+        else if (sv_eq(name, SV("content-encoding")))
+            x->gzip = sv_eq_nocase(value, SV("gzip"));
+    }
+}
+
+static bool over_limit(Fetch *x)
+{
+    return x->body.len > x->spec.body_max;
+}
+
+static int inflate_into(Fetch *x, const void *data, size_t len, Err *err)
+{
+    if (!x->inflating) {
+        x->z = (z_stream){ 0 };
+        if (inflateInit2(&x->z, 15 + 16) != Z_OK)
+            return err_nomem(err);
+        x->inflating = true;
+    }
+    x->z.next_in = (Bytef *)(uintptr_t)data;
+    x->z.avail_in = (uInt)len;
+    while (x->z.avail_in > 0 && !over_limit(x)) {
+        enum { STEP = 64 * 1024 };
+        if (!buf_reserve(&x->body, STEP))
+            return err_nomem(err);
+        x->z.next_out = (Bytef *)x->body.ptr + x->body.len;
+        x->z.avail_out = STEP;
+        int r = inflate(&x->z, Z_NO_FLUSH);
+        x->body.len += STEP - x->z.avail_out;
+        if (r == Z_STREAM_END)
+            break;
+        if (r != Z_OK && r != Z_BUF_ERROR)
+            return err_set(err, ERR_PROTO, 0, "gzip: invalid data");
+    }
+    return 0;
+}
+
+static void on_data(void *ctx, const void *data, size_t len)
+{
+    Fetch *x = ctx;
+    Err err = { 0 };
+    int r = 0;
+
+    if (x->err.code || len == 0)
+        return;
+    if (x->gzip)
+        r = inflate_into(x, data, len, &err);
+    else
+        buf_append(&x->body, data, len);
+    if (r >= 0 && x->body.failed)
+        r = err_nomem(&err);
+    if (r >= 0 && over_limit(x))
+        r = err_set(&err, ERR_LIMIT, 0, "body size limit exceeded");
+    if (r < 0)
+        fail_later(x, &err);
+}
+
+static bool is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* x->location against x->url. ptr NULL: exhausted. */
+static StrView resolve(Fetch *x, const FetchUrl *u)
+{
+    StrView to = x->location;
+    if (sv_find(to, SV("://")) > 0)
+        return to;
+    if (sv_starts(to, SV("//")))
+        return arena_printf(&x->arena, "%.*s:%.*s", SV_FMT(u->scheme), SV_FMT(to));
+    if (sv_starts(to, SV("/")))
+        return arena_printf(&x->arena, "%.*s://%.*s%.*s", SV_FMT(u->scheme), SV_FMT(u->authority),
+                            SV_FMT(to));
+    StrView path = u->target, rest;
+    sv_cut(path, '?', &path, &rest);
+    ssize_t slash = sv_rfind_char(path, '/');
+    return arena_printf(&x->arena, "%.*s://%.*s%.*s%.*s", SV_FMT(u->scheme), SV_FMT(u->authority),
+                        SV_FMT(sv_head(path, (size_t)(slash + 1))), SV_FMT(to));
+}
+
+static int redirect(Fetch *x, Err *err)
+{
+    FetchUrl from, to;
+    int r = fetch_url_parse(x->url, &from, err);
+    if (r < 0)
+        return r;
+    if (++x->redirects >= FETCH_REDIRECTS_MAX)
+        return err_set(err, ERR_PROTO, 0, "stopped after %d redirects", FETCH_REDIRECTS_MAX);
+    StrView next = resolve(x, &from);
+    if (!next.ptr)
+        return err_nomem(err);
+    if ((r = fetch_url_parse(next, &to, err)) < 0)
+        return r;
+    x->foreign |= !sv_eq_nocase(from.host, to.host);
+    x->url = next;
+    if (x->status != 307 && x->status != 308) {
+        x->spec.method = SV("GET");
+        x->spec.body = SV("");
+    }
+    buf_clear(&x->body);
+    if (x->inflating)
+        inflateEnd(&x->z);
+    x->inflating = false;
+    return begin(x, err);
+}
+
+static void on_done(void *ctx, const Err *why)
+{
+    Fetch *x = ctx;
+    Err err = { 0 };
+
+    x->call = NULL;
+    leave_origin(x);
+    if (why || !x->f->cfg->follow_redirects || !is_redirect(x->status) || sv_empty(x->location)) {
+        finish(x, why);
+        return;
+    }
+    if (redirect(x, &err) < 0)
+        finish(x, &err);
+}
+
+/* ---- the request ---- */
+
+static int begin(Fetch *x, Err *err)
+{
+    FetchUrl u;
+    StrView target;
+    HttpHeader *headers;
+    unsigned n;
+    int r;
+
+    if ((r = fetcher_token(x->f, &x->waiting, err)) < 0 || x->waiting)
+        return r;
+    int64_t left = x->deadline_ns - loop_now_ns(x->f->loop);
+    if (left <= 0)
+        return err_set(err, ERR_TIMEOUT, 0, "context deadline exceeded");
+    if ((r = route(x, &u, &target, err)) < 0 || (r = get_origin(x, &u, err)) < 0)
+        return r;
+    if ((r = fetch_headers(x, &headers, &n, err)) < 0)
+        return r;
+    HttpCallSpec spec = { .method = x->spec.method,
+                          .target = target,
+                          .headers = headers,
+                          .n_headers = n,
+                          .body = x->spec.body,
+                          .timeout_ms = (uint32_t)(left / NSEC_PER_MSEC) + 1,
+                          .on_head = on_head,
+                          .on_data = on_data,
+                          .on_done = on_done,
+                          .ctx = x };
+    return http_call(x->origin->client, &spec, &x->call, err);
+}
+
+void fetch_resume_waiting(Fetcher *f, const Err *why)
+{
+    for (Fetch *x = f->fetches; x; x = x->next) {
+        Err err = { 0 };
+        if (!x->waiting)
+            continue;
+        x->waiting = false;
+        if (why)
+            fail_later(x, why);
+        else if (begin(x, &err) < 0)
+            fail_later(x, &err);
+    }
+}
+
+static int copy_spec(Fetch *x, const FetchSpec *spec, Err *err)
+{
+    x->spec = *spec;
+    x->url = arena_sv(&x->arena, spec->url);
+    x->spec.method = arena_sv(&x->arena, spec->method.len ? spec->method : SV("GET"));
+    x->spec.body = arena_sv(&x->arena, spec->body);
+    HttpHeader *h = arena_array(&x->arena, HttpHeader, spec->n_headers + 1u);
+    if (!h || !x->url.ptr || !x->spec.method.ptr || !x->spec.body.ptr)
+        return err_nomem(err);
+    for (unsigned i = 0; i < spec->n_headers; i++) {
+        h[i].name = arena_sv(&x->arena, spec->headers[i].name);
+        h[i].value = arena_sv(&x->arena, spec->headers[i].value);
+        if (!h[i].name.ptr || !h[i].value.ptr)
+            return err_nomem(err);
+    }
+    x->spec.headers = h;
+    if (!x->spec.body_max || x->spec.body_max > FETCH_BODY_MAX)
+        x->spec.body_max = FETCH_BODY_MAX;
+    return 0;
+}
+
+int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err)
+{
+    Fetch *x = calloc(1, sizeof *x);
+    Err why = { 0 };
+    if (!x)
+        return err_nomem(err);
+    x->f = f;
+    arena_init(&x->arena, 16 * 1024 * 1024);
+    x->next = f->fetches;
+    if (x->next)
+        x->next->prev = x;
+    f->fetches = x;
+    x->deadline_ns =
+        loop_now_ns(f->loop) + (spec->timeout_ms ? spec->timeout_ms : 30000) * NSEC_PER_MSEC;
+    int r = copy_spec(x, spec, err);
+    if (r < 0) {
+        fetch_free(x);
+        return r;
+    }
+    if (begin(x, &why) < 0)
+        fail_later(x, &why);
+    *ret = x;
+    return 0;
+}
+
+int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err)
+{
+    Fetcher *f = calloc(1, sizeof *f);
+    if (!f)
+        return err_nomem(err);
+    f->loop = l;
+    f->cfg = cfg;
+    *ret = f;
+    return 0;
+}
+
+Fetcher *fetcher_free(Fetcher *f)
+{
+    StrView key;
+    void *val;
+    if (!f)
+        return NULL;
+    fetcher_token_free(f);
+    while (f->fetches)
+        fetch_cancel(f->fetches);
+    for (size_t i = 0; map_next(&f->origins, &i, &key, &val);)
+        origin_free(val);
+    map_free(&f->origins);
+    while (f->retired) {
+        Origin *o = f->retired;
+        f->retired = o->next;
+        origin_free(o);
+    }
+    tls_context_unref(f->tls);
+    buf_free(&f->tls_state);
+    free(f);
+    return NULL;
+}

@@ -1,0 +1,58 @@
+/* fetch.h - HTTP requests as Prometheus' http_config describes them: TLS, basic auth, bearer
+ * tokens, OAuth 2 client credentials, own headers, redirects, gzip, a plain proxy. For scrapes and
+ * for discovery over HTTP. Everything on the loop's thread.
+ *
+ * A Fetcher is one http_config; it keeps connections to each origin it talks to, and reads files
+ * with secrets and certificates again when they change. */
+#pragma once
+
+#include "monitor/config/config.h"
+#include "net/http_client.h"
+
+typedef struct Fetcher Fetcher;
+typedef struct Fetch Fetch;
+
+enum {
+    FETCH_BODY_MAX = 1024 * 1024 * 1024, /* where no limit is said */
+    FETCH_REDIRECTS_MAX = 10,
+    FETCH_ORIGIN_IDLE_S = 300, /* connections of origins unused for so long are closed */
+};
+
+/* Where a URL points. Views into it. */
+typedef struct FetchUrl {
+    StrView scheme, host, userinfo; /* host without brackets */
+    StrView authority;              /* host and port as written */
+    uint16_t port;
+    StrView target; /* path and query, at least "/" (a literal when the URL has none) */
+} FetchUrl;
+/* ERR_INVALID: not http or https, or no host. */
+int fetch_url_parse(StrView url, FetchUrl *ret, Err *err) NODISCARD;
+
+/* `cfg` must outlive the fetcher. Files are not read yet. */
+int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err) NODISCARD;
+Fetcher *fetcher_free(Fetcher *f); /* ends its fetches without events; always NULL */
+
+typedef struct FetchResult {
+    int status; /* 0: no answer */
+    StrView content_type;
+    StrView body;   /* decompressed */
+    const Err *err; /* NULL: the answer came whole, whatever its status */
+} FetchResult;
+/* Exactly once unless cancelled; the fetch is gone after it, and everything in the result. */
+typedef void FetchDoneFn(void *ctx, const FetchResult *r);
+
+typedef struct FetchSpec {
+    StrView url;
+    StrView method; /* empty: GET */
+    StrView body;   /* copied */
+    const HttpHeader *headers;
+    unsigned n_headers;
+    uint32_t timeout_ms; /* of the whole, redirects included */
+    size_t body_max;     /* decompressed; larger: ERR_LIMIT "body size limit exceeded" */
+    FetchDoneFn *done;
+    void *ctx;
+} FetchSpec;
+
+/* Nothing is called back from inside. */
+int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err) NODISCARD;
+Fetch *fetch_cancel(Fetch *x); /* NULL is fine; always NULL */

@@ -1,0 +1,63 @@
+/* internal.h - what the files of the folder share. */
+#pragma once
+
+#include <zlib.h>
+
+#include "base/map.h"
+#include "monitor/fetch/fetch.h"
+
+typedef struct Origin {
+    HttpClient *client;
+    unsigned busy;
+    int64_t used_ns;
+    bool retired; /* of an older TLS context: freed when idle */
+    struct Origin *next;
+} Origin;
+
+struct Fetcher {
+    Loop *loop;
+    const ConfigHttp *cfg;
+    TlsContext *tls;
+    Buf tls_state; /* identity of the files that `tls` was made of */
+    int64_t tls_checked_ns;
+    Map origins;
+    Origin *retired;
+    Fetch *fetches;
+    /* OAuth 2 */
+    Buf token;
+    int64_t token_until_ns;
+    Fetcher *token_fetcher; /* with the TLS and proxy of oauth2 */
+    ConfigHttp *token_cfg;
+    Fetch *token_fetch;
+};
+
+struct Fetch {
+    Fetcher *f;
+    Fetch *next, *prev;
+    Arena arena;
+    FetchSpec spec; /* its views are in the arena */
+    StrView url;    /* of this hop */
+    HttpHeader *headers;
+    Origin *origin;
+    HttpCall *call;
+    int64_t deadline_ns;
+    unsigned redirects;
+    bool foreign; /* redirected to another host: no credentials */
+    bool waiting; /* for a token */
+    int status;
+    StrView content_type, location;
+    Buf body;
+    bool gzip, inflating;
+    z_stream z;
+    Err err;
+};
+
+/* Headers of the request with credentials; in the fetch's arena. */
+int fetch_headers(Fetch *x, HttpHeader **ret, unsigned *ret_n, Err *err) NODISCARD;
+/* The TLS context of now; borrowed. */
+int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err) NODISCARD;
+/* Whether a token must be waited for; starts getting it. */
+int fetcher_token(Fetcher *f, bool *ret_wait, Err *err) NODISCARD;
+void fetcher_token_free(Fetcher *f);
+/* Begins, or fails, what waits for a token. */
+void fetch_resume_waiting(Fetcher *f, const Err *why);

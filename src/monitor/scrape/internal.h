@@ -1,0 +1,149 @@
+/* internal.h - the structures of scraping. Private to the folder. */
+#pragma once
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "monitor/expo/expo.h"
+#include "monitor/fetch/fetch.h"
+#include "monitor/scrape/scrape.h"
+
+/* ---- which series a line is (cache.c) ---- */
+
+typedef struct CacheEntry {
+    SeriesRef ref; /* 0: labels must be made for the next append */
+    uint32_t hash;
+    uint32_t len;
+    uint32_t seen, born; /* scrapes */
+    uint32_t next;       /* place + 1 of the line that followed in the scrape before */
+    bool dropped;        /* by metric relabelling */
+    bool tracked;        /* in this scrape: a marker is due when it goes away */
+    bool alive;          /* in the last committed scrape, and tracked */
+    char text[];
+} CacheEntry;
+
+typedef struct ScrapeCache {
+    VEC(CacheEntry *) entries;
+    uint32_t *table; /* place + 1, 0: free; a power of two */
+    size_t cap;
+    uint32_t scrape; /* number of the current one, from 1 */
+    uint32_t last;   /* place + 1 of the last line looked up */
+} ScrapeCache;
+
+void scrape_cache_free(ScrapeCache *c);
+void scrape_cache_begin(ScrapeCache *c);
+/* NULL: not known. Lines come in the order of the last scrape, mostly: then no hash is needed. */
+CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series);
+CacheEntry *scrape_cache_add(ScrapeCache *c, StrView series); /* NULL: out of memory */
+/* Forgets lines that were not seen for some scrapes. */
+void scrape_cache_sweep(ScrapeCache *c);
+
+/* ---- targets ---- */
+
+typedef struct ScrapePool ScrapePool;
+typedef struct ScrapeTarget ScrapeTarget;
+
+typedef struct Family { /* metadata of one */
+    ExpoType type;
+    uint32_t seen;
+    StrView help, unit; /* in one block with the struct */
+} Family;
+
+enum {
+    REPORT_UP,
+    REPORT_DURATION,
+    REPORT_SCRAPED,
+    REPORT_POST,
+    REPORT_ADDED,
+    REPORT_TIMEOUT,
+    REPORT_LIMIT,
+    REPORT_BODY,
+    REPORT_MAX
+};
+
+struct ScrapeTarget {
+    ScrapePool *pool;
+    Arena arena; /* of labels and URL */
+    uint64_t hash;
+    Labels discovered, all, labels; /* all: with __name__-like ones; labels: what samples get */
+    StrView url, global_url;
+    int64_t interval_ms, timeout_ms;
+    ExpoOptions expo;
+    bool wanted; /* while a pool looks through its groups */
+    ScrapeCache cache;
+    Map families; /* name → Family */
+    SeriesRef report[REPORT_MAX];
+    Source *timer;
+    Fetch *fetch;
+    int64_t start_ms, start_mono_ns; /* of the scrape under way */
+    int64_t due_ms;
+    ScrapeHealth health;
+    int64_t last_scrape_ms;
+    double last_duration_s;
+    Err last_error;
+};
+
+typedef struct PoolGroup {
+    Arena arena;
+    TargetGroup group;
+    bool old; /* from before a reload, not heard of since */
+} PoolGroup;
+
+struct ScrapePool {
+    ScrapeManager *manager;
+    Config *config; /* a reference */
+    const ConfigScrape *job;
+    Fetcher *fetcher;
+    Discovery *discovery;
+    Map groups;  /* source → PoolGroup */
+    Map targets; /* hash as text → ScrapeTarget */
+    VEC(ScrapeTarget *) dropped;
+    size_t dropped_total;
+    Source *sync_timer, *old_timer;
+    bool sync_due;
+    int64_t synced_ns;
+    Err target_limit; /* set while there are too many */
+    Buf accept;
+    bool stopping;
+};
+
+struct ScrapeManager {
+    Loop *loop;
+    ScrapeOptions opt;
+    VEC(ScrapePool *) pools;
+    ExpoParser *parser;
+    Arena scratch; /* of one sample */
+    ScrapeStats stats;
+};
+
+int64_t scrape_now_ms(const ScrapeManager *m);
+
+/* Labels of a target from a group's: 1 a target, 0 dropped, negative a reason. *ret is made either
+ * way but on failure; free with target_free(). */
+int target_make(ScrapePool *p, Labels target, Labels group, ScrapeTarget **ret, Err *err) NODISCARD;
+ScrapeTarget *target_free(ScrapeTarget *t); /* always NULL; NULL is fine */
+int target_start(ScrapeTarget *t, Err *err) NODISCARD;
+/* It will be scraped no more: staleness markers for all its series. */
+void target_end(ScrapeTarget *t);
+
+/* What a scrape amounted to. */
+typedef struct ScrapeCounts {
+    uint64_t total, post_relabel, added;
+    int64_t body_bytes;
+} ScrapeCounts;
+
+/* Appends a body; on failure the caller rolls back. */
+int scrape_append(ScrapeTarget *t, TsdbAppender *a, ExpoFormat format, StrView body, int64_t ts,
+                  ScrapeCounts *counts, Err *err) NODISCARD;
+/* Markers for series that were alive and were not seen in this scrape (`all`: for all). */
+int scrape_append_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, bool all, Err *err) NODISCARD;
+int scrape_append_report(ScrapeTarget *t, TsdbAppender *a, int64_t ts, const ScrapeCounts *counts,
+                         bool ok, double seconds, Err *err) NODISCARD;
+int scrape_append_report_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, Err *err) NODISCARD;
+/* Everything that follows an answer: batch, report, state of the target. `why` NULL: an answer. */
+void scrape_finish(ScrapeTarget *t, const FetchResult *r);
+
+int pool_new(ScrapeManager *m, Config *c, const ConfigScrape *job, ScrapePool **ret,
+             Err *err) NODISCARD;
+/* `stale`: the job is gone from the configuration, so its series end. Always NULL. */
+ScrapePool *pool_free(ScrapePool *p, bool stale);
+int pool_reload(ScrapePool *p, Config *c, const ConfigScrape *job, Err *err) NODISCARD;

@@ -1,0 +1,92 @@
+#!/usr/bin/env bats
+# knarr monitor beside Debian's Prometheus: the same data folder, the same queries, the same answers; and a real exporter.
+
+load helpers
+
+setup_file() {
+    need_root
+    command -v prometheus >/dev/null || skip "Debian's prometheus is not installed (tools/deps installs it)"
+    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
+    NS="kn-${DATA##*-}"
+    PIDS="$DATA/pids"
+    mkdir -p "$DATA/log"
+    : >"$PIDS"
+    ip netns add "$NS"
+    ip -n "$NS" link set lo up
+    export DATA NS PIDS
+}
+teardown_file() { stop_all; }
+
+background() { # NAME COMMAND…
+    local name=$1
+    shift
+    nsenter --net="/run/netns/$NS" "$@" >>"$DATA/log/$name.log" 2>&1 3>&- &
+    echo "$!" >"$DATA/$name.pid"
+    echo "$!" >>"$PIDS"
+}
+monitor() { # NAME PORT ARGS…
+    local name=$1 port=$2
+    shift 2
+    background "$name" "$BIN/knarr-monitor" --web.listen-address="127.0.0.1:$port" "$@"
+    wait_for 30 inside curl -fsS "http://127.0.0.1:$port/-/ready"
+}
+query() { inside curl -fsS --data-urlencode "query=$1" "http://127.0.0.1:${2:-9090}/api/v1/query"; }
+
+@test "the same folder gives the same answers" {
+    echo 'global: {}' >"$DATA/empty.yml"
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/ours" 300 6
+    cp -r "$DATA/ours" "$DATA/theirs"
+    monitor ours 9090 --config.file="$DATA/empty.yml" --storage.tsdb.path="$DATA/ours" --storage.tsdb.retention.time=100y
+    background theirs prometheus --config.file="$DATA/empty.yml" --storage.tsdb.path="$DATA/theirs" \
+        --storage.tsdb.retention.time=100y --web.listen-address=127.0.0.1:9091
+    wait_for 60 inside curl -fsS http://127.0.0.1:9091/-/ready
+    run inside python3 "$E2E_DIR/same_answers.py" http://127.0.0.1:9090 http://127.0.0.1:9091 1700010000 1700025000 "$E2E_DIR/queries.txt"
+    echo "$output" | cut -c1-300
+    [ "$status" -eq 0 ]
+    kill_role ours
+    kill_role theirs
+}
+
+@test "a real exporter is scraped, and nothing acknowledged is lost by SIGKILL" {
+    command -v prometheus-node-exporter >/dev/null || skip "prometheus-node-exporter is not installed (tools/deps installs it)"
+    cat >"$DATA/node.yml" <<Y
+global: {scrape_interval: 1s}
+scrape_configs:
+- job_name: node
+  static_configs: [{targets: ['127.0.0.1:9100'], labels: {site: here}}]
+- job_name: gone
+  static_configs: [{targets: ['127.0.0.1:9']}]
+Y
+    background exporter prometheus-node-exporter --web.listen-address=127.0.0.1:9100
+    monitor first 9090 --config.file="$DATA/node.yml" --storage.tsdb.path="$DATA/node"
+    up() { [ "$(query 'up{job="node"}' | jq -r '.data.result[0].value[1]')" = 1 ]; }
+    wait_for 30 up
+    many() { [ "$(query 'count_over_time(up{job="node",site="here"}[1h])' | jq -r '.data.result[0].value[1]')" -ge 3 ]; }
+    wait_for 30 many
+    [ "$(query 'up{job="gone"}' | jq -r '.data.result[0].value[1]')" = 0 ]
+    inside curl -fsS http://127.0.0.1:9090/api/v1/targets | jq -e '.data.activeTargets | length == 2'
+    [ "$(query 'count({job="node"}) > 200' | jq '.data.result | length')" = 1 ]
+    before=$(query 'timestamp(up{job="node"})' | jq -r '.data.result[0].value[1] | tonumber | floor')
+    kill_role first KILL
+    monitor second 9090 --config.file="$DATA/node.yml" --storage.tsdb.path="$DATA/node"
+    samples=$(query "count_over_time(up{job=\"node\"}[1h] @ $before.999)" | jq -r '.data.result[0].value[1]')
+    [ "$samples" -ge 3 ]
+    kill_role second
+}
+
+@test "a wrong configuration is named by file, line and key, and a reload leaves the old one in force" {
+    printf 'global:\n  scrape_interval: 1x\n' >"$DATA/wrong.yml"
+    run inside "$BIN/knarr-monitor" --config.file="$DATA/wrong.yml" --storage.tsdb.path="$DATA/wrong" --web.listen-address=127.0.0.1:9090
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"wrong.yml:2"*"scrape_interval"* ]]
+    cp "$DATA/empty.yml" "$DATA/reload.yml"
+    monitor third 9090 --config.file="$DATA/reload.yml" --storage.tsdb.path="$DATA/reload" --web.enable-lifecycle
+    cp "$DATA/wrong.yml" "$DATA/reload.yml"
+    run inside curl -sS -o /dev/null -w '%{http_code}' -X POST http://127.0.0.1:9090/-/reload
+    [ "$output" = 500 ]
+    inside curl -fsS http://127.0.0.1:9090/-/ready
+    cp "$DATA/node.yml" "$DATA/reload.yml"
+    inside curl -fsS -X POST http://127.0.0.1:9090/-/reload
+    inside curl -fsS http://127.0.0.1:9090/api/v1/scrape_pools | jq -e '.data.scrapePools | length == 2'
+    kill_role third
+}
