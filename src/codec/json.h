@@ -12,6 +12,7 @@ typedef struct JsonOptions {
     void (*on_duplicate)(void *ctx, StrView path);
     void *ctx;
     uint32_t depth_max; /* 0: VALUE_DEPTH_MAX */
+    bool plain_text;    /* YAML only: unquoted scalars but null stay text as written */
 } JsonOptions;
 
 /* Decodes one document with nothing but white space after it. Strings without escapes point into

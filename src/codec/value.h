@@ -24,7 +24,8 @@ typedef struct Value Value;
 typedef struct Member Member;
 
 struct Value {
-    uint8_t kind; /* ValueKind */
+    uint32_t kind : 8;  /* ValueKind */
+    uint32_t line : 24; /* where YAML had it, from 1; 0: not known */
     uint32_t cap; /* list, map: room for so many */
     uint32_t len; /* list, map: items; string: bytes are in `str_len` */
     uint32_t str_len;

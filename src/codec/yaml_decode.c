@@ -142,6 +142,8 @@ static int decode_scalar(Decoder *d, Value *ret)
         return fail(d, "cannot decode !!int value");
     if (tag && strcmp(tag, YAML_BOOL_TAG) == 0 && v.kind != VALUE_BOOL)
         return fail(d, "cannot decode !!bool value");
+    if (d->opt && d->opt->plain_text && v.kind != VALUE_NULL)
+        v = value_sv(raw);
     if (v.kind == VALUE_DOUBLE && v.d - v.d != 0)
         return fail(d, "JSON has no infinity and no NaN");
     if (v.kind == VALUE_STRING) {
@@ -248,6 +250,7 @@ static int decode_map(Decoder *d, Frame *f, Value *ret)
         if ((r = decode_node(d, &key)) < 0 || (r = key_text(d, &key, &f->key)) < 0 ||
             (r = next_event(d)) < 0 || (r = decode_node(d, &val)) < 0)
             return r;
+        val.line = key.line; /* a member stands where its key does */
         if (merge) {
             if (!value_push(d->arena, &merged, val))
                 return err_nomem(d->err);
@@ -318,7 +321,7 @@ static int decode_container(Decoder *d, bool is_map, Value *ret)
 }
 
 /* The node that the current event begins. */
-static int decode_node(Decoder *d, Value *ret)
+static int decode_any(Decoder *d, Value *ret)
 {
     int r;
 
@@ -336,6 +339,16 @@ static int decode_node(Decoder *d, Value *ret)
     default:
         return fail(d, "did not find expected node content");
     }
+}
+
+static int decode_node(Decoder *d, Value *ret)
+{
+    size_t line = d->event.start_mark.line + 1;
+    int r = decode_any(d, ret);
+
+    if (r >= 0)
+        ret->line = (uint32_t)MIN(line, (size_t)0xffffff);
+    return r;
 }
 
 /* Where the next document starts: at its "---", or behind this one's "..." line. libyaml reports
