@@ -304,7 +304,7 @@ int rule_file_load(const char *path, unsigned promql_features, Buf *problems, Ru
 
 RuleFile *rule_file_free(RuleFile *f)
 {
-    if (!f)
+    if (!f || f->refs-- > 0)
         return NULL;
     for (unsigned g = 0; f->groups && g < f->n; g++)
         for (unsigned i = 0; f->groups[g].rules && i < f->groups[g].n; i++)

@@ -34,6 +34,7 @@ typedef struct RuleFile {
     StrView path;
     RuleGroupDef *groups;
     unsigned n;
+    unsigned refs; /* of groups that are evaluated, beside its maker's */
 } RuleFile;
 
 /* Parses and checks. On failure `problems` (may be NULL) gets one line for each that was found and
@@ -42,4 +43,5 @@ int rule_file_parse(StrView text, StrView path, unsigned promql_features, Buf *p
                     RuleFile **ret, Err *err) NODISCARD;
 int rule_file_load(const char *path, unsigned promql_features, Buf *problems, RuleFile **ret,
                    Err *err) NODISCARD;
-RuleFile *rule_file_free(RuleFile *f); /* NULL is fine; always NULL */
+/* Gives up one reference. NULL is fine; always NULL. */
+RuleFile *rule_file_free(RuleFile *f);
