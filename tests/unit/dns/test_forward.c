@@ -127,17 +127,31 @@ static void on_tcp(void *ctx, uint32_t events)
     assert_int_equal(loop_add_fd(loop, r->conn, LOOP_READ, on_conn, r, &r->src[2], NULL), 0);
 }
 
-static void open_resolver(Resolver *r, struct sockaddr_in *addr)
+/* One port for UDP and TCP: that of the first may be taken for the second, then another is tried.
+ */
+static void bind_both(Resolver *r, struct sockaddr_in *addr)
 {
     socklen_t len = sizeof *addr;
+    for (int tries = 0; tries < 100; tries++) {
+        addr->sin_port = 0;
+        r->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        r->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(r->udp, (struct sockaddr *)addr, sizeof *addr), 0);
+        assert_int_equal(getsockname(r->udp, (struct sockaddr *)addr, &len), 0);
+        if (bind(r->tcp, (struct sockaddr *)addr, sizeof *addr) == 0)
+            return;
+        close(r->udp);
+        close(r->tcp);
+    }
+    fail_msg("no port is free for both UDP and TCP");
+}
+
+static void open_resolver(Resolver *r, struct sockaddr_in *addr)
+{
     *r = (Resolver){ .conn = -1, .ttl = 60 };
     *addr =
         (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    r->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    r->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(r->udp, (struct sockaddr *)addr, sizeof *addr), 0);
-    assert_int_equal(getsockname(r->udp, (struct sockaddr *)addr, &len), 0);
-    assert_int_equal(bind(r->tcp, (struct sockaddr *)addr, sizeof *addr), 0);
+    bind_both(r, addr);
     assert_int_equal(listen(r->tcp, 4), 0);
     assert_int_equal(loop_add_fd(loop, r->udp, LOOP_READ, on_udp, r, &r->src[0], NULL), 0);
     assert_int_equal(loop_add_fd(loop, r->tcp, LOOP_READ, on_tcp, r, &r->src[1], NULL), 0);
@@ -145,9 +159,9 @@ static void open_resolver(Resolver *r, struct sockaddr_in *addr)
 
 static int setup(void **state)
 {
-    DnsForwardConfig cfg = { .servers = { .n = 2, .attempt_ms = 100 },
+    DnsForwardConfig cfg = { .servers = { .n = 2, .attempt_ms = 300 },
                              .stale_ms = 50,
-                             .total_ms = 2000 };
+                             .total_ms = 5000 };
     assert_int_equal(loop_new(&loop, NULL), 0);
     for (unsigned i = 0; i < 2; i++)
         open_resolver(&resolvers[i], &cfg.servers.addr[i]);
