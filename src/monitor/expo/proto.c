@@ -392,7 +392,11 @@ int expo_proto_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err)
                            (int)MIN(name.len, (size_t)100), name.ptr);
         labels_builder_set(&b, name, value);
     }
-    StrView metric = arena_printf(a, "%.*s%s", SV_FMT(s->name), name_suffix(s));
+    /* A name may hold any character, a NUL as well: no printf. */
+    _cleanup_buf_ Buf text = BUF_INIT;
+    buf_sv(&text, s->name);
+    buf_sv(&text, sv_cstr(name_suffix(s)));
+    StrView metric = text.failed ? SV_NULL : arena_sv(a, buf_view(&text));
     StrView bound = SV("-");
     if (s->part == PART_BUCKET)
         bound = expo_float_text(a, bucket_bound(s, s->bucket));
