@@ -14,6 +14,7 @@ static int usage(FILE *out)
           "  down       stop it; its state stays\n"
           "  status     show its processes and their memory\n"
           "  image      import, list and remove images\n"
+          "  monitor    a Prometheus server: scrape, store and query metrics\n"
           "  promtool   Prometheus' tool: run PromQL test scripts\n"
           "  version    print the version\n"
           "\n"

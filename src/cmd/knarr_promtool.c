@@ -2,12 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/knarr_promtool.h"
 #include "monitor/promqltest/promqltest.h"
 
 static int usage(FILE *out)
 {
     fputs("usage: knarr promtool VERB …\n"
           "\n"
+          "  check rules FILE…   check rule files\n"
           "  test promql FILE…   run PromQL test scripts\n",
           out);
     return out == stdout ? 0 : 2;
@@ -38,6 +40,7 @@ static const struct {
     const char *first, *second;
     int (*fn)(int argc, char **argv); /* without the verb's words */
 } verbs[] = {
+    { "check", "rules", promtool_check_rules },
     { "test", "promql", verb_test_promql },
 };
 

@@ -83,7 +83,8 @@ enum { FLAGS_MAX = 64 };
 static unsigned web_flags(MonitorArgs *a, Flag *f)
 {
     const Flag flags[] = {
-        { "config.file", FLAG_TEXT, &a->config_file, "FILE", "the configuration (prometheus.yml)" },
+        { "config.file", FLAG_TEXT, &a->config_file, "FILE",
+          "the configuration (prometheus.yml); empty: none" },
         { "config.auto-reload", FLAG_ON, &a->auto_reload, NULL, NULL },
         { "config.auto-reload-interval", FLAG_AMOUNT, &a->auto_reload_interval, "DURATION", NULL,
           .parse = parse_duration },

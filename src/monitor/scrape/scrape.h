@@ -26,8 +26,9 @@ typedef struct ScrapeOptions {
 int scrape_manager_new(Loop *l, const ScrapeOptions *opt, ScrapeManager **ret, Err *err) NODISCARD;
 /* Ends all scrapes; no staleness markers: after a restart the series go on. Always NULL. */
 ScrapeManager *scrape_manager_free(ScrapeManager *m);
-/* Takes a configuration over (keeps a reference): jobs that did not change go on as they are. On
- * failure the old one is kept. */
+/* Takes a configuration over (keeps a reference): jobs that did not change go on as they are. Fails
+ * for want of memory, or of access to a cluster: jobs before the one that failed are on the new
+ * configuration then, the others on the old one. */
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err) NODISCARD;
 
 typedef enum ScrapeHealth { SCRAPE_UNKNOWN, SCRAPE_UP, SCRAPE_DOWN } ScrapeHealth;

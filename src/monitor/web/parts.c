@@ -33,6 +33,13 @@ static void warn_of_idle_sections(const Config *c)
         log_warn("tracing: no traces are sent by this version");
 }
 
+/* Without a file everything has its default: nothing is scraped, what is written is taken. */
+static int load_config(const MonitorPartsOptions *o, Config **ret, Err *err)
+{
+    return o->config_file[0] ? config_load(o->config_file, &o->config, ret, err)
+                             : config_parse(SV(""), "no file", SV(""), &o->config, ret, err);
+}
+
 int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **ret, Err *err)
 {
     MonitorParts *p = calloc(1, sizeof *p);
@@ -40,7 +47,7 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
         return err_nomem(err);
     p->loop = l;
     p->opt = *opt;
-    int r = config_load(opt->config_file, &opt->config, &p->config, err);
+    int r = load_config(opt, &p->config, err);
     if (r < 0) {
         free(p);
         return r;
@@ -90,7 +97,7 @@ int monitor_parts_start(MonitorParts *p, Tsdb *db, Err *err)
 int monitor_parts_reload(MonitorParts *p, Err *err)
 {
     Config *fresh = NULL;
-    int r = config_load(p->opt.config_file, &p->opt.config, &fresh, err);
+    int r = load_config(&p->opt, &fresh, err);
     if (r == 0 && p->scrape)
         r = scrape_manager_apply(p->scrape, fresh, err);
     if (r < 0) {

@@ -9,7 +9,7 @@
 typedef struct MonitorParts MonitorParts;
 
 typedef struct MonitorPartsOptions {
-    const char *config_file;
+    const char *config_file; /* "": none */
     ConfigOptions config;
     bool append_metadata, start_times; /* features, see ScrapeOptions */
 } MonitorPartsOptions;
