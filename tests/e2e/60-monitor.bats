@@ -12,6 +12,7 @@ setup() {
     PIDS="$DATA/pids"
     : >"$PIDS"
     mkdir -p "$DATA/log"
+    echo 'global: {}' >"$DATA/monitor.yml"
     ip netns add "$NS"
     ip -n "$NS" link set lo up
     URL=http://127.0.0.1:9090
@@ -20,7 +21,7 @@ setup() {
 teardown() { stop_all; }
 
 start_monitor() { # FLAGS…
-    run_role monitor --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 --config.file= "$@"
+    run_role monitor --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 --config.file="$DATA/monitor.yml" "$@"
     wait_for 20 inside curl -sf "$URL/-/ready"
 }
 
@@ -48,6 +49,11 @@ value() { inside curl -sf -G "${2:-$URL}/api/v1/query" --data-urlencode "query=$
 samples() {
     inside curl -sf -G "${2:-$URL}/api/v1/query" --data-urlencode "query=$1[1h]" |
         jq -r '[.data.result[].values | length] | add'
+}
+# The answer to an instant query without the label that remote write adds.
+answer() { # QUERY TIME URL
+    inside curl -sf -G "$3/api/v1/query" --data-urlencode "query=$1" --data-urlencode "time=$2" |
+        jq -S 'if .data.resultType == "vector" then del(.data.result[].metric.from) | .data.result |= sort else . end'
 }
 # No remote write is under way: between two looks at all samples nothing came.
 quiet() {
@@ -77,10 +83,8 @@ tool() { inside promtool "$@"; }
     wait_for 20 at_least 'timestamp(up) * 1000 > bool '"${now/./}" 1
     for q in 'sum by (handler) (prometheus_http_requests_total)' 'rate(process_cpu_seconds_total[2s])' \
         'histogram_quantile(0.9, prometheus_tsdb_compaction_chunk_size_bytes_bucket)' '1/3' '"text"' 'vector(0)/0'; do
-        diff <(inside curl -sf -G "$URL/api/v1/query" --data-urlencode "query=$q" --data-urlencode "time=$now" |
-            jq -S 'del(.data.result[]?.metric?.from)' 2>/dev/null | sort) \
-            <(inside curl -sf -G http://127.0.0.1:9091/api/v1/query --data-urlencode "query=$q" \
-                --data-urlencode "time=$now" | jq -S 'del(.data.result[]?.metric?.from)' 2>/dev/null | sort)
+        diff <(answer "$q" "$now" "$URL") <(answer "$q" "$now" http://127.0.0.1:9091)
+        [ -n "$(answer "$q" "$now" "$URL")" ]
     done
     [ "$(get '/api/v1/label/__name__/values' | jq '.data | index("up") != null')" = true ]
     [ "$(get '/api/v1/labels?match[]=up' | jq -c .data)" = '["__name__","from","instance","job"]' ]
@@ -178,6 +182,58 @@ Y
     get '/federate?match[]=up' | grep -q '^up{from="peer",instance="127.0.0.1:9091",job="self"} 1 [0-9]*$'
 }
 
+# write_samples VERSION SERIES…: the response, headers and all.
+write_samples() {
+    local type=application/x-protobuf
+    [ "$1" = 1 ] || type="$type;proto=io.prometheus.write.v2.Request"
+    "$E2E_DIR/remote-write.py" "$@" >"$DATA/write"
+    inside curl -si --data-binary @"$DATA/write" -H "Content-Type: $type" -H 'Content-Encoding: snappy' \
+        "$URL/api/v1/write" | tr -d '\r'
+}
+
+@test "remote write: what cannot be stored is named, the rest is stored" {
+    start_monitor --web.enable-remote-write-receiver
+    local t
+    t=$(date +%s000)
+    [[ $(write_samples 1 "a{x=1} 1 $t" "b 2 $t") == 'HTTP/1.1 204'* ]]
+    [ "$(value a)" = 1 ]
+    # 1.0: the first mistake's sentence.
+    run write_samples 1 "a{x=1} 5 $((t - 1000))" "c 3 $t" "b 9 $t"
+    [[ $output == 'HTTP/1.1 400'* && $output == *'out of order sample' ]]
+    [ "$(value c)" = 3 ]
+    [ "$(value b)" = 2 ]
+    run write_samples 1 "b 9 $t"
+    [[ $output == 'HTTP/1.1 400'* && $output == *'duplicate sample for timestamp'* ]]
+    [[ $(write_samples 1 "b 2 $t") == 'HTTP/1.1 204'* ]] # the very same again is fine
+    # 2.0: each of them, and how much was written.
+    run write_samples 2 "d{y=2} 4 $t" "a{x=1} 5 $((t - 1000))" "{x=1} 1 $t"
+    [[ $output == 'HTTP/1.1 400'* && $output == *'x-prometheus-remote-write-samples-written: 1'* ]]
+    [[ $output == *'out of order sample for series {__name__="a", x="1"}'* ]]
+    [[ $output == *'invalid metric name or labels for series {x="1"}'* ]]
+    [ "$(value 'd{y="2"}')" = 4 ]
+    run write_samples 2 "d{y=2} 4 $((t + 1))" "e 1 $t"
+    [[ $output == 'HTTP/1.1 204'* && $output == *'x-prometheus-remote-write-samples-written: 2'* ]]
+    run write_samples 1 "f 1 $((t + 3600000))"
+    [[ $output == 'HTTP/1.1 400'* && $output == *'too far in the future'* ]]
+    # What is no remote write at all.
+    [ "$(inside curl -so /dev/null -w '%{http_code}' -d x "$URL/api/v1/write")" = 415 ]
+    [ "$(inside curl -so /dev/null -w '%{http_code}' -d x -H 'Content-Type: application/x-protobuf' "$URL/api/v1/write")" = 400 ]
+    [ "$(inside curl -so /dev/null -w '%{http_code}' -d x -H 'Content-Type: application/x-protobuf;proto=x.Y' \
+        "$URL/api/v1/write")" = 415 ]
+}
+
+@test "a query ends when its client goes away, and when its time is over" {
+    start_monitor --web.enable-remote-write-receiver
+    local slow
+    slow='quantile_over_time(0.5, quantile_over_time(0.5, vector(time())[6h:1s])[6h:1s])'
+    run inside curl -s -G "$URL/api/v1/query" --data-urlencode "query=$slow" -d timeout=200ms
+    [ "$(jq -r .errorType <<<"$output")" = timeout ]
+    run inside curl -s -m 0.3 -G "$URL/api/v1/query" --data-urlencode "query=$slow"
+    [ "$status" -eq 28 ]
+    wait_for 10 no_query_runs
+}
+no_query_runs() { get /metrics | grep -qx 'prometheus_engine_queries 0'; }
+
 @test "admin and lifecycle only where they are allowed" {
     start_monitor
     [ "$(inside curl -so /dev/null -w '%{http_code}' -X POST "$URL/-/reload")" = 403 ]
@@ -203,7 +259,7 @@ Y
 }
 
 @test "a route prefix is taken from the external URL, and wrong flags are named" {
-    run_role monitor --config.file= --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 \
+    run_role monitor --config.file="$DATA/monitor.yml" --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 \
         --web.external-url=http://example.org/prom/
     wait_for 20 inside curl -sf "$URL/prom/-/ready"
     [ "$(inside curl -so /dev/null -w '%{http_code} %{redirect_url}' "$URL/")" = "302 $URL/prom" ]
@@ -214,9 +270,9 @@ Y
     [[ $output == *"--query.timeout: 'soon' is no DURATION"* ]]
     run "$BIN/knarr-monitor" --storage.tsdb.retention.size=12
     [ "$status" -eq 2 ]
-    run inside "$BIN/knarr-monitor" --config.file= --storage.tsdb.path="$DATA/other" --web.listen-address=127.0.0.1:9090
+    run inside "$BIN/knarr-monitor" --config.file="$DATA/monitor.yml" --storage.tsdb.path="$DATA/other" --web.listen-address=127.0.0.1:9090
     [ "$status" -eq 1 ]
     [[ $output == *"--web.listen-address=127.0.0.1:9090"* ]]
-    run inside "$BIN/knarr-monitor" --config.file= --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9099
+    run inside "$BIN/knarr-monitor" --config.file="$DATA/monitor.yml" --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9099
     [ "$status" -eq 1 ]
 }
