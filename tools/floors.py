@@ -21,8 +21,9 @@ MONITOR_FLOORS = [
     ["config", "template", "promqltest"],
     ["fetch"],
     ["discovery"],
-    ["scrape", "rules", "notify"],
+    ["scrape", "rules", "notify", "remote", "otlp"],
     ["web"],
+    ["parts"],
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_/]+)/[^"/]+"')
 

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "cmd/daemon.h"
 #include "cmd/monitor_args.h"
-#include "monitor/web/parts.h"
+#include "monitor/parts/parts.h"
 
 enum {
     MAINTAIN_MS = 60 * 1000,

@@ -1,0 +1,21 @@
+/* internal.h - private to parts/. */
+#pragma once
+
+#include "monitor/parts/parts.h"
+
+struct MonitorParts {
+    Loop *loop;
+    MonitorPartsOptions opt;
+    Config *config;
+    ScrapeManager *scrape; /* NULL until the database is open */
+    Tsdb *db;
+    TsdbOptions flags; /* of the database, as the command line has them */
+};
+
+/* ---- targets.c: of WebParts, `ctx` is the MonitorParts ---- */
+
+void parts_targets(void *ctx, StrView state, StrView pool, Buf *out);
+void parts_scrape_pools(void *ctx, Buf *out);
+void parts_target_metadata(void *ctx, const Matcher *ms, unsigned n_ms, StrView metric,
+                           int64_t limit, Buf *out);
+void parts_metadata(void *ctx, StrView metric, int64_t limit, int64_t per_metric, Buf *out);
