@@ -19,13 +19,13 @@ VECTORS static void sum(double *restrict sums, double *restrict rest, const doub
 static void least(double *restrict have, const double *restrict v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        have[i] = (have[i] > v[i]) | (have[i] != have[i]) ? v[i] : have[i];
+        have[i] = ((have[i] > v[i]) | (have[i] != have[i])) ? v[i] : have[i];
 }
 
 static void greatest(double *restrict have, const double *restrict v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        have[i] = (have[i] < v[i]) | (have[i] != have[i]) ? v[i] : have[i];
+        have[i] = ((have[i] < v[i]) | (have[i] != have[i])) ? v[i] : have[i];
 }
 
 static void count(double *restrict have, unsigned n)

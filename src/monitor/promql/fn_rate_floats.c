@@ -72,7 +72,7 @@ VECTORS static void extrapolate(Windows *restrict w, bool counter, double second
         double since_zero = sampled * (w->first[i] / w->increase[i]);
         bool bounded = counter & (w->increase[i] > 0) & (w->first[i] >= 0);
         to_start = to_start >= threshold ? half : to_start;
-        to_start = bounded & (since_zero < to_start) ? since_zero : to_start;
+        to_start = (bounded & (since_zero < to_start)) ? since_zero : to_start;
         to_end = to_end >= threshold ? half : to_end;
         double factor = (sampled + to_start + to_end) / sampled;
         factor = sampled != 0 ? factor : 1;
