@@ -8,7 +8,6 @@
 #include "cmd/knarr_promtool.h"
 #include "monitor/model/duration.h"
 #include "monitor/promql/promql.h"
-#include "monitor/promqltest/promqltest.h"
 
 ToolIo promtool_io(void)
 {
@@ -77,35 +76,6 @@ int promtool_files_exist(char **files, int n)
     return TOOL_OK;
 }
 
-/* ---- test promql ---- */
-
-static int test_promql(int argc, char **argv)
-{
-    _cleanup_buf_ Buf out = BUF_INIT;
-    PromqltestReport report = { .out = &out };
-    PromtoolFlags common;
-    int failed = 0, n;
-    const FlagSet set = { .program = "knarr promtool test promql",
-                          .args = "FILE…",
-                          .about = "Runs Prometheus' PromQL test scripts (load, eval, clear)." };
-    int r = promtool_parse(&set, &common, argc, argv, &n);
-    if (r != FLAGS_OK)
-        return r;
-    if (!n)
-        return promtool_usage_error(set.program, "no file is given");
-    for (int i = 1; i <= n; i++) {
-        Err err = { 0 };
-        if (promqltest_run_file(argv[i], &report, &err) < 0) {
-            fprintf(stderr, "knarr promtool: %s\n", err.msg);
-            failed = 1;
-        }
-        fwrite(buf_view(&out).ptr, 1, out.len, stdout);
-        buf_clear(&out);
-    }
-    printf("%u passed, %u failed\n", report.passed, report.failed);
-    return failed || report.failed ? TOOL_FAILED : TOOL_OK;
-}
-
 /* ---- which verb ---- */
 
 enum { WORDS_MAX = 3 };
@@ -118,7 +88,8 @@ static const struct {
     { { "check", "rules" }, promtool_check_rules, "check rule files" },
     { { "check", "metrics" }, promtool_check_metrics, "lint metrics from standard input" },
     { { "check", "web-config" }, promtool_check_web_config, "check --web.config.file files" },
-    { { "test", "promql" }, test_promql, "run PromQL test scripts" },
+    { { "test", "rules" }, promtool_test_rules, "run unit tests of rules" },
+    { { "test", "promql" }, promtool_test_promql, "run PromQL test scripts" },
 };
 
 static int usage(FILE *out)

@@ -29,3 +29,5 @@ int promtool_check_config(int argc, char **argv);
 int promtool_check_rules(int argc, char **argv);
 int promtool_check_metrics(int argc, char **argv);
 int promtool_check_web_config(int argc, char **argv);
+int promtool_test_rules(int argc, char **argv);
+int promtool_test_promql(int argc, char **argv);
