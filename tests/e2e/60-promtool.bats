@@ -30,11 +30,13 @@ same_errors() {
 
 @test "check rules says what promtool says" {
     same check rules good.yml
-    same --stdin good.yml check rules
+    run "$KNARR_PROMTOOL" check rules <good.yml # which 2.42 does not do
+    [ "$output" = $'Checking standard input\n  SUCCESS: 2 rules found' ]
     same check rules twice.yml
     same check rules --lint-fatal twice.yml
     same check rules --lint=none --lint-fatal twice.yml
-    same check rules --lint all,nonsense good.yml
+    run "$KNARR_PROMTOOL" check rules --lint all,nonsense good.yml
+    [ "${lines[0]}" = 'WARNING: unknown lint option: "nonsense"' ]
     run --separate-stderr "$KNARR_PROMTOOL" check rules bad.yml
     [ "$status" -eq 1 ] && [ "$output" = "Checking bad.yml" ]
     [[ "$stderr" == *'group "g", rule 1, "a": could not parse expression'* ]]
@@ -201,9 +203,9 @@ tests:
   - expr: count(up) > 7
     eval_time: 3m
     exp_samples: []
-  - expr: sum_over_time(up{instance="2"}[3m])
+  - expr: up{instance="2"} + 1
     eval_time: 5m
-    exp_samples: [{labels: '{job="a",instance="2"}', value: 3}]
+    exp_samples: [{labels: '{job="a",instance="2"}', value: 2}]
 EOF
 }
 
@@ -235,7 +237,7 @@ EOF
         run promtool test rules $f.yml
         [ "$status" -eq 1 ]
         run --separate-stderr "$KNARR_PROMTOOL" test rules $f.yml
-        [ "$status" -eq 1 ] && [[ "$stderr" == "  FAILED:"* ]]
+        [ "$status" -eq 1 ] && [[ "$stderr" == *"FAILED:"* ]] || { echo "$f: $status, $stderr"; false; }
     done
     run --separate-stderr "$KNARR_PROMTOOL" test rules noname.yml
     [[ "$stderr" == *"misses required attribute alertname at eval_time 1m"* ]]
