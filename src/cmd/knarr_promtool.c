@@ -88,8 +88,18 @@ static const struct {
     { { "check", "rules" }, promtool_check_rules, "check rule files" },
     { { "check", "metrics" }, promtool_check_metrics, "lint metrics from standard input" },
     { { "check", "web-config" }, promtool_check_web_config, "check --web.config.file files" },
+    { { "check", "healthy" }, promtool_check_healthy, "ask whether a server is healthy" },
+    { { "check", "ready" }, promtool_check_ready, "ask whether a server is ready" },
     { { "test", "rules" }, promtool_test_rules, "run unit tests of rules" },
     { { "test", "promql" }, promtool_test_promql, "run PromQL test scripts" },
+    { { "query", "instant" }, promtool_query_instant, "evaluate an expression at one time" },
+    { { "query", "range" }, promtool_query_range, "evaluate an expression over a range" },
+    { { "query", "series" }, promtool_query_series, "list series of a server" },
+    { { "query", "labels" }, promtool_query_labels, "list the values of a label" },
+    { { "query", "analyze" }, promtool_query_analyze, "show how buckets of histograms are used" },
+    { { "debug", "pprof" }, promtool_debug_pprof, "fetch profiles of a server" },
+    { { "debug", "metrics" }, promtool_debug_metrics, "fetch the metrics of a server" },
+    { { "debug", "all" }, promtool_debug_all, "fetch both" },
 };
 
 static int usage(FILE *out)
