@@ -213,6 +213,30 @@ static void put_json_value(const Value *v, Buf *out)
     }
 }
 
+/* [time, "value"], whose value never has an exponent. */
+static void put_json_pair(const Value *pair, Buf *out)
+{
+    const Value *v = value_at(pair, 1);
+    if (!value_is(v, VALUE_STRING)) {
+        put_json_value(pair, out);
+        return;
+    }
+    buf_putc(out, '[');
+    put_float(value_number(value_at(pair, 0)), out);
+    buf_sv(out, SV(",\""));
+    put_float(value_number(v), out);
+    buf_sv(out, SV("\"]"));
+}
+
+static void put_json_pairs(const Value *pairs, Buf *out)
+{
+    for (uint32_t i = 0; i < value_len(pairs); i++) {
+        buf_putc(out, i ? ',' : '[');
+        put_json_pair(value_at(pairs, i), out);
+    }
+    buf_sv(out, value_len(pairs) ? SV("]") : SV("[]"));
+}
+
 static int json_series(const Value *result, Arena *a, Buf *out, Err *err)
 {
     static const char *const keys[] = { "value", "histogram", "values", "histograms" };
@@ -230,7 +254,10 @@ static int json_series(const Value *result, Arena *a, Buf *out, Err *err)
             if (!part)
                 continue;
             buf_printf(out, ",\"%s\":", keys[k]);
-            put_json_value(part, out);
+            if (k < 2)
+                put_json_pair(part, out);
+            else
+                put_json_pairs(part, out);
         }
         buf_putc(out, '}');
     }
@@ -251,9 +278,12 @@ int result_print(const Value *data, bool json, Arena *a, Buf *out, Err *err)
         return json ? json_series(result, a, out, err) : text_series(result, matrix, a, out, err);
     if (value_len(result) != 2)
         return malformed(err);
-    if (json) {
+    bool scalar = sv_eq(type, SV("scalar"));
+    if (json && scalar) {
+        put_json_pair(result, out);
+    } else if (json) {
         put_json_value(result, out);
-    } else if (sv_eq(type, SV("scalar"))) {
+    } else if (scalar) {
         buf_sv(out, SV("scalar: "));
         put_pair(result, out);
     } else {

@@ -117,6 +117,17 @@ static void on_done(void *ctx, const FetchResult *r)
     loop_stop(a->loop);
 }
 
+/* Fetches are called Get in their errors. */
+static int name_post(Err *err, int r)
+{
+    Err as_post = { 0 };
+    if (!err || strncmp(err->msg, "Get ", 4) != 0)
+        return r;
+    r = err_set(&as_post, err->code, 0, "Post %s", err->msg + 4);
+    *err = as_post;
+    return r;
+}
+
 int server_request(Server *s, const ServerRequest *q, Arena *a, int *ret_status, StrView *ret_body,
                    Err *err)
 {
@@ -144,8 +155,7 @@ int server_request(Server *s, const ServerRequest *q, Arena *a, int *ret_status,
         r = -(int)answer.err.code;
     }
     if (r < 0)
-        return err_wrap(err, "%s \"%.*s%.*s\"", q->post ? "Post" : "Get", SV_FMT(s->base),
-                        SV_FMT(q->path));
+        return q->post ? name_post(err, r) : r;
     *ret_status = answer.status;
     *ret_body = answer.body;
     return 0;

@@ -29,8 +29,8 @@ typedef struct ServerRequest {
     uint32_t timeout_ms;
 } ServerRequest;
 
-/* *ret_body is in `a`. An answer with any status is a success. ERR_SYS and others: none came, with
- * the method and address in front: `Get "http://…": …`. */
+/* *ret_body is in `a`. An answer with any status is a success. ERR_SYS and others: none came; the
+ * message begins with method and address. */
 int server_request(Server *s, const ServerRequest *q, Arena *a, int *ret_status, StrView *ret_body,
                    Err *err) NODISCARD;
 
