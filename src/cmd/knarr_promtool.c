@@ -1,5 +1,6 @@
 /* knarr_promtool.c - `knarr promtool …`: Prometheus' tool. To add a verb: a row in verbs[]. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,6 +101,13 @@ static const struct {
     { { "debug", "pprof" }, promtool_debug_pprof, "fetch profiles of a server" },
     { { "debug", "metrics" }, promtool_debug_metrics, "fetch the metrics of a server" },
     { { "debug", "all" }, promtool_debug_all, "fetch both" },
+    { { "tsdb", "list" }, promtool_tsdb_list, "list the blocks of a database" },
+    { { "tsdb", "analyze" }, promtool_tsdb_analyze, "show labels and series of a block" },
+    { { "tsdb", "dump" }, promtool_tsdb_dump, "print the samples of a database" },
+    { { "tsdb", "dump-openmetrics" }, promtool_tsdb_dump_openmetrics, "the same as OpenMetrics" },
+    { { "tsdb", "create-blocks-from", "openmetrics" },
+      promtool_tsdb_import_openmetrics,
+      "make blocks of an OpenMetrics file" },
 };
 
 static int usage(FILE *out)
@@ -156,6 +164,7 @@ static int words_of(size_t verb, char **argv, const int *at, int n)
 int main(int argc, char **argv)
 {
     int at[WORDS_MAX], n = find_words(argc, argv, at);
+    signal(SIGPIPE, SIG_IGN); /* a reader that has enough is an error of writing like others */
     log_init("promtool");
     log_set_level(LOG_LEVEL_WARN);
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {

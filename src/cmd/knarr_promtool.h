@@ -41,3 +41,8 @@ int promtool_check_ready(int argc, char **argv);
 int promtool_debug_pprof(int argc, char **argv);
 int promtool_debug_metrics(int argc, char **argv);
 int promtool_debug_all(int argc, char **argv);
+int promtool_tsdb_list(int argc, char **argv);
+int promtool_tsdb_analyze(int argc, char **argv);
+int promtool_tsdb_dump(int argc, char **argv);
+int promtool_tsdb_dump_openmetrics(int argc, char **argv);
+int promtool_tsdb_import_openmetrics(int argc, char **argv);

@@ -68,7 +68,7 @@ same() {
         same query instant "$url/no/such/path" up
         same query range --start=$now --end=$((now - 5)) "$url" up
         same query instant --time=whenever "$url" up
-        same query instant --header=X-Scope-OrgID=1 --header=Other=a=b --time=$now "$url" 1
+        same query range --header=X-Scope-OrgID=1 --header=Other=a=b --end=$now "$url" 1
     done
     run -0 inside "$KNARR_PROMTOOL" query instant "$OURS" '"a <text>"' # which 2.42 cannot print
     [ "$output" = "a <text>" ]
