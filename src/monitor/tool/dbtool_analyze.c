@@ -345,9 +345,8 @@ int tool_tsdb_analyze(const ToolIo *io, const TsdbAnalyzeOptions *o)
     Err err = { 0 };
     Analyzer z = { .io = io, .opt = o, .err = &err };
     arena_init(&z.arena, 0);
-    int r = o->match ? promql_parse_selector(sv_cstr(o->match), &z.arena, &selector, &z.matchers,
-                                             &z.n_matchers, &err)
-                     : 0;
+    int r =
+        o->match ? db_selector(o->match, &z.arena, &selector, &z.matchers, &z.n_matchers, &err) : 0;
     if (r >= 0)
         r = db_open_blocks(o->dir, &blocks, &err);
     if (r >= 0)

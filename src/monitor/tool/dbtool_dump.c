@@ -218,7 +218,7 @@ static int dump(const ToolIo *io, const TsdbDumpOptions *o, Querier *q, bool sor
         unsigned n_ms = 0;
         sample_cols_init(&all[i].cols);
         if (o->n_matches)
-            r = promql_parse_selector(sv_cstr(o->matches[i]), &a, &all[i].expr, &ms, &n_ms, err);
+            r = db_selector(o->matches[i], &a, &all[i].expr, &ms, &n_ms, err);
         if (r >= 0)
             r = q->ops->select(q, &hints, ms, n_ms, &all[i].set, err);
     }

@@ -13,9 +13,15 @@
 #define HOURS(n) (INT64_C(3600) * 1000 * (n))
 enum { BLOCK_RANGES = 10, BLOCK_RANGE_FACTOR = 3 };
 
+typedef struct ImportSample {
+    int64_t t;
+    double v;
+} ImportSample;
+
 typedef struct ImportSeries {
     Labels labels;
-    SampleCols cols;
+    VEC(ImportSample) samples; /* in the order of the file until it is written */
+    bool unsorted;
 } ImportSeries;
 
 typedef struct Import {
@@ -35,7 +41,7 @@ typedef struct Import {
 static void forget_block(Import *m)
 {
     vec_foreach (s, &m->series)
-        sample_cols_free(&(*s)->cols);
+        vec_free(&(*s)->samples);
     vec_free(&m->series);
     map_free(&m->by_text);
     map_free(&m->by_labels);
@@ -80,7 +86,6 @@ static int series_of(Import *m, StrView text, ImportSeries **ret)
             !vec_push(&m->series, s))
             return err_nomem(m->err);
         s->labels = l;
-        sample_cols_init(&s->cols);
     }
     *ret = s;
     return map_set(&m->by_text, text, s, NULL) ? 0 : err_nomem(m->err);
@@ -92,16 +97,36 @@ static int add_sample(Import *m, const ExpoEntry *e)
     int r = series_of(m, e->series, &s);
     if (r < 0)
         return r;
-    size_t n = s->cols.len;
-    if (n && e->t < s->cols.t[n - 1])
-        return err_set(m->err, ERR_INVALID, 0, "add sample: %s",
-                       append_result_text(APPEND_OUT_OF_ORDER));
-    if (n && e->t == s->cols.t[n - 1])
-        return double_bits(s->cols.v[n - 1]) == double_bits(e->v)
-                   ? 0
-                   : err_set(m->err, ERR_INVALID, 0, "add sample: %s",
-                             append_result_text(APPEND_DUPLICATE));
-    return sample_cols_float(&s->cols, e->t, e->v) ? 0 : err_nomem(m->err);
+    size_t n = s->samples.len;
+    s->unsorted |= n && e->t <= s->samples.items[n - 1].t;
+    return vec_push(&s->samples, ((ImportSample){ e->t, e->v })) ? 0 : err_nomem(m->err);
+}
+
+static int sample_cmp(const void *x, const void *y)
+{
+    const ImportSample *a = x, *b = y;
+    return (a->t > b->t) - (a->t < b->t);
+}
+
+/* By time; the same sample twice is one. */
+static int sort_samples(Import *m, ImportSeries *s)
+{
+    ImportSample *v = s->samples.items;
+    size_t kept = 0;
+    if (!s->unsorted)
+        return 0;
+    qsort(v, s->samples.len, sizeof *v, sample_cmp);
+    for (size_t i = 0; i < s->samples.len; i++) {
+        if (kept && v[kept - 1].t == v[i].t) {
+            if (double_bits(v[kept - 1].v) == double_bits(v[i].v))
+                continue;
+            return err_set(m->err, ERR_INVALID, 0, "add sample: %s",
+                           append_result_text(APPEND_DUPLICATE));
+        }
+        v[kept++] = v[i];
+    }
+    s->samples.len = kept;
+    return 0;
 }
 
 static int read_block(Import *m)
@@ -187,6 +212,23 @@ static int print_block(Import *m, const char *ulid)
     return 0;
 }
 
+static int write_series(Import *m, BlockWriter *w)
+{
+    SampleCols cols;
+    int r = 0;
+    sample_cols_init(&cols);
+    for (size_t i = 0; r >= 0 && i < m->series.len; i++) {
+        const ImportSeries *s = m->series.items[i];
+        bool ok = true;
+        sample_cols_clear(&cols);
+        vec_foreach (v, &s->samples)
+            ok = ok && sample_cols_float(&cols, v->t, v->v);
+        r = ok ? block_writer_add(w, s->labels, &cols, m->err) : err_nomem(m->err);
+    }
+    sample_cols_free(&cols);
+    return r;
+}
+
 static int write_block(Import *m)
 {
     BlockMeta meta = { .level = 1, .min = INT64_MAX, .max = INT64_MIN };
@@ -198,8 +240,11 @@ static int write_block(Import *m)
     char ulid[ULID_SIZE];
     memcpy(ulid, meta.ulid, sizeof ulid);
     vec_foreach (s, &m->series) {
-        meta.min = MIN(meta.min, (*s)->cols.t[0]);
-        meta.max = MAX(meta.max, (*s)->cols.t[(*s)->cols.len - 1] + 1);
+        int sorted = sort_samples(m, *s);
+        if (sorted < 0)
+            return sorted;
+        meta.min = MIN(meta.min, (*s)->samples.items[0].t);
+        meta.max = MAX(meta.max, (*s)->samples.items[(*s)->samples.len - 1].t + 1);
     }
     memcpy(self.ulid, ulid, sizeof self.ulid);
     self.min = meta.min;
@@ -208,8 +253,8 @@ static int write_block(Import *m)
     int r = symbols && vec_push(&meta.sources, self) ? 0 : err_nomem(m->err);
     if (r >= 0)
         r = block_writer_new(m->opt->dir, ulid, symbols, n, &w, m->err);
-    for (size_t i = 0; r >= 0 && i < m->series.len; i++)
-        r = block_writer_add(w, m->series.items[i]->labels, &m->series.items[i]->cols, m->err);
+    if (r >= 0)
+        r = write_series(m, w);
     if (r >= 0) {
         r = block_writer_finish(w, &meta, m->err);
         w = NULL;

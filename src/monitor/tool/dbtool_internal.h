@@ -17,3 +17,8 @@ int db_open_blocks(const char *dir, DbBlocks *ret, Err *err) NODISCARD;
 void db_close_blocks(DbBlocks *l);
 /* As `tsdb list` prints them. */
 void db_print_blocks(FILE *out, const Block *const *blocks, size_t n, bool header, bool human);
+
+/* A selector, which unlike PromQL's may match everything. *ret_ms lives in the tree, which
+ * promql_expr_free() ends. */
+int db_selector(const char *text, Arena *a, PromqlExpr **ret, const Matcher **ret_ms,
+                unsigned *ret_n, Err *err) NODISCARD;

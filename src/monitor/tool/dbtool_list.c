@@ -53,6 +53,18 @@ void db_close_blocks(DbBlocks *l)
     vec_free(l);
 }
 
+int db_selector(const char *text, Arena *a, PromqlExpr **ret, const Matcher **ret_ms,
+                unsigned *ret_n, Err *err)
+{
+    StrView s = sv_trim(sv_cstr(text));
+    int r = promql_parse_selector(s, a, ret, ret_ms, ret_n, err);
+    if (r >= 0 || !sv_starts(s, SV("{")) || sv_find(sv_cstr(err->msg), SV("non-empty")) < 0)
+        return r;
+    /* PromQL wants a condition that not every series fulfils; every series has a name. */
+    s = arena_printf(a, "{__name__!=\"\",%.*s", SV_FMT(sv_skip(s, 1)));
+    return s.ptr ? promql_parse_selector(s, a, ret, ret_ms, ret_n, err) : err_nomem(err);
+}
+
 static StrView time_text(int64_t ms, bool human, Arena *a)
 {
     char text[RFC3339_SIZE];
