@@ -86,7 +86,7 @@ int tool_check_metrics(const ToolIo *io, bool extended, bool lint)
     }
     if (tool_read(io, NULL, &text, &err) < 0)
         return tool_failed(io, &err);
-    int r = families_parse(buf_view(&text), &f, &err);
+    int r = families_parse(buf_view(&text), FAMILIES_MEMORY_MAX, &f, &err);
     if (r < 0)
         tool_complain(io, "%s: %s\n",
                       lint ? "error while linting" : "error while parsing text to metric families",

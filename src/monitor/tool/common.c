@@ -96,7 +96,7 @@ int tool_time(StrView text, int64_t *ret_ms, Err *err)
     double seconds;
     int64_t ns;
     if (sv_to_double(text, &seconds) == 0 && fabs(seconds) < 9e15) {
-        *ret_ms = (int64_t)(floor(seconds) * 1000 + floor((seconds - floor(seconds)) * 1000));
+        *ret_ms = llround(seconds * 1000);
         return 0;
     }
     if (rfc3339_parse(text, &ns) == 0) {

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "codec/json.h"
 #include "monitor/model/number.h"
@@ -259,12 +260,13 @@ static int dump_sandbox(const ToolIo *io, const TsdbDumpOptions *o, const char *
 int tool_tsdb_dump(const ToolIo *io, const TsdbDumpOptions *o)
 {
     DbBlocks blocks;
-    char sandbox[PATH_MAX];
+    char sandbox[PATH_MAX], unique[ULID_SIZE];
     Err err = { 0 };
     int r = db_open_blocks(o->dir, &blocks, &err);
-    snprintf(sandbox, sizeof sandbox, "%.3800s/tmp_dbro_sandbox.XXXXXX",
-             o->sandbox_root ? o->sandbox_root : o->dir);
-    if (r >= 0 && !mkdtemp(sandbox))
+    ulid_new(clock_real_ns() / NSEC_PER_MSEC, unique);
+    snprintf(sandbox, sizeof sandbox, "%.3800s/tmp_dbro_sandbox-%s",
+             o->sandbox_root ? o->sandbox_root : o->dir, unique);
+    if (r >= 0 && mkdir(sandbox, 0700) < 0)
         r = err_errno(&err, "make the sandbox '%s' (--sandbox-dir-root says where)", sandbox);
     if (r >= 0)
         r = dump_sandbox(io, o, sandbox, &blocks, &err);

@@ -150,13 +150,13 @@ static int take_entry(Gather *g, const ExpoEntry *e)
     return 0;
 }
 
-int families_parse(StrView text, Families *ret, Err *err)
+int families_parse(StrView text, size_t memory, Families *ret, Err *err)
 {
     Gather g = { .text = text, .out = ret, .err = err };
     ExpoEntry e;
     int r;
     *ret = (Families){ 0 };
-    arena_init(&ret->arena, 0);
+    arena_init(&ret->arena, memory);
     g.parser = expo_parser_new(EXPO_FORMAT_TEXT, text, &(ExpoOptions){ 0 });
     if (!g.parser)
         return err_nomem(err);

@@ -25,8 +25,9 @@ typedef struct Families {
 } Families;
 
 enum { FAMILIES_MAX = 1000000 }; /* of one text */
+#define FAMILIES_MEMORY_MAX ((size_t)4 << 30)
 
-/* `text` must outlive the families. Whatever it returns, families_free() ends *ret. ERR_INVALID
- * names the line. */
-int families_parse(StrView text, Families *ret, Err *err) NODISCARD;
+/* `text` must outlive the families, which take at most `memory` bytes. Whatever it returns,
+ * families_free() ends *ret. ERR_INVALID names the line. */
+int families_parse(StrView text, size_t memory, Families *ret, Err *err) NODISCARD;
 void families_free(Families *f);

@@ -138,14 +138,14 @@ static int check_order(const TestFile *f, Err *err)
     return 0;
 }
 
-int test_file_parse(StrView text, const char *name, TestFile *ret, Err *err)
+int test_file_parse(StrView text, const char *name, size_t memory, TestFile *ret, Err *err)
 {
     char duplicate[200] = "";
     Value doc = value_null();
     JsonOptions opt = { .plain_text = true, .on_duplicate = on_duplicate, .ctx = duplicate };
     int r = 0;
     *ret = (TestFile){ 0 };
-    arena_init(&ret->arena, TOOL_INPUT_MAX);
+    arena_init(&ret->arena, memory);
     if (sv_trim(text).len && (r = yaml_decode(text, &ret->arena, &opt, &doc, NULL, err)) < 0)
         return err_wrap(err, "%s", name);
     if (*duplicate)

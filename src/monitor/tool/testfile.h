@@ -49,9 +49,10 @@ typedef struct TestFile {
     Arena arena; /* holds all */
 } TestFile;
 
-enum { TEST_FILE_MAX = 64 * 1024 * 1024 };
+enum { TEST_FILE_MAX = 64 * 1024 * 1024, TEST_FILE_MEMORY_MAX = 1024 * 1024 * 1024 };
 
-/* Defaults are filled in. `text` must outlive the file. Whatever it returns, test_file_free() ends
- * *ret. ERR_INVALID: "NAME:LINE: PATH: …". */
-int test_file_parse(StrView text, const char *name, TestFile *ret, Err *err) NODISCARD;
+/* Defaults are filled in. `text` must outlive the file, which takes at most `memory` bytes.
+ * Whatever it returns, test_file_free() ends *ret. ERR_INVALID: "NAME:LINE: PATH: …". */
+int test_file_parse(StrView text, const char *name, size_t memory, TestFile *ret,
+                    Err *err) NODISCARD;
 void test_file_free(TestFile *f);

@@ -88,7 +88,7 @@ static void stamp(Junit *j)
 
 static int run_tests(Runner *r, StrView text, Err *err)
 {
-    int e = test_file_parse(text, r->path, &r->file, err);
+    int e = test_file_parse(text, r->path, TEST_FILE_MEMORY_MAX, &r->file, err);
     for (unsigned i = 0; e >= 0 && i < r->file.rule_files.len; i++)
         e = add_rule_files(r, r->file.rule_files.items[i], err);
     if (e < 0)
