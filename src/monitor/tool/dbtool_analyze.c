@@ -353,8 +353,8 @@ int tool_tsdb_analyze(const ToolIo *io, const TsdbAnalyzeOptions *o)
         z.block = pick_block(&blocks, o->block, &err);
     if (r >= 0)
         r = z.block ? analyze(&z) : -(int)ERR_NOT_FOUND;
+    promql_expr_free(selector); /* which lives in the analyzer's arena */
     analyzer_free(&z);
-    promql_expr_free(selector);
     db_close_blocks(&blocks);
     return r < 0 ? tool_failed(io, &err) : TOOL_OK;
 }

@@ -72,9 +72,10 @@ static int run_test(Runner *r, unsigned i, Err *err)
         duration_format(clock_mono_ns() - began, took);
         tool_complain(r->io, "DEBUG: Test %.*s finished, took %s\n", SV_FMT(name), took);
     }
+    size_t failed = r->failures.items.len - before;
     if (e >= 0)
-        junit_case(&r->junit, name, r->failures.items.items + before,
-                   r->failures.items.len - before, SV(""));
+        junit_case(&r->junit, name, failed ? &r->failures.items.items[before] : NULL, failed,
+                   SV(""));
     return e;
 }
 
