@@ -24,7 +24,7 @@ typedef struct Families {
     size_t n, cap;
 } Families;
 
-enum { FAMILIES_MAX = 1000000 }; /* of one text */
+enum { FAMILIES_MAX = 200000 }; /* of one text */
 #define FAMILIES_MEMORY_MAX ((size_t)4 << 30)
 
 /* `text` must outlive the families, which take at most `memory` bytes. Whatever it returns,
