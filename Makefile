@@ -3,12 +3,13 @@
 #   sudo make up      install what is missing, build, start a one-node cluster, show it working
 #   sudo make check   install what is missing, build, run every test
 #   sudo make down    stop the cluster; its state stays
+#   make monitor-demo install what is missing, build, run the monitor with a node exporter
 BUILD    ?= build
 DATA_DIR ?= /var/lib/knarr
 CC       ?= gcc
 WERROR   ?= false
 
-.PHONY: deps build up down check lint fuzz bench clean
+.PHONY: deps build up down monitor-demo check lint fuzz bench clean
 
 deps:
 	@tools/deps
@@ -27,6 +28,9 @@ down:
 	@if [ -x $(BUILD)/knarr ]; then $(BUILD)/knarr down --data-dir "$(DATA_DIR)"; \
 	elif [ ! -e "$(DATA_DIR)/cluster.json" ]; then echo "no cluster runs from $(DATA_DIR)"; \
 	else echo "a cluster was started from $(DATA_DIR), but $(BUILD)/knarr is not built: run 'make build' first" >&2; exit 1; fi
+
+monitor-demo: deps build
+	@tools/monitor-demo $(BUILD)
 
 lint: deps $(BUILD)/build.ninja
 	@tools/lint $(BUILD)

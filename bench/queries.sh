@@ -64,7 +64,7 @@ for series; do
     compare $((series > 10000 ? 2 : 10)) $begin $((begin + 6 * 3600 - 15)) 15 <<'Q'
 sum by (path) (rate(http_requests_total[5m]))
 histogram_quantile(0.99, sum by (le) (rate(latency_seconds_bucket[5m])))
-topk(5, rate(http_requests_total[5m]))
+sum(topk(5, rate(http_requests_total[5m])))
 sum(rate(http_requests_total{instance=~"host-.*[05]"}[5m]))
 max by (code) (http_requests_total)
 avg by (code) (avg_over_time(http_requests_total[1h]))

@@ -370,8 +370,8 @@ int scrape_append_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, bool all, 
     double marker = double_from_bits(NAN_STALE_BITS);
     Labels none = { 0 };
 
-    vec_foreach (it, &c->entries) {
-        CacheEntry *e = *it;
+    for (size_t i = 0; i < c->places.len; i++) {
+        CacheEntry *e = scrape_cache_entry(c, i);
         if (!e->alive || (!all && e->seen == c->scrape && e->tracked))
             continue;
         Err ignored = { 0 };

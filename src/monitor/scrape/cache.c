@@ -3,13 +3,12 @@
  * Where that fails, a hash table does. */
 #include "monitor/scrape/internal.h"
 
-enum { KEEP_SCRAPES = 3, TABLE_MIN = 64 };
+enum { KEEP_SCRAPES = 3, TABLE_MIN = 64, BYTES_MIN = 4096 };
 
 void scrape_cache_free(ScrapeCache *c)
 {
-    vec_foreach (e, &c->entries)
-        free(*e);
-    vec_free(&c->entries);
+    free(c->bytes);
+    vec_free(&c->places);
     free(c->table);
     *c = (ScrapeCache){ 0 };
 }
@@ -43,35 +42,38 @@ static uint32_t hash_text(StrView s)
 static void follow(ScrapeCache *c, uint32_t place)
 {
     if (c->last)
-        c->entries.items[c->last - 1]->next = place;
+        scrape_cache_entry(c, c->last - 1)->next = place;
     c->last = place;
 }
 
 static uint32_t guessed(const ScrapeCache *c)
 {
-    uint32_t guess = c->last ? c->entries.items[c->last - 1]->next : 1;
-    return guess <= c->entries.len ? guess : 0;
+    uint32_t guess = c->last ? scrape_cache_entry(c, c->last - 1)->next : 1;
+    return guess <= c->places.len ? guess : 0;
 }
 
 StrView scrape_cache_expected(const ScrapeCache *c)
 {
     uint32_t guess = guessed(c);
-    const CacheEntry *e = guess ? c->entries.items[guess - 1] : NULL;
+    const CacheEntry *e = guess ? scrape_cache_entry(c, guess - 1) : NULL;
+    /* The one behind it is needed soon, and is seldom in the processor's cache. */
+    if (e && e->next && e->next <= c->places.len)
+        __builtin_prefetch(scrape_cache_entry(c, e->next - 1));
     return e ? sv_n(e->text, e->len) : SV_NULL;
 }
 
 CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series, bool expected)
 {
     uint32_t guess = guessed(c);
-    if (guess && (expected || is(c->entries.items[guess - 1], series))) {
+    if (guess && (expected || is(scrape_cache_entry(c, guess - 1), series))) {
         c->last = guess;
-        return c->entries.items[guess - 1];
+        return scrape_cache_entry(c, guess - 1);
     }
     if (!c->cap)
         return NULL;
     uint32_t hash = hash_text(series);
     for (size_t i = hash & (c->cap - 1); c->table[i]; i = (i + 1) & (c->cap - 1)) {
-        CacheEntry *e = c->entries.items[c->table[i] - 1];
+        CacheEntry *e = scrape_cache_entry(c, c->table[i] - 1);
         if (e->hash == hash && is(e, series)) {
             follow(c, c->table[i]);
             return e;
@@ -82,7 +84,7 @@ CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series, bool expected)
 
 static void place_entry(ScrapeCache *c, uint32_t place)
 {
-    size_t i = c->entries.items[place - 1]->hash & (c->cap - 1);
+    size_t i = scrape_cache_entry(c, place - 1)->hash & (c->cap - 1);
     while (c->table[i])
         i = (i + 1) & (c->cap - 1);
     c->table[i] = place;
@@ -96,48 +98,69 @@ static bool rebuild(ScrapeCache *c, size_t cap)
     free(c->table);
     c->table = table;
     c->cap = cap;
-    for (uint32_t i = 1; i <= c->entries.len; i++)
+    for (uint32_t i = 1; i <= c->places.len; i++)
         place_entry(c, i);
     return true;
+}
+
+/* Room for one entry at the end; NULL: out of memory. */
+static CacheEntry *new_entry(ScrapeCache *c, StrView series)
+{
+    size_t size = (sizeof(CacheEntry) + series.len + _Alignof(CacheEntry) - 1) /
+                  _Alignof(CacheEntry) * _Alignof(CacheEntry);
+    if (c->used + size > c->room) {
+        size_t room = MAX(c->used + size, c->room + c->room / 2 + BYTES_MIN);
+        char *bytes = realloc(c->bytes, room);
+        if (!bytes)
+            return NULL;
+        c->bytes = bytes;
+        c->room = room;
+    }
+    if (!vec_push(&c->places, c->used))
+        return NULL;
+    CacheEntry *e = scrape_cache_entry(c, c->places.len - 1);
+    *e = (CacheEntry){ .size = (uint32_t)size, .len = (uint32_t)series.len };
+    memcpy(e->text, series.ptr, series.len);
+    c->used += size;
+    return e;
 }
 
 CacheEntry *scrape_cache_add(ScrapeCache *c, StrView series)
 {
     if (series.len > UINT32_MAX / 2)
         return NULL;
-    if ((c->entries.len + 1) * 2 > c->cap && !rebuild(c, c->cap ? c->cap * 2 : TABLE_MIN))
+    if ((c->places.len + 1) * 2 > c->cap && !rebuild(c, c->cap ? c->cap * 2 : TABLE_MIN))
         return NULL;
-    CacheEntry *e = malloc(sizeof *e + series.len);
+    CacheEntry *e = new_entry(c, series);
     if (!e)
         return NULL;
-    *e = (CacheEntry){ .hash = hash_text(series), .len = (uint32_t)series.len, .born = c->scrape };
-    memcpy(e->text, series.ptr, series.len);
-    if (!vec_push(&c->entries, e)) {
-        free(e);
-        return NULL;
-    }
-    place_entry(c, (uint32_t)c->entries.len);
-    follow(c, (uint32_t)c->entries.len);
+    e->hash = hash_text(series);
+    e->born = c->scrape;
+    place_entry(c, (uint32_t)c->places.len);
+    follow(c, (uint32_t)c->places.len);
     return e;
 }
 
 void scrape_cache_sweep(ScrapeCache *c)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < c->entries.len; i++) {
-        CacheEntry *e = c->entries.items[i];
-        if (!e->alive && c->scrape - e->seen > KEEP_SCRAPES) {
-            free(e);
+    size_t kept = 0, used = 0;
+    for (size_t i = 0; i < c->places.len; i++) {
+        CacheEntry *e = scrape_cache_entry(c, i);
+        size_t size = e->size;
+        if (!e->alive && c->scrape - e->seen > KEEP_SCRAPES)
             continue;
-        }
-        c->entries.items[kept++] = e;
+        if (c->places.items[i] != used)
+            memmove(c->bytes + used, e, size);
+        c->places.items[kept++] = used;
+        used += size;
     }
-    if (kept == c->entries.len)
+    if (kept == c->places.len)
         return;
-    c->entries.len = kept;
+    c->places.len = kept;
+    c->used = used;
     c->last = 0;
     for (size_t i = 0; i < kept; i++)
-        c->entries.items[i]->next = 0; /* places have moved */
+        scrape_cache_entry(c, i)->next = 0; /* they have moved */
     memset(c->table, 0, c->cap * sizeof *c->table);
     for (uint32_t i = 1; i <= kept; i++)
         place_entry(c, i);

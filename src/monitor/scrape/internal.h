@@ -12,7 +12,7 @@
 typedef struct CacheEntry {
     SeriesRef ref; /* 0: labels must be made for the next append */
     uint32_t hash;
-    uint32_t len;
+    uint32_t len, size;  /* of the text, and of the entry with it */
     uint32_t seen, born; /* scrapes */
     uint32_t next;       /* place + 1 of the line that followed in the scrape before */
     bool dropped;        /* by metric relabelling */
@@ -21,14 +21,23 @@ typedef struct CacheEntry {
     char text[];
 } CacheEntry;
 
+/* Entries lie one behind the other in the order in which lines were first seen: the next scrape
+ * walks through memory, not over it. */
 typedef struct ScrapeCache {
-    VEC(CacheEntry *) entries;
-    uint32_t *table; /* place + 1, 0: free; a power of two */
+    char *bytes;
+    size_t used, room;
+    VEC(size_t) places; /* of entries, in `bytes` */
+    uint32_t *table;    /* place + 1, 0: free; a power of two */
     size_t cap;
     uint32_t scrape; /* number of the current one, from 1 */
     uint32_t last;   /* place + 1 of the last line looked up */
 } ScrapeCache;
 
+/* Entry i; good until the next one is added. */
+static inline CacheEntry *scrape_cache_entry(const ScrapeCache *c, size_t i)
+{
+    return (CacheEntry *)(void *)(c->bytes + c->places.items[i]);
+}
 void scrape_cache_free(ScrapeCache *c);
 void scrape_cache_begin(ScrapeCache *c);
 /* The line that is likely to come next; SV_NULL: none is known. */

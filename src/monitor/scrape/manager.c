@@ -202,6 +202,6 @@ ScrapeStats scrape_stats(const ScrapeManager *m)
     void *val;
     for (size_t k = 0; k < m->pools.len; k++)
         for (size_t i = 0; map_next(&m->pools.items[k]->targets, &i, &name, &val);)
-            s.cached_series += ((ScrapeTarget *)val)->cache.entries.len;
+            s.cached_series += ((ScrapeTarget *)val)->cache.places.len;
     return s;
 }
