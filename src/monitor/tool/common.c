@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "codec/json.h"
 #include "monitor/tool/internal.h"
 
 void tool_complain(const ToolIo *io, const char *fmt, ...)
@@ -104,4 +105,18 @@ int tool_time(StrView text, int64_t *ret_ms, Err *err)
         return 0;
     }
     return err_set(err, ERR_INVALID, 0, "cannot parse \"%.*s\" to a valid timestamp", SV_FMT(text));
+}
+
+void tool_json_string(StrView s, Buf *out)
+{
+    _cleanup_buf_ Buf plain = BUF_INIT;
+    json_encode_string(s, &plain);
+    for (size_t i = 0; i < plain.len; i++) {
+        char c = plain.ptr[i];
+        if (c == '<' || c == '>' || c == '&')
+            buf_printf(out, "\\u00%02x", c);
+        else
+            buf_putc(out, c);
+    }
+    out->failed |= plain.failed;
 }

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "codec/json.h"
 #include "monitor/model/number.h"
 #include "monitor/tool/dbtool_internal.h"
 #include "monitor/tsdb/tsdb.h"
@@ -93,9 +92,9 @@ static void put_json_labels(Labels l, Buf *out)
     for (unsigned i = 0; i < l.len; i++) {
         if (i)
             buf_putc(out, ',');
-        json_encode_string(l.items[i].name, out);
+        tool_json_string(l.items[i].name, out);
         buf_putc(out, ':');
-        json_encode_string(l.items[i].value, out);
+        tool_json_string(l.items[i].value, out);
     }
     buf_sv(out, SV("}\n"));
 }

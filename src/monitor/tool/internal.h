@@ -27,3 +27,6 @@ void tool_table(FILE *out, const ToolTable *t, const StrView *cells, size_t n_ro
 
 /* A time as flags give it: RFC 3339, or seconds since 1970 with a fraction. In ms. */
 int tool_time(StrView text, int64_t *ret_ms, Err *err) NODISCARD;
+
+/* A JSON string as Go's encoder writes it: <, > and & are escaped as well. */
+void tool_json_string(StrView s, Buf *out);

@@ -145,30 +145,15 @@ static int text_series(const Value *result, bool matrix, Arena *a, Buf *out, Err
 
 /* ---- JSON ---- */
 
-/* As Go's encoder: <, > and & escaped as well. */
-static void put_json_string(StrView s, Buf *out)
-{
-    _cleanup_buf_ Buf plain = BUF_INIT;
-    json_encode_string(s, &plain);
-    for (size_t i = 0; i < plain.len; i++) {
-        char c = plain.ptr[i];
-        if (c == '<' || c == '>' || c == '&')
-            buf_printf(out, "\\u00%02x", c);
-        else
-            buf_putc(out, c);
-    }
-    out->failed |= plain.failed;
-}
-
 static void put_json_labels(Labels l, Buf *out)
 {
     buf_putc(out, '{');
     for (unsigned i = 0; i < l.len; i++) {
         if (i)
             buf_putc(out, ',');
-        put_json_string(l.items[i].name, out);
+        tool_json_string(l.items[i].name, out);
         buf_putc(out, ':');
-        put_json_string(l.items[i].value, out);
+        tool_json_string(l.items[i].value, out);
     }
     buf_putc(out, '}');
 }
@@ -178,7 +163,7 @@ static void put_json_value(const Value *v, Buf *out)
     bool first = true;
     switch ((ValueKind)v->kind) {
     case VALUE_STRING:
-        put_json_string(value_str(v), out);
+        tool_json_string(value_str(v), out);
         return;
     case VALUE_LIST:
         buf_putc(out, '[');
@@ -196,7 +181,7 @@ static void put_json_value(const Value *v, Buf *out)
             if (!first)
                 buf_putc(out, ',');
             first = false;
-            put_json_string(m->key, out);
+            tool_json_string(m->key, out);
             buf_putc(out, ':');
             put_json_value(&m->val, out);
         }

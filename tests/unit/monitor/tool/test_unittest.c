@@ -131,6 +131,15 @@ static void test_an_error_of_a_rule_ends_its_test(void **state)
     assert_null(strstr(w->err, "time: 1m0s"));
 }
 
+static void test_the_same_alert_in_two_groups_is_no_error(void **state)
+{
+    World *w = *state;
+    rules(w, "groups:\n- name: a\n  rules: [{alert: A, expr: x > 0}]\n"
+             "- name: b\n  rules: [{alert: A, expr: x > 0}]\n");
+    passes(w, "rule_files: [rules.yml]\ntests:\n- input_series: [{series: x, values: 1x5}]\n"
+              "  alert_rule_test: [{eval_time: 2m, alertname: A, exp_alerts: [{}, {}]}]\n");
+}
+
 static void test_a_file_that_is_not_there_is_told(void **state)
 {
     World *w = *state;
@@ -155,6 +164,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gaps_and_ends_of_series_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fuzzy_comparison_allows_one_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_error_of_a_rule_ends_its_test, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_same_alert_in_two_groups_is_no_error, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_file_that_is_not_there_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
