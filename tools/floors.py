@@ -24,6 +24,7 @@ MONITOR_FLOORS = [
     ["scrape", "rules", "notify", "remote", "otlp"],
     ["web"],
     ["parts"],
+    ["tool"],
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_/]+)/[^"/]+"')
 

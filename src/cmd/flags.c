@@ -23,7 +23,9 @@ static void print_usage(const FlagSet *set, FILE *out)
         const Flag *f = &set->flags[i];
         if (!f->help)
             continue;
-        int n = fprintf(out, "  --%s%s%s", f->name, f->value ? " " : "", f->value ? f->value : "");
+        char letter[] = { '-', f->letter, ',', ' ', 0 };
+        int n = fprintf(out, "  %s--%s%s%s", f->letter ? letter : "", f->name, f->value ? " " : "",
+                        f->value ? f->value : "");
         if (n >= HELP_COLUMN)
             n = (fputc('\n', out), 0);
         fprintf(out, "%*s%s\n", HELP_COLUMN - n, "", f->help);
@@ -175,6 +177,27 @@ static int take_flag(const FlagSet *set, int argc, char **argv, int i, int *ret_
     return take_value(set, f, shown, argv[i + 1]);
 }
 
+/* "-r", "-o json", "-ojson". */
+static int take_letter(const FlagSet *set, int argc, char **argv, int i, int *ret_used)
+{
+    const char *arg = argv[i];
+    *ret_used = 1;
+    for (unsigned k = 0; k < set->len; k++) {
+        const Flag *f = &set->flags[k];
+        if (!f->letter || f->letter != arg[1])
+            continue;
+        if (f->kind == FLAG_ON)
+            return arg[2] ? mistake(set, arg, "no such flag") : take_value(set, f, arg, NULL);
+        if (arg[2])
+            return take_value(set, f, arg, arg + 2);
+        if (i + 1 >= argc)
+            return mistake(set, arg, "needs a value");
+        *ret_used = 2;
+        return take_value(set, f, arg, argv[i + 1]);
+    }
+    return mistake(set, arg, "no such flag");
+}
+
 int flags_parse(const FlagSet *set, int argc, char **argv, int *ret_rest)
 {
     int rest = 0;
@@ -193,7 +216,9 @@ int flags_parse(const FlagSet *set, int argc, char **argv, int *ret_rest)
             if (r != FLAGS_OK)
                 return r;
         } else if (!ended && arg[0] == '-' && arg[1]) {
-            return mistake(set, arg, "no such flag");
+            int r = take_letter(set, argc, argv, i, &used);
+            if (r != FLAGS_OK)
+                return r;
         } else if (!set->args) {
             return mistake(set, arg, "unexpected argument");
         } else {

@@ -1,7 +1,8 @@
 /* flags.h - the command line of a program as one table: what is parsed is what --help prints.
  *
- * Flags are long ones, "--name=value" or "--name value", "--name" alone for a switch. A name is
- * never abbreviated, so that a script goes on working when a flag is added. */
+ * Flags are long ones, "--name=value" or "--name value", "--name" alone for a switch; a few have a
+ * letter as well. A name is never abbreviated, so that a script goes on working when a flag is
+ * added. */
 #pragma once
 
 #include <stdint.h>
@@ -38,6 +39,7 @@ typedef struct Flag {
     const char *help;  /* one line; NULL: not shown */
     bool needed;       /* FLAG_TEXT: must not stay NULL */
     int (*parse)(StrView text, int64_t *ret); /* FLAG_AMOUNT: 0, or negative: not one */
+    char letter; /* also "-r", or with a value "-o json" and "-ojson"; 0: none */
 } Flag;
 
 typedef struct FlagSet {

@@ -15,7 +15,7 @@ static int usage(FILE *out)
           "  status     show its processes and their memory\n"
           "  image      import, list and remove images\n"
           "  monitor    a Prometheus server: scrape, store and query metrics\n"
-          "  promtool   Prometheus' tool: run PromQL test scripts\n"
+          "  promtool   Prometheus' tool: check, test, query, look into databases\n"
           "  version    print the version\n"
           "\n"
           "`knarr VERB --help` says more about one.\n",

@@ -1,5 +1,6 @@
 /* bind.h - tables that say which key of a section goes to which member of a struct, and the two
- * walks over them: YAML to structs and structs to YAML. Private to the folder. */
+ * walks over them: YAML to structs and structs to YAML. For the configuration, and for other files
+ * of Prometheus' kind. */
 #pragma once
 
 #include "codec/value.h"

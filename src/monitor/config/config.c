@@ -365,3 +365,36 @@ int config_format(const Config *c, Buf *out, Err *err)
     BindShow how = { .arena = &a };
     return bind_show(&how, &type_config, c, &v) ? yaml_encode(&v, out, err) : err_nomem(err);
 }
+
+static void http_defaults(ConfigHttp *h)
+{
+    memset(h, 0, sizeof *h);
+    type_http.init(h);
+}
+
+int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    Value doc = value_null();
+    int r;
+    http_defaults(ret);
+    if (!path)
+        return 0;
+    char *name = arena_cstr(a, sv_cstr(path));
+    if (!name)
+        return err_nomem(err);
+    if ((r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &text)) < 0)
+        return err_neg(err, r, "read the HTTP configuration '%s'", path);
+    if (sv_empty(sv_trim(buf_view(&text))))
+        return 0;
+    if ((r = read_document(buf_view(&text), name, a, &doc, err)) < 0)
+        return r;
+    Binder b = { .file = name, .arena = a, .err = err };
+    Joiner j = { .arena = a, .dir = dir_of(name) };
+    if ((r = bind_struct(&b, &type_http, ret, &doc)) < 0 ||
+        (r = config_check_http(&b, ret, &doc)) < 0)
+        return r;
+    bind_visit(&type_http, ret, &type_tls, join_tls, &j);
+    bind_visit(&type_http, ret, &type_http, join_http, &j);
+    return j.failed ? err_nomem(err) : 0;
+}

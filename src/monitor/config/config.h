@@ -273,6 +273,10 @@ int config_parse(StrView text, const char *name, StrView dir, const ConfigOption
 Config *config_ref(Config *c);
 Config *config_unref(Config *c); /* NULL is fine; always NULL */
 
+/* A file with the keys of http_config alone (promtool's --http.config.file); names in it are
+ * relative to its folder. `path` NULL: the defaults. Everything is in `a`. */
+int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err) NODISCARD;
+
 /* Whether two jobs are the same in every key, secrets included. */
 bool config_scrape_equal(const ConfigScrape *a, const ConfigScrape *b);
 

@@ -37,5 +37,10 @@ int discovery_start(Loop *l, const ConfigDiscovery *cfg, const DiscoveryOptions 
                     DiscoveryFn *fn, void *ctx, Discovery **ret, Err *err) NODISCARD;
 Discovery *discovery_stop(Discovery *d); /* NULL is fine; always NULL */
 
+/* The groups of one file of file_sd_configs, as they stand there: JSON where the name ends in
+ * .json, else YAML. In `a`. */
+int discovery_read_file(const char *path, Arena *a, TargetGroup **ret, size_t *ret_n,
+                        Err *err) NODISCARD;
+
 /* Why a part of it does not work at the moment; code ERR_NONE: all is well. */
 const Err *discovery_last_error(const Discovery *d);

@@ -36,22 +36,37 @@ static void remove_groups(FileProvider *p, StrView path, size_t from, size_t to)
     }
 }
 
+int discovery_read_file(const char *path, Arena *a, TargetGroup **ret, size_t *ret_n, Err *err)
+{
+    Buf text = BUF_INIT;
+    StrView name = sv_cstr(path);
+    Label extra = { SV("__meta_filepath"), name };
+    int r = file_read(AT_FDCWD, path, DISCOVERY_FILE_MAX, &text);
+    if (r < 0) {
+        buf_free(&text);
+        return err_neg(err, r, "read '%s'", path);
+    }
+    StrView copy = arena_sv(a, buf_view(&text)); /* groups point into it */
+    buf_free(&text);
+    if (!copy.ptr)
+        return err_nomem(err);
+    bool json = sv_ends(name, SV(".json")) || sv_ends(name, SV(".JSON"));
+    if ((r = groups_parse(copy, json, name, &extra, a, ret, ret_n, err)) < 0)
+        return err_wrap(err, "%s", path);
+    return 0;
+}
+
 static int load(FileProvider *p, StrView path, KnownFile *k, Err *err)
 {
     _cleanup_arena_ Arena a;
-    _cleanup_buf_ Buf text = BUF_INIT;
-    Label extra = { SV("__meta_filepath"), path };
     TargetGroup *groups;
     size_t n;
 
     arena_init(&a, 16 * (size_t)DISCOVERY_FILE_MAX);
     const char *name = arena_cstr(&a, path);
-    int r = name ? file_read(AT_FDCWD, name, DISCOVERY_FILE_MAX, &text) : -ENOMEM;
+    int r = name ? discovery_read_file(name, &a, &groups, &n, err) : err_nomem(err);
     if (r < 0)
-        return err_neg(err, r, "read '%.*s'", SV_FMT(path));
-    bool json = sv_ends(path, SV(".json")) || sv_ends(path, SV(".JSON"));
-    if ((r = groups_parse(buf_view(&text), json, path, &extra, &a, &groups, &n, err)) < 0)
-        return err_wrap(err, "%.*s", SV_FMT(path));
+        return r;
     size_t before = k->n_groups;
     k->n_groups = n;
     provider_emit(&p->base, groups, n);

@@ -311,3 +311,13 @@ int memory_append(Memory *m, MemorySeries *s, int64_t t, double v, const Histogr
     s->run = copy && copy->hint != HINT_GAUGE ? copy : NULL;
     return 0;
 }
+
+bool memory_last(const MemorySeries *s, int64_t *ret_t, double *ret_v, const Histogram **ret_h)
+{
+    if (!s->len)
+        return false;
+    *ret_t = s->t[s->len - 1];
+    *ret_v = s->v[s->len - 1];
+    *ret_h = s->h ? s->h[s->len - 1] : NULL;
+    return true;
+}

@@ -15,6 +15,7 @@
 typedef struct Reader {
     RuleFile *file;
     unsigned features;
+    bool ignore_unknown;
     Buf *problems;
     unsigned n_problems;
     StrView group, rule; /* being read; ptr NULL: none */
@@ -84,7 +85,7 @@ static int64_t duration_of(Reader *r, const Value *v, const char *what, int64_t 
 static void check_keys(Reader *r, const Value *map, const char *const *keys, const char *type)
 {
     value_map_foreach (m, map) {
-        bool known = false;
+        bool known = r->ignore_unknown;
         for (unsigned i = 0; keys[i]; i++)
             known |= sv_eq(m->key, sv_cstr(keys[i]));
         if (!known) {
@@ -271,7 +272,11 @@ int rule_file_parse(StrView text, StrView path, unsigned promql_features, Buf *p
         return err_nomem(err);
     arena_init(&f->arena, RULE_FILE_MEMORY_MAX);
     f->path = arena_sv(&f->arena, path);
-    Reader r = { .file = f, .features = promql_features, .problems = problems, .err = err };
+    Reader r = { .file = f,
+                 .features = promql_features & ~RULE_FILE_IGNORE_UNKNOWN,
+                 .ignore_unknown = promql_features & RULE_FILE_IGNORE_UNKNOWN,
+                 .problems = problems,
+                 .err = err };
     JsonOptions opt = { .on_duplicate = on_duplicate, .ctx = &r, .plain_text = true };
     if (sv_trim(text).len && yaml_decode(text, &f->arena, &opt, &doc, NULL, &yaml) < 0)
         problem(&r, "%s", yaml.msg);

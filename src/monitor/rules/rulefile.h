@@ -37,6 +37,9 @@ typedef struct RuleFile {
     unsigned refs; /* of groups that are evaluated, beside its maker's */
 } RuleFile;
 
+/* In `promql_features`: keys that are not known are no problem. */
+#define RULE_FILE_IGNORE_UNKNOWN (1u << 31)
+
 /* Parses and checks. On failure `problems` (may be NULL) gets one line for each that was found and
  * `err` the first. Lines name file, line, group and rule. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
 int rule_file_parse(StrView text, StrView path, unsigned promql_features, Buf *problems,

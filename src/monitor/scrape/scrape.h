@@ -31,6 +31,10 @@ ScrapeManager *scrape_manager_free(ScrapeManager *m);
  * configuration then, the others on the old one. */
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err) NODISCARD;
 
+/* Whether a discovered target, relabelled as its job says, could be scraped; the error is that of
+ * the target's page. Dropped is fine. */
+int scrape_check_target(const ConfigScrape *job, Labels target, Labels group, Err *err) NODISCARD;
+
 typedef enum ScrapeHealth { SCRAPE_UNKNOWN, SCRAPE_UP, SCRAPE_DOWN } ScrapeHealth;
 
 /* One entry of /api/v1/targets. Views are in the arena. */

@@ -239,6 +239,17 @@ int target_make(ScrapePool *p, Labels target, Labels group, ScrapeTarget **ret, 
     return r;
 }
 
+int scrape_check_target(const ConfigScrape *job, Labels target, Labels group, Err *err)
+{
+    ScrapeManager m = { 0 };
+    ScrapePool p = { .manager = &m, .job = job };
+    ScrapeTarget *t = NULL;
+    int r = target_make(&p, target, group, &t, err);
+    if (r >= 0)
+        target_free(t);
+    return r < 0 ? r : 0;
+}
+
 ScrapeTarget *target_free(ScrapeTarget *t)
 {
     if (!t)

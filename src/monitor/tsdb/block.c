@@ -61,8 +61,8 @@ static int bad_chunk(const Block *b, Err *err)
     return err_set(err, ERR_CORRUPT, 0, "block '%s': a chunk is damaged", b->dir);
 }
 
-static int read_chunk(const Block *b, const ChunkMeta *m, int64_t start, int64_t end,
-                      SampleCols *out, Err *err)
+int block_chunk(const Block *b, const ChunkMeta *m, ChunkEncoding *ret_encoding, StrView *ret,
+                Err *err)
 {
     uint64_t segment = m->ref >> 32, offset = m->ref & UINT32_MAX;
     if (segment >= b->segments.len || offset >= b->segments.items[segment].len)
@@ -74,7 +74,18 @@ static int read_chunk(const Block *b, const ChunkMeta *m, int64_t start, int64_t
     uint32_t crc = bytes ? wire_be32(&r) : 0;
     if (!bytes || r.failed || crc32c(0, bytes - 1, (size_t)n + 1) != crc)
         return bad_chunk(b, err);
-    return chunk_decode((ChunkEncoding)encoding, sv_n(bytes, (size_t)n), start, end, out, err);
+    *ret_encoding = (ChunkEncoding)encoding;
+    *ret = sv_n(bytes, (size_t)n);
+    return 0;
+}
+
+static int read_chunk(const Block *b, const ChunkMeta *m, int64_t start, int64_t end,
+                      SampleCols *out, Err *err)
+{
+    ChunkEncoding encoding;
+    StrView bytes;
+    int r = block_chunk(b, m, &encoding, &bytes, err);
+    return r < 0 ? r : chunk_decode(encoding, bytes, start, end, out, err);
 }
 
 /* ---- tombstones ---- */
@@ -187,7 +198,10 @@ int block_open(const char *dir, Block **ret, Err *err)
     atomic_init(&b->refs, 1);
     snprintf(b->dir, sizeof b->dir, "%.4000s", dir);
     snprintf(path, sizeof path, "%.4000s/meta.json", dir);
+    struct stat st;
     int r = block_meta_read(path, &b->meta, err);
+    if (r >= 0 && stat(path, &st) == 0)
+        b->bytes += (uint64_t)st.st_size;
     snprintf(path, sizeof path, "%.4000s/index", dir);
     if (r < 0 || (r = block_index_open(path, &b->index, err)) < 0 ||
         (r = map_segments(b, err)) < 0 || (r = load_tombstones(b, err)) < 0) {

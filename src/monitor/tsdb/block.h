@@ -33,6 +33,9 @@ Block *block_unref(Block *b); /* NULL is fine; always NULL */
 /* Decodes what lies in start … end of the given chunks into `out`, deleted samples left out. */
 int block_read(const Block *b, uint32_t id, const ChunkMetas *chunks, int64_t start, int64_t end,
                SampleCols *out, Err *err) NODISCARD;
+/* One chunk as it is stored; a view into the mapping. ERR_CORRUPT. */
+int block_chunk(const Block *b, const ChunkMeta *m, ChunkEncoding *ret_encoding, StrView *ret,
+                Err *err) NODISCARD;
 /* Adds a deletion, in memory; block_write_tombstones() makes it last. */
 int block_delete(Block *b, uint32_t id, int64_t start, int64_t end, Err *err) NODISCARD;
 int block_write_tombstones(Block *b, Err *err) NODISCARD;

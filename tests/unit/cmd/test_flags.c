@@ -40,6 +40,8 @@ static void parse(Got *g, const char *args, int n, const char *const *words)
         { "number", FLAG_NUMBER, &g->number, "N", "a number" },
         { "amount", FLAG_AMOUNT, &g->amount, "DOZENS", "an amount", .parse = parse_dozen },
         { "hidden", FLAG_TEXT, &g->text, "X", NULL },
+        { "quick", FLAG_ON, &g->on, NULL, "a switch with a letter", .letter = 'q' },
+        { "output", FLAG_TEXT, &g->text, "X", "a text with a letter", .letter = 'o' },
     };
     const FlagSet set = {
         .program = "prog", .args = args, .about = "About.", .flags = flags, .len = ARRAY_SIZE(flags)
@@ -153,6 +155,29 @@ static void test_lists_numbers_and_amounts(void **state)
     assert_non_null(strstr(g.said, "--amount: '3' is no DOZENS"));
 }
 
+static void test_a_flag_may_have_a_letter(void **state)
+{
+    Got g;
+    PARSE(&g, "FILE…", "-q", "a", "-o", "json");
+    assert_int_equal(g.result, FLAGS_OK);
+    assert_true(g.on);
+    assert_string_equal(g.text, "json");
+    assert_int_equal(g.rest, 1);
+    PARSE(&g, NULL, "-ojson");
+    assert_int_equal(g.result, FLAGS_OK);
+    assert_string_equal(g.text, "json");
+    PARSE(&g, NULL, "-o");
+    assert_int_equal(g.result, 2);
+    assert_non_null(strstr(g.said, "-o: needs a value"));
+    PARSE(&g, NULL, "-qo");
+    assert_int_equal(g.result, 2);
+    PARSE(&g, NULL, "-x");
+    assert_int_equal(g.result, 2);
+    assert_non_null(strstr(g.said, "-x: no such flag"));
+    PARSE(&g, NULL, "--help");
+    assert_non_null(strstr(g.said, "  -o, --output X "));
+}
+
 static void test_values_can_be_shown(void **state)
 {
     FlagTexts texts = { { "a", "b" }, 2 };
@@ -177,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_values_are_taken_in_both_forms),
         cmocka_unit_test(test_lists_numbers_and_amounts),
         cmocka_unit_test(test_values_can_be_shown),
+        cmocka_unit_test(test_a_flag_may_have_a_letter),
         cmocka_unit_test(test_the_rest_is_handed_back_in_order),
         cmocka_unit_test(test_mistakes_name_the_flag),
         cmocka_unit_test(test_help_shows_every_flag_but_hidden_ones),
