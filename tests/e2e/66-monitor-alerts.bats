@@ -242,9 +242,12 @@ no_series() {
     [ "$(inside curl -sf -G "$URL/api/v1/query" --data-urlencode "query=$1" | jq '.data.result | length')" = 0 ]
 }
 
-# What may differ between two servers is taken out: times, and how long things took.
+# What may differ between two servers is taken out: times, how long things took; that version leaves out empty labels
+# of recording rules and shows groups without any rule that was asked for.
 shape() {
-    inside curl -sfg "$1" | jq -S 'del(.. | .evaluationTime?, .lastEvaluation?, .activeAt?) | .data.alerts |= (. // [] | sort)'
+    inside curl -sfg "$1" | jq -S 'del(.. | .evaluationTime?, .lastEvaluation?, .activeAt?) |
+        walk(if type == "object" and .labels == {} then del(.labels) else . end) |
+        if .data.groups then .data.groups |= map(select(.rules | length > 0)) else . end | .data.alerts |= (. // [] | sort)'
 }
 
 @test "rules and alerts are told as Debian's Prometheus tells them" {
@@ -271,13 +274,15 @@ Y
         --web.listen-address=127.0.0.1:9091 >>"$DATA/log/prometheus.log" 2>&1 3>&- &
     echo "$!" >>"$PIDS"
     wait_for 20 inside curl -sf http://127.0.0.1:9091/-/ready
-    for path in '/api/v1/rules' '/api/v1/rules?type=alert' '/api/v1/rules?type=record' \
-        '/api/v1/rules?rule_name[]=Up&rule_group[]=two' "/api/v1/rules?file[]=$DATA/rules/b.yml" '/api/v1/alerts' \
+    for path in '/api/v1/rules' '/api/v1/rules?type=alert' '/api/v1/rules?type=record' '/api/v1/alerts' \
         '/api/v1/alertmanagers'; do
         wait_for 20 same_shape "$path"
     done
     [ "$(get /api/v1/rules | jq '[.data.groups[].rules[]] | length')" = 7 ]
     # What is newer than that version.
+    [ "$(get '/api/v1/rules?rule_name[]=Up&rule_name[]=Slow&rule_group[]=one' | jq -c '[.data.groups[].rules[].name]')" = \
+        '["Up","Slow"]' ]
+    [ "$(get "/api/v1/rules?file[]=$DATA/rules/b.yml" | jq -c '[.data.groups[].rules[].name]')" = '["again"]' ]
     [ "$(get '/api/v1/rules?match[]={sev="page"}' | jq -c '[.data.groups[].rules[].name]')" = '["Up"]' ]
     [ "$(get '/api/v1/rules?exclude_alerts=true&rule_name[]=Up' | jq -c '[.data.groups[].rules[].alerts]')" = '[null,null]' ]
     local names=() token='' page
@@ -297,5 +302,5 @@ Y
 same_shape() {
     shape "$URL$1" >"$DATA/ours"
     shape "http://127.0.0.1:9091$1" >"$DATA/theirs"
-    diff "$DATA/ours" "$DATA/theirs" >"$DATA/diff"
+    diff "$DATA/ours" "$DATA/theirs"
 }

@@ -81,6 +81,7 @@ bool set_sweep(Set *s);  /* frees peers that are done; true: none is left */
 int peer_new(Set *s, StrView url, Peer **ret, Err *err) NODISCARD;
 Peer *peer_free(Peer *p);
 void peer_add(Peer *p, Notice *const *notices, size_t n);
+void peer_lose(Peer *p, size_t n, ErrCode code, const char *why); /* counts, and tells */
 void peer_drop_queue(Peer *p);
 bool peer_busy(const Peer *p);
 

@@ -126,7 +126,8 @@ static void take_inbox(Notifier *n)
     pthread_mutex_unlock(&n->lock);
     vec_foreach (s, &n->sets)
         vec_foreach (p, &(*s)->peers)
-            (*p)->stats.dropped += lost;
+            if (lost && (*p)->wanted)
+                peer_lose(*p, lost, ERR_LIMIT, "the queue is full");
     while (b) {
         Batch *next = b->next;
         queue_batch(n, b);
@@ -163,6 +164,24 @@ static Batch *batch_new(const NotifyAlert *alerts, size_t n)
     return ok ? b : batch_free(b);
 }
 
+/* The loop is late: no more waits for it than a queue could take. The oldest go first. */
+static void make_room(Notifier *n, size_t more)
+{
+    while (n->inbox && n->inbox_len + more > n->opt.queue_capacity) {
+        Batch *oldest = n->inbox;
+        size_t gone = MIN(oldest->n, n->inbox_len + more - n->opt.queue_capacity);
+        oldest->alerts += gone;
+        oldest->n -= gone;
+        n->inbox_len -= gone;
+        n->lost += gone;
+        if (oldest->n)
+            return;
+        if (!(n->inbox = oldest->next))
+            n->inbox_tail = &n->inbox;
+        batch_free(oldest);
+    }
+}
+
 void notifier_send(Notifier *n, const NotifyAlert *alerts, size_t n_alerts)
 {
     Batch *b = batch_new(alerts, n_alerts);
@@ -170,15 +189,8 @@ void notifier_send(Notifier *n, const NotifyAlert *alerts, size_t n_alerts)
     pthread_mutex_lock(&n->lock);
     if (!b)
         n->lost += n_alerts;
-    /* The loop is late: no more than the queues could take. */
-    while (b && n->inbox && n->inbox_len + n_alerts > n->opt.queue_capacity) {
-        Batch *oldest = n->inbox;
-        n->lost += oldest->n;
-        n->inbox_len -= oldest->n;
-        if (!(n->inbox = oldest->next))
-            n->inbox_tail = &n->inbox;
-        batch_free(oldest);
-    }
+    if (b)
+        make_room(n, n_alerts);
     if (b) {
         *n->inbox_tail = b;
         n->inbox_tail = &b->next;

@@ -69,7 +69,7 @@ static void take_front(Peer *p, size_t n)
     memmove(p->queue.items, p->queue.items + n, p->queue.len * sizeof *p->queue.items);
 }
 
-static void lose(Peer *p, size_t n, ErrCode code, const char *why)
+void peer_lose(Peer *p, size_t n, ErrCode code, const char *why)
 {
     Err err = { 0 };
     err_set(&err, code, 0, "%s", why);
@@ -83,7 +83,7 @@ void peer_drop_queue(Peer *p)
     if (!n)
         return;
     take_front(p, n);
-    lose(p, n, ERR_CLOSED, "the queue is given up");
+    peer_lose(p, n, ERR_CLOSED, "the queue is given up");
 }
 
 bool peer_busy(const Peer *p)
@@ -191,11 +191,11 @@ void peer_add(Peer *p, Notice *const *notices, size_t n)
     if (old)
         take_front(p, old);
     if (over + old)
-        lose(p, over + old, ERR_LIMIT, "the queue is full");
+        peer_lose(p, over + old, ERR_LIMIT, "the queue is full");
     while (taken < n && vec_push(&p->queue, notices[taken]))
         notices[taken++]->refs++;
     if (taken < n)
-        lose(p, n - taken, ERR_NOMEM, "out of memory");
+        peer_lose(p, n - taken, ERR_NOMEM, "out of memory");
     send_next(p);
 }
 
