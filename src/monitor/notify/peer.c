@@ -63,6 +63,8 @@ Notice *notice_unref(Notice *x)
 
 static void take_front(Peer *p, size_t n)
 {
+    if (!n)
+        return;
     for (size_t i = 0; i < n; i++)
         notice_unref(p->queue.items[i]);
     p->queue.len -= n;
