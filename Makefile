@@ -24,7 +24,9 @@ up: deps
 	@tools/up "$(BUILD)" "$(DATA_DIR)"
 
 down:
-	@$(BUILD)/knarr down --data-dir "$(DATA_DIR)"
+	@if [ -x $(BUILD)/knarr ]; then $(BUILD)/knarr down --data-dir "$(DATA_DIR)"; \
+	elif [ ! -e "$(DATA_DIR)/cluster.json" ]; then echo "no cluster runs from $(DATA_DIR)"; \
+	else echo "a cluster was started from $(DATA_DIR), but $(BUILD)/knarr is not built: run 'make build' first" >&2; exit 1; fi
 
 lint: deps $(BUILD)/build.ninja
 	@tools/lint $(BUILD)

@@ -219,11 +219,11 @@ size_t api_quantity_format(const ApiQuantity *q, char buf[static API_QUANTITY_TE
         strcpy(buf, "0");
         return 1;
     }
-    /* Below 1024 a binary quantity is written as a decimal one, so that fractions survive. */
-    if (q->format == API_QUANTITY_BINARY_SI && nano >= 1024 * (unsigned __int128)NANO_PER_UNIT) {
-        unsigned __int128 unit = (unsigned __int128)NANO_PER_UNIT;
-        return format_binary((nano + unit - 1) / unit, negative, buf);
-    }
+    /* Below 1024, and with a fraction, a binary quantity is written as a decimal one: no precision
+     * is lost. */
+    unsigned __int128 unit = (unsigned __int128)NANO_PER_UNIT;
+    if (q->format == API_QUANTITY_BINARY_SI && nano >= 1024 * unit && nano % unit == 0)
+        return format_binary(nano / unit, negative, buf);
     return format_decimal(nano, negative, q->format == API_QUANTITY_EXPONENT, buf);
 }
 

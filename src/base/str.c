@@ -169,11 +169,20 @@ static size_t utf8_len(const unsigned char *p, size_t left)
     return n;
 }
 
+static bool is_ascii_word(const unsigned char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return (w & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool sv_is_utf8(StrView s)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
-    for (size_t i = 0, n; i < s.len; i += n)
-        if (!(n = utf8_len(p + i, s.len - i)))
+    for (size_t i = 0, n; i < s.len; i += n) {
+        n = s.len - i >= 8 && is_ascii_word(p + i) ? 8 : utf8_len(p + i, s.len - i);
+        if (!n)
             return false;
+    }
     return true;
 }

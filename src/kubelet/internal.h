@@ -57,9 +57,16 @@ struct Kubelet {
     NodeAgent *node;
     KubeletServer *server;
     LogRotator *rotator;
-    Map workers; /* pod UID to Worker */
+    Map workers;   /* pod UID to Worker */
+    unsigned jobs; /* on pool threads; they use the configuration, images and networks */
+    bool ended;    /* kubelet_free() was called: what jobs use is freed with the last of them */
     char bridge[16], plugin_dir[PATH_SIZE], cni_dir[PATH_SIZE];
 };
+
+/* Runs a job on a pool thread, then `done` on the loop's, which ends with kubelet_job_done(). By
+ * then the kubelet's workers may be gone: a job finds its own by UID. */
+int kubelet_job(Kubelet *k, LoopFn *work, LoopFn *done, void *job, Err *err) NODISCARD;
+void kubelet_job_done(Kubelet *k);
 
 /* ---- containers ---- */
 

@@ -316,6 +316,30 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
     return 0;
 }
 
+static void free_rest(Kubelet *k)
+{
+    cni_network_free(k->network);
+    cni_network_free(k->network_ports);
+    cni_network_free(k->loopback);
+    image_store_free(k->images);
+    free_config(&k->cfg);
+    free(k);
+}
+
+int kubelet_job(Kubelet *k, LoopFn *work, LoopFn *done, void *job, Err *err)
+{
+    int r = loop_work(k->loop, work, done, job, err);
+    if (r == 0)
+        k->jobs++;
+    return r;
+}
+
+void kubelet_job_done(Kubelet *k)
+{
+    if (--k->jobs == 0 && k->ended)
+        free_rest(k);
+}
+
 Kubelet *kubelet_free(Kubelet *k)
 {
     if (!k)
@@ -331,12 +355,9 @@ Kubelet *kubelet_free(Kubelet *k)
         worker_free(w);
     map_free(&k->workers);
     event_recorder_free(k->events);
-    cni_network_free(k->network);
-    cni_network_free(k->network_ports);
-    cni_network_free(k->loopback);
-    image_store_free(k->images);
-    free_config(&k->cfg);
-    free(k);
+    k->ended = true;
+    if (k->jobs == 0)
+        free_rest(k);
     return NULL;
 }
 

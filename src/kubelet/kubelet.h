@@ -23,7 +23,8 @@ typedef struct KubeletConfig {
  * stays the caller's and must outlive the kubelet. */
 int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **ret,
                 Err *err) NODISCARD;
-/* Lets go of everything; pods run on. Always NULL. */
+/* Lets go of everything; pods run on. What is under way on pool threads keeps what it uses until it
+ * ends, on the loop, at the latest in loop_free(). Always NULL. */
 Kubelet *kubelet_free(Kubelet *k);
 
 /* Stops all pods of a data directory and removes what they left: processes, network namespaces,

@@ -77,7 +77,8 @@ static void send_start(Container *c, const StartJob *job)
 static void start_done(void *ctx)
 {
     StartJob *job = ctx;
-    Worker *w = worker_of(job->base.k, job->base.uid);
+    Kubelet *k = job->base.k;
+    Worker *w = worker_of(k, job->base.uid);
     Container *c = w ? worker_container(w, sv_cstr(job->container)) : NULL;
     if (w)
         w->busy = false;
@@ -88,6 +89,7 @@ static void start_done(void *ctx)
     start_job_free(job);
     if (w)
         worker_wake(w);
+    kubelet_job_done(k);
 }
 
 static void start_container(Container *c)
@@ -102,7 +104,7 @@ static void start_container(Container *c)
         container_log_path(c, c->attempt, job->pod_log);
         bool links = value_bool_or(value_path(&w->pod, "spec.enableServiceLinks"), true);
         job->service_env = service_links(w->k, links ? sv_cstr(w->ns) : SV_NULL, &job->base.arena);
-        if (loop_work(w->k->loop, start_work, start_done, job, &err) == 0) {
+        if (kubelet_job(w->k, start_work, start_done, job, &err) == 0) {
             w->busy = true;
             c->phase = PHASE_STARTING;
             return;

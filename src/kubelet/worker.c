@@ -443,15 +443,9 @@ static void retry_later(Worker *w)
     worker_wake_in(w, w->retry_ms);
 }
 
-static void setup_done(void *ctx)
+static void take_setup(Worker *w, SetupJob *job)
 {
-    SetupJob *job = ctx;
-    Worker *w = worker_of(job->k, job->uid);
     Err err = job->err;
-    if (!w) {
-        setup_job_free(job);
-        return;
-    }
     w->busy = false;
     w->refreshed = clock_mono_ns();
     if (err.code == ERR_NONE && !job->volumes_only) {
@@ -465,15 +459,24 @@ static void setup_done(void *ctx)
         log_warn("pod %s/%s: set up: %s", w->ns, w->name, err.msg);
         if (!job->volumes_only)
             w->phase = WORKER_NEW;
-        setup_job_free(job);
         retry_later(w);
         return;
     }
     if (!job->volumes_only)
         w->phase = WORKER_RUNNING;
     w->retry_ms = 0;
-    setup_job_free(job);
     worker_wake(w);
+}
+
+static void setup_done(void *ctx)
+{
+    SetupJob *job = ctx;
+    Kubelet *k = job->k;
+    Worker *w = worker_of(k, job->uid);
+    if (w)
+        take_setup(w, job);
+    setup_job_free(job);
+    kubelet_job_done(k);
 }
 
 static void start_setup(Worker *w, bool volumes_only)
@@ -482,7 +485,7 @@ static void start_setup(Worker *w, bool volumes_only)
     SetupJob *job = calloc(1, sizeof *job);
     if (job && worker_copy_inputs(w, job)) {
         job->volumes_only = volumes_only;
-        if (loop_work(w->k->loop, setup_work, setup_done, job, &err) == 0) {
+        if (kubelet_job(w->k, setup_work, setup_done, job, &err) == 0) {
             w->busy = true;
             if (!volumes_only)
                 w->phase = WORKER_SETUP;
@@ -595,7 +598,8 @@ static void cleanup_work(void *ctx)
 static void cleanup_done(void *ctx)
 {
     CleanupJob *job = ctx;
-    Worker *w = worker_of(job->k, job->uid);
+    Kubelet *k = job->k;
+    Worker *w = worker_of(k, job->uid);
     if (w) {
         w->busy = false;
         if (job->err.code == ERR_NONE)
@@ -610,6 +614,7 @@ static void cleanup_done(void *ctx)
             retry_later(w);
     }
     free(job);
+    kubelet_job_done(k);
 }
 
 static void start_cleanup(Worker *w)
@@ -618,7 +623,7 @@ static void start_cleanup(Worker *w)
     if (job) {
         job->k = w->k;
         snprintf(job->uid, sizeof job->uid, "%s", w->uid);
-        if (loop_work(w->k->loop, cleanup_work, cleanup_done, job, NULL) == 0) {
+        if (kubelet_job(w->k, cleanup_work, cleanup_done, job, NULL) == 0) {
             w->phase = WORKER_CLEANUP;
             w->busy = true;
             return;

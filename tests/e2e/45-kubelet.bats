@@ -173,3 +173,21 @@ line 5" ]
     wait_for 15 port_is_free "$ip"
 }
 port_is_free() { ! inside curl -fsS --max-time 2 "http://$1:18080/"; }
+
+@test "an agent that is told to end in the middle of pods' starts ends in order; the next one goes on" {
+    kubectl create deployment many --image=knarr.local/demo:1 --replicas=12 -- sleep 1000
+    up=$(jq .supervisor "$DATA/cluster.json")
+    some_pod_is_begun() { compgen -G "$DATA/node/pods/*" >/dev/null; }
+    for _ in 1 2 3; do
+        node=$(pgrep -P "$up" -f "knarr-node " | head -n 1)
+        wait_for 20 some_pod_is_begun
+        kill -TERM "$node"
+        wait_for 20 pid_is_gone "$node"
+        wait_for 20 pgrep -P "$up" -f "knarr-node "
+        kubectl delete pods -l app=many --wait=false >/dev/null
+    done
+    grep -h "node ended" "$DATA"/log/*.log # three times, and in order each time
+    [ "$(grep -h "node ended" "$DATA"/log/*.log | grep -vc "(exit code 0)")" = 0 ]
+    kubectl rollout status deployment many --timeout=60s
+    kubectl delete deployment many
+}

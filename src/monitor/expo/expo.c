@@ -107,6 +107,7 @@ void expo_parser_reset(ExpoParser *p, ExpoFormat format, StrView body, const Exp
     p->entry = (ExpoEntry){ 0 };
     p->type = EXPO_UNKNOWN;
     p->family = SV("");
+    p->expected = SV_NULL;
     p->start = 0;
     buf_clear(&p->start_key);
     if (p->proto)
@@ -130,6 +131,11 @@ ExpoParser *expo_parser_free(ExpoParser *p)
     proto_state_free(p->proto);
     free(p);
     return NULL;
+}
+
+void expo_expect(ExpoParser *p, StrView series)
+{
+    p->expected = series;
 }
 
 int expo_next(ExpoParser *p, ExpoEntry *ret, Err *err)

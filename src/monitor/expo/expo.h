@@ -47,6 +47,7 @@ typedef enum ExpoKind {
 typedef struct ExpoEntry {
     ExpoKind kind;
     StrView series; /* names the series; opaque bytes with protobuf */
+    bool expected;  /* it is the one that expo_expect() named */
     bool has_t;
     int64_t t; /* ms since 1970 */
     double v;
@@ -86,6 +87,9 @@ ExpoParser *expo_parser_free(ExpoParser *p); /* NULL is fine; always NULL */
 /* Starts over with another body, keeping the memory. */
 void expo_parser_reset(ExpoParser *p, ExpoFormat format, StrView body, const ExpoOptions *opt);
 
+/* What the next series is likely to be, as expo_next() gave it in an earlier body: where it is, the
+ * text formats need not look for its end. Must live until the next call. */
+void expo_expect(ExpoParser *p, StrView series);
 /* The next entry; EXPO_END at the end. ERR_INVALID: the body is malformed, with the sentence of a
  * target's lastError. */
 int expo_next(ExpoParser *p, ExpoEntry *ret, Err *err) NODISCARD;

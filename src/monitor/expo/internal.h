@@ -12,6 +12,7 @@ struct ExpoParser {
     ExpoEntry entry;
     ExpoType type; /* of the family */
     StrView family;
+    StrView expected; /* series */
     /* The exemplar behind the current line of OpenMetrics. */
     StrView exemplar_labels; /* with its braces */
     double exemplar_value;
@@ -51,6 +52,9 @@ const char *expo_quoted_end(const char *s, const char *end);
 /* The end of `name{…}` at `s`, without looking into the labels; NULL: *ret_at is where it breaks.
  * `spaces`: white space may stand in front of the brace. */
 const char *expo_series_end(const char *s, const char *end, bool spaces, const char **ret_at);
+/* The same, quickly, where the expected series stands at `s`; NULL: it does not, or the text may go
+ * on. */
+const char *expo_expected_end(const ExpoParser *p, const char *s);
 StrView expo_unescape_help(ExpoParser *p, StrView s, bool quotes);
 bool expo_type_parse(StrView s, bool openmetrics, ExpoType *ret);
 /* The value of a label "le" or "quantile" in its one form: "1" is "1.0". */

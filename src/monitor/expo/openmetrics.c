@@ -156,9 +156,12 @@ static int read_exemplar(ExpoParser *p, const char **at, Err *err)
 static int read_series(ExpoParser *p, Err *err)
 {
     const char *s = p->at, *bad = s, *end = p->end;
-    const char *stop = expo_series_end(s, end, false, &bad);
+    const char *stop = expo_expected_end(p, s);
     int r;
 
+    p->entry.expected = stop != NULL;
+    if (!stop)
+        stop = expo_series_end(s, end, false, &bad);
     if (!stop)
         return expo_fail(p, p->at, bad,
                          bad < end && *bad == '"' ? "expected label value" : "expected label name",

@@ -48,6 +48,16 @@ const char *expo_series_end(const char *s, const char *end, bool spaces, const c
     return NULL;
 }
 
+const char *expo_expected_end(const ExpoParser *p, const char *s)
+{
+    size_t n = p->expected.len;
+    /* One blank and then no brace: a name with blanks in front of its labels is another series. */
+    if (!n || (size_t)(p->end - s) < n + 2 || s[n] != ' ' || s[n + 1] == ' ' || s[n + 1] == '\t' ||
+        s[n + 1] == '{' || memcmp(s, p->expected.ptr, n) != 0)
+        return NULL;
+    return s + n;
+}
+
 /* ---- metadata ---- */
 
 static const char *const text_types[] = {
@@ -190,9 +200,12 @@ static int read_value(ExpoParser *p, const char **at, Err *err)
 static int read_series(ExpoParser *p, const char *s, Err *err)
 {
     const char *bad = s, *end = p->end;
-    const char *stop = expo_series_end(s, end, true, &bad);
+    const char *stop = expo_expected_end(p, s);
     int r;
 
+    p->entry.expected = stop != NULL;
+    if (!stop)
+        stop = expo_series_end(s, end, true, &bad);
     if (!stop)
         return expo_fail(p, p->at, bad,
                          bad < end && *bad == '"' ? "expected label value" : "expected label name",

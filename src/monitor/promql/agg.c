@@ -123,7 +123,8 @@ enum { HAS_FLOAT = 1, HAS_HISTOGRAM = 2, MIXED_SCHEMAS = 4, RUNNING_MEAN = 8 };
 typedef struct SimpleGroup {
     AggGroup head;
     uint8_t *flags;
-    double *v, *c, *n; /* value; compensation or mean; count: NULL where the operator has none */
+    AggFloats f;
+    unsigned full_from; /* from this step on each has a float, and none anything else */
     HistogramMean **hist;
 } SimpleGroup;
 
@@ -143,37 +144,38 @@ static int simple_init(SimpleAgg *a, SimpleGroup *g)
     unsigned n = a->steps.n;
     Tok op = a->node->op;
     bool spread = op == TOK_AVG || op == TOK_STDDEV || op == TOK_STDVAR;
+    g->full_from = n;
     g->flags = arena_alloc(arena, n);
-    g->v = arena_array(arena, double, n);
+    g->f.v = arena_array(arena, double, n);
     if (spread || op == TOK_SUM)
-        g->c = arena_array(arena, double, n);
+        g->f.c = arena_array(arena, double, n);
     if (spread || op == TOK_COUNT)
-        g->n = arena_array(arena, double, n);
-    bool ok = g->flags && g->v && (g->c || !(spread || op == TOK_SUM)) &&
-              (g->n || !(spread || op == TOK_COUNT));
+        g->f.n = arena_array(arena, double, n);
+    bool ok = g->flags && g->f.v && (g->f.c || !(spread || op == TOK_SUM)) &&
+              (g->f.n || !(spread || op == TOK_COUNT));
     return ok ? eval_hold(a->ev, n) : eval_nomem(a->ev);
 }
 
 static void add_to_mean(SimpleGroup *g, unsigned i, double v)
 {
-    double count = ++g->n[i];
+    double count = ++g->f.n[i];
     if (!(g->flags[i] & RUNNING_MEAN)) {
-        double sum = g->v[i], c = g->c[i];
+        double sum = g->f.v[i], c = g->f.c[i];
         kahan_add(v, &sum, &c);
         if (!isinf(sum)) {
-            g->v[i] = sum;
-            g->c[i] = c;
+            g->f.v[i] = sum;
+            g->f.c[i] = c;
             return;
         }
         /* The sum would overflow: a running mean from here on. */
         g->flags[i] |= RUNNING_MEAN;
-        g->v[i] /= count - 1;
-        g->c[i] /= count - 1;
+        g->f.v[i] /= count - 1;
+        g->f.c[i] /= count - 1;
     }
     double q = (count - 1) / count;
-    g->v[i] *= q;
-    g->c[i] *= q;
-    kahan_add(v / count, &g->v[i], &g->c[i]);
+    g->f.v[i] *= q;
+    g->f.c[i] *= q;
+    kahan_add(v / count, &g->f.v[i], &g->f.c[i]);
 }
 
 /* A float at a step where the group has had one before. */
@@ -182,28 +184,28 @@ static void add_float(Tok op, SimpleGroup *g, unsigned i, double v)
     double delta;
     switch (op) {
     case TOK_SUM:
-        kahan_add(v, &g->v[i], &g->c[i]);
+        kahan_add(v, &g->f.v[i], &g->f.c[i]);
         return;
     case TOK_AVG:
         add_to_mean(g, i, v);
         return;
     case TOK_COUNT:
-        g->n[i]++;
+        g->f.n[i]++;
         return;
     case TOK_MIN:
-        if (g->v[i] > v || isnan(g->v[i]))
-            g->v[i] = v;
+        if (g->f.v[i] > v || isnan(g->f.v[i]))
+            g->f.v[i] = v;
         return;
     case TOK_MAX:
-        if (g->v[i] < v || isnan(g->v[i]))
-            g->v[i] = v;
+        if (g->f.v[i] < v || isnan(g->f.v[i]))
+            g->f.v[i] = v;
         return;
     case TOK_STDDEV:
     case TOK_STDVAR:
-        g->n[i]++;
-        delta = v - g->c[i];
-        g->c[i] += delta / g->n[i];
-        g->v[i] += delta * (v - g->c[i]);
+        g->f.n[i]++;
+        delta = v - g->f.c[i];
+        g->f.c[i] += delta / g->f.n[i];
+        g->f.v[i] += delta * (v - g->f.c[i]);
         return;
     default:
         return;
@@ -212,16 +214,16 @@ static void add_float(Tok op, SimpleGroup *g, unsigned i, double v)
 
 static void first_float(Tok op, SimpleGroup *g, unsigned i, double v)
 {
-    if (g->n)
-        g->n[i] = 1;
-    if (g->c)
-        g->c[i] = 0;
-    g->v[i] = v;
+    if (g->f.n)
+        g->f.n[i] = 1;
+    if (g->f.c)
+        g->f.c[i] = 0;
+    g->f.v[i] = v;
     if (op == TOK_STDDEV || op == TOK_STDVAR) {
-        g->c[i] = v;
-        g->v[i] = isfinite(v) ? 0 : NAN;
+        g->f.c[i] = v;
+        g->f.v[i] = isfinite(v) ? 0 : NAN;
     } else if (op == TOK_GROUP) {
-        g->v[i] = 1;
+        g->f.v[i] = 1;
     }
 }
 
@@ -291,9 +293,20 @@ static int add_histogram(SimpleAgg *a, SimpleGroup *g, unsigned i, const Histogr
     return 0;
 }
 
+/* The first of the n steps from which on all are `what`. */
+static unsigned full_from(const uint8_t *kinds, uint8_t what, unsigned n)
+{
+    const uint8_t *first = memchr(kinds, what, n);
+    unsigned at = first ? (unsigned)(first - kinds) : n;
+    return at < n && memcmp(first, first + 1, n - at - 1) == 0 ? at : n;
+}
+
 /* The common case, without a look at flags but one: floats only. */
 static void add_floats(Tok op, SimpleGroup *g, const Column *c, unsigned n)
 {
+    unsigned full = full_from(c->kind, SAMPLE_FLOAT, n), from = MAX(full, g->full_from), all = n;
+    if (from < n && agg_add_all_floats(op, &g->f, c->v, from, n))
+        n = from;
     for (unsigned i = 0; i < n; i++) {
         if (c->kind[i] != SAMPLE_FLOAT || (g->flags[i] & MIXED_SCHEMAS))
             continue;
@@ -303,6 +316,8 @@ static void add_floats(Tok op, SimpleGroup *g, const Column *c, unsigned n)
             first_float(op, g, i, c->v[i]);
         g->flags[i] |= HAS_FLOAT;
     }
+    if (full < g->full_from)
+        g->full_from = full_from(g->flags, HAS_FLOAT, all);
 }
 
 static int add_column(SimpleAgg *a, SimpleGroup *g, const Column *c)
@@ -312,6 +327,7 @@ static int add_column(SimpleAgg *a, SimpleGroup *g, const Column *c)
         add_floats(a->node->op, g, c, a->steps.n);
         return 0;
     }
+    g->full_from = a->steps.n;
     for (unsigned i = 0; r >= 0 && i < a->steps.n; i++) {
         Column one = { .kind = c->kind + i, .v = c->v + i };
         SimpleGroup at = *g;
@@ -322,9 +338,9 @@ static int add_column(SimpleAgg *a, SimpleGroup *g, const Column *c)
             continue;
         }
         at.flags += i;
-        at.v += i;
-        at.c = at.c ? at.c + i : NULL;
-        at.n = at.n ? at.n + i : NULL;
+        at.f.v += i;
+        at.f.c = at.f.c ? at.f.c + i : NULL;
+        at.f.n = at.f.n ? at.f.n + i : NULL;
         add_floats(a->node->op, &at, &one, 1);
     }
     return r;
@@ -334,18 +350,18 @@ static double finish_float(Tok op, const SimpleGroup *g, unsigned i)
 {
     switch (op) {
     case TOK_SUM:
-        return g->v[i] + g->c[i];
+        return g->f.v[i] + g->f.c[i];
     case TOK_AVG:
-        return g->flags[i] & RUNNING_MEAN ? g->v[i] + g->c[i]
-                                          : g->v[i] / g->n[i] + g->c[i] / g->n[i];
+        return g->flags[i] & RUNNING_MEAN ? g->f.v[i] + g->f.c[i]
+                                          : g->f.v[i] / g->f.n[i] + g->f.c[i] / g->f.n[i];
     case TOK_COUNT:
-        return g->n[i];
+        return g->f.n[i];
     case TOK_STDVAR:
-        return g->v[i] / g->n[i];
+        return g->f.v[i] / g->f.n[i];
     case TOK_STDDEV:
-        return sqrt(g->v[i] / g->n[i]);
+        return sqrt(g->f.v[i] / g->f.n[i]);
     default:
-        return g->v[i];
+        return g->f.v[i];
     }
 }
 
@@ -369,7 +385,7 @@ static int finish_histogram(SimpleAgg *a, SimpleGroup *g, unsigned i, Column *ou
 static int finish_group(SimpleAgg *a, SimpleGroup *g, Matrix *m)
 {
     Column out = {
-        .labels = g->head.labels, .drop_name = g->head.drop_name, .kind = g->flags, .v = g->v
+        .labels = g->head.labels, .drop_name = g->head.drop_name, .kind = g->flags, .v = g->f.v
     };
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < a->steps.n; i++) {

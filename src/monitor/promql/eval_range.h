@@ -46,6 +46,9 @@ struct RangeFunction {
     int (*call)(RangeCall *c, const RangeWindow *w, double *v, const Histogram **h);
     /* NULL, or called once for each series before its windows. 0 or negative. */
     int (*prepare)(RangeCall *c, const RangeSeries *r);
+    /* NULL, or all steps at once into `col`, of a series of floats alone, without start times and
+     * with neither anchored nor smoothed. Returns whether there is any sample; negative: failed. */
+    int (*floats)(RangeCall *c, const RangeSeries *r, Column *col);
     bool keeps_name, wants_start_times, anchored, smoothed;
     bool wants_counter; /* remarks when the name is not one of a counter's */
 };
@@ -56,7 +59,9 @@ double *range_sort_buffer(RangeCall *c, size_t n); /* NULL: the error is set */
 /* The accumulator as a histogram in scratch; NULL: the error is set. */
 Histogram *range_take(RangeCall *c, HistogramAcc *acc, bool compact);
 
-/* fn_rate.c and fn_rate_extended.c share these. */
+/* fn_rate.c, fn_rate_floats.c and fn_rate_extended.c share these. */
+int rate_of_all_floats(RangeCall *c, const RangeSeries *r, bool counter, bool per_second,
+                       Column *col);
 void annotate_mixed_samples(RangeCall *c);
 void annotate_mixed_schemas(Eval *ev, unsigned pos, StrView metric);
 void annotate_reconciled(Eval *ev, unsigned pos, const char *operation);

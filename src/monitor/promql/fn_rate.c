@@ -287,6 +287,19 @@ static int call_delta(RangeCall *c, const RangeWindow *w, double *v, const Histo
     return rate(c, w, false, false, v, h);
 }
 
+static int all_rates(RangeCall *c, const RangeSeries *r, Column *col)
+{
+    return rate_of_all_floats(c, r, true, true, col);
+}
+static int all_increases(RangeCall *c, const RangeSeries *r, Column *col)
+{
+    return rate_of_all_floats(c, r, true, false, col);
+}
+static int all_deltas(RangeCall *c, const RangeSeries *r, Column *col)
+{
+    return rate_of_all_floats(c, r, false, false, col);
+}
+
 typedef struct Last {
     int64_t t, st;
     double v;
@@ -364,17 +377,21 @@ static int call_idelta(RangeCall *c, const RangeWindow *w, double *v, const Hist
 }
 
 const RangeFunction fn_rate = { .call = call_rate,
+                                .floats = all_rates,
                                 .wants_start_times = true,
                                 .prepare = find_resets,
                                 .anchored = true,
                                 .smoothed = true,
                                 .wants_counter = true };
 const RangeFunction fn_increase = { .call = call_increase,
+                                    .floats = all_increases,
                                     .wants_start_times = true,
                                     .prepare = find_resets,
                                     .anchored = true,
                                     .smoothed = true,
                                     .wants_counter = true };
-const RangeFunction fn_delta = { .call = call_delta, .anchored = true, .smoothed = true };
+const RangeFunction fn_delta = {
+    .call = call_delta, .floats = all_deltas, .anchored = true, .smoothed = true
+};
 const RangeFunction fn_irate = { .call = call_irate, .wants_start_times = true };
 const RangeFunction fn_idelta = { .call = call_idelta };

@@ -170,6 +170,8 @@ static int run_steps(RangeStream *s, Column *c)
     int64_t behind = m->smoothed ? ev->lookback : 0;
     Slide p = { 0 };
     int found = 0;
+    if (s->fn->floats && !r->nh && !(starts && r->fst) && !m->anchored && !m->smoothed)
+        return s->fn->floats(&s->call, r, c);
     for (unsigned i = 0; i < s->head.steps.n; i++) {
         int64_t time = step_time(&s->head.steps, i), end = modifiers_time(m, time);
         const Histogram *h = NULL;

@@ -87,11 +87,32 @@ static void put_sample(SelectStream *s, Column *c, unsigned i, size_t at)
         c->h[i] = in->h[at];
 }
 
+/* pick_last() where only values of floats are wanted: the loop of most queries. */
+static unsigned pick_last_float(const SelectStream *s, Column *c)
+{
+    const int64_t *t = s->cols.t, lookback = s->head.ev->lookback;
+    const double *v = s->cols.v;
+    size_t next = 0, len = s->cols.len;
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->head.steps.n; i++) {
+        int64_t time = modifiers_time(&s->node->mod, step_time(&s->head.steps, i));
+        while (next < len && t[next] <= time)
+            next++;
+        bool found = next && t[next - 1] > time - lookback && !is_stale_nan(v[next - 1]);
+        c->kind[i] = found ? SAMPLE_FLOAT : SAMPLE_NONE;
+        c->v[i] = next ? v[next - 1] : 0;
+        n += found;
+    }
+    return n;
+}
+
 /* The last sample at or before each step's time, unless it is stale or too old. */
 static unsigned pick_last(SelectStream *s, Column *c)
 {
     const SampleCols *in = &s->cols;
     const Modifiers *m = &s->node->mod;
+    if (!in->h && s->wanted == WANT_VALUE)
+        return pick_last_float(s, c);
     size_t next = 0; /* first sample behind the step */
     unsigned n = 0;
     for (unsigned i = 0; i < s->head.steps.n; i++) {

@@ -213,7 +213,7 @@ static const Family *family_of(Batch *b, StrView metric)
     for (unsigned i = 0; i < ARRAY_SIZE(endings); i++) {
         StrView end = sv_cstr(endings[i]);
         Family *f = sv_ends(metric, end)
-                        ? map_get(&b->t->families, sv_head(metric, metric.len - end.len))
+                        ? families_get(&b->t->families, sv_head(metric, metric.len - end.len))
                         : NULL;
         if (f)
             return f;
@@ -278,7 +278,7 @@ static bool over_sample_limit(Batch *b, const ExpoEntry *x)
 
 static int one_sample(Batch *b, ExpoEntry *x)
 {
-    CacheEntry *e = scrape_cache_find(&b->t->cache, x->series);
+    CacheEntry *e = scrape_cache_find(&b->t->cache, x->series, x->expected);
     bool is_new = !e, timed = x->has_t && b->job->honor_timestamps;
     int64_t t = timed ? x->t : b->ts;
     int r;
@@ -310,31 +310,9 @@ static int one_sample(Batch *b, ExpoEntry *x)
 
 /* ---- metadata ---- */
 
-static int set_family(Batch *b, StrView name, ExpoType type, StrView help, StrView unit)
-{
-    Family *f = malloc(sizeof *f + help.len + unit.len);
-    void *old = NULL;
-    if (!f)
-        return err_nomem(b->err);
-    char *text = (char *)(f + 1);
-    *f = (Family){ .type = type, .seen = b->t->cache.scrape };
-    if (help.len)
-        memcpy(text, help.ptr, help.len);
-    if (unit.len)
-        memcpy(text + help.len, unit.ptr, unit.len);
-    f->help = sv_n(text, help.len);
-    f->unit = sv_n(text + help.len, unit.len);
-    if (!map_set(&b->t->families, name, f, &old)) {
-        free(f);
-        return err_nomem(b->err);
-    }
-    free(old);
-    return 0;
-}
-
 static int one_metadata(Batch *b, const ExpoEntry *x)
 {
-    Family *f = map_get(&b->t->families, x->name);
+    Family *f = families_find(&b->t->families, x->name);
     ExpoType type = x->kind == EXPO_TYPE ? x->type : f ? f->type : EXPO_UNKNOWN;
     StrView help = x->kind == EXPO_HELP ? x->text : f ? f->help : SV("");
     StrView unit = x->kind == EXPO_UNIT ? x->text : f ? f->unit : SV("");
@@ -343,7 +321,9 @@ static int one_metadata(Batch *b, const ExpoEntry *x)
         f->seen = b->t->cache.scrape;
         return 0;
     }
-    return set_family(b, x->name, type, help, unit);
+    return families_put(&b->t->families, x->name, type, help, unit, b->t->cache.scrape)
+               ? 0
+               : err_nomem(b->err);
 }
 
 /* ---- the body ---- */
@@ -367,8 +347,12 @@ int scrape_append(ScrapeTarget *t, TsdbAppender *a, ExpoFormat format, StrView b
     int r;
 
     scrape_cache_begin(&t->cache);
+    families_begin(&t->families);
     expo_parser_reset(m->parser, format, body, &t->expo);
-    while ((r = expo_next(m->parser, &x, b.err)) >= 0 && x.kind != EXPO_END) {
+    for (;;) {
+        expo_expect(m->parser, scrape_cache_expected(&t->cache));
+        if ((r = expo_next(m->parser, &x, b.err)) < 0 || x.kind == EXPO_END)
+            break;
         bool sample = x.kind == EXPO_SERIES || x.kind == EXPO_HISTOGRAM;
         if ((r = sample ? one_sample(&b, &x) : one_metadata(&b, &x)) < 0)
             return r;

@@ -47,10 +47,23 @@ static void follow(ScrapeCache *c, uint32_t place)
     c->last = place;
 }
 
-CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series)
+static uint32_t guessed(const ScrapeCache *c)
 {
-    uint32_t guess = c->last ? c->entries.items[c->last - 1]->next : c->entries.len ? 1 : 0;
-    if (guess && guess <= c->entries.len && is(c->entries.items[guess - 1], series)) {
+    uint32_t guess = c->last ? c->entries.items[c->last - 1]->next : 1;
+    return guess <= c->entries.len ? guess : 0;
+}
+
+StrView scrape_cache_expected(const ScrapeCache *c)
+{
+    uint32_t guess = guessed(c);
+    const CacheEntry *e = guess ? c->entries.items[guess - 1] : NULL;
+    return e ? sv_n(e->text, e->len) : SV_NULL;
+}
+
+CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series, bool expected)
+{
+    uint32_t guess = guessed(c);
+    if (guess && (expected || is(c->entries.items[guess - 1], series))) {
         c->last = guess;
         return c->entries.items[guess - 1];
     }

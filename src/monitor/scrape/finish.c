@@ -7,8 +7,6 @@
 #include "monitor/model/sample.h"
 #include "monitor/scrape/internal.h"
 
-enum { FAMILY_KEEP_SCRAPES = 10 };
-
 static const StrView report_names[REPORT_MAX] = {
     [REPORT_UP] = SV_INIT("up"),
     [REPORT_DURATION] = SV_INIT("scrape_duration_seconds"),
@@ -95,20 +93,6 @@ static void settle(ScrapeTarget *t, bool failed)
         scrape_cache_sweep(c);
 }
 
-static void sweep_families(ScrapeTarget *t)
-{
-    StrView key;
-    void *val;
-    for (size_t i = 0; map_next(&t->families, &i, &key, &val);) {
-        Family *f = val;
-        if (t->cache.scrape - f->seen <= FAMILY_KEEP_SCRAPES)
-            continue;
-        map_del(&t->families, key);
-        free(f);
-        return; /* the walk ends with a deletion */
-    }
-}
-
 static int check_answer(ScrapeTarget *t, const FetchResult *r, ExpoFormat *ret, Err *err)
 {
     ScrapeManager *m = t->pool->manager;
@@ -187,7 +171,7 @@ void scrape_finish(ScrapeTarget *t, const FetchResult *r)
     }
     settle(t, failed);
     if (!failed)
-        sweep_families(t);
+        families_sweep(&t->families, t->cache.scrape);
     t->health = failed ? SCRAPE_DOWN : SCRAPE_UP;
     t->last_error = err;
     t->last_scrape_ms = t->start_ms;

@@ -31,22 +31,46 @@ typedef struct ScrapeCache {
 
 void scrape_cache_free(ScrapeCache *c);
 void scrape_cache_begin(ScrapeCache *c);
-/* NULL: not known. Lines come in the order of the last scrape, mostly: then no hash is needed. */
-CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series);
+/* The line that is likely to come next; SV_NULL: none is known. */
+StrView scrape_cache_expected(const ScrapeCache *c);
+/* NULL: not known. Lines come in the order of the last scrape, mostly: then no hash is needed, and
+ * with `expected` no comparison: it is the one that was expected. */
+CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series, bool expected);
 CacheEntry *scrape_cache_add(ScrapeCache *c, StrView series); /* NULL: out of memory */
 /* Forgets lines that were not seen for some scrapes. */
 void scrape_cache_sweep(ScrapeCache *c);
+
+/* ---- what it says about its metrics (families.c) ---- */
+
+enum { FAMILY_KEEP_SCRAPES = 10 };
+
+typedef struct Family {
+    StrView name;
+    ExpoType type;
+    uint32_t seen; /* scrape */
+    char *text;    /* holds the next two */
+    StrView help, unit;
+    struct Family *next; /* the one that followed in the scrape before */
+    char name_bytes[];
+} Family;
+
+typedef struct Families {
+    Map map; /* name → Family */
+    Family *first, *last;
+} Families;
+
+void families_begin(Families *f);                 /* of a scrape */
+Family *families_find(Families *f, StrView name); /* in the order of a scrape; NULL: not known */
+Family *families_get(const Families *f, StrView name);
+bool families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
+                  uint32_t scrape) NODISCARD;      /* false: out of memory */
+void families_sweep(Families *f, uint32_t scrape); /* forgets one that was not seen for long */
+void families_free(Families *f);
 
 /* ---- targets ---- */
 
 typedef struct ScrapePool ScrapePool;
 typedef struct ScrapeTarget ScrapeTarget;
-
-typedef struct Family { /* metadata of one */
-    ExpoType type;
-    uint32_t seen;
-    StrView help, unit; /* in one block with the struct */
-} Family;
 
 enum {
     REPORT_UP,
@@ -70,7 +94,7 @@ struct ScrapeTarget {
     ExpoOptions expo;
     bool wanted; /* while a pool looks through its groups */
     ScrapeCache cache;
-    Map families; /* name → Family */
+    Families families;
     SeriesRef report[REPORT_MAX];
     Source *timer;
     Fetch *fetch;

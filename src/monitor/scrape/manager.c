@@ -176,10 +176,10 @@ static bool tell_target(const ScrapeTarget *t, StrView metric, ScrapeMetadataFn 
     StrView name;
     void *val;
     if (metric.len) {
-        const Family *f = map_get(&t->families, metric);
+        const Family *f = families_get(&t->families, metric);
         return !f || tell(t, metric, f, fn, ctx);
     }
-    for (size_t i = 0; map_next(&t->families, &i, &name, &val);)
+    for (size_t i = 0; map_next(&t->families.map, &i, &name, &val);)
         if (!tell(t, name, val, fn, ctx))
             return false;
     return true;

@@ -241,16 +241,12 @@ int target_make(ScrapePool *p, Labels target, Labels group, ScrapeTarget **ret, 
 
 ScrapeTarget *target_free(ScrapeTarget *t)
 {
-    StrView key;
-    void *val;
     if (!t)
         return NULL;
     t->fetch = fetch_cancel(t->fetch);
     t->timer = source_free(t->timer);
     scrape_cache_free(&t->cache);
-    for (size_t i = 0; map_next(&t->families, &i, &key, &val);)
-        free(val);
-    map_free(&t->families);
+    families_free(&t->families);
     arena_free(&t->arena);
     free(t);
     return NULL;

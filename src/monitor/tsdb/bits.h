@@ -34,17 +34,21 @@ static inline bool bits_reserve(BitWriter *w, size_t bits)
 /* The low n bits of v, n <= 64. */
 static inline void bits_put(BitWriter *w, uint64_t v, unsigned n)
 {
-    while (n) {
-        if (!w->free) {
-            w->bytes[w->len++] = 0;
-            w->free = 8;
-        }
-        unsigned take = MIN(n, (unsigned)w->free);
-        uint64_t part = v >> (n - take) & ((1u << take) - 1);
-        w->bytes[w->len - 1] |= (uint8_t)(part << (w->free - take));
-        w->free = (uint8_t)(w->free - take);
-        n -= take;
+    unsigned room = w->free;
+    if (n <= room) {
+        w->free = (uint8_t)(room - n);
+        if (n)
+            w->bytes[w->len - 1] |= (uint8_t)((v & ((1u << n) - 1)) << w->free);
+        return;
     }
+    n -= room;
+    if (room)
+        w->bytes[w->len - 1] |= (uint8_t)(v >> n & ((1u << room) - 1));
+    for (; n >= 8; n -= 8)
+        w->bytes[w->len++] = (uint8_t)(v >> (n - 8));
+    w->free = (uint8_t)(n ? 8 - n : 0);
+    if (n)
+        w->bytes[w->len++] = (uint8_t)(v << w->free);
 }
 
 typedef struct BitReader {
