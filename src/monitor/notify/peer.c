@@ -97,14 +97,25 @@ bool peer_busy(const Peer *p)
 
 static void send_next(Peer *p);
 
-static void count(Peer *p, const FetchResult *r)
+/* ERR_NONE: it was accepted. */
+static Err outcome(const FetchResult *r)
 {
+    enum { REASON_MAX = 200 };
+    _cleanup_buf_ Buf reason = BUF_INIT;
     Err err = { 0 };
     if (r->err)
-        err = *r->err;
-    else if (r->status / 100 != 2)
-        err_set(&err, ERR_PROTO, 0, "bad response status %d: %.*s", r->status,
-                SV_FMT(sv_head(sv_trim(r->body), MIN(r->body.len, (size_t)200))));
+        return *r->err;
+    if (r->status / 100 == 2)
+        return err;
+    text_quote(sv_head(sv_trim(r->body), REASON_MAX), &reason);
+    err_set(&err, ERR_PROTO, 0, "bad response status %d: %.*s", r->status,
+            SV_FMT(buf_view(&reason)));
+    return err;
+}
+
+static void count(Peer *p, const FetchResult *r)
+{
+    Err err = outcome(r);
     if (!err.code) {
         p->stats.sent += p->sending;
         timing_add(&p->stats.latency, (double)(clock_mono_ns() - p->started_ns) / 1e9);

@@ -308,7 +308,7 @@ static void test_a_refusal_is_counted_and_not_repeated(void **state)
     w.peers[0].status = 500;
     send_alerts(&w, 0, 3);
     wait_for(&w, has_failed, 3);
-    assert_string_equal(w.why, "bad response status 500: no");
+    assert_string_equal(w.why, "bad response status 500: \"no\"");
     NotifierStats s = stats(&w, 0);
     assert_int_equal(s.errors, 3);
     assert_int_equal(s.dropped, 3);
