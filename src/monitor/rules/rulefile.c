@@ -131,10 +131,11 @@ static Labels labels_of(Reader *r, const Value *v, const char *what, Labels base
             (!annotations && sv_eq(m->key, LABEL_METRIC_NAME)))
             problem(r, "invalid %s name: %.*s", annotations ? "annotation" : "label",
                     SV_FMT(m->key));
-        if (n >= LABELS_MAX)
+        if (n >= LABELS_MAX) {
             problem(r, "field %s: more than %d", what, LABELS_MAX);
-        else
-            set_label(items, &n, m->key, text);
+            break;
+        }
+        set_label(items, &n, m->key, text);
     }
     return (Labels){ items, n };
 }
