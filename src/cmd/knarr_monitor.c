@@ -26,7 +26,7 @@ typedef struct Program {
     Tsdb *db;
     TsdbOptions db_options;
     Source *maintain, *hangup;
-    bool maintaining, failed;
+    bool maintaining, failed, stopping;
     Err err; /* of work on the pool thread */
 } Program;
 
@@ -41,6 +41,8 @@ static void open_work(void *ctx)
 static void open_done(void *ctx)
 {
     Program *p = ctx;
+    if (p->stopping) /* the signal came while the log was replayed */
+        return;
     if (!p->failed)
         p->failed = monitor_parts_start(p->parts, p->db, web_external_url(p->web), &p->err) < 0;
     if (p->failed) {
@@ -194,6 +196,7 @@ static int start(Program *p, MonitorArgs *a, Err *err)
  * database. A second signal ends the sending. */
 static void stop(Program *p)
 {
+    p->stopping = true;
     web_stop(p->web);
     p->maintain = source_free(p->maintain);
     p->hangup = source_free(p->hangup);
