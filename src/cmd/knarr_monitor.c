@@ -26,7 +26,7 @@ typedef struct Program {
     Tsdb *db;
     TsdbOptions db_options;
     Source *maintain, *hangup;
-    bool maintaining, failed;
+    bool maintaining, failed, stopping;
     Err err; /* of work on the pool thread */
 } Program;
 
@@ -41,8 +41,10 @@ static void open_work(void *ctx)
 static void open_done(void *ctx)
 {
     Program *p = ctx;
+    if (p->stopping) /* the signal came while the log was replayed */
+        return;
     if (!p->failed)
-        p->failed = monitor_parts_start(p->parts, p->db, &p->err) < 0;
+        p->failed = monitor_parts_start(p->parts, p->db, web_external_url(p->web), &p->err) < 0;
     if (p->failed) {
         loop_stop(p->daemon.loop);
         return;
@@ -119,6 +121,14 @@ static unsigned query_threads(const MonitorArgs *a)
     return (unsigned)MIN(a->query_concurrency, (uint64_t)MAX(THREADS_MIN, 2 * cpus));
 }
 
+static PromqlOptions query_options(const MonitorArgs *a)
+{
+    return (PromqlOptions){ .features = a->promql_features,
+                            .lookback_ms = a->lookback.value,
+                            .timeout_ms = a->query_timeout.value,
+                            .max_samples = a->query_samples };
+}
+
 static int start_web(Program *p, MonitorArgs *a, Err *err)
 {
     WebOptions o = { .listen = a->listen.items,
@@ -132,10 +142,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .metadata_in_log = a->metadata_in_log,
                      .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
                      .query_concurrency = query_threads(a),
-                     .promql = { .features = a->promql_features,
-                                 .lookback_ms = a->lookback.value,
-                                 .timeout_ms = a->query_timeout.value,
-                                 .max_samples = a->query_samples },
+                     .promql = query_options(a),
                      .read_samples_max = a->read_samples,
                      .read_concurrency = (unsigned)MIN(a->read_concurrency, 1000u),
                      .read_frame_max = a->read_frame,
@@ -162,7 +169,15 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     size_pool(a);
     db_options(a, &p->db_options);
     const MonitorPartsOptions parts = { .config_file = a->config_file,
-                                        .append_metadata = a->metadata_in_log };
+                                        .append_metadata = a->metadata_in_log,
+                                        .promql = query_options(a),
+                                        .outage_tolerance_ms = a->outage_tolerance.value,
+                                        .grace_period_ms = a->grace_period.value,
+                                        .resend_delay_ms = a->resend_delay.value,
+                                        .rule_threads = (unsigned)a->rule_concurrency,
+                                        .notify_capacity = a->notify_capacity,
+                                        .notify_batch = a->notify_batch,
+                                        .notify_drain = a->notify_drain };
     if ((r = daemon_open(&p->daemon, err)) < 0 ||
         (r = monitor_parts_new(p->daemon.loop, &parts, &p->parts, err)) < 0)
         return r;
@@ -177,15 +192,18 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     return loop_work(p->daemon.loop, open_work, open_done, p, err);
 }
 
-/* Connections go first, then what is under way ends, then the database. */
+/* Connections go first, then alerts that wait are sent, what is under way ends, and at last the
+ * database. A second signal ends the sending. */
 static void stop(Program *p)
 {
+    p->stopping = true;
     web_stop(p->web);
-    p->parts = monitor_parts_free(p->parts);
     p->maintain = source_free(p->maintain);
     p->hangup = source_free(p->hangup);
+    monitor_parts_stop(p->parts);
     daemon_close(&p->daemon);
     web_free(p->web);
+    monitor_parts_free(p->parts);
     tsdb_close(p->db);
 }
 

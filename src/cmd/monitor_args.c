@@ -163,22 +163,26 @@ static unsigned query_flags(MonitorArgs *a, Flag *f)
           "queries at once (20)" },
         { "query.max-samples", FLAG_NUMBER, &a->query_samples, "N",
           "samples that a query may hold at once (50000000)" },
-        { "rules.alert.for-outage-tolerance", FLAG_AMOUNT, &a->outage_tolerance, "DURATION", NULL,
+        { "rules.alert.for-outage-tolerance", FLAG_AMOUNT, &a->outage_tolerance, "DURATION",
+          "restore alerts after an outage of at most so long (1h)", .parse = parse_duration },
+        { "rules.alert.for-grace-period", FLAG_AMOUNT, &a->grace_period, "DURATION",
+          "a restored alert waits at least so long before it fires (10m)",
           .parse = parse_duration },
-        { "rules.alert.for-grace-period", FLAG_AMOUNT, &a->grace_period, "DURATION", NULL,
-          .parse = parse_duration },
-        { "rules.alert.resend-delay", FLAG_AMOUNT, &a->resend_delay, "DURATION", NULL,
-          .parse = parse_duration },
-        { "rules.max-concurrent-evals", FLAG_NUMBER, &a->rule_concurrency, "N", NULL },
+        { "rules.alert.resend-delay", FLAG_AMOUNT, &a->resend_delay, "DURATION",
+          "send a firing alert again after it (1m)", .parse = parse_duration },
+        { "rules.max-concurrent-evals", FLAG_NUMBER, &a->rule_concurrency, "N",
+          "rule groups evaluated at once (4)" },
         { "scrape.adjust-timestamps", FLAG_ON, &a->adjust_timestamps, NULL, NULL },
         { "scrape.timestamp-tolerance", FLAG_AMOUNT, &a->timestamp_tolerance, "DURATION", NULL,
           .parse = parse_duration },
         { "scrape.discovery-reload-interval", FLAG_AMOUNT, &a->discovery_interval, "DURATION", NULL,
           .parse = parse_duration },
-        { "alertmanager.notification-queue-capacity", FLAG_NUMBER, &a->notify_capacity, "N", NULL },
-        { "alertmanager.notification-batch-size", FLAG_NUMBER, &a->notify_batch, "N", NULL },
+        { "alertmanager.notification-queue-capacity", FLAG_NUMBER, &a->notify_capacity, "N",
+          "alerts that may wait for one Alertmanager (10000)" },
+        { "alertmanager.notification-batch-size", FLAG_NUMBER, &a->notify_batch, "N",
+          "alerts of one request (256)" },
         { "alertmanager.drain-notification-queue-on-shutdown", FLAG_ON, &a->notify_drain, NULL,
-          NULL },
+          "send what waits before the end (on)" },
     };
     memcpy(f, flags, sizeof flags);
     return ARRAY_SIZE(flags);
@@ -236,6 +240,12 @@ static int check(MonitorArgs *a)
         return mistake("log.format", "expected logfmt or json");
     if (a->query_concurrency == 0 || a->query_concurrency > 1000)
         return mistake("query.max-concurrency", "expected 1 to 1000");
+    if (a->rule_concurrency == 0 || a->rule_concurrency > 256)
+        return mistake("rules.max-concurrent-evals", "expected 1 to 256");
+    if (a->notify_capacity == 0 || a->notify_capacity > 10 * 1000 * 1000)
+        return mistake("alertmanager.notification-queue-capacity", "expected 1 to 10000000");
+    if (a->notify_batch == 0)
+        return mistake("alertmanager.notification-batch-size", "expected 1 or more");
     if (a->read_frame < 1024 || a->read_frame > 1 << 30)
         return mistake("storage.remote.read-max-bytes-in-frame", "expected 1024 to 1073741824");
     if (a->web_config)

@@ -347,14 +347,23 @@ int config_load(const char *path, const ConfigOptions *opt, Config **ret, Err *e
     return config_parse(buf_view(&text), path, dir_of(path), opt, ret, err);
 }
 
-bool config_scrape_equal(const ConfigScrape *x, const ConfigScrape *y)
+static bool equal(const Type *type, const void *x, const void *y)
 {
     _cleanup_arena_ Arena a;
     BindShow how = { .arena = &a, .secrets = true };
     Value vx, vy;
     arena_init(&a, 1024u * 1024 * 1024);
-    return bind_show(&how, &type_scrape, x, &vx) && bind_show(&how, &type_scrape, y, &vy) &&
-           value_equal(&vx, &vy);
+    return bind_show(&how, type, x, &vx) && bind_show(&how, type, y, &vy) && value_equal(&vx, &vy);
+}
+
+bool config_scrape_equal(const ConfigScrape *x, const ConfigScrape *y)
+{
+    return equal(&type_scrape, x, y);
+}
+
+bool config_alertmanager_equal(const ConfigAlertmanager *x, const ConfigAlertmanager *y)
+{
+    return equal(&type_alertmanager, x, y);
 }
 
 int config_format(const Config *c, Buf *out, Err *err)

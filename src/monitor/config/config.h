@@ -277,8 +277,9 @@ Config *config_unref(Config *c); /* NULL is fine; always NULL */
  * relative to its folder. `path` NULL: the defaults. Everything is in `a`. */
 int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err) NODISCARD;
 
-/* Whether two jobs are the same in every key, secrets included. */
+/* Whether two jobs, or two groups of Alertmanagers, are the same in every key, secrets included. */
 bool config_scrape_equal(const ConfigScrape *a, const ConfigScrape *b);
+bool config_alertmanager_equal(const ConfigAlertmanager *a, const ConfigAlertmanager *b);
 
 /* YAML of all that is in force, defaults filled in; secrets are "<secret>". */
 int config_format(const Config *c, Buf *out, Err *err) NODISCARD;

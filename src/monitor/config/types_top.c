@@ -48,9 +48,9 @@ static void alertmanager_init(void *obj)
     a->timeout = 10 * 1000;
     a->api_version = SV("v2");
 }
-static const Type type_alertmanager = { "config.plain", sizeof(ConfigAlertmanager),
-                                        FIELDS(alertmanager_fields), alertmanager_init,
-                                        check_alertmanager };
+const Type type_alertmanager = { "config.plain", sizeof(ConfigAlertmanager),
+                                 FIELDS(alertmanager_fields), alertmanager_init,
+                                 check_alertmanager };
 
 #define T Config
 static const Field alerting_fields[] = {

@@ -3,14 +3,10 @@
 
 #include "base/log.h"
 
-/* What is read and checked, but not acted on yet, is named: nobody is to wait for an alert that
- * never comes. */
+/* What is read and checked, but not acted on yet, is named: nobody is to wait for what never
+ * comes. */
 static void warn_of_idle_sections(const Config *c)
 {
-    if (c->rule_files.len)
-        log_warn("rule_files: rules are not evaluated by this version");
-    if (c->alerting.alertmanagers.len)
-        log_warn("alerting: no alerts are sent by this version");
     if (c->remote_write.len)
         log_warn("remote_write: nothing is sent by this version");
     if (c->remote_read.len)
@@ -34,8 +30,10 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
     p->loop = l;
     p->opt = *opt;
     int r = load_config(opt, &p->config, err);
+    if (r >= 0)
+        r = parts_files_load(p, p->config, &p->files, err);
     if (r < 0) {
-        free(p);
+        monitor_parts_free(p);
         return r;
     }
     warn_of_idle_sections(p->config);
@@ -43,11 +41,21 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
     return 0;
 }
 
+void monitor_parts_stop(MonitorParts *p)
+{
+    if (!p)
+        return;
+    p->scrape = scrape_manager_free(p->scrape);
+    parts_alerting_stop(p);
+}
+
 MonitorParts *monitor_parts_free(MonitorParts *p)
 {
     if (p) {
-        scrape_manager_free(p->scrape);
+        rules_free(p->rules);
+        parts_files_free(&p->files);
         config_unref(p->config);
+        arena_free(&p->arena);
         free(p);
     }
     return NULL;
@@ -70,35 +78,83 @@ void monitor_parts_storage(const MonitorParts *p, TsdbOptions *opt)
     add_storage(p->config, opt);
 }
 
-int monitor_parts_start(MonitorParts *p, Tsdb *db, Err *err)
+static int keep_url(MonitorParts *p, StrView url, Err *err)
+{
+    while (url.len && url.ptr[url.len - 1] == '/')
+        url.len--;
+    p->external_url = arena_sv(&p->arena, url);
+    return p->external_url.ptr ? 0 : err_nomem(err);
+}
+
+int monitor_parts_start(MonitorParts *p, Tsdb *db, StrView external_url, Err *err)
 {
     const ScrapeOptions o = { .db = db,
                               .append_metadata = p->opt.append_metadata,
                               .start_times = p->opt.start_times };
+    AlertingNext next = { 0 };
+    int r;
     p->db = db;
-    int r = scrape_manager_new(p->loop, &o, &p->scrape, err);
-    return r < 0 ? r : scrape_manager_apply(p->scrape, p->config, err);
+    if ((r = keep_url(p, external_url, err)) < 0 || (r = parts_alerting_start(p, err)) < 0 ||
+        (r = parts_alerting_prepare(p, p->config, &p->files, &next, err)) < 0)
+        return r;
+    parts_alerting_take(p, &next);
+    if ((r = scrape_manager_new(p->loop, &o, &p->scrape, err)) < 0 ||
+        (r = scrape_manager_apply(p->scrape, p->config, err)) < 0)
+        return r;
+    return parts_alerting_run(p, err);
+}
+
+/* ---- reloading: what can fail is made first, then everybody takes over ---- */
+
+typedef struct Reload {
+    Config *config;
+    RuleFiles files;
+    AlertingNext alerting;
+} Reload;
+
+static int reload_prepare(MonitorParts *p, Reload *x, Err *err)
+{
+    int r = load_config(&p->opt, &x->config, err);
+    if (r >= 0)
+        r = parts_files_load(p, x->config, &x->files, err);
+    if (r < 0 || !p->scrape)
+        return r;
+    if ((r = parts_alerting_prepare(p, x->config, &x->files, &x->alerting, err)) < 0)
+        return r;
+    r = scrape_manager_apply(p->scrape, x->config, err);
+    if (r < 0) /* jobs that have changed already change back */
+        (void)!scrape_manager_apply(p->scrape, p->config, &(Err){ 0 });
+    return r;
+}
+
+static void reload_take(MonitorParts *p, Reload *x)
+{
+    config_unref(p->config);
+    p->config = x->config;
+    if (!p->scrape) { /* the database is not open yet: monitor_parts_start() will use them */
+        parts_files_free(&p->files);
+        p->files = x->files;
+        return;
+    }
+    parts_alerting_take(p, &x->alerting);
+    TsdbOptions o = p->flags;
+    add_storage(p->config, &o);
+    tsdb_reconfigure(p->db, o.retention_ms, o.retention_bytes, o.out_of_order_ms);
 }
 
 int monitor_parts_reload(MonitorParts *p, Err *err)
 {
-    Config *fresh = NULL;
-    int r = load_config(&p->opt, &fresh, err);
-    if (r == 0 && p->scrape)
-        r = scrape_manager_apply(p->scrape, fresh, err);
+    Reload x = { 0 };
+    int r = reload_prepare(p, &x, err);
     if (r < 0) {
-        config_unref(fresh);
+        parts_alerting_discard(&x.alerting);
+        parts_files_free(&x.files);
+        config_unref(x.config);
         return err_wrap(err, "couldn't load configuration (--config.file=\"%s\")",
                         p->opt.config_file);
     }
-    config_unref(p->config);
-    p->config = fresh;
-    warn_of_idle_sections(fresh);
-    if (p->db) {
-        TsdbOptions o = p->flags;
-        add_storage(fresh, &o);
-        tsdb_reconfigure(p->db, o.retention_ms, o.retention_bytes, o.out_of_order_ms);
-    }
+    reload_take(p, &x);
+    warn_of_idle_sections(p->config);
     log_info("configuration of '%s' is in force", p->opt.config_file);
     return 0;
 }
@@ -126,6 +182,7 @@ static void put_counter(Buf *out, const char *name, const char *help, uint64_t v
 static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
+    parts_alerting_metrics(p, out);
     if (!p->scrape)
         return;
     ScrapeStats s = scrape_stats(p->scrape);
@@ -165,6 +222,9 @@ void monitor_parts_plug(MonitorParts *p, WebParts *ret)
                        .scrape_pools = parts_scrape_pools,
                        .target_metadata = parts_target_metadata,
                        .metadata = parts_metadata,
+                       .rules = parts_rules,
+                       .alerts = parts_alerts,
+                       .alertmanagers = parts_alertmanagers,
                        .config = on_config,
                        .external_labels = on_external_labels,
                        .metrics = on_metrics,

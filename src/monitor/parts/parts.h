@@ -1,5 +1,5 @@
-/* parts.h - the monitor's configuration, and the scraping that follows from it, as the web server's
- * WebParts. All on the loop's thread. */
+/* parts.h - the monitor's configuration, and what follows from it (scraping, rules, alerts), as the
+ * web server's WebParts. All on the loop's thread. */
 #pragma once
 
 #include "monitor/config/config.h"
@@ -11,18 +11,26 @@ typedef struct MonitorParts MonitorParts;
 typedef struct MonitorPartsOptions {
     const char *config_file; /* "": none */
     ConfigOptions config;
-    bool append_metadata, start_times; /* features, see ScrapeOptions */
+    bool append_metadata, start_times;                             /* features, see ScrapeOptions */
+    PromqlOptions promql;                                          /* of the queries of rules */
+    int64_t outage_tolerance_ms, grace_period_ms, resend_delay_ms; /* of alerts */
+    unsigned rule_threads;                                         /* groups evaluated at once */
+    size_t notify_capacity, notify_batch;                          /* see NotifierOptions */
+    bool notify_drain;
 } MonitorPartsOptions;
 
-/* Reads the configuration. Errors name file, line and key. */
+/* Reads the configuration and its rule files. Errors name file, line and key. */
 int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **ret,
                       Err *err) NODISCARD;
-/* Ends scraping; before the loop and the database are closed. NULL is fine; always NULL. */
+/* Ends scraping and rules, and sends the alerts that wait, for which the loop is run; before the
+ * loop and the database are closed. NULL is fine. */
+void monitor_parts_stop(MonitorParts *p);
+/* After that, when nobody uses the WebParts any more. NULL is fine; always NULL. */
 MonitorParts *monitor_parts_free(MonitorParts *p);
 /* What the configuration says about the database: retention, the out-of-order window, exemplars. */
 void monitor_parts_storage(const MonitorParts *p, TsdbOptions *opt);
-/* Begins to scrape into `db`. */
-int monitor_parts_start(MonitorParts *p, Tsdb *db, Err *err) NODISCARD;
+/* Begins to scrape into `db` and to evaluate rules. `external_url`: for the links of alerts. */
+int monitor_parts_start(MonitorParts *p, Tsdb *db, StrView external_url, Err *err) NODISCARD;
 /* Reads the configuration again and takes it over; on failure everything stays as it was. */
 int monitor_parts_reload(MonitorParts *p, Err *err) NODISCARD;
 void monitor_parts_plug(MonitorParts *p, WebParts *ret);

@@ -46,20 +46,21 @@ static StrView expand(StrView text, const TemplateOptions *o, Arena *a)
     return arena_sv(a, buf_view(&b));
 }
 
-static int build(Rules *r, const Rule *rule, const TemplateSample *s, int64_t t, Arena *a,
-                 Fresh *ret, Err *err)
+static int build(const Eval *e, const TemplateSample *s, Fresh *ret, Err *err)
 {
-    const RuleDef *d = rule->def;
+    const RuleDef *d = e->rule->def;
+    const RuleStorage *st = &e->r->opt.storage;
+    Arena *a = e->a;
     LabelsBuilder b, notes;
     TemplateOptions o = { .name = arena_printf(a, "__alert_%.*s", SV_FMT(d->name)),
                           .labels = s->labels,
-                          .external_labels = r->opt.external_labels,
-                          .external_url = r->opt.external_url,
+                          .external_labels = e->external_labels,
+                          .external_url = e->external_url,
                           .value = s->value,
                           .histogram = s->h,
-                          .time = t,
-                          .query = r->opt.storage.query,
-                          .ctx = r->opt.storage.ctx };
+                          .time = e->t,
+                          .query = st->query,
+                          .ctx = st->ctx };
     labels_builder_init(&b, a, s->labels);
     labels_builder_init(&notes, a, (Labels){ 0 });
     labels_builder_del(&b, LABEL_METRIC_NAME);
@@ -156,80 +157,126 @@ static void drop(Rule *rule, size_t i)
     alert_free(x);
 }
 
-int alert_eval(Rules *r, const Group *g, Rule *rule, int64_t t, Arena *a, RuleSample **ret,
-               size_t *ret_n, Err *err)
+/* The alerts of this evaluation, made aside. */
+static int build_all(const Eval *e, Map *seen, Fresh **ret, size_t *ret_n, Err *err)
 {
     TemplateSample *v = NULL;
-    size_t n = 0, out = 0, active = 0;
-    _cleanup_map_ Map seen = { 0 };
-    int e = r->opt.storage.query(r->opt.storage.ctx, rule->def->expr_text, t - g->offset, a, &v, &n,
-                                 err);
-    Fresh *fresh = arena_array(a, Fresh, n + 1);
-    if (e < 0 || !fresh)
-        return e < 0 ? e : err_nomem(err);
+    size_t n = 0;
+    const RuleStorage *st = &e->r->opt.storage;
+    int r = st->query(st->ctx, e->rule->def->expr_text, e->t - e->g->offset, e->a, &v, &n, err);
+    Fresh *fresh = arena_array(e->a, Fresh, n + 1);
+    if (r < 0 || !fresh)
+        return r < 0 ? r : err_nomem(err);
     for (size_t i = 0; i < n; i++) {
-        if ((e = build(r, rule, &v[i], t, a, &fresh[i], err)) < 0)
-            return e;
-        if (map_has(&seen, fresh[i].key))
+        if ((r = build(e, &v[i], &fresh[i], err)) < 0)
+            return r;
+        if (map_has(seen, fresh[i].key))
             return err_set(err, ERR_INVALID, 0,
                            "vector contains metrics with the same labelset "
                            "after applying alert labels");
-        if (!map_set(&seen, fresh[i].key, &fresh[i], NULL))
+        if (!map_set(seen, fresh[i].key, &fresh[i], NULL))
             return err_nomem(err);
     }
-    for (size_t i = 0; i < n; i++)
-        if ((e = merge(rule, &fresh[i], t, err)) < 0)
-            return e;
-    RuleSample *samples = arena_array(a, RuleSample, 2 * rule->active.len + 1);
-    if (!samples)
-        return err_nomem(err);
+    *ret = fresh;
+    *ret_n = n;
+    return 0;
+}
+
+/* Every alert's next state; the samples that show it. *ret_active: pending and firing ones. */
+static int step_all(const Eval *e, const Map *seen, RuleSample *samples, size_t *ret_n,
+                    size_t *ret_active, Err *err)
+{
+    Rule *rule = e->rule;
     for (size_t i = rule->active.len; i-- > 0;) {
         Alert *x = rule->active.items[i];
         bool gone = false;
-        if (map_has(&seen, x->key))
+        if (map_has(seen, x->key))
             x->a.keep_firing_since = 0;
-        else if (!absent(rule->def, &x->a, t, &gone)) {
+        else if (!absent(rule->def, &x->a, e->t, &gone)) {
             if (gone)
                 drop(rule, i);
             continue;
         }
-        active++;
-        advance(rule->def, &x->a, t);
-        if (rule->restored) {
-            if (!add_samples(rule, &x->a, t - g->offset, a, samples + out))
-                return err_nomem(err);
-            out += 2;
-        }
+        ++*ret_active;
+        advance(rule->def, &x->a, e->t);
+        if (!rule->restored)
+            continue;
+        if (!add_samples(rule, &x->a, e->t - e->g->offset, e->a, samples + *ret_n))
+            return err_nomem(err);
+        *ret_n += 2;
     }
-    if (g->def->limit > 0 && active > (size_t)g->def->limit) {
+    return 0;
+}
+
+/* With the lock held: views show alerts. */
+static int update(const Eval *e, const Map *seen, const Fresh *fresh, size_t n, RuleSample **ret,
+                  size_t *ret_n, Err *err)
+{
+    Rule *rule = e->rule;
+    size_t out = 0, active = 0;
+    int64_t limit = e->g->def->limit;
+    int r;
+    for (size_t i = 0; i < n; i++)
+        if ((r = merge(rule, &fresh[i], e->t, err)) < 0)
+            return r;
+    RuleSample *samples = arena_array(e->a, RuleSample, 2 * rule->active.len + 1);
+    if (!samples)
+        return err_nomem(err);
+    if ((r = step_all(e, seen, samples, &out, &active, err)) < 0)
+        return r;
+    if (limit > 0 && active > (size_t)limit) {
         while (rule->active.len)
             drop(rule, rule->active.len - 1);
         return err_set(err, ERR_LIMIT, 0, "exceeded limit of %lld with %zu alerts",
-                       (long long)g->def->limit, active);
+                       (long long)limit, active);
     }
     *ret = samples;
     *ret_n = out;
     return 0;
 }
 
-void alert_notify(Rules *r, const Group *g, Rule *rule, int64_t t, Arena *a)
+int alert_eval(const Eval *e, RuleSample **ret, size_t *ret_n, Err *err)
+{
+    _cleanup_map_ Map seen = { 0 };
+    Fresh *fresh = NULL;
+    size_t n = 0;
+    int r = build_all(e, &seen, &fresh, &n, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&e->r->lock);
+    r = update(e, &seen, fresh, n, ret, ret_n, err);
+    pthread_mutex_unlock(&e->r->lock);
+    return r;
+}
+
+static size_t collect(const Eval *e, RuleAlert *send)
 {
     size_t n = 0;
-    RuleAlert *send = arena_array(a, RuleAlert, rule->active.len + 1);
-    if (!send || !r->opt.notify)
-        return;
-    vec_foreach (it, &rule->active) {
+    int64_t resend = e->r->opt.resend_delay;
+    vec_foreach (it, &e->rule->active) {
         RuleAlert *x = &(*it)->a;
         if (x->state == ALERT_PENDING ||
-            (x->resolved_at <= x->sent_at && x->sent_at + r->opt.resend_delay >= t))
+            (x->resolved_at <= x->sent_at && x->sent_at + resend >= e->t))
             continue;
-        x->sent_at = t;
+        x->sent_at = e->t;
         /* long enough for two evaluations or posts to fail */
-        x->valid_until = t + 4 * MAX(g->interval, r->opt.resend_delay);
+        x->valid_until = e->t + 4 * MAX(e->g->interval, resend);
         send[n++] = *x;
     }
+    return n;
+}
+
+void alert_notify(const Eval *e)
+{
+    Rules *r = e->r;
+    RuleAlert *send = arena_array(e->a, RuleAlert, e->rule->active.len + 1);
+    if (!send || !r->opt.notify)
+        return;
+    pthread_mutex_lock(&r->lock);
+    size_t n = collect(e, send);
+    pthread_mutex_unlock(&r->lock);
     if (n > 0)
-        r->opt.notify(r->opt.notify_ctx, rule->def->expr_text, send, n);
+        r->opt.notify(r->opt.ctx, e->rule->def->expr_text, send, n);
 }
 
 /* Sets active_at from what ALERTS_FOR_STATE said before the restart: the time that the monitor was
@@ -262,6 +309,7 @@ void alert_restore(Rules *r, Rule *rule, int64_t now)
     if (st->last(st->ctx, SV("ALERTS_FOR_STATE"), rule->def->name, now - r->opt.outage_tolerance,
                  now, &a, &s, &n, NULL) < 0)
         n = 0;
+    pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < n; i++) {
         LabelsBuilder b;
         Labels l;
@@ -271,5 +319,6 @@ void alert_restore(Rules *r, Rule *rule, int64_t now)
         if (x)
             restore_one(r, rule->def, &x->a, &s[i], now);
     }
+    pthread_mutex_unlock(&r->lock);
     arena_free(&a);
 }

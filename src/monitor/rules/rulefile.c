@@ -95,12 +95,31 @@ static void check_keys(Reader *r, const Value *map, const char *const *keys, con
     }
 }
 
+/* Sets one label in a sorted list that has room. Not with a LabelsBuilder: an empty value stays, as
+ * it takes a label of the query's result away. */
+static void set_label(Label *items, unsigned *n, StrView name, StrView value)
+{
+    unsigned i = 0;
+    while (i < *n && sv_cmp(items[i].name, name) < 0)
+        i++;
+    if (i == *n || !sv_eq(items[i].name, name)) {
+        memmove(items + i + 1, items + i, (*n - i) * sizeof *items);
+        ++*n;
+    }
+    items[i] = (Label){ name, value };
+}
+
 /* A map of texts over `base`. */
 static Labels labels_of(Reader *r, const Value *v, const char *what, Labels base)
 {
-    LabelsBuilder b;
-    Labels ret = { 0 };
-    labels_builder_init(&b, &r->file->arena, base);
+    unsigned n = base.len, more = value_is(v, VALUE_MAP) ? value_len(v) : 0;
+    Label *items = arena_array(&r->file->arena, Label, base.len + more + 1u);
+    if (!items) {
+        r->nomem = true;
+        return base;
+    }
+    if (n)
+        memcpy(items, base.items, n * sizeof *items);
     if (v && v->kind != VALUE_NULL && v->kind != VALUE_MAP) {
         r->line = v->line;
         problem(r, "field %s: expected a map of texts", what);
@@ -113,10 +132,13 @@ static Labels labels_of(Reader *r, const Value *v, const char *what, Labels base
             (!annotations && sv_eq(m->key, LABEL_METRIC_NAME)))
             problem(r, "invalid %s name: %.*s", annotations ? "annotation" : "label",
                     SV_FMT(m->key));
-        labels_builder_set(&b, m->key, text);
+        if (n >= LABELS_MAX) {
+            problem(r, "field %s: more than %d", what, LABELS_MAX);
+            break;
+        }
+        set_label(items, &n, m->key, text);
     }
-    r->nomem |= !labels_builder_take(&b, &ret);
-    return ret;
+    return (Labels){ items, n };
 }
 
 static void check_templates(Reader *r, const RuleDef *d, const Value *map, const char *what)

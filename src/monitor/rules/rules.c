@@ -1,7 +1,13 @@
-/* rules.c - the groups: their schedule, reloads that keep state, and views of them. */
+/* rules.c - the groups, and reloads that keep their state. */
 #include "monitor/rules/internal.h"
 
-enum { MINUTE_MS = 60 * 1000 };
+enum { MINUTE_MS = 60 * 1000, GLOBALS_MAX = 64 * 1024 * 1024 };
+
+struct RulesNext {
+    Globals *globals; /* NULL: as they are */
+    VEC(Group *) groups;
+    VEC(RuleFile *) files;
+};
 
 static void rule_free(Rule *x)
 {
@@ -25,20 +31,49 @@ static Group *group_free(Group *g)
     return NULL;
 }
 
+static Globals *globals_free(Globals *g)
+{
+    if (g)
+        arena_free(&g->arena);
+    free(g);
+    return NULL;
+}
+
+static Globals *globals_new(const RulesGlobals *from)
+{
+    Globals *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    arena_init(&g->arena, GLOBALS_MAX);
+    g->g = *from;
+    if (!g->g.interval)
+        g->g.interval = MINUTE_MS;
+    g->g.external_url = arena_sv(&g->arena, from->external_url);
+    bool ok = labels_copy(from->external_labels, &g->arena, &g->g.external_labels);
+    return ok && g->g.external_url.ptr ? g : globals_free(g);
+}
+
 int rules_new(const RulesOptions *opt, Rules **ret, Err *err)
 {
+    const RulesGlobals g = { opt->interval, opt->query_offset, opt->external_labels,
+                             opt->external_url };
     Rules *r = calloc(1, sizeof *r);
-    if (!r)
+    if (!r || !(r->globals = globals_new(&g))) {
+        free(r);
         return err_nomem(err);
+    }
     r->opt = *opt;
-    if (!r->opt.interval)
-        r->opt.interval = MINUTE_MS;
     if (!r->opt.outage_tolerance)
         r->opt.outage_tolerance = 60 * MINUTE_MS;
-    if (!r->opt.resend_delay)
-        r->opt.resend_delay = MINUTE_MS;
+    r->opt.resend_delay = opt->resend_delay ? MAX(opt->resend_delay, 0) : MINUTE_MS;
     r->opt.grace_period = opt->grace_period ? MAX(opt->grace_period, 0) : 10 * MINUTE_MS;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->changed, &attr);
+    pthread_cond_init(&r->follow, &attr);
+    pthread_condattr_destroy(&attr);
     *ret = r;
     return 0;
 }
@@ -47,28 +82,33 @@ Rules *rules_free(Rules *r)
 {
     if (!r)
         return NULL;
+    ASSERT(!r->n_threads);
     vec_foreach (g, &r->groups)
         group_free(*g);
     vec_foreach (s, &r->stale)
         kept_free(&s->series);
     vec_free(&r->groups);
     vec_free(&r->stale);
+    globals_free(r->globals);
     pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->changed);
+    pthread_cond_destroy(&r->follow);
     free(r);
     return NULL;
 }
 
-/* The next time of a group after `now`: groups of one interval are spread over it by the hash of
- * file and name, and a restart does not shift them. */
-static int64_t next_time(const Group *g, int64_t now)
+/* Groups of one interval are spread over it by the hash of file and name, and a restart does not
+ * shift them. */
+int64_t group_next_time(const Group *g, int64_t now)
 {
     uint64_t h = sv_hash(g->file->path) * 31 + sv_hash(g->def->name);
     int64_t offset = (int64_t)(h % (uint64_t)g->interval), at = now - offset;
     return at - ((at % g->interval) + g->interval) % g->interval + offset + g->interval;
 }
 
-static Group *group_new(const Rules *r, RuleFile *f, const RuleGroupDef *d, int64_t now,
-                        bool restore)
+/* ---- what a reload makes ---- */
+
+static Group *group_new(const RulesGlobals *globals, RuleFile *f, const RuleGroupDef *d)
 {
     Group *g = calloc(1, sizeof *g);
     if (!g || !(g->rules = calloc(d->n + 1, sizeof *g->rules))) {
@@ -78,51 +118,11 @@ static Group *group_new(const Rules *r, RuleFile *f, const RuleGroupDef *d, int6
     g->def = d;
     g->file = f;
     f->refs++;
-    g->interval = d->interval > 0 ? d->interval : r->opt.interval;
-    g->offset = d->query_offset >= 0 ? d->query_offset : r->opt.query_offset;
-    g->restore_in = restore ? 2 : 0;
+    g->interval = d->interval > 0 ? d->interval : globals->interval;
+    g->offset = d->query_offset >= 0 ? d->query_offset : globals->query_offset;
     for (unsigned i = 0; i < d->n; i++)
-        g->rules[i] = (Rule){ .def = &d->rules[i], .health = "unknown", .restored = !restore };
-    g->next = next_time(g, now);
+        g->rules[i] = (Rule){ .def = &d->rules[i], .health = "unknown" };
     return g;
-}
-
-static bool same_rule(const RuleDef *a, const RuleDef *b)
-{
-    return sv_eq(a->name, b->name) && labels_eq(a->labels, b->labels);
-}
-
-/* Gives the state of old rules to those of the same name and labels. */
-static void take_state(Group *to, Group *from)
-{
-    to->last_eval = from->last_eval;
-    to->eval_ns = from->eval_ns;
-    if (to->interval == from->interval)
-        to->next = from->next;
-    to->restore_in = MAX(to->restore_in, from->restore_in);
-    for (unsigned i = 0; i < to->def->n; i++)
-        for (unsigned k = 0; k < from->def->n; k++) {
-            Rule *n = &to->rules[i], *o = &from->rules[k];
-            if (!o->def || n->def->alerting != o->def->alerting || !same_rule(n->def, o->def))
-                continue;
-            const RuleDef *def = n->def;
-            *n = *o;
-            n->def = def;
-            *o = (Rule){ 0 };
-            break;
-        }
-}
-
-/* Series of rules that are gone get their markers two intervals later, when a rule that was only
- * renamed has written its own. */
-static void retire(Rules *r, Group *g, int64_t due)
-{
-    for (unsigned i = 0; i < g->def->n; i++) {
-        Rule *x = &g->rules[i];
-        if (x->series.map.len > 0 && vec_push(&r->stale, ((Stale){ x->series, due })))
-            x->series = (Kept){ 0 };
-    }
-    group_free(g);
 }
 
 static int group_cmp(const void *a, const void *b)
@@ -132,124 +132,198 @@ static int group_cmp(const void *a, const void *b)
     return c ? c : sv_cmp(x->def->name, y->def->name);
 }
 
-static void swap_groups(Rules *r, Group **fresh, size_t n, int64_t now)
+static bool make_groups(RulesNext *next, const RulesGlobals *globals)
 {
-    for (size_t i = 0; i < r->groups.len; i++) {
-        Group *old = r->groups.items[i];
-        int64_t due = now + 2 * old->interval;
-        for (size_t k = 0; k < n; k++)
-            if (group_cmp(&old, &fresh[k]) == 0) {
-                take_state(fresh[k], old);
-                due = now;
+    vec_foreach (f, &next->files)
+        for (unsigned i = 0; i < (*f)->n; i++) {
+            Group *g = group_new(globals, *f, &(*f)->groups[i]);
+            if (!g || !vec_push(&next->groups, g)) {
+                group_free(g);
+                return false;
             }
-        retire(r, old, due);
+        }
+    if (next->groups.len > 1)
+        qsort(next->groups.items, next->groups.len, sizeof(Group *), group_cmp);
+    return true;
+}
+
+int rules_prepare(Rules *r, const RulesGlobals *globals, RuleFile **files, unsigned n,
+                  RulesNext **ret, Err *err)
+{
+    RulesNext *next = calloc(1, sizeof *next);
+    bool ok = next && vec_reserve(&next->files, n + 1);
+    for (unsigned i = 0; i < n; i++)
+        if (ok)
+            (void)vec_push(&next->files, files[i]); /* room was made */
+        else
+            rule_file_free(files[i]);
+    if (ok && globals)
+        ok = (next->globals = globals_new(globals)) != NULL;
+    /* Only this thread changes r->globals. */
+    ok = ok && make_groups(next, globals ? &next->globals->g : &r->globals->g);
+    if (!ok) {
+        rules_next_free(next);
+        return err_nomem(err);
     }
-    vec_clear(&r->groups);
-    for (size_t k = 0; k < n; k++)
-        (void)vec_push(&r->groups, fresh[k]); /* room was made */
-    if (n > 1)
-        qsort(r->groups.items, n, sizeof *r->groups.items, group_cmp);
+    *ret = next;
+    return 0;
+}
+
+RulesNext *rules_next_free(RulesNext *next)
+{
+    if (!next)
+        return NULL;
+    vec_foreach (g, &next->groups)
+        group_free(*g);
+    vec_foreach (f, &next->files)
+        rule_file_free(*f);
+    vec_free(&next->groups);
+    vec_free(&next->files);
+    globals_free(next->globals);
+    free(next);
+    return NULL;
+}
+
+/* ---- taking over ---- */
+
+static bool same_name(const RuleDef *a, const RuleDef *b)
+{
+    return a->alerting == b->alerting && sv_eq(a->name, b->name) && labels_eq(a->labels, b->labels);
+}
+
+static bool same_group(const Group *a, const Group *b)
+{
+    if (a->interval != b->interval || a->offset != b->offset || a->def->limit != b->def->limit ||
+        a->def->n != b->def->n)
+        return false;
+    for (unsigned i = 0; i < a->def->n; i++) {
+        const RuleDef *x = &a->def->rules[i], *y = &b->def->rules[i];
+        if (!same_name(x, y) || !sv_eq(x->expr_text, y->expr_text) || x->hold != y->hold ||
+            x->keep_firing != y->keep_firing || !labels_eq(x->annotations, y->annotations))
+            return false;
+    }
+    return true;
+}
+
+/* Gives the state of old rules to those of the same name and labels. */
+static void take_state(Group *to, Group *from)
+{
+    to->last_eval_ns = from->last_eval_ns;
+    to->eval_ns = from->eval_ns;
+    to->restore_ns = from->restore_ns;
+    to->runs = from->runs;
+    to->evals = from->evals;
+    to->failures = from->failures;
+    to->missed = from->missed;
+    if (to->interval == from->interval)
+        to->next = from->next;
+    to->restore_in = MAX(to->restore_in, from->restore_in);
+    for (unsigned i = 0; i < to->def->n; i++)
+        for (unsigned k = 0; k < from->def->n; k++) {
+            Rule *n = &to->rules[i], *o = &from->rules[k];
+            if (!o->def || !same_name(n->def, o->def))
+                continue;
+            const RuleDef *def = n->def;
+            *n = *o;
+            n->def = def;
+            *o = (Rule){ 0 };
+            break;
+        }
+}
+
+/* Ends an idle group. Series of rules that are gone get their markers: at once where an heir goes
+ * on, else two intervals later, when a group that was only renamed has written its own. */
+static void retire(Rules *r, Group *g, Group *heir, int64_t now)
+{
+    int64_t due = heir ? now : now + 2 * g->interval;
+    if (heir)
+        take_state(heir, g);
+    for (unsigned i = 0; i < g->def->n; i++) {
+        Rule *x = &g->rules[i];
+        if (x->series.map.len > 0 && vec_push(&r->stale, ((Stale){ x->series, due, g->offset })))
+            x->series = (Kept){ 0 };
+    }
+    group_free(g);
+}
+
+void group_done(Rules *r, Group *g, int64_t now)
+{
+    g->busy = false;
+    if (g->gone) {
+        if (g->heir)
+            g->heir->before = NULL;
+        retire(r, g, g->heir, now);
+    }
+    pthread_cond_broadcast(&r->changed);
+}
+
+static void replace(Rules *r, Group *old, Group *heir, int64_t now)
+{
+    Group *busy = old->busy ? old : old->before;
+    if (!busy) {
+        retire(r, old, heir, now);
+        return;
+    }
+    busy->gone = true;
+    busy->heir = heir;
+    if (heir)
+        heir->before = busy;
+    if (busy != old) /* it was still waiting for its state */
+        group_free(old);
+}
+
+/* Both lists are in order. A group that stays the same changes places with its new twin. */
+static void swap_groups(Rules *r, RulesNext *next, int64_t now)
+{
+    size_t k = 0;
+    vec_foreach (it, &r->groups) {
+        Group **fresh = next->groups.items;
+        while (k < next->groups.len && group_cmp(&fresh[k], it) < 0)
+            k++;
+        bool found = k < next->groups.len && group_cmp(&fresh[k], it) == 0;
+        if (found && same_group(*it, fresh[k])) {
+            group_free(fresh[k]);
+            fresh[k] = *it;
+        } else {
+            replace(r, *it, found ? fresh[k] : NULL, now);
+        }
+    }
+    vec_free(&r->groups);
+    r->groups.items = next->groups.items;
+    r->groups.len = next->groups.len;
+    r->groups.cap = next->groups.cap;
+    next->groups.items = NULL;
+    next->groups.len = next->groups.cap = 0;
+}
+
+void rules_take(Rules *r, RulesNext *next, int64_t now, bool restored)
+{
+    bool restore = !restored && !r->loaded;
+    vec_foreach (it, &next->groups) {
+        Group *g = *it;
+        g->next = group_next_time(g, now);
+        g->restore_in = restore ? 2 : 0;
+        for (unsigned i = 0; i < g->def->n; i++)
+            g->rules[i].restored = !restore;
+    }
+    pthread_mutex_lock(&r->lock);
+    swap_groups(r, next, now);
+    if (next->globals) {
+        Globals *old = r->globals;
+        r->globals = next->globals;
+        next->globals = old;
+    }
     r->loaded = true;
+    rules_next_free(next); /* files count their groups, which the lock guards */
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
 }
 
 int rules_reload(Rules *r, RuleFile **files, unsigned n, int64_t now, bool restored, Err *err)
 {
-    VEC(Group *) fresh = { 0 };
-    bool ok = true;
-    pthread_mutex_lock(&r->lock);
-    for (unsigned f = 0; f < n; f++)
-        for (unsigned i = 0; ok && i < files[f]->n; i++) {
-            Group *g = group_new(r, files[f], &files[f]->groups[i], now, !restored && !r->loaded);
-            ok = g && vec_push(&fresh, g);
-            if (!ok)
-                group_free(g);
-        }
-    ok = ok && vec_reserve(&r->groups, fresh.len + 1);
-    if (ok)
-        swap_groups(r, fresh.items, fresh.len, now);
-    for (size_t k = 0; !ok && k < fresh.len; k++)
-        group_free(fresh.items[k]);
-    pthread_mutex_unlock(&r->lock);
-    vec_free(&fresh);
-    for (unsigned f = 0; f < n; f++)
-        rule_file_free(files[f]); /* groups hold their own references */
-    return ok ? 0 : err_nomem(err);
-}
-
-int64_t rules_run_due(Rules *r, int64_t now)
-{
-    int64_t next = now + r->opt.interval;
-    pthread_mutex_lock(&r->lock);
-    vec_foreach (it, &r->groups) {
-        Group *g = *it;
-        if (g->next <= now) {
-            int64_t late = (now - g->next) / g->interval;
-            g->missed += (uint64_t)late;
-            g->next += late * g->interval;
-            group_eval(r, g, g->next);
-            g->next += g->interval;
-        }
-        next = MIN(next, g->next);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return next;
-}
-
-void rules_eval_group(Rules *r, size_t i, int64_t t)
-{
-    pthread_mutex_lock(&r->lock);
-    if (i < r->groups.len)
-        group_eval(r, r->groups.items[i], t);
-    pthread_mutex_unlock(&r->lock);
-}
-
-static int alert_cmp(const void *a, const void *b)
-{
-    return labels_cmp(((const RuleAlert *)a)->labels, ((const RuleAlert *)b)->labels);
-}
-
-static bool view_rule(const Rule *x, Arena *a, RuleView *v)
-{
-    RuleAlert *alerts = arena_array(a, RuleAlert, x->active.len + 1);
-    bool ok = alerts != NULL;
-    *v = (RuleView){ .def = x->def,
-                     .health = x->health,
-                     .last_error = arena_sv(a, buf_view(&x->last_error)),
-                     .last_eval = x->last_eval,
-                     .eval_ns = x->eval_ns,
-                     .alerts = alerts };
-    for (size_t i = 0; ok && i < x->active.len; i++) {
-        const RuleAlert *from = &x->active.items[i]->a;
-        v->state = MAX(v->state, from->state);
-        if (from->state == ALERT_INACTIVE)
-            continue;
-        RuleAlert *to = &alerts[v->n_alerts++];
-        *to = *from;
-        ok = labels_copy(from->labels, a, &to->labels) &&
-             labels_copy(from->annotations, a, &to->annotations);
-    }
-    if (ok && v->n_alerts > 1)
-        qsort(alerts, v->n_alerts, sizeof *alerts, alert_cmp);
-    return ok;
-}
-
-int rules_list(Rules *r, Arena *a, RuleGroupView **ret, size_t *ret_n, Err *err)
-{
-    pthread_mutex_lock(&r->lock);
-    RuleGroupView *views = arena_array(a, RuleGroupView, r->groups.len + 1);
-    bool ok = views != NULL;
-    for (size_t i = 0; ok && i < r->groups.len; i++) {
-        const Group *g = r->groups.items[i];
-        RuleView *rules = arena_array(a, RuleView, g->def->n + 1);
-        views[i] = (RuleGroupView){ g->file->path, g->def,   g->interval, g->last_eval,
-                                    g->eval_ns,    g->evals, g->failures, g->missed,
-                                    g->samples,    rules,    g->def->n };
-        ok = rules != NULL;
-        for (unsigned k = 0; ok && k < g->def->n; k++)
-            ok = view_rule(&g->rules[k], a, &rules[k]);
-    }
-    *ret = views;
-    *ret_n = r->groups.len;
-    pthread_mutex_unlock(&r->lock);
-    return ok ? 0 : err_nomem(err);
+    RulesNext *next = NULL;
+    int e = rules_prepare(r, NULL, files, n, &next, err);
+    if (e >= 0)
+        rules_take(r, next, now, restored);
+    return e;
 }

@@ -32,15 +32,16 @@ static int copy_vector(const PromqlResult *res, Arena *a, TemplateSample **ret, 
 static int tsdb_query(void *ctx, StrView expr, int64_t t, Arena *a, TemplateSample **ret,
                       size_t *ret_n, Err *err)
 {
+    const RulesTsdb *st = ctx;
     Querier *q = NULL;
     PromqlResult res;
-    PromqlQuery query = { .text = expr, .start = t, .end = t };
+    PromqlQuery query = { .text = expr, .start = t, .end = t, .cancel = st->cancel };
     /* Offsets and ranges of the expression may reach back as far as there is data. */
     int64_t back = (int64_t)LOOKBACK_DAYS * 86400 * 1000;
-    int r = tsdb_querier_new(ctx, t - back, t + back, &q, err);
+    int r = tsdb_querier_new(st->db, t - back, t + back, &q, err);
     if (r < 0)
         return r;
-    r = promql_query(&(PromqlOptions){ 0 }, q, &query, &res, err);
+    r = promql_query(&st->promql, q, &query, &res, err);
     if (r >= 0)
         r = copy_vector(&res, a, ret, ret_n, err);
     promql_result_free(&res);
@@ -50,8 +51,9 @@ static int tsdb_query(void *ctx, StrView expr, int64_t t, Arena *a, TemplateSamp
 
 static int tsdb_store(void *ctx, const RuleSample *s, size_t n, size_t *ret_refused, Err *err)
 {
+    const RulesTsdb *st = ctx;
     TsdbAppender *app = NULL;
-    int r = tsdb_appender_new(ctx, &app, err);
+    int r = tsdb_appender_new(st->db, &app, err);
     *ret_refused = 0;
     for (size_t i = 0; r >= 0 && i < n; i++) {
         SeriesRef ref = 0;
@@ -100,6 +102,7 @@ static int read_last(Querier *q, const SelectHints *h, const Matcher *ms, Arena 
 static int tsdb_last(void *ctx, StrView metric, StrView alertname, int64_t start, int64_t end,
                      Arena *a, RuleSample **ret, size_t *ret_n, Err *err)
 {
+    const RulesTsdb *st = ctx;
     Querier *q = NULL;
     Matcher ms[2] = { 0 };
     SelectHints h = { .start = start, .end = end };
@@ -107,7 +110,7 @@ static int tsdb_last(void *ctx, StrView metric, StrView alertname, int64_t start
     if (r >= 0)
         r = matcher_init(&ms[1], MATCH_EQ, SV("alertname"), alertname, a, err);
     if (r >= 0)
-        r = tsdb_querier_new(ctx, start, end, &q, err);
+        r = tsdb_querier_new(st->db, start, end, &q, err);
     if (r >= 0)
         r = read_last(q, &h, ms, a, ret, ret_n, err);
     tsdb_querier_free(q);
@@ -116,7 +119,7 @@ static int tsdb_last(void *ctx, StrView metric, StrView alertname, int64_t start
     return r;
 }
 
-RuleStorage rules_tsdb(Tsdb *db)
+RuleStorage rules_tsdb(RulesTsdb *t)
 {
-    return (RuleStorage){ .query = tsdb_query, .append = tsdb_store, .last = tsdb_last, .ctx = db };
+    return (RuleStorage){ .query = tsdb_query, .append = tsdb_store, .last = tsdb_last, .ctx = t };
 }

@@ -87,30 +87,106 @@ void serve_metadata(Call *c)
     api_end(c, NULL, 0, NULL, 0);
 }
 
+/* All values of a parameter that may be repeated. */
+static bool list_param(Call *c, StrView name, const StrView **ret, unsigned *ret_n)
+{
+    StrView *list = arena_array(&c->arena, StrView, c->n_params + 1u);
+    unsigned pos = 0;
+    if (!list)
+        return api_error(c, API_INTERNAL, "out of memory");
+    while (call_param_next(c, name, &pos, &list[*ret_n]))
+        ++*ret_n;
+    *ret = list;
+    return true;
+}
+
+static bool exclude_param(Call *c, bool *ret)
+{
+    static const char *const yes[] = { "1", "t", "true" }, *const no[] = { "", "0", "f", "false" };
+    StrView v = lower(c, call_param(c, SV("exclude_alerts")));
+    for (unsigned i = 0; i < ARRAY_SIZE(yes); i++)
+        if (sv_eq(v, sv_cstr(yes[i])))
+            return *ret = true;
+    for (unsigned i = 0; i < ARRAY_SIZE(no); i++)
+        if (sv_eq(v, sv_cstr(no[i])))
+            return true;
+    return api_error_invalid(c, SV("exclude_alerts"),
+                             "error converting exclude_alerts: strconv.ParseBool: parsing "
+                             "\"%.*s\": invalid syntax",
+                             SV_FMT(v));
+}
+
+static bool page_params(Call *c, WebRulesQuery *q)
+{
+    StrView limit = call_param(c, SV("group_limit"));
+    q->next_token = call_param(c, SV("group_next_token"));
+    if (q->next_token.len && !limit.len)
+        return api_error_invalid(
+            c, SV("group_next_token"),
+            "group_limit needs to be present in order to paginate over the groups");
+    if (!limit.len)
+        return true;
+    if (sv_to_i64(limit, &q->group_limit) < 0 || q->group_limit > INT32_MAX)
+        return api_error_invalid(c, SV("group_limit"),
+                                 "group_limit needs to be a valid number: \"%.*s\"", SV_FMT(limit));
+    if (q->group_limit <= 0)
+        return api_error_invalid(c, SV("group_limit"), "group_limit needs to be greater than 0");
+    return true;
+}
+
+static bool rules_params(Call *c, WebRulesQuery *q)
+{
+    StrView type = lower(c, call_param(c, SV("type")));
+    q->alerting = type.len == 0 || sv_eq(type, SV("alert"));
+    q->recording = type.len == 0 || sv_eq(type, SV("record"));
+    if (!q->alerting && !q->recording)
+        return api_error_invalid(c, SV("type"), "not supported value \"%.*s\"", SV_FMT(type));
+    return list_param(c, SV("rule_name[]"), &q->names, &q->n_names) &&
+           list_param(c, SV("rule_group[]"), &q->groups, &q->n_groups) &&
+           list_param(c, SV("file[]"), &q->files, &q->n_files) &&
+           exclude_param(c, &q->exclude_alerts) && page_params(c, q);
+}
+
 void serve_rules(Call *c)
 {
     const WebParts *p = &c->web->opt.parts;
-    StrView type = lower(c, call_param(c, SV("type")));
-    if (type.len && !sv_eq(type, SV("alert")) && !sv_eq(type, SV("record"))) {
-        api_error_invalid(c, SV("type"), "not supported value \"%.*s\"", SV_FMT(type));
+    WebRulesQuery q = { 0 };
+    CallMatchers m = { 0 };
+    Err err = { 0 };
+    if (!rules_params(c, &q))
+        return;
+    if (!call_matchers(c, true, &m)) {
+        call_matchers_free(&m);
         return;
     }
+    q.sets = m.sets;
+    q.n_sets = m.len;
     api_begin(c);
+    int r = 0;
     if (p->rules)
-        p->rules(p->ctx, type, &c->out);
+        r = p->rules(p->ctx, &q, &c->out, &err);
     else
         buf_sv(&c->out, SV("{\"groups\":[]}"));
-    api_end(c, NULL, 0, NULL, 0);
+    if (r == 0)
+        api_end(c, NULL, 0, NULL, 0);
+    else if (err.code == ERR_NOT_FOUND)
+        api_error_invalid(c, SV("group_next_token"), "%s", err.msg);
+    else
+        api_error(c, API_INTERNAL, "%s", err.msg);
+    call_matchers_free(&m);
 }
 
 void serve_alerts(Call *c)
 {
     const WebParts *p = &c->web->opt.parts;
+    Err err = { 0 };
     api_begin(c);
-    if (p->alerts)
-        p->alerts(p->ctx, &c->out);
-    else
+    if (!p->alerts)
         buf_sv(&c->out, SV("{\"alerts\":[]}"));
+    else if (p->alerts(p->ctx, &c->out, &err) < 0) {
+        api_error(c, API_INTERNAL, "%s", err.msg);
+        return;
+    }
     api_end(c, NULL, 0, NULL, 0);
 }
 

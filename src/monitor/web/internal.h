@@ -2,12 +2,13 @@
  * but for what is marked. */
 #pragma once
 
+#include "monitor/model/timing.h"
 #include "monitor/web/call.h"
 
 /* What clients that look for features see: whose API and query language these are. */
 #define PROMETHEUS_VERSION "3.5.0"
 
-enum { CODES_MAX = 12, DURATION_BUCKETS = 9, SIZE_BUCKETS = 8, SUMMARY_WINDOW = 512 };
+enum { CODES_MAX = 12, DURATION_BUCKETS = 9, SIZE_BUCKETS = 8 };
 
 /* Counters of one route for /metrics. */
 struct RouteStats {
@@ -18,13 +19,6 @@ struct RouteStats {
     uint64_t durations[DURATION_BUCKETS], sizes[SIZE_BUCKETS], n;
     double duration_sum, size_sum;
 };
-
-/* The last values of something, for quantiles. */
-typedef struct Summary {
-    double window[SUMMARY_WINDOW];
-    uint64_t n;
-    double sum;
-} Summary;
 
 typedef struct CallQueue {
     Call *head, **tail;
@@ -50,13 +44,12 @@ struct Web {
     int64_t reload_ok_ns;
     RouteStats *routes; /* one for each row, and one more for all else */
     uint64_t invalid_labels, without_metadata, federation_errors;
-    Summary eval, queue;
+    Timing eval, queue;
 };
 
 Tsdb *call_db(const Call *c); /* from any thread */
 Tsdb *web_db(Web *w);
 void web_count(Web *w, const Call *c, size_t body_len);
-void summary_add(Summary *s, double v);
 
 /* call.c */
 Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView arg);

@@ -1,8 +1,6 @@
 /* metrics.c - /metrics: the monitor's own, under the names that Prometheus gives them. */
 #include <dirent.h>
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #include "base/file.h"
@@ -13,12 +11,6 @@ static const double duration_bounds[DURATION_BUCKETS] = { .1, .2, .4, 1, 3, 8, 2
 static const double size_bounds[SIZE_BUCKETS] = { 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9 };
 
 /* ---- counting ---- */
-
-void summary_add(Summary *s, double v)
-{
-    s->window[s->n++ % SUMMARY_WINDOW] = v;
-    s->sum += v;
-}
 
 static unsigned route_index(const Route *r)
 {
@@ -54,8 +46,8 @@ void web_count(Web *w, const Call *c, size_t body_len)
     w->federation_errors += c->counts.federation_failed;
     w->without_metadata += c->counts.without_metadata;
     if (c->counts.is_query) {
-        summary_add(&w->eval, c->counts.eval_s);
-        summary_add(&w->queue, c->counts.queue_s);
+        timing_add(&w->eval, c->counts.eval_s);
+        timing_add(&w->queue, c->counts.queue_s);
     }
 }
 
@@ -138,31 +130,10 @@ static void put_http(Buf *out, const Web *w)
     put_histogram(out, "prometheus_http_response_size_bytes", w, true);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void put_summary(Buf *out, const char *name, const char *slice, const Summary *s)
-{
-    static const double quantiles[] = { 0.5, 0.9, 0.99 };
-    double sorted[SUMMARY_WINDOW];
-    size_t n = MIN(s->n, (uint64_t)SUMMARY_WINDOW);
-    memcpy(sorted, s->window, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_value);
-    for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
-        buf_printf(out, "%s{slice=\"%s\",quantile=\"%g\"}", name, slice, quantiles[i]);
-        put_value(out, n ? sorted[MIN((size_t)(quantiles[i] * (double)n), n - 1)] : (double)NAN);
-    }
-    buf_printf(out, "%s_sum{slice=\"%s\"}", name, slice);
-    put_value(out, s->sum);
-    buf_printf(out, "%s_count{slice=\"%s\"}", name, slice);
-    put_value(out, (double)s->n);
-}
-
 static void put_engine(Buf *out, const Web *w)
 {
+    static const double quantiles[] = { 0.5, 0.9, 0.99 };
+    const char *times = "prometheus_engine_query_duration_seconds";
     const CallQueue *q = &w->queues[CALL_QUERY];
     unsigned waiting = 0;
     for (const Call *c = q->head; c; c = c->next)
@@ -170,9 +141,11 @@ static void put_engine(Buf *out, const Web *w)
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
           q->running + waiting);
     GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.", q->max);
-    head(out, "prometheus_engine_query_duration_seconds", "summary", "Query timings.");
-    put_summary(out, "prometheus_engine_query_duration_seconds", "inner_eval", &w->eval);
-    put_summary(out, "prometheus_engine_query_duration_seconds", "queue_time", &w->queue);
+    head(out, times, "summary", "Query timings.");
+    timing_put_summary(&w->eval, times, SV("slice=\"inner_eval\""), quantiles,
+                       ARRAY_SIZE(quantiles), out);
+    timing_put_summary(&w->queue, times, SV("slice=\"queue_time\""), quantiles,
+                       ARRAY_SIZE(quantiles), out);
 }
 
 static void put_tsdb(Buf *out, const TsdbStats *s)

@@ -347,6 +347,11 @@ Web *web_free(Web *w)
     return NULL;
 }
 
+StrView web_external_url(const Web *w)
+{
+    return w->opt.external_url;
+}
+
 uint16_t web_port(const Web *w, unsigned listener)
 {
     return listener < w->n_servers ? http_server_port(w->servers[listener]) : 0;

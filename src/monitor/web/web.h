@@ -16,9 +16,21 @@ typedef struct WebFlag { /* one row of /api/v1/status/flags */
     StrView name, value;
 } WebFlag;
 
+/* What /api/v1/rules was asked for. Empty lists: all. */
+typedef struct WebRulesQuery {
+    bool alerting, recording; /* which kinds */
+    bool exclude_alerts;
+    const StrView *names, *groups, *files;
+    unsigned n_names, n_groups, n_files;
+    const MatcherSet *sets; /* one of them must match a rule's labels */
+    unsigned n_sets;
+    int64_t group_limit; /* groups of one answer; 0: all */
+    StrView next_token;  /* of the group to begin with; empty: the first */
+} WebRulesQuery;
+
 /* What the parts that scrape, evaluate rules and send alerts tell. Each appends JSON of what is
- * named; a NULL function stands for a part that is not there, and an empty set is answered. All are
- * called on the loop. */
+ * named; a NULL function stands for a part that is not there, and an empty set is answered. All but
+ * rules and alerts are called on the loop. */
 typedef struct WebParts {
     void *ctx;
     /* `state`: "active", "dropped" or "any"; `pool`: of this one only, empty: of all. The object of
@@ -30,13 +42,15 @@ typedef struct WebParts {
                             int64_t limit, Buf *out);
     /* The object of /api/v1/metadata. */
     void (*metadata)(void *ctx, StrView metric, int64_t limit, int64_t per_metric, Buf *out);
-    void (*rules)(void *ctx, StrView type, Buf *out); /* {"groups":[…]} */
-    void (*alerts)(void *ctx, Buf *out);              /* {"alerts":[…]} */
-    void (*alertmanagers)(void *ctx, Buf *out);       /* {"activeAlertmanagers":[…],…} */
-    void (*config)(void *ctx, Buf *out);              /* YAML text, secrets hidden */
-    Labels (*external_labels)(void *ctx);             /* good until the next reload */
-    void (*metrics)(void *ctx, Buf *out);             /* further families for /metrics */
-    int (*reload)(void *ctx, Err *err);               /* reads the configuration again */
+    /* {"groups":[…]} and {"alerts":[…]}, on a pool thread. ERR_NOT_FOUND: no group has the token.
+     */
+    int (*rules)(void *ctx, const WebRulesQuery *q, Buf *out, Err *err);
+    int (*alerts)(void *ctx, Buf *out, Err *err);
+    void (*alertmanagers)(void *ctx, Buf *out); /* {"activeAlertmanagers":[…],…} */
+    void (*config)(void *ctx, Buf *out);        /* YAML text, secrets hidden */
+    Labels (*external_labels)(void *ctx);       /* good until the next reload */
+    void (*metrics)(void *ctx, Buf *out);       /* further families for /metrics */
+    int (*reload)(void *ctx, Err *err);         /* reads the configuration again */
 } WebParts;
 
 typedef struct WebOptions {
@@ -71,3 +85,4 @@ void web_reloaded(Web *w, bool ok);
 void web_stop(Web *w);
 Web *web_free(Web *w); /* NULL is fine; always NULL */
 uint16_t web_port(const Web *w, unsigned listener);
+StrView web_external_url(const Web *w); /* as it is, or was made of host name and port */

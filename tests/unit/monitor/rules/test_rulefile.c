@@ -74,11 +74,44 @@ static void test_problems_name_file_line_group_and_rule(void **state)
     expect("groups:\n- name: g\n  rules:\n  - record: a\n  - alert: B\n", "rule 2, \"B\": field");
 }
 
+/* A rule with `n` labels. */
+static int parse_labels(unsigned n, const char *more, RuleFile **ret, Err *err)
+{
+    Buf b = BUF_INIT;
+    buf_sv(&b, SV("groups:\n- name: g\n  labels: {l1: group, z: group}\n  rules:\n"
+                  "  - alert: A\n    expr: up\n    labels:\n"));
+    for (unsigned i = n; i-- > 0;)
+        buf_printf(&b, "      l%u: x\n", i);
+    buf_sv(&b, sv_cstr(more));
+    int r = rule_file_parse(buf_view(&b), SV("f.yml"), 0, NULL, ret, err);
+    buf_free(&b);
+    return r;
+}
+
+static void test_labels_are_merged_sorted_and_counted(void **state)
+{
+    Err err = { 0 };
+    RuleFile *f = NULL;
+    assert_int_equal(parse_labels(3, "      z: ''\n", &f, &err), 0);
+    Labels l = f->groups[0].rules[0].labels;
+    assert_int_equal(l.len, 4);
+    assert_sv(l.items[1].name, "l1");
+    assert_sv(l.items[1].value, "x");
+    assert_sv(l.items[3].name, "z"); /* empty: takes the label of the result away */
+    assert_sv(l.items[3].value, "");
+    rule_file_free(f);
+    assert_int_equal(parse_labels(LABELS_MAX - 1, "", &f, &err), 0); /* with the group's z */
+    rule_file_free(f);
+    assert_int_equal(parse_labels(LABELS_MAX, "", &f, &err), -(int)ERR_INVALID);
+    assert_non_null(strstr(err.msg, "field labels: more than 1024"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_is_read_with_all_its_keys),
         cmocka_unit_test(test_problems_name_file_line_group_and_rule),
+        cmocka_unit_test(test_labels_are_merged_sorted_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@ enum { MINUTE = 60 * 1000, T0 = 1000 * MINUTE };
 typedef struct Fixture {
     char dir[64];
     Tsdb *db;
+    RulesTsdb storage;
     Rules *rules;
     unsigned sent;
     RuleAlert last; /* only numbers and state are good */
@@ -40,7 +41,8 @@ static void open_rules(Fixture *f)
     TsdbOptions o = { .dir = f->dir };
     if (tsdb_open(&o, &f->db, &err) < 0)
         fail_msg("%s", err.msg);
-    RulesOptions ro = { .storage = rules_tsdb(f->db), .notify = on_notify, .notify_ctx = f };
+    f->storage = (RulesTsdb){ .db = f->db };
+    RulesOptions ro = { .storage = rules_tsdb(&f->storage), .notify = on_notify, .ctx = f };
     assert_int_equal(rules_new(&ro, &f->rules, &err), 0);
 }
 
@@ -69,7 +71,7 @@ static void put(Fixture *f, const char *job, int64_t t, double v)
     Err err = { 0 };
     size_t refused = 0;
     Label l[] = { { LABEL_METRIC_NAME, SV("up") }, { SV("job"), sv_cstr(job) } };
-    RuleStorage st = rules_tsdb(f->db);
+    RuleStorage st = rules_tsdb(&f->storage);
     RuleSample s = { .labels = { l, 2 }, .t = t, .v = v };
     assert_int_equal(st.append(st.ctx, &s, 1, &refused, &err), 0);
     assert_int_equal(refused, 0);
@@ -82,7 +84,7 @@ static size_t ask(Fixture *f, const char *expr, int64_t t, double *ret)
     Err err = { 0 };
     TemplateSample *s = NULL;
     size_t n = 0;
-    RuleStorage st = rules_tsdb(f->db);
+    RuleStorage st = rules_tsdb(&f->storage);
     arena_init(&a, 0);
     if (st.query(st.ctx, sv_cstr(expr), t, &a, &s, &n, &err) < 0)
         fail_msg("%s", err.msg);
