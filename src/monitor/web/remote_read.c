@@ -8,8 +8,8 @@
 #include "base/vec.h"
 #include "monitor/tsdb/chunk.h"
 #include "monitor/web/internal.h"
-#include "monitor/web/pb.h"
-#include "monitor/web/remote_message.h"
+#include "monitor/model/pb.h"
+#include "monitor/remote/remote_message.h"
 
 enum { READ_MATCHERS_MAX = 1000, READ_QUERIES_MAX = 1000, ENCODED_MAX = 1 << 30 };
 enum { RESPONSE_SAMPLES, RESPONSE_CHUNKS };
