@@ -40,6 +40,17 @@ static void put(Log *l, const char *text)
     assert_int_equal(wal_log(l->wal, &rec, 1, &l->err), 0);
 }
 
+/* Bytes that do not compress. */
+static void fill_random(char *to, size_t n, uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        to[i] = (char)seed;
+    }
+}
+
 static void expect(Log *l, const char *text, bool fresh)
 {
     WalTailRecord r;
@@ -88,8 +99,7 @@ static void test_large_records_cross_pages(void **state)
     for (unsigned i = 0; i < 200; i++) {
         size_t n = 1 + (i * 977u) % (3 * WAL_PAGE);
         char *text = malloc(n);
-        for (size_t k = 0; k < n; k++) /* does not compress */
-            text[k] = (char)((k * 2654435761u + i * 40503u) >> 13);
+        fill_random(text, n, i + 1);
         text[0] = (char)i;
         StrView rec = sv_n(text, n);
         assert_int_equal(wal_log(l.wal, &rec, 1, &l.err), 0);
@@ -180,8 +190,7 @@ static void test_damage_costs_a_page_and_no_more(void **state)
     Log l;
     char path[128], big[WAL_PAGE];
     make(&l, WAL_SEGMENT_BYTES);
-    for (size_t i = 0; i < sizeof big; i++)
-        big[i] = (char)(i * 2654435761u >> 11);
+    fill_random(big, sizeof big, 1);
     StrView rec = sv_n(big, WAL_PAGE - 200);
     put(&l, "one");
     assert_int_equal(wal_log(l.wal, &rec, 1, &l.err), 0);
