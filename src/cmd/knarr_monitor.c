@@ -177,10 +177,13 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     return loop_work(p->daemon.loop, open_work, open_done, p, err);
 }
 
-/* Connections go first, then what is under way ends, then the database. */
+/* Connections go first, then remote storages get the rest, then what is under way ends, then the
+ * database. */
 static void stop(Program *p)
 {
     web_stop(p->web);
+    if (p->parts && p->db && !p->failed)
+        monitor_parts_flush(p->parts, p->args->flush_deadline.value);
     p->parts = monitor_parts_free(p->parts);
     p->maintain = source_free(p->maintain);
     p->hangup = source_free(p->hangup);

@@ -117,7 +117,7 @@ static void remote_write_init(void *obj)
     w->metadata.send_interval = 60 * 1000;
     w->metadata.max_samples_per_send = 2000;
 }
-static const Type type_remote_write = { "config.plain", sizeof(ConfigRemoteWrite),
+const Type type_remote_write = { "config.plain", sizeof(ConfigRemoteWrite),
                                         FIELDS(remote_write_fields), remote_write_init,
                                         check_remote_write };
 
@@ -141,7 +141,7 @@ static void remote_read_init(void *obj)
     r->chunked_read_limit = 50 * 1000 * 1000;
     r->filter_external_labels = true;
 }
-static const Type type_remote_read = { "config.plain", sizeof(ConfigRemoteRead),
+const Type type_remote_read = { "config.plain", sizeof(ConfigRemoteRead),
                                        FIELDS(remote_read_fields), remote_read_init,
                                        check_remote_read };
 

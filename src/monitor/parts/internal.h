@@ -2,12 +2,14 @@
 #pragma once
 
 #include "monitor/parts/parts.h"
+#include "monitor/remote/remote_write.h"
 
 struct MonitorParts {
     Loop *loop;
     MonitorPartsOptions opt;
     Config *config;
     ScrapeManager *scrape; /* NULL until the database is open */
+    RemoteWrite *remote_write;
     Tsdb *db;
     TsdbOptions flags; /* of the database, as the command line has them */
 };
@@ -19,3 +21,7 @@ void parts_scrape_pools(void *ctx, Buf *out);
 void parts_target_metadata(void *ctx, const Matcher *ms, unsigned n_ms, StrView metric,
                            int64_t limit, Buf *out);
 void parts_metadata(void *ctx, StrView metric, int64_t limit, int64_t per_metric, Buf *out);
+
+/* ---- remote.c ---- */
+
+int parts_remote_start(MonitorParts *p, Err *err) NODISCARD;

@@ -11,8 +11,6 @@ static void warn_of_idle_sections(const Config *c)
         log_warn("rule_files: rules are not evaluated by this version");
     if (c->alerting.alertmanagers.len)
         log_warn("alerting: no alerts are sent by this version");
-    if (c->remote_write.len)
-        log_warn("remote_write: nothing is sent by this version");
     if (c->remote_read.len)
         log_warn("remote_read: other storages are not asked by this version");
     if (c->tracing)
@@ -47,6 +45,7 @@ MonitorParts *monitor_parts_free(MonitorParts *p)
 {
     if (p) {
         scrape_manager_free(p->scrape);
+        remote_write_free(p->remote_write);
         config_unref(p->config);
         free(p);
     }
@@ -76,7 +75,9 @@ int monitor_parts_start(MonitorParts *p, Tsdb *db, Err *err)
                               .append_metadata = p->opt.append_metadata,
                               .start_times = p->opt.start_times };
     p->db = db;
-    int r = scrape_manager_new(p->loop, &o, &p->scrape, err);
+    int r = parts_remote_start(p, err); /* before anything is appended */
+    if (r == 0)
+        r = scrape_manager_new(p->loop, &o, &p->scrape, err);
     return r < 0 ? r : scrape_manager_apply(p->scrape, p->config, err);
 }
 
@@ -84,6 +85,8 @@ int monitor_parts_reload(MonitorParts *p, Err *err)
 {
     Config *fresh = NULL;
     int r = load_config(&p->opt, &fresh, err);
+    if (r == 0 && p->remote_write)
+        r = remote_write_apply(p->remote_write, fresh, err);
     if (r == 0 && p->scrape)
         r = scrape_manager_apply(p->scrape, fresh, err);
     if (r < 0) {
@@ -126,6 +129,7 @@ static void put_counter(Buf *out, const char *name, const char *help, uint64_t v
 static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
+    remote_write_metrics(p->remote_write, out);
     if (!p->scrape)
         return;
     ScrapeStats s = scrape_stats(p->scrape);

@@ -17,6 +17,9 @@ typedef struct MonitorPartsOptions {
 /* Reads the configuration. Errors name file, line and key. */
 int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **ret,
                       Err *err) NODISCARD;
+/* Ends scraping, then runs the loop until remote storages have what was scraped, at most for
+ * `deadline_ms`. */
+void monitor_parts_flush(MonitorParts *p, int64_t deadline_ms);
 /* Ends scraping; before the loop and the database are closed. NULL is fine; always NULL. */
 MonitorParts *monitor_parts_free(MonitorParts *p);
 /* What the configuration says about the database: retention, the out-of-order window, exemplars. */

@@ -1,0 +1,194 @@
+#!/usr/bin/env bats
+# Remote storages of knarr-monitor: what it sends arrives whole and in order at Debian's Prometheus and at another
+# monitor, whatever happens to either side; what Prometheus holds is read from here.
+
+load helpers
+
+setup() {
+    need_root
+    command -v prometheus >/dev/null || skip "needs Debian's prometheus"
+    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
+    NS="kn-${DATA##*-}"
+    PIDS="$DATA/pids"
+    : >"$PIDS"
+    mkdir -p "$DATA/log"
+    ip netns add "$NS"
+    ip -n "$NS" link set lo up
+    URL=http://127.0.0.1:9090
+    RECEIVER=http://127.0.0.1:9091
+    remember "$E2E_DIR/remote-peer.py" 9093 "$DATA" "$RECEIVER/api/v1/write"
+}
+
+teardown() { stop_all; }
+
+remember() { # COMMAND…: in the background, in the namespace
+    nsenter --net="/run/netns/$NS" "$@" >>"$DATA/log/$(basename "$1").log" 2>&1 3>&- &
+    echo "$!" >"$DATA/$(basename "$1").pid"
+    echo "$!" >>"$PIDS"
+}
+
+# sender_config VERSION [MORE KEYS OF remote_write]: scrapes the peer, sends through it.
+sender_config() {
+    local message=prometheus.WriteRequest
+    [ "$1" = 1 ] || message=io.prometheus.write.v2.Request
+    cat >"$DATA/sender.yml" <<Y
+global: {scrape_interval: 200ms, scrape_timeout: 200ms, external_labels: {from: sender}}
+scrape_configs:
+  - job_name: peer
+    convert_classic_histograms_to_nhcb: $([ "$1" = 1 ] && echo false || echo true)
+    static_configs: [{targets: ['127.0.0.1:9093']}]
+  - job_name: self
+    static_configs: [{targets: ['127.0.0.1:9090']}]
+remote_write:
+  - url: http://127.0.0.1:9093/write
+    protobuf_message: $message
+    headers: {X-Own: mine}
+    basic_auth: {username: u, password: p}
+    send_exemplars: true
+    send_native_histograms: true
+    queue_config: {batch_send_deadline: 200ms, max_samples_per_send: 100, min_backoff: 30ms, max_backoff: 200ms}
+    metadata_config: {send_interval: 1s}
+${2:-}
+Y
+}
+
+start_sender() { # FLAGS…
+    run_role monitor --storage.tsdb.path="$DATA/sender" --web.listen-address=127.0.0.1:9090 --web.enable-lifecycle \
+        --config.file="$DATA/sender.yml" --enable-feature=exemplar-storage --storage.remote.flush-deadline=20s "$@"
+    wait_for 20 inside curl -sf "$URL/-/ready"
+}
+
+start_prometheus() {
+    echo 'global: {}' >"$DATA/prometheus.yml"
+    remember prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/prometheus" \
+        --web.listen-address=127.0.0.1:9091 --web.enable-remote-write-receiver --enable-feature=exemplar-storage "$@"
+    wait_for 20 inside curl -sf "$RECEIVER/-/ready"
+}
+
+start_receiver() {
+    echo 'storage: {exemplars: {max_exemplars: 10000}}' >"$DATA/receiver.yml"
+    nsenter --net="/run/netns/$NS" "$BIN/knarr-monitor" --storage.tsdb.path="$DATA/receiver" --config.file="$DATA/receiver.yml" \
+        --web.listen-address=127.0.0.1:9091 --web.enable-remote-write-receiver --enable-feature=exemplar-storage \
+        >>"$DATA/log/receiver.log" 2>&1 3>&- &
+    echo "$!" >"$DATA/receiver.pid"
+    echo "$!" >>"$PIDS"
+    wait_for 20 inside curl -sf "$RECEIVER/-/ready"
+}
+
+value() { inside curl -sf -G "${2:-$RECEIVER}/api/v1/query" --data-urlencode "query=$1" | jq -r '.data.result[0].value[1]'; }
+at_least() { [ "$(value "$1" "${3:-$RECEIVER}")" -ge "$2" ]; }
+metric() { inside curl -sf "$URL/metrics" | awk -v n="$1" 'index($0, n) == 1 { print int($NF) }' | head -1; }
+grows() { [ "$(metric "$1")" -gt "$2" ]; }
+posts() { [ "$(grep -c "$1" "$DATA/posts" 2>/dev/null)" -ge "$2" ]; }
+# All samples of a server by series, without the label that sending adds.
+all() { # URL [SELECTOR]
+    inside curl -sf -G "$1/api/v1/query" --data-urlencode "query=${2:-"{__name__=~\".+\"}"}[1h]" |
+        jq -cS '.data.result | map(del(.metric.from)) | map(select(.metric.__name__ != null)) | sort_by(.metric | tostring) | .[]'
+}
+# Sends the rest and compares every sample of both: the sender is started anew without scraping, to be asked.
+everything_arrived() {
+    kill_role monitor
+    sed -i '/^scrape_configs:/,$d' "$DATA/sender.yml"
+    start_sender
+    all "$URL" >"$DATA/sent"
+    all "$RECEIVER" >"$DATA/received"
+    [ "$(wc -l <"$DATA/sent")" -gt 100 ]
+    diff "$DATA/sent" "$DATA/received" | cut -c1-300 | head -20
+    cmp "$DATA/sent" "$DATA/received"
+}
+
+@test "remote write 1.0: Debian's Prometheus receives every sample, exemplars and headers" {
+    start_prometheus
+    sender_config 1
+    start_sender
+    wait_for 20 at_least 'count_over_time(jobs_total{from="sender"}[1h])' 10
+    wait_for 10 posts '^204 Content-Type=application/x-protobuf Content-Encoding=snappy X-Prometheus-Remote-Write-Version=0.1.0 X-Own=mine Authorization=Basic dTpw$' 1
+    [ "$(inside curl -sf "$RECEIVER/api/v1/query_exemplars?query=jobs_total&start=0&end=$(($(date +%s) + 60))" |
+        jq '.data[0].exemplars | length')" -ge 1 ]
+    wait_for 10 grows prometheus_remote_storage_metadata_total 1
+    [ "$(metric prometheus_remote_storage_samples_failed_total)" = 0 ]
+    everything_arrived
+}
+
+@test "remote write 2.0: another monitor receives every sample, histograms with custom bounds and exemplars" {
+    start_receiver
+    sender_config 2
+    start_sender
+    wait_for 20 at_least 'count_over_time(took[1h])' 10
+    wait_for 10 posts '^204 Content-Type=application/x-protobuf;proto=io.prometheus.write.v2.Request Content-Encoding=snappy X-Prometheus-Remote-Write-Version=2.0.0' 1
+    [ "$(inside curl -sf "$RECEIVER/api/v1/query_exemplars?query=jobs_total&start=0&end=$(($(date +%s) + 60))" |
+        jq '.data[0].exemplars | length')" -ge 1 ]
+    [ "$(metric prometheus_remote_storage_histograms_total)" -ge 5 ]
+    [ "$(metric prometheus_remote_storage_histograms_failed_total)" = 0 ]
+    everything_arrived
+}
+
+@test "a receiver that is down, or answers 500 and 429, gets all of it later; reloads and many shards change nothing" {
+    start_prometheus
+    sender_config 1
+    sed -i 's/queue_config: {/queue_config: {retry_on_http_429: true, min_shards: 4, /' "$DATA/sender.yml"
+    echo 500 >"$DATA/answer"
+    start_sender
+    wait_for 20 posts '^500.*Retry-Attempt=3' 1
+    inside curl -sf -X POST "$URL/-/reload"
+    grows prometheus_remote_storage_samples_retried_total 0
+    echo 429 >"$DATA/answer"
+    wait_for 20 posts '^429' 2
+    rm "$DATA/answer"
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' 10
+    kill_role prometheus KILL
+    wait_for 20 posts '^502' 3
+    start_prometheus
+    local before
+    before=$(value 'count_over_time(jobs_total[1h])')
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' $((before + 10))
+    inside curl -sf -X POST "$URL/-/reload"
+    everything_arrived
+}
+
+@test "what a receiver refuses is dropped, counted and told; what follows arrives" {
+    start_prometheus
+    sender_config 1
+    echo 400 >"$DATA/answer"
+    start_sender
+    wait_for 20 grows prometheus_remote_storage_samples_failed_total 100
+    grep -q 'the receiver refuses a message, which is dropped: server returned HTTP status 400: as the test wants it' "$DATA/log/monitor.log"
+    rm "$DATA/answer"
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' 5
+    ! posts 'Retry-Attempt' 1
+}
+
+@test "a sender that is killed while the receiver is down sends all of it after its restart" {
+    start_prometheus
+    sender_config 1
+    start_sender
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' 5
+    echo 503 >"$DATA/answer"
+    wait_for 20 posts '^503' 5
+    local sent
+    sent=$(metric prometheus_tsdb_head_samples_appended_total)
+    sleep 1
+    kill_role monitor KILL
+    sender_config 1
+    start_sender
+    rm "$DATA/answer"
+    grep -q 'goes on at byte' "$DATA/log/monitor.log"
+    [ "$sent" -gt 100 ]
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' 15
+    everything_arrived
+}
+
+@test "relabelling, sample_age_limit and a section that goes" {
+    start_prometheus
+    sender_config 1 "    write_relabel_configs:
+      - {source_labels: [__name__], regex: 'jobs_total|up', action: keep}
+      - {target_label: added, replacement: here}"
+    start_sender
+    wait_for 20 at_least 'count_over_time(jobs_total{added="here",from="sender"}[1h])' 5
+    [ "$(value 'count(count by (__name__) ({__name__=~".+"}))')" = 2 ]
+    inside curl -sf "$URL/metrics" | grep 'samples_dropped_total.*reason="dropped_series"} [1-9]'
+    sed -i '/^remote_write:/,$d' "$DATA/sender.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    [ -z "$(inside curl -sf "$URL/metrics" | grep prometheus_remote_storage_shards)" ]
+    wait_for 5 at_least 'timestamp(up{job="self"}) > bool 0' 1 "$URL"
+}
