@@ -35,10 +35,13 @@ sender_config() {
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, external_labels: {from: sender}}
 scrape_configs:
   - job_name: peer
-    convert_classic_histograms_to_nhcb: $([ "$1" = 1 ] && echo false || echo true)
     static_configs: [{targets: ['127.0.0.1:9093']}]
   - job_name: self
     static_configs: [{targets: ['127.0.0.1:9090']}]
+  - job_name: histograms
+    scrape_protocols: [PrometheusProto]
+    convert_classic_histograms_to_nhcb: true
+    static_configs: [{targets: [$([ "$1" = 1 ] || echo 127.0.0.1:9092)]}]
 remote_write:
   - url: http://127.0.0.1:9093/write
     protobuf_message: $message
@@ -54,15 +57,15 @@ Y
 
 start_sender() { # FLAGS…
     run_role monitor --storage.tsdb.path="$DATA/sender" --web.listen-address=127.0.0.1:9090 --web.enable-lifecycle \
-        --config.file="$DATA/sender.yml" --enable-feature=exemplar-storage --storage.remote.flush-deadline=20s "$@"
+        --config.file="$DATA/sender.yml" --enable-feature=exemplar-storage --storage.remote.flush-deadline=5s "$@"
     wait_for 20 inside curl -sf "$URL/-/ready"
 }
 
-start_prometheus() {
+start_prometheus() { # [PORT FOLDER]
     echo 'global: {}' >"$DATA/prometheus.yml"
-    remember prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/prometheus" \
-        --web.listen-address=127.0.0.1:9091 --web.enable-remote-write-receiver --enable-feature=exemplar-storage "$@"
-    wait_for 20 inside curl -sf "$RECEIVER/-/ready"
+    remember prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/${2:-prometheus}" \
+        --web.listen-address=127.0.0.1:${1:-9091} --web.enable-remote-write-receiver --enable-feature=exemplar-storage
+    wait_for 20 inside curl -sf "http://127.0.0.1:${1:-9091}/-/ready"
 }
 
 start_receiver() {
@@ -112,9 +115,10 @@ everything_arrived() {
 
 @test "remote write 2.0: another monitor receives every sample, histograms with custom bounds and exemplars" {
     start_receiver
+    start_prometheus 9092 target
     sender_config 2
     start_sender
-    wait_for 20 at_least 'count_over_time(took[1h])' 10
+    wait_for 20 at_least 'count_over_time(prometheus_tsdb_compaction_chunk_size_bytes[1h])' 10
     wait_for 10 posts '^204 Content-Type=application/x-protobuf;proto=io.prometheus.write.v2.Request Content-Encoding=snappy X-Prometheus-Remote-Write-Version=2.0.0' 1
     [ "$(inside curl -sf "$RECEIVER/api/v1/query_exemplars?query=jobs_total&start=0&end=$(($(date +%s) + 60))" |
         jq '.data[0].exemplars | length')" -ge 1 ]

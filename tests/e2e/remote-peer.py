@@ -52,7 +52,7 @@ took_count {n}
                 upstream.request("POST", "/" + path, body, {k: v for k, v in self.headers.items() if k != "Host"})
                 response = upstream.getresponse()
                 status, answer = response.status, response.read()
-                headers = [(k, v) for k, v in response.getheaders() if k.startswith("X-Prometheus")]
+                headers = [(k, v) for k, v in response.getheaders() if k.lower().startswith("x-prometheus")]
             except OSError as e:
                 status, answer, headers = 502, str(e).encode(), []
         with open(f"{FOLDER}/posts", "a") as posts:

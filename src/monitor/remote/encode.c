@@ -136,6 +136,8 @@ static void put_v2(Encoder *e, const Entry *x, Buf *out)
         pb_put_bytes(out, V2_HISTOGRAMS, sv_n(x->blob->bytes, x->blob->len));
     else
         put_v2_exemplar(e, sv_n(x->blob->bytes, x->blob->len), out);
+    for (const Blob *b = x->exemplars; b; b = b->next)
+        put_v2_exemplar(e, sv_n(b->bytes, b->len), out);
     size_t metadata = out->len;
     pb_put_int(out, 1, s->type);
     if (s->help.len)

@@ -48,6 +48,7 @@ static int enqueue(RemoteQueue *q, const Entry *e, Err *err)
         s->waiting_ns = clock_mono_ns();
     marks_hold(&q->marks, q->mark);
     e->series->pending++;
+    e->series->last = s->base + s->entries.len - 1;
     q->feed.pending[e->kind]++;
     q->feed.highest = MAX(q->feed.highest, e->t);
     return 0;
@@ -83,19 +84,45 @@ static int on_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
     return enqueue(q, &(Entry){ .series = s, .t = t, .v = v, .kind = ENTRY_SAMPLE }, err);
 }
 
-static int enqueue_blob(RemoteQueue *q, SentSeries *s, EntryKind kind, int64_t t, const Buf *bytes,
-                        Err *err)
+static Blob *make_blob(const Buf *bytes)
 {
     Blob *blob = bytes->failed || bytes->len > BLOB_MAX ? NULL : malloc(sizeof *blob + bytes->len);
     if (!blob)
-        return err_nomem(err);
+        return NULL;
+    blob->next = NULL;
     blob->len = (uint32_t)bytes->len;
     if (bytes->len)
         memcpy(blob->bytes, bytes->ptr, bytes->len);
+    return blob;
+}
+
+static int enqueue_blob(RemoteQueue *q, SentSeries *s, EntryKind kind, int64_t t, Blob *blob,
+                        Err *err)
+{
+    if (!blob)
+        return err_nomem(err);
     int r = enqueue(q, &(Entry){ .series = s, .t = t, .blob = blob, .kind = kind }, err);
     if (r < 0)
         free(blob);
     return r;
+}
+
+/* 2.0 wants exemplars in the same TimeSeries as a sample: the newest, which the log holds shortly
+ * before. Once that is on its way it is too late. */
+static int attach_exemplar(RemoteQueue *q, SentSeries *series, Blob *blob, Err *err)
+{
+    Shard *s = &q->shards[series->ref % q->n_shards];
+    if (!blob)
+        return err_nomem(err);
+    if (series->last < s->base + s->taken) {
+        free(blob);
+        return drop(q, ENTRY_EXEMPLAR, DROP_UNKNOWN);
+    }
+    Entry *e = &s->entries.items[series->last - s->base];
+    blob->next = e->exemplars;
+    e->exemplars = blob;
+    q->feed.pending[ENTRY_EXEMPLAR]++;
+    return 0;
 }
 
 static int on_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, Err *err)
@@ -112,7 +139,7 @@ static int on_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, 
     if (too_old(q, t))
         return drop(q, ENTRY_HISTOGRAM, DROP_TOO_OLD);
     remote_histogram_encode(h, t, &bytes);
-    return enqueue_blob(q, s, ENTRY_HISTOGRAM, t, &bytes, err);
+    return enqueue_blob(q, s, ENTRY_HISTOGRAM, t, make_blob(&bytes), err);
 }
 
 static int on_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
@@ -127,7 +154,8 @@ static int on_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
     if (too_old(q, e->t))
         return drop(q, ENTRY_EXEMPLAR, DROP_TOO_OLD);
     encode_exemplar(e, &bytes);
-    return enqueue_blob(q, s, ENTRY_EXEMPLAR, e->t, &bytes, err);
+    return q->v2 ? attach_exemplar(q, s, make_blob(&bytes), err)
+                 : enqueue_blob(q, s, ENTRY_EXEMPLAR, e->t, make_blob(&bytes), err);
 }
 
 /* ---- series that are gone ---- */

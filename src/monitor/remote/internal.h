@@ -21,6 +21,7 @@ typedef struct SentSeries {
     uint64_t ref;
     uint32_t seen;    /* newest segment or checkpoint that names it */
     uint32_t pending; /* entries that point here */
+    uint64_t last;    /* number of its newest entry in its shard */
     bool is_dropped;  /* by relabelling */
     uint8_t type;     /* of metadata: a number of both versions' enumeration */
     char *texts;      /* unit and help, owned */
@@ -50,6 +51,7 @@ void series_table_sweep(SeriesTable *t, uint32_t segment);
 typedef enum EntryKind { ENTRY_SAMPLE, ENTRY_EXEMPLAR, ENTRY_HISTOGRAM, ENTRY_MAX } EntryKind;
 
 typedef struct Blob { /* a Histogram, or a 1.0 Exemplar */
+    struct Blob *next;
     uint32_t len;
     char bytes[];
 } Blob;
@@ -61,6 +63,7 @@ typedef struct Entry {
         double v;
         Blob *blob;
     };
+    Blob *exemplars; /* of 2.0, where they go with a sample; newest first */
     uint32_t mark;
     EntryKind kind;
 } Entry;
@@ -119,6 +122,7 @@ typedef struct Shard {
     atomic_int state;
     /* Of the step. */
     VEC(Entry) entries;
+    uint64_t base;      /* number of the first; 0 is none's */
     size_t taken;       /* of them are in the message */
     int64_t waiting_ns; /* since when the first of the others waits; 0: there is none */
     Buf body;

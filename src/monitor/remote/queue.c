@@ -185,7 +185,7 @@ static int make_shards(RemoteQueue *q, Err *err)
     if (!q->shards)
         return err_nomem(err);
     for (unsigned i = 0; i < q->n_shards; i++)
-        q->shards[i].queue = q;
+        q->shards[i] = (Shard){ .queue = q, .base = 1 };
     return 0;
 }
 

@@ -5,13 +5,24 @@
 
 enum { KEEP_ENTRIES = 4096 }; /* room that an empty shard keeps */
 
+static void entry_free(Entry *e)
+{
+    for (Blob *x = e->exemplars, *next; x; x = next) {
+        next = x->next;
+        free(x);
+    }
+    if (e->kind != ENTRY_SAMPLE)
+        free(e->blob);
+}
+
 static void release(RemoteQueue *q, Entry *e)
 {
     queue_mark_done(q, e);
     e->series->pending--;
     q->feed.pending[e->kind]--;
-    if (e->kind != ENTRY_SAMPLE)
-        free(e->blob);
+    for (const Blob *x = e->exemplars; x; x = x->next)
+        q->feed.pending[ENTRY_EXEMPLAR]--;
+    entry_free(e);
 }
 
 void shard_retire(Shard *s)
@@ -23,6 +34,7 @@ void shard_retire(Shard *s)
     if (left)
         memmove(s->entries.items, s->entries.items + s->taken, left * sizeof(Entry));
     s->entries.len = left;
+    s->base += s->taken;
     s->taken = 0;
     if (left == 0 && s->entries.cap > KEEP_ENTRIES)
         vec_free(&s->entries);
@@ -32,8 +44,7 @@ void shard_retire(Shard *s)
 void shard_free(Shard *s)
 {
     vec_foreach (e, &s->entries)
-        if (e->kind != ENTRY_SAMPLE)
-            free(e->blob);
+        entry_free(e);
     vec_free(&s->entries);
     buf_free(&s->body);
 }
@@ -56,6 +67,7 @@ static void drop_old(Shard *s)
             s->entries.items[kept++] = *e;
         }
     }
+    s->base += s->entries.len - kept;
     s->taken -= s->entries.len - kept;
     s->entries.len = kept;
 }
@@ -76,6 +88,8 @@ int shard_build(Shard *s, bool again, Err *err)
     for (size_t i = 0; i < s->taken; i++) {
         const Entry *e = &s->entries.items[i];
         s->counts[e->kind]++;
+        for (const Blob *x = e->exemplars; x; x = x->next)
+            s->counts[ENTRY_EXEMPLAR]++;
         s->newest = MAX(s->newest, e->t);
     }
     int r = encode_entries(&q->encoder, q->v2, s->entries.items, s->taken, &s->body, err);
@@ -101,7 +115,7 @@ void queue_reshard(RemoteQueue *q)
     Shard *fresh = calloc(n, sizeof *fresh);
     bool ok = fresh != NULL;
     for (unsigned i = 0; ok && i < n; i++)
-        fresh[i].queue = q;
+        fresh[i] = (Shard){ .queue = q, .base = 1 };
     for (unsigned i = 0; ok && i < q->n_shards; i++)
         vec_foreach (e, &q->shards[i].entries) {
             Shard *to = &fresh[e->series->ref % n];
@@ -109,6 +123,9 @@ void queue_reshard(RemoteQueue *q)
                 to->waiting_ns = q->shards[i].waiting_ns;
             ok = ok && vec_push(&to->entries, *e);
         }
+    for (unsigned i = 0; ok && i < n; i++)
+        for (size_t k = 0; k < fresh[i].entries.len; k++)
+            fresh[i].entries.items[k].series->last = fresh[i].base + k;
     for (unsigned i = 0; fresh && !ok && i < n; i++)
         vec_free(&fresh[i].entries);
     if (!ok) { /* stays as it is; it is asked for again when it is due */
