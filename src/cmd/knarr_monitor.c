@@ -139,6 +139,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .read_samples_max = a->read_samples,
                      .read_concurrency = (unsigned)MIN(a->read_concurrency, 1000u),
                      .read_frame_max = a->read_frame,
+                     .block_ms = a->block_min.value,
                      .db_dir = sv_cstr(a->db_dir),
                      .retention = retention_text(p, a, &a->arena),
                      .flags = a->shown,

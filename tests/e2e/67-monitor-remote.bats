@@ -196,3 +196,41 @@ everything_arrived() {
     [ -z "$(inside curl -sf "$URL/metrics" | grep prometheus_remote_storage_shards)" ]
     wait_for 5 at_least 'timestamp(up{job="self"}) > bool 0' 1 "$URL"
 }
+
+@test "remote read: queries also answer with what Debian's Prometheus and another monitor hold" {
+    start_prometheus
+    sender_config 1
+    start_sender
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' 10
+    kill_role monitor
+    # What only the other side has; with read_recent also what is new. Its label was added by the sender.
+    cat >"$DATA/sender.yml" <<Y
+global: {external_labels: {from: sender}}
+remote_read:
+  - {url: '$RECEIVER/api/v1/read', read_recent: true, name: other}
+Y
+    rm -rf "$DATA/sender"
+    start_sender
+    all "$RECEIVER" >"$DATA/there"
+    all "$URL" >"$DATA/here"
+    [ "$(wc -l <"$DATA/there")" -gt 100 ]
+    cmp "$DATA/there" "$DATA/here"
+    local q now
+    now=$(date +%s.%3N)
+    for q in 'sum by (job) (count_over_time(up[1h]))' 'rate(jobs_total[2s])' 'topk(3, max_over_time({job="self"}[1h]))' \
+        'histogram_quantile(0.9, sum by (le) (max_over_time(took_bucket[1h])))' 'absent(nothing)'; do
+        answer() {
+            inside curl -sf -G "$1/api/v1/query" --data-urlencode "query=$q" --data-urlencode "time=$now" |
+                jq -cS 'del(.data.result[].metric.from)'
+        }
+        diff <(answer "$RECEIVER") <(answer "$URL")
+    done
+    [ "$(inside curl -sfg "$URL/api/v1/series?match[]=jobs_total" | jq -r '.data[0].kind')" = a ]
+    # Others' failures are warnings; without what is required they are not asked; reloads take effect.
+    kill_role prometheus KILL
+    inside curl -sf "$URL/api/v1/query?query=jobs_total" | jq -r '.warnings[0]' | grep -q '^remote_read: error sending request: Post "'
+    sed -i "s/name: other/required_matchers: {which: other}/" "$DATA/sender.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    [ "$(inside curl -sf "$URL/api/v1/query?query=jobs_total" | jq -c '[.status, .warnings]')" = '["success",null]' ]
+    inside curl -sf "$URL/metrics" | grep -q prometheus_remote_read_client_queries
+}

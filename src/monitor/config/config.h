@@ -276,7 +276,8 @@ Config *config_unref(Config *c); /* NULL is fine; always NULL */
 /* Whether two jobs are the same in every key, secrets included. */
 bool config_scrape_equal(const ConfigScrape *a, const ConfigScrape *b);
 
-/* All keys of one remote storage, secrets included: to compare two of them. False: out of memory. */
+/* All keys of one remote storage, secrets included: to compare two of them. False: out of memory.
+ */
 bool config_remote_write_text(const ConfigRemoteWrite *w, Buf *out) NODISCARD;
 bool config_remote_read_text(const ConfigRemoteRead *r, Buf *out) NODISCARD;
 

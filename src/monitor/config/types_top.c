@@ -118,8 +118,8 @@ static void remote_write_init(void *obj)
     w->metadata.max_samples_per_send = 2000;
 }
 const Type type_remote_write = { "config.plain", sizeof(ConfigRemoteWrite),
-                                        FIELDS(remote_write_fields), remote_write_init,
-                                        check_remote_write };
+                                 FIELDS(remote_write_fields), remote_write_init,
+                                 check_remote_write };
 
 #define T ConfigRemoteRead
 static const Field remote_read_fields[] = {
@@ -142,8 +142,7 @@ static void remote_read_init(void *obj)
     r->filter_external_labels = true;
 }
 const Type type_remote_read = { "config.plain", sizeof(ConfigRemoteRead),
-                                       FIELDS(remote_read_fields), remote_read_init,
-                                       check_remote_read };
+                                FIELDS(remote_read_fields), remote_read_init, check_remote_read };
 
 #define T ConfigTsdb
 static const Field encoding_fields[] = { IN(T, chunk_encoding, "floats", TEXT, floats) };

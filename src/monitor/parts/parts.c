@@ -11,8 +11,6 @@ static void warn_of_idle_sections(const Config *c)
         log_warn("rule_files: rules are not evaluated by this version");
     if (c->alerting.alertmanagers.len)
         log_warn("alerting: no alerts are sent by this version");
-    if (c->remote_read.len)
-        log_warn("remote_read: other storages are not asked by this version");
     if (c->tracing)
         log_warn("tracing: no traces are sent by this version");
 }
@@ -45,7 +43,7 @@ MonitorParts *monitor_parts_free(MonitorParts *p)
 {
     if (p) {
         scrape_manager_free(p->scrape);
-        remote_write_free(p->remote_write);
+        parts_remote_free(p);
         config_unref(p->config);
         free(p);
     }
@@ -86,7 +84,7 @@ int monitor_parts_reload(MonitorParts *p, Err *err)
     Config *fresh = NULL;
     int r = load_config(&p->opt, &fresh, err);
     if (r == 0 && p->remote_write)
-        r = remote_write_apply(p->remote_write, fresh, err);
+        r = parts_remote_apply(p, fresh, err);
     if (r == 0 && p->scrape)
         r = scrape_manager_apply(p->scrape, fresh, err);
     if (r < 0) {
@@ -130,6 +128,7 @@ static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
     remote_write_metrics(p->remote_write, out);
+    remote_reads_metrics(p->remote_reads, out);
     if (!p->scrape)
         return;
     ScrapeStats s = scrape_stats(p->scrape);
@@ -171,6 +170,7 @@ void monitor_parts_plug(MonitorParts *p, WebParts *ret)
                        .metadata = parts_metadata,
                        .config = on_config,
                        .external_labels = on_external_labels,
+                       .remote_reads = parts_remote_reads,
                        .metrics = on_metrics,
                        .reload = on_reload };
 }

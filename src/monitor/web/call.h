@@ -62,7 +62,9 @@ struct Call {
     StrView content_type, content_encoding, accept, accept_encoding, origin, user_agent;
     Param *params; /* of body, then query */
     unsigned n_params;
-    Labels external; /* labels of this server, as they were when the call came */
+    Labels external;    /* labels of this server, as they were when the call came */
+    RemoteReads *reads; /* other storages for queries; NULL: none */
+    RemoteWarnings warnings;
 
     int status;
     StrView out_type;
@@ -123,7 +125,14 @@ void api_end(Call *c, const PromqlAnnotation *notes, size_t n_notes, const StrVi
 void call_text(Call *c, int status, const char *fmt, ...) PRINTF(3, 4);
 void call_header(Call *c, StrView name, StrView value); /* views must live as long as the call */
 bool call_gone(const Call *c);                          /* the peer does not wait any more */
-int call_querier(Call *c, int64_t start, int64_t end, Querier **ret, Err *err) NODISCARD;
+/* A querier of the database and of the other storages, whose failures api_end() tells as warnings.
+ * call_querier_free() ends it. */
+typedef struct CallQuerier {
+    Querier *local, *remote;
+    Querier *q; /* the one to ask */
+} CallQuerier;
+int call_querier(Call *c, int64_t start, int64_t end, CallQuerier *ret, Err *err) NODISCARD;
+void call_querier_free(CallQuerier *q);
 
 /* ---- routes, by file ---- */
 

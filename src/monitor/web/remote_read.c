@@ -275,7 +275,7 @@ static int put_query(Read *rd, const ReadQuery *q, uint64_t index, Buf *out)
     SampleCols cols;
     Labels l;
     size_t result = out->len;
-    int r = call_querier(rd->call, q->start, q->end, &querier, rd->err);
+    int r = tsdb_querier_new(call_db(rd->call), q->start, q->end, &querier, rd->err);
     if (r < 0)
         return r;
     sample_cols_init(&cols);
