@@ -130,6 +130,8 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .admin = a->admin,
                      .remote_write = a->remote_write,
                      .metadata_in_log = a->metadata_in_log,
+                     .otlp = a->otlp,
+                     .otlp_delta = a->otlp_delta,
                      .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
                      .query_concurrency = query_threads(a),
                      .promql = { .features = a->promql_features,

@@ -118,6 +118,11 @@ static Labels on_external_labels(void *ctx)
     return ((MonitorParts *)ctx)->config->global.external_labels;
 }
 
+static Config *on_current(void *ctx)
+{
+    return config_ref(((MonitorParts *)ctx)->config);
+}
+
 static void put_counter(Buf *out, const char *name, const char *help, uint64_t value)
 {
     buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
@@ -171,6 +176,7 @@ void monitor_parts_plug(MonitorParts *p, WebParts *ret)
                        .config = on_config,
                        .external_labels = on_external_labels,
                        .remote_reads = parts_remote_reads,
+                       .current = on_current,
                        .metrics = on_metrics,
                        .reload = on_reload };
 }

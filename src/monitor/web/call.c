@@ -98,6 +98,8 @@ Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView a
     Labels external = { 0 };
     if (parts->remote_reads)
         c->reads = parts->remote_reads(parts->ctx);
+    if (parts->current)
+        c->config = parts->current(parts->ctx);
     if (parts->external_labels)
         external = parts->external_labels(parts->ctx);
     if (!labels_copy(external, &c->arena, &c->external) || !take_request(c, path, arg)) {
@@ -114,6 +116,7 @@ void call_free(void *call)
     if (!c)
         return;
     remote_reads_unref(c->reads);
+    config_unref(c->config);
     arena_free(&c->arena);
     buf_free(&c->out);
     free(c);

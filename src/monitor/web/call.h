@@ -65,6 +65,7 @@ struct Call {
     Labels external;    /* labels of this server, as they were when the call came */
     RemoteReads *reads; /* other storages for queries; NULL: none */
     RemoteWarnings warnings;
+    Config *config; /* in force when the call came; may be NULL */
 
     int status;
     StrView out_type;
@@ -172,6 +173,7 @@ void serve_metrics(Call *c);      /* metrics.c */
 void serve_federate(Call *c);     /* federate.c */
 void serve_remote_write(Call *c); /* remote_write.c */
 void serve_remote_read(Call *c);  /* remote_read.c */
+void serve_otlp(Call *c);         /* otlp.c */
 
 /* The row for a path below the prefix, NULL: none; *ret_arg is what stood for '*'. */
 const Route *route_find(StrView path, unsigned *ret_index, StrView *ret_arg);

@@ -37,6 +37,7 @@ typedef struct WebParts {
     void (*config)(void *ctx, Buf *out);              /* YAML text, secrets hidden */
     Labels (*external_labels)(void *ctx);             /* good until the next reload */
     RemoteReads *(*remote_reads)(void *ctx);          /* a reference; NULL: none */
+    Config *(*current)(void *ctx);                    /* a reference */
     void (*metrics)(void *ctx, Buf *out);             /* further families for /metrics */
     int (*reload)(void *ctx, Err *err);               /* reads the configuration again */
 } WebParts;
@@ -48,6 +49,7 @@ typedef struct WebOptions {
     StrView route_prefix; /* empty: the path of external_url */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
+    bool otlp, otlp_delta; /* the receiver; also of delta temporality */
     uint32_t read_timeout_ms;
     TlsContext *tls; /* NULL: clear text; a reference is taken */
     unsigned query_concurrency;
