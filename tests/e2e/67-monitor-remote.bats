@@ -234,3 +234,44 @@ Y
     [ "$(inside curl -sf "$URL/api/v1/query?query=jobs_total" | jq -c '[.status, .warnings]')" = '["success",null]' ]
     inside curl -sf "$URL/metrics" | grep -q prometheus_remote_read_client_queries
 }
+
+# post_otlp TIME TEMPORALITY [CURL ARGS…]: status and body.
+post_otlp() {
+    "$E2E_DIR/otlp.py" "$1" "$2" >"$DATA/otlp"
+    shift 2
+    inside curl -s -w '%{http_code}' --data-binary @"$DATA/otlp" -H 'Content-Type: application/x-protobuf' "$@" \
+        "$URL/api/v1/otlp/v1/metrics" | tr -d '\0'
+}
+
+@test "OTLP: metrics are received and translated; what cannot be is told" {
+    echo 'otlp: {promote_resource_attributes: [host.name]}' >"$DATA/sender.yml"
+    start_sender
+    local now
+    now=$(date +%s)000
+    [ "$(inside curl -s -o /dev/null -w '%{http_code}' -d '' "$URL/api/v1/otlp/v1/metrics")" = 404 ]
+    kill_role monitor
+    start_sender --web.enable-otlp-receiver
+    [ "$(post_otlp "$now" 2)" = 200 ]
+    [ "$(value 'http_requests_total{http_method="GET",job="shop",instance="i1",host_name="h"}' "$URL")" = 42 ]
+    [ "$(value 'took_seconds_bucket{le="1",kind="slow"}' "$URL")" = 3 ]
+    [ "$(value 'histogram_count(size_bytes)' "$URL")" = 10 ]
+    [ "$(value 'used_ratio' "$URL")" = 0.5 ]
+    [ "$(value 'target_info{host_name="h"}' "$URL")" = 1 ]
+    inside curl -sf "$URL/api/v1/query_exemplars?query=http_requests_total&start=0&end=$((now / 1000 + 60))" |
+        grep -q '"trace_id":"000102030405060708090a0b0c0d0e0f"'
+    # Compressed; histograms with custom bounds after a reload.
+    echo 'otlp: {convert_histograms_to_nhcb: true, translation_strategy: NoTranslation}' >"$DATA/sender.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    "$E2E_DIR/otlp.py" "$((now + 1000))" 2 | gzip >"$DATA/otlp.gz"
+    [ "$(inside curl -s -w '%{http_code}' --data-binary @"$DATA/otlp.gz" -H 'Content-Type: application/x-protobuf' \
+        -H 'Content-Encoding: gzip' "$URL/api/v1/otlp/v1/metrics")" = 200 ]
+    [ "$(value '{"http.requests","http.method"="GET"}' "$URL")" = 42 ]
+    [ "$(value 'histogram_sum(took)' "$URL")" = 9.5 ]
+    # Delta of three of four metrics is refused: a partial success.
+    [[ $(post_otlp "$((now + 2000))" 1) == *'invalid temporality and type combination for metric "http.requests"'*200 ]]
+    [ "$(value 'timestamp(used offset -5s)' "$URL")" = "$((now / 1000 + 2))" ]
+    # Older than the newest: nothing could be stored.
+    [[ $(post_otlp "$((now - 3600000))" 2) == *'for series'*400 ]]
+    [[ $(inside curl -s -w '%{http_code}' -d x -H 'Content-Type: application/x-protobuf' "$URL/api/v1/otlp/v1/metrics") == *malformed*400 ]]
+    [[ $(inside curl -s -w '%{http_code}' -d '{}' -H 'Content-Type: application/json' "$URL/api/v1/otlp/v1/metrics") == *415 ]]
+}

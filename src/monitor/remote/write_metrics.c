@@ -132,7 +132,7 @@ static void put_kinds(const RemoteWrite *w, Buf *out, const char *what, const ch
         put_head(out, name, type, help);
         for (size_t i = 0; i < w->queues.len; i++) {
             const RemoteQueue *q = w->queues.items[i];
-            const uint64_t *n = (const uint64_t *)((const char *)q + offset);
+            const uint64_t *n = (const void *)((const char *)q + offset);
             put_series(out, q, name, "");
             buf_printf(out, "%llu\n", (unsigned long long)n[k]);
         }
