@@ -83,6 +83,7 @@ at_least() { [ "$(value "$1" "${3:-$RECEIVER}")" -ge "$2" ]; }
 metric() { inside curl -sf "$URL/metrics" | awk -v n="$1" 'index($0, n) == 1 { print int($NF) }' | head -1; }
 grows() { [ "$(metric "$1")" -gt "$2" ]; }
 posts() { [ "$(grep -c "$1" "$DATA/posts" 2>/dev/null)" -ge "$2" ]; }
+is() { [ "$(value "$1" "$URL")" = "$2" ]; }
 # All samples of a server by series, without the label that sending adds.
 all() { # URL [SELECTOR]
     inside curl -sf -G "$1/api/v1/query" --data-urlencode "query=${2:-"{__name__=~\".+\"}"}[1h]" |
@@ -265,8 +266,8 @@ post_otlp() {
     "$E2E_DIR/otlp.py" "$((now + 1000))" 2 | gzip >"$DATA/otlp.gz"
     [ "$(inside curl -s -w '%{http_code}' --data-binary @"$DATA/otlp.gz" -H 'Content-Type: application/x-protobuf' \
         -H 'Content-Encoding: gzip' "$URL/api/v1/otlp/v1/metrics")" = 200 ]
-    [ "$(value '{"http.requests","http.method"="GET"}' "$URL")" = 42 ]
-    [ "$(value 'histogram_sum(took)' "$URL")" = 9.5 ]
+    wait_for 5 is '{"http.requests","http.method"="GET"}' 42
+    is 'histogram_sum(took)' 9.5
     # Delta of three of four metrics is refused: a partial success.
     [[ $(post_otlp "$((now + 2000))" 1) == *'invalid temporality and type combination for metric "http.requests"'*200 ]]
     [ "$(value 'timestamp(used offset -5s)' "$URL")" = "$((now / 1000 + 2))" ]
