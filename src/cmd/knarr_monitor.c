@@ -41,6 +41,8 @@ static void open_work(void *ctx)
 static void open_done(void *ctx)
 {
     Program *p = ctx;
+    if (!p->parts) /* stopped meanwhile */
+        return;
     if (!p->failed)
         p->failed = monitor_parts_start(p->parts, p->db, &p->err) < 0;
     if (p->failed) {
