@@ -114,11 +114,14 @@ static int attach_exemplar(RemoteQueue *q, SentSeries *series, Blob *blob, Err *
     Shard *s = &q->shards[series->ref % q->n_shards];
     if (!blob)
         return err_nomem(err);
-    if (series->last < s->base + s->taken) {
+    size_t i = (size_t)(series->last - s->base);
+    /* Other numbers of shards begin to count anew: what stands there may be another series'. */
+    if (series->last < s->base + s->taken || i >= s->entries.len ||
+        s->entries.items[i].series != series) {
         free(blob);
         return drop(q, ENTRY_EXEMPLAR, DROP_UNKNOWN);
     }
-    Entry *e = &s->entries.items[series->last - s->base];
+    Entry *e = &s->entries.items[i];
     blob->next = e->exemplars;
     e->exemplars = blob;
     q->feed.pending[ENTRY_EXEMPLAR]++;
