@@ -140,12 +140,15 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .admin = a->admin,
                      .remote_write = a->remote_write,
                      .metadata_in_log = a->metadata_in_log,
+                     .otlp = a->otlp,
+                     .otlp_delta = a->otlp_delta,
                      .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
                      .query_concurrency = query_threads(a),
                      .promql = query_options(a),
                      .read_samples_max = a->read_samples,
                      .read_concurrency = (unsigned)MIN(a->read_concurrency, 1000u),
                      .read_frame_max = a->read_frame,
+                     .block_ms = a->block_min.value,
                      .db_dir = sv_cstr(a->db_dir),
                      .retention = retention_text(p, a, &a->arena),
                      .flags = a->shown,
@@ -192,15 +195,15 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     return loop_work(p->daemon.loop, open_work, open_done, p, err);
 }
 
-/* Connections go first, then alerts that wait are sent, what is under way ends, and at last the
- * database. A second signal ends the sending. */
+/* Connections go first, then alerts that wait are sent and remote storages get the rest, what is
+ * under way ends, and at last the database. A second signal ends the sending. */
 static void stop(Program *p)
 {
     p->stopping = true;
     web_stop(p->web);
     p->maintain = source_free(p->maintain);
     p->hangup = source_free(p->hangup);
-    monitor_parts_stop(p->parts);
+    monitor_parts_stop(p->parts, p->args ? p->args->flush_deadline.value : 0);
     daemon_close(&p->daemon);
     web_free(p->web);
     monitor_parts_free(p->parts);

@@ -101,6 +101,8 @@ static unsigned web_flags(MonitorArgs *a, Flag *f)
         { "web.enable-admin-api", FLAG_ON, &a->admin, NULL, "serve /api/v1/admin/…" },
         { "web.enable-remote-write-receiver", FLAG_ON, &a->remote_write, NULL,
           "take remote writes at /api/v1/write" },
+        { "web.enable-otlp-receiver", FLAG_ON, &a->otlp, NULL,
+          "take OpenTelemetry's metrics at /api/v1/otlp/v1/metrics" },
         { "web.remote-write-receiver.accepted-protobuf-messages", FLAG_TEXTS, &a->write_messages,
           "MESSAGE", NULL },
         { "web.cors.origin", FLAG_TEXT, &a->cors_origin, "REGEX",
@@ -139,8 +141,8 @@ static unsigned storage_flags(MonitorArgs *a, Flag *f)
           .parse = parse_bytes },
         { "storage.tsdb.block-reload-interval", FLAG_AMOUNT, &a->reload_interval, "DURATION", NULL,
           .parse = parse_duration },
-        { "storage.remote.flush-deadline", FLAG_AMOUNT, &a->flush_deadline, "DURATION", NULL,
-          .parse = parse_duration },
+        { "storage.remote.flush-deadline", FLAG_AMOUNT, &a->flush_deadline, "DURATION",
+          "at the end, wait so long for remote storages (1m)", .parse = parse_duration },
         { "storage.remote.read-sample-limit", FLAG_NUMBER, &a->read_samples, "N",
           "samples of one remote read (5e7)" },
         { "storage.remote.read-concurrent-limit", FLAG_NUMBER, &a->read_concurrency, "N",
@@ -217,6 +219,8 @@ static void take_feature(MonitorArgs *a, StrView name)
         a->exemplars = true;
     else if (sv_eq(name, SV("metadata-wal-records")))
         a->metadata_in_log = true;
+    else if (sv_eq(name, SV("otlp-native-delta-ingestion")))
+        a->otlp_delta = true;
     else if (name.len)
         log_warn("--enable-feature: '%.*s' is unknown or always on, ignoring", SV_FMT(name));
 }

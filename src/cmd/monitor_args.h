@@ -29,7 +29,7 @@ typedef struct MonitorArgs {
     bool version;
 
     unsigned promql_features; /* of --enable-feature */
-    bool exemplars, metadata_in_log;
+    bool exemplars, metadata_in_log, otlp_delta;
     WebFlag *shown; /* of /api/v1/status/flags, sorted; in `arena` */
     unsigned n_shown;
     Arena arena;

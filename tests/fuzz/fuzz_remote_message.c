@@ -1,6 +1,6 @@
 /* fuzz_remote_message.c - messages of remote write, in both versions; what could be read of a
  * histogram is written and read again. */
-#include "monitor/web/remote_message.h"
+#include "monitor/remote/remote_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -82,6 +82,7 @@ typedef void BindVisitFn(void *ctx, void *obj);
 void bind_visit(const Type *t, void *obj, const Type *want, BindVisitFn *fn, void *ctx);
 
 extern const Type type_config, type_scrape_files, type_global, type_scrape, type_rule, type_http;
+extern const Type type_remote_write, type_remote_read;
 extern const Type type_tls, type_discovery, type_alertmanager;
 
 typedef struct ScrapeFile { /* one of scrape_config_files */

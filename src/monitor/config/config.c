@@ -366,6 +366,25 @@ bool config_alertmanager_equal(const ConfigAlertmanager *x, const ConfigAlertman
     return equal(&type_alertmanager, x, y);
 }
 
+static bool section_text(const Type *type, const void *obj, Buf *out)
+{
+    _cleanup_arena_ Arena a;
+    BindShow how = { .arena = &a, .secrets = true };
+    Value v;
+    arena_init(&a, 64u * 1024 * 1024);
+    return bind_show(&how, type, obj, &v) && yaml_encode(&v, out, NULL) == 0 && !out->failed;
+}
+
+bool config_remote_write_text(const ConfigRemoteWrite *w, Buf *out)
+{
+    return section_text(&type_remote_write, w, out);
+}
+
+bool config_remote_read_text(const ConfigRemoteRead *r, Buf *out)
+{
+    return section_text(&type_remote_read, r, out);
+}
+
 int config_format(const Config *c, Buf *out, Err *err)
 {
     _cleanup_arena_ Arena a;

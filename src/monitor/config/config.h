@@ -281,5 +281,10 @@ int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err) NODI
 bool config_scrape_equal(const ConfigScrape *a, const ConfigScrape *b);
 bool config_alertmanager_equal(const ConfigAlertmanager *a, const ConfigAlertmanager *b);
 
+/* All keys of one remote storage, secrets included: to compare two of them. False: out of memory.
+ */
+bool config_remote_write_text(const ConfigRemoteWrite *w, Buf *out) NODISCARD;
+bool config_remote_read_text(const ConfigRemoteRead *r, Buf *out) NODISCARD;
+
 /* YAML of all that is in force, defaults filled in; secrets are "<secret>". */
 int config_format(const Config *c, Buf *out, Err *err) NODISCARD;

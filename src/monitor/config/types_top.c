@@ -117,9 +117,9 @@ static void remote_write_init(void *obj)
     w->metadata.send_interval = 60 * 1000;
     w->metadata.max_samples_per_send = 2000;
 }
-static const Type type_remote_write = { "config.plain", sizeof(ConfigRemoteWrite),
-                                        FIELDS(remote_write_fields), remote_write_init,
-                                        check_remote_write };
+const Type type_remote_write = { "config.plain", sizeof(ConfigRemoteWrite),
+                                 FIELDS(remote_write_fields), remote_write_init,
+                                 check_remote_write };
 
 #define T ConfigRemoteRead
 static const Field remote_read_fields[] = {
@@ -141,9 +141,8 @@ static void remote_read_init(void *obj)
     r->chunked_read_limit = 50 * 1000 * 1000;
     r->filter_external_labels = true;
 }
-static const Type type_remote_read = { "config.plain", sizeof(ConfigRemoteRead),
-                                       FIELDS(remote_read_fields), remote_read_init,
-                                       check_remote_read };
+const Type type_remote_read = { "config.plain", sizeof(ConfigRemoteRead),
+                                FIELDS(remote_read_fields), remote_read_init, check_remote_read };
 
 #define T ConfigTsdb
 static const Field encoding_fields[] = { IN(T, chunk_encoding, "floats", TEXT, floats) };

@@ -150,7 +150,8 @@ static void wrap(Fetch *x, Err *err)
         return;
     if (err->code == ERR_TIMEOUT)
         err_set(err, ERR_TIMEOUT, 0, "context deadline exceeded");
-    err_wrap(err, "Get \"%.*s\"", SV_FMT(sv_head(x->url, 300)));
+    err_wrap(err, "%s \"%.*s\"", sv_eq(x->spec.method, SV("POST")) ? "Post" : "Get",
+             SV_FMT(sv_head(x->url, 300)));
 }
 
 static void finish(Fetch *x, const Err *why)
@@ -160,6 +161,8 @@ static void finish(Fetch *x, const Err *why)
     Err err = { 0 };
     FetchResult r = { .status = x->status,
                       .content_type = x->content_type,
+                      .headers = x->answer,
+                      .n_headers = x->n_answer,
                       .body = buf_view(&x->body) };
 
     if (why) {
@@ -204,8 +207,13 @@ static void on_head(void *ctx, int status, const HttpHeader *headers, uint32_t n
     x->status = status;
     x->content_type = x->location = SV("");
     x->gzip = false;
+    x->n_answer = 0;
+    x->answer = arena_array(&x->arena, HttpHeader, n + 1u);
     for (uint32_t i = 0; i < n; i++) {
         StrView name = headers[i].name, value = headers[i].value;
+        HttpHeader copy = { arena_sv(&x->arena, name), arena_sv(&x->arena, value) };
+        if (x->answer && copy.name.ptr && copy.value.ptr)
+            x->answer[x->n_answer++] = copy;
         if (sv_eq(name, SV("content-type")))
             x->content_type = arena_sv(&x->arena, value);
         else if (sv_eq(name, SV("location")))

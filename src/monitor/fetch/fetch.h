@@ -1,6 +1,6 @@
 /* fetch.h - HTTP requests as Prometheus' http_config describes them: TLS, basic auth, bearer
- * tokens, OAuth 2 client credentials, own headers, redirects, gzip, a plain proxy. For scrapes and
- * for discovery over HTTP. Everything on the loop's thread.
+ * tokens, OAuth 2 client credentials, own headers, redirects, gzip, a plain proxy. For scrapes,
+ * for discovery over HTTP and for remote storages. Everything on the loop's thread.
  *
  * A Fetcher is one http_config; it keeps connections to each origin it talks to, and reads files
  * with secrets and certificates again when they change. */
@@ -35,6 +35,8 @@ Fetcher *fetcher_free(Fetcher *f); /* ends its fetches without events; always NU
 typedef struct FetchResult {
     int status; /* 0: no answer */
     StrView content_type;
+    const HttpHeader *headers; /* of the answer, names in lower case */
+    unsigned n_headers;
     StrView body;   /* decompressed */
     const Err *err; /* NULL: the answer came whole, whatever its status */
 } FetchResult;

@@ -37,7 +37,6 @@ struct Fetch {
     Arena arena;
     FetchSpec spec; /* its views are in the arena */
     StrView url;    /* of this hop */
-    HttpHeader *headers;
     Origin *origin;
     HttpCall *call;
     int64_t deadline_ns;
@@ -46,6 +45,8 @@ struct Fetch {
     bool waiting; /* for a token */
     int status;
     StrView content_type, location;
+    HttpHeader *answer; /* headers of the answer */
+    unsigned n_answer;
     Buf body;
     bool gzip, inflating;
     z_stream z;

@@ -9,12 +9,16 @@
 #include "monitor/rules/rules.h"
 
 typedef VEC(RuleFile *) RuleFiles;
+#include "monitor/remote/remote_read.h"
+#include "monitor/remote/remote_write.h"
 
 struct MonitorParts {
     Loop *loop;
     MonitorPartsOptions opt;
     Config *config;
-    ScrapeManager *scrape; /* NULL until the database is open */
+    ScrapeManager *scrape;     /* NULL until the database is open */
+    RemoteWrite *remote_write; /* NULL until the database is open, as the next */
+    RemoteReads *remote_reads; /* NULL: the configuration names none */
     Tsdb *db;
     TsdbOptions flags; /* of the database, as the command line has them */
 
@@ -70,3 +74,10 @@ void parts_alertmanagers(void *ctx, Buf *out); /* of WebParts */
 /* ---- alerting_metrics.c ---- */
 
 void parts_alerting_metrics(MonitorParts *p, Buf *out);
+/* ---- remote.c ---- */
+
+int parts_remote_start(MonitorParts *p, Err *err) NODISCARD;
+int parts_remote_apply(MonitorParts *p, Config *c, Err *err) NODISCARD;
+RemoteReads *parts_remote_reads(void *ctx); /* of WebParts */
+/* Sends what is left for at most so long, then lets go of all. */
+void parts_remote_stop(MonitorParts *p, int64_t flush_ms);

@@ -7,10 +7,6 @@
  * comes. */
 static void warn_of_idle_sections(const Config *c)
 {
-    if (c->remote_write.len)
-        log_warn("remote_write: nothing is sent by this version");
-    if (c->remote_read.len)
-        log_warn("remote_read: other storages are not asked by this version");
     if (c->tracing)
         log_warn("tracing: no traces are sent by this version");
 }
@@ -41,12 +37,13 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
     return 0;
 }
 
-void monitor_parts_stop(MonitorParts *p)
+void monitor_parts_stop(MonitorParts *p, int64_t flush_ms)
 {
     if (!p)
         return;
     p->scrape = scrape_manager_free(p->scrape);
     parts_alerting_stop(p);
+    parts_remote_stop(p, flush_ms);
 }
 
 MonitorParts *monitor_parts_free(MonitorParts *p)
@@ -94,7 +91,8 @@ int monitor_parts_start(MonitorParts *p, Tsdb *db, StrView external_url, Err *er
     AlertingNext next = { 0 };
     int r;
     p->db = db;
-    if ((r = keep_url(p, external_url, err)) < 0 || (r = parts_alerting_start(p, err)) < 0 ||
+    if ((r = parts_remote_start(p, err)) < 0 || /* before anything is appended */
+        (r = keep_url(p, external_url, err)) < 0 || (r = parts_alerting_start(p, err)) < 0 ||
         (r = parts_alerting_prepare(p, p->config, &p->files, &next, err)) < 0)
         return r;
     parts_alerting_take(p, &next);
@@ -121,9 +119,13 @@ static int reload_prepare(MonitorParts *p, Reload *x, Err *err)
         return r;
     if ((r = parts_alerting_prepare(p, x->config, &x->files, &x->alerting, err)) < 0)
         return r;
+    if ((r = parts_remote_apply(p, x->config, err)) < 0)
+        return r;
     r = scrape_manager_apply(p->scrape, x->config, err);
-    if (r < 0) /* jobs that have changed already change back */
+    if (r < 0) { /* what has changed already changes back */
         (void)!scrape_manager_apply(p->scrape, p->config, &(Err){ 0 });
+        (void)!parts_remote_apply(p, p->config, &(Err){ 0 });
+    }
     return r;
 }
 
@@ -173,6 +175,11 @@ static Labels on_external_labels(void *ctx)
     return ((MonitorParts *)ctx)->config->global.external_labels;
 }
 
+static Config *on_current(void *ctx)
+{
+    return config_ref(((MonitorParts *)ctx)->config);
+}
+
 static void put_counter(Buf *out, const char *name, const char *help, uint64_t value)
 {
     buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
@@ -183,6 +190,8 @@ static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
     parts_alerting_metrics(p, out);
+    remote_write_metrics(p->remote_write, out);
+    remote_reads_metrics(p->remote_reads, out);
     if (!p->scrape)
         return;
     ScrapeStats s = scrape_stats(p->scrape);
@@ -227,6 +236,8 @@ void monitor_parts_plug(MonitorParts *p, WebParts *ret)
                        .alertmanagers = parts_alertmanagers,
                        .config = on_config,
                        .external_labels = on_external_labels,
+                       .remote_reads = parts_remote_reads,
+                       .current = on_current,
                        .metrics = on_metrics,
                        .reload = on_reload };
 }

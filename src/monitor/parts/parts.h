@@ -22,9 +22,10 @@ typedef struct MonitorPartsOptions {
 /* Reads the configuration and its rule files. Errors name file, line and key. */
 int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **ret,
                       Err *err) NODISCARD;
-/* Ends scraping and rules, and sends the alerts that wait, for which the loop is run; before the
- * loop and the database are closed. NULL is fine. */
-void monitor_parts_stop(MonitorParts *p);
+/* Ends scraping and rules, sends the alerts that wait, and then what remote storages do not have
+ * yet, at most for `flush_ms`; the loop is run for that. Before the loop and the database are
+ * closed. NULL is fine. */
+void monitor_parts_stop(MonitorParts *p, int64_t flush_ms);
 /* After that, when nobody uses the WebParts any more. NULL is fine; always NULL. */
 MonitorParts *monitor_parts_free(MonitorParts *p);
 /* What the configuration says about the database: retention, the out-of-order window, exemplars. */

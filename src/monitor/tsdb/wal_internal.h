@@ -1,4 +1,4 @@
-/* wal_internal.h - the format of segments, for wal.c and wal_read.c. */
+/* wal_internal.h - the format of segments, for wal*.c. */
 #pragma once
 
 #include <limits.h>
@@ -19,3 +19,7 @@ enum {
 };
 
 void wal_segment_path(const char *dir, uint32_t segment, char path[static PATH_MAX]);
+
+/* The record in its plain form, in `plain` where it was compressed; ptr NULL: it cannot be
+ * decompressed. */
+StrView wal_unpack(StrView in, uint8_t flags, Buf *plain);

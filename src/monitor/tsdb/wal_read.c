@@ -31,10 +31,8 @@ static int stop(Reader *rd, size_t offset, const char *why)
     return 1;
 }
 
-/* The record in its plain form; ptr NULL: it cannot be decompressed. */
-static StrView unpack(Reader *rd, uint8_t flags)
+StrView wal_unpack(StrView in, uint8_t flags, Buf *plain)
 {
-    StrView in = buf_view(&rd->record);
     size_t n = 0;
     if (!(flags & (WAL_SNAPPY | WAL_ZSTD)))
         return in;
@@ -47,18 +45,18 @@ static StrView unpack(Reader *rd, uint8_t flags)
             return SV_NULL;
         n = (size_t)size;
     }
-    buf_clear(&rd->plain);
-    if (n > WAL_RECORD_MAX || !buf_reserve(&rd->plain, n + 1))
+    buf_clear(plain);
+    if (n > WAL_RECORD_MAX || !buf_reserve(plain, n + 1))
         return SV_NULL;
     if (flags & WAL_SNAPPY) {
-        if (snappy_uncompress(in.ptr, in.len, rd->plain.ptr, &n) != SNAPPY_OK)
+        if (snappy_uncompress(in.ptr, in.len, plain->ptr, &n) != SNAPPY_OK)
             return SV_NULL;
     } else {
-        n = ZSTD_decompress(rd->plain.ptr, n, in.ptr, in.len);
+        n = ZSTD_decompress(plain->ptr, n, in.ptr, in.len);
         if (ZSTD_isError(n))
             return SV_NULL;
     }
-    return sv_n(rd->plain.ptr, n);
+    return sv_n(plain->ptr, n);
 }
 
 static bool is_zero(StrView s)
@@ -130,7 +128,7 @@ static int read_segment(Reader *rd, Err *err)
             continue;
         if (rd->record.failed)
             return err_nomem(err);
-        StrView rec = unpack(rd, type);
+        StrView rec = wal_unpack(buf_view(&rd->record), type, &rd->plain);
         if (!rec.ptr)
             return stop(rd, begin, "a record cannot be decompressed");
         int r = rd->fn(rd->ctx, rd->segment, rec, err);

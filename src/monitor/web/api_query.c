@@ -88,7 +88,7 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
 {
     PromqlOptions opts;
     PromqlResult r = { 0 };
-    Querier *querier;
+    CallQuerier querier;
     Err err = { 0 };
     if (!query_options(c, &opts))
         return;
@@ -99,7 +99,7 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
     q->text = call_param(c, SV("query"));
     q->cancel = &c->cancel;
     int64_t start = clock_mono_ns();
-    int failed = promql_query(&opts, querier, q, &r, &err);
+    int failed = promql_query(&opts, querier.q, q, &r, &err);
     c->counts.is_query = true;
     c->counts.eval_s = (double)(clock_mono_ns() - start) / 1e9;
     if (failed == 0)
@@ -109,7 +109,7 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
     else
         api_error(c, error_type(r.error_type), "%s", err.msg);
     promql_result_free(&r);
-    tsdb_querier_free(querier);
+    call_querier_free(&querier);
 }
 
 void serve_query(Call *c)

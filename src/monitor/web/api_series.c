@@ -52,7 +52,7 @@ static int collect(Call *c, const StrView *name, const Range *range, const CallM
                    Names *ret, Err *err)
 {
     Querier *q;
-    int r = call_querier(c, range->start, range->end, &q, err);
+    int r = tsdb_querier_new(call_db(c), range->start, range->end, &q, err);
     if (r < 0)
         return r;
     for (unsigned i = 0; r == 0 && i < MAX(m->len, 1); i++) {
@@ -215,14 +215,14 @@ static int read_series(Call *c, Querier *q, const Range *range, const MatcherSet
 static int collect_series(Call *c, const Range *range, const CallMatchers *m, LabelsList *out,
                           Err *err)
 {
-    Querier *q;
+    CallQuerier q;
     int r = call_querier(c, range->start, range->end, &q, err);
     if (r < 0)
         return r;
     size_t most = m->len == 1 ? (size_t)range->limit : 0;
     for (unsigned i = 0; r == 0 && i < m->len; i++)
-        r = read_series(c, q, range, &m->sets[i], most, out, err);
-    tsdb_querier_free(q);
+        r = read_series(c, q.q, range, &m->sets[i], most, out, err);
+    call_querier_free(&q);
     if (r < 0 || m->len < 2)
         return r;
     qsort(out->items, out->len, sizeof *out->items, by_labels);

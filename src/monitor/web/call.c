@@ -96,6 +96,10 @@ Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView a
     c->method = method_of(req->method);
     const WebParts *parts = &w->opt.parts;
     Labels external = { 0 };
+    if (parts->remote_reads)
+        c->reads = parts->remote_reads(parts->ctx);
+    if (parts->current)
+        c->config = parts->current(parts->ctx);
     if (parts->external_labels)
         external = parts->external_labels(parts->ctx);
     if (!labels_copy(external, &c->arena, &c->external) || !take_request(c, path, arg)) {
@@ -111,6 +115,8 @@ void call_free(void *call)
     Call *c = call;
     if (!c)
         return;
+    remote_reads_unref(c->reads);
+    config_unref(c->config);
     arena_free(&c->arena);
     buf_free(&c->out);
     free(c);
@@ -126,9 +132,43 @@ Tsdb *call_db(const Call *c)
     return atomic_load(&c->web->db);
 }
 
-int call_querier(Call *c, int64_t start, int64_t end, Querier **ret, Err *err)
+/* Since when the local database is sure to have everything: the oldest block, and some time more,
+ * as with Prometheus. */
+static int64_t local_start(Call *c)
 {
-    return tsdb_querier_new(call_db(c), start, end, ret, err);
+    TsdbStats s = { 0 };
+    int64_t margin = 2 * (c->web->opt.block_ms ? c->web->opt.block_ms : INT64_C(7200000));
+    if (tsdb_stats(call_db(c), 0, &c->arena, &s, NULL) < 0 || !s.blocks)
+        return clock_real_ns() / NSEC_PER_MSEC + margin;
+    return s.lowest_time + margin;
+}
+
+int call_querier(Call *c, int64_t start, int64_t end, CallQuerier *ret, Err *err)
+{
+    *ret = (CallQuerier){ 0 };
+    int r = tsdb_querier_new(call_db(c), start, end, &ret->local, err);
+    ret->q = ret->local;
+    if (r < 0 || !c->reads)
+        return r;
+    c->warnings.arena = &c->arena;
+    const RemoteQuery q = { .reads = c->reads,
+                            .local = ret->local,
+                            .local_start = local_start(c),
+                            .cancel = &c->cancel,
+                            .warnings = &c->warnings };
+    r = remote_querier_new(&q, &ret->remote, err);
+    if (r < 0)
+        call_querier_free(ret);
+    else
+        ret->q = ret->remote;
+    return r;
+}
+
+void call_querier_free(CallQuerier *q)
+{
+    remote_querier_free(q->remote);
+    tsdb_querier_free(q->local);
+    *q = (CallQuerier){ 0 };
 }
 
 /* ---- the answer ---- */
@@ -230,6 +270,8 @@ void api_end(Call *c, const PromqlAnnotation *notes, size_t n_notes, const StrVi
             put_note(c, &any, "warnings", notes[i].text);
     for (unsigned i = 0; i < n_warnings; i++)
         put_note(c, &any, "warnings", warnings[i]);
+    for (unsigned i = 0; i < c->warnings.len; i++)
+        put_note(c, &any, "warnings", c->warnings.items[i]);
     if (any)
         buf_putc(&c->out, ']');
     any = false;

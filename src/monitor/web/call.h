@@ -62,7 +62,10 @@ struct Call {
     StrView content_type, content_encoding, accept, accept_encoding, origin, user_agent;
     Param *params; /* of body, then query */
     unsigned n_params;
-    Labels external; /* labels of this server, as they were when the call came */
+    Labels external;    /* labels of this server, as they were when the call came */
+    RemoteReads *reads; /* other storages for queries; NULL: none */
+    RemoteWarnings warnings;
+    Config *config; /* in force when the call came; may be NULL */
 
     int status;
     StrView out_type;
@@ -123,7 +126,14 @@ void api_end(Call *c, const PromqlAnnotation *notes, size_t n_notes, const StrVi
 void call_text(Call *c, int status, const char *fmt, ...) PRINTF(3, 4);
 void call_header(Call *c, StrView name, StrView value); /* views must live as long as the call */
 bool call_gone(const Call *c);                          /* the peer does not wait any more */
-int call_querier(Call *c, int64_t start, int64_t end, Querier **ret, Err *err) NODISCARD;
+/* A querier of the database and of the other storages, whose failures api_end() tells as warnings.
+ * call_querier_free() ends it. */
+typedef struct CallQuerier {
+    Querier *local, *remote;
+    Querier *q; /* the one to ask */
+} CallQuerier;
+int call_querier(Call *c, int64_t start, int64_t end, CallQuerier *ret, Err *err) NODISCARD;
+void call_querier_free(CallQuerier *q);
 
 /* ---- routes, by file ---- */
 
@@ -163,6 +173,7 @@ void serve_metrics(Call *c);      /* metrics.c */
 void serve_federate(Call *c);     /* federate.c */
 void serve_remote_write(Call *c); /* remote_write.c */
 void serve_remote_read(Call *c);  /* remote_read.c */
+void serve_otlp(Call *c);         /* otlp.c */
 
 /* The row for a path below the prefix, NULL: none; *ret_arg is what stood for '*'. */
 const Route *route_find(StrView path, unsigned *ret_index, StrView *ret_arg);

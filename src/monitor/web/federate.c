@@ -211,7 +211,7 @@ void serve_federate(Call *c)
         call_matchers_free(&m);
         return;
     }
-    int r = call_querier(c, hints.start, hints.end, &q, &err);
+    int r = tsdb_querier_new(call_db(c), hints.start, hints.end, &q, &err);
     if (r == 0) {
         for (unsigned i = 0; r == 0 && i < m.len; i++)
             r = gather(c, q, &hints, &m.sets[i], &list, &err);

@@ -8,8 +8,8 @@
 #include "base/vec.h"
 #include "monitor/tsdb/chunk.h"
 #include "monitor/web/internal.h"
-#include "monitor/web/pb.h"
-#include "monitor/web/remote_message.h"
+#include "monitor/model/pb.h"
+#include "monitor/remote/remote_message.h"
 
 enum { READ_MATCHERS_MAX = 1000, READ_QUERIES_MAX = 1000, ENCODED_MAX = 1 << 30 };
 enum { RESPONSE_SAMPLES, RESPONSE_CHUNKS };
@@ -275,7 +275,7 @@ static int put_query(Read *rd, const ReadQuery *q, uint64_t index, Buf *out)
     SampleCols cols;
     Labels l;
     size_t result = out->len;
-    int r = call_querier(rd->call, q->start, q->end, &querier, rd->err);
+    int r = tsdb_querier_new(call_db(rd->call), q->start, q->end, &querier, rd->err);
     if (r < 0)
         return r;
     sample_cols_init(&cols);

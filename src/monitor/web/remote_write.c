@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "monitor/web/internal.h"
-#include "monitor/web/remote_message.h"
+#include "monitor/remote/remote_message.h"
 
 enum {
     DECODED_MAX = 256 << 20,

@@ -40,6 +40,7 @@ static const Route routes[] = {
       serve_clean_tombstones },
     { SV_INIT("/api/v1/write"), METHOD_POST, CALL_WORKER, 0, serve_remote_write },
     { SV_INIT("/api/v1/read"), METHOD_POST, CALL_READ, 0, serve_remote_read },
+    { SV_INIT("/api/v1/otlp/v1/metrics"), METHOD_POST, CALL_WORKER, 0, serve_otlp },
     { SV_INIT("/federate"), METHOD_GET, CALL_WORKER, 0, serve_federate },
     { SV_INIT("/metrics"), METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_metrics },
     { SV_INIT("/-/healthy"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_healthy },

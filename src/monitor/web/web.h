@@ -7,6 +7,7 @@
 #pragma once
 
 #include "monitor/promql/promql.h"
+#include "monitor/remote/remote_read.h"
 #include "monitor/tsdb/tsdb.h"
 #include "net/http.h"
 
@@ -49,6 +50,8 @@ typedef struct WebParts {
     void (*alertmanagers)(void *ctx, Buf *out); /* {"activeAlertmanagers":[…],…} */
     void (*config)(void *ctx, Buf *out);        /* YAML text, secrets hidden */
     Labels (*external_labels)(void *ctx);       /* good until the next reload */
+    RemoteReads *(*remote_reads)(void *ctx);    /* a reference; NULL: none */
+    Config *(*current)(void *ctx);              /* a reference */
     void (*metrics)(void *ctx, Buf *out);       /* further families for /metrics */
     int (*reload)(void *ctx, Err *err);         /* reads the configuration again */
 } WebParts;
@@ -60,6 +63,7 @@ typedef struct WebOptions {
     StrView route_prefix; /* empty: the path of external_url */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
+    bool otlp, otlp_delta; /* the receiver; also of delta temporality */
     uint32_t read_timeout_ms;
     TlsContext *tls; /* NULL: clear text; a reference is taken */
     unsigned query_concurrency;
@@ -67,6 +71,7 @@ typedef struct WebOptions {
     uint64_t read_samples_max; /* of one remote read; 0: no bound */
     unsigned read_concurrency;
     size_t read_frame_max;     /* bytes of one frame of streamed chunks */
+    int64_t block_ms;          /* smallest block: how far back the local database is sure to go */
     StrView db_dir, retention; /* shown */
     const WebFlag *flags;      /* sorted by name; must outlive the Web, as all views here */
     unsigned n_flags;

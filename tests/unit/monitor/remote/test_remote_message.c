@@ -1,6 +1,6 @@
 /* test_remote_message.c - the messages of remote write, built here field by field. */
-#include "monitor/web/pb.h"
-#include "monitor/web/remote_message.h"
+#include "monitor/model/pb.h"
+#include "monitor/remote/remote_message.h"
 #include "unit.h"
 
 static void put_label(Buf *b, const char *name, const char *value)

@@ -1,5 +1,5 @@
 /* remote_message.h - the messages of remote write: prometheus.WriteRequest (1.0) and
- * io.prometheus.write.v2.Request (2.0), read series by series. Private to monitor/web.
+ * io.prometheus.write.v2.Request (2.0), read series by series.
  *
  * Source: prompb/types.proto and prompb/io/prometheus/write/v2/types.proto. */
 #pragma once

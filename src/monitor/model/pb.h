@@ -1,5 +1,5 @@
 /* pb.h - protobuf's wire format, inline: a remote write has some four fields for each sample. The
- * reader fails softly: at malformed bytes it ends and sets `failed`. Private to monitor/web. */
+ * reader fails softly: at malformed bytes it ends and sets `failed`. */
 #pragma once
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* remote_message.c - see remote_message.h. A series is read twice: its labels first, which may
  * stand behind the samples. */
-#include "monitor/web/remote_message.h"
+#include "monitor/remote/remote_message.h"
 
-#include "monitor/web/pb.h"
+#include "monitor/model/pb.h"
 
 /* Fields of a series: 1.0 and 2.0 differ in numbers and in how texts are given. */
 enum { V1_LABELS = 1, V1_SAMPLES, V1_EXEMPLARS, V1_HISTOGRAMS };

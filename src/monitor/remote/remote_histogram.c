@@ -1,6 +1,6 @@
 /* remote_histogram.c - the message Histogram of remote write and read. */
-#include "monitor/web/pb.h"
-#include "monitor/web/remote_message.h"
+#include "monitor/model/pb.h"
+#include "monitor/remote/remote_message.h"
 
 enum {
     F_COUNT_INT = 1,

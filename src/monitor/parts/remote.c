@@ -1,0 +1,57 @@
+/* remote.c - remote storages of the configuration: what is sent to them, and who is asked. */
+#include "monitor/parts/internal.h"
+
+typedef struct MetadataWalk {
+    RemoteMetadataFn *fn;
+    void *ctx;
+} MetadataWalk;
+
+static bool pass_metadata(void *ctx, const ScrapeMetadata *m)
+{
+    MetadataWalk *w = ctx;
+    return w->fn(w->ctx, &(RemoteMetadata){ m->metric, m->type, m->help, m->unit });
+}
+
+static void walk_metadata(void *ctx, RemoteMetadataFn *fn, void *fn_ctx)
+{
+    MonitorParts *p = ctx;
+    MetadataWalk w = { fn, fn_ctx };
+    if (p->scrape)
+        scrape_metadata(p->scrape, SV(""), pass_metadata, &w);
+}
+
+int parts_remote_start(MonitorParts *p, Err *err)
+{
+    const RemoteWriteOptions o = { .dir = p->flags.dir, .metadata = walk_metadata, .ctx = p };
+    int r = remote_write_new(p->loop, &o, &p->remote_write, err);
+    return r < 0 ? r : parts_remote_apply(p, p->config, err);
+}
+
+int parts_remote_apply(MonitorParts *p, Config *c, Err *err)
+{
+    RemoteReads *reads;
+    int r = remote_reads_new(p->loop, c, &reads, err);
+    if (r == 0 && p->remote_write)
+        r = remote_write_apply(p->remote_write, c, err);
+    if (r < 0) {
+        remote_reads_unref(reads);
+        return r;
+    }
+    remote_reads_unref(p->remote_reads); /* queries that run keep theirs */
+    p->remote_reads = reads;
+    return 0;
+}
+
+RemoteReads *parts_remote_reads(void *ctx)
+{
+    return remote_reads_ref(((MonitorParts *)ctx)->remote_reads);
+}
+
+void parts_remote_stop(MonitorParts *p, int64_t flush_ms)
+{
+    if (p->remote_write)
+        remote_write_flush(p->remote_write, flush_ms);
+    remote_reads_close(p->remote_reads);
+    p->remote_reads = remote_reads_unref(p->remote_reads);
+    p->remote_write = remote_write_free(p->remote_write);
+}
