@@ -1,4 +1,4 @@
-/* encode.h - hexadecimal and base64 (RFC 4648), and random identifiers. */
+/* encode.h - hexadecimal and base64 (RFC 4648), URL queries, and random identifiers. */
 #pragma once
 
 #include "base/buf.h"
@@ -10,6 +10,10 @@ typedef enum Base64Kind { BASE64_STD, BASE64_URL } Base64Kind; /* URL: no paddin
 void base64_encode(Base64Kind kind, StrView in, Buf *out);
 /* Appends to `out`. STD wants padding as Go's decoder does; ignores CR and LF. 0 or -EINVAL. */
 int base64_decode(Base64Kind kind, StrView in, Buf *out);
+
+/* Percent-encodes all but letters, digits and "-_.~"; a space becomes "+" (Go's url.QueryEscape).
+ */
+void query_escape(StrView s, Buf *out);
 
 int random_bytes(void *buf, size_t n); /* getrandom(2); 0 or negative errno */
 

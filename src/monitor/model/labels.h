@@ -56,6 +56,7 @@ bool labels_builder_take(LabelsBuilder *b, Labels *ret) NODISCARD;
 void labels_format(Labels l, Buf *out);
 /* `{__name__="metric", a="b"}`: the form of sets in Prometheus' messages. */
 void labels_format_set(Labels l, Buf *out);
+void labels_json(Labels l, Buf *out); /* {"name":"value",…} */
 /* Appends a Go-quoted string ("a\"b\n"), as labels and messages show values. */
 void text_quote(StrView s, Buf *out);
 

@@ -5,19 +5,6 @@
 
 /* ---- an alert as JSON ---- */
 
-static void put_labels(Buf *out, Labels l)
-{
-    buf_putc(out, '{');
-    for (unsigned i = 0; i < l.len; i++) {
-        if (i)
-            buf_putc(out, ',');
-        json_encode_string(l.items[i].name, out);
-        buf_putc(out, ':');
-        json_encode_string(l.items[i].value, out);
-    }
-    buf_putc(out, '}');
-}
-
 /* "2026-01-02T03:04:05.678Z" */
 static void put_time(Buf *out, int64_t ms)
 {
@@ -31,7 +18,7 @@ Notice *notice_new(const NotifyAlert *alert, Labels labels)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     buf_sv(&b, SV("{\"annotations\":"));
-    put_labels(&b, alert->annotations);
+    labels_json(alert->annotations, &b);
     buf_sv(&b, SV(",\"endsAt\":"));
     put_time(&b, alert->ends_ms);
     buf_sv(&b, SV(",\"startsAt\":"));
@@ -41,7 +28,7 @@ Notice *notice_new(const NotifyAlert *alert, Labels labels)
         json_encode_string(alert->generator_url, &b);
     }
     buf_sv(&b, SV(",\"labels\":"));
-    put_labels(&b, labels);
+    labels_json(labels, &b);
     buf_putc(&b, '}');
     Notice *x = b.failed || b.len > NOTIFY_ALERT_MAX ? NULL : malloc(sizeof *x + b.len);
     if (!x)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/log.h"
 #include "monitor/parts/internal.h"
 #include "monitor/web/json_out.h"
@@ -76,21 +77,6 @@ int parts_files_load(const MonitorParts *p, const Config *c, RuleFiles *ret, Err
 
 /* ---- from rules to Alertmanagers; on the threads that evaluate ---- */
 
-/* As Go's url.QueryEscape does it. */
-static void put_query_escaped(Buf *out, StrView s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            (c && strchr("-_.~", c)))
-            buf_putc(out, (char)c);
-        else if (c == ' ')
-            buf_putc(out, '+');
-        else
-            buf_printf(out, "%%%02X", c);
-    }
-}
-
 static void on_alerts(void *ctx, StrView expr, const RuleAlert *alerts, size_t n)
 {
     MonitorParts *p = ctx;
@@ -99,7 +85,7 @@ static void on_alerts(void *ctx, StrView expr, const RuleAlert *alerts, size_t n
     arena_init(&a, 0);
     NotifyAlert *out = arena_array(&a, NotifyAlert, n);
     buf_printf(&url, "%.*s/graph?g0.expr=", SV_FMT(p->external_url));
-    put_query_escaped(&url, expr);
+    query_escape(expr, &url);
     buf_sv(&url, SV("&g0.tab=1"));
     if (!out || url.failed) {
         log_error("alerts: out of memory; %zu are sent with the next evaluation", n);

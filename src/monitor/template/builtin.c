@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "monitor/model/number.h"
+#include "base/encode.h"
 #include "monitor/template/internal.h"
 
 #define FN(name) static int name(TmplExec *x, const TmplVal *args, unsigned n, TmplVal *ret)
@@ -246,20 +247,6 @@ static void escape_js(StrView s, Buf *out)
     }
 }
 
-void tmpl_query_escape(StrView s, Buf *out)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            (c && strchr("-_.~", c)))
-            buf_putc(out, (char)c);
-        else if (c == ' ')
-            buf_putc(out, '+');
-        else
-            buf_printf(out, "%%%02X", c);
-    }
-}
-
 FN(fn_html)
 {
     return escape(x, args, n, ret, escape_html);
@@ -270,7 +257,7 @@ FN(fn_js)
 }
 FN(fn_urlquery)
 {
-    return escape(x, args, n, ret, tmpl_query_escape);
+    return escape(x, args, n, ret, query_escape);
 }
 
 /* `and` and `or` are the first two. */

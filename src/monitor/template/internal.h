@@ -173,5 +173,4 @@ bool tmpl_is_or(const TmplFunc *f);
 
 /* Takes what was written to `b` as a text of the arena. */
 int tmpl_take(TmplExec *x, Buf *b, TmplVal *ret);
-void tmpl_query_escape(StrView s, Buf *out); /* Go's url.QueryEscape */
 void tmpl_printf(StrView format, const TmplVal *args, unsigned n, Buf *out);

@@ -8,6 +8,7 @@
 #include "base/regex.h"
 #include "monitor/model/duration.h"
 #include "monitor/model/number.h"
+#include "base/encode.h"
 #include "monitor/template/internal.h"
 
 #define FN(name) static int name(TmplExec *x, const TmplVal *args, unsigned n, TmplVal *ret)
@@ -383,7 +384,7 @@ static int link_to(TmplExec *x, StrView expr, int tab, TmplVal *ret)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     buf_sv(&b, SV("/graph?g0.expr="));
-    tmpl_query_escape(expr, &b);
+    query_escape(expr, &b);
     buf_printf(&b, "&g0.tab=%d", tab);
     return tmpl_take(x, &b, ret);
 }
@@ -470,7 +471,7 @@ FN(fn_query_escape)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     (void)n;
-    tmpl_query_escape(args[0].s, &b);
+    query_escape(args[0].s, &b);
     return tmpl_take(x, &b, ret);
 }
 

@@ -120,3 +120,16 @@ void tool_json_string(StrView s, Buf *out)
     }
     out->failed |= plain.failed;
 }
+
+void tool_json_labels(Labels l, Buf *out)
+{
+    buf_putc(out, '{');
+    for (unsigned i = 0; i < l.len; i++) {
+        if (i)
+            buf_putc(out, ',');
+        tool_json_string(l.items[i].name, out);
+        buf_putc(out, ':');
+        tool_json_string(l.items[i].value, out);
+    }
+    buf_putc(out, '}');
+}

@@ -86,19 +86,6 @@ static int fill_sandbox(const char *dir, const char *sandbox, const DbBlocks *bl
 
 /* ---- what is written of a series ---- */
 
-static void put_json_labels(Labels l, Buf *out)
-{
-    buf_putc(out, '{');
-    for (unsigned i = 0; i < l.len; i++) {
-        if (i)
-            buf_putc(out, ',');
-        tool_json_string(l.items[i].name, out);
-        buf_putc(out, ':');
-        tool_json_string(l.items[i].value, out);
-    }
-    buf_sv(out, SV("}\n"));
-}
-
 /* Labels without spaces, the metric's name in front. */
 static void put_openmetrics_labels(Labels l, Buf *out)
 {
@@ -150,10 +137,12 @@ static int put_series(const ToolIo *io, const TsdbDumpOptions *o, Labels l, cons
     _cleanup_buf_ Buf out = BUF_INIT;
     if (!c->len)
         return 0;
-    if (o->format == TSDB_DUMP_SERIES_JSON)
-        put_json_labels(l, &out);
-    else
+    if (o->format == TSDB_DUMP_SERIES_JSON) {
+        tool_json_labels(l, &out);
+        buf_putc(&out, '\n');
+    } else {
         put_samples(l, c, o->format, &out);
+    }
     if (out.failed)
         return err_nomem(err);
     if (fwrite(buf_view(&out).ptr, 1, out.len, io->out) != out.len)

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "monitor/model/labels.h"
 #include "monitor/tool/tool.h"
 
 /* Prints to the error stream, behind what the output stream holds. */
@@ -30,3 +31,4 @@ int tool_time(StrView text, int64_t *ret_ms, Err *err) NODISCARD;
 
 /* A JSON string as Go's encoder writes it: <, > and & are escaped as well. */
 void tool_json_string(StrView s, Buf *out);
+void tool_json_labels(Labels l, Buf *out);

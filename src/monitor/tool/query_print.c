@@ -145,19 +145,6 @@ static int text_series(const Value *result, bool matrix, Arena *a, Buf *out, Err
 
 /* ---- JSON ---- */
 
-static void put_json_labels(Labels l, Buf *out)
-{
-    buf_putc(out, '{');
-    for (unsigned i = 0; i < l.len; i++) {
-        if (i)
-            buf_putc(out, ',');
-        tool_json_string(l.items[i].name, out);
-        buf_putc(out, ':');
-        tool_json_string(l.items[i].value, out);
-    }
-    buf_putc(out, '}');
-}
-
 static void put_json_value(const Value *v, Buf *out)
 {
     bool first = true;
@@ -233,7 +220,7 @@ static int json_series(const Value *result, Arena *a, Buf *out, Err *err)
         if (r < 0)
             return r;
         buf_sv(out, i ? SV(",{\"metric\":") : SV("{\"metric\":"));
-        put_json_labels(l, out);
+        tool_json_labels(l, out);
         for (unsigned k = 0; k < ARRAY_SIZE(keys); k++) {
             const Value *part = value_get(v, sv_cstr(keys[k]));
             if (!part)
@@ -292,7 +279,7 @@ int series_print(const Value *data, bool json, Arena *a, Buf *out, Err *err)
         if (json) {
             if (i)
                 buf_putc(out, ',');
-            put_json_labels(l, out);
+            tool_json_labels(l, out);
         } else {
             labels_format_set(l, out);
             buf_putc(out, '\n');

@@ -31,15 +31,7 @@ void json_put_time(Buf *out, int64_t ms)
 
 void json_put_labels(Buf *out, Labels l)
 {
-    buf_putc(out, '{');
-    for (unsigned i = 0; i < l.len; i++) {
-        if (i)
-            buf_putc(out, ',');
-        json_encode_string(l.items[i].name, out);
-        buf_putc(out, ':');
-        json_encode_string(l.items[i].value, out);
-    }
-    buf_putc(out, '}');
+    labels_json(l, out);
 }
 
 /* 0: open below, closed above; 1: the reverse; 2: open on both sides; 3: closed on both. */
