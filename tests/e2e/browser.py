@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-DEADLINE = 20  # seconds, for everything that is waited for
+DEADLINE = 15  # seconds, for everything that is waited for
 KEYS = {'Enter': (13, '\r'), 'Tab': (9, ''), 'Escape': (27, ''), 'ArrowDown': (40, ''), 'ArrowUp': (38, ''), ' ': (32, ' '),
         'Backspace': (8, '')}
 CTRL, SHIFT = 2, 8
@@ -146,13 +146,13 @@ class Browser:
         got = self.send('Runtime.evaluate', expression=script, awaitPromise=True, returnByValue=True)
         if 'exceptionDetails' in got:
             raise Failed(f"{script}: {got['exceptionDetails'].get('exception', {}).get('description')}")
-        return True if got['result'].get('subtype') == 'node' else got['result'].get('value')
+        return got['result'].get('value')
 
     def wait(self, script):
         """Until the script gives something true, which is returned."""
         until = time.monotonic() + DEADLINE
         while True:
-            value = self.eval(script)
+            value = self.eval(f'(async () => {{ const v = await ({script}); return v instanceof Node || v; }})()')
             if value:
                 return value
             if time.monotonic() > until:

@@ -7,6 +7,7 @@ import { AGGREGATIONS, DURATIONS, FUNCTIONS, KEYWORDS } from './terms.js';
 
 const SHOWN_MAX = 100;
 const NAMES_MAX = 50000;
+const SCATTERED = 4; // the rank of names that only have the letters in order
 const HISTORY_MAX = 50;
 const HISTORY_KEY = 'knarr.history';
 
@@ -86,7 +87,7 @@ function rank(text, typed) {
   if (at > 0) return low[at - 1] === '_' ? 2 : 3;
   let i = 0;
   for (const c of low) if (c === typed[i]) i++;
-  return i === typed.length ? 4 : null;
+  return i === typed.length ? SCATTERED : null;
 }
 
 /* { from, items } for the text up to and around `pos`; `asked`: the user wants to see something. */
@@ -104,6 +105,8 @@ export async function complete(text, pos, asked) {
     const r = rank(item.text, typed);
     if (r !== null) fitting.push([r, item]);
   }
+  const near = fitting.filter((f) => f[0] < SCATTERED);
+  if (near.length) fitting.splice(0, fitting.length, ...near);
   fitting.sort((a, b) => a[0] - b[0] || (a[0] ? a[1].text.length - b[1].text.length : 0));
   return { from: context.from, items: fitting.slice(0, SHOWN_MAX).map((f) => f[1]) };
 }

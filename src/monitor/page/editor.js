@@ -190,7 +190,7 @@ export class Editor {
     if (e.key !== 'Tab' && (e.key !== 'Enter' || e.shiftKey)) return false;
     /* A word that stands there in full is not completed but run. */
     const typed = this.value.slice(this.from, this.area.selectionStart);
-    if (e.key === 'Enter' && !this.moved && (typed === this.items[this.at].text || !typed)) return false;
+    if (e.key === 'Enter' && !this.moved && typed === this.items[this.at].text) return false;
     this.accept();
     return true;
   }

@@ -17,7 +17,8 @@ function top(title, list, { format = count, link }) {
     el('td', { class: 'bar' }, el('meter', { min: 0, max: most, value: e.value })), el('td', { class: 'num' }, format(e.value)))))));
 }
 
-const stamp = (ms) => `${formatTime(ms)}${useLocal() ? '' : ' UTC'}`;
+const zone = () => (useLocal() ? '' : ' (UTC)');
+const stamp = (ms) => formatTime(ms) + zone();
 
 const byName = (name) => graphLink(`count(${seriesText({ __name__: name })})`);
 function byPair(pair) {
@@ -33,8 +34,8 @@ export function tsdbPage(root) {
       const h = d.headStats;
       const has = h.maxTime >= h.minTime && h.numSeries > 0;
       body.append(el('div', { class: 'cards' }, card('Series', count(h.numSeries)), card('Chunks', count(h.chunkCount)),
-        card('Label pairs', count(h.numLabelPairs)), card('Oldest in head', has ? stamp(h.minTime) : 'none', String(h.minTime)),
-        card('Newest in head', has ? stamp(h.maxTime) : 'none', String(h.maxTime))),
+        card('Label pairs', count(h.numLabelPairs)), card(`Oldest in head${zone()}`, has ? formatTime(h.minTime) : 'none', String(h.minTime)),
+        card(`Newest in head${zone()}`, has ? formatTime(h.maxTime) : 'none', String(h.maxTime))),
       el('div', { class: 'tops' },
         top('Series by metric', d.seriesCountByMetricName, { link: byName }),
         top('Series by label pair', d.seriesCountByLabelValuePair, { link: byPair }),
@@ -51,7 +52,7 @@ export function rows(list) {
     .map(([name, value]) => el('tr', null, el('th', null, name), el('td', null, value)))));
 }
 
-const when = (text) => (text ? `${stamp(Date.parse(text))} (${ago(text)})` : '');
+const when = (text) => (text ? `${stamp(Date.parse(text))}, ${ago(text)}` : '');
 
 export function runtimePage(root) {
   return frame(root, {

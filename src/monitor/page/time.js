@@ -23,7 +23,9 @@ export function formatDuration(ms) {
 
 /* For people: "1m 3s", "12.3ms". */
 export function shortDuration(seconds) {
-  if (seconds < 1) return `${(seconds * 1000).toPrecision(3).replace(/\.?0+$/, '') || 0}ms`;
+  if (!seconds) return '0s';
+  if (seconds < 1e-3) return `${Number((seconds * 1e6).toPrecision(3))}µs`;
+  if (seconds < 1) return `${Number((seconds * 1000).toPrecision(3))}ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)}s`;
   return formatDuration(Math.round(seconds) * 1000).replace(/([a-z])(\d)/g, '$1 $2');
 }
