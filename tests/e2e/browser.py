@@ -177,7 +177,7 @@ class Browser:
 
     def place(self, selector):
         return self.wait(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return null; e.scrollIntoView("
-                         "{block: 'nearest'}); const r = e.getBoundingClientRect(); return r.width ? [r.left, r.top, r.width, r.height] "
+                         "{block: 'center'}); const r = e.getBoundingClientRect(); return r.width ? [r.left, r.top, r.width, r.height] "
                          ": null; })()")
 
     def click(self, selector, modifiers=0):

@@ -196,7 +196,7 @@ export class Panel {
   async askRange(signal, began) {
     const step = this.step();
     const end = this.state.end === null ? Date.now() : this.state.end;
-    const start = end - this.state.range;
+    const start = end - Math.floor(this.state.range / step) * step; // so that the newest samples are a point
     const times = { query: this.state.expr, start: start / 1000, end: end / 1000 };
     const [answer, exemplars] = await Promise.all([post('query_range', { ...times, step: step / 1000 }, signal),
       this.state.exemplars ? post('query_exemplars', times, signal) : null]);
