@@ -57,6 +57,7 @@ header() { inside curl -s -o /dev/null -D - "${@:2}" "$URL$1" | tr -d '\r'; } # 
     wait_for 20 scraped
     page expression
     page address
+    page staying
 }
 
 @test "a mistake is shown at its place, warnings and infos below the expression" {
@@ -76,6 +77,18 @@ header() { inside curl -s -o /dev/null -D - "${@:2}" "$URL$1" | tr -d '\r'; } # 
     start_monitor
     wait_for 20 scraped
     page drawing
+}
+
+@test "exemplars are marks in the graph" {
+    mkdir "$DATA/www"
+    printf '# TYPE work counter\nwork_total 5 # {trace_id="abc"} 0.0 %s\n# EOF\n' "$(date +%s)" >"$DATA/www/metrics"
+    nsenter --net="/run/netns/$NS" python3 -m http.server --bind 127.0.0.1 --directory "$DATA/www" 8080 >"$DATA/log/www.log" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 10 inside curl -sf http://127.0.0.1:8080/metrics
+    echo "- {job_name: work, fallback_scrape_protocol: OpenMetricsText1.0.0, static_configs: [{targets: ['127.0.0.1:8080']}]}" \
+        >>"$DATA/monitor.yml"
+    start_monitor --enable-feature=exemplar-storage
+    page exemplars
 }
 
 @test "targets, rules, alerts and status" {
@@ -153,4 +166,9 @@ Y
     diff <(grep -oE '(MATH|DATE|OVER_TIME|OVER_TIME_EXP|SPECIAL|ROW)\("[a-z0-9_]+"' "$root/src/monitor/promql/function.c" |
         cut -d'"' -f2 | sort) \
         <(sed -n '/^export const FUNCTIONS/,/^};/s/^  \([a-z0-9_]*\): .*/\1/p' "$root/src/monitor/page/terms.js" | sort)
+}
+
+@test "nothing of the page parses HTML or runs text" {
+    run grep -nE 'innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(|new Function' "$E2E_DIR"/../../src/monitor/page/*.js
+    [ "$status" -eq 1 ]
 }

@@ -164,6 +164,20 @@ def drawing(b, url):
     check(60 <= seconds(b.eval('document.querySelector(".range").value')) <= 90, 'range', b.eval('document.querySelector(".range").value'))
 
 
+def exemplars(b, url):
+    """Exemplars are marks in the graph that tell their labels."""
+    graph(b, url, 'rate(work_total[10s])', tab=0, range_input='1m')
+    b.wait('document.querySelector(".plot canvas")')
+    b.click('.controls > button')
+    until = time.monotonic() + 15
+    while not b.eval('document.querySelectorAll(".marks i").length'):
+        check(time.monotonic() < until, 'no exemplar is shown')
+        b.click('.run')
+        time.sleep(0.2)
+    check('trace_id="abc"' in b.eval('document.querySelector(".marks i").title'), 'labels')
+    check('g0.show_exemplars=1' in b.eval('location.search'), 'address')
+
+
 def seconds(duration):
     total, number = 0, ''
     for c in duration:
@@ -188,6 +202,16 @@ def targets(b, url):
     b.click('input.filter')
     b.type('nothing like it')
     b.wait('document.querySelectorAll(".targets tbody tr").length === 0 && document.querySelector(".message.note")')
+
+
+def staying(b, url):
+    """Queries are still there after a look at another page."""
+    graph(b, url, 'vector(7)')
+    check('7' in text(b, '.result td.value'), 'value')
+    b.click('nav a[href="flags"]')
+    b.wait('document.querySelector(".facts")')
+    b.click('nav a')
+    b.wait(f'{ROWS} === 1 && {EXPR} === "vector(7)"')
 
 
 def rules(b, url):

@@ -31,6 +31,8 @@ function show() {
     current.page.again();
     return;
   }
+  /* Who comes back to the queries finds them as they were. */
+  if (current && current.page && current.page.address) bar.querySelector('nav a').setAttribute('href', current.page.address());
   if (current && current.page && current.page.free) current.page.free();
   const row = PAGES.find((p) => p[0] === name) || PAGES[0];
   for (const link of bar.querySelectorAll('nav a')) {
@@ -38,6 +40,7 @@ function show() {
     link.classList.toggle('on', on);
     if (on) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
+    if (on) link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
   replace(root);
   root.className = `page-${row[0]}`;

@@ -2,6 +2,7 @@
 import { add, debounce, el, message, replace } from './dom.js';
 
 const FILTER_MS = 120;
+export const RETRY_MS = 1000; // while the server starts
 
 /* load(signal) asks the server, draw(data, body, filter) shows it; `filter` is the text of the field in small letters.
  * `extras` are elements beside the field: they call .again() of what is returned after a change (true: ask anew). */
@@ -29,6 +30,7 @@ export function frame(root, { title, load, draw, filter, extras }) {
       if (e.name === 'AbortError' || asking !== mine) return;
       replace(body, message('error', e.message));
       replace(summary);
+      if (e.type === 'unready') setTimeout(() => asking === mine && ask(), RETRY_MS);
     }
     if (asking === mine) root.classList.remove('loading');
   };
@@ -42,6 +44,7 @@ export function frame(root, { title, load, draw, filter, extras }) {
     free: () => {
       root.classList.remove('loading');
       if (asking) asking.abort();
+      asking = null;
     },
   };
 }

@@ -3,6 +3,7 @@ import { ApiError, post } from './api.js';
 import { remember } from './complete.js';
 import { count, el, message, replace } from './dom.js';
 import { Editor, offsetOf } from './editor.js';
+import { RETRY_MS } from './frame.js';
 import { Graph } from './graph.js';
 import { table } from './table.js';
 import { formatDuration, formatTime, parseDuration, parseTime, shortDuration } from './time.js';
@@ -176,6 +177,10 @@ export class Panel {
       if (e.name === 'AbortError' || this.running !== running) return;
       this.clear();
       this.fail(e);
+      if (e.type === 'unready') {
+        setTimeout(() => this.running === running && this.run(false), RETRY_MS);
+        return;
+      }
     }
     if (this.running !== running) return;
     this.running = null;

@@ -8,9 +8,10 @@ export function queryPage(root) {
   const holder = el('div', { class: 'panels' });
   let panels = [];
 
+  const whole = () => `graph?${encode(panels.map((p) => p.state))}`;
   /* `push`: a step that the browser's back button undoes. */
   const save = (push) => {
-    const address = `graph?${encode(panels.map((p) => p.state))}`;
+    const address = whole();
     if (location.pathname.endsWith('/graph') && `graph${location.search}` === address) return;
     history[push ? 'pushState' : 'replaceState'](null, '', address);
   };
@@ -42,5 +43,5 @@ export function queryPage(root) {
     el('button', { class: 'add', onclick: () => { put(newPanel()).focus(); save(true); } }, '+ Add panel'),
     el('label', { class: 'check' }, local, 'Local time')));
   fill();
-  return { again: fill, free: () => panels.forEach((p) => p.free()) };
+  return { again: fill, address: whole, free: () => panels.forEach((p) => p.free()) };
 }
