@@ -64,13 +64,18 @@ int own_folder(char buf[static PATH_MAX], Err *err)
 
 int cluster_program(const Cluster *c, const char *name, char buf[static PATH_MAX], Err *err)
 {
-    const char *const dirs[] = { c->bin_dir, LIBEXEC_DIR };
+    /* Beside it in a build, beside its bin/ when installed under any prefix, or Debian's place. */
+    const char *const dirs[][2] = { { c->bin_dir, "" },
+                                    { c->bin_dir, "/../libexec/knarr" },
+                                    { LIBEXEC_DIR, "" } };
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-        if (snprintf(buf, PATH_MAX, "%s/%s", dirs[i], name) < PATH_MAX && access(buf, X_OK) == 0)
+        if (snprintf(buf, PATH_MAX, "%s%s/%s", dirs[i][0], dirs[i][1], name) < PATH_MAX &&
+            access(buf, X_OK) == 0)
             return 0;
     return err_set(err, ERR_NOT_FOUND, 0,
-                   "program '%s' is neither in %s nor in %s; build it with `make build`", name,
-                   c->bin_dir, LIBEXEC_DIR);
+                   "program '%s' is neither in %s, nor in ../libexec/knarr from there, nor in %s; "
+                   "build it with `make build`",
+                   name, c->bin_dir, LIBEXEC_DIR);
 }
 
 static int parse_cidr(const char *flag, const char *text, uint32_t *ret_net, uint64_t *ret_bits,

@@ -276,3 +276,11 @@ no_query_runs() { get /metrics | grep -qx 'prometheus_engine_queries 0'; }
     run inside "$BIN/knarr-monitor" --config.file="$DATA/monitor.yml" --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9099
     [ "$status" -eq 1 ]
 }
+
+@test "an installed knarr finds its programs under any prefix" {
+    DESTDIR="$DATA/installed" meson install -C "$KNARR_BUILD" --no-rebuild --quiet
+    knarr=$(find "$DATA/installed" -path '*/bin/knarr')
+    "$knarr" monitor --version
+    "$knarr" promtool --help | grep -q 'check'
+    rm -rf "$DATA/installed"
+}

@@ -112,7 +112,9 @@ int matcher_init(Matcher *m, MatchOp op, StrView name, StrView value, Arena *a, 
         return 0;
     if (find_shape(m, a) < 0)
         return err_nomem(err);
-    return m->shape == MATCH_SHAPE_REGEX ? compile(m, err) : 0;
+    if (m->shape != MATCH_SHAPE_REGEX)
+        return 0;
+    return glob_parse(m->value, a, &m->glob) ? compile(m, err) : err_nomem(err);
 }
 
 void matcher_free(Matcher *m)
@@ -136,6 +138,9 @@ static bool matches_regex(const Matcher *m, StrView value)
     case MATCH_SHAPE_REGEX:
         break;
     }
+    GlobAnswer r = m->glob ? glob_match(m->glob, value) : GLOB_ASK;
+    if (r != GLOB_ASK)
+        return r == GLOB_YES;
     return sv_starts(value, m->prefix) && regex_match(m->regex, value);
 }
 

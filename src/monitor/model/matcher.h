@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/regex.h"
+#include "monitor/model/glob.h"
 #include "monitor/model/labels.h"
 
 typedef enum MatchOp { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE, MATCH_MAX } MatchOp;
@@ -23,6 +24,7 @@ typedef struct Matcher {
     MatchShape shape; /* of MATCH_RE and MATCH_NRE */
     StrView name, value;
     Regex *regex; /* only with MATCH_SHAPE_REGEX; owned */
+    Glob *glob;   /* the same, where it is simple; else NULL */
     const StrView *literals;
     unsigned n_literals;
     StrView prefix;

@@ -49,7 +49,7 @@ int tsdb_appender_new(Tsdb *db, TsdbAppender **ret, Err *err)
         return err_nomem(err);
     a->db = db;
     arena_init(&a->arena, 0);
-    pthread_mutex_lock(&db->head.append);
+    head_begin(&db->head);
     *ret = a;
     return 0;
 }
@@ -63,7 +63,7 @@ TsdbAppender *tsdb_appender_rollback(TsdbAppender *a)
     Tsdb *db = a->db;
     vec_foreach (s, &a->fresh)
         (*s)->unlogged = true;
-    pthread_mutex_unlock(&db->head.append);
+    head_end(&db->head);
     vec_free(&a->fresh);
     vec_free(&a->samples);
     vec_free(&a->exemplars);

@@ -306,7 +306,7 @@ void tsdb_reconfigure(Tsdb *db, int64_t retention_ms, uint64_t retention_bytes,
 {
     Err err = { 0 };
     pthread_mutex_lock(&db->maintain);
-    pthread_mutex_lock(&db->head.append);
+    head_begin(&db->head);
     db->opt.retention_ms = retention_ms;
     db->opt.retention_bytes = retention_bytes;
     db->opt.out_of_order_ms = out_of_order_ms;
@@ -315,7 +315,7 @@ void tsdb_reconfigure(Tsdb *db, int64_t retention_ms, uint64_t retention_bytes,
         log_error("storage: %s; out of order samples are refused", err.msg);
         db->opt.out_of_order_ms = 0;
     }
-    pthread_mutex_unlock(&db->head.append);
+    head_end(&db->head);
     pthread_mutex_unlock(&db->maintain);
 }
 

@@ -15,6 +15,7 @@ int head_init(Head *h, Err *err)
                  .min_valid = INT64_MIN,
                  .dropped = INT64_MIN };
     symbols_init(&h->symbols);
+    pthread_mutex_init(&h->turn, NULL);
     pthread_mutex_init(&h->append, NULL);
     pthread_rwlockattr_init(&attr);
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -23,6 +24,20 @@ int head_init(Head *h, Err *err)
     h->table = calloc(TABLE_MIN, sizeof *h->table);
     h->n_table = h->table ? TABLE_MIN : 0;
     return h->table ? 0 : err_nomem(err);
+}
+
+/* A mutex goes to whoever runs when it is free: one that appends without a pause would shut out all
+ * others. The one that waits for it holds the turn, and so stops newcomers. */
+void head_begin(Head *h)
+{
+    pthread_mutex_lock(&h->turn);
+    pthread_mutex_lock(&h->append);
+    pthread_mutex_unlock(&h->turn);
+}
+
+void head_end(Head *h)
+{
+    pthread_mutex_unlock(&h->append);
 }
 
 static void series_free(HeadSeries *s)
@@ -62,6 +77,7 @@ void head_free(Head *h)
     free(h->name_slots);
     symbols_free(&h->symbols);
     pthread_rwlock_destroy(&h->lock);
+    pthread_mutex_destroy(&h->turn);
     pthread_mutex_destroy(&h->append);
 }
 
@@ -380,7 +396,7 @@ static void rebuild_table(Head *h)
 uint32_t head_truncate(Head *h, int64_t t)
 {
     uint32_t gone = 0;
-    pthread_mutex_lock(&h->append);
+    head_begin(h);
     pthread_rwlock_wrlock(&h->lock);
     int64_t min = INT64_MAX;
     for (uint32_t p = 0; p < h->n_pages; p++)
@@ -408,7 +424,7 @@ uint32_t head_truncate(Head *h, int64_t t)
         head_index_sweep(h);
     }
     pthread_rwlock_unlock(&h->lock);
-    pthread_mutex_unlock(&h->append);
+    head_end(h);
     return gone;
 }
 

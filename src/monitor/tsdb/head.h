@@ -62,7 +62,7 @@ typedef struct LabelName {
 enum { HEAD_PAGE = 4096 };
 
 typedef struct Head {
-    pthread_mutex_t append;
+    pthread_mutex_t turn, append; /* head_begin() */
     pthread_rwlock_t lock;
     Symbols symbols;
 
@@ -87,6 +87,11 @@ typedef struct Head {
 
 int head_init(Head *h, Err *err) NODISCARD;
 void head_free(Head *h);
+
+/* One appender, or one who cuts or deletes, at a time. Who waits has its turn next, however often
+ * others come again. */
+void head_begin(Head *h);
+void head_end(Head *h);
 
 HeadSeries *head_by_id(const Head *h, uint64_t id); /* NULL: gone, or never was */
 HeadSeries *head_find(const Head *h, Labels l);

@@ -40,17 +40,17 @@ static bool next_cut(Tsdb *db, int64_t *ret_min, int64_t *ret_max)
 /* From here on no sample before `t` enters the head. */
 static void seal_range(Tsdb *db, int64_t t)
 {
-    pthread_mutex_lock(&db->head.append);
+    head_begin(&db->head);
     db->head.min_valid = MAX(db->head.min_valid, t);
-    pthread_mutex_unlock(&db->head.append);
+    head_end(&db->head);
 }
 
 static int shorten_log(Tsdb *db, int64_t min, Err *err)
 {
     uint32_t first, last;
-    pthread_mutex_lock(&db->head.append);
+    head_begin(&db->head);
     int r = wal_next_segment(db->wal, err);
-    pthread_mutex_unlock(&db->head.append);
+    head_end(&db->head);
     if (r < 0 || (r = wal_segments(db->wal_dir, &first, &last, err)) < 0)
         return r;
     /* The last segment is being written; a third stays, so that this is not done all the time. */
@@ -86,7 +86,7 @@ static int cut_late(Tsdb *db, int64_t now, Err *err)
     if (!db->late_log || now - db->late_cut < block)
         return 0;
     db->late_cut = now;
-    pthread_mutex_lock(&h->append);
+    head_begin(h);
     int64_t end = h->min_valid;
     if (h->late_min < end) {
         for (int64_t t = floor_to(h->late_min, block); r == 0 && t < end; t += block)
@@ -98,7 +98,7 @@ static int cut_late(Tsdb *db, int64_t now, Err *err)
                 r = wal_truncate(db->late_dir, wal_segment(db->late_log), err);
         }
     }
-    pthread_mutex_unlock(&h->append);
+    head_end(h);
     return r;
 }
 
@@ -289,7 +289,7 @@ static int delete_in_head(Tsdb *db, const Range *g, Err *err)
     Head *h = &db->head;
     int r = 0;
     buf_putc(&record, (char)WAL_TOMBSTONES);
-    pthread_mutex_lock(&h->append);
+    head_begin(h);
     pthread_rwlock_wrlock(&h->lock);
     for (unsigned i = 0; i < g->n_sets && r == 0; i++) {
         _cleanup_ids_ Ids ids = { 0 };
@@ -302,7 +302,7 @@ static int delete_in_head(Tsdb *db, const Range *g, Err *err)
         StrView rec = buf_view(&record);
         r = record.failed ? err_nomem(err) : wal_log(db->wal, &rec, 1, err);
     }
-    pthread_mutex_unlock(&h->append);
+    head_end(h);
     return r;
 }
 

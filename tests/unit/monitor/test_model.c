@@ -1,5 +1,7 @@
 #include "unit.h"
 
+#include <stdio.h>
+
 #include "monitor/model/duration.h"
 #include "monitor/model/labels.h"
 #include "monitor/model/matcher.h"
@@ -120,6 +122,57 @@ static void test_hash_by_and_without_see_the_same_groups(void **state)
     arena_free(&a);
 }
 
+/* Every expression of up to five elements, on every text of up to five letters, beside RE2. */
+static void test_globs_match_what_their_expressions_match(void **state)
+{
+    static const char *const elements[] = { "a", "b", ".", ".*", ".+", "\\." };
+    enum { N = ARRAY_SIZE(elements), LETTERS = 3, LEN = 5 };
+    unsigned patterns = 1, texts = 1;
+    for (unsigned i = 0; i < LEN; i++) {
+        patterns *= N + 1;
+        texts *= LETTERS + 1;
+    }
+    for (unsigned p = 0; p < patterns; p += 3) {
+        _cleanup_arena_ Arena a;
+        Matcher m;
+        char pattern[32] = "", whole[64];
+        arena_init(&a, 0);
+        for (unsigned i = 0, rest = p; i < LEN; i++, rest /= N + 1)
+            if (rest % (N + 1))
+                strcat(pattern, elements[rest % (N + 1) - 1]);
+        snprintf(whole, sizeof whole, "(?s:%s)", pattern);
+        Regex *re = regex_new(sv_cstr(whole), true, whole, sizeof whole);
+        assert_int_equal(matcher_init(&m, MATCH_RE, SV("l"), sv_cstr(pattern), &a, NULL), 0);
+        for (unsigned t = 0; t < texts; t += 5) {
+            char text[LEN + 1] = "";
+            for (unsigned i = 0, rest = t, n = 0; i < LEN; i++, rest /= LETTERS + 1)
+                if (rest % (LETTERS + 1))
+                    text[n++] = "ab."[rest % (LETTERS + 1) - 1];
+            if (regex_match(re, sv_cstr(text)) != matcher_matches(&m, sv_cstr(text)))
+                fail_msg("\"%s\" on \"%s\"", pattern, text);
+        }
+        regex_free(re);
+        matcher_free(&m);
+    }
+}
+
+static void test_globs_leave_to_re2_what_is_not_theirs(void **state)
+{
+    static const char *const others[] = { "a|b.", "a*.",  "(a).", "[ab].", ".?a", "a{2}.",
+                                          ".*?a", "\\d.", "\\w+", "^a.",   "a.$", "\u00e4." };
+    _cleanup_arena_ Arena a;
+    Glob *g;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        assert_true(glob_parse(sv_cstr(others[i]), &a, &g));
+        assert_null(g);
+    }
+    assert_true(glob_parse(SV("a.*b.c"), &a, &g));
+    assert_non_null(g);
+    assert_int_equal(glob_match(g, SV("axxb\u00e4c")), GLOB_ASK);
+    assert_int_equal(glob_match(g, SV("a-b-c")), GLOB_YES);
+}
+
 static void test_matchers_and_their_shapes(void **state)
 {
     static const struct {
@@ -185,6 +238,8 @@ int main(void)
         cmocka_unit_test(test_durations_read_and_print),
         cmocka_unit_test(test_labels_build_compare_and_print),
         cmocka_unit_test(test_hash_by_and_without_see_the_same_groups),
+        cmocka_unit_test(test_globs_match_what_their_expressions_match),
+        cmocka_unit_test(test_globs_leave_to_re2_what_is_not_theirs),
         cmocka_unit_test(test_matchers_and_their_shapes),
         cmocka_unit_test(test_columns_hold_floats_histograms_and_starts),
     };

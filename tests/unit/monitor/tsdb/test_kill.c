@@ -19,6 +19,7 @@ enum {
     STEP = 15000,
     HOUR = 3600 * 1000,
     DELETE_EVERY = 400, /* batches */
+    AHEAD_MAX = 1000,   /* of what was looked after: a head of some hours */
     DELETE_SPAN = 100,
     BATCHES_MAX = 4000000,
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -33,13 +34,13 @@ typedef enum State { NEVER, TRIED, THERE } State;
 
 /* What the parent knows. */
 static uint8_t batches[BATCHES_MAX]; /* State; batch i is at i * STEP */
-static bool deleted[BATCHES_MAX];    /* of the last series */
+static uint8_t deleted[BATCHES_MAX]; /* State, of the last series */
 static int64_t next_batch;
 static char dir[64];
 
-/* What the child says: a batch is about to be committed, or is; a deletion is done. */
+/* What the child says: a batch or a deletion is about to be done, or is. */
 typedef struct Word {
-    enum { TRY, DONE, DELETED } kind;
+    enum { TRY, DONE, DELETE, DELETED } kind;
     int64_t from, to;
 } Word;
 
@@ -53,7 +54,7 @@ static double value_of(int64_t batch, unsigned series)
 typedef struct Child {
     Tsdb *db;
     int out;
-    _Atomic int64_t written;
+    _Atomic int64_t written, maintained; /* batches */
 } Child;
 
 static void tell(const Child *c, int kind, int64_t from, int64_t to)
@@ -66,9 +67,12 @@ static void tell(const Child *c, int kind, int64_t from, int64_t to)
 static void *maintain_on(void *arg)
 {
     Child *c = arg;
-    for (Err err = { 0 };; err = (Err){ 0 })
-        if (tsdb_maintain(c->db, atomic_load(&c->written) * STEP, &err) < 0)
+    for (Err err = { 0 };; usleep(200)) { /* others get their turn in between */
+        int64_t upto = atomic_load(&c->written);
+        if (tsdb_maintain(c->db, upto * STEP, &err) < 0)
             _exit(4);
+        atomic_store(&c->maintained, upto);
+    }
 }
 
 /* The last series loses a part of each stretch, a while after it was written. */
@@ -88,6 +92,7 @@ static void *delete_on(void *arg)
     for (unsigned n = 1;; n++) {
         while (atomic_load(&c->written) < at + DELETE_EVERY)
             usleep(200);
+        tell(c, DELETE, at, at + DELETE_SPAN);
         if (tsdb_delete(c->db, at * STEP, (at + DELETE_SPAN - 1) * STEP, &set, 1, &err) < 0)
             _exit(6);
         tell(c, DELETED, at, at + DELETE_SPAN);
@@ -101,6 +106,8 @@ static void append_batch(Child *c, SeriesRef refs[SERIES], int64_t batch)
 {
     TsdbAppender *a;
     Err err = { 0 };
+    while (batch > atomic_load(&c->maintained) + AHEAD_MAX) /* hours pass here in milliseconds */
+        usleep(100);
     if (tsdb_appender_new(c->db, &a, &err) < 0)
         _exit(8);
     for (unsigned i = 0; i < SERIES; i++) {
@@ -129,7 +136,7 @@ static TsdbOptions options(void)
 
 static void child(int out)
 {
-    Child c = { .out = out, .written = next_batch - 1 };
+    Child c = { .out = out, .written = next_batch - 1, .maintained = next_batch - 1 };
     const TsdbOptions opt = options();
     SeriesRef refs[SERIES] = { 0 };
     pthread_t t;
@@ -151,8 +158,8 @@ static void hear(const Word *w)
 {
     assert_true(w->from >= 0 && w->to <= BATCHES_MAX);
     for (int64_t i = w->from; i < w->to; i++) {
-        if (w->kind == DELETED)
-            deleted[i] = true;
+        if (w->kind >= DELETE)
+            deleted[i] = w->kind == DELETED ? THERE : MAX(deleted[i], TRIED);
         else
             batches[i] = w->kind == DONE ? THERE : TRIED;
         next_batch = MAX(next_batch, i + 1);
@@ -169,7 +176,7 @@ static void run_and_kill(unsigned round)
     if (pid == 0)
         child(pipe_fd[1]);
     close(pipe_fd[1]);
-    unsigned words = 200 + round * 7919 % 4000;
+    unsigned words = 2000 + round * 7919 % 40000;
     for (unsigned i = 0; i < words && read(pipe_fd[0], &w, sizeof w) == sizeof w; i++)
         hear(&w);
     kill(pid, SIGKILL);
@@ -199,7 +206,7 @@ static void check_series(unsigned n, const SampleCols *c, uint8_t *there)
             break;
         if (c->t[k] % STEP || batches[batch] == NEVER || c->v[k] != value_of(batch, n))
             fail_msg("series %u: %g at %lld was never written", n, c->v[k], (long long)c->t[k]);
-        if (last && deleted[batch])
+        if (last && deleted[batch] == THERE)
             fail_msg("batch %lld was deleted", (long long)batch);
         if (n == 0)
             there[batch] = 1;
@@ -255,7 +262,7 @@ static void test_killed_a_hundred_times(void **state)
     /* It was worth it: blocks were made of it, and samples deleted. */
     int64_t gone = 0;
     for (int64_t i = 0; i < next_batch; i++)
-        gone += deleted[i];
+        gone += deleted[i] == THERE;
     printf("%lld batches, %lld deleted\n", (long long)next_batch, (long long)gone);
     assert_true(next_batch * STEP > 12 * HOUR && gone > 0);
 }
