@@ -4,6 +4,7 @@
 Exits with 1 and says why when something is not as it should be. After each, the console has said nothing and nothing of
 another host was asked for."""
 import json
+import signal
 import sys
 import time
 from urllib.parse import quote, unquote_plus, urlsplit
@@ -309,6 +310,7 @@ def cancelling(b, url):
 
 def main():
     name, url, *more = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the browser ends with us
     with Browser() as b:
         globals()[name](b, url, *more)
         check(not b.errors, 'the console says', b.errors)
