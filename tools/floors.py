@@ -16,7 +16,7 @@ FLOORS = [
     ["cmd"],
 ]
 MONITOR_FLOORS = [
-    ["model"],
+    ["model", "page"],
     ["tsdb", "promql", "relabel", "expo"],
     ["config", "template", "promqltest"],
     ["fetch"],

@@ -135,6 +135,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .n_listen = a->listen.len,
                      .external_url = sv_cstr(a->external_url),
                      .route_prefix = sv_cstr(a->route_prefix),
+                     .page_title = sv_cstr(a->page_title),
                      .cors_origin = sv_cstr(a->cors_origin),
                      .lifecycle = a->lifecycle,
                      .admin = a->admin,

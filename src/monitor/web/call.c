@@ -57,6 +57,7 @@ static bool take_headers(Call *c)
                    { SV("accept"), &c->accept },
                    { SV("accept-encoding"), &c->accept_encoding },
                    { SV("origin"), &c->origin },
+                   { SV("if-none-match"), &c->if_none_match },
                    { SV("user-agent"), &c->user_agent } };
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
         if (!take(c, http_header(c->req, wanted[i].name), wanted[i].to))
@@ -66,12 +67,11 @@ static bool take_headers(Call *c)
 
 static bool take_request(Call *c, StrView path, StrView arg)
 {
-    StrView query;
-    if (!take(c, path, &c->path) || !take(c, arg, &c->arg) || !take(c, c->req->query, &query) ||
+    if (!take(c, path, &c->path) || !take(c, arg, &c->arg) || !take(c, c->req->query, &c->query) ||
         !take(c, c->req->body, &c->body) || !take_headers(c))
         return false;
     bool form = sv_starts(c->content_type, SV("application/x-www-form-urlencoded"));
-    return (!form || add_params(c, c->body)) && add_params(c, query);
+    return (!form || add_params(c, c->body)) && add_params(c, c->query);
 }
 
 static void on_peer_gone(void *ctx)
@@ -94,6 +94,7 @@ Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView a
     c->out_type = SV("text/plain; charset=utf-8");
     c->started_ns = clock_mono_ns();
     c->method = method_of(req->method);
+    c->at_prefix = w->prefix.len && req->path.len == w->prefix.len;
     const WebParts *parts = &w->opt.parts;
     Labels external = { 0 };
     if (parts->remote_reads)
@@ -353,6 +354,7 @@ void call_send(Call *c)
     for (unsigned i = 0; i < c->n_headers; i++)
         http_set_header(req, c->headers[i].name, c->headers[i].value, NULL);
     HttpPiece piece = { c->out.ptr, c->out.len };
-    http_respond_pieces(req, c->status, c->status == 204 ? SV_NULL : c->out_type, &piece,
+    http_respond_pieces(req, c->status,
+                        c->status == 204 || c->status == 304 ? SV_NULL : c->out_type, &piece,
                         c->out.len ? 1 : 0, call_free, c);
 }

@@ -58,8 +58,10 @@ struct Call {
     int64_t started_ns; /* monotonic */
     Arena arena;
     unsigned method;
-    StrView path, arg, body;
+    bool at_prefix; /* asked for the prefix itself, without a slash behind it */
+    StrView path, arg, query, body;
     StrView content_type, content_encoding, accept, accept_encoding, origin, user_agent;
+    StrView if_none_match;
     Param *params; /* of body, then query */
     unsigned n_params;
     Labels external;    /* labels of this server, as they were when the call came */
@@ -168,7 +170,10 @@ void serve_ready(Call *c);
 void serve_reload(Call *c);
 void serve_quit(Call *c);
 void serve_version(Call *c);
+void serve_page(Call *c); /* page.c */
+void serve_page_file(Call *c);
 void serve_root(Call *c);
+void serve_discovery(Call *c);
 void serve_metrics(Call *c);      /* metrics.c */
 void serve_federate(Call *c);     /* federate.c */
 void serve_remote_write(Call *c); /* remote_write.c */

@@ -1,4 +1,4 @@
-/* lifecycle.c - /-/healthy, /-/ready, /-/reload, /-/quit and the root. */
+/* lifecycle.c - /-/healthy, /-/ready, /-/reload and /-/quit. */
 #include "base/log.h"
 #include "monitor/web/internal.h"
 
@@ -44,12 +44,4 @@ void serve_quit(Call *c)
         return;
     call_text(c, 200, "Requesting termination... Goodbye!");
     c->web->quit = true; /* once the answer is on its way */
-}
-
-void serve_root(Call *c)
-{
-    call_text(c, 200,
-              "knarr monitor serves Prometheus' HTTP API below %.*s/api/v1/ and its own metrics at "
-              "%.*s/metrics.\n",
-              SV_FMT(c->web->prefix), SV_FMT(c->web->prefix));
 }

@@ -48,7 +48,18 @@ static const Route routes[] = {
     { SV_INIT("/-/reload"), POST_PUT | METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_reload },
     { SV_INIT("/-/quit"), POST_PUT | METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_quit },
     { SV_INIT("/version"), METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_version },
-    { SV_INIT("/"), METHOD_GET, CALL_LOOP, ROUTE_ANYTIME, serve_root },
+    { SV_INIT("/graph"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/targets"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/rules"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/alerts"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/tsdb-status"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/status"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/flags"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/config"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page },
+    { SV_INIT("/page/*"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_page_file },
+    { SV_INIT("/service-discovery"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_discovery },
+    { SV_INIT("/query"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_root },
+    { SV_INIT("/"), ANY_GET, CALL_LOOP, ROUTE_ANYTIME, serve_root },
 };
 
 static bool fits(StrView pattern, StrView path, StrView *ret_arg)

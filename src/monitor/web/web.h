@@ -1,5 +1,5 @@
 /* web.h - Prometheus' HTTP API: queries, metadata, status, administration, remote read and write,
- * federation, and metrics of the monitor itself.
+ * federation, the web page, and metrics of the monitor itself.
  *
  * Requests are read and answered on the loop; what reaches for the database runs on pool threads,
  * queries at most `query_concurrency` at once. The Web is made before the database is open, so that
@@ -61,6 +61,7 @@ typedef struct WebOptions {
     unsigned n_listen;
     StrView external_url; /* empty: made of host name and port */
     StrView route_prefix; /* empty: the path of external_url */
+    StrView page_title;   /* of the web page; empty: Prometheus' own */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
     bool otlp, otlp_delta; /* the receiver; also of delta temporality */

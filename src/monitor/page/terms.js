@@ -1,0 +1,143 @@
+// terms.js - the words of PromQL with their signatures and a line of help each. tests/e2e/68-monitor-page.bats holds the
+// functions against src/monitor/promql/function.c.
+
+const v = 'v instant-vector';
+const r = 'v range-vector';
+const s = (name) => `${name} scalar`;
+const t = (name) => `${name} string`;
+const fn = (args, help, more) => ({ args: args.join(', '), help, ...more });
+const over = (help) => fn([r], help);
+const math = (help) => fn([v], help);
+const date = (help) => fn(['v instant-vector = vector(time())'], help);
+const experimental = { experimental: true };
+
+export const FUNCTIONS = {
+  abs: math('Absolute value of each sample.'),
+  absent: math('One element with value 1 if the vector is empty, nothing otherwise. For alerts on what is missing.'),
+  absent_over_time: over('One element with value 1 if no series has a sample in the range.'),
+  acos: math('Arc cosine, in radians.'),
+  acosh: math('Inverse hyperbolic cosine.'),
+  asin: math('Arc sine, in radians.'),
+  asinh: math('Inverse hyperbolic sine.'),
+  atan: math('Arc tangent, in radians.'),
+  atanh: math('Inverse hyperbolic tangent.'),
+  avg_over_time: over('Mean of all samples in the range.'),
+  ceil: math('Rounded up to the next whole number.'),
+  changes: over('How many times the value changed within the range.'),
+  clamp: fn([v, s('min'), s('max')], 'Samples kept between min and max.'),
+  clamp_max: fn([v, s('max')], 'Samples kept at or below max.'),
+  clamp_min: fn([v, s('min')], 'Samples kept at or above min.'),
+  cos: math('Cosine of an angle in radians.'),
+  cosh: math('Hyperbolic cosine.'),
+  count_over_time: over('How many samples are in the range.'),
+  day_of_month: date('Day of the month, 1 to 31, of times in UTC.'),
+  day_of_week: date('Day of the week, 0 (Sunday) to 6, of times in UTC.'),
+  day_of_year: date('Day of the year, 1 to 366, of times in UTC.'),
+  days_in_month: date('How many days the month has, 28 to 31.'),
+  deg: math('Radians to degrees.'),
+  delta: over('Difference of last and first value, extrapolated to the range. For gauges.'),
+  deriv: over('Change per second by linear regression. For gauges.'),
+  double_exponential_smoothing: fn([r, s('sf'), s('tf')], 'Smoothed value, with smoothing factor sf and trend factor tf.', experimental),
+  end: fn([], 'End of the query.', experimental),
+  exp: math('e to the power of each sample.'),
+  first_over_time: over('Oldest sample of the range.'),
+  floor: math('Rounded down to the next whole number.'),
+  histogram_avg: math('Mean of the observations of native histograms.'),
+  histogram_count: math('Number of observations of native histograms.'),
+  histogram_fraction: fn([s('lower'), s('upper'), v], 'Estimated share of observations between lower and upper.'),
+  histogram_quantile: fn([s('φ'), v], 'The φ-quantile (0 to 1) of histograms. Classic ones need rate() and their label le.'),
+  histogram_quantiles: fn([v, t('label'), s('φ…')], 'Several quantiles at once, told apart by a label.', experimental),
+  histogram_stddev: math('Estimated standard deviation of the observations of native histograms.'),
+  histogram_stdvar: math('Estimated variance of the observations of native histograms.'),
+  histogram_sum: math('Sum of the observations of native histograms.'),
+  hour: date('Hour of the day, 0 to 23, of times in UTC.'),
+  idelta: over('Difference of the last two samples. For gauges.'),
+  increase: over('How much a counter grew over the range, extrapolated; resets are taken into account.'),
+  info: fn([v, 'label-selector = {}'], 'Adds the labels of matching info series, such as target_info.', experimental),
+  irate: over('Growth of a counter per second by its last two samples.'),
+  label_join: fn([v, t('dst'), t('separator'), t('src…')], 'Joins values of labels into the label dst.'),
+  label_replace: fn([v, t('dst'), t('replacement'), t('src'), t('regex')], 'Sets dst to replacement where regex matches label src.'),
+  last_over_time: over('Newest sample of the range.'),
+  ln: math('Natural logarithm.'),
+  log10: math('Logarithm to the base of 10.'),
+  log2: math('Logarithm to the base of 2.'),
+  mad_over_time: fn([r], 'Median absolute deviation of the samples in the range.', experimental),
+  max_of: fn([s('a'), s('b')], 'The larger of two scalars.', experimental),
+  max_over_time: over('Largest sample of the range.'),
+  min_of: fn([s('a'), s('b')], 'The smaller of two scalars.', experimental),
+  min_over_time: over('Smallest sample of the range.'),
+  minute: date('Minute of the hour, 0 to 59, of times in UTC.'),
+  month: date('Month, 1 to 12, of times in UTC.'),
+  pi: fn([], 'The number π.'),
+  predict_linear: fn([r, s('t')], 'The value t seconds from now by linear regression. For gauges.'),
+  present_over_time: over('1 for each series that has a sample in the range.'),
+  quantile_over_time: fn([s('φ'), r], 'The φ-quantile (0 to 1) of the samples in the range.'),
+  rad: math('Degrees to radians.'),
+  range: fn([], 'Length of the query in seconds.', experimental),
+  rate: over('Growth of a counter per second, averaged over the range; resets are taken into account.'),
+  resets: over('How many times a counter was reset within the range.'),
+  round: fn([v, 'to_nearest scalar = 1'], 'Rounded to the nearest multiple of to_nearest.'),
+  scalar: math('The value of a vector with one element; NaN for any other.'),
+  sgn: math('Sign of each sample: -1, 0 or 1.'),
+  sin: math('Sine of an angle in radians.'),
+  sinh: math('Hyperbolic sine.'),
+  sort: math('Sorted by value, smallest first. For instant queries.'),
+  sort_by_label: fn([v, t('label…')], 'Sorted by values of labels.', experimental),
+  sort_by_label_desc: fn([v, t('label…')], 'Sorted by values of labels, last first.', experimental),
+  sort_desc: math('Sorted by value, largest first. For instant queries.'),
+  sqrt: math('Square root.'),
+  start: fn([], 'Start of the query.', experimental),
+  start_timestamp: fn([v], 'When a counter or histogram began to count.', experimental),
+  stddev_over_time: over('Standard deviation of the samples in the range.'),
+  stdvar_over_time: over('Variance of the samples in the range.'),
+  step: fn([], 'Step of the query in seconds.', experimental),
+  sum_over_time: over('Sum of all samples in the range.'),
+  tan: math('Tangent of an angle in radians.'),
+  tanh: math('Hyperbolic tangent.'),
+  time: fn([], 'Seconds since 1970 at the time of evaluation.'),
+  timestamp: math('When each sample was taken, in seconds since 1970.'),
+  ts_of_first_over_time: fn([r], 'When the oldest sample of the range was taken.', experimental),
+  ts_of_last_over_time: fn([r], 'When the newest sample of the range was taken.', experimental),
+  ts_of_max_over_time: fn([r], 'When the largest sample of the range was taken.', experimental),
+  ts_of_min_over_time: fn([r], 'When the smallest sample of the range was taken.', experimental),
+  vector: fn([s('s')], 'A scalar as a vector without labels.'),
+  year: date('Year, of times in UTC.'),
+};
+
+export const AGGREGATIONS = {
+  avg: fn([v], 'Mean of each group.'),
+  bottomk: fn([s('k'), v], 'The k smallest elements of each group.'),
+  count: fn([v], 'Number of elements in each group.'),
+  count_values: fn([t('label'), v], 'Number of elements with the same value; the value goes to a label.'),
+  group: fn([v], '1 for each group.'),
+  limit_ratio: fn([s('ratio'), v], 'A share of the elements, always the same ones.', experimental),
+  limitk: fn([s('k'), v], 'Any k elements of each group.', experimental),
+  max: fn([v], 'Largest element of each group.'),
+  min: fn([v], 'Smallest element of each group.'),
+  quantile: fn([s('φ'), v], 'The φ-quantile (0 to 1) of each group.'),
+  stddev: fn([v], 'Standard deviation of each group.'),
+  stdvar: fn([v], 'Variance of each group.'),
+  sum: fn([v], 'Sum of each group.'),
+  topk: fn([s('k'), v], 'The k largest elements of each group.'),
+};
+
+const word = (help, more) => ({ help, ...more });
+export const KEYWORDS = {
+  by: word('Groups by these labels and drops all others.', { list: true }),
+  without: word('Groups by all labels but these.', { list: true }),
+  and: word('Elements of the left side that match one of the right side.'),
+  or: word('All of the left side, and those of the right side without a match there.'),
+  unless: word('Elements of the left side without a match on the right side.'),
+  atan2: word('Arc tangent of left over right.'),
+  offset: word('Looks at an earlier time: offset 5m.'),
+  bool: word('A comparison gives 0 or 1 and drops nothing.'),
+  on: word('Matches by these labels only.', { list: true }),
+  ignoring: word('Matches by all labels but these.', { list: true }),
+  group_left: word('Many on the left match one on the right, whose listed labels are added.', { list: true }),
+  group_right: word('One on the left matches many on the right.', { list: true }),
+};
+
+/* After these a list of labels stands in parentheses. */
+export const LABEL_LISTS = new Set(Object.keys(KEYWORDS).filter((k) => KEYWORDS[k].list));
+
+export const DURATIONS = ['1m', '5m', '10m', '30m', '1h', '6h', '12h', '1d', '1w'];
