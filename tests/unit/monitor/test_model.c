@@ -120,6 +120,26 @@ static void test_hash_by_and_without_see_the_same_groups(void **state)
     arena_free(&a);
 }
 
+static void test_a_matcher_of_many_alternatives(void **state)
+{
+    for (unsigned n = MATCHER_LITERALS_MAX; n <= MATCHER_LITERALS_MAX + 1; n++) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        Arena a;
+        Matcher m;
+        arena_init(&a, 0);
+        for (unsigned i = 0; i < n; i++)
+            buf_printf(&text, "%sv%u", i ? "|" : "", i);
+        assert_int_equal(matcher_init(&m, MATCH_RE, SV("l"), buf_view(&text), &a, NULL), 0);
+        assert_int_equal(m.shape,
+                         n > MATCHER_LITERALS_MAX ? MATCH_SHAPE_REGEX : MATCH_SHAPE_LITERALS);
+        assert_true(matcher_matches(&m, SV("v0")));
+        assert_true(matcher_matches(&m, SV("v4000")));
+        assert_false(matcher_matches(&m, SV("v9999")));
+        matcher_free(&m);
+        arena_free(&a);
+    }
+}
+
 static void test_matchers_and_their_shapes(void **state)
 {
     static const struct {
@@ -139,6 +159,11 @@ static void test_matchers_and_their_shapes(void **state)
         { MATCH_NRE, "a|b", "c", "a", MATCH_SHAPE_LITERALS },
         { MATCH_RE, "(?i)ab", "AB", "AC", MATCH_SHAPE_REGEX },
         { MATCH_RE, "a.c", "a\nc", "ac", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "abc|d.*", "de", "ab", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "abc|d.*", "abc", "abcd", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "a\\|b", "a|b", "b", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "x\u00e9?", "x", "\u00e9", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "\u00e9|e", "\u00e9", "\u00e8", MATCH_SHAPE_LITERALS },
     };
     Arena a;
     arena_init(&a, 0);
@@ -186,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_labels_build_compare_and_print),
         cmocka_unit_test(test_hash_by_and_without_see_the_same_groups),
         cmocka_unit_test(test_matchers_and_their_shapes),
+        cmocka_unit_test(test_a_matcher_of_many_alternatives),
         cmocka_unit_test(test_columns_hold_floats_histograms_and_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
