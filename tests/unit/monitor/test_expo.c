@@ -341,8 +341,9 @@ static void test_classic_histograms_become_custom_ones(void **state)
         "h {{schema:-53 count:2 sum:3.5 custom_values:[1] buckets:[1 1]}} # {id=\"x\"} 0.5 @7000 # "
         "{id=\"y\"} 3\n");
     /* An error behind a histogram that waits is an error of the body. */
-    check(EXPO_FORMAT_TEXT, SV("# TYPE h histogram\nh_count 1\nh_sum\n"), &custom,
-          "TYPE h histogram\nerror: ?\n");
+    check(
+        EXPO_FORMAT_TEXT, SV("# TYPE h histogram\nh_count 1\nh_sum\n"), &custom,
+        "TYPE h histogram\nerror: expected value after metric, got \"\\n\" (\"LINEBREAK\") while parsing: \"h_sum\\n\"\n");
 }
 
 static void test_numbers_are_correctly_rounded(void **state)
