@@ -11,6 +11,7 @@ setup_file() {
     PIDS="$DATA/pids"
     mkdir -p "$DATA/log"
     : >"$PIDS"
+    echo 'global: {}' >"$DATA/empty.yml"
     ip netns add "$NS"
     ip -n "$NS" link set lo up
     export DATA NS PIDS
@@ -33,7 +34,6 @@ monitor() { # NAME PORT ARGS…
 query() { inside curl -fsS --data-urlencode "query=$1" "http://127.0.0.1:${2:-9090}/api/v1/query"; }
 
 @test "the same folder gives the same answers" {
-    echo 'global: {}' >"$DATA/empty.yml"
     "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/ours" 300 6
     cp -r "$DATA/ours" "$DATA/theirs"
     monitor ours 9090 --config.file="$DATA/empty.yml" --storage.tsdb.path="$DATA/ours" --storage.tsdb.retention.time=100y
@@ -43,6 +43,26 @@ query() { inside curl -fsS --data-urlencode "query=$1" "http://127.0.0.1:${2:-90
     run inside python3 "$E2E_DIR/same_answers.py" http://127.0.0.1:9090 http://127.0.0.1:9091 1700010000 1700025000 "$E2E_DIR/queries.txt"
     echo "$output" | cut -c1-300
     [ "$status" -eq 0 ]
+    kill_role ours
+    kill_role theirs
+}
+
+@test "three hundred generated queries over counters, gauges, gaps and histograms give the same answers" {
+    local start=1700006400
+    monitor ours 9090 --config.file="$DATA/empty.yml" --storage.tsdb.path="$DATA/generated" --storage.tsdb.retention.time=100y \
+        --web.enable-remote-write-receiver
+    inside python3 "$E2E_DIR/write_samples.py" http://127.0.0.1:9090 "$start"
+    kill_role ours
+    cp -r "$DATA/generated" "$DATA/generated-theirs"
+    monitor ours 9090 --config.file="$DATA/empty.yml" --storage.tsdb.path="$DATA/generated" --storage.tsdb.retention.time=100y
+    background theirs prometheus --config.file="$DATA/empty.yml" --storage.tsdb.path="$DATA/generated-theirs" \
+        --storage.tsdb.retention.time=100y --web.listen-address=127.0.0.1:9091
+    wait_for 60 inside curl -fsS http://127.0.0.1:9091/-/ready
+    run inside python3 "$E2E_DIR/same_answers.py" http://127.0.0.1:9090 http://127.0.0.1:9091 $((start + 601)) $((start + 14111)) \
+        <(python3 "$E2E_DIR/generate_queries.py" 1 300)
+    echo "$output" | cut -c1-600
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"1500 the same, 0 different"* ]]
     kill_role ours
     kill_role theirs
 }

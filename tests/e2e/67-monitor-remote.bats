@@ -236,6 +236,44 @@ Y
     inside curl -sf "$URL/metrics" | grep -q prometheus_remote_read_client_queries
 }
 
+@test "rules are evaluated over what other storages hold, too" {
+    start_prometheus
+    sender_config 1
+    start_sender
+    wait_for 20 at_least 'count_over_time(jobs_total[1h])' 10
+    kill_role monitor
+    rm -rf "$DATA/sender"
+    cat >"$DATA/rules.yml" <<Y
+groups:
+  - name: g
+    interval: 200ms
+    rules:
+      - {record: there:samples, expr: 'max(count_over_time(jobs_total[1h]))'}
+      - {alert: There, expr: 'count_over_time(jobs_total[1h]) > 0'}
+      - {record: here:one, expr: 'vector(1)'}
+Y
+    cat >"$DATA/sender.yml" <<Y
+global: {external_labels: {from: sender}}
+rule_files: [rules.yml]
+remote_read:
+  - {url: '$RECEIVER/api/v1/read', read_recent: true}
+Y
+    start_sender
+    there=$(inside curl -sf -G "$RECEIVER/api/v1/query" --data-urlencode 'query=max(count_over_time(jobs_total[1h]))' |
+        jq -r '.data.result[0].value[1]')
+    recorded() { [ "$(inside curl -sf "$URL/api/v1/query?query=there:samples" | jq -r '.data.result[0].value[1]')" = "$there" ]; }
+    wait_for 20 recorded
+    firing() { [ "$(inside curl -sf "$URL/api/v1/alerts" | jq -r '.data.alerts[0].labels.alertname')" = There ]; }
+    wait_for 20 firing
+    # A storage that is gone takes only its own samples away; reloads while rules run are harmless.
+    kill_role prometheus KILL
+    for _ in 1 2 3 4 5; do inside curl -sf -X POST "$URL/-/reload"; done
+    silent() { [ "$(inside curl -sf "$URL/api/v1/alerts" | jq -r '.data.alerts | length')" = 0 ]; }
+    wait_for 20 silent
+    inside curl -sf "$URL/api/v1/rules" | jq -e '[.data.groups[0].rules[].health] | unique == ["ok"]'
+    kill_role monitor
+}
+
 # post_otlp TIME TEMPORALITY [CURL ARGS…]: status and body.
 post_otlp() {
     "$E2E_DIR/otlp.py" "$1" "$2" >"$DATA/otlp"

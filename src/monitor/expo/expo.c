@@ -112,6 +112,8 @@ void expo_parser_reset(ExpoParser *p, ExpoFormat format, StrView body, const Exp
     buf_clear(&p->start_key);
     if (p->proto)
         proto_state_reset(p->proto);
+    if (p->nhcb)
+        nhcb_state_reset(p->nhcb);
 }
 
 ExpoParser *expo_parser_new(ExpoFormat format, StrView body, const ExpoOptions *opt)
@@ -129,6 +131,7 @@ ExpoParser *expo_parser_free(ExpoParser *p)
     buf_free(&p->text);
     buf_free(&p->start_key);
     proto_state_free(p->proto);
+    nhcb_state_free(p->nhcb);
     free(p);
     return NULL;
 }
@@ -138,30 +141,43 @@ void expo_expect(ExpoParser *p, StrView series)
     p->expected = series;
 }
 
+int expo_raw_next(ExpoParser *p, Err *err)
+{
+    if (p->format == EXPO_FORMAT_TEXT)
+        return expo_text_next(p, err);
+    if (p->format == EXPO_FORMAT_OPENMETRICS)
+        return expo_om_next(p, err);
+    if (p->proto || (p->proto = proto_state_new()))
+        return expo_proto_next(p, err);
+    return err_nomem(err);
+}
+
 int expo_next(ExpoParser *p, ExpoEntry *ret, Err *err)
 {
-    int r;
-    if (p->format == EXPO_FORMAT_TEXT)
-        r = expo_text_next(p, err);
-    else if (p->format == EXPO_FORMAT_OPENMETRICS)
-        r = expo_om_next(p, err);
-    else if (p->proto || (p->proto = proto_state_new()))
-        r = expo_proto_next(p, err);
-    else
-        r = err_nomem(err);
+    if (p->opt.classic_to_custom && p->format != EXPO_FORMAT_PROTOBUF) {
+        if (!p->nhcb && !(p->nhcb = nhcb_state_new()))
+            return err_nomem(err);
+        return nhcb_next(p, ret, err);
+    }
+    int r = expo_raw_next(p, err);
     if (r >= 0)
         *ret = p->entry;
     return r;
 }
 
-int expo_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err)
+int expo_raw_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err)
 {
     if (p->format == EXPO_FORMAT_PROTOBUF)
         return expo_proto_labels(p, a, ret, err);
     return expo_text_labels(p, p->entry.series, false, a, ret, err);
 }
 
-int expo_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *err)
+int expo_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err)
+{
+    return nhcb_emits(p) ? nhcb_labels(p, a, ret, err) : expo_raw_labels(p, a, ret, err);
+}
+
+int expo_raw_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *err)
 {
     if (p->format == EXPO_FORMAT_PROTOBUF)
         return expo_proto_exemplar(p, i, a, ret, err);
@@ -171,7 +187,12 @@ int expo_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *e
     return expo_text_labels(p, p->exemplar_labels, true, a, &ret->labels, err);
 }
 
-int64_t expo_start_time(ExpoParser *p)
+int expo_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *err)
+{
+    return nhcb_emits(p) ? nhcb_exemplar(p, i, a, ret, err) : expo_raw_exemplar(p, i, a, ret, err);
+}
+
+int64_t expo_raw_start(ExpoParser *p)
 {
     switch (p->format) {
     case EXPO_FORMAT_OPENMETRICS:
@@ -181,4 +202,9 @@ int64_t expo_start_time(ExpoParser *p)
     default:
         return 0;
     }
+}
+
+int64_t expo_start_time(ExpoParser *p)
+{
+    return nhcb_emits(p) ? nhcb_start(p) : expo_raw_start(p);
 }

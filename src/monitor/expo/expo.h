@@ -66,8 +66,8 @@ typedef struct ExpoExemplar {
 
 typedef struct ExpoOptions {
     bool native_histograms; /* protobuf: read them; else only their classic parts */
-    bool keep_classic;      /* protobuf: also the classic parts of a native histogram */
-    bool classic_to_custom; /* protobuf: classic histograms become ones with custom bounds */
+    bool keep_classic; /* also the classic parts of a native histogram, or of a converted one */
+    bool classic_to_custom; /* classic histograms become ones with custom bounds */
     bool skip_created;      /* OpenMetrics: leave _created series out */
 } ExpoOptions;
 

@@ -4,6 +4,7 @@
 #include "monitor/expo/expo.h"
 
 typedef struct ProtoState ProtoState;
+typedef struct NhcbState NhcbState;
 
 struct ExpoParser {
     ExpoFormat format;
@@ -22,6 +23,7 @@ struct ExpoParser {
     Buf start_key; /* labels of the series whose start is known */
     int64_t start;
     ProtoState *proto;
+    NhcbState *nhcb; /* NULL: classic histograms stay what they are */
 };
 
 enum { CHAR_NAME = 1, CHAR_NAME_START = 2, CHAR_LABEL = 4, CHAR_LABEL_START = 8, CHAR_DIGIT = 16 };
@@ -68,3 +70,20 @@ int expo_proto_next(ExpoParser *p, Err *err) NODISCARD;
 int expo_proto_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err) NODISCARD;
 int expo_proto_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *err) NODISCARD;
 int64_t expo_proto_start(ExpoParser *p);
+
+/* ---- nhcb.c: between the public face and the text formats ---- */
+
+/* The format's own parser, whose entry is p->entry. */
+int expo_raw_next(ExpoParser *p, Err *err) NODISCARD;
+int expo_raw_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err) NODISCARD;
+int expo_raw_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *err) NODISCARD;
+int64_t expo_raw_start(ExpoParser *p);
+
+NhcbState *nhcb_state_new(void);
+NhcbState *nhcb_state_free(NhcbState *s);
+void nhcb_state_reset(NhcbState *s);
+int nhcb_next(ExpoParser *p, ExpoEntry *ret, Err *err) NODISCARD;
+bool nhcb_emits(const ExpoParser *p); /* the current entry is a made histogram; of that: */
+int nhcb_labels(ExpoParser *p, Arena *a, Labels *ret, Err *err) NODISCARD;
+int nhcb_exemplar(ExpoParser *p, unsigned i, Arena *a, ExpoExemplar *ret, Err *err) NODISCARD;
+int64_t nhcb_start(const ExpoParser *p);

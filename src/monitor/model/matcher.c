@@ -10,6 +10,15 @@ static bool is_meta(char c)
     return c && strchr("\\.+*?()|[]{}^$", c);
 }
 
+/* The bytes of the character at the start of UTF-8 text. */
+static size_t char_len(StrView text)
+{
+    size_t n = 1;
+    while (n < text.len && ((unsigned char)text.ptr[n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
 /* Reads literal text up to a character with a meaning; "\." is a literal dot. *ret is in `a`. */
 static int literal(StrView *rest, Arena *a, StrView *ret)
 {
@@ -18,19 +27,20 @@ static int literal(StrView *rest, Arena *a, StrView *ret)
     if (!text)
         return -1;
     while (rest->len) {
-        char c = rest->ptr[0];
-        size_t used = 1;
-        if (c == '\\' && rest->len > 1 && (is_meta(rest->ptr[1]) || rest->ptr[1] == '-')) {
-            c = rest->ptr[1];
+        const char *c = rest->ptr;
+        size_t len = char_len(*rest), used = len;
+        if (*c == '\\' && rest->len > 1 && (is_meta(c[1]) || c[1] == '-')) {
+            c++;
             used = 2;
-        } else if (is_meta(c)) {
+        } else if (is_meta(*c)) {
             break;
         }
         /* A repetition takes the last character away from the literal. */
         StrView after = sv_skip(*rest, used);
         if (after.len && strchr("*+?{", after.ptr[0]) && after.ptr[0])
             break;
-        text[n++] = c;
+        memcpy(text + n, c, len);
+        n += len;
         *rest = after;
     }
     *ret = sv_n(text, n);
@@ -76,8 +86,8 @@ static int find_shape(Matcher *m, Arena *a)
         m->shape = MATCH_SHAPE_PREFIX;
     else if (sv_eq(rest, SV(".+")))
         m->shape = MATCH_SHAPE_PREFIX_SOME;
-    else if (!rest.len || rest.ptr[0] == '|')
-        return alternatives(m, a);
+    else if ((!rest.len || rest.ptr[0] == '|') && alternatives(m, a) < 0)
+        return -1;
     if (m->shape == MATCH_SHAPE_REGEX && sv_find_char(rest, '|') >= 0)
         m->prefix = SV(""); /* of one alternative only */
     return 0;

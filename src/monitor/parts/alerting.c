@@ -131,7 +131,12 @@ int parts_alerting_start(MonitorParts *p, Err *err)
                                 .drain = o->notify_drain,
                                 .failed = on_send_failed,
                                 .ctx = p };
-    p->storage = (RulesTsdb){ .db = p->db, .promql = o->promql, .cancel = &p->cancel };
+    p->storage = (RulesTsdb){ .db = p->db,
+                              .promql = o->promql,
+                              .cancel = &p->cancel,
+                              .widen = parts_remote_widen,
+                              .close = parts_remote_close,
+                              .ctx = p };
     const RulesOptions r = { .storage = rules_tsdb(&p->storage),
                              .outage_tolerance = o->outage_tolerance_ms,
                              .grace_period = o->grace_period_ms ? o->grace_period_ms : -1,

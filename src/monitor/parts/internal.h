@@ -1,6 +1,7 @@
 /* internal.h - private to parts/. */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/vec.h"
@@ -16,9 +17,10 @@ struct MonitorParts {
     Loop *loop;
     MonitorPartsOptions opt;
     Config *config;
-    ScrapeManager *scrape;     /* NULL until the database is open */
-    RemoteWrite *remote_write; /* NULL until the database is open, as the next */
-    RemoteReads *remote_reads; /* NULL: the configuration names none */
+    ScrapeManager *scrape;      /* NULL until the database is open */
+    RemoteWrite *remote_write;  /* NULL until the database is open, as the next */
+    RemoteReads *remote_reads;  /* NULL: the configuration names none */
+    pthread_mutex_t reads_lock; /* of that pointer: rules look at it on their threads */
     Tsdb *db;
     TsdbOptions flags; /* of the database, as the command line has them */
 
@@ -79,5 +81,8 @@ void parts_alerting_metrics(MonitorParts *p, Buf *out);
 int parts_remote_start(MonitorParts *p, Err *err) NODISCARD;
 int parts_remote_apply(MonitorParts *p, Config *c, Err *err) NODISCARD;
 RemoteReads *parts_remote_reads(void *ctx); /* of WebParts */
+/* Of RulesTsdb. */
+int parts_remote_widen(void *ctx, Querier *local, Arena *a, RulesQuerier *ret, Err *err) NODISCARD;
+void parts_remote_close(void *ctx, RulesQuerier *q);
 /* Sends what is left for at most so long, then lets go of all. */
 void parts_remote_stop(MonitorParts *p, int64_t flush_ms);

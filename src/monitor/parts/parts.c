@@ -23,6 +23,7 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
     MonitorParts *p = calloc(1, sizeof *p);
     if (!p)
         return err_nomem(err);
+    pthread_mutex_init(&p->reads_lock, NULL);
     p->loop = l;
     p->opt = *opt;
     int r = load_config(opt, &p->config, err);
@@ -53,6 +54,7 @@ MonitorParts *monitor_parts_free(MonitorParts *p)
         parts_files_free(&p->files);
         config_unref(p->config);
         arena_free(&p->arena);
+        pthread_mutex_destroy(&p->reads_lock);
         free(p);
     }
     return NULL;

@@ -170,7 +170,7 @@ static int eval_unary(Eval *ev, Node *n, const Steps *steps, Stream **ret)
         return eval_nomem(ev);
     s->child = child;
     s->head.unique = child->unique;
-    return merge_stream(&s->head, false, ret);
+    return merge_stream(&s->head, true, ret);
 }
 
 /* vector(s): one series without labels. */

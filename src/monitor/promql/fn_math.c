@@ -101,14 +101,23 @@ int eval_vector_call(Eval *ev, Node *call, const Steps *steps, Stream **ret)
     return merge_stream(&s->head, false, ret);
 }
 
-/* Go's math.Max and math.Min: a NaN makes the result NaN. */
+/* Go's math.Max and math.Min: a NaN makes the result NaN, unless the other one is the infinity that
+ * nothing exceeds; -0 is less than 0. */
 static double go_max(double a, double b)
 {
-    return isnan(a) || isnan(b) ? NAN : fmax(a, b);
+    if (isnan(a) || isnan(b))
+        return a == INFINITY || b == INFINITY ? INFINITY : NAN;
+    if (a == b)
+        return signbit(a) ? b : a;
+    return a > b ? a : b;
 }
 static double go_min(double a, double b)
 {
-    return isnan(a) || isnan(b) ? NAN : fmin(a, b);
+    if (isnan(a) || isnan(b))
+        return a == -INFINITY || b == -INFINITY ? -INFINITY : NAN;
+    if (a == b)
+        return signbit(a) ? a : b;
+    return a < b ? a : b;
 }
 
 #define FLOAT_FN(name, expr)                                                                       \

@@ -3,6 +3,7 @@
  * Prometheus. */
 #include <snappy-c.h>
 
+#include "base/clock.h"
 #include "monitor/model/pb.h"
 #include "monitor/remote/read_internal.h"
 #include "monitor/tsdb/cols.h"
@@ -319,6 +320,15 @@ static int on_label_values(Querier *base, StrView name, int64_t start, int64_t e
 {
     Querier *l = ((RemoteQuerier *)base)->q.local;
     return l->ops->label_values(l, name, start, end, ms, n_ms, a, ret, ret_n, err);
+}
+
+int64_t remote_local_start(Tsdb *db, int64_t block_ms, Arena *a)
+{
+    TsdbStats s = { 0 };
+    int64_t margin = 2 * (block_ms ? block_ms : INT64_C(7200000));
+    if (tsdb_stats(db, 0, a, &s, NULL) < 0 || !s.blocks)
+        return clock_real_ns() / NSEC_PER_MSEC + margin;
+    return s.lowest_time + margin;
 }
 
 int remote_querier_new(const RemoteQuery *q, Querier **ret, Err *err)

@@ -90,6 +90,19 @@ RemoteReads *remote_reads_unref(RemoteReads *r)
     return NULL;
 }
 
+static void free_later(void *reads)
+{
+    reads_free(reads);
+}
+
+RemoteReads *remote_reads_release(RemoteReads *r)
+{
+    /* Without memory for the message it stays: it may not be freed here. */
+    if (r && atomic_fetch_sub(&r->refs, 1) == 1)
+        (void)!loop_post(r->loop, free_later, r, NULL);
+    return NULL;
+}
+
 /* ---- a request's life ---- */
 
 static void request_unref(ReadRequest *r)

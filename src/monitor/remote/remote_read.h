@@ -9,6 +9,7 @@
 
 #include "monitor/config/config.h"
 #include "monitor/model/querier.h"
+#include "monitor/tsdb/tsdb.h"
 #include "net/loop.h"
 
 /* The storages of one configuration. References are taken and given back on the loop. */
@@ -18,9 +19,15 @@ typedef struct RemoteReads RemoteReads;
 int remote_reads_new(Loop *l, Config *c, RemoteReads **ret, Err *err) NODISCARD;
 RemoteReads *remote_reads_ref(RemoteReads *r);
 RemoteReads *remote_reads_unref(RemoteReads *r); /* NULL is fine; always NULL */
+/* Gives a reference back on any thread: if it was the last one, the loop ends it. */
+RemoteReads *remote_reads_release(RemoteReads *r); /* NULL is fine; always NULL */
 /* Ends what is under way, and refuses what comes: before the loop ends. NULL is fine. */
 void remote_reads_close(RemoteReads *r);
 void remote_reads_metrics(const RemoteReads *r, Buf *out);
+
+/* Since when the database is sure to have everything, for local_start (ms): its oldest block, and
+ * some time more, as with Prometheus. `block_ms`: its smallest blocks, 0: 2 h. */
+int64_t remote_local_start(Tsdb *db, int64_t block_ms, Arena *a);
 
 enum { REMOTE_WARNINGS_MAX = 16 };
 

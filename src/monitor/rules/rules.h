@@ -44,12 +44,24 @@ typedef struct RuleStorage {
                 RuleSample **ret, size_t *ret_n, Err *err);
     void *ctx;
 } RuleStorage;
+/* What expressions are asked of when other storages hold samples, too. */
+typedef struct RulesQuerier {
+    Querier *q;
+    void *own; /* of who made it */
+} RulesQuerier;
 /* A database as such a storage: what queries may cost, and a flag that ends those under way (may be
- * NULL). Must outlive the Rules. */
+ * NULL). Must outlive the Rules.
+ *
+ * widen() puts other storages beside the database for one query, with what it needs in `a`; close()
+ * ends that. Both on the evaluating thread; NULL: there is only the database. Alerts are restored
+ * from the database alone. */
 typedef struct RulesTsdb {
     Tsdb *db;
     PromqlOptions promql;
     const atomic_bool *cancel;
+    int (*widen)(void *ctx, Querier *local, Arena *a, RulesQuerier *ret, Err *err);
+    void (*close)(void *ctx, RulesQuerier *q);
+    void *ctx; /* of these two */
 } RulesTsdb;
 RuleStorage rules_tsdb(RulesTsdb *t);
 

@@ -33,19 +33,25 @@ static int tsdb_query(void *ctx, StrView expr, int64_t t, Arena *a, TemplateSamp
                       size_t *ret_n, Err *err)
 {
     const RulesTsdb *st = ctx;
-    Querier *q = NULL;
+    Querier *local = NULL;
     PromqlResult res;
     PromqlQuery query = { .text = expr, .start = t, .end = t, .cancel = st->cancel };
     /* Offsets and ranges of the expression may reach back as far as there is data. */
     int64_t back = (int64_t)LOOKBACK_DAYS * 86400 * 1000;
-    int r = tsdb_querier_new(st->db, t - back, t + back, &q, err);
+    int r = tsdb_querier_new(st->db, t - back, t + back, &local, err);
     if (r < 0)
         return r;
-    r = promql_query(&st->promql, q, &query, &res, err);
-    if (r >= 0)
-        r = copy_vector(&res, a, ret, ret_n, err);
-    promql_result_free(&res);
-    tsdb_querier_free(q);
+    RulesQuerier q = { .q = local };
+    r = st->widen ? st->widen(st->ctx, local, a, &q, err) : 0;
+    if (r >= 0) {
+        r = promql_query(&st->promql, q.q, &query, &res, err);
+        if (r >= 0)
+            r = copy_vector(&res, a, ret, ret_n, err);
+        promql_result_free(&res);
+        if (st->widen)
+            st->close(st->ctx, &q);
+    }
+    tsdb_querier_free(local);
     return r;
 }
 

@@ -133,17 +133,6 @@ Tsdb *call_db(const Call *c)
     return atomic_load(&c->web->db);
 }
 
-/* Since when the local database is sure to have everything: the oldest block, and some time more,
- * as with Prometheus. */
-static int64_t local_start(Call *c)
-{
-    TsdbStats s = { 0 };
-    int64_t margin = 2 * (c->web->opt.block_ms ? c->web->opt.block_ms : INT64_C(7200000));
-    if (tsdb_stats(call_db(c), 0, &c->arena, &s, NULL) < 0 || !s.blocks)
-        return clock_real_ns() / NSEC_PER_MSEC + margin;
-    return s.lowest_time + margin;
-}
-
 int call_querier(Call *c, int64_t start, int64_t end, CallQuerier *ret, Err *err)
 {
     *ret = (CallQuerier){ 0 };
@@ -154,7 +143,8 @@ int call_querier(Call *c, int64_t start, int64_t end, CallQuerier *ret, Err *err
     c->warnings.arena = &c->arena;
     const RemoteQuery q = { .reads = c->reads,
                             .local = ret->local,
-                            .local_start = local_start(c),
+                            .local_start =
+                                remote_local_start(call_db(c), c->web->opt.block_ms, &c->arena),
                             .cancel = &c->cancel,
                             .warnings = &c->warnings };
     r = remote_querier_new(&q, &ret->remote, err);

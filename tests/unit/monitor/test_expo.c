@@ -310,6 +310,42 @@ static void test_protobuf(void **state)
           "error: protobuf: a metric family of 100 bytes is cut off\n");
 }
 
+static void test_classic_histograms_become_custom_ones(void **state)
+{
+    ExpoOptions custom = { .classic_to_custom = true },
+                both = { .classic_to_custom = true, .keep_classic = true };
+    StrView body =
+        SV("# HELP h help\n# TYPE h histogram\n"
+           "h_bucket{a=\"1\",le=\"1\"} 2 7000\nh_bucket{a=\"1\",le=\"+Inf\"} 6 7000\n"
+           "h_sum{a=\"1\"} 12 7000\nh_count{a=\"1\"} 6 7000\n"
+           "h_bucket{a=\"2\",le=\"2\"} 1.5\nh_bucket{a=\"2\",le=\"1\"} 0.5\nh_sum{a=\"2\"} 3\n"
+           "# TYPE g gauge\ng_count 4\n"
+           "# TYPE h histogram\nother 1\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 2\nh_count 2\n"
+           "h_count{a=\"3\"} 1\nh_sum{a=\"3\"} 4\n");
+    check(EXPO_FORMAT_TEXT, body, &custom,
+          "HELP h help\nTYPE h histogram\n"
+          "h{a=\"1\"} {{schema:-53 count:6 sum:12 custom_values:[1] buckets:[2 4]}} 7000\n"
+          "h{a=\"2\"} {{schema:-53 count:1.5 sum:3 custom_values:[1 2] buckets:[0.5 1]}}\n"
+          "TYPE g gauge\ng_count 4\nTYPE h histogram\nother 1\n"
+          "h{a=\"3\"} {{schema:-53 count:1 sum:4 custom_values:[] buckets:[1]}}\n");
+    check(EXPO_FORMAT_TEXT, SV("# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\n"),
+          &both,
+          "TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\n"
+          "h {{schema:-53 count:1 sum:2 custom_values:[] buckets:[1]}}\n");
+    check(
+        EXPO_FORMAT_OPENMETRICS,
+        SV("# TYPE h histogram\nh_bucket{le=\"1.0\"} 1 # {id=\"x\"} 0.5 7.0\n"
+           "h_bucket{le=\"+Inf\"} 2 # {id=\"y\"} 3\nh_count 2\nh_sum 3.5\n# EOF\n"),
+        &custom,
+        "TYPE h histogram\n"
+        "h {{schema:-53 count:2 sum:3.5 custom_values:[1] buckets:[1 1]}} # {id=\"x\"} 0.5 @7000 # "
+        "{id=\"y\"} 3\n");
+    /* An error behind a histogram that waits is an error of the body. */
+    check(
+        EXPO_FORMAT_TEXT, SV("# TYPE h histogram\nh_count 1\nh_sum\n"), &custom,
+        "TYPE h histogram\nerror: expected value after metric, got \"\\n\" (\"LINEBREAK\") while parsing: \"h_sum\\n\"\n");
+}
+
 static void test_numbers_are_correctly_rounded(void **state)
 {
     static const char *const rows[] = {
@@ -374,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_text_refuses),
         cmocka_unit_test(test_openmetrics),
         cmocka_unit_test(test_protobuf),
+        cmocka_unit_test(test_classic_histograms_become_custom_ones),
         cmocka_unit_test(test_numbers_are_correctly_rounded),
         cmocka_unit_test(test_content_types),
     };

@@ -173,6 +173,26 @@ static void test_globs_leave_to_re2_what_is_not_theirs(void **state)
     assert_int_equal(glob_match(g, SV("a-b-c")), GLOB_YES);
 }
 
+static void test_a_matcher_of_many_alternatives(void **state)
+{
+    for (unsigned n = MATCHER_LITERALS_MAX; n <= MATCHER_LITERALS_MAX + 1; n++) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        Arena a;
+        Matcher m;
+        arena_init(&a, 0);
+        for (unsigned i = 0; i < n; i++)
+            buf_printf(&text, "%sv%u", i ? "|" : "", i);
+        assert_int_equal(matcher_init(&m, MATCH_RE, SV("l"), buf_view(&text), &a, NULL), 0);
+        assert_int_equal(m.shape,
+                         n > MATCHER_LITERALS_MAX ? MATCH_SHAPE_REGEX : MATCH_SHAPE_LITERALS);
+        assert_true(matcher_matches(&m, SV("v0")));
+        assert_true(matcher_matches(&m, SV("v4000")));
+        assert_false(matcher_matches(&m, SV("v9999")));
+        matcher_free(&m);
+        arena_free(&a);
+    }
+}
+
 static void test_matchers_and_their_shapes(void **state)
 {
     static const struct {
@@ -192,6 +212,11 @@ static void test_matchers_and_their_shapes(void **state)
         { MATCH_NRE, "a|b", "c", "a", MATCH_SHAPE_LITERALS },
         { MATCH_RE, "(?i)ab", "AB", "AC", MATCH_SHAPE_REGEX },
         { MATCH_RE, "a.c", "a\nc", "ac", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "abc|d.*", "de", "ab", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "abc|d.*", "abc", "abcd", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "a\\|b", "a|b", "b", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "x\u00e9?", "x", "\u00e9", MATCH_SHAPE_REGEX },
+        { MATCH_RE, "\u00e9|e", "\u00e9", "\u00e8", MATCH_SHAPE_LITERALS },
     };
     Arena a;
     arena_init(&a, 0);
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_globs_match_what_their_expressions_match),
         cmocka_unit_test(test_globs_leave_to_re2_what_is_not_theirs),
         cmocka_unit_test(test_matchers_and_their_shapes),
+        cmocka_unit_test(test_a_matcher_of_many_alternatives),
         cmocka_unit_test(test_columns_hold_floats_histograms_and_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
