@@ -136,6 +136,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .external_url = sv_cstr(a->external_url),
                      .route_prefix = sv_cstr(a->route_prefix),
                      .cors_origin = sv_cstr(a->cors_origin),
+                     .access_file = a->web_config && *a->web_config ? a->web_config : NULL,
                      .lifecycle = a->lifecycle,
                      .admin = a->admin,
                      .remote_write = a->remote_write,

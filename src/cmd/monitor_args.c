@@ -90,7 +90,8 @@ static unsigned web_flags(MonitorArgs *a, Flag *f)
           .parse = parse_duration },
         { "web.listen-address", FLAG_TEXTS, &a->listen, "ADDRESS:PORT",
           "serve here (0.0.0.0:9090); may be given again" },
-        { "web.config.file", FLAG_TEXT, &a->web_config, "FILE", NULL },
+        { "web.config.file", FLAG_TEXT, &a->web_config, "FILE",
+          "TLS, users and headers of the web server" },
         { "web.read-timeout", FLAG_AMOUNT, &a->read_timeout, "DURATION",
           "close idle connections after it (5m)", .parse = parse_duration },
         { "web.max-connections", FLAG_NUMBER, &a->max_connections, "N", NULL },
@@ -248,8 +249,6 @@ static int check(MonitorArgs *a)
         return mistake("alertmanager.notification-batch-size", "expected 1 or more");
     if (a->read_frame < 1024 || a->read_frame > 1 << 30)
         return mistake("storage.remote.read-max-bytes-in-frame", "expected 1024 to 1073741824");
-    if (a->web_config)
-        return mistake("web.config.file", "TLS and passwords of the web server are not supported");
     for (unsigned i = 0; i < a->features.len; i++) {
         StrView rest = sv_cstr(a->features.items[i]), name;
         while (sv_next(&rest, ',', &name))

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "monitor/model/timing.h"
+#include "monitor/web/access.h"
 #include "monitor/web/call.h"
 
 /* What clients that look for features see: whose API and query language these are. */
@@ -29,6 +30,7 @@ struct Web {
     Loop *loop;
     HttpServer **servers;
     unsigned n_servers;
+    Access *access; /* NULL: there is no file for it */
     WebOptions opt;
     Arena arena;        /* of texts that were derived */
     StrView prefix;     /* "" or "/prom" */

@@ -191,15 +191,30 @@ static StrView listen_address(Web *w, const char *given)
     return arena_sv(&w->arena, s);
 }
 
+static void on_tls(void *ctx, TlsContext *tls)
+{
+    Web *w = ctx;
+    for (unsigned i = 0; i < w->n_servers; i++)
+        http_server_set_tls(w->servers[i], tls);
+}
+
+static int open_access(Web *w, Err *err)
+{
+    const AccessOptions o = {
+        .file = w->opt.access_file, .handler = handle, .on_tls = on_tls, .ctx = w
+    };
+    return o.file ? access_new(w->loop, &o, &w->access, err) : 0;
+}
+
 static int listen_all(Web *w, Err *err)
 {
     w->servers = arena_array(&w->arena, HttpServer *, w->opt.n_listen + 1);
     if (!w->servers)
         return err_nomem(err);
     for (unsigned i = 0; i < w->opt.n_listen; i++) {
-        const HttpServerConfig cfg = { .tls = w->opt.tls,
-                                       .handler = handle,
-                                       .ctx = w,
+        const HttpServerConfig cfg = { .tls = w->access ? access_tls(w->access) : NULL,
+                                       .handler = w->access ? access_handle : handle,
+                                       .ctx = w->access ? (void *)w->access : w,
                                        .body_max = CALL_BODY_MAX,
                                        .arena_limit = 2 * (size_t)CALL_BODY_MAX,
                                        .idle_timeout_ms = w->opt.read_timeout_ms };
@@ -243,8 +258,8 @@ static int derive_url(Web *w, Err *err)
         StrView first = sv_cstr(w->opt.n_listen ? w->opt.listen[0] : ":9090");
         ssize_t colon = sv_rfind_char(first, ':');
         StrView port = colon < 0 ? SV(":9090") : sv_skip(first, (size_t)colon);
-        url =
-            arena_printf(&w->arena, "http%s://%s%.*s/", w->opt.tls ? "s" : "", host, SV_FMT(port));
+        bool tls = w->access && access_tls(w->access);
+        url = arena_printf(&w->arena, "http%s://%s%.*s/", tls ? "s" : "", host, SV_FMT(port));
     } else if (!sv_starts(url, SV("http://")) && !sv_starts(url, SV("https://"))) {
         return err_set(err, ERR_INVALID, 0,
                        "--web.external-url: '%.*s' is no URL that begins with http:// or https://",
@@ -276,7 +291,6 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     arena_init(&w->arena, 0);
     w->loop = l;
     w->opt = *opt;
-    w->opt.tls = tls_context_ref(opt->tls);
     w->started_ns = w->reloaded_ns = w->reload_ok_ns = clock_real_ns();
     w->reload_ok = true;
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
@@ -285,6 +299,8 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     w->queues[CALL_READ].max = opt->read_concurrency;
     w->routes = calloc(route_count() + 1, sizeof *w->routes);
     int r = w->routes ? 0 : err_nomem(err);
+    if (r == 0)
+        r = open_access(w, err);
     if (r == 0)
         r = derive_url(w, err);
     if (r == 0)
@@ -326,6 +342,7 @@ void web_stop(Web *w)
     for (unsigned i = 0; i < w->n_servers; i++)
         w->servers[i] = http_server_free(w->servers[i]);
     w->n_servers = 0;
+    access_stop(w->access);
     w->quit_timer = source_free(w->quit_timer);
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
         for (Call *c; (c = w->queues[i].head);) {
@@ -340,7 +357,7 @@ Web *web_free(Web *w)
         return NULL;
     ASSERT_MSG(w->in_flight == 0, "%u calls are under way", w->in_flight);
     regex_free(w->cors);
-    tls_context_unref(w->opt.tls);
+    access_free(w->access);
     arena_free(&w->arena);
     free(w->routes);
     free(w);

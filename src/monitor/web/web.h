@@ -61,7 +61,7 @@ typedef struct WebOptions {
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
     uint32_t read_timeout_ms;
-    TlsContext *tls; /* NULL: clear text; a reference is taken */
+    const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
     unsigned query_concurrency;
     PromqlOptions promql;
     uint64_t read_samples_max; /* of one remote read; 0: no bound */
