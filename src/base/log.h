@@ -11,6 +11,8 @@ typedef enum LogLevel { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEV
  * (debug, info, warn, error) from the environment; the default is info. */
 void log_init(const char *role);
 void log_set_level(LogLevel level);
+/* From now on a line is an object: {"time":…,"level":"INFO","component":ROLE,"msg":…}. */
+void log_set_json(bool on);
 bool log_enabled(LogLevel level);
 void log_write(LogLevel level, const char *fmt, ...) PRINTF(2, 3);
 

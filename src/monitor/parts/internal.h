@@ -16,7 +16,8 @@ struct MonitorParts {
     Config *config;
     ScrapeManager *scrape; /* NULL until the database is open */
     Tsdb *db;
-    TsdbOptions flags; /* of the database, as the command line has them */
+    TsdbOptions flags;         /* of the database, as the command line has them */
+    struct ConfigWatch *watch; /* watch.c; NULL: nobody asked for it */
 
     /* alerting.c; NULL until the database is open */
     Rules *rules;
@@ -70,3 +71,8 @@ void parts_alertmanagers(void *ctx, Buf *out); /* of WebParts */
 /* ---- alerting_metrics.c ---- */
 
 void parts_alerting_metrics(MonitorParts *p, Buf *out);
+
+/* ---- watch.c ---- */
+
+void parts_watch_stop(MonitorParts *p);
+void parts_watch_free(MonitorParts *p);

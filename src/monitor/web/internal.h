@@ -30,7 +30,8 @@ struct Web {
     Loop *loop;
     HttpServer **servers;
     unsigned n_servers;
-    Access *access; /* NULL: there is no file for it */
+    HttpConnLimit limit; /* of connections */
+    Access *access;      /* NULL: there is no file for it */
     WebOptions opt;
     Arena arena;        /* of texts that were derived */
     StrView prefix;     /* "" or "/prom" */

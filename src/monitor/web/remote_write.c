@@ -166,6 +166,12 @@ static int negotiate(Call *c, bool *ret_v2)
             return c->status;
         }
     }
+    const WebOptions *o = &c->web->opt;
+    if (*ret_v2 ? o->refuse_write_v2 : o->refuse_write_v1) {
+        call_text(c, 415, "the remote write message %s is not accepted by this server\n",
+                  *ret_v2 ? "io.prometheus.write.v2.Request" : "prometheus.WriteRequest");
+        return c->status;
+    }
     if (c->content_encoding.len && !sv_eq_nocase(c->content_encoding, SV("snappy"))) {
         call_text(c, 415, "unsupported compression '%.*s'; only snappy is\n",
                   SV_FMT(c->content_encoding));

@@ -217,6 +217,7 @@ static int listen_all(Web *w, Err *err)
                                        .ctx = w->access ? (void *)w->access : w,
                                        .body_max = CALL_BODY_MAX,
                                        .arena_limit = 2 * (size_t)CALL_BODY_MAX,
+                                       .limit = w->limit.max ? &w->limit : NULL,
                                        .idle_timeout_ms = w->opt.read_timeout_ms };
         const char *addr = arena_cstr(&w->arena, listen_address(w, w->opt.listen[i]));
         if (!addr)
@@ -291,6 +292,7 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     arena_init(&w->arena, 0);
     w->loop = l;
     w->opt = *opt;
+    w->limit.max = opt->max_connections;
     w->started_ns = w->reloaded_ns = w->reload_ok_ns = clock_real_ns();
     w->reload_ok = true;
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++)

@@ -60,6 +60,8 @@ typedef struct WebOptions {
     StrView route_prefix; /* empty: the path of external_url */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
+    bool refuse_write_v1, refuse_write_v2; /* of remote write's two messages */
+    unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
     const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
     unsigned query_concurrency;
