@@ -132,6 +132,8 @@ static void fetch_free(Fetch *x)
     loop_defer_cancel(x->f->loop, on_failed, x);
     if (x->inflating)
         inflateEnd(&x->z);
+    if (x->spec.budget)
+        x->spec.budget->used -= x->counted;
     if (x->next)
         x->next->prev = x->prev;
     if (x->prev)
@@ -160,7 +162,8 @@ static void finish(Fetch *x, const Err *why)
     Err err = { 0 };
     FetchResult r = { .status = x->status,
                       .content_type = x->content_type,
-                      .body = buf_view(&x->body) };
+                      .body = buf_view(&x->body),
+                      .take = &x->body };
 
     if (why) {
         err = *why;
@@ -215,6 +218,17 @@ static void on_head(void *ctx, int status, const HttpHeader *headers, uint32_t n
     }
 }
 
+/* Counts the body's memory; false: the budget is used up. */
+static bool within_budget(Fetch *x)
+{
+    FetchBudget *b = x->spec.budget;
+    if (!b || x->body.cap == x->counted)
+        return true;
+    b->used += x->body.cap - x->counted;
+    x->counted = x->body.cap;
+    return x->body.len <= FETCH_SMALL || b->used <= b->max;
+}
+
 static bool over_limit(Fetch *x)
 {
     return x->body.len > x->spec.body_max;
@@ -262,6 +276,10 @@ static void on_data(void *ctx, const void *data, size_t len)
         r = err_nomem(&err);
     if (r >= 0 && over_limit(x))
         r = err_set(&err, ERR_LIMIT, 0, "body size limit exceeded");
+    if (r >= 0 && !within_budget(x))
+        r = err_set(&err, ERR_LIMIT, 0,
+                    "the bodies that are being received take more than %zu MiB together",
+                    x->spec.budget->max >> 20);
     if (r < 0)
         fail_later(x, &err);
 }

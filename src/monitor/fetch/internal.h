@@ -47,6 +47,7 @@ struct Fetch {
     int status;
     StrView content_type, location;
     Buf body;
+    size_t counted; /* of the budget */
     bool gzip, inflating;
     z_stream z;
     Err err;

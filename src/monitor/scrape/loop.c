@@ -43,7 +43,9 @@ static int start_fetch(ScrapeTarget *t, Err *err)
                        .headers = headers,
                        .n_headers = ARRAY_SIZE(headers),
                        .timeout_ms = (uint32_t)MIN(t->timeout_ms, INT64_C(0x7fffffff)),
-                       .body_max = job->limits.body_size,
+                       .body_max =
+                           job->limits.body_size ? job->limits.body_size : (size_t)SCRAPE_BODY_MAX,
+                       .budget = &t->pool->manager->budget,
                        .done = on_answer,
                        .ctx = t };
     return fetch_start(t->pool->fetcher, &spec, &t->fetch, err);

@@ -256,6 +256,7 @@ ScrapeTarget *target_free(ScrapeTarget *t)
         return NULL;
     t->fetch = fetch_cancel(t->fetch);
     t->timer = source_free(t->timer);
+    worker_forget(t->pool->manager, t);
     scrape_cache_free(&t->cache);
     families_free(&t->families);
     arena_free(&t->arena);
