@@ -252,8 +252,10 @@ static int inflate_into(Fetch *x, const void *data, size_t len, Err *err)
         x->z.avail_out = STEP;
         int r = inflate(&x->z, Z_NO_FLUSH);
         x->body.len += STEP - x->z.avail_out;
-        if (r == Z_STREAM_END)
+        if (r == Z_STREAM_END) {
+            x->inflated = true;
             break;
+        }
         if (r != Z_OK && r != Z_BUF_ERROR)
             return err_set(err, ERR_PROTO, 0, "gzip: invalid data");
     }
@@ -329,17 +331,20 @@ static int redirect(Fetch *x, Err *err)
     buf_clear(&x->body);
     if (x->inflating)
         inflateEnd(&x->z);
-    x->inflating = false;
+    x->inflating = x->inflated = false;
     return begin(x, err);
 }
 
 static void on_done(void *ctx, const Err *why)
 {
     Fetch *x = ctx;
-    Err err = { 0 };
+    Err err = { 0 }, torn = { 0 };
+    err_set(&torn, ERR_PROTO, 0, "gzip: the data end too early");
 
     x->call = NULL;
     leave_origin(x);
+    if (!why && x->gzip && x->inflating && !x->inflated)
+        why = &torn;
     if (why || !x->f->cfg->follow_redirects || !is_redirect(x->status) || sv_empty(x->location)) {
         finish(x, why);
         return;

@@ -49,6 +49,7 @@ struct Fetch {
     Buf body;
     size_t counted; /* of the budget */
     bool gzip, inflating;
+    bool inflated; /* to the end of the data */
     z_stream z;
     Err err;
 };
