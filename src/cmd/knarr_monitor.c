@@ -14,7 +14,8 @@
 enum {
     MAINTAIN_MS = 60 * 1000,
     THREADS_MIN = 4,  /* queries at once, on the smallest machine */
-    THREADS_MORE = 4, /* writes, metadata, upkeep: not behind queries */
+    THREADS_MORE = 4, /* upkeep, passwords, files: behind nobody */
+    READS_MAX = 32,   /* remote reads at once, whatever the flag says */
     EXEMPLARS_MAX = 100000,
 };
 
@@ -135,6 +136,12 @@ static unsigned query_threads(const MonitorArgs *a)
     return (unsigned)MIN(a->query_concurrency, (uint64_t)MAX(THREADS_MIN, 2 * cpus));
 }
 
+static unsigned read_threads(const MonitorArgs *a)
+{
+    uint64_t n = a->read_concurrency; /* 0: no bound but that of threads */
+    return (unsigned)(n && n < READS_MAX ? n : READS_MAX);
+}
+
 static PromqlOptions query_options(const MonitorArgs *a)
 {
     return (PromqlOptions){ .features = a->promql_features,
@@ -162,7 +169,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .query_concurrency = query_threads(a),
                      .promql = query_options(a),
                      .read_samples_max = a->read_samples,
-                     .read_concurrency = (unsigned)MIN(a->read_concurrency, 1000u),
+                     .read_concurrency = read_threads(a),
                      .read_frame_max = a->read_frame,
                      .db_dir = sv_cstr(a->db_dir),
                      .retention = retention_text(p, a, &a->arena),
@@ -176,7 +183,8 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
 static void size_pool(const MonitorArgs *a)
 {
     char n[16];
-    snprintf(n, sizeof n, "%u", query_threads(a) + THREADS_MORE);
+    snprintf(n, sizeof n, "%u",
+             query_threads(a) + read_threads(a) + (unsigned)WEB_THREADS + (unsigned)THREADS_MORE);
     setenv("UV_THREADPOOL_SIZE", n, 1);
 }
 

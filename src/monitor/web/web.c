@@ -1,5 +1,4 @@
-/* web.c - see web.h: listeners, the way from an exchange to a route, and the queues of calls that
- * wait for a thread. */
+/* web.c - see web.h: listeners, and the way from an exchange to a route. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -8,68 +7,6 @@
 #include "monitor/web/internal.h"
 
 enum { QUIT_DELAY_MS = 50 }; /* for the answer to leave */
-
-/* ---- running calls ---- */
-
-static void start_next(Web *w, CallQueue *q);
-
-static void work(void *ctx)
-{
-    Call *c = ctx;
-    if (call_gone(c)) {
-        api_error(c, API_CANCELED, "context canceled");
-        return;
-    }
-    c->route->fn(c);
-    call_compress(c);
-}
-
-static void done(void *ctx)
-{
-    Call *c = ctx;
-    Web *w = c->web;
-    CallQueue *q = &w->queues[c->route->cls];
-    w->in_flight--;
-    q->running--;
-    call_send(c);
-    start_next(w, q);
-}
-
-static void start(Web *w, CallQueue *q, Call *c)
-{
-    Err err = { 0 };
-    c->counts.queue_s = (double)(clock_mono_ns() - c->started_ns) / 1e9;
-    if (loop_work(w->loop, work, done, c, &err) < 0) {
-        call_text(c, 500, "%s\n", err.msg);
-        call_send(c);
-        return;
-    }
-    w->in_flight++;
-    q->running++;
-}
-
-static void start_next(Web *w, CallQueue *q)
-{
-    while (q->head && !w->stopping && (!q->max || q->running < q->max)) {
-        Call *c = q->head;
-        q->head = c->next;
-        if (!q->head)
-            q->tail = &q->head;
-        c->next = NULL;
-        if (c->req)
-            start(w, q, c);
-        else
-            call_free(c);
-    }
-}
-
-static void enqueue(Web *w, Call *c)
-{
-    CallQueue *q = &w->queues[c->route->cls];
-    *q->tail = c;
-    q->tail = &c->next;
-    start_next(w, q);
-}
 
 /* ---- dispatch ---- */
 
@@ -124,7 +61,7 @@ static void dispatch(Web *w, HttpReq *req, const Route *route, StrView path, Str
     if (answer_early(w, c))
         return;
     if (route->cls != CALL_LOOP) {
-        enqueue(w, c);
+        call_enqueue(c);
         return;
     }
     route->fn(c);
@@ -293,14 +230,18 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     w->loop = l;
     w->opt = *opt;
     w->limit.max = opt->max_connections;
+    w->sending_tail = &w->sending;
     w->started_ns = w->reloaded_ns = w->reload_ok_ns = clock_real_ns();
     w->reload_ok = true;
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
         w->queues[i].tail = &w->queues[i].head;
     w->queues[CALL_QUERY].max = opt->query_concurrency;
     w->queues[CALL_READ].max = opt->read_concurrency;
+    w->queues[CALL_WORKER].max = WEB_WORKERS;
     w->routes = calloc(route_count() + 1, sizeof *w->routes);
     int r = w->routes ? 0 : err_nomem(err);
+    if (r == 0)
+        r = queues_open(w, err);
     if (r == 0)
         r = open_access(w, err);
     if (r == 0)
@@ -346,11 +287,7 @@ void web_stop(Web *w)
     w->n_servers = 0;
     access_stop(w->access);
     w->quit_timer = source_free(w->quit_timer);
-    for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
-        for (Call *c; (c = w->queues[i].head);) {
-            w->queues[i].head = c->next;
-            call_free(c);
-        }
+    queues_close(w);
 }
 
 Web *web_free(Web *w)

@@ -12,6 +12,8 @@
 
 typedef struct Web Web;
 
+enum { WEB_THREADS = 4 }; /* of the pool, besides queries and remote reads */
+
 typedef struct WebFlag { /* one row of /api/v1/status/flags */
     StrView name, value;
 } WebFlag;
