@@ -100,3 +100,10 @@ void log_write(LogLevel level, const char *fmt, ...)
     }
     errno = saved;
 }
+
+bool log_gate(LogGate *g, int64_t every_ms)
+{
+    int64_t now = clock_mono_ns() + 1, next = atomic_load(&g->next_ns); /* 0: never said */
+    return now > next &&
+           atomic_compare_exchange_strong(&g->next_ns, &next, now + every_ms * NSEC_PER_MSEC);
+}

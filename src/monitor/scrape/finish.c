@@ -157,7 +157,8 @@ void scrape_work_run(ScrapeWork *w)
         if (w->too_large)
             w->counts.body_bytes = -1;
         w->counts.added = 0;
-        if (commit_failure(w, &second) < 0)
+        w->not_stored = commit_failure(w, &second) < 0;
+        if (w->not_stored)
             w->err = second;
     } else {
         w->stats.samples = w->counts.post_relabel;
@@ -188,6 +189,8 @@ void scrape_work_done(ScrapeWork *w)
     ScrapeManager *m = t->pool->manager;
     m->budget.used -= w->counted;
     m->stats.scrapes_failed += w->failed;
+    if (w->not_stored && log_gate(&m->storage_said, SCRAPE_SAID_MS))
+        log_error("scrapes cannot be stored: %s", w->err.msg);
     add_stats(&m->stats, &w->stats);
     t->waiting--;
     t->cached_series = w->cached_series;

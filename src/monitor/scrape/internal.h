@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/log.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "monitor/expo/expo.h"
@@ -147,6 +148,7 @@ struct ScrapePool {
 enum {
     SCRAPE_BODY_MAX = 256 * 1024 * 1024, /* where the configuration says no body_size_limit */
     SCRAPE_LABEL_MAX = 1024 * 1024,      /* of a label's name or value; likewise */
+    SCRAPE_SAID_MS = 30 * 1000,          /* between two lines in the log about storage that fails */
     SCRAPE_WAITING_MAX = 16,             /* answers of one target that wait to be stored */
 };
 #define SCRAPE_BODIES_MAX ((size_t)1024 * 1024 * 1024) /* of all bodies together */
@@ -156,9 +158,10 @@ struct ScrapeManager {
     ScrapeOptions opt;
     VEC(ScrapePool *) pools;
     ScrapeStats stats;
-    FetchBudget budget; /* of bodies, received and waiting */
-    ExpoParser *parser; /* this and the next: the worker's */
-    Arena scratch;      /* of one sample */
+    LogGate storage_said; /* that samples cannot be stored */
+    FetchBudget budget;   /* of bodies, received and waiting */
+    ExpoParser *parser;   /* this and the next: the worker's */
+    Arena scratch;        /* of one sample */
     /* worker.c; under `lock` but for `thread` and `started`. */
     pthread_t thread;
     bool started;
@@ -210,6 +213,7 @@ struct ScrapeWork {
     ScrapeStats stats; /* to be added to the manager's */
     size_t cached_series;
     bool failed;
+    bool not_stored; /* not even that it failed */
     Err err;
 };
 

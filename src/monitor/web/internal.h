@@ -2,6 +2,7 @@
  * but for what is marked. */
 #pragma once
 
+#include "base/log.h"
 #include "monitor/model/timing.h"
 #include "monitor/web/access.h"
 #include "monitor/web/call.h"
@@ -38,6 +39,7 @@ struct Web {
     Loop *loop;
     HttpServer **servers;
     unsigned n_servers;
+    LogGate write_said;  /* that remote writes fail */
     HttpConnLimit limit; /* of connections */
     Access *access;      /* NULL: there is no file for it */
     WebOptions opt;

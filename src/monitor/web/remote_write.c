@@ -233,7 +233,7 @@ static void answer(Write *w, int r)
         put_written(w);
     if (r < 0) {
         bool bad = w->err->code == ERR_INVALID || w->err->code == ERR_LIMIT;
-        if (!bad)
+        if (!bad && log_gate(&c->web->write_said, 30 * 1000))
             log_error("remote write: %s", w->err->msg);
         call_text(c, bad ? 400 : 500, "%s\n", w->err->msg);
     } else if (w->n_reasons) {
