@@ -387,22 +387,15 @@ static int load_tls(WebConfig *c, const WebFile *f, Err *err)
 
 /* ---- the file ---- */
 
-static int load(WebConfig *c, const char *path, Err *err)
+static int fill(WebConfig *c, StrView text, Err *err)
 {
-    _cleanup_buf_ Buf text = BUF_INIT;
     Value doc = value_null();
     WebFile f = { 0 };
     int r;
-    const char *name = arena_cstr(&c->arena, sv_cstr(path));
-    if (!name)
-        return err_nomem(err);
-    if ((r = read_watched(c, name, WEBCONFIG_SIZE_MAX, &text)) < 0)
-        return err_neg(err, r, "open %s", path);
     web_file_init(&f);
-    Binder b = { .file = name, .arena = &c->arena, .err = err };
-    if (sv_trim(buf_view(&text)).len &&
-        ((r = config_document(buf_view(&text), path, &c->arena, &doc, err)) < 0 ||
-         (r = bind_struct(&b, &type_web_file, &f, &doc)) < 0))
+    Binder b = { .file = c->files[0], .arena = &c->arena, .err = err };
+    if (sv_trim(text).len && ((r = config_document(text, c->files[0], &c->arena, &doc, err)) < 0 ||
+                              (r = bind_struct(&b, &type_web_file, &f, &doc)) < 0))
         return r;
     c->users = f.users;
     c->headers = f.http.headers;
@@ -413,19 +406,43 @@ static int load(WebConfig *c, const char *path, Err *err)
     return f.tls.cert.len || f.tls.cert_file.len ? load_tls(c, &f, err) : 0;
 }
 
-int webconfig_load(const char *path, WebConfig **ret, Err *err)
+static int load(WebConfig *c, const StrView *text, const char *path, Err *err)
+{
+    _cleanup_buf_ Buf own = BUF_INIT;
+    const char *name = arena_cstr(&c->arena, sv_cstr(path));
+    int r;
+    if (!name)
+        return err_nomem(err);
+    if (!text && (r = read_watched(c, name, WEBCONFIG_SIZE_MAX, &own)) < 0)
+        return err_neg(err, r, "open %s", path);
+    c->files[0] = name;
+    return fill(c, text ? *text : buf_view(&own), err);
+}
+
+static int load_new(const StrView *text, const char *path, WebConfig **ret, Err *err)
 {
     WebConfig *c = calloc(1, sizeof *c);
     if (!c)
         return err_nomem(err);
     arena_init(&c->arena, ARENA_DEFAULT_LIMIT);
-    int r = load(c, path, err);
+    c->n_files = text != NULL; /* a text is not watched, but names in it are relative to its name */
+    int r = load(c, text, path, err);
     if (r < 0) {
         webconfig_free(c);
         return r;
     }
     *ret = c;
     return 0;
+}
+
+int webconfig_load(const char *path, WebConfig **ret, Err *err)
+{
+    return load_new(NULL, path, ret, err);
+}
+
+int webconfig_parse(StrView text, const char *path, WebConfig **ret, Err *err)
+{
+    return load_new(&text, path, ret, err);
 }
 
 WebConfig *webconfig_free(WebConfig *c)

@@ -27,6 +27,8 @@ typedef struct WebConfig { /* does not change once it is loaded */
 
 /* Blocks. Certificates are read and compared with their keys. Errors name file, line and key. */
 int webconfig_load(const char *path, WebConfig **ret, Err *err) NODISCARD;
+/* The same from a text, as if it stood in the file `path`. */
+int webconfig_parse(StrView text, const char *path, WebConfig **ret, Err *err) NODISCARD;
 WebConfig *webconfig_free(WebConfig *c); /* NULL is fine; always NULL */
 /* One of the files has been written or replaced since. Blocks. */
 bool webconfig_changed(const WebConfig *c);

@@ -214,9 +214,10 @@ static const Family *family_of(Batch *b, StrView metric)
                                            "_count", "_created", "_info" };
     for (unsigned i = 0; i < ARRAY_SIZE(endings); i++) {
         StrView end = sv_cstr(endings[i]);
-        Family *f = sv_ends(metric, end)
-                        ? families_get(&b->t->families, sv_head(metric, metric.len - end.len))
-                        : NULL;
+        Family *f =
+            sv_ends(metric, end)
+                ? scrape_families_get(&b->t->families, sv_head(metric, metric.len - end.len))
+                : NULL;
         if (f)
             return f;
     }
@@ -314,7 +315,7 @@ static int one_sample(Batch *b, ExpoEntry *x)
 
 static int one_metadata(Batch *b, const ExpoEntry *x)
 {
-    Family *f = families_find(&b->t->families, x->name);
+    Family *f = scrape_families_find(&b->t->families, x->name);
     ExpoType type = x->kind == EXPO_TYPE ? x->type : f ? f->type : EXPO_UNKNOWN;
     StrView help = x->kind == EXPO_HELP ? x->text : f ? f->help : SV("");
     StrView unit = x->kind == EXPO_UNIT ? x->text : f ? f->unit : SV("");
@@ -325,7 +326,7 @@ static int one_metadata(Batch *b, const ExpoEntry *x)
     }
     pthread_mutex_t *lock = &b->t->pool->manager->families;
     pthread_mutex_lock(lock);
-    bool ok = families_put(&b->t->families, x->name, type, help, unit, b->t->cache.scrape);
+    bool ok = scrape_families_put(&b->t->families, x->name, type, help, unit, b->t->cache.scrape);
     pthread_mutex_unlock(lock);
     return ok ? 0 : err_nomem(b->err);
 }
@@ -351,7 +352,7 @@ int scrape_append(ScrapeWork *w, TsdbAppender *a, Err *err)
     int r;
 
     scrape_cache_begin(&t->cache);
-    families_begin(&t->families);
+    scrape_families_begin(&t->families);
     expo_parser_reset(m->parser, w->format, buf_view(&w->body), &t->expo);
     for (;;) {
         expo_expect(m->parser, scrape_cache_expected(&t->cache));

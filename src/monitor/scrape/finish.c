@@ -166,7 +166,7 @@ void scrape_work_run(ScrapeWork *w)
     settle(t, w->failed);
     if (!w->failed) {
         pthread_mutex_lock(&t->pool->manager->families);
-        families_sweep(&t->families, t->cache.scrape);
+        scrape_families_sweep(&t->families, t->cache.scrape);
         pthread_mutex_unlock(&t->pool->manager->families);
     }
     w->cached_series = t->cache.places.len;

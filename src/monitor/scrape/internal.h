@@ -71,13 +71,15 @@ typedef struct Families {
     Family *first, *last;
 } Families;
 
-void families_begin(Families *f);                 /* of a scrape */
-Family *families_find(Families *f, StrView name); /* in the order of a scrape; NULL: not known */
-Family *families_get(const Families *f, StrView name);
-bool families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
-                  uint32_t scrape) NODISCARD;      /* false: out of memory */
-void families_sweep(Families *f, uint32_t scrape); /* forgets one that was not seen for long */
-void families_free(Families *f);
+void scrape_families_begin(Families *f); /* of a scrape */
+Family *scrape_families_find(Families *f,
+                             StrView name); /* in the order of a scrape; NULL: not known */
+Family *scrape_families_get(const Families *f, StrView name);
+bool scrape_families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
+                         uint32_t scrape) NODISCARD; /* false: out of memory */
+void scrape_families_sweep(Families *f,
+                           uint32_t scrape); /* forgets one that was not seen for long */
+void scrape_families_free(Families *f);
 
 /* ---- targets ---- */
 

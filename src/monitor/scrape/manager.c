@@ -179,7 +179,7 @@ static bool tell_target(const ScrapeTarget *t, StrView metric, ScrapeMetadataFn 
     StrView name;
     void *val;
     if (metric.len) {
-        const Family *f = families_get(&t->families, metric);
+        const Family *f = scrape_families_get(&t->families, metric);
         return !f || tell(t, metric, f, fn, ctx);
     }
     for (size_t i = 0; map_next(&t->families.map, &i, &name, &val);)
