@@ -122,7 +122,7 @@ static void hash_work(void *ctx)
     struct crypt_data *data = calloc(1, sizeof *data);
     if (!data)
         return;
-    const char *got = crypt_r(t->password, t->hash, data);
+    const char *got = crypt_rn(t->password, t->hash, data, sizeof *data); /* NULL: not a hash */
     t->right = got && strlen(got) == WEBCONFIG_HASH_LEN &&
                CRYPTO_memcmp(got, t->hash, WEBCONFIG_HASH_LEN) == 0;
     OPENSSL_cleanse(data, sizeof *data);
