@@ -295,7 +295,7 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
     TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain,
                           .key = cfg->key,
                           .ca = cfg->client_ca,
-                          .request_client_cert = true,
+                          .client_auth = TLS_CLIENT_ASK,
                           .alpn_h2 = true };
     TlsContext *tls = NULL;
     if ((r = tls_context_new_server(&tls_cfg, &tls, err)) < 0)

@@ -3,6 +3,9 @@
  * Only the top of a program logs above debug; libraries return an Err. */
 #pragma once
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "base/macros.h"
 
 typedef enum LogLevel { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR } LogLevel;
@@ -11,6 +14,8 @@ typedef enum LogLevel { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEV
  * (debug, info, warn, error) from the environment; the default is info. */
 void log_init(const char *role);
 void log_set_level(LogLevel level);
+/* From now on a line is an object: {"time":…,"level":"INFO","component":ROLE,"msg":…}. */
+void log_set_json(bool on);
 bool log_enabled(LogLevel level);
 void log_write(LogLevel level, const char *fmt, ...) PRINTF(2, 3);
 
@@ -22,3 +27,10 @@ void log_write(LogLevel level, const char *fmt, ...) PRINTF(2, 3);
 #define log_info(...)  log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+/* For what would be said again and again: true at most once in `every_ms`. Any thread; zero at
+ * first. */
+typedef struct LogGate {
+    _Atomic int64_t next_ns;
+} LogGate;
+bool log_gate(LogGate *g, int64_t every_ms);

@@ -14,7 +14,8 @@
 enum {
     MAINTAIN_MS = 60 * 1000,
     THREADS_MIN = 4,  /* queries at once, on the smallest machine */
-    THREADS_MORE = 4, /* writes, metadata, upkeep: not behind queries */
+    THREADS_MORE = 4, /* upkeep, passwords, files: behind nobody */
+    READS_MAX = 32,   /* remote reads at once, whatever the flag says */
     EXEMPLARS_MAX = 100000,
 };
 
@@ -88,6 +89,7 @@ static void db_options(const MonitorArgs *a, TsdbOptions *ret)
                           .retention_bytes = (uint64_t)a->retention_bytes.value,
                           .exemplars_max = a->exemplars ? EXEMPLARS_MAX : 0,
                           .wal_compress = a->wal_compress,
+                          .wal_segment_bytes = (uint32_t)a->segment_bytes.value,
                           .no_lock = a->no_lock };
     /* Bounded by size alone, as Prometheus does it. */
     if (!a->retention.value && a->retention_bytes.value)
@@ -96,7 +98,7 @@ static void db_options(const MonitorArgs *a, TsdbOptions *ret)
 
 /* ---- the program ---- */
 
-static void on_hangup(void *ctx, int signo)
+static void reload(void *ctx)
 {
     Program *p = ctx;
     Err err = { 0 };
@@ -104,6 +106,19 @@ static void on_hangup(void *ctx, int signo)
     web_reloaded(p->web, ok);
     if (!ok)
         log_error("reload: %s", err.msg);
+}
+
+static void on_hangup(void *ctx, int signo)
+{
+    reload(ctx);
+}
+
+static int watch_config(Program *p, const MonitorArgs *a, Err *err)
+{
+    if (!a->auto_reload || !*a->config_file)
+        return 0;
+    log_info("the configuration is looked at every %s", a->auto_reload_interval.text);
+    return monitor_parts_watch(p->parts, a->auto_reload_interval.value, reload, p, err);
 }
 
 static StrView retention_text(Program *p, const MonitorArgs *a, Arena *arena)
@@ -119,6 +134,12 @@ static unsigned query_threads(const MonitorArgs *a)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return (unsigned)MIN(a->query_concurrency, (uint64_t)MAX(THREADS_MIN, 2 * cpus));
+}
+
+static unsigned read_threads(const MonitorArgs *a)
+{
+    uint64_t n = a->read_concurrency; /* 0: no bound but that of threads */
+    return (unsigned)(n && n < READS_MAX ? n : READS_MAX);
 }
 
 static PromqlOptions query_options(const MonitorArgs *a)
@@ -137,17 +158,21 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .route_prefix = sv_cstr(a->route_prefix),
                      .page_title = sv_cstr(a->page_title),
                      .cors_origin = sv_cstr(a->cors_origin),
+                     .access_file = a->web_config && *a->web_config ? a->web_config : NULL,
                      .lifecycle = a->lifecycle,
                      .admin = a->admin,
                      .remote_write = a->remote_write,
                      .metadata_in_log = a->metadata_in_log,
                      .otlp = a->otlp,
                      .otlp_delta = a->otlp_delta,
+                     .refuse_write_v1 = a->refuse_write_v1,
+                     .refuse_write_v2 = a->refuse_write_v2,
+                     .max_connections = (unsigned)a->max_connections,
                      .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
                      .query_concurrency = query_threads(a),
                      .promql = query_options(a),
                      .read_samples_max = a->read_samples,
-                     .read_concurrency = (unsigned)MIN(a->read_concurrency, 1000u),
+                     .read_concurrency = read_threads(a),
                      .read_frame_max = a->read_frame,
                      .block_ms = a->block_min.value,
                      .db_dir = sv_cstr(a->db_dir),
@@ -162,7 +187,8 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
 static void size_pool(const MonitorArgs *a)
 {
     char n[16];
-    snprintf(n, sizeof n, "%u", query_threads(a) + THREADS_MORE);
+    snprintf(n, sizeof n, "%u",
+             query_threads(a) + read_threads(a) + (unsigned)WEB_THREADS + (unsigned)THREADS_MORE);
     setenv("UV_THREADPOOL_SIZE", n, 1);
 }
 
@@ -172,21 +198,27 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     p->args = a;
     size_pool(a);
     db_options(a, &p->db_options);
-    const MonitorPartsOptions parts = { .config_file = a->config_file,
-                                        .append_metadata = a->metadata_in_log,
-                                        .promql = query_options(a),
-                                        .outage_tolerance_ms = a->outage_tolerance.value,
-                                        .grace_period_ms = a->grace_period.value,
-                                        .resend_delay_ms = a->resend_delay.value,
-                                        .rule_threads = (unsigned)a->rule_concurrency,
-                                        .notify_capacity = a->notify_capacity,
-                                        .notify_batch = a->notify_batch,
-                                        .notify_drain = a->notify_drain };
+    const MonitorPartsOptions parts = {
+        .config_file = a->config_file,
+        .config.extra_scrape_metrics = a->extra_scrape_metrics,
+        .append_metadata = a->metadata_in_log,
+        .start_times = a->start_times,
+        .sync_delay_ms = (uint32_t)MIN(a->discovery_interval.value, (int64_t)INT32_MAX),
+        .align_ms = a->adjust_timestamps ? a->timestamp_tolerance.value : 0,
+        .promql = query_options(a),
+        .outage_tolerance_ms = a->outage_tolerance.value,
+        .grace_period_ms = a->grace_period.value,
+        .resend_delay_ms = a->resend_delay.value,
+        .rule_threads = (unsigned)a->rule_concurrency,
+        .notify_capacity = a->notify_capacity,
+        .notify_batch = a->notify_batch,
+        .notify_drain = a->notify_drain
+    };
     if ((r = daemon_open(&p->daemon, err)) < 0 ||
         (r = monitor_parts_new(p->daemon.loop, &parts, &p->parts, err)) < 0)
         return r;
     monitor_parts_storage(p->parts, &p->db_options);
-    if ((r = start_web(p, a, err)) < 0 ||
+    if ((r = start_web(p, a, err)) < 0 || (r = watch_config(p, a, err)) < 0 ||
         (r = loop_add_signal(p->daemon.loop, SIGHUP, on_hangup, p, &p->hangup, err)) < 0 ||
         (r = loop_add_timer(p->daemon.loop, MAINTAIN_MS, MAINTAIN_MS, on_maintain, p, &p->maintain,
                             err)) < 0)

@@ -1,6 +1,4 @@
-/* monitor_args.c - see monitor_args.h. Flags that only tune Prometheus' own runtime or pages are
- * taken, shown in /api/v1/status/flags and of no effect, so that its unit files start this program
- * as they are. */
+/* monitor_args.c - see monitor_args.h. Flags without effect are in monitor_idle.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,10 +46,7 @@ static void defaults(MonitorArgs *a)
         .max_connections = 512,
         .db_dir = "data/",
         .block_min = { "2h", MINUTES(120) },
-        .reload_interval = { "1m", MINUTES(1) },
         .wal_compress = true,
-        .overlapping = true,
-        .wal_compression = "snappy",
         .read_samples = 50000000,
         .read_concurrency = 10,
         .read_frame = 1048576,
@@ -71,29 +66,30 @@ static void defaults(MonitorArgs *a)
         .timestamp_tolerance = { "2ms", 2 },
         .discovery_interval = { "5s", 5000 },
         .auto_reload_interval = { "30s", 30000 },
-        .console_templates = "consoles",
-        .console_libraries = "console_libraries",
         .log_level = "info",
         .log_format = "logfmt",
     };
 }
 
-enum { FLAGS_MAX = 64 };
+enum { FLAGS_MAX = 128 };
 
 static unsigned web_flags(MonitorArgs *a, Flag *f)
 {
     const Flag flags[] = {
         { "config.file", FLAG_TEXT, &a->config_file, "FILE",
           "the configuration (prometheus.yml); empty: none" },
-        { "config.auto-reload", FLAG_ON, &a->auto_reload, NULL, NULL },
-        { "config.auto-reload-interval", FLAG_AMOUNT, &a->auto_reload_interval, "DURATION", NULL,
-          .parse = parse_duration },
+        { "config.auto-reload", FLAG_ON, &a->auto_reload, NULL,
+          "read the configuration again when it, or a file it names, changes" },
+        { "config.auto-reload-interval", FLAG_AMOUNT, &a->auto_reload_interval, "DURATION",
+          "look so often (30s)", .parse = parse_duration },
         { "web.listen-address", FLAG_TEXTS, &a->listen, "ADDRESS:PORT",
           "serve here (0.0.0.0:9090); may be given again" },
-        { "web.config.file", FLAG_TEXT, &a->web_config, "FILE", NULL },
+        { "web.config.file", FLAG_TEXT, &a->web_config, "FILE",
+          "TLS, users and headers of the web server" },
         { "web.read-timeout", FLAG_AMOUNT, &a->read_timeout, "DURATION",
           "close idle connections after it (5m)", .parse = parse_duration },
-        { "web.max-connections", FLAG_NUMBER, &a->max_connections, "N", NULL },
+        { "web.max-connections", FLAG_NUMBER, &a->max_connections, "N",
+          "connections at once; further ones wait (512)" },
         { "web.external-url", FLAG_TEXT, &a->external_url, "URL", "how others reach this server" },
         { "web.route-prefix", FLAG_TEXT, &a->route_prefix, "PATH",
           "in front of all paths (the path of --web.external-url)" },
@@ -104,17 +100,14 @@ static unsigned web_flags(MonitorArgs *a, Flag *f)
         { "web.enable-otlp-receiver", FLAG_ON, &a->otlp, NULL,
           "take OpenTelemetry's metrics at /api/v1/otlp/v1/metrics" },
         { "web.remote-write-receiver.accepted-protobuf-messages", FLAG_TEXTS, &a->write_messages,
-          "MESSAGE", NULL },
+          "MESSAGE", "prometheus.WriteRequest, io.prometheus.write.v2.Request (both)" },
         { "web.cors.origin", FLAG_TEXT, &a->cors_origin, "REGEX",
           "pages of these origins may use the API (.*)" },
         { "web.page-title", FLAG_TEXT, &a->page_title, "TEXT", NULL },
-        { "web.user-assets", FLAG_TEXT, &a->user_assets, "PATH", NULL },
-        { "web.console.templates", FLAG_TEXT, &a->console_templates, "PATH", NULL },
-        { "web.console.libraries", FLAG_TEXT, &a->console_libraries, "PATH", NULL },
         { "enable-feature", FLAG_TEXTS, &a->features, "NAMES",
           "experimental features, separated by commas" },
         { "log.level", FLAG_TEXT, &a->log_level, "LEVEL", "debug, info, warn or error (info)" },
-        { "log.format", FLAG_TEXT, &a->log_format, "FORMAT", NULL },
+        { "log.format", FLAG_TEXT, &a->log_format, "FORMAT", "logfmt (lines of text) or json" },
         { "version", FLAG_ON, &a->version, NULL, "print the version" },
     };
     memcpy(f, flags, sizeof flags);
@@ -134,13 +127,9 @@ static unsigned storage_flags(MonitorArgs *a, Flag *f)
         { "storage.tsdb.retention.size", FLAG_AMOUNT, &a->retention_bytes, "SIZE",
           "keep at most so much: 512MB", .parse = parse_bytes },
         { "storage.tsdb.no-lockfile", FLAG_ON, &a->no_lock, NULL, "do not lock the folder" },
-        { "storage.tsdb.allow-overlapping-compaction", FLAG_ON, &a->overlapping, NULL, NULL },
         { "storage.tsdb.wal-compression", FLAG_ON, &a->wal_compress, NULL, NULL },
-        { "storage.tsdb.wal-compression-type", FLAG_TEXT, &a->wal_compression, "NAME", NULL },
         { "storage.tsdb.wal-segment-size", FLAG_AMOUNT, &a->segment_bytes, "SIZE", NULL,
           .parse = parse_bytes },
-        { "storage.tsdb.block-reload-interval", FLAG_AMOUNT, &a->reload_interval, "DURATION", NULL,
-          .parse = parse_duration },
         { "storage.remote.flush-deadline", FLAG_AMOUNT, &a->flush_deadline, "DURATION",
           "at the end, wait so long for remote storages (1m)", .parse = parse_duration },
         { "storage.remote.read-sample-limit", FLAG_NUMBER, &a->read_samples, "N",
@@ -221,14 +210,42 @@ static void take_feature(MonitorArgs *a, StrView name)
         a->metadata_in_log = true;
     else if (sv_eq(name, SV("otlp-native-delta-ingestion")))
         a->otlp_delta = true;
+    else if (sv_eq(name, SV("auto-reload-config")))
+        a->auto_reload = true;
+    else if (sv_eq(name, SV("created-timestamp-zero-ingestion")))
+        a->start_times = true;
+    else if (sv_eq(name, SV("extra-scrape-metrics")))
+        a->extra_scrape_metrics = true;
+    else if (name.len && monitor_idle_feature(name))
+        log_warn("--enable-feature=%.*s has no effect: %s", SV_FMT(name),
+                 monitor_idle_feature(name));
     else if (name.len)
-        log_warn("--enable-feature: '%.*s' is unknown or always on, ignoring", SV_FMT(name));
+        log_warn("--enable-feature=%.*s: no such feature, ignoring", SV_FMT(name));
 }
 
 static int mistake(const char *flag, const char *why)
 {
     fprintf(stderr, "knarr-monitor: --%s: %s; see `knarr monitor --help`\n", flag, why);
     return 2;
+}
+
+static int take_messages(MonitorArgs *a)
+{
+    a->refuse_write_v1 = a->refuse_write_v2 = true;
+    for (unsigned i = 0; i < a->write_messages.len; i++) {
+        StrView rest = sv_cstr(a->write_messages.items[i]), name;
+        while (sv_next(&rest, ',', &name)) {
+            if (sv_eq(name, SV("prometheus.WriteRequest")))
+                a->refuse_write_v1 = false;
+            else if (sv_eq(name, SV("io.prometheus.write.v2.Request")))
+                a->refuse_write_v2 = false;
+            else
+                return mistake("web.remote-write-receiver.accepted-protobuf-messages",
+                               "expected prometheus.WriteRequest or "
+                               "io.prometheus.write.v2.Request");
+        }
+    }
+    return FLAGS_OK;
 }
 
 static int check(MonitorArgs *a)
@@ -242,6 +259,16 @@ static int check(MonitorArgs *a)
     log_set_level((LogLevel)level);
     if (strcmp(a->log_format, "logfmt") != 0 && strcmp(a->log_format, "json") != 0)
         return mistake("log.format", "expected logfmt or json");
+    log_set_json(strcmp(a->log_format, "json") == 0);
+    if (a->max_connections == 0 || a->max_connections > 1000000)
+        return mistake("web.max-connections", "expected 1 to 1000000");
+    int64_t segment = a->segment_bytes.value;
+    if (a->segment_bytes.text && (segment < 10 << 20 || segment > 256 << 20))
+        return mistake("storage.tsdb.wal-segment-size", "expected 10MB to 256MB");
+    if (!monitor_idle_check(a))
+        return 2;
+    if (take_messages(a) != FLAGS_OK)
+        return 2;
     if (a->query_concurrency == 0 || a->query_concurrency > 1000)
         return mistake("query.max-concurrency", "expected 1 to 1000");
     if (a->rule_concurrency == 0 || a->rule_concurrency > 256)
@@ -252,8 +279,6 @@ static int check(MonitorArgs *a)
         return mistake("alertmanager.notification-batch-size", "expected 1 or more");
     if (a->read_frame < 1024 || a->read_frame > 1 << 30)
         return mistake("storage.remote.read-max-bytes-in-frame", "expected 1024 to 1073741824");
-    if (a->web_config)
-        return mistake("web.config.file", "TLS and passwords of the web server are not supported");
     for (unsigned i = 0; i < a->features.len; i++) {
         StrView rest = sv_cstr(a->features.items[i]), name;
         while (sv_next(&rest, ',', &name))
@@ -271,6 +296,7 @@ int monitor_args_parse(int argc, char **argv, MonitorArgs *ret)
     n = web_flags(ret, flags);
     n += storage_flags(ret, flags + n);
     n += query_flags(ret, flags + n);
+    n += monitor_idle_flags(ret, flags + n);
     ASSERT(n <= FLAGS_MAX);
     const FlagSet set = { .program = "knarr monitor",
                           .about = "Scrapes, stores and queries metrics, with Prometheus' flags, "

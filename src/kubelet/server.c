@@ -210,7 +210,7 @@ int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err)
     TlsConfig tls = { .cert_chain = k->cfg.tls_cert,
                       .key = k->cfg.tls_key,
                       .ca = k->cfg.client_ca,
-                      .request_client_cert = true,
+                      .client_auth = TLS_CLIENT_ASK,
                       .alpn_h2 = true };
     snprintf(addr, sizeof addr, "0.0.0.0:%u", k->cfg.port);
     int r = tls_context_new_server(&tls, &s->tls, err);

@@ -23,6 +23,14 @@ const char *http_reason(int status); /* "Not Found"; never NULL */
 
 typedef void HttpHandlerFn(void *ctx, HttpReq *req);
 
+/* A bound that several servers share: at `max` connections further ones wait to be accepted. Zero
+ * but for `max`; must outlive the servers. */
+typedef struct HttpConnLimit {
+    unsigned max;
+    unsigned open; /* the rest is the servers' own */
+    HttpServer *waiting;
+} HttpConnLimit;
+
 typedef struct HttpServerConfig {
     TlsContext *tls; /* NULL: clear text */
     HttpHandlerFn *handler;
@@ -31,6 +39,7 @@ typedef struct HttpServerConfig {
     size_t arena_limit;          /* per exchange; 0: ARENA_DEFAULT_LIMIT */
     uint32_t header_max;         /* bytes of all headers; 0: 64 KiB; larger: 431 */
     uint32_t idle_timeout_ms;    /* of a connection without exchanges; 0: 120 s */
+    HttpConnLimit *limit;        /* NULL: only the server's own, HTTP_CONNS_MAX */
     uint32_t request_timeout_ms; /* until a request has arrived whole; 0: 30 s (slow loris) */
 } HttpServerConfig;
 

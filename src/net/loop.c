@@ -25,6 +25,11 @@ typedef struct Task {
 
 typedef VEC(Task) TaskVec;
 
+typedef struct PostedBatch {
+    TaskVec tasks;
+    struct PostedBatch *outer;
+} PostedBatch;
+
 struct Loop {
     uv_loop_t uv;
     uv_async_t wake;
@@ -33,7 +38,8 @@ struct Loop {
     TaskVec deferred;
     TaskVec running; /* the batch of `deferred` that is being run */
     pthread_mutex_t lock;
-    TaskVec posted; /* guarded by lock */
+    TaskVec posted;       /* guarded by lock */
+    PostedBatch *posting; /* what is being run of it */
     unsigned n_sources;
     bool stopped;
 };
@@ -99,14 +105,19 @@ static void on_check(uv_check_t *h)
 
 static void run_posted(Loop *l)
 {
-    TaskVec batch = { 0 };
+    PostedBatch batch = { .outer = l->posting }; /* of a nested run, when there is one */
     pthread_mutex_lock(&l->lock);
-    batch = l->posted;
+    batch.tasks = l->posted;
     l->posted = (TaskVec){ 0 };
     pthread_mutex_unlock(&l->lock);
-    vec_foreach (t, &batch)
-        t->fn(t->ctx);
-    vec_free(&batch);
+    l->posting = &batch;
+    for (size_t i = 0; i < batch.tasks.len; i++) {
+        Task t = batch.tasks.items[i];
+        if (t.fn)
+            t.fn(t.ctx);
+    }
+    l->posting = batch.outer;
+    vec_free(&batch.tasks);
 }
 
 static void on_wake(uv_async_t *h)
@@ -134,14 +145,26 @@ int loop_defer(Loop *l, LoopFn *fn, void *ctx, Err *err)
     return 0;
 }
 
+static void forget(TaskVec *tasks, LoopFn *fn, void *ctx)
+{
+    vec_foreach (t, tasks)
+        if (t->fn == fn && t->ctx == ctx)
+            t->fn = NULL;
+}
+
 void loop_defer_cancel(Loop *l, LoopFn *fn, void *ctx)
 {
-    vec_foreach (t, &l->deferred)
-        if (t->fn == fn && t->ctx == ctx)
-            t->fn = NULL;
-    vec_foreach (t, &l->running)
-        if (t->fn == fn && t->ctx == ctx)
-            t->fn = NULL;
+    forget(&l->deferred, fn, ctx);
+    forget(&l->running, fn, ctx);
+}
+
+void loop_post_cancel(Loop *l, LoopFn *fn, void *ctx)
+{
+    pthread_mutex_lock(&l->lock);
+    forget(&l->posted, fn, ctx);
+    pthread_mutex_unlock(&l->lock);
+    for (PostedBatch *b = l->posting; b; b = b->outer)
+        forget(&b->tasks, fn, ctx);
 }
 
 /* ---- the loop ---- */

@@ -45,6 +45,8 @@ int loop_add_child(Loop *l, pid_t pid, LoopChildFn *fn, void *ctx, Source **ret,
 int loop_work(Loop *l, LoopFn *work, LoopFn *done, void *ctx, Err *err) NODISCARD;
 /* Runs fn(ctx) on the loop's thread soon; from any thread. */
 int loop_post(Loop *l, LoopFn *fn, void *ctx, Err *err);
+/* Forgets what was posted for this pair; from the loop's thread, when no other posts any more. */
+void loop_post_cancel(Loop *l, LoopFn *fn, void *ctx);
 /* Runs fn(ctx) once, later in this turn; from the loop's thread. */
 int loop_defer(Loop *l, LoopFn *fn, void *ctx, Err *err);
 /* Forgets what loop_defer() took for this pair: for an owner that is freed before its turn. */

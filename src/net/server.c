@@ -21,6 +21,44 @@ enum {
     KEEPALIVE_PROBES = 3,
 };
 
+/* ---- the bound that servers share ---- */
+
+static bool limit_reached(HttpServer *s)
+{
+    HttpConnLimit *l = s->cfg.limit;
+    if (!l || l->open < l->max)
+        return false;
+    if (!s->limited && source_set_events(s->src, 0, NULL) == 0) {
+        s->limited = true;
+        s->next_waiting = l->waiting;
+        l->waiting = s;
+    }
+    return true;
+}
+
+static void limit_forget(HttpServer *s)
+{
+    HttpServer **at = s->limited ? &s->cfg.limit->waiting : NULL;
+    while (at && *at != s)
+        at = &(*at)->next_waiting;
+    if (at)
+        *at = s->next_waiting;
+    s->limited = false;
+}
+
+static void limit_release(HttpConnLimit *l)
+{
+    if (!l)
+        return;
+    l->open--;
+    HttpServer *s = l->waiting;
+    if (!s)
+        return;
+    limit_forget(s);
+    if (!s->accept_paused && source_set_events(s->src, LOOP_READ, NULL) < 0)
+        s->accept_paused = true; /* the next sweep tries again */
+}
+
 /* ---- connections ---- */
 
 static void pump_now(void *ctx)
@@ -47,6 +85,7 @@ static void conn_unlink(HttpConn *c)
     c->srv = NULL;
     if (--s->n_conns == 0 && !s->accept_paused)
         source_stop_timer(s->sweep);
+    limit_release(s->cfg.limit);
 }
 
 static void conn_destroy(HttpConn *c)
@@ -225,6 +264,8 @@ static void conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remot
         return;
     }
     s->n_conns++;
+    if (s->cfg.limit)
+        s->cfg.limit->open++;
     c->next = s->conns;
     if (c->next)
         c->next->prev = c;
@@ -327,6 +368,8 @@ static void on_accept(void *ctx, uint32_t events)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage remote = { 0 };
         socklen_t len = sizeof remote;
+        if (limit_reached(s))
+            return;
         int fd = accept4(s->fd, (struct sockaddr *)&remote, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             conn_new(s, fd, &remote);
@@ -477,6 +520,7 @@ HttpServer *http_server_free(HttpServer *s)
         conn_unlink(c);
         conn_close(c);
     }
+    limit_forget(s);
     s->src = source_free(s->src);
     s->sweep = source_free(s->sweep);
     if (s->unix_path)

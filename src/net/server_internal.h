@@ -120,6 +120,8 @@ struct HttpServer {
     unsigned n_conns;
     uint16_t port;
     bool accept_paused;
+    bool limited; /* in cfg.limit's list of those that wait */
+    HttpServer *next_waiting;
     int64_t date_sec;
     char date[40];
 };

@@ -23,7 +23,10 @@ struct TlsContext {
     BIO_METHOD *bio;
     bool server;
     bool h2;
-    bool verify; /* client: check the server's name */
+    bool verify;   /* client: check the server's name */
+    StrView *sans; /* server: of which a client's certificate must have one */
+    unsigned n_sans;
+    Arena arena; /* of these */
 };
 
 int tls_fail(SSL *ssl, int ret, Err *err, const char *what)
@@ -211,12 +214,12 @@ static TlsContext *context_alloc(bool server)
     if (!c)
         return NULL;
     atomic_init(&c->refs, 1);
+    arena_init(&c->arena, 0);
     c->server = server;
     c->bio = bio_method_new();
     c->ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     if (!c->bio || !c->ctx)
         return tls_context_unref(c);
-    SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(c->ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
                                     SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
@@ -243,6 +246,105 @@ static int context_keys(TlsContext *c, const TlsConfig *cfg, Err *err)
     return r;
 }
 
+/* ---- what is asked of a client's certificate ---- */
+
+/* A name as the certificate has it; IP addresses become text. False: of another kind. */
+static bool name_text(const GENERAL_NAME *n, char ip[INET6_ADDRSTRLEN], StrView *ret)
+{
+    const ASN1_STRING *s = NULL;
+    if (n->type == GEN_DNS || n->type == GEN_EMAIL || n->type == GEN_URI)
+        s = n->d.ia5;
+    else if (n->type == GEN_IPADD)
+        s = n->d.iPAddress;
+    if (!s)
+        return false;
+    *ret = sv_n(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
+    if (n->type != GEN_IPADD)
+        return true;
+    if (ret->len != 4 && ret->len != 16)
+        return false;
+    inet_ntop(ret->len == 4 ? AF_INET : AF_INET6, ret->ptr, ip, INET6_ADDRSTRLEN);
+    *ret = sv_cstr(ip);
+    return true;
+}
+
+static bool has_allowed_name(const TlsContext *c, X509 *x)
+{
+    GENERAL_NAMES *names = x ? X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL) : NULL;
+    bool found = false;
+    for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+        char ip[INET6_ADDRSTRLEN];
+        StrView text;
+        if (name_text(sk_GENERAL_NAME_value(names, i), ip, &text))
+            for (unsigned k = 0; k < c->n_sans; k++)
+                found |= sv_eq(text, c->sans[k]);
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
+static int verify_names(X509_STORE_CTX *x, void *arg)
+{
+    int ok = X509_verify_cert(x);
+    if (ok == 1 && !has_allowed_name(arg, X509_STORE_CTX_get0_cert(x))) {
+        X509_STORE_CTX_set_error(x, X509_V_ERR_APPLICATION_VERIFICATION);
+        return 0;
+    }
+    return ok;
+}
+
+static int use_client_auth(TlsContext *c, const TlsConfig *cfg, Err *err)
+{
+    int mode = cfg->client_auth == TLS_CLIENT_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
+    bool need = cfg->client_auth >= TLS_CLIENT_NEED;
+    bool any = cfg->client_auth == TLS_CLIENT_ASK || cfg->client_auth == TLS_CLIENT_NEED;
+    SSL_CTX_set_verify(c->ctx, mode | (need ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                       any ? accept_any : NULL);
+    if (!need || !cfg->n_client_sans)
+        return 0;
+    c->sans = arena_array(&c->arena, StrView, cfg->n_client_sans);
+    for (; c->sans && c->n_sans < cfg->n_client_sans; c->n_sans++) {
+        c->sans[c->n_sans] = arena_sv(&c->arena, cfg->client_sans[c->n_sans]);
+        if (!c->sans[c->n_sans].ptr)
+            return err_nomem(err);
+    }
+    if (!c->sans)
+        return err_nomem(err);
+    SSL_CTX_set_cert_verify_callback(c->ctx, verify_names, c);
+    return 0;
+}
+
+/* ---- versions and algorithms ---- */
+
+static int use_protocol(TlsContext *c, const TlsConfig *cfg, Err *err)
+{
+    static const int versions[] = { [TLS_1_0] = TLS1_VERSION,
+                                    [TLS_1_1] = TLS1_1_VERSION,
+                                    [TLS_1_2] = TLS1_2_VERSION,
+                                    [TLS_1_3] = TLS1_3_VERSION };
+    TlsVersion min = cfg->min_version ? cfg->min_version : TLS_1_2;
+    TlsVersion max = cfg->max_version ? cfg->max_version : TLS_1_3;
+    const char *ciphers = cfg->ciphers;
+    if (ciphers && !*ciphers) {
+        min = TLS_1_3;
+        ciphers = NULL;
+    }
+    if (min > max)
+        return err_set(err, ERR_INVALID, 0, "no version of TLS is left to be spoken");
+    if (min < TLS_1_2) /* their signatures are below OpenSSL's usual level */
+        SSL_CTX_set_security_level(c->ctx, 0);
+    if (SSL_CTX_set_min_proto_version(c->ctx, versions[min]) != 1 ||
+        SSL_CTX_set_max_proto_version(c->ctx, versions[max]) != 1)
+        return tls_fail(NULL, 0, err, "set the versions of TLS");
+    if (ciphers && SSL_CTX_set_cipher_list(c->ctx, ciphers) != 1)
+        return tls_fail(NULL, 0, err, "set the cipher suites");
+    if (cfg->groups && SSL_CTX_set1_groups_list(c->ctx, cfg->groups) != 1)
+        return tls_fail(NULL, 0, err, "set the curves");
+    if (cfg->client_order)
+        SSL_CTX_clear_options(c->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    return 0;
+}
+
 int tls_context_new_server(const TlsConfig *cfg, TlsContext **ret, Err *err)
 {
     if (sv_empty(cfg->cert_chain))
@@ -250,15 +352,14 @@ int tls_context_new_server(const TlsConfig *cfg, TlsContext **ret, Err *err)
     TlsContext *c = context_alloc(true);
     if (!c)
         return err_nomem(err);
-    int r = context_keys(c, cfg, err);
-    if (r < 0) {
+    int r;
+    if ((r = use_protocol(c, cfg, err)) < 0 || (r = context_keys(c, cfg, err)) < 0 ||
+        (r = use_client_auth(c, cfg, err)) < 0) {
         tls_context_unref(c);
         return r;
     }
     c->h2 = cfg->alpn_h2;
     SSL_CTX_set_alpn_select_cb(c->ctx, alpn_select, c);
-    if (cfg->request_client_cert)
-        SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, accept_any);
     *ret = c;
     return 0;
 }
@@ -268,7 +369,9 @@ int tls_context_new_client(const TlsConfig *cfg, TlsContext **ret, Err *err)
     TlsContext *c = context_alloc(false);
     if (!c)
         return err_nomem(err);
-    int r = context_keys(c, cfg, err);
+    int r = use_protocol(c, cfg, err);
+    if (r == 0)
+        r = context_keys(c, cfg, err);
     if (r < 0) {
         tls_context_unref(c);
         return r;
@@ -297,6 +400,7 @@ TlsContext *tls_context_unref(TlsContext *c)
         return NULL;
     SSL_CTX_free(c->ctx);
     BIO_meth_free(c->bio);
+    arena_free(&c->arena);
     free(c);
     return NULL;
 }

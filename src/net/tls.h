@@ -6,11 +6,31 @@
 
 typedef struct TlsContext TlsContext; /* reference-counted, immutable after creation */
 
+/* What a server wants of its clients' certificates, which are checked against `ca`. */
+typedef enum TlsClientAuth {
+    TLS_CLIENT_NONE,         /* does not ask */
+    TLS_CLIENT_ASK,          /* takes any and none; TlsPeer.verified tells whether it holds */
+    TLS_CLIENT_VERIFY_GIVEN, /* one that comes must hold */
+    TLS_CLIENT_NEED,         /* one must come, of whomever */
+    TLS_CLIENT_VERIFY,       /* one must come and hold */
+} TlsClientAuth;
+
+typedef enum TlsVersion { TLS_DEFAULT, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3 } TlsVersion;
+
 typedef struct TlsConfig {
     /* PEM texts (not file names); views need to live only during the call. */
     StrView cert_chain, key;   /* server: required; client: optional */
     StrView ca;                /* roots that the peer is checked against; empty: the system's */
-    bool request_client_cert;  /* server: ask, verify against `ca` if one comes, accept none */
+    TlsClientAuth client_auth; /* server */
+    /* Server: with TLS_CLIENT_NEED and _VERIFY, a certificate must name one of these exactly as a
+     * DNS name, e-mail address, URI or IP address. */
+    const StrView *client_sans;
+    unsigned n_client_sans;
+    TlsVersion min_version, max_version; /* default: 1.2 and 1.3 */
+    /* OpenSSL's names with ':' between, best first; NULL: its own list. Suites are those up to TLS
+     * 1.2; "": none, which leaves 1.3. */
+    const char *ciphers, *groups;
+    bool client_order;         /* server: the client's order of suites counts */
     bool insecure_skip_verify; /* client: for probes only */
     bool alpn_h2;              /* offer or accept "h2" beside "http/1.1" */
 } TlsConfig;

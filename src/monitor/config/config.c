@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/vec.h"
 #include "codec/yaml.h"
-#include "monitor/config/bind.h"
+#include "monitor/config/types.h"
 
 typedef struct Holder {
     Config config; /* first: a Config is its holder */
@@ -118,7 +118,7 @@ static void join_all(Joiner *j, const Type *t, void *obj)
     bind_visit(t, obj, &type_scrape, join_scrape, j);
 }
 
-static StrView dir_of(const char *path)
+StrView config_dir_of(const char *path)
 {
     StrView s = sv_cstr(path);
     ssize_t slash = sv_rfind_char(s, '/');
@@ -197,7 +197,7 @@ static void on_duplicate(void *ctx, StrView path)
     t->found = true;
 }
 
-static int read_document(StrView text, const char *name, Arena *a, Value *ret, Err *err)
+int config_document(StrView text, const char *name, Arena *a, Value *ret, Err *err)
 {
     Twice twice = { 0 };
     JsonOptions opt = { .plain_text = true, .on_duplicate = on_duplicate, .ctx = &twice };
@@ -240,12 +240,12 @@ static int load_scrape_file(Holder *h, const char *path, Err *err)
         return err_nomem(err);
     if ((r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &text)) < 0)
         return err_neg(err, r, "read the scrape config file '%s'", path);
-    if ((r = read_document(buf_view(&text), name, &h->arena, &doc, err)) < 0)
+    if ((r = config_document(buf_view(&text), name, &h->arena, &doc, err)) < 0)
         return r;
     Binder b = { .file = name, .arena = &h->arena, .err = err };
     if ((r = bind_struct(&b, &type_scrape_files, f, &doc)) < 0)
         return r;
-    Joiner j = { .arena = &h->arena, .dir = dir_of(name) };
+    Joiner j = { .arena = &h->arena, .dir = config_dir_of(name) };
     join_all(&j, &type_scrape_files, f);
     if (j.failed)
         return err_nomem(err);
@@ -290,7 +290,7 @@ static int fill(Holder *h, StrView text, const char *name, StrView dir, const Co
     Value doc;
     int r;
 
-    if ((r = read_document(text, name, &h->arena, &doc, err)) < 0 ||
+    if ((r = config_document(text, name, &h->arena, &doc, err)) < 0 ||
         (r = bind_struct(&b, &type_config, c, &doc)) < 0)
         return r;
     if (!value_is(value_get(&doc, SV("global")), VALUE_MAP) &&
@@ -344,7 +344,7 @@ int config_load(const char *path, const ConfigOptions *opt, Config **ret, Err *e
     int r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &text);
     if (r < 0)
         return err_neg(err, r, "read the configuration '%s'", path);
-    return config_parse(buf_view(&text), path, dir_of(path), opt, ret, err);
+    return config_parse(buf_view(&text), path, config_dir_of(path), opt, ret, err);
 }
 
 static bool equal(const Type *type, const void *x, const void *y)
@@ -415,10 +415,10 @@ int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err)
         return err_neg(err, r, "read the HTTP configuration '%s'", path);
     if (sv_empty(sv_trim(buf_view(&text))))
         return 0;
-    if ((r = read_document(buf_view(&text), name, a, &doc, err)) < 0)
+    if ((r = config_document(buf_view(&text), name, a, &doc, err)) < 0)
         return r;
     Binder b = { .file = name, .arena = a, .err = err };
-    Joiner j = { .arena = a, .dir = dir_of(name) };
+    Joiner j = { .arena = a, .dir = config_dir_of(name) };
     if ((r = bind_struct(&b, &type_http, ret, &doc)) < 0 ||
         (r = config_check_http(&b, ret, &doc)) < 0)
         return r;

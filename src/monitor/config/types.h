@@ -1,4 +1,4 @@
-/* types.h - what the two files of tables and the checks share. Private to the folder. */
+/* types.h - what the files of tables and the checks share. Private to the folder. */
 #pragma once
 
 #include "monitor/config/bind.h"
@@ -19,3 +19,9 @@ int check_otlp(Binder *b, void *obj, const Value *v);
 /* Compiles and checks the rules of a list; `key` is the list's. */
 int compile_rules(Binder *b, ConfigRules *rules, bool legacy, const Value *v,
                   const char *key) NODISCARD;
+
+/* ---- config.c ---- */
+
+/* Reads a YAML text whose scalars stay text; a key that stands twice is an error. */
+int config_document(StrView text, const char *name, Arena *a, Value *ret, Err *err) NODISCARD;
+StrView config_dir_of(const char *path); /* without its slash; empty where there is none */

@@ -155,11 +155,23 @@ static void put_identity(Buf *out, StrView file)
         buf_putc(out, ';');
 }
 
+static TlsVersion tls_version(StrView name)
+{
+    static const char *const names[] = { "", "TLS10", "TLS11", "TLS12", "TLS13" };
+    _Static_assert(TLS_1_0 == 1 && TLS_1_3 == 4, "in the order of TlsVersion");
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        if (sv_eq(name, sv_cstr(names[i])))
+            return (TlsVersion)i;
+    return TLS_DEFAULT;
+}
+
 static int make_tls(Fetcher *f, TlsContext **ret, Err *err)
 {
     const ConfigTls *t = &f->cfg->tls;
     _cleanup_arena_ Arena a;
     TlsConfig c = { .insecure_skip_verify = t->insecure_skip_verify,
+                    .min_version = tls_version(t->min_version),
+                    .max_version = tls_version(t->max_version),
                     .alpn_h2 = f->cfg->enable_http2 };
     int r;
 

@@ -132,6 +132,8 @@ static void fetch_free(Fetch *x)
     loop_defer_cancel(x->f->loop, on_failed, x);
     if (x->inflating)
         inflateEnd(&x->z);
+    if (x->spec.budget)
+        x->spec.budget->used -= x->counted;
     if (x->next)
         x->next->prev = x->prev;
     if (x->prev)
@@ -163,7 +165,8 @@ static void finish(Fetch *x, const Err *why)
                       .content_type = x->content_type,
                       .headers = x->answer,
                       .n_headers = x->n_answer,
-                      .body = buf_view(&x->body) };
+                      .body = buf_view(&x->body),
+                      .take = &x->body };
 
     if (why) {
         err = *why;
@@ -223,6 +226,17 @@ static void on_head(void *ctx, int status, const HttpHeader *headers, uint32_t n
     }
 }
 
+/* Counts the body's memory; false: the budget is used up. */
+static bool within_budget(Fetch *x)
+{
+    FetchBudget *b = x->spec.budget;
+    if (!b || x->body.cap == x->counted)
+        return true;
+    b->used += x->body.cap - x->counted;
+    x->counted = x->body.cap;
+    return x->body.len <= FETCH_SMALL || b->used <= b->max;
+}
+
 static bool over_limit(Fetch *x)
 {
     return x->body.len > x->spec.body_max;
@@ -246,8 +260,10 @@ static int inflate_into(Fetch *x, const void *data, size_t len, Err *err)
         x->z.avail_out = STEP;
         int r = inflate(&x->z, Z_NO_FLUSH);
         x->body.len += STEP - x->z.avail_out;
-        if (r == Z_STREAM_END)
+        if (r == Z_STREAM_END) {
+            x->inflated = true;
             break;
+        }
         if (r != Z_OK && r != Z_BUF_ERROR)
             return err_set(err, ERR_PROTO, 0, "gzip: invalid data");
     }
@@ -270,6 +286,10 @@ static void on_data(void *ctx, const void *data, size_t len)
         r = err_nomem(&err);
     if (r >= 0 && over_limit(x))
         r = err_set(&err, ERR_LIMIT, 0, "body size limit exceeded");
+    if (r >= 0 && !within_budget(x))
+        r = err_set(&err, ERR_LIMIT, 0,
+                    "the bodies that are being received take more than %zu MiB together",
+                    x->spec.budget->max >> 20);
     if (r < 0)
         fail_later(x, &err);
 }
@@ -319,17 +339,20 @@ static int redirect(Fetch *x, Err *err)
     buf_clear(&x->body);
     if (x->inflating)
         inflateEnd(&x->z);
-    x->inflating = false;
+    x->inflating = x->inflated = false;
     return begin(x, err);
 }
 
 static void on_done(void *ctx, const Err *why)
 {
     Fetch *x = ctx;
-    Err err = { 0 };
+    Err err = { 0 }, torn = { 0 };
+    err_set(&torn, ERR_PROTO, 0, "gzip: the data end too early");
 
     x->call = NULL;
     leave_origin(x);
+    if (!why && x->gzip && x->inflating && !x->inflated)
+        why = &torn;
     if (why || !x->f->cfg->follow_redirects || !is_redirect(x->status) || sv_empty(x->location)) {
         finish(x, why);
         return;

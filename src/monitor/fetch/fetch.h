@@ -14,6 +14,7 @@ typedef struct Fetch Fetch;
 
 enum {
     FETCH_BODY_MAX = 1024 * 1024 * 1024, /* where no limit is said */
+    FETCH_SMALL = 1024 * 1024,           /* bodies that are received even when others take much */
     FETCH_REDIRECTS_MAX = 10,
     FETCH_ORIGIN_IDLE_S = 300, /* connections of origins unused for so long are closed */
 };
@@ -38,8 +39,15 @@ typedef struct FetchResult {
     const HttpHeader *headers; /* of the answer, names in lower case */
     unsigned n_headers;
     StrView body;   /* decompressed */
+    Buf *take;      /* what holds it: may be taken over (and left empty) */
     const Err *err; /* NULL: the answer came whole, whatever its status */
 } FetchResult;
+/* Memory that the bodies of several fetches share: a body of more than FETCH_SMALL that would go
+ * beyond fails with ERR_LIMIT. Zero but for `max`. */
+typedef struct FetchBudget {
+    size_t max, used;
+} FetchBudget;
+
 /* Exactly once unless cancelled; the fetch is gone after it, and everything in the result. */
 typedef void FetchDoneFn(void *ctx, const FetchResult *r);
 
@@ -51,6 +59,7 @@ typedef struct FetchSpec {
     unsigned n_headers;
     uint32_t timeout_ms; /* of the whole, redirects included */
     size_t body_max;     /* decompressed; larger: ERR_LIMIT "body size limit exceeded" */
+    FetchBudget *budget; /* NULL: none; must outlive the fetch */
     FetchDoneFn *done;
     void *ctx;
 } FetchSpec;

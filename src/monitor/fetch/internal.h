@@ -48,7 +48,9 @@ struct Fetch {
     HttpHeader *answer; /* headers of the answer */
     unsigned n_answer;
     Buf body;
+    size_t counted; /* of the budget */
     bool gzip, inflating;
+    bool inflated; /* to the end of the data */
     z_stream z;
     Err err;
 };

@@ -22,7 +22,8 @@ struct MonitorParts {
     RemoteReads *remote_reads;  /* NULL: the configuration names none */
     pthread_mutex_t reads_lock; /* of that pointer: rules look at it on their threads */
     Tsdb *db;
-    TsdbOptions flags; /* of the database, as the command line has them */
+    TsdbOptions flags;         /* of the database, as the command line has them */
+    struct ConfigWatch *watch; /* watch.c; NULL: nobody asked for it */
 
     /* alerting.c; NULL until the database is open */
     Rules *rules;
@@ -86,3 +87,8 @@ int parts_remote_widen(void *ctx, Querier *local, Arena *a, RulesQuerier *ret, E
 void parts_remote_close(void *ctx, RulesQuerier *q);
 /* Sends what is left for at most so long, then lets go of all. */
 void parts_remote_stop(MonitorParts *p, int64_t flush_ms);
+
+/* ---- watch.c ---- */
+
+void parts_watch_stop(MonitorParts *p);
+void parts_watch_free(MonitorParts *p);

@@ -42,6 +42,7 @@ void monitor_parts_stop(MonitorParts *p, int64_t flush_ms)
 {
     if (!p)
         return;
+    parts_watch_stop(p);
     p->scrape = scrape_manager_free(p->scrape);
     parts_alerting_stop(p);
     parts_remote_stop(p, flush_ms);
@@ -50,6 +51,7 @@ void monitor_parts_stop(MonitorParts *p, int64_t flush_ms)
 MonitorParts *monitor_parts_free(MonitorParts *p)
 {
     if (p) {
+        parts_watch_free(p);
         rules_free(p->rules);
         parts_files_free(&p->files);
         config_unref(p->config);
@@ -89,6 +91,8 @@ int monitor_parts_start(MonitorParts *p, Tsdb *db, StrView external_url, Err *er
 {
     const ScrapeOptions o = { .db = db,
                               .append_metadata = p->opt.append_metadata,
+                              .sync_delay_ms = p->opt.sync_delay_ms,
+                              .align_ms = p->opt.align_ms,
                               .start_times = p->opt.start_times };
     AlertingNext next = { 0 };
     int r;

@@ -17,6 +17,8 @@ typedef struct MonitorPartsOptions {
     unsigned rule_threads;                                         /* groups evaluated at once */
     size_t notify_capacity, notify_batch;                          /* see NotifierOptions */
     bool notify_drain;
+    uint32_t sync_delay_ms; /* see ScrapeOptions */
+    int64_t align_ms;       /* the same; 0: time stamps are not aligned */
 } MonitorPartsOptions;
 
 /* Reads the configuration and its rule files. Errors name file, line and key. */
@@ -35,3 +37,9 @@ int monitor_parts_start(MonitorParts *p, Tsdb *db, StrView external_url, Err *er
 /* Reads the configuration again and takes it over; on failure everything stays as it was. */
 int monitor_parts_reload(MonitorParts *p, Err *err) NODISCARD;
 void monitor_parts_plug(MonitorParts *p, WebParts *ret);
+
+/* Looks every `interval_ms` (at least 1 s) at the configuration and at what rule_files and
+ * scrape_config_files name, and calls `changed` when their contents are others; ends with
+ * monitor_parts_stop(). */
+int monitor_parts_watch(MonitorParts *p, int64_t interval_ms, LoopFn *changed, void *ctx,
+                        Err *err) NODISCARD;

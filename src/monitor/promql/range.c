@@ -2,7 +2,7 @@
  * for each step. The source is a selector or a subquery. */
 #include "monitor/promql/eval_range.h"
 
-enum { CHECK_EVERY = 1024 }; /* steps between looks at the clock */
+enum { CHECK_EVERY = 64 * 1024 }; /* samples in windows between looks at the clock */
 
 typedef struct RangeStream {
     Stream head;
@@ -170,15 +170,18 @@ static int run_steps(RangeStream *s, Column *c)
     int64_t behind = m->smoothed ? ev->lookback : 0;
     Slide p = { 0 };
     int found = 0;
+    size_t looked = 0;
     if (s->fn->floats && !r->nh && !(starts && r->fst) && !m->anchored && !m->smoothed)
         return s->fn->floats(&s->call, r, c);
     for (unsigned i = 0; i < s->head.steps.n; i++) {
         int64_t time = step_time(&s->head.steps, i), end = modifiers_time(m, time);
         const Histogram *h = NULL;
-        int err = i % CHECK_EVERY == CHECK_EVERY - 1 ? eval_check(ev) : 0;
+        slide(r, &p, end - before, end + behind);
+        looked += 64 + (p.f_hi - p.f_lo) + 16 * (p.h_hi - p.h_lo);
+        int err = looked > CHECK_EVERY ? eval_check(ev) : 0;
         if (err < 0)
             return err;
-        slide(r, &p, end - before, end + behind);
+        looked = looked > CHECK_EVERY ? 0 : looked;
         c->kind[i] = SAMPLE_NONE;
         if (p.f_lo == p.f_hi && p.h_lo == p.h_hi)
             continue;

@@ -61,6 +61,8 @@ static int check_limits(Batch *b, Labels l)
 {
     const ConfigLimits *lim = &b->job->limits;
     StrView metric = sv_head(labels_get(l, LABEL_METRIC_NAME), 50);
+    uint64_t name_max = lim->label_name_length ? lim->label_name_length : SCRAPE_LABEL_MAX;
+    uint64_t value_max = lim->label_value_length ? lim->label_value_length : SCRAPE_LABEL_MAX;
 
     if (lim->labels && l.len > lim->labels)
         return err_set(b->err, ERR_LIMIT, 0,
@@ -68,18 +70,18 @@ static int check_limits(Batch *b, Labels l)
                        SV_FMT(metric), l.len, (unsigned long long)lim->labels);
     for (unsigned i = 0; i < l.len; i++) {
         StrView name = l.items[i].name, value = l.items[i].value;
-        if (lim->label_name_length && name.len > lim->label_name_length)
+        if (name.len > name_max)
             return err_set(b->err, ERR_LIMIT, 0,
                            "label_name_length_limit exceeded (metric: %.*s, label name: %.*s, "
                            "length: %zu, limit: %llu)",
                            SV_FMT(metric), SV_FMT(sv_head(name, 50)), name.len,
-                           (unsigned long long)lim->label_name_length);
-        if (lim->label_value_length && value.len > lim->label_value_length)
+                           (unsigned long long)name_max);
+        if (value.len > value_max)
             return err_set(b->err, ERR_LIMIT, 0,
                            "label_value_length_limit exceeded (metric: %.*s, label name: %.*s, "
                            "value: \"%.*s\", length: %zu, limit: %llu)",
                            SV_FMT(metric), SV_FMT(sv_head(name, 50)), SV_FMT(sv_head(value, 50)),
-                           value.len, (unsigned long long)lim->label_value_length);
+                           value.len, (unsigned long long)value_max);
     }
     return 0;
 }
@@ -212,9 +214,10 @@ static const Family *family_of(Batch *b, StrView metric)
                                            "_count", "_created", "_info" };
     for (unsigned i = 0; i < ARRAY_SIZE(endings); i++) {
         StrView end = sv_cstr(endings[i]);
-        Family *f = sv_ends(metric, end)
-                        ? families_get(&b->t->families, sv_head(metric, metric.len - end.len))
-                        : NULL;
+        Family *f =
+            sv_ends(metric, end)
+                ? scrape_families_get(&b->t->families, sv_head(metric, metric.len - end.len))
+                : NULL;
         if (f)
             return f;
     }
@@ -312,7 +315,7 @@ static int one_sample(Batch *b, ExpoEntry *x)
 
 static int one_metadata(Batch *b, const ExpoEntry *x)
 {
-    Family *f = families_find(&b->t->families, x->name);
+    Family *f = scrape_families_find(&b->t->families, x->name);
     ExpoType type = x->kind == EXPO_TYPE ? x->type : f ? f->type : EXPO_UNKNOWN;
     StrView help = x->kind == EXPO_HELP ? x->text : f ? f->help : SV("");
     StrView unit = x->kind == EXPO_UNIT ? x->text : f ? f->unit : SV("");
@@ -321,34 +324,36 @@ static int one_metadata(Batch *b, const ExpoEntry *x)
         f->seen = b->t->cache.scrape;
         return 0;
     }
-    return families_put(&b->t->families, x->name, type, help, unit, b->t->cache.scrape)
-               ? 0
-               : err_nomem(b->err);
+    pthread_mutex_t *lock = &b->t->pool->manager->families;
+    pthread_mutex_lock(lock);
+    bool ok = scrape_families_put(&b->t->families, x->name, type, help, unit, b->t->cache.scrape);
+    pthread_mutex_unlock(lock);
+    return ok ? 0 : err_nomem(b->err);
 }
 
 /* ---- the body ---- */
 
-int scrape_append(ScrapeTarget *t, TsdbAppender *a, ExpoFormat format, StrView body, int64_t ts,
-                  ScrapeCounts *counts, Err *err)
+int scrape_append(ScrapeWork *w, TsdbAppender *a, Err *err)
 {
+    ScrapeTarget *t = w->t;
     ScrapeManager *m = t->pool->manager;
     Err own = { 0 };
     Batch b = { .t = t,
                 .job = t->pool->job,
-                .stats = &m->stats,
+                .stats = &w->stats,
                 .parser = m->parser,
                 .app = a,
                 .scratch = &m->scratch,
-                .ts = ts,
-                .ahead = ts + AHEAD_MAX_MS,
-                .counts = counts,
+                .ts = w->ts,
+                .ahead = w->ts + AHEAD_MAX_MS,
+                .counts = &w->counts,
                 .err = err ? err : &own };
     ExpoEntry x;
     int r;
 
     scrape_cache_begin(&t->cache);
-    families_begin(&t->families);
-    expo_parser_reset(m->parser, format, body, &t->expo);
+    scrape_families_begin(&t->families);
+    expo_parser_reset(m->parser, w->format, buf_view(&w->body), &t->expo);
     for (;;) {
         expo_expect(m->parser, scrape_cache_expected(&t->cache));
         if ((r = expo_next(m->parser, &x, b.err)) < 0 || x.kind == EXPO_END)
@@ -358,7 +363,7 @@ int scrape_append(ScrapeTarget *t, TsdbAppender *a, ExpoFormat format, StrView b
             return r;
     }
     if (r >= 0 && b.over_limit) {
-        m->stats.exceeded_sample_limit++;
+        w->stats.exceeded_sample_limit++;
         return err_set(b.err, ERR_LIMIT, 0, "sample limit exceeded");
     }
     return r;

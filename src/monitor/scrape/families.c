@@ -2,17 +2,17 @@
  * say it in the same order each time: a family remembers which one followed. */
 #include "monitor/scrape/internal.h"
 
-Family *families_get(const Families *f, StrView name)
+Family *scrape_families_get(const Families *f, StrView name)
 {
     return map_get(&f->map, name);
 }
 
-void families_begin(Families *f)
+void scrape_families_begin(Families *f)
 {
     f->last = NULL;
 }
 
-Family *families_find(Families *f, StrView name)
+Family *scrape_families_find(Families *f, StrView name)
 {
     if (f->last && sv_eq(f->last->name, name)) /* its help and its type are two lines */
         return f->last;
@@ -43,11 +43,11 @@ static Family *add(Families *f, StrView name)
     return map_set(&f->map, name, x, NULL) ? x : family_free(x);
 }
 
-bool families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
-                  uint32_t scrape)
+bool scrape_families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
+                         uint32_t scrape)
 {
     char *text = malloc(help.len + unit.len + 1);
-    Family *x = families_find(f, name);
+    Family *x = scrape_families_find(f, name);
     if (!text || (!x && !(x = add(f, name)))) {
         free(text);
         return false;
@@ -65,7 +65,7 @@ bool families_put(Families *f, StrView name, ExpoType type, StrView help, StrVie
     return true;
 }
 
-void families_sweep(Families *f, uint32_t scrape)
+void scrape_families_sweep(Families *f, uint32_t scrape)
 {
     StrView name;
     void *val;
@@ -85,7 +85,7 @@ void families_sweep(Families *f, uint32_t scrape)
         ((Family *)val)->next = NULL;
 }
 
-void families_free(Families *f)
+void scrape_families_free(Families *f)
 {
     StrView name;
     void *val;

@@ -95,14 +95,10 @@ static void settle(ScrapeTarget *t, bool failed)
 
 static int check_answer(ScrapeTarget *t, const FetchResult *r, ExpoFormat *ret, Err *err)
 {
-    ScrapeManager *m = t->pool->manager;
     if (t->pool->target_limit.code)
         return err_set(err, ERR_LIMIT, 0, "%s", t->pool->target_limit.msg);
-    if (r->err) {
-        if (r->err->code == ERR_LIMIT)
-            m->stats.exceeded_body_size_limit++;
+    if (r->err)
         return err_set(err, r->err->code, 0, "%s", r->err->msg);
-    }
     if (r->status != 200)
         return err_set(err, ERR_PROTO, 0, "server returned HTTP status %d %s", r->status,
                        http_reason(r->status));
@@ -110,21 +106,22 @@ static int check_answer(ScrapeTarget *t, const FetchResult *r, ExpoFormat *ret, 
 }
 
 /* Samples of a good answer as one batch. On failure nothing of it is left. */
-static int commit_samples(ScrapeTarget *t, const FetchResult *r, int64_t ts, double seconds,
-                          ScrapeCounts *counts, Err *err)
+static int commit_samples(ScrapeWork *w, Err *err)
 {
+    ScrapeTarget *t = w->t;
     TsdbAppender *a = NULL;
-    ExpoFormat format;
-    int e = check_answer(t, r, &format, err);
+    int e;
 
-    if (e < 0)
-        return e;
-    counts->body_bytes = (int64_t)r->body.len;
+    if (w->why.code) {
+        *err = w->why;
+        return -(int)w->why.code;
+    }
+    w->counts.body_bytes = (int64_t)w->body.len;
     if ((e = tsdb_appender_new(t->pool->manager->opt.db, &a, err)) < 0)
         return e;
-    if ((e = scrape_append(t, a, format, r->body, ts, counts, err)) < 0 ||
-        (e = scrape_append_stale(t, a, ts, false, err)) < 0 ||
-        (e = scrape_append_report(t, a, ts, counts, true, seconds, err)) < 0) {
+    if ((e = scrape_append(w, a, err)) < 0 ||
+        (e = scrape_append_stale(t, a, w->ts, false, err)) < 0 ||
+        (e = scrape_append_report(t, a, w->ts, &w->counts, true, w->seconds, err)) < 0) {
         tsdb_appender_rollback(a);
         return e;
     }
@@ -132,58 +129,112 @@ static int commit_samples(ScrapeTarget *t, const FetchResult *r, int64_t ts, dou
 }
 
 /* The batch of a scrape that failed: its series end, and up is 0. */
-static int commit_failure(ScrapeTarget *t, int64_t ts, double seconds, const ScrapeCounts *counts,
-                          Err *err)
+static int commit_failure(ScrapeWork *w, Err *err)
 {
+    ScrapeTarget *t = w->t;
     TsdbAppender *a = NULL;
     int e = tsdb_appender_new(t->pool->manager->opt.db, &a, err);
     if (e < 0)
         return e;
-    if ((e = scrape_append_stale(t, a, ts, true, err)) < 0 ||
-        (e = scrape_append_report(t, a, ts, counts, false, seconds, err)) < 0) {
+    if ((e = scrape_append_stale(t, a, w->ts, true, err)) < 0 ||
+        (e = scrape_append_report(t, a, w->ts, &w->counts, false, w->seconds, err)) < 0) {
         tsdb_appender_rollback(a);
         return e;
     }
     return tsdb_appender_commit(a, err);
 }
 
+void scrape_work_run(ScrapeWork *w)
+{
+    ScrapeTarget *t = w->t;
+    Err second = { 0 };
+    uint32_t scrape = t->cache.scrape;
+
+    w->failed = commit_samples(w, &w->err) < 0;
+    if (w->failed) {
+        if (t->cache.scrape == scrape)
+            scrape_cache_begin(&t->cache); /* nothing was seen */
+        if (w->too_large)
+            w->counts.body_bytes = -1;
+        w->counts.added = 0;
+        w->not_stored = commit_failure(w, &second) < 0;
+        if (w->not_stored)
+            w->err = second;
+    } else {
+        w->stats.samples = w->counts.post_relabel;
+    }
+    settle(t, w->failed);
+    if (!w->failed) {
+        pthread_mutex_lock(&t->pool->manager->families);
+        scrape_families_sweep(&t->families, t->cache.scrape);
+        pthread_mutex_unlock(&t->pool->manager->families);
+    }
+    w->cached_series = t->cache.places.len;
+    buf_free(&w->body);
+}
+
+static void add_stats(ScrapeStats *to, const ScrapeStats *s)
+{
+    to->samples += s->samples;
+    to->out_of_order += s->out_of_order;
+    to->duplicate += s->duplicate;
+    to->out_of_bounds += s->out_of_bounds;
+    to->exceeded_sample_limit += s->exceeded_sample_limit;
+    to->exceeded_label_limits += s->exceeded_label_limits;
+}
+
+void scrape_work_done(ScrapeWork *w)
+{
+    ScrapeTarget *t = w->t;
+    ScrapeManager *m = t->pool->manager;
+    m->budget.used -= w->counted;
+    m->stats.scrapes_failed += w->failed;
+    if (w->not_stored && log_gate(&m->storage_said, SCRAPE_SAID_MS))
+        log_error("scrapes cannot be stored: %s", w->err.msg);
+    add_stats(&m->stats, &w->stats);
+    t->waiting--;
+    t->cached_series = w->cached_series;
+    t->health = w->failed ? SCRAPE_DOWN : SCRAPE_UP;
+    t->last_error = w->err;
+    t->last_scrape_ms = w->ts;
+    t->last_duration_s = w->seconds;
+    free(w);
+}
+
 void scrape_finish(ScrapeTarget *t, const FetchResult *r)
 {
     ScrapeManager *m = t->pool->manager;
-    double seconds = (double)(clock_mono_ns() - t->start_mono_ns) / (double)NSEC_PER_SEC;
-    ScrapeCounts counts = { 0 };
-    Err err = { 0 }, second = { 0 };
-    uint32_t scrape = t->cache.scrape;
+    ScrapeWork *w = t->waiting < SCRAPE_WAITING_MAX ? calloc(1, sizeof *w) : NULL;
 
     m->stats.scrapes++;
-    bool failed = commit_samples(t, r, t->start_ms, seconds, &counts, &err) < 0;
-    if (failed) {
+    if (!w) { /* so far behind that not even a failure can be stored in time */
         m->stats.scrapes_failed++;
-        if (t->cache.scrape == scrape)
-            scrape_cache_begin(&t->cache); /* nothing was seen */
-        if (r->err && r->err->code == ERR_LIMIT)
-            counts.body_bytes = -1;
-        counts.added = 0;
-        if (commit_failure(t, t->start_ms, seconds, &counts, &second) < 0)
-            err = second;
-    } else {
-        m->stats.samples += counts.post_relabel;
+        t->health = SCRAPE_DOWN;
+        err_set(&t->last_error, ERR_LIMIT, 0, "too many answers wait to be stored");
+        return;
     }
-    settle(t, failed);
-    if (!failed)
-        families_sweep(&t->families, t->cache.scrape);
-    t->health = failed ? SCRAPE_DOWN : SCRAPE_UP;
-    t->last_error = err;
-    t->last_scrape_ms = t->start_ms;
-    t->last_duration_s = seconds;
+    w->t = t;
+    w->ts = t->start_ms;
+    w->seconds = (double)(clock_mono_ns() - t->start_mono_ns) / (double)NSEC_PER_SEC;
+    w->too_large = r->err && r->err->code == ERR_LIMIT;
+    m->stats.exceeded_body_size_limit += w->too_large;
+    if (check_answer(t, r, &w->format, &w->why) == 0) {
+        w->body = *r->take;
+        *r->take = (Buf)BUF_INIT;
+        w->counted = w->body.cap;
+        m->budget.used += w->counted;
+    }
+    t->waiting++;
+    worker_add(m, w);
 }
 
 void target_end(ScrapeTarget *t)
 {
     TsdbAppender *a = NULL;
-    int64_t ts = MAX(scrape_now_ms(t->pool->manager), t->last_scrape_ms + 1);
 
     t->fetch = fetch_cancel(t->fetch);
+    worker_forget(t->pool->manager, t);
+    int64_t ts = MAX(scrape_now_ms(t->pool->manager), t->last_scrape_ms + 1);
     t->timer = source_free(t->timer);
     if (!t->last_scrape_ms || tsdb_appender_new(t->pool->manager->opt.db, &a, NULL) < 0)
         return;

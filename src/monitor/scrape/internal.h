@@ -1,6 +1,9 @@
 /* internal.h - the structures of scraping. Private to the folder. */
 #pragma once
 
+#include <pthread.h>
+
+#include "base/log.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "monitor/expo/expo.h"
@@ -68,18 +71,21 @@ typedef struct Families {
     Family *first, *last;
 } Families;
 
-void families_begin(Families *f);                 /* of a scrape */
-Family *families_find(Families *f, StrView name); /* in the order of a scrape; NULL: not known */
-Family *families_get(const Families *f, StrView name);
-bool families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
-                  uint32_t scrape) NODISCARD;      /* false: out of memory */
-void families_sweep(Families *f, uint32_t scrape); /* forgets one that was not seen for long */
-void families_free(Families *f);
+void scrape_families_begin(Families *f); /* of a scrape */
+Family *scrape_families_find(Families *f,
+                             StrView name); /* in the order of a scrape; NULL: not known */
+Family *scrape_families_get(const Families *f, StrView name);
+bool scrape_families_put(Families *f, StrView name, ExpoType type, StrView help, StrView unit,
+                         uint32_t scrape) NODISCARD; /* false: out of memory */
+void scrape_families_sweep(Families *f,
+                           uint32_t scrape); /* forgets one that was not seen for long */
+void scrape_families_free(Families *f);
 
 /* ---- targets ---- */
 
 typedef struct ScrapePool ScrapePool;
 typedef struct ScrapeTarget ScrapeTarget;
+typedef struct ScrapeWork ScrapeWork;
 
 enum {
     REPORT_UP,
@@ -108,6 +114,8 @@ struct ScrapeTarget {
     Source *timer;
     Fetch *fetch;
     int64_t start_ms, start_mono_ns; /* of the scrape under way */
+    unsigned waiting;                /* its answers that are with the worker */
+    size_t cached_series;            /* as the last finished answer left it */
     int64_t due_ms;
     ScrapeHealth health;
     int64_t last_scrape_ms;
@@ -139,13 +147,31 @@ struct ScrapePool {
     bool stopping;
 };
 
+enum {
+    SCRAPE_BODY_MAX = 256 * 1024 * 1024, /* where the configuration says no body_size_limit */
+    SCRAPE_LABEL_MAX = 1024 * 1024,      /* of a label's name or value; likewise */
+    SCRAPE_SAID_MS = 30 * 1000,          /* between two lines in the log about storage that fails */
+    SCRAPE_WAITING_MAX = 16,             /* answers of one target that wait to be stored */
+};
+#define SCRAPE_BODIES_MAX ((size_t)1024 * 1024 * 1024) /* of all bodies together */
+
 struct ScrapeManager {
     Loop *loop;
     ScrapeOptions opt;
     VEC(ScrapePool *) pools;
-    ExpoParser *parser;
-    Arena scratch; /* of one sample */
     ScrapeStats stats;
+    LogGate storage_said; /* that samples cannot be stored */
+    FetchBudget budget;   /* of bodies, received and waiting */
+    ExpoParser *parser;   /* this and the next: the worker's */
+    Arena scratch;        /* of one sample */
+    /* worker.c; under `lock` but for `thread` and `started`. */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;
+    pthread_cond_t wake, idle; /* there is work; the one that ran has ended */
+    ScrapeWork *head, **tail, *running, *done;
+    bool stop, posted;
+    pthread_mutex_t families; /* all targets' families, while they are changed or walked */
 };
 
 int64_t scrape_now_ms(const ScrapeManager *m);
@@ -165,15 +191,44 @@ typedef struct ScrapeCounts {
 } ScrapeCounts;
 
 /* Appends a body; on failure the caller rolls back. */
-int scrape_append(ScrapeTarget *t, TsdbAppender *a, ExpoFormat format, StrView body, int64_t ts,
-                  ScrapeCounts *counts, Err *err) NODISCARD;
+int scrape_append(ScrapeWork *w, TsdbAppender *a, Err *err) NODISCARD;
 /* Markers for series that were alive and were not seen in this scrape (`all`: for all). */
 int scrape_append_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, bool all, Err *err) NODISCARD;
 int scrape_append_report(ScrapeTarget *t, TsdbAppender *a, int64_t ts, const ScrapeCounts *counts,
                          bool ok, double seconds, Err *err) NODISCARD;
 int scrape_append_report_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, Err *err) NODISCARD;
-/* Everything that follows an answer: batch, report, state of the target. `why` NULL: an answer. */
+/* ---- what follows an answer (finish.c, worker.c) ---- */
+
+/* An answer on its way into the database. What it does to the target's cache, families and report
+ * is the worker's; the rest is of the loop's thread. */
+struct ScrapeWork {
+    ScrapeWork *next;
+    ScrapeTarget *t;
+    Buf body;
+    size_t counted; /* of the budget */
+    ExpoFormat format;
+    Err why; /* code set: there is no body to be stored, but a failure */
+    bool too_large;
+    int64_t ts;
+    double seconds;
+    ScrapeCounts counts;
+    ScrapeStats stats; /* to be added to the manager's */
+    size_t cached_series;
+    bool failed;
+    bool not_stored; /* not even that it failed */
+    Err err;
+};
+
+/* Takes an answer, or its absence: it is stored in its turn, and shows in the target then. */
 void scrape_finish(ScrapeTarget *t, const FetchResult *r);
+void scrape_work_run(ScrapeWork *w);  /* on the worker */
+void scrape_work_done(ScrapeWork *w); /* on the loop; frees it */
+
+int worker_start(ScrapeManager *m, Err *err) NODISCARD;
+void worker_stop(ScrapeManager *m); /* what has not begun is dropped */
+void worker_add(ScrapeManager *m, ScrapeWork *w);
+/* Nothing of the target is left with the worker: what waits is dropped, what runs is waited for. */
+void worker_forget(ScrapeManager *m, ScrapeTarget *t);
 
 int pool_new(ScrapeManager *m, Config *c, const ConfigScrape *job, ScrapePool **ret,
              Err *err) NODISCARD;

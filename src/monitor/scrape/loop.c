@@ -5,8 +5,6 @@
 #include "base/clock.h"
 #include "monitor/scrape/internal.h"
 
-enum { TOLERANCE_MS = 2 }; /* a timer this late still gives a time stamp on the grid */
-
 int64_t scrape_now_ms(const ScrapeManager *m)
 {
     return m->opt.now_ms ? m->opt.now_ms(m->opt.now_ctx) : clock_real_ns() / NSEC_PER_MSEC;
@@ -45,7 +43,9 @@ static int start_fetch(ScrapeTarget *t, Err *err)
                        .headers = headers,
                        .n_headers = ARRAY_SIZE(headers),
                        .timeout_ms = (uint32_t)MIN(t->timeout_ms, INT64_C(0x7fffffff)),
-                       .body_max = job->limits.body_size,
+                       .body_max =
+                           job->limits.body_size ? job->limits.body_size : (size_t)SCRAPE_BODY_MAX,
+                       .budget = &t->pool->manager->budget,
                        .done = on_answer,
                        .ctx = t };
     return fetch_start(t->pool->fetcher, &spec, &t->fetch, err);
@@ -58,7 +58,9 @@ static void on_timer(void *ctx)
     Err err = { 0 };
 
     int64_t late = now - t->due_ms;
-    t->start_ms = late >= -TOLERANCE_MS && late <= TOLERANCE_MS ? t->due_ms : now;
+    /* At most a hundredth of the interval, as with Prometheus. */
+    int64_t align = MIN(t->pool->manager->opt.align_ms, t->interval_ms / 100);
+    t->start_ms = late >= -align && late <= align ? t->due_ms : now;
     /* The next one on the grid; a clock that jumped makes a new grid. */
     if (late > t->interval_ms || late < -t->interval_ms)
         t->due_ms = now;

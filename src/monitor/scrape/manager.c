@@ -8,11 +8,13 @@ int scrape_manager_new(Loop *l, const ScrapeOptions *opt, ScrapeManager **ret, E
         return err_nomem(err);
     m->loop = l;
     m->opt = *opt;
+    m->budget.max = SCRAPE_BODIES_MAX;
     arena_init(&m->scratch, ARENA_DEFAULT_LIMIT);
     m->parser = expo_parser_new(EXPO_FORMAT_TEXT, SV(""), NULL);
-    if (!m->parser) {
+    int r = m->parser ? worker_start(m, err) : err_nomem(err);
+    if (r < 0) {
         scrape_manager_free(m);
-        return err_nomem(err);
+        return r;
     }
     *ret = m;
     return 0;
@@ -22,6 +24,7 @@ ScrapeManager *scrape_manager_free(ScrapeManager *m)
 {
     if (!m)
         return NULL;
+    worker_stop(m);
     vec_foreach (p, &m->pools)
         pool_free(*p, false);
     vec_free(&m->pools);
@@ -176,7 +179,7 @@ static bool tell_target(const ScrapeTarget *t, StrView metric, ScrapeMetadataFn 
     StrView name;
     void *val;
     if (metric.len) {
-        const Family *f = families_get(&t->families, metric);
+        const Family *f = scrape_families_get(&t->families, metric);
         return !f || tell(t, metric, f, fn, ctx);
     }
     for (size_t i = 0; map_next(&t->families.map, &i, &name, &val);)
@@ -185,7 +188,7 @@ static bool tell_target(const ScrapeTarget *t, StrView metric, ScrapeMetadataFn 
     return true;
 }
 
-void scrape_metadata(const ScrapeManager *m, StrView metric, ScrapeMetadataFn *fn, void *ctx)
+static void tell_all(const ScrapeManager *m, StrView metric, ScrapeMetadataFn *fn, void *ctx)
 {
     StrView name;
     void *val;
@@ -195,6 +198,14 @@ void scrape_metadata(const ScrapeManager *m, StrView metric, ScrapeMetadataFn *f
                 return;
 }
 
+void scrape_metadata(const ScrapeManager *m, StrView metric, ScrapeMetadataFn *fn, void *ctx)
+{
+    pthread_mutex_t *lock = &((ScrapeManager *)(uintptr_t)m)->families;
+    pthread_mutex_lock(lock);
+    tell_all(m, metric, fn, ctx);
+    pthread_mutex_unlock(lock);
+}
+
 ScrapeStats scrape_stats(const ScrapeManager *m)
 {
     ScrapeStats s = m->stats;
@@ -202,6 +213,6 @@ ScrapeStats scrape_stats(const ScrapeManager *m)
     void *val;
     for (size_t k = 0; k < m->pools.len; k++)
         for (size_t i = 0; map_next(&m->pools.items[k]->targets, &i, &name, &val);)
-            s.cached_series += ((ScrapeTarget *)val)->cache.places.len;
+            s.cached_series += ((ScrapeTarget *)val)->cached_series;
     return s;
 }

@@ -345,6 +345,7 @@ static void stop_targets(ScrapePool *p, Map *ret_old)
         ScrapeTarget *t = val;
         t->fetch = fetch_cancel(t->fetch);
         t->timer = source_free(t->timer);
+        worker_forget(p->manager, t);
     }
     free_dropped(p);
 }

@@ -16,6 +16,7 @@ typedef struct ScrapeOptions {
     const char *user_agent; /* NULL: "Prometheus/3" */
     uint64_t offset_seed;   /* spreads the servers of a pair */
     uint32_t sync_delay_ms; /* between two looks at discovered groups; 0: 5 s */
+    int64_t align_ms;       /* a scrape this late still gets the time that was planned */
     bool append_metadata;   /* --enable-feature=metadata-wal-records */
     bool start_times;       /* --enable-feature=created-timestamp-zero-ingestion */
     DiscoveryOptions discovery;

@@ -256,8 +256,9 @@ ScrapeTarget *target_free(ScrapeTarget *t)
         return NULL;
     t->fetch = fetch_cancel(t->fetch);
     t->timer = source_free(t->timer);
+    worker_forget(t->pool->manager, t);
     scrape_cache_free(&t->cache);
-    families_free(&t->families);
+    scrape_families_free(&t->families);
     arena_free(&t->arena);
     free(t);
     return NULL;

@@ -231,11 +231,17 @@ static void set_defaults(TsdbOptions *o)
     o->block_max_ms = MAX(o->block_max_ms, o->block_ms);
 }
 
+static int open_log(const Tsdb *db, const char *dir, Wal **ret, Err *err)
+{
+    uint32_t bytes = db->opt.wal_segment_bytes;
+    return wal_open_sized(dir, db->opt.wal_compress, bytes ? bytes : WAL_SEGMENT_BYTES, ret, err);
+}
+
 static int open_late_log(Tsdb *db, Err *err)
 {
     if (db->late_log || db->opt.out_of_order_ms <= 0)
         return 0;
-    return wal_open(db->late_dir, db->opt.wal_compress, &db->late_log, err);
+    return open_log(db, db->late_dir, &db->late_log, err);
 }
 
 static int open_parts(Tsdb *db, Err *err)
@@ -252,7 +258,7 @@ static int open_parts(Tsdb *db, Err *err)
             db->head.min_valid = MAX(db->head.min_valid, (*b)->meta.max);
     if ((r = db_replay(db, err)) < 0)
         return err_wrap(err, "read the log in '%s'", db->wal_dir);
-    if ((r = wal_open(db->wal_dir, db->opt.wal_compress, &db->wal, err)) < 0)
+    if ((r = open_log(db, db->wal_dir, &db->wal, err)) < 0)
         return r;
     return open_late_log(db, err);
 }

@@ -242,10 +242,10 @@ int tsdb_maintain(Tsdb *db, int64_t now, Err *err)
         r = cut_late(db, now, err);
     if (r == 0)
         r = compact(db, err);
-    if (r == 0)
-        r = expire(db, err);
+    /* Also after a failure: on a full disk this is what makes room. */
+    int x = expire(db, r == 0 ? err : &(Err){ 0 });
     pthread_mutex_unlock(&db->maintain);
-    return r;
+    return r < 0 ? r : x;
 }
 
 /* ---- deletions ---- */

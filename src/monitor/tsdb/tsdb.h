@@ -22,11 +22,12 @@ typedef struct TsdbOptions {
     int64_t block_max_ms; /* largest one that compaction makes; 0: a tenth of retention_ms, at most
                              31 d */
     int64_t retention_ms; /* 0: 15 d */
-    uint64_t retention_bytes; /* of blocks and log; 0: no bound */
-    int64_t out_of_order_ms;  /* how much older than the newest a sample may be; 0: not at all */
-    size_t exemplars_max;     /* kept in a ring; 0: none */
-    bool wal_compress;        /* snappy, Prometheus' default */
-    bool no_lock;             /* --storage.tsdb.no-lockfile */
+    uint64_t retention_bytes;   /* of blocks and log; 0: no bound */
+    int64_t out_of_order_ms;    /* how much older than the newest a sample may be; 0: not at all */
+    size_t exemplars_max;       /* kept in a ring; 0: none */
+    bool wal_compress;          /* snappy, Prometheus' default */
+    uint32_t wal_segment_bytes; /* 0: 128 MiB */
+    bool no_lock;               /* --storage.tsdb.no-lockfile */
 } TsdbOptions;
 
 /* Opens or makes a database: checks blocks (a damaged one is set aside as NAME.corrupt and logged),

@@ -15,6 +15,7 @@ struct Wal {
     char dir[PATH_MAX];
     int fd;
     bool compress;
+    bool torn; /* half a write is behind `offset`, and could not be cut off */
     uint32_t segment, segment_bytes;
     uint64_t offset; /* bytes written to the open segment */
     Buf out;         /* what the present call adds to it */
@@ -146,17 +147,25 @@ static size_t worst_case(const StrView *records, size_t n)
     return sum;
 }
 
+static bool cut_back(Wal *w)
+{
+    w->torn =
+        ftruncate(w->fd, (off_t)w->offset) < 0 || lseek(w->fd, (off_t)w->offset, SEEK_SET) < 0;
+    return !w->torn;
+}
+
 /* A failed write leaves nothing: the segment is cut back to what it was. */
 static int write_out(Wal *w, Err *err)
 {
     if (w->out.failed)
         return err_nomem(err);
+    if (w->torn && !cut_back(w))
+        return err_errno(err, "cut back log segment %u of '%s'", w->segment, w->dir);
     int r = fd_write_full(w->fd, w->out.ptr, w->out.len);
     if (r < 0) {
-        if (ftruncate(w->fd, (off_t)w->offset) < 0 || lseek(w->fd, (off_t)w->offset, SEEK_SET) < 0)
-            return err_neg(err, r, "write log segment %u of '%s', and cannot cut it back",
-                           w->segment, w->dir);
-        return err_neg(err, r, "write log segment %u of '%s'", w->segment, w->dir);
+        bool whole = cut_back(w);
+        return err_neg(err, r, "write log segment %u of '%s'%s", w->segment, w->dir,
+                       whole ? "" : ", and cannot cut it back");
     }
     w->offset += w->out.len;
     return 0;
@@ -180,6 +189,8 @@ int wal_log(Wal *w, const StrView *records, size_t n, Err *err)
 int wal_next_segment(Wal *w, Err *err)
 {
     int r;
+    if (w->torn && !cut_back(w))
+        return err_errno(err, "cut back log segment %u of '%s'", w->segment, w->dir);
     /* The last page of a segment that is done is whole. */
     size_t used = w->offset % WAL_PAGE;
     if (used && ftruncate(w->fd, (off_t)(w->offset + WAL_PAGE - used)) < 0)

@@ -344,7 +344,8 @@ void call_send(Call *c)
     for (unsigned i = 0; i < c->n_headers; i++)
         http_set_header(req, c->headers[i].name, c->headers[i].value, NULL);
     HttpPiece piece = { c->out.ptr, c->out.len };
+    call_sending(c);
     http_respond_pieces(req, c->status,
                         c->status == 204 || c->status == 304 ? SV_NULL : c->out_type, &piece,
-                        c->out.len ? 1 : 0, call_free, c);
+                        c->out.len ? 1 : 0, call_sent, c);
 }

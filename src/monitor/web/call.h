@@ -53,7 +53,9 @@ struct Call {
     Web *web;
     const Route *route;
     HttpReq *req; /* NULL: the peer has gone. Of the loop's thread */
-    Call *next;   /* in the queue */
+    Call *next;   /* in the queue, of those that run, or of those that are sent */
+    Call **sending_prev;
+    uint8_t client[16]; /* whose it is: the peer's address */
     atomic_bool cancel;
     int64_t started_ns; /* monotonic */
     Arena arena;

@@ -2,7 +2,9 @@
  * but for what is marked. */
 #pragma once
 
+#include "base/log.h"
 #include "monitor/model/timing.h"
+#include "monitor/web/access.h"
 #include "monitor/web/call.h"
 
 /* What clients that look for features see: whose API and query language these are. */
@@ -20,15 +22,26 @@ struct RouteStats {
     double duration_sum, size_sum;
 };
 
+enum {
+    WEB_WORKERS = WEB_THREADS, /* calls of CALL_WORKER at once */
+    CALL_WAITING_MAX = 4096,   /* of a class */
+    WEB_SENDING_MAX =
+        256 << 20, /* bytes of answers that wait for their readers: the oldest is cut */
+};
+
 typedef struct CallQueue {
-    Call *head, **tail;
-    unsigned running, max;
+    Call *head, **tail; /* those that wait */
+    Call *active;       /* those that run */
+    unsigned running, waiting, max;
 } CallQueue;
 
 struct Web {
     Loop *loop;
     HttpServer **servers;
     unsigned n_servers;
+    LogGate write_said;  /* that remote writes fail */
+    HttpConnLimit limit; /* of connections */
+    Access *access;      /* NULL: there is no file for it */
     WebOptions opt;
     Arena arena;        /* of texts that were derived */
     StrView prefix;     /* "" or "/prom" */
@@ -37,6 +50,9 @@ struct Web {
     bool stopping, quit;
     Source *quit_timer;
     unsigned in_flight;
+    Source *sweep;                 /* runs while calls wait */
+    Call *sending, **sending_tail; /* answers that are being sent, oldest first */
+    size_t sending_bytes;
     CallQueue queues[CALL_CLASS_MAX];
 
     int64_t started_ns, reloaded_ns; /* real time */
@@ -50,6 +66,13 @@ struct Web {
 Tsdb *call_db(const Call *c); /* from any thread */
 Tsdb *web_db(Web *w);
 void web_count(Web *w, const Call *c, size_t body_len);
+
+/* queue.c */
+int queues_open(Web *w, Err *err) NODISCARD;
+void queues_close(Web *w);
+void call_enqueue(Call *c); /* to be run on a thread when it is its turn */
+void call_sending(Call *c); /* its answer is about to be sent: call_sent() releases it */
+void call_sent(void *call);
 
 /* call.c */
 Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView arg);

@@ -135,11 +135,8 @@ static void put_engine(Buf *out, const Web *w)
     static const double quantiles[] = { 0.5, 0.9, 0.99 };
     const char *times = "prometheus_engine_query_duration_seconds";
     const CallQueue *q = &w->queues[CALL_QUERY];
-    unsigned waiting = 0;
-    for (const Call *c = q->head; c; c = c->next)
-        waiting++;
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
-          q->running + waiting);
+          q->running + q->waiting);
     GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.", q->max);
     head(out, times, "summary", "Query timings.");
     timing_put_summary(&w->eval, times, SV("slice=\"inner_eval\""), quantiles,

@@ -166,6 +166,12 @@ static int negotiate(Call *c, bool *ret_v2)
             return c->status;
         }
     }
+    const WebOptions *o = &c->web->opt;
+    if (*ret_v2 ? o->refuse_write_v2 : o->refuse_write_v1) {
+        call_text(c, 415, "the remote write message %s is not accepted by this server\n",
+                  *ret_v2 ? "io.prometheus.write.v2.Request" : "prometheus.WriteRequest");
+        return c->status;
+    }
     if (c->content_encoding.len && !sv_eq_nocase(c->content_encoding, SV("snappy"))) {
         call_text(c, 415, "unsupported compression '%.*s'; only snappy is\n",
                   SV_FMT(c->content_encoding));
@@ -227,7 +233,7 @@ static void answer(Write *w, int r)
         put_written(w);
     if (r < 0) {
         bool bad = w->err->code == ERR_INVALID || w->err->code == ERR_LIMIT;
-        if (!bad)
+        if (!bad && log_gate(&c->web->write_said, 30 * 1000))
             log_error("remote write: %s", w->err->msg);
         call_text(c, bad ? 400 : 500, "%s\n", w->err->msg);
     } else if (w->n_reasons) {

@@ -1,5 +1,4 @@
-/* web.c - see web.h: listeners, the way from an exchange to a route, and the queues of calls that
- * wait for a thread. */
+/* web.c - see web.h: listeners, and the way from an exchange to a route. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -8,68 +7,6 @@
 #include "monitor/web/internal.h"
 
 enum { QUIT_DELAY_MS = 50 }; /* for the answer to leave */
-
-/* ---- running calls ---- */
-
-static void start_next(Web *w, CallQueue *q);
-
-static void work(void *ctx)
-{
-    Call *c = ctx;
-    if (call_gone(c)) {
-        api_error(c, API_CANCELED, "context canceled");
-        return;
-    }
-    c->route->fn(c);
-    call_compress(c);
-}
-
-static void done(void *ctx)
-{
-    Call *c = ctx;
-    Web *w = c->web;
-    CallQueue *q = &w->queues[c->route->cls];
-    w->in_flight--;
-    q->running--;
-    call_send(c);
-    start_next(w, q);
-}
-
-static void start(Web *w, CallQueue *q, Call *c)
-{
-    Err err = { 0 };
-    c->counts.queue_s = (double)(clock_mono_ns() - c->started_ns) / 1e9;
-    if (loop_work(w->loop, work, done, c, &err) < 0) {
-        call_text(c, 500, "%s\n", err.msg);
-        call_send(c);
-        return;
-    }
-    w->in_flight++;
-    q->running++;
-}
-
-static void start_next(Web *w, CallQueue *q)
-{
-    while (q->head && !w->stopping && (!q->max || q->running < q->max)) {
-        Call *c = q->head;
-        q->head = c->next;
-        if (!q->head)
-            q->tail = &q->head;
-        c->next = NULL;
-        if (c->req)
-            start(w, q, c);
-        else
-            call_free(c);
-    }
-}
-
-static void enqueue(Web *w, Call *c)
-{
-    CallQueue *q = &w->queues[c->route->cls];
-    *q->tail = c;
-    q->tail = &c->next;
-    start_next(w, q);
-}
 
 /* ---- dispatch ---- */
 
@@ -124,7 +61,7 @@ static void dispatch(Web *w, HttpReq *req, const Route *route, StrView path, Str
     if (answer_early(w, c))
         return;
     if (route->cls != CALL_LOOP) {
-        enqueue(w, c);
+        call_enqueue(c);
         return;
     }
     route->fn(c);
@@ -191,17 +128,33 @@ static StrView listen_address(Web *w, const char *given)
     return arena_sv(&w->arena, s);
 }
 
+static void on_tls(void *ctx, TlsContext *tls)
+{
+    Web *w = ctx;
+    for (unsigned i = 0; i < w->n_servers; i++)
+        http_server_set_tls(w->servers[i], tls);
+}
+
+static int open_access(Web *w, Err *err)
+{
+    const AccessOptions o = {
+        .file = w->opt.access_file, .handler = handle, .on_tls = on_tls, .ctx = w
+    };
+    return o.file ? access_new(w->loop, &o, &w->access, err) : 0;
+}
+
 static int listen_all(Web *w, Err *err)
 {
     w->servers = arena_array(&w->arena, HttpServer *, w->opt.n_listen + 1);
     if (!w->servers)
         return err_nomem(err);
     for (unsigned i = 0; i < w->opt.n_listen; i++) {
-        const HttpServerConfig cfg = { .tls = w->opt.tls,
-                                       .handler = handle,
-                                       .ctx = w,
+        const HttpServerConfig cfg = { .tls = w->access ? access_tls(w->access) : NULL,
+                                       .handler = w->access ? access_handle : handle,
+                                       .ctx = w->access ? (void *)w->access : w,
                                        .body_max = CALL_BODY_MAX,
                                        .arena_limit = 2 * (size_t)CALL_BODY_MAX,
+                                       .limit = w->limit.max ? &w->limit : NULL,
                                        .idle_timeout_ms = w->opt.read_timeout_ms };
         const char *addr = arena_cstr(&w->arena, listen_address(w, w->opt.listen[i]));
         if (!addr)
@@ -243,8 +196,8 @@ static int derive_url(Web *w, Err *err)
         StrView first = sv_cstr(w->opt.n_listen ? w->opt.listen[0] : ":9090");
         ssize_t colon = sv_rfind_char(first, ':');
         StrView port = colon < 0 ? SV(":9090") : sv_skip(first, (size_t)colon);
-        url =
-            arena_printf(&w->arena, "http%s://%s%.*s/", w->opt.tls ? "s" : "", host, SV_FMT(port));
+        bool tls = w->access && access_tls(w->access);
+        url = arena_printf(&w->arena, "http%s://%s%.*s/", tls ? "s" : "", host, SV_FMT(port));
     } else if (!sv_starts(url, SV("http://")) && !sv_starts(url, SV("https://"))) {
         return err_set(err, ERR_INVALID, 0,
                        "--web.external-url: '%.*s' is no URL that begins with http:// or https://",
@@ -276,15 +229,21 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     arena_init(&w->arena, 0);
     w->loop = l;
     w->opt = *opt;
-    w->opt.tls = tls_context_ref(opt->tls);
+    w->limit.max = opt->max_connections;
+    w->sending_tail = &w->sending;
     w->started_ns = w->reloaded_ns = w->reload_ok_ns = clock_real_ns();
     w->reload_ok = true;
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
         w->queues[i].tail = &w->queues[i].head;
     w->queues[CALL_QUERY].max = opt->query_concurrency;
     w->queues[CALL_READ].max = opt->read_concurrency;
+    w->queues[CALL_WORKER].max = WEB_WORKERS;
     w->routes = calloc(route_count() + 1, sizeof *w->routes);
     int r = w->routes ? 0 : err_nomem(err);
+    if (r == 0)
+        r = queues_open(w, err);
+    if (r == 0)
+        r = open_access(w, err);
     if (r == 0)
         r = derive_url(w, err);
     if (r == 0)
@@ -326,12 +285,9 @@ void web_stop(Web *w)
     for (unsigned i = 0; i < w->n_servers; i++)
         w->servers[i] = http_server_free(w->servers[i]);
     w->n_servers = 0;
+    access_stop(w->access);
     w->quit_timer = source_free(w->quit_timer);
-    for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
-        for (Call *c; (c = w->queues[i].head);) {
-            w->queues[i].head = c->next;
-            call_free(c);
-        }
+    queues_close(w);
 }
 
 Web *web_free(Web *w)
@@ -340,7 +296,7 @@ Web *web_free(Web *w)
         return NULL;
     ASSERT_MSG(w->in_flight == 0, "%u calls are under way", w->in_flight);
     regex_free(w->cors);
-    tls_context_unref(w->opt.tls);
+    access_free(w->access);
     arena_free(&w->arena);
     free(w->routes);
     free(w);

@@ -13,6 +13,8 @@
 
 typedef struct Web Web;
 
+enum { WEB_THREADS = 4 }; /* of the pool, besides queries and remote reads */
+
 typedef struct WebFlag { /* one row of /api/v1/status/flags */
     StrView name, value;
 } WebFlag;
@@ -64,9 +66,11 @@ typedef struct WebOptions {
     StrView page_title;   /* of the web page; empty: Prometheus' own */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
-    bool otlp, otlp_delta; /* the receiver; also of delta temporality */
+    bool otlp, otlp_delta;                 /* the receiver; also of delta temporality */
+    bool refuse_write_v1, refuse_write_v2; /* of remote write's two messages */
+    unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
-    TlsContext *tls; /* NULL: clear text; a reference is taken */
+    const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
     unsigned query_concurrency;
     PromqlOptions promql;
     uint64_t read_samples_max; /* of one remote read; 0: no bound */

@@ -118,7 +118,7 @@ static void start(Fix *f, bool tls)
     TlsConfig tc = { .cert_chain = sv_cstr(f->cert.cert_pem),
                      .key = sv_cstr(f->cert.key_pem),
                      .ca = sv_cstr(f->ca.cert_pem),
-                     .request_client_cert = true,
+                     .client_auth = TLS_CLIENT_ASK,
                      .alpn_h2 = true };
     HttpServerConfig cfg = { .handler = handler, .ctx = f, .body_max = BODY };
     f->requests = f->gone = f->version = 0;

@@ -209,10 +209,37 @@ static void test_unknown_child_is_an_error(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static void count_only(void *ctx)
+{
+    ((Fix *)ctx)->count++;
+}
+
+static void forget_the_next(void *ctx)
+{
+    Fix *f = ctx;
+    loop_post_cancel(f->loop, count_only, f);
+    f->src = source_free(f->src);
+}
+
+static void test_posted_work_can_be_forgotten(void **state)
+{
+    Fix *f = *state;
+    Err err = { 0 };
+    /* Before its turn, and from the one before it in the same batch. */
+    assert_ok(loop_post(f->loop, count_only, f, &err));
+    loop_post_cancel(f->loop, count_only, f);
+    assert_ok(loop_add_timer(f->loop, 1000, 0, count_only, f, &f->src, &err));
+    assert_ok(loop_post(f->loop, forget_the_next, f, &err));
+    assert_ok(loop_post(f->loop, count_only, f, &err));
+    assert_ok(loop_run(f->loop, &err));
+    assert_int_equal(f->count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_timer_may_free_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_posted_work_can_be_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fd_is_reported_readable_and_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_child_is_reaped_with_its_status, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signal_arrives_on_the_loop, setup, teardown),
