@@ -141,6 +141,13 @@ def completion(b, url):
     check(b.eval(EXPR) == 'sum by (job) (up)', 'labels of by', b.eval(EXPR))
     b.key('Enter')
     b.wait(f'{ROWS} === 1')
+    # A list of a moment ago is not taken where more was typed since.
+    b.eval('(() => { const t = document.querySelector("textarea.expr"); t.value = "sum by ("; t.setSelectionRange(8, 8); '
+           't.dispatchEvent(new Event("input")); })()')
+    b.wait(POPUP)
+    b.eval('(() => { const t = document.querySelector("textarea.expr"); t.value = "sum by (job) (up)"; t.setSelectionRange(17, 17); '
+           't.dispatchEvent(new Event("input")); t.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", cancelable: true })); })()')
+    check(b.eval(EXPR) == 'sum by (job) (up)', 'a stale list was taken', b.eval(EXPR))
 
 
 def drawing(b, url):

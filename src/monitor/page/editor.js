@@ -76,12 +76,15 @@ export class Editor {
     const turn = ++this.turn;
     const pos = this.area.selectionStart;
     if (pos !== this.area.selectionEnd) return this.close();
-    const found = await complete(this.value, pos, asked);
+    const text = this.value;
+    const found = await complete(text, pos, asked);
     if (turn !== this.turn || document.activeElement !== this.area) return undefined;
+    if (this.value !== text || this.area.selectionStart !== pos) return undefined; // it is asked again
     const typed = this.value.slice(found.from, pos);
     const done = found.items.length === 1 && found.items[0].text === typed;
     if (!found.items.length || (done && !asked)) return this.close();
     this.from = found.from;
+    this.asked = typed;
     this.items = found.items;
     this.moved = false;
     this.show();
@@ -132,11 +135,23 @@ export class Editor {
     replace(this.help, item.help);
   }
 
+  /* What stands now in the place of the word that is being written. */
+  get typed() { return this.value.slice(this.from, this.area.selectionStart); }
+
+  /* Whether the list is still about it: after quick typing, what is to replace it must at least begin with it. */
+  fits() { return this.typed === this.asked || this.items[this.at].text.startsWith(this.typed); }
+
   close() {
     this.turn++;
     this.popup.hidden = true;
     this.area.setAttribute('aria-expanded', 'false');
     this.area.removeAttribute('aria-activedescendant');
+  }
+
+  /* Closes it for good: also a list that is still on its way. */
+  dismiss() {
+    this.later.cancel();
+    this.close();
   }
 
   accept(i = this.at) {
@@ -153,8 +168,7 @@ export class Editor {
     this.mark = null;
     this.paint();
     this.onChange(this.value);
-    this.later.cancel();
-    this.close();
+    this.dismiss();
     if (/\($/.test(text)) this.later();
   }
 
@@ -169,9 +183,10 @@ export class Editor {
       e.preventDefault();
     } else if (e.key === 'Enter' && !e.shiftKey) {
       e.preventDefault();
-      this.later.cancel();
-      this.close();
+      this.dismiss();
       this.onRun();
+    } else if (e.key === 'Escape') {
+      this.dismiss();
     }
   }
 
@@ -184,13 +199,16 @@ export class Editor {
       return true;
     }
     if (e.key === 'Escape') {
-      this.close();
+      this.dismiss();
       return true;
     }
     if (e.key !== 'Tab' && (e.key !== 'Enter' || e.shiftKey)) return false;
+    if (!this.fits()) {
+      this.close();
+      return e.key === 'Tab';
+    }
     /* A word that stands there in full is not completed but run. */
-    const typed = this.value.slice(this.from, this.area.selectionStart);
-    if (e.key === 'Enter' && !this.moved && typed === this.items[this.at].text) return false;
+    if (e.key === 'Enter' && !this.moved && this.typed === this.items[this.at].text) return false;
     this.accept();
     return true;
   }
