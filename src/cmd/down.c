@@ -118,6 +118,16 @@ static long memory_kib(pid_t pid)
     return kib;
 }
 
+/* The role of a program whose name the kernel has cut short, after 15 letters. */
+static const char *role_of(const char *comm)
+{
+    const char *name = strncmp(comm, "knarr-", 6) == 0 ? comm + 6 : comm;
+    for (int id = 0; id < ROLE_MAX; id++)
+        if (*name && strncmp(role_names[id], name, strlen(name)) == 0)
+            return role_names[id];
+    return name;
+}
+
 /* Children of the supervisor, as the kernel lists them. */
 static void print_roles(pid_t supervisor)
 {
@@ -140,8 +150,7 @@ static void print_roles(pid_t supervisor)
             sv_copy_cstr(sv_trim(buf_view(&comm)), name, sizeof name);
         long kib = memory_kib((pid_t)pid);
         total += kib > 0 ? kib : 0;
-        printf("%-12s %-8d %.1f MB\n", strncmp(name, "knarr-", 6) == 0 ? name + 6 : name, (int)pid,
-               (double)kib / 1024);
+        printf("%-12s %-8d %.1f MB\n", role_of(name), (int)pid, (double)kib / 1024);
     }
     printf("%-12s %-8d %.1f MB in all\n", "up", (int)supervisor, (double)total / 1024);
 }
