@@ -165,16 +165,26 @@ int random_suffix(char *out, size_t n)
     return 0;
 }
 
-void query_escape(StrView s, Buf *out)
+static void encode_all(StrView s, bool plus, Buf *out)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
         if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
             (c && strchr("-_.~", c)))
             buf_putc(out, (char)c);
-        else if (c == ' ')
+        else if (plus && c == ' ')
             buf_putc(out, '+');
         else
             buf_printf(out, "%%%02X", c);
     }
+}
+
+void percent_encode(StrView s, Buf *out)
+{
+    encode_all(s, false, out);
+}
+
+void query_escape(StrView s, Buf *out)
+{
+    encode_all(s, true, out);
 }

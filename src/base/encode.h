@@ -11,8 +11,9 @@ void base64_encode(Base64Kind kind, StrView in, Buf *out);
 /* Appends to `out`. STD wants padding as Go's decoder does; ignores CR and LF. 0 or -EINVAL. */
 int base64_decode(Base64Kind kind, StrView in, Buf *out);
 
-/* Percent-encodes all but letters, digits and "-_.~"; a space becomes "+" (Go's url.QueryEscape).
- */
+/* Percent-encodes all but letters, digits and "-_.~" (RFC 3986, section 2.3). */
+void percent_encode(StrView s, Buf *out);
+/* The same, but a space becomes "+" (Go's url.QueryEscape). */
 void query_escape(StrView s, Buf *out);
 
 int random_bytes(void *buf, size_t n); /* getrandom(2); 0 or negative errno */

@@ -7,14 +7,8 @@ load helpers
 setup() {
     need_root
     command -v prometheus >/dev/null || skip "needs Debian's prometheus"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
+    new_place
     echo 'global: {}' >"$DATA/monitor.yml"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
     URL=http://127.0.0.1:9090
 }
 

@@ -8,13 +8,7 @@ load helpers
 setup() {
     need_root
     command -v prometheus >/dev/null || skip "needs Debian's prometheus"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
     OURS=http://127.0.0.1:9090 THEIRS=http://127.0.0.1:9091
     KNARR_PROMTOOL="${KNARR_BUILD:-$BATS_TEST_DIRNAME/../../build}/src/cmd/knarr-promtool"
     cd "$DATA"

@@ -108,11 +108,7 @@ ranges() { awk '{print $2, $3, $4, $5, $7}' "$1"; }
 @test "a running Prometheus' log is dumped without touching it" {
     need_root
     command -v prometheus >/dev/null || skip "needs Debian's prometheus"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX) NS="kn-${DATA##*-}" PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
     printf 'global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs: [{job_name: self, static_configs: [{targets: ["127.0.0.1:9091"]}]}]\n' >p.yml
     nsenter --net="/run/netns/$NS" prometheus --config.file=p.yml --storage.tsdb.path=head \
         --web.listen-address=127.0.0.1:9091 >prometheus.log 2>&1 3>&- &

@@ -6,14 +6,8 @@ load helpers
 setup_file() {
     need_root
     command -v prometheus >/dev/null || skip "Debian's prometheus is not installed (tools/deps installs it)"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    mkdir -p "$DATA/log"
-    : >"$PIDS"
+    new_place
     echo 'global: {}' >"$DATA/empty.yml"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
     export DATA NS PIDS
 }
 teardown_file() { stop_all; }

@@ -7,13 +7,8 @@ load helpers
 setup() {
     need_root
     command -v prometheus-alertmanager >/dev/null || skip "needs Debian's prometheus-alertmanager"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log" "$DATA/rules"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
+    mkdir "$DATA/rules"
     URL=http://127.0.0.1:9090
     AM=http://127.0.0.1:9093
     printf 'route: {receiver: none}\nreceivers: [{name: none}]\n' >"$DATA/am.yml"

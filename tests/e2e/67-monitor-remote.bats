@@ -7,13 +7,7 @@ load helpers
 setup() {
     need_root
     command -v prometheus >/dev/null || skip "needs Debian's prometheus"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
     URL=http://127.0.0.1:9090
     RECEIVER=http://127.0.0.1:9091
     remember "$E2E_DIR/remote-peer.py" 9093 "$DATA" "$RECEIVER/api/v1/write"

@@ -7,13 +7,7 @@ load helpers
 setup() {
     need_root
     command -v chromium >/dev/null || skip "needs Debian's chromium"
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
     URL=http://127.0.0.1:9090
     cat >"$DATA/monitor.yml" <<'Y'
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}

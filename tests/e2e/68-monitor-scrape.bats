@@ -5,13 +5,7 @@ load helpers
 
 setup_file() {
     need_root
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    mkdir -p "$DATA/log"
-    : >"$PIDS"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
     URL=http://127.0.0.1:9090
     export DATA NS PIDS URL
     job() { # NAME PATH TARGETS KEYS…

@@ -6,14 +6,8 @@ load helpers
 
 setup() {
     need_root
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
+    new_place
     echo 'global: {}' >"$DATA/monitor.yml"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
     URL=https://127.0.0.1:9090
     # Of "fakepassword" and of "secret two".
     HASH='$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi'

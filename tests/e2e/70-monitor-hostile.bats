@@ -10,13 +10,7 @@ RESIDENT_MAX_KB=$((1536 * 1024)) # docs/monitor.md: 1 GiB of bodies, and what a 
 
 setup() {
     need_root
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
     URL=http://127.0.0.1:9090
 }
 

@@ -5,13 +5,8 @@ load helpers
 
 setup() {
     need_root
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log" "$DATA/out"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
+    new_place
+    mkdir "$DATA/out"
     URL=http://127.0.0.1:9090
     # About a minute of one core.
     HEAVY='quantile_over_time(0.5, (vector(1) * time() % 17)[40h:1s])'

@@ -5,14 +5,9 @@ load helpers
 
 setup() {
     need_root
-    DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    NS="kn-${DATA##*-}"
-    PIDS="$DATA/pids"
-    : >"$PIDS"
-    mkdir -p "$DATA/log" "$DATA/disk"
+    new_place
+    mkdir "$DATA/disk"
     mount -t tmpfs -o size=16m tmpfs "$DATA/disk" || skip "cannot mount a tmpfs"
-    ip netns add "$NS"
-    ip -n "$NS" link set lo up
     URL=http://127.0.0.1:9090
     cat >"$DATA/rules.yml" <<'Y'
 groups: [{name: a, interval: 1s, rules: [{record: ruled, expr: 'vector(time())'}]}]

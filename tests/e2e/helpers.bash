@@ -10,17 +10,23 @@ need_root() {
     [ "$(id -u)" = 0 ] || skip "needs root"
 }
 
-# new_cluster NAME: names and folders. Sets NS, DATA, INSTANCE, KUBECONFIG.
-new_cluster() {
+# new_place: a folder, and a network namespace of its own. Sets DATA, NS, PIDS.
+new_place() {
     DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
-    chmod 755 "$DATA"
     NS="kn-${DATA##*-}"
-    INSTANCE="k${DATA##*-}"
     PIDS="$DATA/pids"
     : >"$PIDS"
-    mkdir -p "$DATA"/{store,log,node,images,pki}
+    mkdir -p "$DATA/log"
     ip netns add "$NS"
     ip -n "$NS" link set lo up
+}
+
+# new_cluster: a place with what a cluster needs. Sets INSTANCE, KUBECONFIG too.
+new_cluster() {
+    new_place
+    chmod 755 "$DATA"
+    INSTANCE="k${DATA##*-}"
+    mkdir -p "$DATA"/{store,node,images,pki}
     "$BIN/knarr-pki" --data-dir "$DATA" --api-port 6443 --pod-cidr 10.244.0.0/16 --service-cidr 10.96.0.0/16
     export KUBECONFIG="$DATA/admin.kubeconfig"
     # As the user of a test would: outside of the namespace nothing is reachable.

@@ -95,10 +95,9 @@ static int check_proxy(Binder *b, const ConfigProxy *p, const Value *v)
     return 0;
 }
 
-static int check_headers(Binder *b, const ConfigHeaders *h, const Value *v)
+bool header_is_reserved(StrView name)
 {
     static const char *const reserved[] = {
-        "authorization",
         "host",
         "content-encoding",
         "content-length",
@@ -112,16 +111,25 @@ static int check_headers(Binder *b, const ConfigHeaders *h, const Value *v)
         "accept-encoding",
         "x-prometheus-remote-write-version",
         "x-prometheus-remote-read-version",
-        "x-prometheus-scrape-timeout-seconds",
         "x-amz-date",
         "x-amz-security-token",
         "x-amz-content-sha256",
     };
-    for (unsigned i = 0; i < h->len; i++)
-        for (unsigned j = 0; j < ARRAY_SIZE(reserved); j++)
-            if (sv_eq_nocase(h->items[i].name, sv_cstr(reserved[j])))
-                return bind_fail_key(b, v, "http_headers", "setting header \"%.*s\" is not allowed",
-                                     SV_FMT(h->items[i].name));
+    for (unsigned i = 0; i < ARRAY_SIZE(reserved); i++)
+        if (sv_eq_nocase(name, sv_cstr(reserved[i])))
+            return true;
+    return false;
+}
+
+static int check_headers(Binder *b, const ConfigHeaders *h, const Value *v)
+{
+    for (unsigned i = 0; i < h->len; i++) {
+        StrView name = h->items[i].name;
+        if (header_is_reserved(name) || sv_eq_nocase(name, SV("authorization")) ||
+            sv_eq_nocase(name, SV("x-prometheus-scrape-timeout-seconds")))
+            return bind_fail_key(b, v, "http_headers", "setting header \"%.*s\" is not allowed",
+                                 SV_FMT(name));
+    }
     return 0;
 }
 

@@ -23,24 +23,6 @@ int check_alertmanager(Binder *b, void *obj, const Value *v)
 
 static int check_headers(Binder *b, Labels headers, bool tracing, const Value *v)
 {
-    static const char *const reserved[] = {
-        "host",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "user-agent",
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "www-authenticate",
-        "accept-encoding",
-        "x-prometheus-remote-write-version",
-        "x-prometheus-remote-read-version",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-amz-content-sha256",
-    };
     for (unsigned i = 0; i < headers.len; i++) {
         StrView name = headers.items[i].name;
         if (sv_eq_nocase(name, SV("authorization")))
@@ -49,11 +31,9 @@ static int check_headers(Binder *b, Labels headers, bool tracing, const Value *v
                 tracing ? "custom authorization header configuration is not yet supported"
                         : "authorization header must be changed via the basic_auth, "
                           "authorization, oauth2, sigv4, azuread or google_iam parameter");
-        for (unsigned j = 0; j < ARRAY_SIZE(reserved); j++)
-            if (sv_eq_nocase(name, sv_cstr(reserved[j])))
-                return bind_fail_key(b, v, "headers",
-                                     "%.*s is a reserved header. It must not be changed",
-                                     SV_FMT(name));
+        if (header_is_reserved(name))
+            return bind_fail_key(b, v, "headers",
+                                 "%.*s is a reserved header. It must not be changed", SV_FMT(name));
     }
     return 0;
 }

@@ -2,24 +2,6 @@
  * in config.h and a row here; a rule about it goes to check.c. */
 #include "monitor/config/types.h"
 
-#define FIELDS(f) (f), ARRAY_SIZE(f)
-#define F(T, k, K, m)                                                                              \
-    {                                                                                              \
-        k, FIELD_##K, false, offsetof(T, m), NULL                                                  \
-    }
-#define KEEP(T, k, K, m)                                                                           \
-    {                                                                                              \
-        k, FIELD_##K, true, offsetof(T, m), NULL                                                   \
-    } /* shown when zero too */
-#define SUB(T, k, K, m, s)                                                                         \
-    {                                                                                              \
-        k, FIELD_##K, false, offsetof(T, m), &(s)                                                  \
-    }
-#define INLINE_(T, m, s)                                                                           \
-    {                                                                                              \
-        "", FIELD_INLINE, false, offsetof(T, m), &(s)                                              \
-    }
-
 /* ---- HTTP ---- */
 
 #define T ConfigTls

@@ -20,8 +20,31 @@ int check_otlp(Binder *b, void *obj, const Value *v);
 int compile_rules(Binder *b, ConfigRules *rules, bool legacy, const Value *v,
                   const char *key) NODISCARD;
 
+/* Headers that no section may set. */
+bool header_is_reserved(StrView name);
+
 /* ---- config.c ---- */
 
 /* Reads a YAML text whose scalars stay text; a key that stands twice is an error. */
 int config_document(StrView text, const char *name, Arena *a, Value *ret, Err *err) NODISCARD;
 StrView config_dir_of(const char *path); /* without its slash; empty where there is none */
+
+/* ---- rows of tables: T is the struct, m its member, K the kind without FIELD_ ---- */
+
+#define FIELDS(f) (f), ARRAY_SIZE(f)
+#define F(T, k, K, m)                                                                              \
+    {                                                                                              \
+        k, FIELD_##K, false, offsetof(T, m), NULL                                                  \
+    }
+#define KEEP(T, k, K, m)                                                                           \
+    {                                                                                              \
+        k, FIELD_##K, true, offsetof(T, m), NULL                                                   \
+    } /* shown when zero too */
+#define SUB(T, k, K, m, s)                                                                         \
+    {                                                                                              \
+        k, FIELD_##K, false, offsetof(T, m), &(s)                                                  \
+    }
+#define INLINE_(T, m, s)                                                                           \
+    {                                                                                              \
+        "", FIELD_INLINE, false, offsetof(T, m), &(s)                                              \
+    }

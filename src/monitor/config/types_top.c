@@ -2,23 +2,6 @@
  * OTLP, and the file as a whole. */
 #include "monitor/config/types.h"
 
-#define FIELDS(f) (f), ARRAY_SIZE(f)
-#define F(T, k, K, m)                                                                              \
-    {                                                                                              \
-        k, FIELD_##K, false, offsetof(T, m), NULL                                                  \
-    }
-#define KEEP(T, k, K, m)                                                                           \
-    {                                                                                              \
-        k, FIELD_##K, true, offsetof(T, m), NULL                                                   \
-    } /* shown when zero too */
-#define SUB(T, k, K, m, s)                                                                         \
-    {                                                                                              \
-        k, FIELD_##K, false, offsetof(T, m), &(s)                                                  \
-    }
-#define INLINE_(T, m, s)                                                                           \
-    {                                                                                              \
-        "", FIELD_INLINE, false, offsetof(T, m), &(s)                                              \
-    }
 /* A member of the unnamed struct `s` in T, for a table of its own. */
 #define IN(T, s, k, K, m)                                                                          \
     {                                                                                              \

@@ -233,15 +233,6 @@ static int check_web_file(Binder *b, void *obj, const Value *v)
 
 /* ---- tables ---- */
 
-#define F(T, key, K, m)                                                                            \
-    {                                                                                              \
-        key, FIELD_##K, false, offsetof(T, m), NULL                                                \
-    }
-#define SUB(T, key, m, s)                                                                          \
-    {                                                                                              \
-        key, FIELD_STRUCT, false, offsetof(T, m), &(s)                                             \
-    }
-
 static const Field web_tls_fields[] = {
     F(WebTls, "cert", SECRET, cert),
     F(WebTls, "key", SECRET, key),
@@ -289,9 +280,9 @@ static const Type type_web_rate = { "web.RateLimiterConfig",
                                     NULL };
 
 static const Field web_file_fields[] = {
-    SUB(WebFile, "tls_server_config", tls, type_web_tls),
-    SUB(WebFile, "http_server_config", http, type_web_http),
-    SUB(WebFile, "rate_limit", rate, type_web_rate),
+    SUB(WebFile, "tls_server_config", STRUCT, tls, type_web_tls),
+    SUB(WebFile, "http_server_config", STRUCT, http, type_web_http),
+    SUB(WebFile, "rate_limit", STRUCT, rate, type_web_rate),
     F(WebFile, "basic_auth_users", LABELS, users),
 };
 static void web_file_init(void *obj)

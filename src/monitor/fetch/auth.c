@@ -228,19 +228,6 @@ int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err)
 
 /* ---- OAuth 2 client credentials (RFC 6749, section 4.4) ---- */
 
-static void put_escaped(Buf *out, StrView s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '_' || c == '.' || c == '~';
-        if (plain)
-            buf_putc(out, c);
-        else
-            buf_printf(out, "%%%02X", (unsigned char)c);
-    }
-}
-
 static int take_token(Fetcher *f, const FetchResult *r, Err *err)
 {
     _cleanup_arena_ Arena a;
@@ -283,13 +270,13 @@ static int token_body(Fetcher *f, Arena *a, StrView *ret_user, StrView *ret_pass
     buf_sv(out, SV("grant_type=client_credentials"));
     for (unsigned i = 0; i < o->scopes.len; i++) {
         buf_sv(out, i ? SV("+") : SV("&scope="));
-        put_escaped(out, o->scopes.items[i]);
+        percent_encode(o->scopes.items[i], out);
     }
     for (unsigned i = 0; i < o->endpoint_params.len; i++) {
         buf_putc(out, '&');
-        put_escaped(out, o->endpoint_params.items[i].name);
+        percent_encode(o->endpoint_params.items[i].name, out);
         buf_putc(out, '=');
-        put_escaped(out, o->endpoint_params.items[i].value);
+        percent_encode(o->endpoint_params.items[i].value, out);
     }
     return out->failed ? err_nomem(err) : 0;
 }
@@ -312,9 +299,9 @@ static int start_token(Fetcher *f, Err *err)
         return r;
     if ((r = token_body(f, &a, &user, &pass, &body, err)) < 0)
         return r;
-    put_escaped(&plain, user);
+    percent_encode(user, &plain);
     buf_putc(&plain, ':');
-    put_escaped(&plain, pass);
+    percent_encode(pass, &plain);
     buf_sv(&auth, SV("Basic "));
     base64_encode(BASE64_STD, buf_view(&plain), &auth);
     HttpHeader headers[] = {

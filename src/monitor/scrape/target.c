@@ -1,6 +1,7 @@
 /* target.c - from discovered labels to a target: defaults, relabelling, checks, URL. */
 #include <stdio.h>
 
+#include "base/encode.h"
 #include "monitor/model/duration.h"
 #include "monitor/scrape/internal.h"
 
@@ -124,28 +125,13 @@ static int check(LabelsBuilder *b, ScrapeTarget *t, Err *err)
 
 /* ---- the URL ---- */
 
-static void put_escaped(Buf *out, StrView s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '_' || c == '.' || c == '~';
-        if (plain)
-            buf_putc(out, c);
-        else if (c == ' ')
-            buf_putc(out, '+');
-        else
-            buf_printf(out, "%%%02X", (unsigned char)c);
-    }
-}
-
 static void put_param(Buf *out, bool *first, StrView name, StrView value)
 {
     buf_putc(out, *first ? '?' : '&');
     *first = false;
-    put_escaped(out, name);
+    query_escape(name, out);
     buf_putc(out, '=');
-    put_escaped(out, value);
+    query_escape(value, out);
 }
 
 /* Labels __param_x give the first value of x; params of the configuration the others. */

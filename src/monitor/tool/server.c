@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "base/encode.h"
 #include "monitor/fetch/fetch.h"
 
 struct Server {
@@ -82,18 +83,9 @@ void form_add(Buf *form, StrView name, StrView value)
 {
     if (form->len)
         buf_putc(form, '&');
-    for (int part = 0; part < 2; part++) {
-        StrView s = part ? value : name;
-        for (size_t i = 0; i < s.len; i++) {
-            unsigned char c = (unsigned char)s.ptr[i];
-            if (isalnum(c) || (c && strchr("-_.~", c)))
-                buf_putc(form, (char)c);
-            else
-                buf_printf(form, "%%%02X", c);
-        }
-        if (!part)
-            buf_putc(form, '=');
-    }
+    percent_encode(name, form);
+    buf_putc(form, '=');
+    percent_encode(value, form);
 }
 
 typedef struct Answer {
