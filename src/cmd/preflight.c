@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -13,6 +14,7 @@
 #include <sys/time.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -188,11 +190,35 @@ static int check_settings(Err *err)
     return 0;
 }
 
+/* Roles without root reach their state as users of their own: asked as one of them. */
+static int check_reachable(const Cluster *c, Err *err)
+{
+    uid_t uid = role_uid(c, ROLE_SERVER);
+    int status;
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_errno(err, "fork");
+    if (pid == 0) {
+        bool other = setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 &&
+                     setresuid(uid, uid, uid) == 0;
+        _exit(other && access(c->dir, X_OK) < 0);
+    }
+    int r = proc_wait(pid, -1, &status);
+    if (r < 0)
+        return err_neg(err, r, "wait for a check of '%s'", c->dir);
+    if (status == 0)
+        return 0;
+    return err_set(err, ERR_DENIED, 0,
+                   "--data-dir: the API server's user cannot reach '%s'; open the folders above it "
+                   "with `chmod o+x`",
+                   c->dir);
+}
+
 int preflight_check(const Cluster *c, Err *err)
 {
     int r;
-    if ((r = check_features(err)) < 0 || (r = check_settings(err)) < 0 ||
-        (r = port_free(c->opt.api_port, "API server", err)) < 0)
+    if ((r = check_reachable(c, err)) < 0 || (r = check_features(err)) < 0 ||
+        (r = check_settings(err)) < 0 || (r = port_free(c->opt.api_port, "API server", err)) < 0)
         return r;
     return port_free(c->kubelet_port, "kubelet", err);
 }

@@ -98,6 +98,12 @@ refused() { # CODE ARGS…
     [[ $output == *"$DATA/file/below"* ]]
 }
 
+@test "a folder that the roles' users cannot reach is named" {
+    mkdir -m 700 "$DATA/private"
+    refused 1 --data-dir "$DATA/private/cluster"
+    [[ $output == *"--data-dir: "*"$DATA/private/cluster"*"chmod o+x"* ]]
+}
+
 @test "two clusters run side by side, and both serve pods" {
     inside "$KN" up --data-dir "$ONE" --detach 3>&-
     inside "$KN" up --data-dir "$TWO" --api-port 7443 --pod-cidr 10.50.0.0/16 --service-cidr 10.60.0.0/16 --detach 3>&-
