@@ -289,9 +289,10 @@ static int one_sample(Batch *b, ExpoEntry *x)
     b->counts->total++;
     if (is_new && !(e = scrape_cache_add(&b->t->cache, x->series)))
         return err_nomem(b->err);
-    e->seen = b->t->cache.scrape;
+    scrape_cache_saw(&b->t->cache, e);
     if (e->dropped)
         return 0;
+    tsdb_prefetch(b->app, scrape_cache_ahead(&b->t->cache));
     if (!e->ref || x->h || x->n_exemplars)
         arena_reset(b->scratch);
     if (over_sample_limit(b, x)) {
@@ -303,6 +304,7 @@ static int one_sample(Batch *b, ExpoEntry *x)
     e->tracked = !timed || b->job->track_timestamps_staleness;
     if ((r = put_known(b, e, x, t)) < 0)
         return r;
+    b->t->cache.changed |= e->alive != scrape_cache_lives(&b->t->cache, e);
     if (e->dropped)
         return 0;
     b->counts->post_relabel++;
@@ -375,6 +377,8 @@ int scrape_append_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, bool all, 
     double marker = double_from_bits(NAN_STALE_BITS);
     Labels none = { 0 };
 
+    if (!all && scrape_cache_is_same(c))
+        return 0;
     for (size_t i = 0; i < c->places.len; i++) {
         CacheEntry *e = scrape_cache_entry(c, i);
         if (!e->alive || (!all && e->seen == c->scrape && e->tracked))

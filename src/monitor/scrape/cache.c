@@ -3,7 +3,7 @@
  * Where that fails, a hash table does. */
 #include "monitor/scrape/internal.h"
 
-enum { KEEP_SCRAPES = 3, TABLE_MIN = 64, BYTES_MIN = 4096 };
+enum { KEEP_SCRAPES = 3, TABLE_MIN = 64, BYTES_MIN = 4096, AHEAD = 6 };
 
 void scrape_cache_free(ScrapeCache *c)
 {
@@ -17,6 +17,8 @@ void scrape_cache_begin(ScrapeCache *c)
 {
     c->scrape++;
     c->last = 0;
+    c->seen = 0;
+    c->changed = false;
 }
 
 static bool is(const CacheEntry *e, StrView s)
@@ -60,6 +62,12 @@ StrView scrape_cache_expected(const ScrapeCache *c)
     if (e && e->next && e->next <= c->places.len)
         __builtin_prefetch(scrape_cache_entry(c, e->next - 1));
     return e ? sv_n(e->text, e->len) : SV_NULL;
+}
+
+SeriesRef scrape_cache_ahead(const ScrapeCache *c)
+{
+    size_t place = (size_t)c->last + AHEAD;
+    return place < c->places.len ? scrape_cache_entry(c, place)->ref : 0;
 }
 
 CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series, bool expected)

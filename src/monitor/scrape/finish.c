@@ -83,9 +83,11 @@ int scrape_append_report_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, Err
 static void settle(ScrapeTarget *t, bool failed)
 {
     ScrapeCache *c = &t->cache;
+    if (!failed && scrape_cache_is_same(c))
+        return;
     for (size_t i = 0; i < c->places.len; i++) {
         CacheEntry *e = scrape_cache_entry(c, i);
-        e->alive = !failed && e->seen == c->scrape && e->tracked && e->ref && !e->dropped;
+        e->alive = !failed && scrape_cache_lives(c, e);
         if (failed && e->born == c->scrape)
             e->ref = 0;
     }

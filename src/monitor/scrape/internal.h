@@ -34,6 +34,8 @@ typedef struct ScrapeCache {
     size_t cap;
     uint32_t scrape; /* number of the current one, from 1 */
     uint32_t last;   /* place + 1 of the last line looked up */
+    size_t seen;     /* entries, in this scrape */
+    bool changed;    /* in this scrape an entry comes to life, or ends, that was seen */
 } ScrapeCache;
 
 /* Entry i; good until the next one is added. */
@@ -43,6 +45,22 @@ static inline CacheEntry *scrape_cache_entry(const ScrapeCache *c, size_t i)
 }
 void scrape_cache_free(ScrapeCache *c);
 void scrape_cache_begin(ScrapeCache *c);
+/* The scrape brought what the one before did: no series begins or ends. */
+static inline bool scrape_cache_is_same(const ScrapeCache *c)
+{
+    return c->seen == c->places.len && !c->changed;
+}
+static inline void scrape_cache_saw(ScrapeCache *c, CacheEntry *e)
+{
+    c->seen += e->seen != c->scrape;
+    e->seen = c->scrape;
+}
+static inline bool scrape_cache_lives(const ScrapeCache *c, const CacheEntry *e)
+{
+    return e->seen == c->scrape && e->tracked && e->ref && !e->dropped;
+}
+/* Which series is likely to come some lines later; 0: none is known. */
+SeriesRef scrape_cache_ahead(const ScrapeCache *c);
 /* The line that is likely to come next; SV_NULL: none is known. */
 StrView scrape_cache_expected(const ScrapeCache *c);
 /* NULL: not known. Lines come in the order of the last scrape, mostly: then no hash is needed, and
@@ -106,6 +124,7 @@ struct ScrapeTarget {
     Labels discovered, all, labels; /* all: with __name__-like ones; labels: what samples get */
     StrView url, global_url;
     int64_t interval_ms, timeout_ms;
+    StrView timeout_text; /* of the header, in seconds */
     ExpoOptions expo;
     bool wanted; /* while a pool looks through its groups */
     ScrapeCache cache;
@@ -164,9 +183,13 @@ struct ScrapeManager {
     FetchBudget budget;   /* of bodies, received and waiting */
     ExpoParser *parser;   /* this and the next: the worker's */
     Arena scratch;        /* of one sample */
-    /* worker.c; under `lock` but for `thread` and `started`. */
+    /* worker.c: of the loop's thread */
     pthread_t thread;
-    bool started;
+    bool started, gathering; /* the timer runs */
+    Source *gather;
+    size_t gathered; /* bytes, since it runs */
+    /* …and under `lock` */
+    bool ready; /* what waits is to be stored now */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle; /* there is work; the one that ran has ended */
     ScrapeWork *head, **tail, *running, *done;

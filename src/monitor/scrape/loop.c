@@ -1,7 +1,6 @@
 /* loop.c - when a target is scraped: every interval, at an offset that its labels decide, so that
- * targets spread over the interval and keep their place over restarts. */
-#include <stdio.h>
-
+ * targets spread over the interval and keep their place over restarts. Offsets lie on a grid: all
+ * targets of one tick are asked for one waking of the loop. */
 #include "base/clock.h"
 #include "monitor/scrape/internal.h"
 
@@ -10,14 +9,29 @@ int64_t scrape_now_ms(const ScrapeManager *m)
     return m->opt.now_ms ? m->opt.now_ms(m->opt.now_ctx) : clock_real_ns() / NSEC_PER_MSEC;
 }
 
-/* Until the next scrape, as Prometheus places it. */
-static int64_t first_delay(const ScrapeTarget *t, int64_t now)
+enum { TICK_MAX_MS = 100, TICKS_MIN = 50 /* in an interval */ };
+
+/* The first scrape, as Prometheus places it but for the grid. */
+static int64_t first_due(const ScrapeTarget *t, int64_t now)
 {
+    int64_t tick = MAX(MIN(t->interval_ms / TICKS_MIN, (int64_t)TICK_MAX_MS), (int64_t)1);
     int64_t base = t->interval_ms - now % t->interval_ms;
     int64_t offset =
         (int64_t)((t->hash ^ t->pool->manager->opt.offset_seed) % (uint64_t)t->interval_ms);
-    int64_t next = base + offset;
-    return next > t->interval_ms ? next - t->interval_ms : next;
+    int64_t next = now + base + offset - offset % tick;
+    return next > now + t->interval_ms ? next - t->interval_ms : next;
+}
+
+/* What a timer must wait, from the loop's own time, so that timers of one tick fire in one turn no
+ * matter in which millisecond they were set. */
+static uint64_t delay_until(const ScrapeTarget *t, int64_t due_ms)
+{
+    const ScrapeManager *m = t->pool->manager;
+    if (m->opt.now_ms)
+        return (uint64_t)MAX(due_ms - scrape_now_ms(m), (int64_t)0);
+    int64_t due_ns = due_ms * NSEC_PER_MSEC - clock_real_ns() + clock_mono_ns();
+    int64_t turn_ms = loop_now_ns(m->loop) / NSEC_PER_MSEC;
+    return (uint64_t)MAX((due_ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC - turn_ms, (int64_t)0);
 }
 
 static void on_answer(void *ctx, const FetchResult *r)
@@ -31,13 +45,11 @@ static int start_fetch(ScrapeTarget *t, Err *err)
 {
     const ConfigScrape *job = t->pool->job;
     const char *agent = t->pool->manager->opt.user_agent;
-    char timeout[32];
-    snprintf(timeout, sizeof timeout, "%g", (double)t->timeout_ms / 1000);
     HttpHeader headers[] = {
         { SV_INIT("accept"), buf_view(&t->pool->accept) },
         { SV_INIT("accept-encoding"), job->enable_compression ? SV("gzip") : SV("identity") },
         { SV_INIT("user-agent"), agent ? sv_cstr(agent) : SV("Prometheus/3") },
-        { SV_INIT("x-prometheus-scrape-timeout-seconds"), sv_cstr(timeout) },
+        { SV_INIT("x-prometheus-scrape-timeout-seconds"), t->timeout_text },
     };
     FetchSpec spec = { .url = t->url,
                        .headers = headers,
@@ -67,7 +79,7 @@ static void on_timer(void *ctx)
     do
         t->due_ms += t->interval_ms;
     while (t->due_ms <= now);
-    (void)!source_set_timer(t->timer, (uint64_t)(t->due_ms - now), 0, NULL);
+    (void)!source_set_timer(t->timer, delay_until(t, t->due_ms), 0, NULL);
     if (t->fetch)
         return; /* its deadline is at the end of the interval at the latest */
     t->start_mono_ns = clock_mono_ns();
@@ -79,8 +91,7 @@ static void on_timer(void *ctx)
 
 int target_start(ScrapeTarget *t, Err *err)
 {
-    int64_t now = scrape_now_ms(t->pool->manager);
-    int64_t delay = first_delay(t, now);
-    t->due_ms = now + delay;
-    return loop_add_timer(t->pool->manager->loop, (uint64_t)delay, 0, on_timer, t, &t->timer, err);
+    t->due_ms = first_due(t, scrape_now_ms(t->pool->manager));
+    return loop_add_timer(t->pool->manager->loop, delay_until(t, t->due_ms), 0, on_timer, t,
+                          &t->timer, err);
 }

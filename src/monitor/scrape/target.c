@@ -203,6 +203,9 @@ static int fill(ScrapeTarget *t, Labels target, Labels group, Err *err)
         return r;
     if (!labels_builder_take(&b, &t->all))
         return err_nomem(err);
+    t->timeout_text = arena_printf(&t->arena, "%g", (double)t->timeout_ms / 1000);
+    if (!t->timeout_text.ptr)
+        return err_nomem(err);
     if ((r = take_public(t, err)) < 0 || (r = make_url(t, err)) < 0)
         return r;
     t->hash = labels_hash(t->all) ^ sv_hash(t->url) * UINT64_C(0x9e3779b97f4a7c15);

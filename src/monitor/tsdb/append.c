@@ -5,6 +5,8 @@
  * and several wait for each other. Appends are short; nobody waits for the network between. */
 #include "monitor/tsdb/db.h"
 
+enum { CHUNKS_AHEAD = 6 };
+
 typedef struct Pending {
     HeadSeries *series;
     int64_t t;
@@ -71,6 +73,21 @@ TsdbAppender *tsdb_appender_rollback(TsdbAppender *a)
     arena_free(&a->arena);
     free(a);
     return NULL;
+}
+
+/* What an append touches of a series: three lines of the processor's cache, seldom in it. */
+static void prefetch_series(const HeadSeries *s)
+{
+    __builtin_prefetch(s, 1);
+    __builtin_prefetch((const char *)s + 64, 1);
+    __builtin_prefetch((const char *)s + 128, 1);
+}
+
+void tsdb_prefetch(const TsdbAppender *a, SeriesRef ref)
+{
+    const HeadSeries *s = head_by_id(&a->db->head, ref);
+    if (s)
+        prefetch_series(s);
 }
 
 static AppendResult refuse(TsdbAppender *a, AppendResult why)
@@ -339,6 +356,15 @@ static int log_batch(TsdbAppender *a, Err *err)
     return r;
 }
 
+static void prefetch_chunk(const TsdbAppender *a, size_t i)
+{
+    const HeadSeries *s = i < a->samples.len ? a->samples.items[i].series : NULL;
+    if (!s || !s->open.w.bytes)
+        return;
+    __builtin_prefetch(s->open.w.bytes, 1);
+    __builtin_prefetch(s->open.w.bytes + s->open.w.len, 1);
+}
+
 /* What the log holds goes into the head. Memory may end here: what does not fit is missed until the
  * next start, which reads the log. */
 static int apply_batch(TsdbAppender *a, Err *err)
@@ -348,6 +374,7 @@ static int apply_batch(TsdbAppender *a, Err *err)
     pthread_rwlock_wrlock(&h->lock);
     h->commits++;
     vec_foreach (p, &a->samples) {
+        prefetch_chunk(a, (size_t)(p - a->samples.items) + CHUNKS_AHEAD);
         int x = p->late ? head_put_late(h, p->series, p->t, p->v, p->h)
                 : p->h  ? head_put_histogram(h, p->series, p->t, p->h)
                         : head_put_float(h, p->series, p->t, p->v);

@@ -62,6 +62,8 @@ const char *append_result_text(AppendResult r);
 typedef uint64_t SeriesRef;
 
 int tsdb_appender_new(Tsdb *db, TsdbAppender **ret, Err *err) NODISCARD;
+/* A hint: the series will be appended to soon. Any number will do. */
+void tsdb_prefetch(const TsdbAppender *a, SeriesRef ref);
 /* Appends to *ref, or where that is 0 or gone to the series `labels` (made when it is new), and
  * sets *ref. `labels` need to be given only when they may be needed. */
 AppendResult tsdb_append(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t, double v,
