@@ -130,8 +130,7 @@ static void fetch_free(Fetch *x)
     x->call = http_call_cancel(x->call);
     leave_origin(x);
     loop_defer_cancel(x->f->loop, on_failed, x);
-    if (x->inflating)
-        inflateEnd(&x->z);
+    gunzip_free(&x->unpacker);
     if (x->spec.budget)
         x->spec.budget->used -= x->counted;
     if (x->next)
@@ -166,6 +165,7 @@ static void finish(Fetch *x, const Err *why)
                       .headers = x->answer,
                       .n_headers = x->n_answer,
                       .body = buf_view(&x->body),
+                      .is_gzip = x->gzip && x->spec.keep_gzip,
                       .take = &x->body };
 
     if (why) {
@@ -237,39 +237,6 @@ static bool within_budget(Fetch *x)
     return x->body.len <= FETCH_SMALL || b->used <= b->max;
 }
 
-static bool over_limit(Fetch *x)
-{
-    return x->body.len > x->spec.body_max;
-}
-
-static int inflate_into(Fetch *x, const void *data, size_t len, Err *err)
-{
-    if (!x->inflating) {
-        x->z = (z_stream){ 0 };
-        if (inflateInit2(&x->z, 15 + 16) != Z_OK)
-            return err_nomem(err);
-        x->inflating = true;
-    }
-    x->z.next_in = (Bytef *)(uintptr_t)data;
-    x->z.avail_in = (uInt)len;
-    while (x->z.avail_in > 0 && !over_limit(x)) {
-        enum { STEP = 64 * 1024 };
-        if (!buf_reserve(&x->body, STEP))
-            return err_nomem(err);
-        x->z.next_out = (Bytef *)x->body.ptr + x->body.len;
-        x->z.avail_out = STEP;
-        int r = inflate(&x->z, Z_NO_FLUSH);
-        x->body.len += STEP - x->z.avail_out;
-        if (r == Z_STREAM_END) {
-            x->inflated = true;
-            break;
-        }
-        if (r != Z_OK && r != Z_BUF_ERROR)
-            return err_set(err, ERR_PROTO, 0, "gzip: invalid data");
-    }
-    return 0;
-}
-
 static void on_data(void *ctx, const void *data, size_t len)
 {
     Fetch *x = ctx;
@@ -278,14 +245,14 @@ static void on_data(void *ctx, const void *data, size_t len)
 
     if (x->err.code || len == 0)
         return;
-    if (x->gzip)
-        r = inflate_into(x, data, len, &err);
+    if (x->gzip && !x->spec.keep_gzip)
+        r = gunzip_feed(&x->unpacker, sv_n(data, len), x->spec.body_max, &x->body, &err);
     else
         buf_append(&x->body, data, len);
     if (r >= 0 && x->body.failed)
         r = err_nomem(&err);
-    if (r >= 0 && over_limit(x))
-        r = err_set(&err, ERR_LIMIT, 0, "body size limit exceeded");
+    if (r == -ERR_LIMIT || (r >= 0 && x->body.len > x->spec.body_max))
+        r = err_set(&err, ERR_LIMIT, 0, FETCH_TOO_LARGE);
     if (r >= 0 && !within_budget(x))
         r = err_set(&err, ERR_LIMIT, 0,
                     "the bodies that are being received take more than %zu MiB together",
@@ -337,9 +304,7 @@ static int redirect(Fetch *x, Err *err)
         x->spec.body = SV("");
     }
     buf_clear(&x->body);
-    if (x->inflating)
-        inflateEnd(&x->z);
-    x->inflating = x->inflated = false;
+    gunzip_free(&x->unpacker);
     return begin(x, err);
 }
 
@@ -347,11 +312,10 @@ static void on_done(void *ctx, const Err *why)
 {
     Fetch *x = ctx;
     Err err = { 0 }, torn = { 0 };
-    err_set(&torn, ERR_PROTO, 0, "gzip: the data end too early");
 
     x->call = NULL;
     leave_origin(x);
-    if (!why && x->gzip && x->inflating && !x->inflated)
+    if (!why && x->unpacker.z && gunzip_finish(&x->unpacker, &torn) < 0)
         why = &torn;
     if (why || !x->f->cfg->follow_redirects || !is_redirect(x->status) || sv_empty(x->location)) {
         finish(x, why);

@@ -19,6 +19,8 @@ enum {
     FETCH_ORIGIN_IDLE_S = 300, /* connections of origins unused for so long are closed */
 };
 
+#define FETCH_TOO_LARGE "body size limit exceeded"
+
 /* Where a URL points. Views into it. */
 typedef struct FetchUrl {
     StrView scheme, host, userinfo; /* host without brackets */
@@ -38,7 +40,8 @@ typedef struct FetchResult {
     StrView content_type;
     const HttpHeader *headers; /* of the answer, names in lower case */
     unsigned n_headers;
-    StrView body;   /* decompressed */
+    StrView body;   /* decompressed, but: */
+    bool is_gzip;   /* it is as it came (keep_gzip) */
     Buf *take;      /* what holds it: may be taken over (and left empty) */
     const Err *err; /* NULL: the answer came whole, whatever its status */
 } FetchResult;
@@ -58,7 +61,8 @@ typedef struct FetchSpec {
     const HttpHeader *headers;
     unsigned n_headers;
     uint32_t timeout_ms; /* of the whole, redirects included */
-    size_t body_max;     /* decompressed; larger: ERR_LIMIT "body size limit exceeded" */
+    size_t body_max;     /* larger: ERR_LIMIT with FETCH_TOO_LARGE */
+    bool keep_gzip;      /* unpacking is left to the caller, who may have a thread for it */
     FetchBudget *budget; /* NULL: none; must outlive the fetch */
     FetchDoneFn *done;
     void *ctx;

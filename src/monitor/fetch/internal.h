@@ -1,9 +1,8 @@
 /* internal.h - what the files of the folder share. */
 #pragma once
 
-#include <zlib.h>
-
 #include "base/map.h"
+#include "codec/gzip.h"
 #include "monitor/fetch/fetch.h"
 
 typedef struct Origin {
@@ -49,9 +48,8 @@ struct Fetch {
     unsigned n_answer;
     Buf body;
     size_t counted; /* of the budget */
-    bool gzip, inflating;
-    bool inflated; /* to the end of the data */
-    z_stream z;
+    bool gzip;      /* the body comes so */
+    Gunzip unpacker;
     Err err;
 };
 

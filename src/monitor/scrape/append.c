@@ -335,7 +335,7 @@ static int one_metadata(Batch *b, const ExpoEntry *x)
 
 /* ---- the body ---- */
 
-int scrape_append(ScrapeWork *w, TsdbAppender *a, Err *err)
+int scrape_append(ScrapeWork *w, StrView body, TsdbAppender *a, Err *err)
 {
     ScrapeTarget *t = w->t;
     ScrapeManager *m = t->pool->manager;
@@ -355,7 +355,7 @@ int scrape_append(ScrapeWork *w, TsdbAppender *a, Err *err)
 
     scrape_cache_begin(&t->cache);
     scrape_families_begin(&t->families);
-    expo_parser_reset(m->parser, w->format, buf_view(&w->body), &t->expo);
+    expo_parser_reset(m->parser, w->format, body, &t->expo);
     for (;;) {
         expo_expect(m->parser, scrape_cache_expected(&t->cache));
         if ((r = expo_next(m->parser, &x, b.err)) < 0 || x.kind == EXPO_END)

@@ -4,8 +4,11 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "codec/gzip.h"
 #include "monitor/model/sample.h"
 #include "monitor/scrape/internal.h"
+
+enum { UNPACKED_KEPT = 4 * 1024 * 1024 }; /* room that the next body finds */
 
 static const StrView report_names[REPORT_MAX] = {
     [REPORT_UP] = SV_INIT("up"),
@@ -107,21 +110,41 @@ static int check_answer(ScrapeTarget *t, const FetchResult *r, ExpoFormat *ret, 
     return expo_format(r->content_type, t->pool->job->fallback_scrape_protocol, ret, err);
 }
 
+/* The body in plain text; a view that is good until the next one. */
+static int plain_body(ScrapeWork *w, StrView *ret, Err *err)
+{
+    ScrapeManager *m = w->t->pool->manager;
+    *ret = buf_view(&w->body);
+    if (!w->is_gzip)
+        return 0;
+    buf_clear(&m->unpacked);
+    int r = gunzip(*ret, scrape_body_max(w->t->pool->job), &m->unpacked, err);
+    if (r == -ERR_LIMIT) {
+        w->too_large = true;
+        w->stats.exceeded_body_size_limit++;
+        return err_set(err, ERR_LIMIT, 0, FETCH_TOO_LARGE);
+    }
+    *ret = buf_view(&m->unpacked);
+    return r;
+}
+
 /* Samples of a good answer as one batch. On failure nothing of it is left. */
 static int commit_samples(ScrapeWork *w, Err *err)
 {
     ScrapeTarget *t = w->t;
     TsdbAppender *a = NULL;
+    StrView body;
     int e;
 
     if (w->why.code) {
         *err = w->why;
         return -(int)w->why.code;
     }
-    w->counts.body_bytes = (int64_t)w->body.len;
-    if ((e = tsdb_appender_new(t->pool->manager->opt.db, &a, err)) < 0)
+    if ((e = plain_body(w, &body, err)) < 0 ||
+        (e = tsdb_appender_new(t->pool->manager->opt.db, &a, err)) < 0)
         return e;
-    if ((e = scrape_append(w, a, err)) < 0 ||
+    w->counts.body_bytes = (int64_t)body.len;
+    if ((e = scrape_append(w, body, a, err)) < 0 ||
         (e = scrape_append_stale(t, a, w->ts, false, err)) < 0 ||
         (e = scrape_append_report(t, a, w->ts, &w->counts, true, w->seconds, err)) < 0) {
         tsdb_appender_rollback(a);
@@ -173,6 +196,8 @@ void scrape_work_run(ScrapeWork *w)
     }
     w->cached_series = t->cache.places.len;
     buf_free(&w->body);
+    if (t->pool->manager->unpacked.cap > UNPACKED_KEPT)
+        buf_free(&t->pool->manager->unpacked);
 }
 
 static void add_stats(ScrapeStats *to, const ScrapeStats *s)
@@ -183,6 +208,7 @@ static void add_stats(ScrapeStats *to, const ScrapeStats *s)
     to->out_of_bounds += s->out_of_bounds;
     to->exceeded_sample_limit += s->exceeded_sample_limit;
     to->exceeded_label_limits += s->exceeded_label_limits;
+    to->exceeded_body_size_limit += s->exceeded_body_size_limit;
 }
 
 void scrape_work_done(ScrapeWork *w)
@@ -223,6 +249,7 @@ void scrape_finish(ScrapeTarget *t, const FetchResult *r)
     if (check_answer(t, r, &w->format, &w->why) == 0) {
         w->body = *r->take;
         *r->take = (Buf)BUF_INIT;
+        w->is_gzip = r->is_gzip;
         w->counted = w->body.cap;
         m->budget.used += w->counted;
     }

@@ -183,6 +183,7 @@ struct ScrapeManager {
     FetchBudget budget;   /* of bodies, received and waiting */
     ExpoParser *parser;   /* this and the next: the worker's */
     Arena scratch;        /* of one sample */
+    Buf unpacked;         /* of one body */
     /* worker.c: of the loop's thread */
     pthread_t thread;
     bool started, gathering; /* the timer runs */
@@ -197,6 +198,10 @@ struct ScrapeManager {
     pthread_mutex_t families; /* all targets' families, while they are changed or walked */
 };
 
+static inline size_t scrape_body_max(const ConfigScrape *job)
+{
+    return job->limits.body_size ? job->limits.body_size : (size_t)SCRAPE_BODY_MAX;
+}
 int64_t scrape_now_ms(const ScrapeManager *m);
 
 /* Labels of a target from a group's: 1 a target, 0 dropped, negative a reason. *ret is made either
@@ -214,7 +219,7 @@ typedef struct ScrapeCounts {
 } ScrapeCounts;
 
 /* Appends a body; on failure the caller rolls back. */
-int scrape_append(ScrapeWork *w, TsdbAppender *a, Err *err) NODISCARD;
+int scrape_append(ScrapeWork *w, StrView body, TsdbAppender *a, Err *err) NODISCARD;
 /* Markers for series that were alive and were not seen in this scrape (`all`: for all). */
 int scrape_append_stale(ScrapeTarget *t, TsdbAppender *a, int64_t ts, bool all, Err *err) NODISCARD;
 int scrape_append_report(ScrapeTarget *t, TsdbAppender *a, int64_t ts, const ScrapeCounts *counts,
@@ -228,6 +233,7 @@ struct ScrapeWork {
     ScrapeWork *next;
     ScrapeTarget *t;
     Buf body;
+    bool is_gzip;
     size_t counted; /* of the budget */
     ExpoFormat format;
     Err why; /* code set: there is no body to be stored, but a failure */

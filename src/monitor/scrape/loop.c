@@ -55,8 +55,8 @@ static int start_fetch(ScrapeTarget *t, Err *err)
                        .headers = headers,
                        .n_headers = ARRAY_SIZE(headers),
                        .timeout_ms = (uint32_t)MIN(t->timeout_ms, INT64_C(0x7fffffff)),
-                       .body_max =
-                           job->limits.body_size ? job->limits.body_size : (size_t)SCRAPE_BODY_MAX,
+                       .body_max = scrape_body_max(job),
+                       .keep_gzip = true,
                        .budget = &t->pool->manager->budget,
                        .done = on_answer,
                        .ctx = t };

@@ -30,6 +30,7 @@ ScrapeManager *scrape_manager_free(ScrapeManager *m)
     vec_free(&m->pools);
     expo_parser_free(m->parser);
     arena_free(&m->scratch);
+    buf_free(&m->unpacked);
     free(m);
     return NULL;
 }

@@ -3,9 +3,9 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <zlib.h>
 
 #include "base/clock.h"
+#include "codec/gzip.h"
 #include "monitor/tool/internal.h"
 
 #define DEBUG_ARCHIVE "debug.tar.gz"
@@ -29,26 +29,6 @@ static const struct {
 static bool is_gzip(StrView s)
 {
     return sv_starts(s, SV("\x1f\x8b"));
-}
-
-static int gunzip(StrView in, Buf *out, Err *err)
-{
-    z_stream z = { 0 };
-    int r = inflateInit2(&z, 16 + MAX_WBITS);
-    z.next_in = (Bytef *)(uintptr_t)in.ptr;
-    z.avail_in = (uInt)MIN(in.len, (size_t)UINT32_MAX);
-    out->limit = DEBUG_FILE_MAX;
-    while (r == Z_OK && buf_reserve(out, 64 * 1024)) {
-        z.next_out = (Bytef *)out->ptr + out->len;
-        z.avail_out = (uInt)MIN(out->cap - out->len, (size_t)UINT32_MAX);
-        uInt room = z.avail_out;
-        r = inflate(&z, Z_NO_FLUSH);
-        out->len += room - z.avail_out;
-    }
-    inflateEnd(&z);
-    if (out->failed)
-        return err_set(err, ERR_LIMIT, 0, "a profile is larger than %d bytes", DEBUG_FILE_MAX);
-    return r == Z_STREAM_END ? 0 : err_set(err, ERR_PROTO, 0, "a profile is damaged");
 }
 
 static int add_file(struct archive *to, const char *name, StrView data, Err *err)
@@ -92,8 +72,8 @@ static int collect(const ToolIo *io, Server *s, size_t i, const char *url, struc
     }
     bool trace = strcmp(sources[i].file, "trace.pb") == 0;
     if (sources[i].what == DEBUG_PPROF && !trace && is_gzip(body)) {
-        if ((r = gunzip(body, &plain, err)) < 0)
-            return r;
+        if ((r = gunzip(body, DEBUG_FILE_MAX, &plain, err)) < 0)
+            return err_wrap(err, "%s", sources[i].path);
         body = buf_view(&plain);
     }
     r = add_file(to, sources[i].file, body, err);

@@ -2,8 +2,7 @@
  *
  * The document asks the API from the browser. Its links and those of its files are relative, so it
  * works below any prefix, and behind proxies that take one away. */
-#include <zlib.h>
-
+#include "codec/gzip.h"
 #include "monitor/page/page.h"
 #include "monitor/web/internal.h"
 
@@ -59,19 +58,6 @@ void serve_page(Call *c)
     buf_sv(&c->out, sv_skip(text, (size_t)mark + TITLE_MARK.len));
 }
 
-static bool unpack(const PageFile *f, Buf *out)
-{
-    z_stream z = { .next_in = (Bytef *)f->bytes, .avail_in = (uInt)f->len };
-    if (!buf_reserve(out, f->plain_len) || inflateInit2(&z, 15 + 16) != Z_OK)
-        return false;
-    z.next_out = (Bytef *)out->ptr;
-    z.avail_out = (uInt)f->plain_len;
-    bool ok = inflate(&z, Z_FINISH) == Z_STREAM_END;
-    out->len = z.total_out;
-    inflateEnd(&z);
-    return ok;
-}
-
 void serve_page_file(Call *c)
 {
     const PageFile *f = page_find(c->arg);
@@ -85,7 +71,7 @@ void serve_page_file(Call *c)
     if (sv_find(c->accept_encoding, SV("gzip")) >= 0) {
         call_header(c, SV("Content-Encoding"), SV("gzip"));
         buf_append(&c->out, f->bytes, f->len);
-    } else if (!unpack(f, &c->out)) {
+    } else if (gunzip(sv_n((const char *)f->bytes, f->len), f->plain_len, &c->out, NULL) < 0) {
         c->out.failed = true;
     }
 }
