@@ -116,7 +116,7 @@ P
     inside curl -sf -m 2 "$URL/api/v1/query?query=1" >/dev/null
     # 256 MiB of answers, and what 50000 series and the queries themselves take.
     grep VmRSS "/proc/$(cat "$DATA/monitor.pid")/status"
-    [ "$(awk '/VmRSS/ {print $2}' "/proc/$(cat "$DATA/monitor.pid")/status")" -lt $((768 * 1024)) ]
+    [ "$(awk '/VmRSS/ {print $2}' "/proc/$(cat "$DATA/monitor.pid")/status")" -lt $((448 * 1024)) ]
     # Who reads gets all of it.
     [ "$(inside curl -sf "$URL/api/v1/query?query=big" | jq '.data.result | length')" = 50000 ]
 }
