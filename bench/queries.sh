@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench/queries.sh BUILD [SERIES...] - range queries over 6 h of samples every 15 s, one point each 15 s, by HTTP, over blocks
-# on disk: knarr beside Prometheus, which opens a copy of the same folder, and up to 1,000 series beside VictoriaMetrics, which
-# imports them; for 1,000 and 100,000 series. Then a regular expression over a million series. The best of some runs each; the
+# on disk: knarr beside Prometheus, which opens a copy of the same folder, and VictoriaMetrics, which imports them; for 1,000 and
+# 100,000 series. Then a regular expression over a million series. The best of some runs each; the
 # answers of knarr and Prometheus are compared.
 set -eu
 cd "$(dirname "$0")/.."
@@ -62,15 +62,19 @@ victoria_start() { # DIR: with its samples, through the format that it imports
     curl -sf -o /dev/null "http://127.0.0.1:${PORT[victoria]}/internal/force_flush"
 }
 both_stop() {
-    echo "  resident afterwards: knarr $(($(resident_kb knarr) / 1000)) MB$(have prometheus && echo ", Prometheus $(($(resident_kb prometheus) / 1000)) MB")"
+    local name all=
+    for name in knarr prometheus victoria; do
+        [ -z "${PID[$name]:-}" ] || all="$all${all:+, }$name $(($(resident_kb $name) / 1000)) MB"
+    done
+    echo "  resident afterwards: $all"
     for name in knarr prometheus victoria; do [ -z "${PID[$name]:-}" ] || server_stop $name; done
-    rm -rf "${1:?}" "$1.peer"
+    rm -rf "${1:?}" "$1.peer" "$TMP/victoria"
 }
 
 for series; do
     "$BUILD/bench/bench-queries" "$TMP/db" "$series"
     both_start "$TMP/db"
-    [ "$series" -gt 1000 ] || victoria_start "$TMP/db"
+    victoria_start "$TMP/db"
     printf '%s series, 6 h at 15 s:\n%13s %13s %32s\n' "$series" knarr Prometheus VictoriaMetrics
     compare $((series > 10000 ? 2 : 10)) $begin $((begin + 6 * 3600 - 15)) 15 <<'Q'
 sum by (path) (rate(http_requests_total[5m]))
@@ -85,7 +89,8 @@ done
 
 "$BUILD/bench/bench-tsdb" write "$TMP/million" 1000000 1 300000 >/dev/null
 both_start "$TMP/million"
-printf "1000000 series, 1 h at 5 min:\n%13s %13s\n" knarr Prometheus
+victoria_start "$TMP/million"
+printf "1000000 series, 1 h at 5 min:\n%13s %13s %32s\n" knarr Prometheus VictoriaMetrics
 compare 3 $begin $((begin + 3600)) 300 <<'Q'
 count({instance=~"host-.*77.*:9100"})
 sum(node_metric_1_total{instance=~".*5.example:9100"})

@@ -397,8 +397,12 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
     c->loop = cl->loop;
     c->max_calls = 1;
     c->h2c = cl->cfg.h2c && !cl->cfg.tls;
-    int r = connector_new(cl->loop, cl->cfg.host, cl->cfg.port, cl->cfg.connect_timeout_ms,
-                          on_connected, c, &c->connector, err);
+    const HttpClientConfig *f = &cl->cfg;
+    int r = f->proxy_host
+                ? connector_new_proxy(cl->loop, f->proxy_host, f->proxy_port, f->proxy_head,
+                                      f->connect_timeout_ms, on_connected, c, &c->connector, err)
+                : connector_new(cl->loop, f->host, f->port, f->connect_timeout_ms, on_connected, c,
+                                &c->connector, err);
     if (r < 0) {
         free(c);
         return r;
@@ -538,11 +542,15 @@ int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err 
     cl->cfg = *cfg;
     cl->cfg.host = strdup(cfg->host);
     cl->cfg.server_name = strdup(cfg->server_name ? cfg->server_name : cfg->host);
+    cl->cfg.proxy_host = cfg->proxy_host ? strdup(cfg->proxy_host) : NULL;
+    buf_sv(&cl->proxy_head, cfg->proxy_head);
+    cl->cfg.proxy_head = buf_view(&cl->proxy_head);
     cl->cfg.tls = tls_context_ref(cfg->tls);
     if (cl->cfg.connect_timeout_ms == 0)
         cl->cfg.connect_timeout_ms = CLIENT_CONNECT_TIMEOUT_DEFAULT;
     cl->authority = make_authority(cfg);
-    if (!cl->cfg.host || !cl->cfg.server_name || !cl->authority) {
+    if (!cl->cfg.host || !cl->cfg.server_name || !cl->authority || cl->proxy_head.failed ||
+        (cfg->proxy_host && !cl->cfg.proxy_host)) {
         http_client_free(cl);
         return err_nomem(err);
     }
@@ -568,6 +576,8 @@ HttpClient *http_client_free(HttpClient *cl)
     tls_context_unref(cl->cfg.tls);
     free((char *)cl->cfg.host);
     free((char *)cl->cfg.server_name);
+    free((char *)cl->cfg.proxy_host);
+    buf_free(&cl->proxy_head);
     free(cl->authority);
     free(cl);
     return NULL;

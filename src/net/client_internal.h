@@ -80,6 +80,7 @@ struct ClientConn {
 struct HttpClient {
     Loop *loop;
     HttpClientConfig cfg; /* texts are owned */
+    Buf proxy_head;
     char *authority;
     ClientConn *conns;
     unsigned n_conns, n_connecting;

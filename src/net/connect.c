@@ -17,7 +17,8 @@
 enum {
     CONNECT_KEEPALIVE_IDLE_S = 15,
     CONNECT_KEEPALIVE_INTERVAL_S = 15,
-    CONNECT_KEEPALIVE_PROBES = 3
+    CONNECT_KEEPALIVE_PROBES = 3,
+    ANSWER_MAX = 16 * 1024, /* of a proxy */
 };
 
 struct Connector {
@@ -32,6 +33,8 @@ struct Connector {
     Source *src, *timer;
     bool resolving, cancelled;
     Err last;
+    Buf head, answer; /* of a proxy */
+    size_t sent;
 };
 
 static void free_now(Connector *c)
@@ -41,6 +44,8 @@ static void free_now(Connector *c)
     closep(&c->fd);
     if (c->found)
         freeaddrinfo(c->found);
+    buf_free(&c->head);
+    buf_free(&c->answer);
     free(c->host);
     free(c);
 }
@@ -76,6 +81,85 @@ static void tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
+/* ---- through a proxy ---- */
+
+int connect_answer(StrView bytes, Err *err)
+{
+    ssize_t end = sv_find(bytes, SV("\r\n\r\n"));
+    StrView line, version, status, reason;
+    uint64_t code;
+
+    if (end < 0)
+        return bytes.len < ANSWER_MAX ? 0
+                                      : err_set(err, ERR_PROTO, 0, "the answer has no end of head");
+    sv_cut(sv_head(bytes, (size_t)end), '\r', &line, &reason);
+    sv_cut(line, ' ', &version, &reason);
+    sv_cut(reason, ' ', &status, &reason);
+    if (!sv_starts(version, SV("HTTP/1.")) || status.len != 3 || sv_to_u64(status, &code) < 0)
+        return err_set(err, ERR_PROTO, 0, "the answer is not HTTP: \"%.*s\"",
+                       SV_FMT(sv_head(line, 60)));
+    if (code < 200 || code > 299)
+        return err_set(err, ERR_DENIED, 0, "%.*s",
+                       SV_FMT(sv_head(reason.len ? sv_skip(line, version.len + 1) : status, 100)));
+    if ((size_t)end + 4 < bytes.len)
+        return err_set(err, ERR_PROTO, 0, "the answer has more than a head");
+    return 1;
+}
+
+static void proxy_failed(Connector *c, Err *why)
+{
+    err_wrap(why, "proxy %s port %s", c->host, c->port);
+    finish(c, -1, why);
+}
+
+/* 1: the answer is there; 0: it is awaited. */
+static int proxy_step(Connector *c, Err *err)
+{
+    while (c->sent < c->head.len) {
+        ssize_t n = send(c->fd, c->head.ptr + c->sent, c->head.len - c->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            return source_set_events(c->src, LOOP_READ | LOOP_WRITE, err);
+        if (n < 0)
+            return err_set(err, ERR_CLOSED, errno, "send CONNECT");
+        c->sent += (size_t)n;
+    }
+    if (!buf_reserve(&c->answer, ANSWER_MAX + 1))
+        return err_nomem(err);
+    ssize_t n = recv(c->fd, c->answer.ptr + c->answer.len, ANSWER_MAX - c->answer.len, 0);
+    if (n < 0 && errno == EAGAIN)
+        return source_set_events(c->src, LOOP_READ, err);
+    if (n < 0)
+        return err_set(err, ERR_CLOSED, errno, "read the answer to CONNECT");
+    if (n == 0)
+        return err_set(err, ERR_CLOSED, 0, "closed the connection before its answer");
+    c->answer.len += (size_t)n;
+    int r = connect_answer(buf_view(&c->answer), err);
+    return r ? r : source_set_events(c->src, LOOP_READ, err);
+}
+
+static void on_proxy(void *ctx, uint32_t events)
+{
+    Connector *c = ctx;
+    Err err = { 0 };
+    (void)events;
+    int r = proxy_step(c, &err);
+    if (r < 0) {
+        proxy_failed(c, &err);
+    } else if (r > 0) {
+        c->src = source_free(c->src);
+        finish(c, TAKE_FD(c->fd), NULL);
+    }
+}
+
+static void start_proxy(Connector *c)
+{
+    Err err = { 0 };
+    if (loop_add_fd(c->loop, c->fd, LOOP_WRITE, on_proxy, c, &c->src, &err) < 0)
+        proxy_failed(c, &err);
+}
+
+/* ---- addresses ---- */
+
 static void try_next(Connector *c);
 
 static void on_connected(void *ctx, uint32_t events)
@@ -87,6 +171,10 @@ static void on_connected(void *ctx, uint32_t events)
     c->src = source_free(c->src);
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &n) < 0)
         e = errno;
+    if (e == 0 && c->head.len) {
+        start_proxy(c);
+        return;
+    }
     if (e == 0) {
         finish(c, TAKE_FD(c->fd), NULL);
         return;
@@ -200,6 +288,12 @@ static int start(Connector *c, Err *err)
 int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms, ConnectFn *fn,
                   void *ctx, Connector **ret, Err *err)
 {
+    return connector_new_proxy(l, host, port, SV(""), timeout_ms, fn, ctx, ret, err);
+}
+
+int connector_new_proxy(Loop *l, const char *host, uint16_t port, StrView head, uint32_t timeout_ms,
+                        ConnectFn *fn, void *ctx, Connector **ret, Err *err)
+{
     Connector *c = calloc(1, sizeof *c);
     if (!c)
         return err_nomem(err);
@@ -209,8 +303,10 @@ int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms,
     c->ctx = ctx;
     c->host = strdup(host);
     snprintf(c->port, sizeof c->port, "%u", port);
-    int r =
-        c->host ? loop_add_timer(l, timeout_ms, 0, on_timeout, c, &c->timer, err) : err_nomem(err);
+    buf_sv(&c->head, head);
+    int r = c->host && !c->head.failed
+                ? loop_add_timer(l, timeout_ms, 0, on_timeout, c, &c->timer, err)
+                : err_nomem(err);
     if (r == 0)
         r = start(c, err);
     if (r < 0) {

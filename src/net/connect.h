@@ -1,6 +1,7 @@
 /* connect.h - from a host name and port to a connected socket, on the loop. */
 #pragma once
 
+#include "base/buf.h"
 #include "net/loop.h"
 
 typedef struct Connector Connector;
@@ -11,4 +12,13 @@ typedef void ConnectFn(void *ctx, int fd, const Err *err);
 /* `host` is a name, an address, or "unix:/path"; addresses are tried in the resolver's order. */
 int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms, ConnectFn *fn,
                   void *ctx, Connector **ret, Err *err) NODISCARD;
+/* The same through an HTTP proxy at host and port: `head` is the CONNECT request, complete and
+ * copied. An answer of 2xx makes the socket one to the other end; any other is ERR_DENIED with its
+ * status (RFC 9110 9.3.6). */
+int connector_new_proxy(Loop *l, const char *host, uint16_t port, StrView head, uint32_t timeout_ms,
+                        ConnectFn *fn, void *ctx, Connector **ret, Err *err) NODISCARD;
 Connector *connector_cancel(Connector *c); /* always NULL; NULL is fine */
+
+/* What a proxy has answered so far. 1: it goes ahead; 0: more is to come; negative: it does not
+ * (ERR_DENIED), or that is no answer (ERR_PROTO). */
+int connect_answer(StrView bytes, Err *err) NODISCARD;

@@ -16,6 +16,11 @@ typedef struct HttpClientConfig {
     bool http1_only;             /* also for take-over */
     bool h2c;                    /* clear text is HTTP/2 from the start (RFC 9113 3.3): gRPC */
     bool no_reuse;               /* a connection of its own for every call (probes) */
+    /* An HTTP proxy that carries connections to the origin: where it is, and the CONNECT request.
+     * NULL: none. */
+    const char *proxy_host;
+    uint16_t proxy_port;
+    StrView proxy_head;
 } HttpClientConfig;
 
 int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err *err) NODISCARD;

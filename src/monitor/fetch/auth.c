@@ -121,18 +121,21 @@ static int add_configured(Fetch *x, HeaderList *l, Err *err)
     return 0;
 }
 
-int fetch_headers(Fetch *x, HttpHeader **ret, unsigned *ret_n, Err *err)
+int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *ret_n, Err *err)
 {
     HeaderList l = { .arena = &x->arena };
-    FetchUrl u;
-    int r = fetch_url_parse(x->url, &u, err);
+    const FetchUrl *u = &to->to;
+    int r = add(&l, SV("host"), u->authority, err);
 
-    if (r < 0 || (r = add(&l, SV("host"), u.authority, err)) < 0)
+    if (r < 0)
+        return r;
+    if (to->authorization.len && !to->is_tls &&
+        (r = add(&l, SV("proxy-authorization"), to->authorization, err)) < 0)
         return r;
     for (unsigned i = 0; i < x->spec.n_headers; i++)
         if ((r = add(&l, x->spec.headers[i].name, x->spec.headers[i].value, err)) < 0)
             return r;
-    if (!x->foreign && (r = add_credentials(x, &l, &u, err)) < 0)
+    if (!x->foreign && (r = add_credentials(x, &l, u, err)) < 0)
         return r;
     if ((r = add_configured(x, &l, err)) < 0)
         return r;

@@ -46,54 +46,44 @@ static void sweep_origins(Fetcher *f)
     }
 }
 
-static int make_client(Fetcher *f, const FetchUrl *u, TlsContext *tls, HttpClient **ret, Err *err)
+static int make_client(Fetcher *f, const FetchRoute *to, TlsContext *tls, HttpClient **ret,
+                       Err *err)
 {
-    char host[512], name[512];
+    char host[512], name[512], proxy[512];
     const ConfigTls *t = &f->cfg->tls;
-    HttpClientConfig c = { .host = host, .port = u->port, .tls = tls };
+    const FetchUrl *end = to->has_proxy && !to->is_tls ? &to->proxy : &to->to;
+    HttpClientConfig c = { .host = host, .port = end->port, .tls = tls };
 
-    if (!sv_copy_cstr(u->host, host, sizeof host) ||
-        !sv_copy_cstr(t->server_name, name, sizeof name))
+    if (!sv_copy_cstr(end->host, host, sizeof host) ||
+        !sv_copy_cstr(t->server_name, name, sizeof name) ||
+        !sv_copy_cstr(to->proxy.host, proxy, sizeof proxy))
         return err_set(err, ERR_LIMIT, 0, "the name of the host is too long");
     if (tls && t->server_name.len)
         c.server_name = name;
+    if (to->connect_head.len) {
+        c.proxy_host = proxy;
+        c.proxy_port = to->proxy.port;
+        c.proxy_head = to->connect_head;
+    }
     return http_client_new(f->loop, &c, ret, err);
 }
 
-/* The address to connect to: the URL's own, or the proxy's. */
-static int route(Fetch *x, FetchUrl *u, StrView *ret_target, Err *err)
+static StrView origin_key(Fetch *x, const FetchRoute *to)
 {
-    const ConfigProxy *p = &x->f->cfg->proxy;
-    int r = fetch_url_parse(x->url, u, err);
-    if (r < 0)
-        return r;
-    *ret_target = u->target;
-    if (u->target.ptr[0] == '?' &&
-        !(*ret_target = arena_printf(&x->arena, "/%.*s", SV_FMT(u->target))).ptr)
-        return err_nomem(err);
-    if (sv_empty(p->url))
-        return 0;
-    StrView rest = p->no_proxy, name;
-    while (sv_next(&rest, ',', &name))
-        if (sv_eq_nocase(sv_trim(name), u->host) || sv_eq(sv_trim(name), SV("*")))
-            return 0;
-    if (sv_eq_nocase(u->scheme, SV("https")))
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "proxy_url is not supported for https targets, only for http");
-    *ret_target = x->url; /* a proxy wants the whole of it */
-    return fetch_url_parse(p->url, u, err);
+    const FetchUrl *end = to->has_proxy && !to->is_tls ? &to->proxy : &to->to;
+    return arena_printf(&x->arena, "%d %.*s %u %.*s %u", to->is_tls, SV_FMT(end->host), end->port,
+                        SV_FMT(to->proxy.host), to->proxy.port);
 }
 
-static int get_origin(Fetch *x, const FetchUrl *u, Err *err)
+static int get_origin(Fetch *x, const FetchRoute *to, Err *err)
 {
     Fetcher *f = x->f;
     TlsContext *tls = NULL;
-    bool is_tls = sv_eq_nocase(u->scheme, SV("https"));
     int r;
 
-    if (is_tls && (r = fetcher_tls(f, &tls, err)) < 0)
+    if (to->is_tls && (r = fetcher_tls(f, &tls, err)) < 0)
         return r;
-    StrView key = arena_printf(&x->arena, "%d %.*s %u", is_tls, SV_FMT(u->host), u->port);
+    StrView key = origin_key(x, to);
     if (!key.ptr)
         return err_nomem(err);
     Origin *o = map_get(&f->origins, key);
@@ -102,7 +92,7 @@ static int get_origin(Fetch *x, const FetchUrl *u, Err *err)
         o = calloc(1, sizeof *o);
         if (!o)
             return err_nomem(err);
-        r = make_client(f, u, tls, &o->client, err);
+        r = make_client(f, to, tls, &o->client, err);
         if (r >= 0 && !map_set(&f->origins, key, o, NULL))
             r = err_nomem(err);
         if (r < 0) {
@@ -329,8 +319,7 @@ static void on_done(void *ctx, const Err *why)
 
 static int begin(Fetch *x, Err *err)
 {
-    FetchUrl u;
-    StrView target;
+    FetchRoute to;
     HttpHeader *headers;
     unsigned n;
     int r;
@@ -340,12 +329,12 @@ static int begin(Fetch *x, Err *err)
     int64_t left = x->deadline_ns - loop_now_ns(x->f->loop);
     if (left <= 0)
         return err_set(err, ERR_TIMEOUT, 0, "context deadline exceeded");
-    if ((r = route(x, &u, &target, err)) < 0 || (r = get_origin(x, &u, err)) < 0)
+    if ((r = fetch_route(x, &to, err)) < 0 || (r = get_origin(x, &to, err)) < 0)
         return r;
-    if ((r = fetch_headers(x, &headers, &n, err)) < 0)
+    if ((r = fetch_headers(x, &to, &headers, &n, err)) < 0)
         return r;
     HttpCallSpec spec = { .method = x->spec.method,
-                          .target = target,
+                          .target = to.target,
                           .headers = headers,
                           .n_headers = n,
                           .body = x->spec.body,

@@ -53,8 +53,21 @@ struct Fetch {
     Err err;
 };
 
+/* Where a request goes. Views into the fetch's arena and configuration. */
+typedef struct FetchRoute {
+    FetchUrl to, proxy;
+    bool is_tls, has_proxy;
+    StrView target;        /* of the request line */
+    StrView authorization; /* for the proxy; empty: none */
+    StrView connect_head;  /* of the tunnel through it, with TLS */
+} FetchRoute;
+int fetch_route(Fetch *x, FetchRoute *ret, Err *err) NODISCARD;
+/* Whether a host is one of those that no_proxy names, or this machine. */
+bool fetch_proxy_skips(StrView no_proxy, StrView host, uint16_t port);
+
 /* Headers of the request with credentials; in the fetch's arena. */
-int fetch_headers(Fetch *x, HttpHeader **ret, unsigned *ret_n, Err *err) NODISCARD;
+int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *ret_n,
+                  Err *err) NODISCARD;
 /* The TLS context of now; borrowed. */
 int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err) NODISCARD;
 /* Whether a token must be waited for; starts getting it. */
