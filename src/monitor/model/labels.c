@@ -91,19 +91,30 @@ uint64_t labels_hash_without(Labels l, const StrView *names, unsigned n_names)
     return h;
 }
 
+static StrView put_text(char **at, StrView s)
+{
+    char *to = *at;
+    if (s.len)
+        memcpy(to, s.ptr, s.len);
+    *at += s.len;
+    return sv_n(to, s.len);
+}
+
 bool labels_copy(Labels l, Arena *a, Labels *ret)
 {
     *ret = (Labels){ 0 };
     if (!l.len)
         return true;
+    size_t bytes = 0;
+    for (unsigned i = 0; i < l.len; i++)
+        bytes += l.items[i].name.len + l.items[i].value.len;
     Label *items = arena_array(a, Label, l.len);
-    if (!items)
+    char *text = arena_alloc(a, bytes + 1);
+    if (!items || !text)
         return false;
     for (unsigned i = 0; i < l.len; i++) {
-        items[i].name = arena_sv(a, l.items[i].name);
-        items[i].value = arena_sv(a, l.items[i].value);
-        if (!items[i].name.ptr || !items[i].value.ptr)
-            return false;
+        items[i].name = put_text(&text, l.items[i].name);
+        items[i].value = put_text(&text, l.items[i].value);
     }
     *ret = (Labels){ items, l.len };
     return true;

@@ -56,7 +56,6 @@ static bool is_head(const SeriesSet *s, const Part *p)
     return p->source == s->q->blocks.len;
 }
 
-/* 1: found; 0: the head has dropped the series. Copies into `a` what might go. */
 /* Series lie all over the memory: the ones that come next are fetched while this one is read. The
  * head's lock is held. */
 static void fetch_ahead(const SeriesSet *s, const Head *h)
@@ -75,6 +74,7 @@ static void fetch_ahead(const SeriesSet *s, const Head *h)
     }
 }
 
+/* 1: found; 0: the head has dropped the series. Copies into `a` what might go. */
 static int part_labels(SeriesSet *s, const Part *p, Arena *a, Labels *ret, Err *err)
 {
     if (!is_head(s, p)) {
@@ -295,6 +295,18 @@ static int read_into(SeriesSet *s, const Part *p, SampleCols *cols, Err *err)
     return r;
 }
 
+/* A block's labels stand in the buffer that the next part needs; their texts stay where they are. */
+static bool keep_labels(SeriesSet *s, Labels *l, bool more)
+{
+    if (!more || l->items != s->buf || !l->len)
+        return true;
+    Label *copy = arena_array(&s->texts, Label, l->len);
+    if (copy)
+        memcpy(copy, l->items, l->len * sizeof *copy);
+    l->items = copy;
+    return copy != NULL;
+}
+
 static int next_series(SeriesSet *s, Labels *ret_labels, SampleCols *cols, Err *err)
 {
     while (s->at < s->order.len) {
@@ -306,10 +318,10 @@ static int next_series(SeriesSet *s, Labels *ret_labels, SampleCols *cols, Err *
             return r;
         if (r == 0)
             continue;
-        /* A block's labels stand in the buffer that the next part needs. */
         bool more = s->parts.items[at].next != NO_PART;
-        if (!labels_copy(l, &s->texts, ret_labels))
+        if (!keep_labels(s, &l, more))
             return err_nomem(err);
+        *ret_labels = l;
         if (cols)
             sample_cols_clear(cols);
         r = cols ? read_part(s, &s->parts.items[at], cols, err) : 0;
