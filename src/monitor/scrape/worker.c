@@ -139,11 +139,11 @@ static bool gather(ScrapeManager *m)
 
 void worker_add(ScrapeManager *m, ScrapeWork *w)
 {
+    m->gathered += w->body.len;
     pthread_mutex_lock(&m->lock);
-    *m->tail = w;
+    *m->tail = w; /* the worker's from here on */
     m->tail = &w->next;
     pthread_mutex_unlock(&m->lock);
-    m->gathered += w->body.len;
     if (m->gathered > GATHER_BYTES || !gather(m))
         wake(m);
 }

@@ -1,6 +1,7 @@
 /* test_scrape.c - a manager against a real server on loopback; what it appends is recorded by a
  * stand-in of the database. */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -21,7 +22,8 @@ typedef struct Sample {
 typedef VEC(Sample) Samples;
 
 struct Tsdb {
-    VEC(char *) series; /* ref is the place + 1 */
+    pthread_mutex_t lock; /* held by an appender, and by who looks */
+    VEC(char *) series;   /* ref is the place + 1 */
     Samples log;
     unsigned by_labels; /* appends that had to look labels up */
     unsigned exemplars;
@@ -41,6 +43,7 @@ int tsdb_appender_new(Tsdb *db, TsdbAppender **ret, Err *err)
 {
     *ret = calloc(1, sizeof **ret);
     (*ret)->db = db;
+    pthread_mutex_lock(&db->lock);
     return 0;
 }
 
@@ -94,6 +97,7 @@ AppendResult tsdb_append_metadata(TsdbAppender *a, SeriesRef ref, const MetricMe
 
 TsdbAppender *tsdb_appender_rollback(TsdbAppender *a)
 {
+    pthread_mutex_unlock(&a->db->lock);
     vec_free(&a->batch);
     free(a);
     return NULL;
@@ -147,6 +151,10 @@ static void world_init(World *w)
 {
     Err err = { 0 };
     *w = (World){ .body = "a 1\n", .type = "text/plain; version=0.0.4", .status = 200 };
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&w->db.lock, &attr);
     assert_int_equal(loop_new(&w->loop, &err), 0);
     HttpServerConfig hc = { .handler = handle, .ctx = w, .body_max = 1024 };
     assert_int_equal(http_server_new(w->loop, "127.0.0.1:0", &hc, &w->server, &err), 0);
@@ -181,6 +189,7 @@ static void world_free(World *w)
     vec_free(&w->db.series);
     vec_free(&w->db.gone);
     vec_free(&w->db.log);
+    pthread_mutex_destroy(&w->db.lock);
     buf_free(&w->accept);
     buf_free(&w->authorization);
     buf_free(&w->path);
@@ -198,7 +207,9 @@ typedef struct Wait {
 static void poll(void *ctx)
 {
     Wait *x = ctx;
+    pthread_mutex_lock(&x->w->db.lock);
     x->done = x->met(x->w);
+    pthread_mutex_unlock(&x->w->db.lock);
     if (x->done || clock_mono_ns() > x->deadline)
         loop_stop(x->w->loop);
 }
@@ -218,22 +229,26 @@ static void wait_for(World *w, bool (*met)(World *w))
 /* The newest sample of a series whose text starts with `prefix`; false: none. */
 static bool newest(World *w, const char *prefix, double *ret)
 {
-    for (size_t i = w->db.log.len; i-- > 0;) {
+    bool found = false;
+    pthread_mutex_lock(&w->db.lock);
+    for (size_t i = w->db.log.len; i-- > 0 && !found;) {
         const Sample *s = &w->db.log.items[i];
-        if (strncmp(w->db.series.items[s->ref - 1], prefix, strlen(prefix)) == 0) {
+        found = strncmp(w->db.series.items[s->ref - 1], prefix, strlen(prefix)) == 0;
+        if (found)
             *ret = s->v;
-            return true;
-        }
     }
-    return false;
+    pthread_mutex_unlock(&w->db.lock);
+    return found;
 }
 
 static bool has_series(World *w, const char *text)
 {
-    for (size_t i = 0; i < w->db.series.len; i++)
-        if (strcmp(w->db.series.items[i], text) == 0)
-            return true;
-    return false;
+    bool found = false;
+    pthread_mutex_lock(&w->db.lock);
+    for (size_t i = 0; i < w->db.series.len && !found; i++)
+        found = strcmp(w->db.series.items[i], text) == 0;
+    pthread_mutex_unlock(&w->db.lock);
+    return found;
 }
 
 static double value(World *w, const char *prefix)
@@ -324,11 +339,13 @@ static void test_known_lines_need_no_labels(void **state)
     apply(&w, "");
     wait_for(&w, three_scrapes);
     /* Three series once; the five reports are few and bring their labels along. */
+    pthread_mutex_lock(&w.db.lock);
     assert_int_equal(w.db.by_labels, 3 + 5);
     /* A series that the head has dropped is made again. */
     for (size_t i = 0; i < w.db.series.len; i++)
         if (w.db.series.items[i][0] == 'a')
             w.db.gone.items[i] = true;
+    pthread_mutex_unlock(&w.db.lock);
     w.body = "c 3\na 2\n"; /* another order, one line less */
     wait_for(&w, a_is_two);
     assert_true(is_stale_nan(value(&w, "b{")));
@@ -351,8 +368,10 @@ static void test_failures_end_series(void **state)
     w.body = "a 3\nnonsense\n"; /* all or nothing */
     wait_for(&w, is_down);
     assert_true(a_is_stale(&w));
+    pthread_mutex_lock(&w.db.lock);
     for (size_t i = 0; i < w.db.log.len; i++)
         assert_true(w.db.log.items[i].v != 3);
+    pthread_mutex_unlock(&w.db.lock);
     assert_error(&w, "expected value after metric");
     w.type = "text/html";
     wait_for(&w, is_down);
@@ -416,6 +435,7 @@ static void test_honor_labels_and_timestamps(void **state)
     apply(&w, "  honor_labels: true\n  honor_timestamps: false\n");
     wait_for(&w, is_up);
     bool found = false;
+    pthread_mutex_lock(&w.db.lock);
     for (size_t i = 0; i < w.db.log.len; i++) {
         const Sample *s = &w.db.log.items[i];
         if (strncmp(w.db.series.items[s->ref - 1], "a{", 2) != 0)
@@ -424,6 +444,7 @@ static void test_honor_labels_and_timestamps(void **state)
         assert_non_null(strstr(w.db.series.items[s->ref - 1], "zone=\"own\""));
         found = true;
     }
+    pthread_mutex_unlock(&w.db.lock);
     assert_true(found);
     world_free(&w);
 }
@@ -491,7 +512,9 @@ static void test_openmetrics_metadata_and_exemplars(void **state)
     wait_for(&w, is_up);
     assert_sv(buf_view(&w.path), "/other?x=1");
     assert_sv(buf_view(&w.authorization), "Bearer tok");
+    pthread_mutex_lock(&w.db.lock);
     assert_true(w.db.exemplars > 0);
+    pthread_mutex_unlock(&w.db.lock);
     assert_true(value(&w, "scrape_body_size_bytes{") == (double)strlen(w.body));
     scrape_metadata(w.m, SV(""), count_metadata, &n);
     scrape_metadata(w.m, SV("a"), count_metadata, &n);
