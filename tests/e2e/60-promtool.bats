@@ -296,6 +296,26 @@ EOF
         [[ "$stderr" == *"2.9999999999999996 @[1767323045000]"* ]]
 }
 
+# ---- promql ---- (which 2.42 does not have)
+
+@test "promql shows expressions in normal form and changes their matchers, when it is told that it may" {
+    edit() { run "$KNARR_PROMTOOL" --experimental promql "$@"; }
+    edit format 'sum(rate(a{x="1"}[5m])) by(y)'
+    [ "$output" = 'sum by (y) (rate(a{x="1"}[5m]))' ]
+    edit label-matchers set 'up{job="a"} + rate(b[5m])' job c
+    [ "$output" = 'up{job="c"} + rate(b{job="c"}[5m])' ]
+    edit label-matchers set -t '!~' 'max_over_time(b{x="1"}[1h:5m])' job 'c|d'
+    [ "$output" = 'max_over_time(b{job!~"c|d",x="1"}[1h:5m])' ]
+    edit label-matchers delete 'sum(up{job="a",job!="b",x="y"})' job
+    [ "$output" = 'sum(up{x="y"})' ]
+    edit label-matchers set -t '==' up job c
+    [[ "$status" -eq 1 && "$output" == "--type: expected =, !=, =~ or !~, got '=='" ]]
+    edit format 'up{'
+    [[ "$status" -eq 1 && "$output" == '1:4: parse error: '* ]]
+    run -1 "$KNARR_PROMTOOL" promql format up
+    [[ "$output" == *'it needs the flag --experimental'* ]]
+}
+
 # ---- all ----
 
 @test "every verb has --help, and a mistake exits with 1" {

@@ -42,6 +42,11 @@ PromqlType promql_expr_type(const PromqlExpr *e);
 /* Calls fn for the matchers of every selector in the expression; they live in the tree. */
 void promql_expr_selectors(const PromqlExpr *e,
                            void (*fn)(void *ctx, const Matcher *ms, unsigned n), void *ctx);
+/* What `name` has to match in every selector of the expression: instead of what is said of it, or
+ * beside the rest. For showing it only: a regular expression is not looked at. */
+int promql_expr_set_matcher(PromqlExpr *e, MatchOp op, StrView name, StrView value,
+                            Err *err) NODISCARD;
+int promql_expr_drop_matchers(PromqlExpr *e, StrView name, Err *err) NODISCARD; /* likewise */
 /* `{job="a"}` or `up{…}` alone, as match[] has it. *ret_ms lives in the tree. */
 int promql_parse_selector(StrView text, Arena *a, PromqlExpr **ret, const Matcher **ret_ms,
                           unsigned *ret_n, Err *err) NODISCARD;
