@@ -62,8 +62,8 @@ start_prometheus() { # [PORT FOLDER]
     wait_for 20 inside curl -sf "http://127.0.0.1:${1:-9091}/-/ready"
 }
 
-start_receiver() {
-    echo 'storage: {exemplars: {max_exemplars: 10000}}' >"$DATA/receiver.yml"
+start_receiver() { # [OUT OF ORDER WINDOW]
+    echo "storage: {exemplars: {max_exemplars: 10000}, tsdb: {out_of_order_time_window: ${1:-0s}}}" >"$DATA/receiver.yml"
     nsenter --net="/run/netns/$NS" "$BIN/knarr-monitor" --storage.tsdb.path="$DATA/receiver" --config.file="$DATA/receiver.yml" \
         --web.listen-address=127.0.0.1:9091 --web.enable-remote-write-receiver --enable-feature=exemplar-storage \
         >>"$DATA/log/receiver.log" 2>&1 3>&- &
@@ -175,6 +175,51 @@ everything_arrived() {
     [ "$sent" -gt 100 ]
     wait_for 20 at_least 'count_over_time(jobs_total[1h])' 15
     everything_arrived
+}
+
+# put_late N SECONDS: N new samples and histograms, each with one that is SECONDS older.
+put_late() {
+    local n t args=()
+    for ((n = 0; n < $1; n++)); do
+        t=$(($(date +%s%3N) + n))
+        args=("late_total{n=$((n % 7))} $n $t" "late_total{n=$((n % 7))} $n $((t - $2 * 1000))"
+            "late_seconds{n=$((n % 3))} n$((n + 9)) $t" "late_seconds{n=$((n % 3))} n$((n + 1)) $((t - $2 * 1000))")
+        "$E2E_DIR/remote-write.py" 1 "${args[@]}" | inside curl -sf --data-binary @- -H 'Content-Encoding: snappy' \
+            -H 'Content-Type: application/x-protobuf' -H 'X-Prometheus-Remote-Write-Version: 0.1.0' "$URL/api/v1/write"
+    done
+}
+same_late() {
+    all "$URL" '{__name__=~"late_.*"}' >"$DATA/sent"
+    all "$RECEIVER" '{__name__=~"late_.*"}' >"$DATA/received"
+    [ "$(wc -l <"$DATA/sent")" = 10 ] && cmp "$DATA/sent" "$DATA/received"
+}
+
+@test "late samples and histograms are sent, also after the sender was killed while the receiver was down" {
+    local version
+    for version in 1 2; do
+        start_receiver 1h
+        sender_config $version
+        sed -i '1i storage: {tsdb: {out_of_order_time_window: 1h}}' "$DATA/sender.yml"
+        start_sender --web.enable-remote-write-receiver
+        put_late 21 600
+        wait_for 20 same_late
+        echo 503 >"$DATA/answer"
+        put_late 21 300
+        inside curl -sf -X POST "$URL/-/reload"
+        ! same_late
+        kill_role monitor KILL
+        start_sender --web.enable-remote-write-receiver
+        put_late 21 100
+        kill_role monitor KILL
+        rm "$DATA/answer"
+        start_sender --web.enable-remote-write-receiver
+        wait_for 20 same_late
+        [ "$(value 'sum(count_over_time(late_total[1h]))')" = 126 ]
+        [ "$(metric prometheus_remote_storage_samples_failed_total)" = 0 ]
+        kill_role monitor KILL
+        kill_role receiver KILL
+        rm -rf "$DATA/sender" "$DATA/receiver"
+    done
 }
 
 @test "relabelling, sample_age_limit and a section that goes" {

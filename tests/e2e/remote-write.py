@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes a remote write request to standard output: remote-write.py 1|2 'NAME{label=value,…} VALUE TIME_MS'…
+A VALUE of "nN" is a native histogram of N observations of 1.
 
 Snappy needs no library: a block may consist of literals alone."""
 import re
@@ -24,6 +25,20 @@ def sample(value, time):
     return varint(1 << 3 | 1) + struct.pack("<d", float(value)) + varint(2 << 3) + varint(int(time))
 
 
+def histogram(count, time):
+    """One positive bucket: integers, a schema of 0."""
+    number = lambda n, v: varint(n << 3) + varint(v)
+    double = lambda n, v: varint(n << 3 | 1) + struct.pack("<d", v)
+    return (number(1, count) + double(3, count) + double(5, 0.001) + field(11, number(2, 1))
+            + field(12, varint(2 * count)) + number(15, int(time)))
+
+
+def points(value, time, sample_field, histogram_field):
+    if value.startswith("n"):
+        return field(histogram_field, histogram(int(value[1:]), time))
+    return field(sample_field, sample(value, time))
+
+
 def labels_of(text):
     name, rest = re.fullmatch(r"([^{]*)(?:\{(.*)\})?", text).groups()
     pairs = [("__name__", name)] if name else []
@@ -33,7 +48,7 @@ def labels_of(text):
 def version_1(series):
     return b"".join(
         field(1, b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in labels)
-              + field(2, sample(value, time))) for labels, value, time in series)
+              + points(value, time, 2, 4)) for labels, value, time in series)
 
 
 def version_2(series):
@@ -45,7 +60,7 @@ def version_2(series):
             if text not in symbols:
                 symbols.append(text)
             refs += varint(symbols.index(text))
-        out += field(5, field(1, refs) + field(2, sample(value, time)))
+        out += field(5, field(1, refs) + points(value, time, 2, 3))
     return b"".join(field(4, s.encode()) for s in symbols) + out
 
 
