@@ -266,6 +266,20 @@ Y
         diff <(answer "$RECEIVER") <(answer "$URL")
     done
     [ "$(inside curl -sfg "$URL/api/v1/series?match[]=jobs_total" | jq -r '.data[0].kind')" = a ]
+    # Names and values of labels, and federation, are what is here: as in Prometheus, which warns of the first.
+    for q in labels label/kind/values; do
+        [ "$(inside curl -sf "$URL/api/v1/$q" | jq -c '[.data, .warnings]')" = '[[],["not implemented"]]' ]
+    done
+    [ -z "$(inside curl -sfg "$URL/federate?match[]=jobs_total")" ]
+    # A remote read is answered with what others hold: Prometheus reads through the monitor.
+    echo "remote_read: [{url: '$URL/api/v1/read', read_recent: true, filter_external_labels: false}]" >"$DATA/prometheus.yml"
+    mv "$DATA/prometheus.pid" "$DATA/other.pid"
+    remember prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/reader" --web.listen-address=127.0.0.1:9092
+    wait_for 20 inside curl -sf http://127.0.0.1:9092/-/ready
+    all http://127.0.0.1:9092 | sed 's/,"from":"sender"//' >"$DATA/through"
+    cmp "$DATA/there" "$DATA/through"
+    kill_role prometheus
+    mv "$DATA/other.pid" "$DATA/prometheus.pid"
     # Others' failures are warnings; without what is required they are not asked; reloads take effect.
     kill_role prometheus KILL
     inside curl -sf "$URL/api/v1/query?query=jobs_total" | jq -r '.warnings[0]' | grep -q '^remote_read: error sending request: Post "'
