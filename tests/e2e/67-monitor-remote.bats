@@ -206,7 +206,7 @@ same_late() {
         echo 503 >"$DATA/answer"
         put_late 21 300
         inside curl -sf -X POST "$URL/-/reload"
-        ! same_late
+        ! same_late || false
         kill_role monitor KILL
         start_sender --web.enable-remote-write-receiver
         put_late 21 100

@@ -371,7 +371,7 @@ static int begin(Fetch *x, Err *err)
     unsigned n;
     int r;
 
-    if ((r = fetcher_token(x->f, &x->waiting, err)) < 0 || x->waiting)
+    if ((r = identity_await(x->f->identity, &x->waiting, err)) < 0 || x->waiting)
         return r;
     int64_t left = x->deadline_ns - loop_now_ns(x->f->loop);
     if (left <= 0)
@@ -393,8 +393,10 @@ static int begin(Fetch *x, Err *err)
     return http_call(x->origin->client, &spec, &x->call, err);
 }
 
-void fetch_resume_waiting(Fetcher *f, const Err *why)
+/* There are credentials, or why there are none: begins or fails what waits for them. */
+static void on_identity(void *ctx, const Err *why)
 {
+    Fetcher *f = ctx;
     for (Fetch *x = f->fetches; x; x = x->next) {
         Err err = { 0 };
         if (!x->waiting)
@@ -460,8 +462,12 @@ int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err)
         return err_nomem(err);
     f->loop = l;
     f->cfg = cfg;
-    *ret = f;
-    return 0;
+    int r = identity_new(l, cfg, on_identity, f, &f->identity, err);
+    if (r < 0)
+        fetcher_free(f);
+    else
+        *ret = f;
+    return r;
 }
 
 Fetcher *fetcher_free(Fetcher *f)
@@ -470,7 +476,7 @@ Fetcher *fetcher_free(Fetcher *f)
     void *val;
     if (!f)
         return NULL;
-    fetcher_token_free(f);
+    identity_free(f->identity);
     while (f->fetches)
         fetch_cancel(f->fetches);
     for (size_t i = 0; map_next(&f->origins, &i, &key, &val);)

@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 #include "monitor/fetch/fetch.h"
+#include "monitor/fetch/identity.h"
 
 typedef struct Origin {
     HttpClient *client;
@@ -23,12 +24,7 @@ struct Fetcher {
     Map origins;
     Origin *retired;
     Fetch *fetches;
-    /* OAuth 2 */
-    Buf token;
-    int64_t token_until_ns;
-    Fetcher *token_fetcher; /* with the TLS and proxy of oauth2 */
-    ConfigHttp *token_cfg;
-    Fetch *token_fetch;
+    Identity *identity; /* NULL: nothing is got before a request */
 };
 
 struct Fetch {
@@ -42,7 +38,7 @@ struct Fetch {
     int64_t deadline_ns;
     unsigned redirects;
     bool foreign; /* redirected to another host: no credentials */
-    bool waiting; /* for a token */
+    bool waiting; /* for credentials */
     int status;
     StrView content_type, location;
     HttpHeader *answer; /* headers of the answer */
@@ -59,8 +55,3 @@ struct Fetch {
 int fetch_headers(Fetch *x, HttpHeader **ret, unsigned *ret_n, Err *err) NODISCARD;
 /* The TLS context of now; borrowed. */
 int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err) NODISCARD;
-/* Whether a token must be waited for; starts getting it. */
-int fetcher_token(Fetcher *f, bool *ret_wait, Err *err) NODISCARD;
-void fetcher_token_free(Fetcher *f);
-/* Begins, or fails, what waits for a token. */
-void fetch_resume_waiting(Fetcher *f, const Err *why);
