@@ -397,8 +397,9 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
     c->loop = cl->loop;
     c->max_calls = 1;
     c->h2c = cl->cfg.h2c && !cl->cfg.tls;
-    int r = connector_new(cl->loop, cl->cfg.host, cl->cfg.port, cl->cfg.connect_timeout_ms,
-                          on_connected, c, &c->connector, err);
+    const ConnectTo to = { cl->cfg.host, cl->cfg.port, cl->cfg.connect_timeout_ms,
+                           cl->cfg.any_address };
+    int r = connector_new(cl->loop, &to, on_connected, c, &c->connector, err);
     if (r < 0) {
         free(c);
         return r;

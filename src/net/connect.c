@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/encode.h"
 #include "base/str.h"
 
 enum {
@@ -26,7 +27,8 @@ struct Connector {
     char port[8];
     ConnectFn *fn;
     void *ctx;
-    struct addrinfo *found, *next;
+    struct addrinfo *found, *first, *next; /* first: of those that are tried */
+    bool any_first;
     int resolve_error;
     int fd;
     Source *src, *timer;
@@ -122,11 +124,24 @@ static void try_next(Connector *c)
 {
     while (c->next) {
         struct addrinfo *a = c->next;
-        c->next = a->ai_next;
+        c->next = a->ai_next ? a->ai_next : c->found;
+        if (c->next == c->first)
+            c->next = NULL;
         if (try_address(c, a->ai_family, a->ai_addr, a->ai_addrlen))
             return;
     }
     finish(c, -1, &c->last);
+}
+
+static struct addrinfo *pick_any(struct addrinfo *list)
+{
+    uint32_t n = 0, at = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        n++;
+    if (n > 1 && random_bytes(&at, sizeof at) == 0)
+        for (at %= n; at > 0; at--)
+            list = list->ai_next;
+    return list;
 }
 
 static void resolve(void *ctx)
@@ -149,7 +164,7 @@ static void resolved(void *ctx)
     if (c->resolve_error != 0)
         err_set(&c->last, ERR_NOT_FOUND, 0, "look up '%s': %s", c->host,
                 gai_strerror(c->resolve_error));
-    c->next = c->found;
+    c->first = c->next = c->any_first ? pick_any(c->found) : c->found;
     try_next(c);
 }
 
@@ -197,8 +212,7 @@ static int start(Connector *c, Err *err)
     return loop_work(c->loop, resolve, resolved, c, err);
 }
 
-int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms, ConnectFn *fn,
-                  void *ctx, Connector **ret, Err *err)
+int connector_new(Loop *l, const ConnectTo *to, ConnectFn *fn, void *ctx, Connector **ret, Err *err)
 {
     Connector *c = calloc(1, sizeof *c);
     if (!c)
@@ -207,10 +221,11 @@ int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms,
     c->fd = -1;
     c->fn = fn;
     c->ctx = ctx;
-    c->host = strdup(host);
-    snprintf(c->port, sizeof c->port, "%u", port);
-    int r =
-        c->host ? loop_add_timer(l, timeout_ms, 0, on_timeout, c, &c->timer, err) : err_nomem(err);
+    c->any_first = to->any_first;
+    c->host = strdup(to->host);
+    snprintf(c->port, sizeof c->port, "%u", to->port);
+    int r = c->host ? loop_add_timer(l, to->timeout_ms, 0, on_timeout, c, &c->timer, err)
+                    : err_nomem(err);
     if (r == 0)
         r = start(c, err);
     if (r < 0) {

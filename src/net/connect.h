@@ -8,7 +8,15 @@ typedef struct Connector Connector;
  * the reason. The connector is gone after it. */
 typedef void ConnectFn(void *ctx, int fd, const Err *err);
 
-/* `host` is a name, an address, or "unix:/path"; addresses are tried in the resolver's order. */
-int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms, ConnectFn *fn,
-                  void *ctx, Connector **ret, Err *err) NODISCARD;
+typedef struct ConnectTo {
+    const char *host; /* a name, an address, or "unix:/path"; copied */
+    uint16_t port;
+    uint32_t timeout_ms;
+    /* Of several addresses any is tried first, and the others after it in turn; else they are tried
+     * in the resolver's order. */
+    bool any_first;
+} ConnectTo;
+
+int connector_new(Loop *l, const ConnectTo *to, ConnectFn *fn, void *ctx, Connector **ret,
+                  Err *err) NODISCARD;
 Connector *connector_cancel(Connector *c); /* always NULL; NULL is fine */

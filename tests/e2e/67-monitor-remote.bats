@@ -222,6 +222,29 @@ same_late() {
     done
 }
 
+@test "round_robin_dns: connections go to all addresses of a name, without it to the first" {
+    printf '127.0.0.%d spread.test\n' 1 2 3 4 >"$DATA/hosts"
+    echo 204 >"$DATA/answer"
+    touch "$DATA/close"
+    sender_config 1
+    sed -i 's/127.0.0.1:9093.write/spread.test:9093\/write/' "$DATA/sender.yml"
+    start_named() { # with names of its own
+        nsenter --net="/run/netns/$NS" unshare --mount sh -c "mount --bind $DATA/hosts /etc/hosts && exec \"\$@\"" sh \
+            "$BIN/knarr-monitor" --storage.tsdb.path="$DATA/sender" --web.listen-address=127.0.0.1:9090 \
+            --config.file="$DATA/sender.yml" >>"$DATA/log/monitor.log" 2>&1 3>&- &
+        echo "$!" | tee -a "$PIDS" >"$DATA/monitor.pid"
+    }
+    start_named
+    wait_for 20 posts '^204' 10
+    [ "$(sort -u "$DATA/reached" | wc -l)" = 1 ]
+    kill_role monitor KILL
+    sed -i 's/^remote_write:/&\n  - {url: "http:\/\/spread.test:9093\/other", name: spread, round_robin_dns: true, queue_config: {batch_send_deadline: 100ms}}/' "$DATA/sender.yml"
+    start_named
+    all_four() { [ "$(sort -u "$DATA/reached" | wc -l)" = 4 ]; }
+    wait_for 20 all_four
+    kill_role monitor KILL
+}
+
 @test "relabelling, sample_age_limit and a section that goes" {
     start_prometheus
     sender_config 1 "    write_relabel_configs:

@@ -96,6 +96,7 @@ typedef struct ConfigHttp {
     bool follow_redirects, enable_http2;
     ConfigProxy proxy;
     ConfigHeaders headers;
+    bool round_robin_dns; /* of remote_write: a connection goes to any of a host's addresses */
     /* Of remote_write and alertmanagers alone, which have them beside these keys. */
     ConfigSigv4 *sigv4;
     ConfigAzuread *azuread;
@@ -206,7 +207,7 @@ typedef struct ConfigRemoteWrite {
     int64_t remote_timeout;
     Labels headers;
     ConfigRules write_relabel;
-    bool send_exemplars, send_native_histograms, round_robin_dns, failed_request_logging;
+    bool send_exemplars, send_native_histograms, failed_request_logging;
     ConfigHttp http;
     struct {
         int64_t capacity, max_shards, min_shards, max_samples_per_send;

@@ -76,7 +76,7 @@ static const Field remote_write_fields[] = {
     F(T, "name", TEXT, name),
     F(T, "send_exemplars", BOOL, send_exemplars),
     F(T, "send_native_histograms", BOOL, send_native_histograms),
-    F(T, "round_robin_dns", BOOL, round_robin_dns),
+    F(T, "round_robin_dns", BOOL, http.round_robin_dns),
     F(T, "protobuf_message", TEXT, protobuf_message),
     F(T, "failed_request_logging", BOOL, failed_request_logging),
     INLINE_(T, http, type_http),

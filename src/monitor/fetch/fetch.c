@@ -50,7 +50,9 @@ static int make_client(Fetcher *f, const FetchUrl *u, TlsContext *tls, HttpClien
 {
     char host[512], name[512];
     const ConfigTls *t = &f->cfg->tls;
-    HttpClientConfig c = { .host = host, .port = u->port, .tls = tls };
+    HttpClientConfig c = {
+        .host = host, .port = u->port, .tls = tls, .any_address = f->cfg->round_robin_dns
+    };
 
     if (!sv_copy_cstr(u->host, host, sizeof host) ||
         !sv_copy_cstr(t->server_name, name, sizeof name))
