@@ -245,6 +245,29 @@ same_late() {
     kill_role monitor KILL
 }
 
+@test "remote write 2.0: what has a start time begins with zero where that is asked for" {
+    echo '{}' >"$DATA/sender.yml"
+    local t
+    t=$(date +%s)000
+    for features in exemplar-storage exemplar-storage,created-timestamp-zero-ingestion; do
+        start_sender --web.enable-remote-write-receiver --enable-feature=$features
+        for i in 1 2; do
+            "$E2E_DIR/remote-write.py" 2 "began_total 5 $((t + i))/$((t - 60000))" "began_seconds n4 $((t + i))/$((t - 60000))" |
+                inside curl -sf --data-binary @- -H 'Content-Encoding: snappy' -H 'X-Prometheus-Remote-Write-Version: 2.0.0' \
+                    -H 'Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request' "$URL/api/v1/write"
+        done
+        [ "$features" = exemplar-storage ] || break
+        is 'count_over_time(began_total[1h] offset -5s)' 2
+        kill_role monitor
+        rm -rf "$DATA/sender"
+    done
+    is 'count_over_time(began_total[1h] offset -5s)' 3
+    is 'increase(began_total[1h] offset -5s) > bool 4' 1
+    is 'count_over_time(began_seconds[1h] offset -5s)' 3
+    is 'histogram_count(first_over_time(began_seconds[1h] offset -5s))' 0
+    kill_role monitor
+}
+
 @test "relabelling, sample_age_limit and a section that goes" {
     start_prometheus
     sender_config 1 "    write_relabel_configs:

@@ -213,6 +213,29 @@ AppendResult tsdb_append_histogram(TsdbAppender *a, SeriesRef *ref, Labels label
     return r == APPEND_OK ? gather(a, s, t, h->sum, h, err) : r;
 }
 
+AppendResult tsdb_append_zero(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t start,
+                              const Histogram *like, Err *err)
+{
+    HeadSeries *s;
+    Histogram zero;
+    bool late;
+    AppendResult r = find_series(a, ref, labels, &s, err);
+    if (r != APPEND_OK)
+        return r;
+    if (like) {
+        zero = (Histogram){ .hint = HINT_COUNTER_RESET,
+                            .schema = like->schema,
+                            .zero_threshold = like->zero_threshold,
+                            .bounds = like->bounds,
+                            .n_bounds = like->n_bounds,
+                            .integer = like->integer };
+        like = &zero;
+    }
+    if (check_time(a, s, start, 0, like, &late) != APPEND_OK || late)
+        return APPEND_OK;
+    return gather(a, s, start, 0, like, err);
+}
+
 AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar *e, Err *err)
 {
     HeadSeries *s = head_by_id(&a->db->head, ref);

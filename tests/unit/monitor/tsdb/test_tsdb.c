@@ -412,6 +412,41 @@ static void test_late_samples_are_taken_into_an_empty_head(void **state)
     expect(0, 4 * HOUR, ".*", "m{a}: 7200000=2 10800000=3\n");
 }
 
+/* Only in order: a series that goes on has its zero once, and none between its samples. */
+static void test_what_is_counted_begins_with_zero(void **state)
+{
+    static const HistogramSpan span = { 1, 1 };
+    double counts[] = { 3 };
+    const Histogram h = { .count = 3,
+                          .sum = 5,
+                          .pos_spans = &span,
+                          .n_pos_spans = 1,
+                          .pos = counts,
+                          .n_pos = 1,
+                          .integer = true };
+    Label buf[2];
+    Err err = { 0 };
+    options.out_of_order_ms = HOUR;
+    open_db();
+    for (int i = 0; i < 3; i++) {
+        TsdbAppender *a;
+        SeriesRef f = 0, g = 0;
+        assert_int_equal(tsdb_appender_new(db, &a, &err), 0);
+        Labels l = labels_of("f", "a", buf);
+        assert_int_equal(tsdb_append_zero(a, &f, l, 1000, NULL, &err), APPEND_OK);
+        assert_int_equal(tsdb_append(a, &f, l, 2000 + i, 7, &err), APPEND_OK);
+        l = labels_of("h", "a", buf);
+        assert_int_equal(tsdb_append_zero(a, &g, l, 1000, &h, &err), APPEND_OK);
+        assert_int_equal(tsdb_append_histogram(a, &g, l, 2000 + i, &h, &err), APPEND_OK);
+        assert_int_equal(tsdb_appender_commit(a, &err), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        expect(0, 5000, ".*",
+               "f{a}: 1000=0 2000=7 2001=7 2002=7\nh{a}: 1000=0 2000=5 2001=5 2002=5\n");
+        open_db();
+    }
+}
+
 /* ---- deleting ---- */
 
 static void delete (int64_t start, int64_t end, const char *job)
@@ -589,6 +624,7 @@ int main(void)
         T(test_late_samples_are_taken_inside_the_window),
         T(test_late_samples_are_in_the_log_of_all_and_kept_once),
         T(test_late_samples_are_taken_into_an_empty_head),
+        T(test_what_is_counted_begins_with_zero),
         T(test_deleted_samples_are_gone_for_good),
         T(test_a_damaged_block_is_set_aside),
         T(test_a_snapshot_opens),
