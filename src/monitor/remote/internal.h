@@ -204,6 +204,9 @@ struct RemoteQueue {
     uint32_t mark; /* of the record at hand */
     bool has_mark;
     WalPlace record_begin, written; /* written: the place in the file */
+    WalTailRecord record;
+    bool unfinished;       /* memory ended in `record` */
+    uint32_t calls, taken; /* of its entries: looked at in this go, done with */
     uint32_t swept, segment;
     int place_fd;
     FeedStats feed;
