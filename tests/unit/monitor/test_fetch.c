@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "failing_memory.h"
 #include "monitor/fetch/aws_parse.h"
+#include "monitor/fetch/identity.h"
 #include "monitor/fetch/jwt.h"
 #include "monitor/fetch/sigv4.h"
 
@@ -279,6 +280,116 @@ static void test_assertions_are_signed(void **state)
     EVP_PKEY_free(curve);
 }
 
+/* ---- chains ---- */
+
+typedef struct Chain {
+    ConfigHttp cfg;
+    const char *answer; /* to what is asked; NULL: nothing is */
+    const char *want;   /* token or key; of what fails, its error */
+} Chain;
+
+/* Asks, and is answered. */
+static int walk(Identity *id, const Chain *c, Err *err)
+{
+    id->next = id->first;
+    int r = id->next(id, NULL, err);
+    if (r != STEP_ASKS || !c->answer)
+        return r;
+    const FetchResult got = { .status = 200, .body = sv_cstr(c->answer) };
+    id->ask = (Ask){ 0 };
+    return id->next(id, &got, err);
+}
+
+static void on_ready(void *ctx, const Err *why)
+{
+}
+
+static void survive(Loop *l, const Chain *c)
+{
+    int r = -1;
+    for (long left = 0; r < 0; left++) {
+        Identity *id = NULL;
+        Err err = { 0 };
+        allocs_left = left;
+        r = identity_new(l, &c->cfg, on_ready, NULL, &id, &err);
+        if (r == 0)
+            r = walk(id, c, &err);
+        allocs_left = -1;
+        if (r < 0 && r != -ERR_NOMEM)
+            fail_msg("%s", err.msg);
+        if (r >= 0) {
+            const Credentials *got = identity_credentials(id);
+            assert_int_equal(r, STEP_ENDS);
+            assert_sv(got->token.len ? got->token : got->key_id, c->want);
+        }
+        identity_free(id);
+    }
+}
+
+static const char sts[] = "<C><AccessKeyId>A2</AccessKeyId><SecretAccessKey>S</SecretAccessKey>"
+                          "<SessionToken>T</SessionToken><Expiration>2100-01-01T00:00:00Z"
+                          "</Expiration></C>";
+static const char token[] = "{\"access_token\":\"abc\",\"expires_in\":\"3600\"}";
+
+static void test_chains_survive_the_end_of_memory(void **state)
+{
+    ConfigOauth2 oauth = { .client_id = SV("c"), .client_secret = SV("s"), .token_url = SV("u") };
+    ConfigAzureIdentity one = { .client_id = SV("c"),
+                                .client_secret = SV("s"),
+                                .tenant_id = SV("t") };
+    ConfigAzuread secret = { .oauth = &one }, managed = { .managed_identity = &one };
+    ConfigSigv4 keys = { .region = SV("r"), .access_key = SV("A"), .secret_key = SV("s") };
+    ConfigSigv4 role = keys, machine = { .region = SV("r") };
+    ConfigGoogleIam google = { SV("") };
+    Loop *l;
+    Err err = { 0 };
+    static const char *const unset[] = {
+        "AWS_ACCESS_KEY_ID",    "AWS_WEB_IDENTITY_TOKEN_FILE",    "AWS_PROFILE",
+        "AWS_ENDPOINT_URL_STS", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(unset); i++)
+        unsetenv(unset[i]);
+    setenv("HOME", "/nowhere", 1);
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://box/", 1);
+    role.role_arn = SV("arn");
+    role.external_id = SV("x");
+    const Chain chains[] = {
+        { { .oauth2 = &oauth }, token, "Bearer abc" },
+        { { .azuread = &secret }, token, "Bearer abc" },
+        { { .azuread = &managed }, token, "Bearer abc" },
+        { { .google_iam = &google }, token, "Bearer abc" },
+        { { .sigv4 = &keys }, NULL, "A" },
+        { { .sigv4 = &role }, sts, "A2" },
+        { { .sigv4 = &machine }, "{\"AccessKeyId\":\"M\",\"SecretAccessKey\":\"s\"}", "M" },
+    };
+    assert_int_equal(loop_new(&l, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
+        survive(l, &chains[i]);
+    loop_free(l);
+}
+
+static void test_answers_that_cannot_be_used_are_told(void **state)
+{
+    ConfigOauth2 oauth = { .client_id = SV("c"), .client_secret = SV("s"), .token_url = SV("u") };
+    const Chain chains[] = {
+        { { .oauth2 = &oauth }, "{}", "server response missing access_token" },
+        { { .oauth2 = &oauth }, "<html>", "the answer" },
+        { { .oauth2 = &oauth }, "", "the answer" },
+    };
+    Loop *l;
+    Err err = { 0 };
+    assert_int_equal(loop_new(&l, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
+        Identity *id;
+        assert_int_equal(identity_new(l, &chains[i].cfg, on_ready, NULL, &id, &err), 0);
+        assert_true(walk(id, &chains[i], &err) < 0);
+        if (!strstr(err.msg, chains[i].want))
+            fail_msg("%s", err.msg);
+        identity_free(id);
+    }
+    loop_free(l);
+}
+
 #define T(f) cmocka_unit_test(f)
 int main(void)
 {
@@ -288,6 +399,8 @@ int main(void)
         T(test_profiles_are_found),
         T(test_elements_are_found),
         T(test_assertions_are_signed),
+        T(test_chains_survive_the_end_of_memory),
+        T(test_answers_that_cannot_be_used_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
