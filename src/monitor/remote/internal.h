@@ -245,6 +245,7 @@ void queue_reshard(RemoteQueue *q);
 int queue_new(RemoteWrite *owner, Loop *l, const char *dir, Config *c, const ConfigRemoteWrite *cfg,
               RemoteQueue **ret, Err *err) NODISCARD;
 RemoteQueue *queue_free(RemoteQueue *q); /* ends sending; a step under way is waited for */
+void queue_free_parts(RemoteQueue *q);   /* those that steps work on */
 void queue_kick(RemoteQueue *q);         /* a step soon */
 bool queue_identity(const Config *c, const ConfigRemoteWrite *cfg, Buf *out) NODISCARD;
 void queue_stepped(RemoteQueue *q);

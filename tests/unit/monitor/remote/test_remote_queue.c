@@ -95,19 +95,6 @@ static void open_queue(RemoteQueue *q, const ConfigRemoteWrite *cfg, bool v2, ui
     q->draining = true;
 }
 
-static void close_queue(RemoteQueue *q)
-{
-    for (unsigned i = 0; i < q->n_shards; i++)
-        shard_free(&q->shards[i]);
-    free(q->shards);
-    wal_tail_free(q->tail);
-    series_table_free(&q->series);
-    marks_free(&q->marks);
-    encoder_free(&q->encoder);
-    arena_free(&q->scratch);
-    closep(&q->place_fd);
-}
-
 /* ---- the receiver ---- */
 
 typedef struct Received {
@@ -190,7 +177,7 @@ static void expect_place_is_safe(const RemoteQueue *q, const Received *got)
     for (unsigned i = 0; i < SERIES; i++)
         assert_true(got->newest[i] == SAMPLES || /* all was received */
                     (from_place.newest[i] && from_place.newest[i] <= got->newest[i] + 1));
-    close_queue(&again);
+    queue_free_parts(&again);
 }
 
 /* `left` allocations, then none for `steps` steps. True: memory did not end. */
@@ -229,7 +216,7 @@ static bool run(const ConfigRemoteWrite *cfg, bool v2, long left, unsigned steps
         for (unsigned r = 0; r < DROP_REASON_MAX; r++)
             assert_int_equal(q.feed.dropped[k][r], 0);
     }
-    close_queue(&q);
+    queue_free_parts(&q);
     return !ended;
 }
 
