@@ -44,14 +44,11 @@ int identity_new(Loop *l, const ConfigHttp *cfg, IdentityReadyFn *ready, void *c
     Identity *id = calloc(1, sizeof *id);
     if (!id)
         return err_nomem(err);
-    *id = (Identity){ .loop = l,
-                      .cfg = cfg,
-                      .what = what,
-                      .first = first,
-                      .ready = ready,
-                      .ctx = ctx,
-                      .http = { .follow_redirects = true } };
-    if (cfg->oauth2) {
+    *id = (Identity){
+        .loop = l, .cfg = cfg, .what = what, .first = first, .ready = ready, .ctx = ctx
+    };
+    if (cfg->oauth2) { /* the others' questions go nowhere else */
+        id->http.follow_redirects = true;
         id->http.tls = cfg->oauth2->tls;
         id->http.proxy = cfg->oauth2->proxy;
     }
