@@ -165,6 +165,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .admin = a->admin,
                      .remote_write = a->remote_write,
                      .metadata_in_log = a->metadata_in_log,
+                     .start_times = a->start_times,
                      .otlp = a->otlp,
                      .otlp_delta = a->otlp_delta,
                      .refuse_write_v1 = a->refuse_write_v1,

@@ -231,9 +231,10 @@ static int start_tcp(Action *p, const Value *tcp, Err *err)
     uint16_t port = port_of(p, value_get(tcp, SV("port")));
     if (!port || !host_of(p, tcp, host, sizeof host))
         return err_set(err, ERR_NOT_FOUND, 0, "the port or host is not known");
-    uint32_t ms = p->timeout_ms ? (uint32_t)p->timeout_ms : CONNECT_MS;
-    return connector_new(p->c->worker->k->loop, host, port, ms, on_connected, p, &p->connector,
-                         err);
+    const ConnectTo to = { .host = host,
+                           .port = port,
+                           .timeout_ms = p->timeout_ms ? (uint32_t)p->timeout_ms : CONNECT_MS };
+    return connector_new(p->c->worker->k->loop, &to, on_connected, p, &p->connector, err);
 }
 
 /* ---- exec ---- */

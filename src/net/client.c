@@ -398,11 +398,10 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
     c->max_calls = 1;
     c->h2c = cl->cfg.h2c && !cl->cfg.tls;
     const HttpClientConfig *f = &cl->cfg;
-    int r = f->proxy_host
-                ? connector_new_proxy(cl->loop, f->proxy_host, f->proxy_port, f->proxy_head,
-                                      f->connect_timeout_ms, on_connected, c, &c->connector, err)
-                : connector_new(cl->loop, f->host, f->port, f->connect_timeout_ms, on_connected, c,
-                                &c->connector, err);
+    const ConnectTo to = { f->proxy_host ? f->proxy_host : f->host,
+                           f->proxy_host ? f->proxy_port : f->port, f->connect_timeout_ms,
+                           f->any_address, f->proxy_head };
+    int r = connector_new(cl->loop, &to, on_connected, c, &c->connector, err);
     if (r < 0) {
         free(c);
         return r;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/encode.h"
 #include "base/str.h"
 
 enum {
@@ -27,7 +28,8 @@ struct Connector {
     char port[8];
     ConnectFn *fn;
     void *ctx;
-    struct addrinfo *found, *next;
+    struct addrinfo *found, *first, *next; /* first: of those that are tried */
+    bool any_first;
     int resolve_error;
     int fd;
     Source *src, *timer;
@@ -210,11 +212,24 @@ static void try_next(Connector *c)
 {
     while (c->next) {
         struct addrinfo *a = c->next;
-        c->next = a->ai_next;
+        c->next = a->ai_next ? a->ai_next : c->found;
+        if (c->next == c->first)
+            c->next = NULL;
         if (try_address(c, a->ai_family, a->ai_addr, a->ai_addrlen))
             return;
     }
     finish(c, -1, &c->last);
+}
+
+static struct addrinfo *pick_any(struct addrinfo *list)
+{
+    uint32_t n = 0, at = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        n++;
+    if (n > 1 && random_bytes(&at, sizeof at) == 0)
+        for (at %= n; at > 0; at--)
+            list = list->ai_next;
+    return list;
 }
 
 static void resolve(void *ctx)
@@ -237,7 +252,7 @@ static void resolved(void *ctx)
     if (c->resolve_error != 0)
         err_set(&c->last, ERR_NOT_FOUND, 0, "look up '%s': %s", c->host,
                 gai_strerror(c->resolve_error));
-    c->next = c->found;
+    c->first = c->next = c->any_first ? pick_any(c->found) : c->found;
     try_next(c);
 }
 
@@ -285,14 +300,7 @@ static int start(Connector *c, Err *err)
     return loop_work(c->loop, resolve, resolved, c, err);
 }
 
-int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms, ConnectFn *fn,
-                  void *ctx, Connector **ret, Err *err)
-{
-    return connector_new_proxy(l, host, port, SV(""), timeout_ms, fn, ctx, ret, err);
-}
-
-int connector_new_proxy(Loop *l, const char *host, uint16_t port, StrView head, uint32_t timeout_ms,
-                        ConnectFn *fn, void *ctx, Connector **ret, Err *err)
+int connector_new(Loop *l, const ConnectTo *to, ConnectFn *fn, void *ctx, Connector **ret, Err *err)
 {
     Connector *c = calloc(1, sizeof *c);
     if (!c)
@@ -301,11 +309,12 @@ int connector_new_proxy(Loop *l, const char *host, uint16_t port, StrView head, 
     c->fd = -1;
     c->fn = fn;
     c->ctx = ctx;
-    c->host = strdup(host);
-    snprintf(c->port, sizeof c->port, "%u", port);
-    buf_sv(&c->head, head);
+    c->any_first = to->any_first;
+    c->host = strdup(to->host);
+    snprintf(c->port, sizeof c->port, "%u", to->port);
+    buf_sv(&c->head, to->proxy_head);
     int r = c->host && !c->head.failed
-                ? loop_add_timer(l, timeout_ms, 0, on_timeout, c, &c->timer, err)
+                ? loop_add_timer(l, to->timeout_ms, 0, on_timeout, c, &c->timer, err)
                 : err_nomem(err);
     if (r == 0)
         r = start(c, err);

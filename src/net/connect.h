@@ -9,14 +9,21 @@ typedef struct Connector Connector;
  * the reason. The connector is gone after it. */
 typedef void ConnectFn(void *ctx, int fd, const Err *err);
 
-/* `host` is a name, an address, or "unix:/path"; addresses are tried in the resolver's order. */
-int connector_new(Loop *l, const char *host, uint16_t port, uint32_t timeout_ms, ConnectFn *fn,
-                  void *ctx, Connector **ret, Err *err) NODISCARD;
-/* The same through an HTTP proxy at host and port: `head` is the CONNECT request, complete and
- * copied. An answer of 2xx makes the socket one to the other end; any other is ERR_DENIED with its
- * status (RFC 9110 9.3.6). */
-int connector_new_proxy(Loop *l, const char *host, uint16_t port, StrView head, uint32_t timeout_ms,
-                        ConnectFn *fn, void *ctx, Connector **ret, Err *err) NODISCARD;
+typedef struct ConnectTo {
+    const char *host; /* a name, an address, or "unix:/path"; copied */
+    uint16_t port;
+    uint32_t timeout_ms;
+    /* Of several addresses any is tried first, and the others after it in turn; else they are tried
+     * in the resolver's order. */
+    bool any_first;
+    /* Not empty: host and port are those of an HTTP proxy, which gets this CONNECT request. An
+     * answer of 2xx makes the socket one to the other end, any other is ERR_DENIED with its status
+     * (RFC 9110 9.3.6). Copied. */
+    StrView proxy_head;
+} ConnectTo;
+
+int connector_new(Loop *l, const ConnectTo *to, ConnectFn *fn, void *ctx, Connector **ret,
+                  Err *err) NODISCARD;
 Connector *connector_cancel(Connector *c); /* always NULL; NULL is fine */
 
 /* What a proxy has answered so far. 1: it goes ahead; 0: more is to come; negative: it does not

@@ -16,6 +16,7 @@ typedef struct HttpClientConfig {
     bool http1_only;             /* also for take-over */
     bool h2c;                    /* clear text is HTTP/2 from the start (RFC 9113 3.3): gRPC */
     bool no_reuse;               /* a connection of its own for every call (probes) */
+    bool any_address;            /* each connection goes to any of the host's addresses */
     /* An HTTP proxy that carries connections to the origin: where it is, and the CONNECT request.
      * NULL: none. */
     const char *proxy_host;

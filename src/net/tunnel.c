@@ -101,9 +101,10 @@ int http_tunnel(HttpClient *c, StrView request_head, HttpTunnelFn *on_connect, v
     t->fn = on_connect;
     t->ctx = ctx;
     buf_sv(&t->head, request_head);
+    const ConnectTo to = { c->cfg.host, c->cfg.port, c->cfg.connect_timeout_ms,
+                           c->cfg.any_address };
     int r = t->server_name && !t->head.failed
-                ? connector_new(c->loop, c->cfg.host, c->cfg.port, c->cfg.connect_timeout_ms,
-                                on_connected, t, &t->connector, err)
+                ? connector_new(c->loop, &to, on_connected, t, &t->connector, err)
                 : err_nomem(err);
     if (r < 0) {
         http_tunnel_cancel(t);

@@ -62,8 +62,8 @@ start_prometheus() { # [PORT FOLDER]
     wait_for 20 inside curl -sf "http://127.0.0.1:${1:-9091}/-/ready"
 }
 
-start_receiver() {
-    echo 'storage: {exemplars: {max_exemplars: 10000}}' >"$DATA/receiver.yml"
+start_receiver() { # [OUT OF ORDER WINDOW]
+    echo "storage: {exemplars: {max_exemplars: 10000}, tsdb: {out_of_order_time_window: ${1:-0s}}}" >"$DATA/receiver.yml"
     nsenter --net="/run/netns/$NS" "$BIN/knarr-monitor" --storage.tsdb.path="$DATA/receiver" --config.file="$DATA/receiver.yml" \
         --web.listen-address=127.0.0.1:9091 --web.enable-remote-write-receiver --enable-feature=exemplar-storage \
         >>"$DATA/log/receiver.log" 2>&1 3>&- &
@@ -177,6 +177,97 @@ everything_arrived() {
     everything_arrived
 }
 
+# put_late N SECONDS: N new samples and histograms, each with one that is SECONDS older.
+put_late() {
+    local n t args=()
+    for ((n = 0; n < $1; n++)); do
+        t=$(($(date +%s%3N) + n))
+        args=("late_total{n=$((n % 7))} $n $t" "late_total{n=$((n % 7))} $n $((t - $2 * 1000))"
+            "late_seconds{n=$((n % 3))} n$((n + 9)) $t" "late_seconds{n=$((n % 3))} n$((n + 1)) $((t - $2 * 1000))")
+        "$E2E_DIR/remote-write.py" 1 "${args[@]}" | inside curl -sf --data-binary @- -H 'Content-Encoding: snappy' \
+            -H 'Content-Type: application/x-protobuf' -H 'X-Prometheus-Remote-Write-Version: 0.1.0' "$URL/api/v1/write"
+    done
+}
+same_late() {
+    all "$URL" '{__name__=~"late_.*"}' >"$DATA/sent"
+    all "$RECEIVER" '{__name__=~"late_.*"}' >"$DATA/received"
+    [ "$(wc -l <"$DATA/sent")" = 10 ] && cmp "$DATA/sent" "$DATA/received"
+}
+
+@test "late samples and histograms are sent, also after the sender was killed while the receiver was down" {
+    local version
+    for version in 1 2; do
+        start_receiver 1h
+        sender_config $version
+        sed -i '1i storage: {tsdb: {out_of_order_time_window: 1h}}' "$DATA/sender.yml"
+        start_sender --web.enable-remote-write-receiver
+        put_late 21 600
+        wait_for 20 same_late
+        echo 503 >"$DATA/answer"
+        put_late 21 300
+        inside curl -sf -X POST "$URL/-/reload"
+        ! same_late || false
+        kill_role monitor KILL
+        start_sender --web.enable-remote-write-receiver
+        put_late 21 100
+        kill_role monitor KILL
+        rm "$DATA/answer"
+        start_sender --web.enable-remote-write-receiver
+        wait_for 20 same_late
+        [ "$(value 'sum(count_over_time(late_total[1h]))')" = 126 ]
+        [ "$(metric prometheus_remote_storage_samples_failed_total)" = 0 ]
+        kill_role monitor KILL
+        kill_role receiver KILL
+        rm -rf "$DATA/sender" "$DATA/receiver"
+    done
+}
+
+@test "round_robin_dns: connections go to all addresses of a name, without it to the first" {
+    printf '127.0.0.%d spread.test\n' 1 2 3 4 >"$DATA/hosts"
+    echo 204 >"$DATA/answer"
+    touch "$DATA/close"
+    sender_config 1
+    sed -i 's/127.0.0.1:9093.write/spread.test:9093\/write/' "$DATA/sender.yml"
+    start_named() { # with names of its own
+        nsenter --net="/run/netns/$NS" unshare --mount sh -c "mount --bind $DATA/hosts /etc/hosts && exec \"\$@\"" sh \
+            "$BIN/knarr-monitor" --storage.tsdb.path="$DATA/sender" --web.listen-address=127.0.0.1:9090 \
+            --config.file="$DATA/sender.yml" >>"$DATA/log/monitor.log" 2>&1 3>&- &
+        echo "$!" | tee -a "$PIDS" >"$DATA/monitor.pid"
+    }
+    start_named
+    wait_for 20 posts '^204' 10
+    [ "$(sort -u "$DATA/reached" | wc -l)" = 1 ]
+    kill_role monitor KILL
+    sed -i 's/^remote_write:/&\n  - {url: "http:\/\/spread.test:9093\/other", name: spread, round_robin_dns: true, queue_config: {batch_send_deadline: 100ms}}/' "$DATA/sender.yml"
+    start_named
+    all_four() { [ "$(sort -u "$DATA/reached" | wc -l)" = 4 ]; }
+    wait_for 20 all_four
+    kill_role monitor KILL
+}
+
+@test "remote write 2.0: what has a start time begins with zero where that is asked for" {
+    echo '{}' >"$DATA/sender.yml"
+    local t
+    t=$(date +%s)000
+    for features in exemplar-storage exemplar-storage,created-timestamp-zero-ingestion; do
+        start_sender --web.enable-remote-write-receiver --enable-feature=$features
+        for i in 1 2; do
+            "$E2E_DIR/remote-write.py" 2 "began_total 5 $((t + i))/$((t - 60000))" "began_seconds n4 $((t + i))/$((t - 60000))" |
+                inside curl -sf --data-binary @- -H 'Content-Encoding: snappy' -H 'X-Prometheus-Remote-Write-Version: 2.0.0' \
+                    -H 'Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request' "$URL/api/v1/write"
+        done
+        [ "$features" = exemplar-storage ] || break
+        is 'count_over_time(began_total[1h] offset -5s)' 2
+        kill_role monitor
+        rm -rf "$DATA/sender"
+    done
+    is 'count_over_time(began_total[1h] offset -5s)' 3
+    is 'increase(began_total[1h] offset -5s) > bool 4' 1
+    is 'count_over_time(began_seconds[1h] offset -5s)' 3
+    is 'histogram_count(first_over_time(began_seconds[1h] offset -5s))' 0
+    kill_role monitor
+}
+
 @test "relabelling, sample_age_limit and a section that goes" {
     start_prometheus
     sender_config 1 "    write_relabel_configs:
@@ -221,6 +312,20 @@ Y
         diff <(answer "$RECEIVER") <(answer "$URL")
     done
     [ "$(inside curl -sfg "$URL/api/v1/series?match[]=jobs_total" | jq -r '.data[0].kind')" = a ]
+    # Names and values of labels, and federation, are what is here: as in Prometheus, which warns of the first.
+    for q in labels label/kind/values; do
+        [ "$(inside curl -sf "$URL/api/v1/$q" | jq -c '[.data, .warnings]')" = '[[],["not implemented"]]' ]
+    done
+    [ -z "$(inside curl -sfg "$URL/federate?match[]=jobs_total")" ]
+    # A remote read is answered with what others hold: Prometheus reads through the monitor.
+    echo "remote_read: [{url: '$URL/api/v1/read', read_recent: true, filter_external_labels: false}]" >"$DATA/prometheus.yml"
+    mv "$DATA/prometheus.pid" "$DATA/other.pid"
+    remember prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/reader" --web.listen-address=127.0.0.1:9092
+    wait_for 20 inside curl -sf http://127.0.0.1:9092/-/ready
+    all http://127.0.0.1:9092 | sed 's/,"from":"sender"//' >"$DATA/through"
+    cmp "$DATA/there" "$DATA/through"
+    kill_role prometheus
+    mv "$DATA/other.pid" "$DATA/prometheus.pid"
     # Others' failures are warnings; without what is required they are not asked; reloads take effect.
     kill_role prometheus KILL
     inside curl -sf "$URL/api/v1/query?query=jobs_total" | jq -r '.warnings[0]' | grep -q '^remote_read: error sending request: Post "'

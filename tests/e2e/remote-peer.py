@@ -2,7 +2,8 @@
 """A peer of remote storages, for tests: remote-peer.py PORT FOLDER UPSTREAM
 
 GET /metrics is a target with exemplars, in OpenMetrics. POST is passed on to UPSTREAM, unless FOLDER/answer holds
-a status: then that is the answer. One line for each POST goes to FOLDER/posts: status, and some headers."""
+a status: then that is the answer. One line for each POST goes to FOLDER/posts: status, and some headers; and the
+address that it reached to FOLDER/reached. While FOLDER/close is there, connections end with each answer."""
 import http.client
 import http.server
 import os
@@ -57,6 +58,10 @@ took_count {n}
                 status, answer, headers = 502, str(e).encode(), []
         with open(f"{FOLDER}/posts", "a") as posts:
             print(status, *(f"{k}={self.headers[k]}" for k in SHOWN if k in self.headers), file=posts)
+        with open(f"{FOLDER}/reached", "a") as reached:
+            print(self.connection.getsockname()[0], file=reached)
+        if os.path.exists(f"{FOLDER}/close"):
+            headers.append(("Connection", "close"))
         if status == 429:
             headers.append(("Retry-After", "1"))
         self.answer(status, answer, headers)
@@ -65,4 +70,4 @@ took_count {n}
         pass
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+http.server.ThreadingHTTPServer(("", PORT), Handler).serve_forever()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes a remote write request to standard output: remote-write.py 1|2 'NAME{label=value,…} VALUE TIME_MS'…
+A VALUE of "nN" is a native histogram of N observations of 1. "TIME_MS/START_MS" says when counting began (2.0 only).
 
 Snappy needs no library: a block may consist of literals alone."""
 import re
@@ -20,8 +21,28 @@ def field(number, data):
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
+def times(number, time, start_number):
+    """The time as a field, and what may stand behind its slash as another."""
+    at, _, start = time.partition("/")
+    return varint(number << 3) + varint(int(at)) + (varint(start_number << 3) + varint(int(start)) if start else b"")
+
+
 def sample(value, time):
-    return varint(1 << 3 | 1) + struct.pack("<d", float(value)) + varint(2 << 3) + varint(int(time))
+    return varint(1 << 3 | 1) + struct.pack("<d", float(value)) + times(2, time, 3)
+
+
+def histogram(count, time):
+    """One positive bucket: integers, a schema of 0."""
+    number = lambda n, v: varint(n << 3) + varint(v)
+    double = lambda n, v: varint(n << 3 | 1) + struct.pack("<d", v)
+    return (number(1, count) + double(3, count) + double(5, 0.001) + field(11, number(2, 1))
+            + field(12, varint(2 * count)) + times(15, time, 17))
+
+
+def points(value, time, sample_field, histogram_field):
+    if value.startswith("n"):
+        return field(histogram_field, histogram(int(value[1:]), time))
+    return field(sample_field, sample(value, time))
 
 
 def labels_of(text):
@@ -33,7 +54,7 @@ def labels_of(text):
 def version_1(series):
     return b"".join(
         field(1, b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in labels)
-              + field(2, sample(value, time))) for labels, value, time in series)
+              + points(value, time, 2, 4)) for labels, value, time in series)
 
 
 def version_2(series):
@@ -45,7 +66,7 @@ def version_2(series):
             if text not in symbols:
                 symbols.append(text)
             refs += varint(symbols.index(text))
-        out += field(5, field(1, refs) + field(2, sample(value, time)))
+        out += field(5, field(1, refs) + points(value, time, 2, 3))
     return b"".join(field(4, s.encode()) for s in symbols) + out
 
 

@@ -7,6 +7,10 @@ int check_alertmanager(Binder *b, void *obj, const Value *v)
     int r = config_check_http(b, &a->http, v);
     if (r < 0)
         return r;
+    if (a->http.sigv4 && (a->http.basic_auth || a->http.authorization || a->http.oauth2))
+        return bind_fail_key(
+            b, v, "sigv4",
+            "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured");
     if (!sv_eq(a->api_version, SV("v2")))
         return bind_fail_key(b, v, "api_version",
                              "expected Alertmanager api version to be one of [v2] but got %.*s",
@@ -56,6 +60,29 @@ static int check_queue(Binder *b, const ConfigRemoteWrite *w, const Value *v)
     return why ? bind_fail_key(b, v, "queue_config", "remote write queue %s", why) : 0;
 }
 
+static int check_auth(Binder *b, const ConfigHttp *h, const Value *v)
+{
+    const struct {
+        const char *name;
+        bool is_set;
+    } ways[] = {
+        { "basic_auth", h->basic_auth != NULL }, { "authorization", h->authorization != NULL },
+        { "oauth2", h->oauth2 != NULL },         { "sigv4", h->sigv4 != NULL },
+        { "azuread", h->azuread != NULL },       { "google_iam", h->google_iam != NULL },
+    };
+    _cleanup_buf_ Buf set = BUF_INIT;
+    unsigned n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+        if (ways[i].is_set)
+            buf_printf(&set, "%s%s", n++ ? " " : "", ways[i].name);
+    if (n < 2)
+        return 0;
+    return bind_fail(b, v,
+                     "at most one of basic_auth, authorization, oauth2, sigv4, azuread or "
+                     "google_iam must be configured. Currently configured: [%.*s]",
+                     SV_FMT(buf_view(&set)));
+}
+
 int check_remote_write(Binder *b, void *obj, const Value *v)
 {
     ConfigRemoteWrite *w = obj;
@@ -71,7 +98,7 @@ int check_remote_write(Binder *b, void *obj, const Value *v)
             "invalid protobuf_message value: unknown type for remote write protobuf message "
             "%.*s, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request",
             SV_FMT(w->protobuf_message));
-    if ((r = config_check_http(b, &w->http, v)) < 0)
+    if ((r = config_check_http(b, &w->http, v)) < 0 || (r = check_auth(b, &w->http, v)) < 0)
         return r;
     return check_queue(b, w, v);
 }

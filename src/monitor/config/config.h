@@ -64,6 +64,29 @@ typedef struct ConfigHeader { /* of http_headers */
 } ConfigHeader;
 typedef CONFIG_LIST(ConfigHeader) ConfigHeaders;
 
+typedef struct ConfigSigv4 {
+    StrView region, access_key, secret_key, profile, role_arn, external_id;
+    StrView service_name; /* empty: aps */
+    bool use_fips_sts_endpoint;
+} ConfigSigv4;
+
+/* Of one of the ways of azuread; what the way does not know is empty. */
+typedef struct ConfigAzureIdentity {
+    StrView client_id, tenant_id, client_secret, token_file_path;
+    StrView certificate_path, certificate_key_path, certificate_password;
+    bool send_certificate_chain;
+} ConfigAzureIdentity;
+
+typedef struct ConfigAzuread { /* exactly one way is there */
+    ConfigAzureIdentity *managed_identity, *workload_identity, *oauth, *sdk, *certificate;
+    StrView cloud; /* AzurePublic, AzureChina or AzureGovernment */
+    StrView scope; /* empty: the cloud's */
+} ConfigAzuread;
+
+typedef struct ConfigGoogleIam {
+    StrView credentials_file; /* empty: the default credentials */
+} ConfigGoogleIam;
+
 typedef struct ConfigHttp {
     ConfigBasicAuth *basic_auth;
     ConfigAuthorization *authorization; /* also of bearer_token and bearer_token_file */
@@ -73,6 +96,11 @@ typedef struct ConfigHttp {
     bool follow_redirects, enable_http2;
     ConfigProxy proxy;
     ConfigHeaders headers;
+    bool round_robin_dns; /* of remote_write: a connection goes to any of a host's addresses */
+    /* Of remote_write and alertmanagers alone, which have them beside these keys. */
+    ConfigSigv4 *sigv4;
+    ConfigAzuread *azuread;
+    ConfigGoogleIam *google_iam;
 } ConfigHttp;
 
 /* ---- service discovery ---- */
@@ -179,7 +207,7 @@ typedef struct ConfigRemoteWrite {
     int64_t remote_timeout;
     Labels headers;
     ConfigRules write_relabel;
-    bool send_exemplars, send_native_histograms, round_robin_dns, failed_request_logging;
+    bool send_exemplars, send_native_histograms, failed_request_logging;
     ConfigHttp http;
     struct {
         int64_t capacity, max_shards, min_shards, max_samples_per_send;

@@ -20,6 +20,9 @@ int check_otlp(Binder *b, void *obj, const Value *v);
 int compile_rules(Binder *b, ConfigRules *rules, bool legacy, const Value *v,
                   const char *key) NODISCARD;
 
+/* types_cloud.c */
+extern const Type type_sigv4, type_azuread, type_google_iam;
+
 /* Headers that no section may set. */
 bool header_is_reserved(StrView name);
 

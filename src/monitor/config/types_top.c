@@ -15,6 +15,7 @@
 #define T ConfigAlertmanager
 static const Field alertmanager_fields[] = {
     INLINE_(T, http, type_http),
+    SUB(T, "sigv4", POINTER, http.sigv4, type_sigv4),
     F(T, "scheme", TEXT, scheme),
     F(T, "path_prefix", TEXT, path_prefix),
     F(T, "timeout", DURATION, timeout),
@@ -75,10 +76,13 @@ static const Field remote_write_fields[] = {
     F(T, "name", TEXT, name),
     F(T, "send_exemplars", BOOL, send_exemplars),
     F(T, "send_native_histograms", BOOL, send_native_histograms),
-    F(T, "round_robin_dns", BOOL, round_robin_dns),
+    F(T, "round_robin_dns", BOOL, http.round_robin_dns),
     F(T, "protobuf_message", TEXT, protobuf_message),
     F(T, "failed_request_logging", BOOL, failed_request_logging),
     INLINE_(T, http, type_http),
+    SUB(T, "sigv4", POINTER, http.sigv4, type_sigv4),
+    SUB(T, "azuread", POINTER, http.azuread, type_azuread),
+    SUB(T, "google_iam", POINTER, http.google_iam, type_google_iam),
     SUB(T, "queue_config", STRUCT, queue, type_queue),
     SUB(T, "metadata_config", STRUCT, metadata, type_metadata),
 };

@@ -1,15 +1,15 @@
-/* auth.c - who we say we are: headers with credentials, TLS contexts, OAuth 2 tokens. Files are
- * read for each request, certificates when their files have changed. */
+/* auth.c - who we say we are: headers with credentials, TLS contexts. Files are read for each
+ * request, certificates when their files have changed. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
-#include "codec/json.h"
 #include "monitor/fetch/internal.h"
+#include "monitor/fetch/sigv4.h"
 
-enum { SECRET_MAX = 1024 * 1024, PEM_MAX = 4 * 1024 * 1024, TLS_CHECK_S = 1, TOKEN_EARLY_S = 10 };
+enum { SECRET_MAX = 1024 * 1024, PEM_MAX = 4 * 1024 * 1024, TLS_CHECK_S = 1 };
 
 /* A secret from the configuration or from its file, without white space around it. */
 static int secret(Arena *a, StrView text, StrView file, const char *what, StrView *ret, Err *err)
@@ -55,15 +55,23 @@ static int add(HeaderList *l, StrView name, StrView value, Err *err)
     return 0;
 }
 
-static int basic(HeaderList *l, StrView user, StrView password, Err *err)
+/* ptr NULL: out of memory. */
+static StrView basic(Arena *a, StrView user, StrView password)
 {
     _cleanup_buf_ Buf plain = BUF_INIT, out = BUF_INIT;
     buf_printf(&plain, "%.*s:%.*s", SV_FMT(user), SV_FMT(password));
     buf_sv(&out, SV("Basic "));
     base64_encode(BASE64_STD, buf_view(&plain), &out);
-    if (plain.failed || out.failed)
-        return err_nomem(err);
-    return add(l, SV("authorization"), arena_sv(l->arena, buf_view(&out)), err);
+    return plain.failed || out.failed ? SV_NULL : arena_sv(a, buf_view(&out));
+}
+
+StrView fetch_basic_of_url(Arena *a, StrView userinfo)
+{
+    StrView user, password;
+    sv_cut(userinfo, ':', &user, &password);
+    user = http_unescape(a, user, false);
+    password = http_unescape(a, password, false);
+    return user.ptr && password.ptr ? basic(a, user, password) : SV_NULL;
 }
 
 static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
@@ -77,7 +85,7 @@ static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
         if ((r = secret(l->arena, b->username, b->username_file, "username", &user, err)) < 0 ||
             (r = secret(l->arena, b->password, b->password_file, "password", &password, err)) < 0)
             return r;
-        return basic(l, user, password, err);
+        return add(l, SV("authorization"), basic(l->arena, user, password), err);
     }
     if (c->authorization) {
         const ConfigAuthorization *a = c->authorization;
@@ -89,15 +97,11 @@ static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
         return add(l, SV("authorization"),
                    arena_printf(l->arena, "%.*s %.*s", SV_FMT(a->type), SV_FMT(token)), err);
     }
-    if (c->oauth2)
+    if (x->f->identity && !c->sigv4)
         return add(l, SV("authorization"),
-                   arena_printf(l->arena, "Bearer %.*s", SV_FMT(buf_view(&x->f->token))), err);
-    if (u->userinfo.len) {
-        sv_cut(u->userinfo, ':', &user, &password);
-        user = http_unescape(l->arena, user, false);
-        password = http_unescape(l->arena, password, false);
-        return user.ptr && password.ptr ? basic(l, user, password, err) : err_nomem(err);
-    }
+                   arena_sv(l->arena, identity_credentials(x->f->identity)->token), err);
+    if (u->userinfo.len)
+        return add(l, SV("authorization"), fetch_basic_of_url(l->arena, u->userinfo), err);
     return 0;
 }
 
@@ -121,6 +125,26 @@ static int add_configured(Fetch *x, HeaderList *l, Err *err)
     return 0;
 }
 
+/* All that is sent, for AWS. */
+static int add_signature(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
+{
+    const Credentials *c = identity_credentials(x->f->identity);
+    StrView service = x->f->cfg->sigv4->service_name;
+    const Sigv4 s = { .key_id = c->key_id,
+                      .secret = c->secret,
+                      .session = arena_sv(l->arena, c->session),
+                      .region = c->region,
+                      .service = service.len ? service : SV("aps"),
+                      .now_s = clock_real_ns() / NSEC_PER_SEC };
+    const Sigv4Request rq = { x->spec.method, u->target, x->spec.body, l->items, l->len };
+    HttpHeader more[SIGV4_HEADERS_MAX];
+    unsigned n = 0;
+    int r = s.session.ptr ? sigv4_sign(&s, &rq, l->arena, more, &n, err) : err_nomem(err);
+    for (unsigned i = 0; r == 0 && i < n; i++)
+        r = add(l, more[i].name, more[i].value, err);
+    return r;
+}
+
 int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *ret_n, Err *err)
 {
     HeaderList l = { .arena = &x->arena };
@@ -129,15 +153,17 @@ int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *re
 
     if (r < 0)
         return r;
-    if (to->authorization.len && !to->is_tls &&
-        (r = add(&l, SV("proxy-authorization"), to->authorization, err)) < 0)
-        return r;
     for (unsigned i = 0; i < x->spec.n_headers; i++)
         if ((r = add(&l, x->spec.headers[i].name, x->spec.headers[i].value, err)) < 0)
             return r;
     if (!x->foreign && (r = add_credentials(x, &l, u, err)) < 0)
         return r;
     if ((r = add_configured(x, &l, err)) < 0)
+        return r;
+    if (x->f->cfg->sigv4 && !x->foreign && (r = add_signature(x, &l, u, err)) < 0)
+        return r;
+    if (to->authorization.len && !to->is_tls && /* of this hop: no signature covers it */
+        (r = add(&l, SV("proxy-authorization"), to->authorization, err)) < 0)
         return r;
     *ret = l.items;
     *ret_n = l.len;
@@ -227,113 +253,4 @@ int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err)
     }
     *ret = f->tls;
     return 0;
-}
-
-/* ---- OAuth 2 client credentials (RFC 6749, section 4.4) ---- */
-
-static int take_token(Fetcher *f, const FetchResult *r, Err *err)
-{
-    _cleanup_arena_ Arena a;
-    Value v;
-
-    arena_init(&a, PEM_MAX);
-    if (r->err)
-        return err_set(err, r->err->code, 0, "oauth2: cannot fetch token: %.300s", r->err->msg);
-    if (r->status < 200 || r->status > 299)
-        return err_set(err, ERR_UNAUTHENTICATED, 0, "oauth2: cannot fetch token: HTTP status %d",
-                       r->status);
-    if (json_decode(r->body, &a, NULL, &v, err) < 0)
-        return err_wrap(err, "oauth2: cannot parse the token's answer");
-    StrView token = value_str(value_get(&v, SV("access_token")));
-    if (sv_empty(token))
-        return err_set(err, ERR_PROTO, 0, "oauth2: server response missing access_token");
-    int64_t life = value_int_or(value_get(&v, SV("expires_in")), 3600);
-    buf_clear(&f->token);
-    buf_sv(&f->token, token);
-    f->token_until_ns = loop_now_ns(f->loop) + MAX(life - TOKEN_EARLY_S, INT64_C(1)) * NSEC_PER_SEC;
-    return f->token.failed ? err_nomem(err) : 0;
-}
-
-static void on_token(void *ctx, const FetchResult *r)
-{
-    Fetcher *f = ctx;
-    Err err = { 0 };
-    f->token_fetch = NULL;
-    fetch_resume_waiting(f, take_token(f, r, &err) < 0 ? &err : NULL);
-}
-
-static int token_body(Fetcher *f, Arena *a, StrView *ret_user, StrView *ret_pass, Buf *out,
-                      Err *err)
-{
-    const ConfigOauth2 *o = f->cfg->oauth2;
-    *ret_user = o->client_id;
-    int r = secret(a, o->client_secret, o->client_secret_file, "client secret", ret_pass, err);
-    if (r < 0)
-        return r;
-    buf_sv(out, SV("grant_type=client_credentials"));
-    for (unsigned i = 0; i < o->scopes.len; i++) {
-        buf_sv(out, i ? SV("+") : SV("&scope="));
-        percent_encode(o->scopes.items[i], out);
-    }
-    for (unsigned i = 0; i < o->endpoint_params.len; i++) {
-        buf_putc(out, '&');
-        percent_encode(o->endpoint_params.items[i].name, out);
-        buf_putc(out, '=');
-        percent_encode(o->endpoint_params.items[i].value, out);
-    }
-    return out->failed ? err_nomem(err) : 0;
-}
-
-static int start_token(Fetcher *f, Err *err)
-{
-    const ConfigOauth2 *o = f->cfg->oauth2;
-    _cleanup_arena_ Arena a;
-    _cleanup_buf_ Buf body = BUF_INIT, auth = BUF_INIT, plain = BUF_INIT;
-    StrView user, pass;
-    int r;
-
-    arena_init(&a, PEM_MAX);
-    if (!f->token_cfg && !(f->token_cfg = calloc(1, sizeof *f->token_cfg)))
-        return err_nomem(err);
-    f->token_cfg->tls = o->tls;
-    f->token_cfg->proxy = o->proxy;
-    f->token_cfg->follow_redirects = true;
-    if (!f->token_fetcher && (r = fetcher_new(f->loop, f->token_cfg, &f->token_fetcher, err)) < 0)
-        return r;
-    if ((r = token_body(f, &a, &user, &pass, &body, err)) < 0)
-        return r;
-    percent_encode(user, &plain);
-    buf_putc(&plain, ':');
-    percent_encode(pass, &plain);
-    buf_sv(&auth, SV("Basic "));
-    base64_encode(BASE64_STD, buf_view(&plain), &auth);
-    HttpHeader headers[] = {
-        { SV_INIT("content-type"), SV_INIT("application/x-www-form-urlencoded") },
-        { SV_INIT("authorization"), buf_view(&auth) },
-    };
-    FetchSpec spec = { .url = o->token_url,
-                       .method = SV("POST"),
-                       .body = buf_view(&body),
-                       .headers = headers,
-                       .n_headers = ARRAY_SIZE(headers),
-                       .timeout_ms = 30000,
-                       .body_max = SECRET_MAX,
-                       .done = on_token,
-                       .ctx = f };
-    return fetch_start(f->token_fetcher, &spec, &f->token_fetch, err);
-}
-
-int fetcher_token(Fetcher *f, bool *ret_wait, Err *err)
-{
-    *ret_wait = f->cfg->oauth2 && (!f->token.len || loop_now_ns(f->loop) >= f->token_until_ns);
-    return *ret_wait && !f->token_fetch ? start_token(f, err) : 0;
-}
-
-void fetcher_token_free(Fetcher *f)
-{
-    f->token_fetch = fetch_cancel(f->token_fetch);
-    f->token_fetcher = fetcher_free(f->token_fetcher);
-    free(f->token_cfg);
-    f->token_cfg = NULL;
-    buf_free(&f->token);
 }

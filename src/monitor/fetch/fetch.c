@@ -52,7 +52,9 @@ static int make_client(Fetcher *f, const FetchRoute *to, TlsContext *tls, HttpCl
     char host[512], name[512], proxy[512];
     const ConfigTls *t = &f->cfg->tls;
     const FetchUrl *end = to->has_proxy && !to->is_tls ? &to->proxy : &to->to;
-    HttpClientConfig c = { .host = host, .port = end->port, .tls = tls };
+    HttpClientConfig c = {
+        .host = host, .port = end->port, .tls = tls, .any_address = f->cfg->round_robin_dns
+    };
 
     if (!sv_copy_cstr(end->host, host, sizeof host) ||
         !sv_copy_cstr(t->server_name, name, sizeof name) ||
@@ -324,7 +326,7 @@ static int begin(Fetch *x, Err *err)
     unsigned n;
     int r;
 
-    if ((r = fetcher_token(x->f, &x->waiting, err)) < 0 || x->waiting)
+    if ((r = identity_await(x->f->identity, &x->waiting, err)) < 0 || x->waiting)
         return r;
     int64_t left = x->deadline_ns - loop_now_ns(x->f->loop);
     if (left <= 0)
@@ -346,8 +348,10 @@ static int begin(Fetch *x, Err *err)
     return http_call(x->origin->client, &spec, &x->call, err);
 }
 
-void fetch_resume_waiting(Fetcher *f, const Err *why)
+/* There are credentials, or why there are none: begins or fails what waits for them. */
+static void on_identity(void *ctx, const Err *why)
 {
+    Fetcher *f = ctx;
     for (Fetch *x = f->fetches; x; x = x->next) {
         Err err = { 0 };
         if (!x->waiting)
@@ -413,8 +417,12 @@ int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err)
         return err_nomem(err);
     f->loop = l;
     f->cfg = cfg;
-    *ret = f;
-    return 0;
+    int r = identity_new(l, cfg, on_identity, f, &f->identity, err);
+    if (r < 0)
+        fetcher_free(f);
+    else
+        *ret = f;
+    return r;
 }
 
 Fetcher *fetcher_free(Fetcher *f)
@@ -423,7 +431,7 @@ Fetcher *fetcher_free(Fetcher *f)
     void *val;
     if (!f)
         return NULL;
-    fetcher_token_free(f);
+    identity_free(f->identity);
     while (f->fetches)
         fetch_cancel(f->fetches);
     for (size_t i = 0; map_next(&f->origins, &i, &key, &val);)

@@ -1,6 +1,7 @@
 /* fetch.h - HTTP requests as Prometheus' http_config describes them: TLS, basic auth, bearer
- * tokens, OAuth 2 client credentials, own headers, redirects, gzip, proxies. For scrapes,
- * for discovery over HTTP and for remote storages. Everything on the loop's thread.
+ * tokens, OAuth 2 client credentials, signatures and tokens of clouds, own headers, redirects,
+ * gzip, proxies. For scrapes, for discovery over HTTP and for remote storages. Everything on
+ * the loop's thread.
  *
  * A Fetcher is one http_config; it keeps connections to each origin it talks to, and reads files
  * with secrets and certificates again when they change. */

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "codec/gzip.h"
 #include "monitor/fetch/fetch.h"
+#include "monitor/fetch/identity.h"
 
 typedef struct Origin {
     HttpClient *client;
@@ -22,12 +23,7 @@ struct Fetcher {
     Map origins;
     Origin *retired;
     Fetch *fetches;
-    /* OAuth 2 */
-    Buf token;
-    int64_t token_until_ns;
-    Fetcher *token_fetcher; /* with the TLS and proxy of oauth2 */
-    ConfigHttp *token_cfg;
-    Fetch *token_fetch;
+    Identity *identity; /* NULL: nothing is got before a request */
 };
 
 struct Fetch {
@@ -41,7 +37,7 @@ struct Fetch {
     int64_t deadline_ns;
     unsigned redirects;
     bool foreign; /* redirected to another host: no credentials */
-    bool waiting; /* for a token */
+    bool waiting; /* for credentials */
     int status;
     StrView content_type, location;
     HttpHeader *answer; /* headers of the answer */
@@ -65,13 +61,11 @@ int fetch_route(Fetch *x, FetchRoute *ret, Err *err) NODISCARD;
 /* Whether a host is one of those that no_proxy names, or this machine. */
 bool fetch_proxy_skips(StrView no_proxy, StrView host, uint16_t port);
 
+/* "Basic …" of a URL's user and password; ptr NULL: out of memory. */
+StrView fetch_basic_of_url(Arena *a, StrView userinfo);
+
 /* Headers of the request with credentials; in the fetch's arena. */
 int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *ret_n,
                   Err *err) NODISCARD;
 /* The TLS context of now; borrowed. */
 int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err) NODISCARD;
-/* Whether a token must be waited for; starts getting it. */
-int fetcher_token(Fetcher *f, bool *ret_wait, Err *err) NODISCARD;
-void fetcher_token_free(Fetcher *f);
-/* Begins, or fails, what waits for a token. */
-void fetch_resume_waiting(Fetcher *f, const Err *why);

@@ -3,9 +3,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
-#include "base/encode.h"
 #include "monitor/fetch/internal.h"
-#include "net/http_util.h"
 
 typedef struct Address {
     uint8_t bytes[16];
@@ -127,25 +125,6 @@ static int choose(Fetch *x, const FetchUrl *to, StrView *ret, Err *err)
     return 0;
 }
 
-static int authorization(Fetch *x, StrView userinfo, StrView *ret, Err *err)
-{
-    _cleanup_buf_ Buf plain = BUF_INIT, out = BUF_INIT;
-    StrView user, password;
-    *ret = SV("");
-    if (sv_empty(userinfo))
-        return 0;
-    sv_cut(userinfo, ':', &user, &password);
-    user = http_unescape(&x->arena, user, false);
-    password = http_unescape(&x->arena, password, false);
-    if (!user.ptr || !password.ptr)
-        return err_nomem(err);
-    buf_printf(&plain, "%.*s:%.*s", SV_FMT(user), SV_FMT(password));
-    buf_sv(&out, SV("Basic "));
-    base64_encode(BASE64_STD, buf_view(&plain), &out);
-    *ret = plain.failed || out.failed ? SV_NULL : arena_sv(&x->arena, buf_view(&out));
-    return ret->ptr ? 0 : err_nomem(err);
-}
-
 /* The request that makes a proxy a tunnel (RFC 9110 9.3.6). */
 static int connect_head(Fetch *x, FetchRoute *r, Err *err)
 {
@@ -198,9 +177,12 @@ int fetch_route(Fetch *x, FetchRoute *ret, Err *err)
             return err_set(err, ERR_UNSUPPORTED, 0,
                            "proxy_url \"%.*s\": only proxies of scheme http are supported",
                            SV_FMT(sv_head(proxy, 100)));
-        if ((e = fetch_url_parse(proxy, &r.proxy, err)) < 0 ||
-            (e = authorization(x, r.proxy.userinfo, &r.authorization, err)) < 0 ||
-            (r.is_tls && (e = connect_head(x, &r, err)) < 0))
+        if ((e = fetch_url_parse(proxy, &r.proxy, err)) < 0)
+            return e;
+        if (r.proxy.userinfo.len &&
+            !(r.authorization = fetch_basic_of_url(&x->arena, r.proxy.userinfo)).ptr)
+            return err_nomem(err);
+        if (r.is_tls && (e = connect_head(x, &r, err)) < 0)
             return e;
         if (!r.is_tls)
             r.target = x->url; /* a proxy wants the whole of it */

@@ -60,22 +60,20 @@ static bool too_old(const RemoteQueue *q, int64_t t)
     return limit > 0 && t < clock_real_ns() / NSEC_PER_MSEC - limit;
 }
 
-static int on_series(void *ctx, uint64_t ref, Labels l, Err *err)
+static int take_series(void *ctx, uint64_t ref, Labels l, Err *err)
 {
     RemoteQueue *q = ctx;
     return series_table_add(&q->series, ref, l, q->segment, q->cfg, q->external, err);
 }
 
-static int on_metadata(void *ctx, uint64_t ref, const MetricMetadata *m, Err *err)
+static int take_metadata(RemoteQueue *q, uint64_t ref, const MetricMetadata *m, Err *err)
 {
-    RemoteQueue *q = ctx;
     SentSeries *s = q->v2 ? series_table_get(&q->series, ref) : NULL;
     return s && !s->is_dropped ? series_set_metadata(s, m, err) : 0;
 }
 
-static int on_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
+static int take_sample(RemoteQueue *q, uint64_t ref, int64_t t, double v, Err *err)
 {
-    RemoteQueue *q = ctx;
     SentSeries *s = series_of(q, ref, ENTRY_SAMPLE);
     if (!s)
         return 0;
@@ -86,7 +84,7 @@ static int on_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
 
 static Blob *make_blob(const Buf *bytes)
 {
-    Blob *blob = bytes->failed || bytes->len > BLOB_MAX ? NULL : malloc(sizeof *blob + bytes->len);
+    Blob *blob = bytes->failed ? NULL : malloc(sizeof *blob + bytes->len);
     if (!blob)
         return NULL;
     blob->next = NULL;
@@ -128,9 +126,8 @@ static int attach_exemplar(RemoteQueue *q, SentSeries *series, Blob *blob, Err *
     return 0;
 }
 
-static int on_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, Err *err)
+static int take_histogram(RemoteQueue *q, uint64_t ref, int64_t t, const Histogram *h, Err *err)
 {
-    RemoteQueue *q = ctx;
     _cleanup_buf_ Buf bytes = BUF_INIT;
     if (!q->cfg->send_native_histograms)
         return 0;
@@ -142,12 +139,13 @@ static int on_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, 
     if (too_old(q, t))
         return drop(q, ENTRY_HISTOGRAM, DROP_TOO_OLD);
     remote_histogram_encode(h, t, &bytes);
+    if (bytes.len > BLOB_MAX)
+        return drop(q, ENTRY_HISTOGRAM, DROP_UNKNOWN);
     return enqueue_blob(q, s, ENTRY_HISTOGRAM, t, make_blob(&bytes), err);
 }
 
-static int on_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
+static int take_exemplar(RemoteQueue *q, uint64_t ref, const Exemplar *e, Err *err)
 {
-    RemoteQueue *q = ctx;
     _cleanup_buf_ Buf bytes = BUF_INIT;
     if (!q->cfg->send_exemplars)
         return 0;
@@ -157,8 +155,53 @@ static int on_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
     if (too_old(q, e->t))
         return drop(q, ENTRY_EXEMPLAR, DROP_TOO_OLD);
     encode_exemplar(e, &bytes);
+    if (bytes.len > BLOB_MAX)
+        return drop(q, ENTRY_EXEMPLAR, DROP_UNKNOWN);
     return q->v2 ? attach_exemplar(q, s, make_blob(&bytes), err)
                  : enqueue_blob(q, s, ENTRY_EXEMPLAR, e->t, make_blob(&bytes), err);
+}
+
+/* ---- a record, also in several goes ---- */
+
+/* Where memory ends in a record it is read again in the next step, without what was taken of it. */
+static bool is_taken(RemoteQueue *q)
+{
+    return q->calls++ < q->taken;
+}
+
+/* `kind` was counted as having come in, unless it is ENTRY_MAX. */
+static int settle(RemoteQueue *q, EntryKind kind, int r)
+{
+    if (r == 0)
+        q->taken = q->calls;
+    else if (kind != ENTRY_MAX)
+        q->feed.in[kind]--;
+    return r;
+}
+
+static int on_series(void *ctx, uint64_t ref, Labels l, Err *err)
+{
+    return is_taken(ctx) ? 0 : settle(ctx, ENTRY_MAX, take_series(ctx, ref, l, err));
+}
+
+static int on_metadata(void *ctx, uint64_t ref, const MetricMetadata *m, Err *err)
+{
+    return is_taken(ctx) ? 0 : settle(ctx, ENTRY_MAX, take_metadata(ctx, ref, m, err));
+}
+
+static int on_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
+{
+    return is_taken(ctx) ? 0 : settle(ctx, ENTRY_SAMPLE, take_sample(ctx, ref, t, v, err));
+}
+
+static int on_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, Err *err)
+{
+    return is_taken(ctx) ? 0 : settle(ctx, ENTRY_HISTOGRAM, take_histogram(ctx, ref, t, h, err));
+}
+
+static int on_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
+{
+    return is_taken(ctx) ? 0 : settle(ctx, ENTRY_EXEMPLAR, take_exemplar(ctx, ref, e, err));
 }
 
 /* ---- series that are gone ---- */
@@ -166,7 +209,7 @@ static int on_exemplar(void *ctx, uint64_t ref, const Exemplar *e, Err *err)
 static int on_checkpoint_record(void *ctx, uint32_t segment, StrView rec, Err *err)
 {
     RemoteQueue *q = ctx;
-    WalHandler only_series = { .series = on_series, .ctx = q };
+    WalHandler only_series = { .series = take_series, .ctx = q };
     if (!rec.len || rec.ptr[0] != WAL_SERIES)
         return 0;
     int r = wal_record_decode(rec, &only_series, &q->scratch, err);
@@ -209,19 +252,31 @@ static bool matters(const WalTailRecord *rec)
     return rec->is_fresh || type == WAL_SERIES || type == WAL_METADATA;
 }
 
-static int take_record(RemoteQueue *q, const WalTailRecord *rec, Err *err)
+static int take_record(RemoteQueue *q, Err *err)
 {
+    const WalTailRecord *rec = &q->record;
     if (rec->end.segment != q->segment) {
         q->segment = rec->end.segment;
         sweep_series(q);
     }
     q->has_mark = false;
+    q->calls = 0;
     int r = matters(rec) ? wal_record_decode(rec->data, &q->handler, &q->scratch, err) : 0;
-    if (r == -ERR_NOMEM) {
-        q->feed.out_of_memory++;
-        return 0; /* the rest of the record is lost, and told */
-    }
-    return r == -ERR_CORRUPT ? 0 : r;
+    if (r == -ERR_CORRUPT)
+        r = 0;
+    q->unfinished = r < 0;
+    q->feed.out_of_memory += r == -ERR_NOMEM;
+    return r;
+}
+
+/* The next record, or the rest of one. 1: there is one. 0: no more for now. */
+static int next_record(RemoteQueue *q, Err *err)
+{
+    if (q->unfinished)
+        return 1;
+    q->record_begin = wal_tail_place(q->tail);
+    q->taken = 0;
+    return wal_tail_next(q->tail, &q->record, err);
 }
 
 static void read_log(RemoteQueue *q)
@@ -230,7 +285,6 @@ static void read_log(RemoteQueue *q)
     q->more = false;
     q->feed.is_behind = true;
     for (unsigned n = 0;; n++) {
-        WalTailRecord rec;
         if (is_full(q)) {
             q->feed.enqueue_retries++;
             return;
@@ -239,10 +293,9 @@ static void read_log(RemoteQueue *q)
             q->more = true;
             return;
         }
-        q->record_begin = wal_tail_place(q->tail);
-        int r = wal_tail_next(q->tail, &rec, &q->step_err);
+        int r = next_record(q, &q->step_err);
         if (r > 0)
-            r = take_record(q, &rec, &q->step_err);
+            r = take_record(q, &q->step_err);
         else if (r == 0)
             q->feed.is_behind = false;
         if (r < 0)
@@ -287,7 +340,7 @@ void queue_mark_done(RemoteQueue *q, const Entry *e)
 static void write_place(RemoteQueue *q)
 {
     char text[PLACE_BYTES + 1];
-    WalPlace place = wal_tail_place(q->tail);
+    WalPlace place = q->unfinished ? q->record_begin : wal_tail_place(q->tail);
     marks_oldest(&q->marks, &place);
     if (!wal_place_before(q->written, place) || q->place_fd < 0)
         return;

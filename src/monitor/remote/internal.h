@@ -204,6 +204,9 @@ struct RemoteQueue {
     uint32_t mark; /* of the record at hand */
     bool has_mark;
     WalPlace record_begin, written; /* written: the place in the file */
+    WalTailRecord record;
+    bool unfinished;       /* memory ended in `record` */
+    uint32_t calls, taken; /* of its entries: looked at in this go, done with */
     uint32_t swept, segment;
     int place_fd;
     FeedStats feed;
@@ -242,6 +245,7 @@ void queue_reshard(RemoteQueue *q);
 int queue_new(RemoteWrite *owner, Loop *l, const char *dir, Config *c, const ConfigRemoteWrite *cfg,
               RemoteQueue **ret, Err *err) NODISCARD;
 RemoteQueue *queue_free(RemoteQueue *q); /* ends sending; a step under way is waited for */
+void queue_free_parts(RemoteQueue *q);   /* those that steps work on */
 void queue_kick(RemoteQueue *q);         /* a step soon */
 bool queue_identity(const Config *c, const ConfigRemoteWrite *cfg, Buf *out) NODISCARD;
 void queue_stepped(RemoteQueue *q);

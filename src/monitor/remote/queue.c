@@ -225,7 +225,7 @@ int queue_new(RemoteWrite *owner, Loop *l, const char *dir, Config *c, const Con
 
 /* ---- the end ---- */
 
-static void destroy(RemoteQueue *q)
+void queue_free_parts(RemoteQueue *q)
 {
     for (unsigned i = 0; i < q->n_shards; i++)
         shard_free(&q->shards[i]);
@@ -236,6 +236,11 @@ static void destroy(RemoteQueue *q)
     encoder_free(&q->encoder);
     arena_free(&q->scratch);
     closep(&q->place_fd);
+}
+
+static void destroy(RemoteQueue *q)
+{
+    queue_free_parts(q);
     buf_free(&q->identity);
     config_unref(q->config);
     free(q);

@@ -1,6 +1,6 @@
 /* read_querier.c - a querier over the local one and remote storages: their series are merged by
- * labels, their samples by time. Names and values of labels come from the local one alone, as with
- * Prometheus. */
+ * labels, their samples by time. Names and values of labels come from the local one alone, with
+ * Prometheus' warning. */
 #include <snappy-c.h>
 
 #include "base/clock.h"
@@ -35,17 +35,22 @@ typedef struct MergeSet {
     Arena labels; /* of the series that was handed out */
 } MergeSet;
 
+/* The same text once. */
+static void add_warning(RemoteWarnings *w, StrView text)
+{
+    for (unsigned i = 0; i < w->len; i++)
+        if (sv_eq(w->items[i], text))
+            return;
+    if (text.ptr && w->len < REMOTE_WARNINGS_MAX)
+        w->items[w->len++] = text;
+}
+
 static int warn(const RemoteQuerier *q, Err *err)
 {
     RemoteWarnings *w = q->q.warnings;
     if (err->code == ERR_CLOSED || err->code == ERR_NOMEM)
         return -(int)err->code;
-    StrView text = arena_printf(w->arena, "remote_read: %s", err->msg);
-    for (unsigned i = 0; i < w->len; i++)
-        if (sv_eq(w->items[i], text))
-            return 0;
-    if (text.ptr && w->len < REMOTE_WARNINGS_MAX)
-        w->items[w->len++] = text;
+    add_warning(w, arena_printf(w->arena, "remote_read: %s", err->msg));
     err_clear(err);
     return 0;
 }
@@ -307,10 +312,15 @@ static int on_next(SeriesSet *set, Labels *ret_labels, SampleCols *cols, Err *er
     return r < 0 ? r : 1;
 }
 
+/* The protocol cannot ask for names and values; Prometheus' own words for it. */
+#define LABELS_NOT_ASKED SV("not implemented")
+
 static int on_label_names(Querier *base, int64_t start, int64_t end, const Matcher *ms,
                           unsigned n_ms, Arena *a, StrView **ret, size_t *ret_n, Err *err)
 {
-    Querier *l = ((RemoteQuerier *)base)->q.local;
+    const RemoteQuery *q = &((RemoteQuerier *)base)->q;
+    Querier *l = q->local;
+    add_warning(q->warnings, LABELS_NOT_ASKED);
     return l->ops->label_names(l, start, end, ms, n_ms, a, ret, ret_n, err);
 }
 
@@ -318,7 +328,9 @@ static int on_label_values(Querier *base, StrView name, int64_t start, int64_t e
                            const Matcher *ms, unsigned n_ms, Arena *a, StrView **ret, size_t *ret_n,
                            Err *err)
 {
-    Querier *l = ((RemoteQuerier *)base)->q.local;
+    const RemoteQuery *q = &((RemoteQuerier *)base)->q;
+    Querier *l = q->local;
+    add_warning(q->warnings, LABELS_NOT_ASKED);
     return l->ops->label_values(l, name, start, end, ms, n_ms, a, ret, ret_n, err);
 }
 

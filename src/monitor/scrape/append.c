@@ -234,13 +234,13 @@ static void put_metadata(Batch *b, const CacheEntry *e, Labels l)
     tsdb_append_metadata(b->app, e->ref, &m, &ignored);
 }
 
-/* A sample of 0 when a counter began, so that the first increase is seen. */
-static void put_start(Batch *b, CacheEntry *e, Labels l, int64_t t)
+/* What is counted was 0 when it began, so that the first increase is seen. */
+static void put_start(Batch *b, CacheEntry *e, Labels l, const Histogram *h, int64_t t)
 {
     int64_t start = expo_start_time(b->parser);
     Err ignored = { 0 };
     if (start > 0 && start < t)
-        tsdb_append(b->app, &e->ref, l, start, 0, &ignored);
+        tsdb_append_zero(b->app, &e->ref, l, start, h, &ignored);
 }
 
 /* Appends with a reference that is known, or with the labels of the line. 1: appended. */
@@ -260,7 +260,7 @@ static int put_known(Batch *b, CacheEntry *e, const ExpoEntry *x, int64_t t)
         return r;
     }
     if (b->t->pool->manager->opt.start_times)
-        put_start(b, e, l, t);
+        put_start(b, e, l, x->h, t);
     r = count_result(b, put(b, e, l, x, t));
     if (r > 0 && b->t->pool->manager->opt.append_metadata)
         put_metadata(b, e, l);

@@ -24,6 +24,7 @@ struct TsdbAppender {
     Tsdb *db;
     VEC(HeadSeries *) fresh; /* series that the log does not know yet */
     VEC(Pending) samples;
+    VEC(size_t) runs; /* where in `samples` records begin anew: a series changes its kind there */
     VEC(PendingExemplar) exemplars;
     VEC(HeadSeries *) described; /* series whose metadata changed */
     Arena arena;                 /* histograms, exemplars */
@@ -68,6 +69,7 @@ TsdbAppender *tsdb_appender_rollback(TsdbAppender *a)
     head_end(&db->head);
     vec_free(&a->fresh);
     vec_free(&a->samples);
+    vec_free(&a->runs);
     vec_free(&a->exemplars);
     vec_free(&a->described);
     arena_free(&a->arena);
@@ -126,10 +128,12 @@ static AppendResult find_series(TsdbAppender *a, SeriesRef *ref, Labels labels, 
     return APPEND_OK;
 }
 
-/* Newest time and value of a series, with what this batch holds for it already. */
+/* The newest sample of a series that this batch holds. */
 static const Pending *last_pending(const TsdbAppender *a, const HeadSeries *s)
 {
-    return s->pending && s->pending <= a->samples.len ? &a->samples.items[s->pending - 1] : NULL;
+    const Pending *p =
+        s->pending && s->pending <= a->samples.len ? &a->samples.items[s->pending - 1] : NULL;
+    return p && p->series == s ? p : NULL;
 }
 
 static bool same_value(const HeadSeries *s, const Pending *p, double v, const Histogram *h)
@@ -140,13 +144,20 @@ static bool same_value(const HeadSeries *s, const Pending *p, double v, const Hi
     return double_bits(p ? p->v : s->open.x.v) == double_bits(v);
 }
 
+/* What the window of late samples ends at; in an empty head the first sample says it. */
+static int64_t head_newest(const TsdbAppender *a, int64_t t)
+{
+    int64_t newest = a->db->head.max_time;
+    if (newest != INT64_MIN)
+        return newest;
+    return a->samples.len ? a->samples.items[0].t : t;
+}
+
 static AppendResult check_time(TsdbAppender *a, const HeadSeries *s, int64_t t, double v,
                                const Histogram *h, bool *ret_late)
 {
     const Tsdb *db = a->db;
     const Pending *p = last_pending(a, s);
-    if (p && p->series != s)
-        p = NULL;
     int64_t newest = p ? MAX(p->t, s->max_t) : s->max_t, window = db->opt.out_of_order_ms;
     *ret_late = false;
     if (t > newest && t >= db->head.min_valid)
@@ -156,7 +167,22 @@ static AppendResult check_time(TsdbAppender *a, const HeadSeries *s, int64_t t, 
     if (window <= 0)
         return t > newest ? APPEND_OUT_OF_BOUNDS : APPEND_OUT_OF_ORDER;
     *ret_late = true;
-    return t < db->head.max_time - window ? APPEND_TOO_OLD : APPEND_OK;
+    return t < head_newest(a, t) - window ? APPEND_TOO_OLD : APPEND_OK;
+}
+
+static WalRecordType type_of(const Histogram *h)
+{
+    return h ? wal_histogram_type(h) : WAL_SAMPLES;
+}
+
+/* A record holds samples of one kind. Those of a series must stand in the log in their order. */
+static bool begin_run(TsdbAppender *a, const HeadSeries *s, const Histogram *h)
+{
+    const Pending *p = last_pending(a, s);
+    size_t begin = a->runs.len ? a->runs.items[a->runs.len - 1] : 0;
+    if (!p || type_of(p->h) == type_of(h) || p < &a->samples.items[begin])
+        return true;
+    return vec_push(&a->runs, a->samples.len);
 }
 
 static AppendResult gather(TsdbAppender *a, HeadSeries *s, int64_t t, double v, const Histogram *h,
@@ -173,7 +199,7 @@ static AppendResult gather(TsdbAppender *a, HeadSeries *s, int64_t t, double v, 
         return APPEND_FAILED;
     }
     Pending p = { s, t, v, h, late };
-    if (!vec_push(&a->samples, p)) {
+    if ((!late && !begin_run(a, s, h)) || !vec_push(&a->samples, p)) {
         err_nomem(err);
         return APPEND_FAILED;
     }
@@ -202,6 +228,29 @@ AppendResult tsdb_append_histogram(TsdbAppender *a, SeriesRef *ref, Labels label
         return refuse(a, APPEND_INVALID);
     AppendResult r = find_series(a, ref, labels, &s, err);
     return r == APPEND_OK ? gather(a, s, t, h->sum, h, err) : r;
+}
+
+AppendResult tsdb_append_zero(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t start,
+                              const Histogram *like, Err *err)
+{
+    HeadSeries *s;
+    Histogram zero;
+    bool late;
+    AppendResult r = find_series(a, ref, labels, &s, err);
+    if (r != APPEND_OK)
+        return r;
+    if (like) {
+        zero = (Histogram){ .hint = HINT_COUNTER_RESET,
+                            .schema = like->schema,
+                            .zero_threshold = like->zero_threshold,
+                            .bounds = like->bounds,
+                            .n_bounds = like->n_bounds,
+                            .integer = like->integer };
+        like = &zero;
+    }
+    if (check_time(a, s, start, 0, like, &late) != APPEND_OK || late)
+        return APPEND_OK;
+    return gather(a, s, start, 0, like, err);
 }
 
 AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar *e, Err *err)
@@ -244,16 +293,18 @@ AppendResult tsdb_append_metadata(TsdbAppender *a, SeriesRef ref, const MetricMe
 
 /* ---- committing ---- */
 
-enum { RECORDS_MAX = 8 };
-
 typedef struct Batch {
-    Buf records[RECORDS_MAX];
-    size_t len;
+    VEC(Buf) records;
+    Buf spare; /* takes what has no record for want of memory */
+    bool failed;
 } Batch;
 
 static Buf *new_record(Batch *b, WalRecordType type)
 {
-    Buf *r = &b->records[b->len++];
+    const Buf empty = BUF_INIT;
+    bool ok = vec_push(&b->records, empty);
+    Buf *r = ok ? &b->records.items[b->records.len - 1] : &b->spare;
+    b->failed |= !ok;
     buf_putc(r, (char)type);
     return r;
 }
@@ -268,35 +319,46 @@ static void encode_series(const TsdbAppender *a, Batch *b)
         wal_put_series(r, (*s)->id, head_labels(&a->db->head, *s, buf));
 }
 
-static void encode_floats(const TsdbAppender *a, bool late, Batch *b)
-{
-    Buf *r = NULL;
-    WalBase base = { 0 };
-    vec_foreach (p, &a->samples) {
-        if (p->h || p->late != late)
-            continue;
-        if (!r) {
-            r = new_record(b, WAL_SAMPLES);
-            base = (WalBase){ p->series->id, p->t };
-            wal_put_base(r, &base);
-        }
-        wal_put_sample(r, &base, p->series->id, p->t, p->v);
-    }
-}
+/* What of the batch goes into one set of records. */
+typedef struct Run {
+    const Pending *begin, *end;
+    bool only_late;
+} Run;
 
-static void encode_histograms(const TsdbAppender *a, bool late, WalRecordType type, Batch *b)
+static void encode_type(const Run *run, WalRecordType type, Batch *b)
 {
     Buf *r = NULL;
     WalBase base = { 0 };
-    vec_foreach (p, &a->samples) {
-        if (!p->h || p->late != late || wal_histogram_type(p->h) != type)
+    for (const Pending *p = run->begin; p < run->end; p++) {
+        if ((run->only_late && !p->late) || type_of(p->h) != type)
             continue;
         if (!r) {
             r = new_record(b, type);
             base = (WalBase){ p->series->id, p->t };
             wal_put_base(r, &base);
         }
-        wal_put_histogram(r, &base, p->series->id, p->t, p->h);
+        if (p->h)
+            wal_put_histogram(r, &base, p->series->id, p->t, p->h);
+        else
+            wal_put_sample(r, &base, p->series->id, p->t, p->v);
+    }
+}
+
+static void encode_run(const TsdbAppender *a, const Run *run, Batch *b)
+{
+    encode_type(run, WAL_SAMPLES, b);
+    if (a->n_histograms)
+        for (WalRecordType t = WAL_HISTOGRAMS; t <= WAL_CUSTOM_FLOAT_HISTOGRAMS; t++)
+            encode_type(run, t, b);
+}
+
+static void encode_samples(const TsdbAppender *a, bool only_late, Batch *b)
+{
+    Run run = { .only_late = only_late, .end = a->samples.items };
+    for (size_t i = 0; a->samples.len && i <= a->runs.len; i++) {
+        run.begin = run.end;
+        run.end = a->samples.items + (i < a->runs.len ? a->runs.items[i] : a->samples.len);
+        encode_run(a, &run, b);
     }
 }
 
@@ -317,43 +379,41 @@ static void encode_rest(const TsdbAppender *a, Batch *b)
         wal_put_exemplar(r, &base, p->series->id, &p->e);
 }
 
-static void encode_samples(const TsdbAppender *a, bool late, Batch *b)
-{
-    encode_floats(a, late, b);
-    if (a->n_histograms)
-        for (WalRecordType t = WAL_HISTOGRAMS; t <= WAL_CUSTOM_FLOAT_HISTOGRAMS; t++)
-            encode_histograms(a, late, t, b);
-}
-
 static int write_batch(Batch *b, Wal *wal, Err *err)
 {
-    StrView views[RECORDS_MAX];
-    int r = 0;
-    for (size_t i = 0; i < b->len; i++) {
-        views[i] = buf_view(&b->records[i]);
-        if (b->records[i].failed)
-            r = err_nomem(err);
-    }
-    if (r == 0 && b->len)
-        r = wal_log(wal, views, b->len, err);
-    for (size_t i = 0; i < b->len; i++)
-        buf_free(&b->records[i]);
+    VEC(StrView) views = { 0 };
+    bool ok = !b->failed;
+    vec_foreach (r, &b->records)
+        ok = ok && !r->failed && vec_push(&views, buf_view(r));
+    int r = ok ? 0 : err_nomem(err);
+    if (r == 0 && views.len)
+        r = wal_log(wal, views.items, views.len, err);
+    vec_free(&views);
+    vec_foreach (record, &b->records)
+        buf_free(record);
+    vec_free(&b->records);
+    buf_free(&b->spare);
     return r;
 }
 
-/* Late samples have a log of their own: the other one is about what no block holds yet. */
+/* Late samples have a log of their own, which the head gets them from after a restart; the log of
+ * all is what remote write follows. It comes last, so that a batch that fails leaves nothing in it;
+ * but series go first: their numbers must not mean others after a crash in between. */
 static int log_batch(TsdbAppender *a, Err *err)
 {
-    Batch b = { 0 }, late = { 0 };
+    Batch b = { 0 };
+    int r;
     encode_series(a, &b);
+    if (a->n_late) {
+        if ((r = write_batch(&b, a->db->wal, err)) < 0)
+            return r;
+        encode_samples(a, true, &b);
+        if ((r = write_batch(&b, a->db->late_log, err)) < 0)
+            return r;
+    }
     encode_samples(a, false, &b);
     encode_rest(a, &b);
-    int r = write_batch(&b, a->db->wal, err);
-    if (r == 0 && a->n_late) {
-        encode_samples(a, true, &late);
-        r = write_batch(&late, a->db->late_log, err);
-    }
-    return r;
+    return write_batch(&b, a->db->wal, err);
 }
 
 static void prefetch_chunk(const TsdbAppender *a, size_t i)

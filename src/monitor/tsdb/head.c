@@ -334,7 +334,8 @@ int head_put_histogram(Head *h, HeadSeries *s, int64_t t, const Histogram *hist)
     return 0;
 }
 
-/* Late samples stay in columns, sorted by insertion: they are few, and nearly in order. */
+/* Late samples stay in columns, sorted by insertion: they are few, and nearly in order. Of two at
+ * one time the first stays, as in Prometheus. */
 int head_put_late(Head *h, HeadSeries *s, int64_t t, double v, const Histogram *hist)
 {
     if (!s->late) {
@@ -343,20 +344,24 @@ int head_put_late(Head *h, HeadSeries *s, int64_t t, double v, const Histogram *
         sample_cols_init(s->late);
     }
     SampleCols *c = s->late;
+    size_t at = c->len;
+    while (at > 0 && c->t[at - 1] > t)
+        at--;
+    if (at > 0 && c->t[at - 1] == t)
+        return 0;
     if (!(hist ? sample_cols_histogram(c, t, hist) : sample_cols_float(c, t, v)))
         return -ENOMEM;
     const Histogram *newest = c->h ? c->h[c->len - 1] : NULL;
-    size_t i = c->len - 1;
-    for (; i > 0 && c->t[i - 1] > t; i--) {
+    for (size_t i = c->len - 1; i > at; i--) {
         c->t[i] = c->t[i - 1];
         c->v[i] = c->v[i - 1];
         if (c->h)
             c->h[i] = c->h[i - 1];
     }
-    c->t[i] = t;
-    c->v[i] = hist ? hist->sum : v;
+    c->t[at] = t;
+    c->v[at] = hist ? hist->sum : v;
     if (c->h)
-        c->h[i] = newest;
+        c->h[at] = newest;
     h->late_min = MIN(h->late_min, t);
     return 0;
 }

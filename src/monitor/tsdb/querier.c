@@ -295,7 +295,8 @@ static int read_into(SeriesSet *s, const Part *p, SampleCols *cols, Err *err)
     return r;
 }
 
-/* A block's labels stand in the buffer that the next part needs; their texts stay where they are. */
+/* A block's labels stand in the buffer that the next part needs; their texts stay where they are.
+ */
 static bool keep_labels(SeriesSet *s, Labels *l, bool more)
 {
     if (!more || l->items != s->buf || !l->len)

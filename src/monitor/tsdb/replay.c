@@ -76,15 +76,22 @@ static int on_series(void *ctx, uint64_t ref, Labels l, Err *err)
     return 0;
 }
 
+/* What is not newer than the series was late. Those are in the log of late samples, until they are
+ * in a block. */
+static bool is_wanted(const Replay *rp, const HeadSeries *s, int64_t t)
+{
+    return s && (rp->late ? t != s->max_t : t > s->max_t && t >= rp->db->head.min_valid);
+}
+
 static int on_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
 {
     Replay *rp = ctx;
     HeadSeries *s = series_of(rp, ref);
     rp->samples++;
-    if (!s || t == s->max_t || (t < rp->db->head.min_valid && !rp->late))
+    if (!is_wanted(rp, s, t))
         return 0;
-    int r = t > s->max_t && !rp->late ? head_put_float(&rp->db->head, s, t, v)
-                                      : head_put_late(&rp->db->head, s, t, v, NULL);
+    int r = rp->late ? head_put_late(&rp->db->head, s, t, v, NULL)
+                     : head_put_float(&rp->db->head, s, t, v);
     return r < 0 ? err_nomem(err) : 0;
 }
 
@@ -95,10 +102,10 @@ static int on_histogram(void *ctx, uint64_t ref, int64_t t, const Histogram *h, 
         return on_sample(ctx, ref, t, h->sum, err);
     HeadSeries *s = series_of(rp, ref);
     rp->samples++;
-    if (!s || t == s->max_t || (t < rp->db->head.min_valid && !rp->late))
+    if (!is_wanted(rp, s, t))
         return 0;
-    int r = t > s->max_t && !rp->late ? head_put_histogram(&rp->db->head, s, t, h)
-                                      : head_put_late(&rp->db->head, s, t, h->sum, h);
+    int r = rp->late ? head_put_late(&rp->db->head, s, t, h->sum, h)
+                     : head_put_histogram(&rp->db->head, s, t, h);
     return r < 0 ? err_nomem(err) : 0;
 }
 

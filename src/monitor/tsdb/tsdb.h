@@ -68,6 +68,10 @@ void tsdb_prefetch(const TsdbAppender *a, SeriesRef ref);
  * sets *ref. `labels` need to be given only when they may be needed. */
 AppendResult tsdb_append(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t, double v,
                          Err *err);
+/* A sample of 0, or for `like` not NULL a histogram of its kind without observations, for when
+ * what is counted began. Only where it is newer than all of the series; else nothing happens. */
+AppendResult tsdb_append_zero(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t start,
+                              const Histogram *like, Err *err);
 AppendResult tsdb_append_histogram(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t,
                                    const Histogram *h, Err *err);
 typedef struct Exemplar {

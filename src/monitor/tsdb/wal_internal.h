@@ -21,5 +21,5 @@ enum {
 void wal_segment_path(const char *dir, uint32_t segment, char path[static PATH_MAX]);
 
 /* The record in its plain form, in `plain` where it was compressed; ptr NULL: it cannot be
- * decompressed. */
+ * decompressed, or plain->failed says that memory ended. */
 StrView wal_unpack(StrView in, uint8_t flags, Buf *plain);

@@ -34,6 +34,7 @@ static int stop(Reader *rd, size_t offset, const char *why)
 StrView wal_unpack(StrView in, uint8_t flags, Buf *plain)
 {
     size_t n = 0;
+    buf_clear(plain);
     if (!(flags & (WAL_SNAPPY | WAL_ZSTD)))
         return in;
     if (flags & WAL_SNAPPY) {
@@ -45,7 +46,6 @@ StrView wal_unpack(StrView in, uint8_t flags, Buf *plain)
             return SV_NULL;
         n = (size_t)size;
     }
-    buf_clear(plain);
     if (n > WAL_RECORD_MAX || !buf_reserve(plain, n + 1))
         return SV_NULL;
     if (flags & WAL_SNAPPY) {
@@ -129,6 +129,8 @@ static int read_segment(Reader *rd, Err *err)
         if (rd->record.failed)
             return err_nomem(err);
         StrView rec = wal_unpack(buf_view(&rd->record), type, &rd->plain);
+        if (!rec.ptr && rd->plain.failed)
+            return err_nomem(err); /* nothing is wrong with the log */
         if (!rec.ptr)
             return stop(rd, begin, "a record cannot be decompressed");
         int r = rd->fn(rd->ctx, rd->segment, rec, err);

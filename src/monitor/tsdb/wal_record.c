@@ -135,12 +135,24 @@ static int bad(Err *err, const char *what)
     return err_set(err, ERR_CORRUPT, 0, "a log record of %s is malformed", what);
 }
 
-/* False: malformed, or out of memory. */
-static bool get_labels(WireReader *r, Arena *a, Labels *ret)
+/* Why a part could not be read: what is malformed has failed its reader. */
+static int stopped(const WireReader *r, Err *err, const char *what)
+{
+    return r->failed ? bad(err, what) : err_nomem(err);
+}
+
+/* A count that cannot be is malformed. */
+static uint64_t get_count(WireReader *r, uint64_t max)
 {
     uint64_t n = wire_get_uvarint(r);
-    if (r->failed || n > LABELS_MAX)
-        return false;
+    r->failed |= n > max;
+    return r->failed ? 0 : n;
+}
+
+/* False, as with the next ones NULL: malformed, or out of memory. */
+static bool get_labels(WireReader *r, Arena *a, Labels *ret)
+{
+    uint64_t n = get_count(r, LABELS_MAX);
     Label *items = arena_array(a, Label, n ? (size_t)n : 1);
     if (!items)
         return false;
@@ -158,7 +170,7 @@ static int read_series(WireReader *r, const WalHandler *h, Arena *a, Err *err)
         Labels l;
         uint64_t ref = wire_be64(r);
         if (!get_labels(r, a, &l))
-            return bad(err, "series");
+            return stopped(r, err, "series");
         int x = h->series ? h->series(h->ctx, ref, l, err) : 0;
         if (x < 0)
             return x;
@@ -198,9 +210,7 @@ static int read_samples(WireReader *r, const WalHandler *h, Err *err)
 
 static const HistogramSpan *get_spans(WireReader *r, Arena *a, unsigned *ret_n)
 {
-    uint64_t n = wire_get_uvarint(r);
-    if (r->failed || n > HISTOGRAM_BUCKETS_MAX)
-        return NULL;
+    uint64_t n = get_count(r, HISTOGRAM_BUCKETS_MAX);
     HistogramSpan *s = arena_array(a, HistogramSpan, n ? (size_t)n : 1);
     for (uint64_t i = 0; s && i < n; i++) {
         s[i].offset = (int32_t)wire_get_varint(r);
@@ -212,10 +222,8 @@ static const HistogramSpan *get_spans(WireReader *r, Arena *a, unsigned *ret_n)
 
 static const double *get_doubles(WireReader *r, Arena *a, bool deltas, unsigned *ret_n)
 {
-    uint64_t n = wire_get_uvarint(r);
+    uint64_t n = get_count(r, HISTOGRAM_BUCKETS_MAX);
     double before = 0;
-    if (r->failed || n > HISTOGRAM_BUCKETS_MAX)
-        return NULL;
     double *v = arena_array(a, double, n ? (size_t)n : 1);
     for (uint64_t i = 0; v && i < n; i++)
         v[i] = before = deltas ? before + (double)wire_get_varint(r) : wire_double(r);
@@ -240,7 +248,8 @@ static bool get_histogram(WireReader *r, bool integer, Arena *a, Histogram *h)
         return false;
     if (histogram_is_custom(h) && !(h->bounds = get_doubles(r, a, false, &h->n_bounds)))
         return false;
-    return !r->failed && (is_stale_nan(h->sum) || histogram_validate(h, NULL) == 0);
+    r->failed |= !is_stale_nan(h->sum) && histogram_validate(h, NULL) < 0;
+    return !r->failed;
 }
 
 static int read_histograms(WireReader *r, const WalHandler *h, bool integer, Arena *a, Err *err)
@@ -252,7 +261,7 @@ static int read_histograms(WireReader *r, const WalHandler *h, bool integer, Are
         Histogram one;
         get_where(r, &base, &ref, &t);
         if (!get_histogram(r, integer, a, &one))
-            return bad(err, "histograms");
+            return stopped(r, err, "histograms");
         int x = h->histogram ? h->histogram(h->ctx, ref, t, &one, err) : 0;
         if (x < 0)
             return x;
@@ -270,7 +279,7 @@ static int read_exemplars(WireReader *r, const WalHandler *h, Arena *a, Err *err
         get_where(r, &base, &ref, &e.t);
         e.value = wire_double(r);
         if (!get_labels(r, a, &e.labels))
-            return bad(err, "exemplars");
+            return stopped(r, err, "exemplars");
         int x = h->exemplar ? h->exemplar(h->ctx, ref, &e, err) : 0;
         if (x < 0)
             return x;

@@ -19,8 +19,8 @@ struct WalTail {
     bool begun, sealed; /* sealed: it was done before the last look */
     int fd;             /* -1: none is open */
     uint32_t segment;
-    uint64_t at;
-    bool inside, skipping; /* a record; what belongs to a damaged one */
+    uint64_t at, opened_at; /* opened_at: where the record at hand begins */
+    bool inside, skipping;  /* a record; what belongs to a damaged one */
     Buf record, plain;
     WalTailStats stats;
     size_t page_len;
@@ -257,11 +257,21 @@ static int add_fragment(WalTail *t, uint8_t type, StrView data)
             return 0;
         t->skipping = false;
     }
-    if (opens)
+    if (opens) {
+        t->opened_at = t->at - WAL_HEADER - data.len;
         buf_clear(&t->record);
+    }
     buf_sv(&t->record, data);
     t->inside = kind == WAL_FIRST || kind == WAL_MIDDLE;
     return !t->inside;
+}
+
+/* Back to the begin of a record that there was no memory for. */
+static int again(WalTail *t, Err *err)
+{
+    t->at = t->opened_at;
+    t->inside = false;
+    return err_nomem(err);
 }
 
 /* 1: a record. 0: the end of what is there. */
@@ -278,7 +288,7 @@ static int read_record(WalTail *t, uint8_t *ret_type, Err *err)
                 return r;
             looked = t->at;
         } else if (r == 1 && add_fragment(t, *ret_type, data)) {
-            return t->record.failed ? err_nomem(err) : 1;
+            return t->record.failed ? again(t, err) : 1;
         }
     }
 }
@@ -305,6 +315,8 @@ int wal_tail_next(WalTail *t, WalTailRecord *ret, Err *err)
             continue;
         }
         StrView plain = wal_unpack(buf_view(&t->record), type, &t->plain);
+        if (!plain.ptr && t->plain.failed)
+            return again(t, err);
         if (!plain.ptr) {
             t->stats.damages++;
             continue;

@@ -31,7 +31,8 @@ int wal_end(const char *dir, WalPlace *ret, Err *err) NODISCARD;
 
 int wal_tail_new(const char *dir, WalPlace from, WalTail **ret, Err *err) NODISCARD;
 WalTail *wal_tail_free(WalTail *t); /* NULL is fine; always NULL */
-/* 1: *ret is the next record. 0: no more for now. Negative: a file cannot be read.
+/* 1: *ret is the next record. 0: no more for now. Negative: a file cannot be read, or there is no
+ * memory for the record, which comes with the next call.
  * Where segments were deleted unread, reading goes on with the checkpoint that stands for them;
  * where a segment is damaged, with its next good page. */
 int wal_tail_next(WalTail *t, WalTailRecord *ret, Err *err) NODISCARD;

@@ -51,10 +51,11 @@ static int join(Call *c, Names *to, StrView *items, size_t n, Err *err)
 static int collect(Call *c, const StrView *name, const Range *range, const CallMatchers *m,
                    Names *ret, Err *err)
 {
-    Querier *q;
-    int r = tsdb_querier_new(call_db(c), range->start, range->end, &q, err);
+    CallQuerier both;
+    int r = call_querier(c, range->start, range->end, &both, err);
     if (r < 0)
         return r;
+    Querier *q = both.q;
     for (unsigned i = 0; r == 0 && i < MAX(m->len, 1); i++) {
         const MatcherSet none = { 0 }, *s = m->len ? &m->sets[i] : &none;
         StrView *items = NULL;
@@ -68,7 +69,7 @@ static int collect(Call *c, const StrView *name, const Range *range, const CallM
         if (r >= 0)
             r = join(c, ret, items, n, err);
     }
-    tsdb_querier_free(q);
+    call_querier_free(&both);
     return r;
 }
 

@@ -40,6 +40,7 @@ struct Web {
     HttpServer **servers;
     unsigned n_servers;
     LogGate write_said;  /* that remote writes fail */
+    LogGate read_said;   /* that other storages fail when they are asked for a remote read */
     HttpConnLimit limit; /* of connections */
     Access *access;      /* NULL: there is no file for it */
     WebOptions opt;

@@ -1,10 +1,11 @@
 /* remote_read.c - /api/v1/read: samples in one message, or series by series as frames of encoded
- * chunks (length, CRC-32C, message).
+ * chunks (length, CRC-32C, message). Storages of remote_read are asked in turn, as in Prometheus.
  *
  * Source: prompb/remote.proto; frames: storage/remote/chunked.go. */
 #include <snappy-c.h>
 
 #include "base/crc32c.h"
+#include "base/log.h"
 #include "base/vec.h"
 #include "monitor/tsdb/chunk.h"
 #include "monitor/web/internal.h"
@@ -16,6 +17,8 @@ enum { RESPONSE_SAMPLES, RESPONSE_CHUNKS };
 
 typedef struct ReadQuery {
     int64_t start, end;
+    int64_t step, range; /* hints for other storages */
+    StrView func;
     Matcher *ms;
     unsigned n_ms;
 } ReadQuery;
@@ -70,6 +73,20 @@ static int add_matcher(Read *rd, ReadQuery *q, StrView bytes)
     return r;
 }
 
+static void take_hints(ReadQuery *q, StrView bytes)
+{
+    PbReader p = pb_reader(bytes);
+    PbField f;
+    while (pb_next(&p, &f)) {
+        if (f.number == 1 && f.wire == 0)
+            q->step = (int64_t)f.n;
+        else if (f.number == 2 && f.wire == 2)
+            q->func = f.bytes;
+        else if (f.number == 7 && f.wire == 0)
+            q->range = (int64_t)f.n;
+    }
+}
+
 static int add_query(Read *rd, StrView bytes)
 {
     PbReader p = pb_reader(bytes);
@@ -87,6 +104,8 @@ static int add_query(Read *rd, StrView bytes)
             q->end = (int64_t)f.n;
         else if (f.number == 3 && f.wire == 2)
             r = add_matcher(rd, q, f.bytes);
+        else if (f.number == 4 && f.wire == 2)
+            take_hints(q, f.bytes);
     }
     return r == 0 && p.failed
                ? err_set(rd->err, ERR_INVALID, 0, "the message is malformed: a query")
@@ -269,15 +288,21 @@ static int put_chunks(Read *rd, uint64_t query, Labels l, const SampleCols *cols
 
 static int put_query(Read *rd, const ReadQuery *q, uint64_t index, Buf *out)
 {
-    const SelectHints hints = { .start = q->start, .end = q->end, .sorted = true };
-    Querier *querier;
+    const SelectHints hints = { .start = q->start,
+                                .end = q->end,
+                                .step = q->step,
+                                .range = q->range,
+                                .func = q->func,
+                                .sorted = true };
+    CallQuerier both;
     SeriesSet *set;
     SampleCols cols;
     Labels l;
     size_t result = out->len;
-    int r = tsdb_querier_new(call_db(rd->call), q->start, q->end, &querier, rd->err);
+    int r = call_querier(rd->call, q->start, q->end, &both, rd->err);
     if (r < 0)
         return r;
+    Querier *querier = both.q;
     sample_cols_init(&cols);
     r = querier->ops->select(querier, &hints, q->ms, q->n_ms, &set, rd->err);
     if (r == 0) {
@@ -296,7 +321,7 @@ static int put_query(Read *rd, const ReadQuery *q, uint64_t index, Buf *out)
     if (r >= 0 && rd->response == RESPONSE_SAMPLES)
         pb_close(out, 1, result);
     sample_cols_free(&cols);
-    tsdb_querier_free(querier);
+    call_querier_free(&both);
     return r;
 }
 
@@ -320,6 +345,9 @@ static int run(Read *rd)
         r = put_query(rd, &rd->queries.items[i], i, chunks ? &c->out : &message);
     if (r < 0)
         return r;
+    if (c->warnings.len && log_gate(&c->web->read_said, 30 * 1000))
+        log_warn("a remote read was answered without all of remote_read: %.*s",
+                 SV_FMT(c->warnings.items[0]));
     if (chunks) {
         c->out_type = SV("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse");
         return 0;

@@ -69,6 +69,33 @@ static int judge(Write *w, AppendResult r, Labels l, uint64_t *written)
     return 0;
 }
 
+/* Start times of 2.0: most were seen before, and are older than what is there. */
+static void write_start(Write *w, const RemoteSeries *s, SeriesRef *ref, int64_t start, int64_t t,
+                        const Histogram *h)
+{
+    if (!w->v2 || !w->call->web->opt.start_times || !start || !t || start >= t)
+        return;
+    (void)tsdb_append_zero(w->app, ref, s->labels, start, h, w->err);
+    err_clear(w->err);
+}
+
+static int write_sample(Write *w, const RemoteSeries *s, SeriesRef *ref, const RemoteSample *x)
+{
+    write_start(w, s, ref, x->start, x->t, NULL);
+    return judge(w, tsdb_append(w->app, ref, s->labels, x->t, x->v, w->err), s->labels,
+                 &w->samples);
+}
+
+static int write_histogram(Write *w, const RemoteSeries *s, SeriesRef *ref,
+                           const RemoteHistogram *x)
+{
+    if (histogram_validate(x->h, w->err) < 0)
+        return judge(w, APPEND_INVALID, s->labels, &w->histograms);
+    write_start(w, s, ref, x->start, x->t, x->h);
+    return judge(w, tsdb_append_histogram(w->app, ref, s->labels, x->t, x->h, w->err), s->labels,
+                 &w->histograms);
+}
+
 static int write_samples(Write *w, const RemoteSeries *s, SeriesRef *ref)
 {
     int r = 0;
@@ -77,18 +104,14 @@ static int write_samples(Write *w, const RemoteSeries *s, SeriesRef *ref)
         if (x->t > w->latest)
             refuse(w, "out of bounds: timestamp is too far in the future", s->labels);
         else
-            r = judge(w, tsdb_append(w->app, ref, s->labels, x->t, x->v, w->err), s->labels,
-                      &w->samples);
+            r = write_sample(w, s, ref, x);
     }
     for (size_t i = 0; r == 0 && i < s->histograms.len; i++) {
         const RemoteHistogram *x = &s->histograms.items[i];
         if (x->t > w->latest)
             refuse(w, "out of bounds: timestamp is too far in the future", s->labels);
-        else if (histogram_validate(x->h, w->err) < 0)
-            r = judge(w, APPEND_INVALID, s->labels, &w->histograms);
         else
-            r = judge(w, tsdb_append_histogram(w->app, ref, s->labels, x->t, x->h, w->err),
-                      s->labels, &w->histograms);
+            r = write_histogram(w, s, ref, x);
     }
     return r;
 }

@@ -66,7 +66,8 @@ typedef struct WebOptions {
     StrView page_title;   /* of the web page; empty: Prometheus' own */
     StrView cors_origin;  /* regular expression, anchored; empty: ".*" */
     bool lifecycle, admin, remote_write, metadata_in_log;
-    bool otlp, otlp_delta;                 /* the receiver; also of delta temporality */
+    bool start_times;      /* remote write 2.0: what begins at its start time began with 0 */
+    bool otlp, otlp_delta; /* the receiver; also of delta temporality */
     bool refuse_write_v1, refuse_write_v2; /* of remote write's two messages */
     unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;

@@ -105,6 +105,48 @@ static void test_errors_name_line_and_key(void **state)
     refuse("a: [", "prometheus.yml: yaml: line 2");
 }
 
+static void test_sections_of_clouds(void **state)
+{
+    Config *c = load("remote_write:\n"
+                     "- url: http://a\n"
+                     "  name: a\n"
+                     "  sigv4: {access_key: k, secret_key: hidden}\n"
+                     "- url: http://b\n"
+                     "  name: b\n"
+                     "  azuread:\n"
+                     "    oauth:\n"
+                     "      client_id: '{11111111-2222-3333-4444-555555555555}'\n"
+                     "      client_secret: hidden\n"
+                     "      tenant_id: t\n"
+                     "- {url: 'http://c', name: c, google_iam: {}}\n"
+                     "alerting: {alertmanagers: [{sigv4: {}}]}\n");
+    const ConfigRemoteWrite *w = c->remote_write.items;
+    _cleanup_buf_ Buf shown = BUF_INIT;
+    Err err = { 0 };
+    assert_sv(w[0].http.sigv4->secret_key, "hidden");
+    assert_null(w[0].http.azuread);
+    assert_sv(w[1].http.azuread->cloud, "AzurePublic");
+    assert_sv(w[1].http.azuread->oauth->tenant_id, "t");
+    assert_non_null(w[2].http.google_iam);
+    assert_non_null(c->alerting.alertmanagers.items[0].http.sigv4);
+    assert_int_equal(config_format(c, &shown, &err), 0);
+    assert_true(sv_find(buf_view(&shown), SV("hidden")) < 0);
+    assert_true(sv_find(buf_view(&shown), SV("google_iam: {}")) > 0);
+    config_unref(c);
+    refuse("remote_write:\n- {url: 'http://a', sigv4: {}, google_iam: {}}\n",
+           "Currently configured: [sigv4 google_iam]");
+    refuse("alerting: {alertmanagers: [{sigv4: {}, oauth2: {client_id: a, client_secret: b, "
+           "token_url: c}}]}\n",
+           "at most one of basic_auth, authorization, oauth2, & sigv4");
+    refuse("remote_write:\n- {url: 'http://a', azuread: {sdk: {tenant_id: a/b}}}\n",
+           "azuread.sdk: the provided Azure SDK tenant_id is invalid");
+    refuse("remote_write:\n- {url: 'http://a', azuread: {sdk: {}, scope: 'a b;'}}\n",
+           "the provided scope contains invalid characters");
+    refuse("remote_write:\n- {url: 'http://a', sigv4: {external_id: a}}\n",
+           "external_id can only be used with role_arn");
+    refuse("remote_read:\n- {url: 'http://a', sigv4: {}}\n", "field sigv4 not found");
+}
+
 static void test_relative_names_join_the_folder(void **state)
 {
     Config *c = load("rule_files: [a.yml, /b.yml]\n"
@@ -198,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_empty_file_has_defaults),
         cmocka_unit_test(test_jobs_inherit_globals),
         cmocka_unit_test(test_errors_name_line_and_key),
+        cmocka_unit_test(test_sections_of_clouds),
         cmocka_unit_test(test_relative_names_join_the_folder),
         cmocka_unit_test(test_format_hides_secrets),
         cmocka_unit_test(test_external_labels_take_the_environment),

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "codec/protobuf.h"
+#include "failing_memory.h"
 #include "monitor/expo/expo.h"
 #include "monitor/model/number.h"
 #include "monitor/model/sample.h"
@@ -403,6 +404,87 @@ static void test_content_types(void **state)
     assert_non_null(strstr(err.msg, "received unsupported Content-Type \"text/html\""));
 }
 
+/* What a body holds, as numbers that memory is not needed for. */
+typedef struct Seen {
+    unsigned entries, histograms, labels, exemplars;
+    double sums, bounds;
+} Seen;
+
+static int see_sample(ExpoParser *p, const ExpoEntry *e, Seen *seen, Err *err)
+{
+    _cleanup_arena_ Arena a;
+    Labels l;
+    arena_init(&a, 0);
+    int r = expo_labels(p, &a, &l, err);
+    if (r < 0)
+        return r;
+    seen->histograms += e->h != NULL;
+    seen->labels += l.len;
+    seen->sums += e->h ? e->h->sum : e->v;
+    for (unsigned i = 0; e->h && i < e->h->n_bounds; i++)
+        seen->bounds += e->h->bounds[i];
+    for (unsigned i = 0; r >= 0 && i < e->n_exemplars; i++) {
+        ExpoExemplar x;
+        r = expo_exemplar(p, i, &a, &x, err);
+        seen->exemplars++;
+    }
+    return r;
+}
+
+static int see(ExpoFormat f, StrView body, const ExpoOptions *opt, Seen *seen, Err *err)
+{
+    ExpoParser *p = expo_parser_new(f, body, opt);
+    ExpoEntry e;
+    if (!p)
+        return err_nomem(err);
+    int r;
+    *seen = (Seen){ 0 };
+    while ((r = expo_next(p, &e, err)) >= 0 && e.kind != EXPO_END) {
+        seen->entries++;
+        if ((e.kind == EXPO_SERIES || e.kind == EXPO_HISTOGRAM) &&
+            (r = see_sample(p, &e, seen, err)) < 0)
+            break;
+    }
+    expo_parser_free(p);
+    return r;
+}
+
+static void test_the_end_of_memory_makes_no_other_histogram(void **state)
+{
+    static const struct {
+        ExpoFormat format;
+        StrView body;
+    } bodies[] = {
+        { EXPO_FORMAT_TEXT,
+          SV_INIT(
+              "# TYPE h histogram\n"
+              "h_bucket{a=\"1\",le=\"1\"} 2\nh_bucket{a=\"1\",le=\"+Inf\"} 6\n"
+              "h_sum{a=\"1\"} 12\nh_count{a=\"1\"} 6\n"
+              "h_bucket{a=\"2\",le=\"2\"} 1.5\nh_bucket{a=\"2\",le=\"1\"} 0.5\nh_sum{a=\"2\"} 3\n"
+              "other 1\n") },
+        { EXPO_FORMAT_OPENMETRICS,
+          SV_INIT("# TYPE h histogram\nh_bucket{le=\"1.0\"} 1 # {id=\"x\"} 0.5 7.0\n"
+                  "h_bucket{le=\"+Inf\"} 2 # {id=\"y\"} 3\nh_count 2\nh_sum 3.5\n"
+                  "h_created 5\n# EOF\n") },
+    };
+    const ExpoOptions opt = { .classic_to_custom = true, .skip_created = true };
+    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+        Seen want, got;
+        Err err = { 0 };
+        int r = -1;
+        assert_true(see(bodies[i].format, bodies[i].body, &opt, &want, &err) >= 0);
+        assert_true(want.bounds > 0);
+        for (long left = 0; r < 0; left++) {
+            err_clear(&err);
+            allocs_left = left;
+            r = see(bodies[i].format, bodies[i].body, &opt, &got, &err);
+            allocs_left = -1;
+            assert_true(r >= 0 || r == -ERR_NOMEM);
+        }
+        assert_memory_equal(&got, &want, sizeof got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_classic_histograms_become_custom_ones),
         cmocka_unit_test(test_numbers_are_correctly_rounded),
         cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_the_end_of_memory_makes_no_other_histogram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

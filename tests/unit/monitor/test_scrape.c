@@ -78,6 +78,12 @@ AppendResult tsdb_append(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t
     return APPEND_OK;
 }
 
+AppendResult tsdb_append_zero(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t start,
+                              const Histogram *like, Err *err)
+{
+    return tsdb_append(a, ref, labels, start, 0, err);
+}
+
 AppendResult tsdb_append_histogram(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t,
                                    const Histogram *h, Err *err)
 {

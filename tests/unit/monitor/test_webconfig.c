@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "failing_memory.h"
 #include "monitor/config/webconfig.h"
 #include "unit.h"
 
@@ -181,6 +182,39 @@ static void test_changes_are_noticed(void **state)
     rmdir(dir);
 }
 
+/* Whatever is missing, it is said, and nothing half-read serves. */
+static void test_the_end_of_memory_is_told(void **state)
+{
+    TestCert a = test_cert(NULL, NULL, "a", "IP:127.0.0.1");
+    _cleanup_buf_ Buf text = BUF_INIT;
+    int r = -1;
+    buf_sv(&text, SV("basic_auth_users: {a: '" HASH "', b: '" HASH "'}\n"
+                     "rate_limit: {burst: 3, interval: 2s}\n"
+                     "http_server_config: {headers: {X-Frame-Options: deny}}\n"
+                     "tls_server_config:\n"));
+    put_indented(&text, "cert", a.cert_pem);
+    put_indented(&text, "key", a.key_pem);
+    for (long left = 0; r < 0; left++) {
+        WebConfig *c = NULL;
+        Err err = { 0 };
+        allocs_left = left;
+        r = webconfig_parse(buf_view(&text), "web.yml", &c, &err);
+        allocs_left = -1;
+        if (r < 0) {
+            assert_null(c);
+            if (r != -ERR_NOMEM)
+                fail_msg("after %ld: %s", left, err.msg);
+            continue;
+        }
+        assert_int_equal(c->users.len, 2);
+        assert_int_equal(c->burst, 3);
+        assert_int_equal(c->headers.len, 1);
+        assert_non_null(c->tls);
+        webconfig_free(c);
+    }
+    test_cert_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_errors_name_file_line_and_key),
         cmocka_unit_test(test_certificates_inline),
         cmocka_unit_test(test_changes_are_noticed),
+        cmocka_unit_test(test_the_end_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -355,6 +355,98 @@ static void test_late_samples_are_taken_inside_the_window(void **state)
     expect(0, 10 * HOUR, ".*", want);
 }
 
+static int note_sample(void *ctx, uint64_t ref, int64_t t, double v, Err *err)
+{
+    buf_printf(ctx, " %lld=%g", (long long)t, v);
+    return 0;
+}
+
+static int note_record(void *ctx, uint32_t segment, StrView record, Err *err)
+{
+    _cleanup_arena_ Arena scratch;
+    const WalHandler h = { .sample = note_sample, .ctx = ctx };
+    arena_init(&scratch, 0);
+    return wal_record_decode(record, &h, &scratch, err);
+}
+
+/* Remote write follows the log of all, in which late samples stand as they came; a restart takes
+ * none of them twice, and of two at one time the first stays. */
+static void test_late_samples_are_in_the_log_of_all_and_kept_once(void **state)
+{
+    _cleanup_buf_ Buf got = BUF_INIT;
+    WalDamage damage;
+    uint32_t first, last;
+    Err err = { 0 };
+    options.out_of_order_ms = HOUR;
+    open_db();
+    put("m", "a", 3000, 3);
+    put("m", "a", 1000, 1);
+    put("m", "a", 4000, 4);
+    put("m", "a", 2000, 2);
+    put("m", "a", 1000, 7);
+    for (int i = 0; i < 3; i++) {
+        expect(0, HOUR, ".*", "m{a}: 1000=1 2000=2 3000=3 4000=4\n");
+        open_db();
+    }
+    assert_int_equal(wal_segments(db->wal_dir, &first, &last, &err), 0);
+    assert_int_equal(wal_read(db->wal_dir, first, last, note_record, &got, &damage, &err), 0);
+    assert_string_equal(buf_cstr(&got), " 3000=3 1000=1 4000=4 2000=2 1000=7");
+}
+
+/* The window ends at the newest sample of the head; before there is one, at the first of a batch.
+ */
+static void test_late_samples_are_taken_into_an_empty_head(void **state)
+{
+    Label buf[2];
+    SeriesRef ref = 0;
+    TsdbAppender *a;
+    Err err = { 0 };
+    options.out_of_order_ms = HOUR;
+    open_db();
+    assert_int_equal(tsdb_appender_new(db, &a, &err), 0);
+    Labels l = labels_of("m", "a", buf);
+    assert_int_equal(tsdb_append(a, &ref, l, 3 * HOUR, 3, &err), APPEND_OK);
+    assert_int_equal(tsdb_append(a, &ref, l, 2 * HOUR, 2, &err), APPEND_OK);
+    assert_int_equal(tsdb_append(a, &ref, l, 2 * HOUR - 1, 1, &err), APPEND_TOO_OLD);
+    assert_int_equal(tsdb_appender_commit(a, &err), 0);
+    expect(0, 4 * HOUR, ".*", "m{a}: 7200000=2 10800000=3\n");
+}
+
+/* Only in order: a series that goes on has its zero once, and none between its samples. */
+static void test_what_is_counted_begins_with_zero(void **state)
+{
+    static const HistogramSpan span = { 1, 1 };
+    double counts[] = { 3 };
+    const Histogram h = { .count = 3,
+                          .sum = 5,
+                          .pos_spans = &span,
+                          .n_pos_spans = 1,
+                          .pos = counts,
+                          .n_pos = 1,
+                          .integer = true };
+    Label buf[2];
+    Err err = { 0 };
+    options.out_of_order_ms = HOUR;
+    open_db();
+    for (int i = 0; i < 3; i++) {
+        TsdbAppender *a;
+        SeriesRef f = 0, g = 0;
+        assert_int_equal(tsdb_appender_new(db, &a, &err), 0);
+        Labels l = labels_of("f", "a", buf);
+        assert_int_equal(tsdb_append_zero(a, &f, l, 1000, NULL, &err), APPEND_OK);
+        assert_int_equal(tsdb_append(a, &f, l, 2000 + i, 7, &err), APPEND_OK);
+        l = labels_of("h", "a", buf);
+        assert_int_equal(tsdb_append_zero(a, &g, l, 1000, &h, &err), APPEND_OK);
+        assert_int_equal(tsdb_append_histogram(a, &g, l, 2000 + i, &h, &err), APPEND_OK);
+        assert_int_equal(tsdb_appender_commit(a, &err), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        expect(0, 5000, ".*",
+               "f{a}: 1000=0 2000=7 2001=7 2002=7\nh{a}: 1000=0 2000=5 2001=5 2002=5\n");
+        open_db();
+    }
+}
+
 /* ---- deleting ---- */
 
 static void delete (int64_t start, int64_t end, const char *job)
@@ -453,13 +545,14 @@ static void test_histograms_and_exemplars(void **state)
     assert_int_equal(tsdb_append_histogram(a, &ref, l, 1000, &h, &err), APPEND_OK);
     assert_int_equal(tsdb_append(a, &ref, l, 2000, 7, &err), APPEND_OK);
     assert_int_equal(tsdb_append_histogram(a, &ref, l, 3000, &h, &err), APPEND_OK);
+    assert_int_equal(tsdb_append(a, &ref, l, 4000, 8, &err), APPEND_OK);
     for (int i = 0; i < 5; i++) {
         Exemplar e = { { &trace, 1 }, i, 1000 + i };
         assert_int_equal(tsdb_append_exemplar(a, ref, &e, &err), APPEND_OK);
     }
     assert_int_equal(tsdb_appender_commit(a, &err), 0);
     for (int i = 0; i < 2; i++) {
-        expect(0, 5000, ".*", "h{a}: 1000=5 2000=7 3000=5\n");
+        expect(0, 5000, ".*", "h{a}: 1000=5 2000=7 3000=5 4000=8\n");
         open_db();
     }
     Matcher m;
@@ -529,6 +622,9 @@ int main(void)
         T(test_a_chunk_longer_than_a_block),
         T(test_blocks_are_compacted_and_expire),
         T(test_late_samples_are_taken_inside_the_window),
+        T(test_late_samples_are_in_the_log_of_all_and_kept_once),
+        T(test_late_samples_are_taken_into_an_empty_head),
+        T(test_what_is_counted_begins_with_zero),
         T(test_deleted_samples_are_gone_for_good),
         T(test_a_damaged_block_is_set_aside),
         T(test_a_snapshot_opens),
