@@ -16,8 +16,11 @@ typedef struct SelectHints {
     int64_t start, end; /* ms, both inclusive: nothing outside is returned */
     int64_t step, range;
     StrView func;
-    bool sorted;      /* series in the order of labels_cmp() */
-    bool labels_only; /* samples are never read */
+    bool sorted;       /* series in the order of labels_cmp() */
+    bool labels_only;  /* samples are never read */
+    bool few_labels;   /* only those of `by` are looked at; a storage may leave out the others */
+    const StrView *by; /* live as long as the set */
+    unsigned n_by;
 } SelectHints;
 
 typedef struct QuerierOps {

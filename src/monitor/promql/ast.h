@@ -53,6 +53,7 @@ typedef struct Selector {
     StrView func;         /* what it is for, as a hint: the nearest call or aggregation around it */
     bool may_be_empty;    /* of info(): need not select by something */
     bool without_buckets; /* of histograms only count, sum and resets are looked at */
+    const struct Node *by; /* the aggregation by some labels that is all who sees the series */
 } Selector;
 
 struct Node {

@@ -160,6 +160,21 @@ static StrView purpose(const Frame *f)
     return SV("");
 }
 
+/* An aggregation by labels straight around a selector: of the series nothing else is looked at. */
+static const Node *only_reader(const Node *n, const Frame *f)
+{
+    static const Tok ops[] = { TOK_SUM, TOK_AVG, TOK_COUNT, TOK_MIN, TOK_MAX, TOK_GROUP };
+    while (f && f->n->type == NODE_PAREN)
+        f = f->outer;
+    if (!f || f->n->type != NODE_AGGREGATE || f->n->without || n->type != NODE_VECTOR ||
+        n->mod.smoothed) /* whose annotations name the metric */
+        return NULL;
+    for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
+        if (f->n->op == ops[i])
+            return f->n;
+    return NULL;
+}
+
 static void mark_selectors(Node *n, const Frame *outer)
 {
     Frame f = { outer, n };
@@ -167,6 +182,7 @@ static void mark_selectors(Node *n, const Frame *outer)
     if (n->type == NODE_VECTOR || n->type == NODE_MATRIX) {
         n->sel.without_buckets = needs_no_buckets(outer);
         n->sel.func = purpose(outer);
+        n->sel.by = only_reader(n, outer);
     }
     for (unsigned i = 0; (child = node_child(n, i)); i++)
         mark_selectors(*child, &f);

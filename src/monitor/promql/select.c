@@ -8,6 +8,11 @@ int selector_open(Eval *ev, Node *n, const Steps *steps, SeriesSet **ret)
 {
     const Modifiers *m = &n->mod;
     SelectHints h = { .range = m->range, .func = n->sel.func };
+    if (n->sel.by) {
+        h.few_labels = true;
+        h.by = n->sel.by->grouping;
+        h.n_by = n->sel.by->n_grouping;
+    }
     h.step = steps->n > 1 ? steps->step : 0;
     h.start = modifiers_time(m, steps->start);
     h.end = modifiers_time(m, step_time(steps, steps->n - 1));

@@ -215,6 +215,7 @@ static int on_select(Querier *base, const SelectHints *h, const Matcher *ms, uns
     if (r == 0) {
         SelectHints local = *h;
         local.sorted |= m->n_sources > 0;
+        local.few_labels &= m->n_sources == 0; /* they are compared */
         r = q->q.local->ops->select(q->q.local, &local, ms, n_ms, &m->local, err);
     }
     if (r < 0) {

@@ -171,6 +171,21 @@ Labels head_labels(const Head *h, const HeadSeries *s, Label buf[static LABELS_M
     return (Labels){ buf, s->n_labels };
 }
 
+Labels head_labels_by(const Head *h, const HeadSeries *s, const StrView *names, unsigned n,
+                      Label buf[static LABELS_MAX])
+{
+    unsigned len = 0;
+    for (unsigned i = 0; n && i < s->n_labels; i++) {
+        StrView name = symbols_text(&h->symbols, s->labels[2 * i]);
+        unsigned k = 0;
+        while (k < n && !sv_eq(names[k], name))
+            k++;
+        if (k < n)
+            buf[len++] = (Label){ name, symbols_text(&h->symbols, s->labels[2 * i + 1]) };
+    }
+    return (Labels){ buf, len };
+}
+
 /* ---- making ---- */
 
 static HeadSeries *series_new(Head *h, Labels l, uint32_t id, uint32_t hash)

@@ -99,6 +99,9 @@ HeadSeries *head_find(const Head *h, Labels l);
  * where it is free. NULL: out of memory, or out of numbers. */
 HeadSeries *head_series(Head *h, Labels l, uint64_t want, bool *ret_new);
 Labels head_labels(const Head *h, const HeadSeries *s, Label buf[static LABELS_MAX]);
+/* Only those of these names, which are in no order. */
+Labels head_labels_by(const Head *h, const HeadSeries *s, const StrView *names, unsigned n,
+                      Label buf[static LABELS_MAX]);
 /* Adds a sample that is newer than all of the series. 0 or -ENOMEM. Holder of both locks. */
 int head_put_float(Head *h, HeadSeries *s, int64_t t, double v);
 int head_put_histogram(Head *h, HeadSeries *s, int64_t t, const Histogram *hist);

@@ -29,6 +29,7 @@ struct SeriesSet {
     VEC(Part) parts;
     VEC(uint32_t) order; /* first parts, as series are handed out */
     size_t at;
+    SelectHints hints;
     Arena texts; /* labels of the present series: the head's texts may go meanwhile */
     Label *buf;
     ChunkMetas chunks;
@@ -74,8 +75,9 @@ static void fetch_ahead(const SeriesSet *s, const Head *h)
     }
 }
 
-/* 1: found; 0: the head has dropped the series. Copies into `a` what might go. */
-static int part_labels(SeriesSet *s, const Part *p, Arena *a, Labels *ret, Err *err)
+/* All labels, or those that the query looks at. 1: found; 0: the head has dropped the series.
+ * Copies into `a` what might go. */
+static int part_labels(SeriesSet *s, const Part *p, bool all, Arena *a, Labels *ret, Err *err)
 {
     if (!is_head(s, p)) {
         int r = block_index_series(&s->q->blocks.items[p->source]->index, p->id, s->buf, ret,
@@ -87,8 +89,12 @@ static int part_labels(SeriesSet *s, const Part *p, Arena *a, Labels *ret, Err *
     pthread_rwlock_rdlock(&h->lock);
     const HeadSeries *series = head_by_id(h, p->id);
     fetch_ahead(s, h);
-    if (series)
-        found = labels_copy(head_labels(h, series, s->buf), a, ret) ? 1 : -1;
+    if (series) {
+        Labels l = all || !s->hints.few_labels
+                       ? head_labels(h, series, s->buf)
+                       : head_labels_by(h, series, s->hints.by, s->hints.n_by, s->buf);
+        found = labels_copy(l, a, ret) ? 1 : -1;
+    }
     pthread_rwlock_unlock(&h->lock);
     return found < 0 ? err_nomem(err) : found;
 }
@@ -133,7 +139,7 @@ static int same_labels(Joiner *j, uint32_t part, Labels l, bool *ret, Err *err)
     Labels mine, other;
     if (!labels_copy(l, &j->scratch, &mine))
         return err_nomem(err);
-    int r = part_labels(j->set, &j->set->parts.items[part], &j->scratch, &other, err);
+    int r = part_labels(j->set, &j->set->parts.items[part], true, &j->scratch, &other, err);
     *ret = r > 0 && labels_eq(mine, other);
     return r < 0 ? r : 0;
 }
@@ -143,7 +149,7 @@ static int join_part(Joiner *j, uint32_t part, Err *err)
     SeriesSet *s = j->set;
     Labels l;
     arena_reset(&j->scratch);
-    int r = part_labels(s, &s->parts.items[part], &j->scratch, &l, err);
+    int r = part_labels(s, &s->parts.items[part], true, &j->scratch, &l, err);
     if (r <= 0)
         return r;
     uint64_t hash = labels_hash(l);
@@ -211,7 +217,7 @@ static int sort_series(SeriesSet *s, Err *err)
     Sorted *list = malloc((s->order.len + 1) * sizeof *list);
     for (size_t i = 0; list && i < s->order.len && r >= 0; i++) {
         Labels l;
-        if ((r = part_labels(s, &s->parts.items[s->order.items[i]], &a, &l, err)) <= 0)
+        if ((r = part_labels(s, &s->parts.items[s->order.items[i]], true, &a, &l, err)) <= 0)
             continue;
         list[n].part = s->order.items[i];
         if (!labels_copy(l, &a, &list[n++].labels))
@@ -239,6 +245,7 @@ static int select_series(Querier *querier, const SelectHints *hints, const Match
     if (!s)
         return err_nomem(err);
     s->q = q;
+    s->hints = *hints;
     s->start = MAX(hints->start, q->start);
     s->end = MIN(hints->end, q->end);
     arena_init(&s->texts, 0);
@@ -314,7 +321,7 @@ static int next_series(SeriesSet *s, Labels *ret_labels, SampleCols *cols, Err *
         uint32_t at = s->order.items[s->at++];
         Labels l, unused;
         arena_reset(&s->texts);
-        int r = part_labels(s, &s->parts.items[at], &s->texts, &l, err);
+        int r = part_labels(s, &s->parts.items[at], false, &s->texts, &l, err);
         if (r < 0)
             return r;
         if (r == 0)
@@ -329,7 +336,7 @@ static int next_series(SeriesSet *s, Labels *ret_labels, SampleCols *cols, Err *
         for (at = s->parts.items[at].next; cols && more && r == 0 && at != NO_PART;
              at = s->parts.items[at].next) {
             const Part *p = &s->parts.items[at];
-            if ((r = part_labels(s, p, &s->texts, &unused, err)) > 0)
+            if ((r = part_labels(s, p, false, &s->texts, &unused, err)) > 0)
                 r = read_into(s, p, cols, err);
         }
         return r < 0 ? r : 1;
