@@ -62,6 +62,7 @@ static void maintain_work(void *ctx)
     Err err = { 0 };
     if (tsdb_maintain(p->db, clock_real_ns() / NSEC_PER_MSEC, &err) < 0)
         log_error("database: %s", err.msg);
+    malloc_trim(0); /* what a cut head, a reload or a large query left behind */
 }
 
 static void maintain_done(void *ctx)
