@@ -335,7 +335,7 @@ static int name_metric(Otlp *x, uint64_t points, bool *ret_good, Err *err)
         return err_nomem(err);
     m->metadata.help = m->description;
     m->metadata.type = type_name(m->type);
-    if (m->temporality == DELTA)
+    if (has_temporality && m->temporality == DELTA)
         m->metadata.type = SV("unknown");
     *ret_good = m->prom_name.len > 0 && sv_is_utf8(m->prom_name);
     if (!*ret_good) {
