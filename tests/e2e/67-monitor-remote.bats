@@ -272,6 +272,10 @@ Y
 post_otlp() {
     "$E2E_DIR/otlp.py" "$1" "$2" >"$DATA/otlp"
     shift 2
+    send_otlp "$@"
+}
+
+send_otlp() { # [CURL ARGS…]: what $DATA/otlp holds
     inside curl -s -w '%{http_code}' --data-binary @"$DATA/otlp" -H 'Content-Type: application/x-protobuf' "$@" \
         "$URL/api/v1/otlp/v1/metrics" | tr -d '\0'
 }
@@ -307,4 +311,28 @@ post_otlp() {
     [[ $(post_otlp "$((now - 3600000))" 2) == *'for series'*400 ]]
     [[ $(inside curl -s -w '%{http_code}' -d x -H 'Content-Type: application/x-protobuf' "$URL/api/v1/otlp/v1/metrics") == *malformed*400 ]]
     [[ $(inside curl -s -w '%{http_code}' -d '{}' -H 'Content-Type: application/json' "$URL/api/v1/otlp/v1/metrics") == *415 ]]
+}
+
+otlp_counter() { inside curl -sf "$URL/metrics" | sed -n "s/^prometheus_api_otlp_$1 //p"; }
+
+@test "OTLP: exemplars out of order and samples without metadata are counted" {
+    echo '{}' >"$DATA/sender.yml"
+    start_sender
+    [ -z "$(otlp_counter out_of_order_exemplars_total)" ] # no receiver, no counters
+    kill_role monitor
+    start_sender --web.enable-otlp-receiver --enable-feature=otlp-native-delta-ingestion
+    local now
+    now=$(date +%s)000
+    [ "$(post_otlp "$now" 2)" = 200 ]
+    [ "$(otlp_counter out_of_order_exemplars_total)" = 0 ]
+    # The samples are newer, their two exemplars a minute older.
+    "$E2E_DIR/otlp.py" "$((now + 1000))" 2 "$((now - 60000))" >"$DATA/otlp"
+    [ "$(send_otlp)" = 200 ]
+    [ "$(otlp_counter out_of_order_exemplars_total)" = 2 ]
+    [ "$(otlp_counter appended_samples_without_metadata_total)" = 0 ]
+    # Of delta temporality the type is unknown: without unit and description nothing is left. One of the counter, five
+    # of the histogram, one of the exponential one. A gauge has no temporality and keeps its type, whatever its field 2 says.
+    "$E2E_DIR/otlp.py" "$((now + 2000))" 1 "$((now + 2000))" bare >"$DATA/otlp"
+    [ "$(send_otlp)" = 200 ]
+    [ "$(otlp_counter appended_samples_without_metadata_total)" = 7 ]
 }

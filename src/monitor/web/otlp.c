@@ -35,11 +35,20 @@ static int take_exemplars(Otel *o, const OtlpSample *s, SeriesRef ref, Err *err)
     for (unsigned i = 0; ref && i < s->n_exemplars; i++) {
         Exemplar e = s->exemplars[i];
         e.t = e.t ? e.t : s->t;
-        if (labels_valid(e.labels) && tsdb_append_exemplar(o->app, ref, &e, err) == APPEND_FAILED)
+        if (!labels_valid(e.labels))
+            continue;
+        AppendResult r = tsdb_append_exemplar(o->app, ref, &e, err);
+        if (r == APPEND_FAILED)
             return err->code ? -(int)err->code : err_nomem(err);
+        o->call->counts.otlp_exemplars_refused += r != APPEND_OK && r != APPEND_DUPLICATE;
         err_clear(err); /* an exemplar that is not taken is no failure */
     }
     return 0;
+}
+
+static bool is_described(const MetricMetadata *m)
+{
+    return m->unit.len || m->help.len || (m->type.len && !sv_eq(m->type, SV("unknown")));
 }
 
 static int on_sample(void *ctx, const OtlpSample *s, Err *err)
@@ -57,6 +66,7 @@ static int on_sample(void *ctx, const OtlpSample *s, Err *err)
     if (r != APPEND_OK)
         return refuse(s, r == APPEND_INVALID && err->msg[0] ? err->msg : append_result_text(r),
                       err);
+    o->call->counts.otlp_without_metadata += !is_described(&s->metadata);
     int x = take_exemplars(o, s, ref, err);
     if (x == 0 && o->call->web->opt.metadata_in_log &&
         tsdb_append_metadata(o->app, ref, &s->metadata, err) == APPEND_FAILED)
