@@ -377,6 +377,10 @@ Y
 post_otlp() {
     "$E2E_DIR/otlp.py" "$1" "$2" >"$DATA/otlp"
     shift 2
+    send_otlp "$@"
+}
+
+send_otlp() { # [CURL ARGS…]: what $DATA/otlp holds
     inside curl -s -w '%{http_code}' --data-binary @"$DATA/otlp" -H 'Content-Type: application/x-protobuf' "$@" \
         "$URL/api/v1/otlp/v1/metrics" | tr -d '\0'
 }
@@ -411,5 +415,51 @@ post_otlp() {
     # Older than the newest: nothing could be stored.
     [[ $(post_otlp "$((now - 3600000))" 2) == *'for series'*400 ]]
     [[ $(inside curl -s -w '%{http_code}' -d x -H 'Content-Type: application/x-protobuf' "$URL/api/v1/otlp/v1/metrics") == *malformed*400 ]]
-    [[ $(inside curl -s -w '%{http_code}' -d '{}' -H 'Content-Type: application/json' "$URL/api/v1/otlp/v1/metrics") == *415 ]]
+    [[ $(inside curl -s -w '%{http_code}' -d '{}' -H 'Content-Type: text/plain' "$URL/api/v1/otlp/v1/metrics") == *'supported: [application/json, application/x-protobuf]'*400 ]]
+}
+
+@test "OTLP as JSON: it is stored, what cannot be is told in JSON, mistakes are named" {
+    echo '{}' >"$DATA/sender.yml"
+    start_sender --web.enable-otlp-receiver
+    post_json() { inside curl -s -w '%{http_code}' -H 'Content-Type: application/json' -d "$1" "$URL/api/v1/otlp/v1/metrics"; }
+    local now metrics
+    now=$(date +%s)000000000
+    metrics='{"name":"jobs.done","unit":"{job}","sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[{"asInt":"17","timeUnixNano":"'$now'",
+        "attributes":[{"key":"queue.name","value":{"stringValue":"q1"}}]}]}}'
+    request() { echo '{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeMetrics":[{"metrics":['"$1"']}]}]}'; }
+    [ "$(post_json "$(request "$metrics")")" = '{}200' ]
+    [ "$(value 'jobs_done_total{job="shop",queue_name="q1"}' "$URL")" = 17 ]
+    metrics+=",${metrics/:2,/:1,}" # once more, as delta
+    [ "$(post_json "$(request "${metrics//jobs/tasks}")")" = '{"partialSuccess":{"rejectedDataPoints":"1","errorMessage":"invalid temporality and type combination for metric \"tasks.done\""}}200' ]
+    [[ $(post_json "$(request '{"gauge":{"dataPoints":[{"asDouble":"x"}]}}')") == 'the message is malformed: resourceMetrics[0].scopeMetrics[0].metrics[0].gauge.dataPoints[0].asDouble: expected a number'*400 ]]
+    [[ $(post_json '{') == 'the message is malformed: line 1 column 2: '*400 ]]
+    # Compressed, like other bodies.
+    request "${metrics//jobs/things}" | gzip >"$DATA/otlp.gz"
+    [[ $(inside curl -s -w '%{http_code}' --data-binary @"$DATA/otlp.gz" -H 'Content-Type: application/json' -H 'Content-Encoding: gzip' \
+        "$URL/api/v1/otlp/v1/metrics") == *200 ]]
+    [ "$(value 'things_done_total' "$URL")" = 17 ]
+}
+
+otlp_counter() { inside curl -sf "$URL/metrics" | sed -n "s/^prometheus_api_otlp_$1 //p"; }
+
+@test "OTLP: exemplars out of order and samples without metadata are counted" {
+    echo '{}' >"$DATA/sender.yml"
+    start_sender
+    [ -z "$(otlp_counter out_of_order_exemplars_total)" ] # no receiver, no counters
+    kill_role monitor
+    start_sender --web.enable-otlp-receiver --enable-feature=otlp-native-delta-ingestion
+    local now
+    now=$(date +%s)000
+    [ "$(post_otlp "$now" 2)" = 200 ]
+    [ "$(otlp_counter out_of_order_exemplars_total)" = 0 ]
+    # The samples are newer, their two exemplars a minute older.
+    "$E2E_DIR/otlp.py" "$((now + 1000))" 2 "$((now - 60000))" >"$DATA/otlp"
+    [ "$(send_otlp)" = 200 ]
+    [ "$(otlp_counter out_of_order_exemplars_total)" = 2 ]
+    [ "$(otlp_counter appended_samples_without_metadata_total)" = 0 ]
+    # Of delta temporality the type is unknown: without unit and description nothing is left. One of the counter, five
+    # of the histogram, one of the exponential one. A gauge has no temporality and keeps its type, whatever its field 2 says.
+    "$E2E_DIR/otlp.py" "$((now + 2000))" 1 "$((now + 2000))" bare >"$DATA/otlp"
+    [ "$(send_otlp)" = 200 ]
+    [ "$(otlp_counter appended_samples_without_metadata_total)" = 7 ]
 }

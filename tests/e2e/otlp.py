@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Writes an ExportMetricsServiceRequest to standard output: otlp.py TIME_MS TEMPORALITY
+"""Writes an ExportMetricsServiceRequest to standard output: otlp.py TIME_MS TEMPORALITY [EXEMPLAR_TIME_MS [bare]]
 
 A counter "http.requests" (unit {request}), a histogram "took" (s), an exponential one "size" (By) and a gauge "used"
-(1), of the service "shop"."""
+(1), of the service "shop"; bare: without units and descriptions."""
 import struct
 import sys
 
 TIME, TEMPORALITY = int(sys.argv[1]) * 1000000, int(sys.argv[2])
+EXEMPLAR_TIME = int(sys.argv[3]) * 1000000 if len(sys.argv) > 3 else TIME
+BARE = sys.argv[4:] == ["bare"]
 
 
 def varint(n):
@@ -41,11 +43,12 @@ def attribute(n, key, value):
 
 def metric(name, unit, kind, points):
     sum_only = number(3, 1) if kind == 7 else b""
-    return field(2, field(1, name) + field(2, f"what {name} is") + field(3, unit)
+    about = b"" if BARE else field(2, f"what {name} is") + field(3, unit)
+    return field(2, field(1, name) + about
                  + field(kind, field(1, points) + number(2, TEMPORALITY) + sum_only))
 
 
-exemplar = field(5, bytes(range(16))) + double(3, 0.3) + fixed(2, TIME)
+exemplar = field(5, bytes(range(16))) + double(3, 0.3) + fixed(2, EXEMPLAR_TIME)
 counter = fixed(3, TIME) + fixed(6, 42) + attribute(7, "http.method", "GET") + field(5, exemplar)
 took = (fixed(3, TIME) + fixed(4, 6) + double(5, 9.5) + field(6, struct.pack("<3Q", 1, 2, 3))
         + field(7, struct.pack("<2d", 0.1, 1)) + attribute(9, "kind", "slow") + field(8, exemplar))

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     OtlpOutcome out;
     Buf answer = BUF_INIT;
     if (otlp_translate(&o, sv_n(data + 1, size - 1), &out, NULL) == 0)
-        otlp_put_response(&out, &answer);
+        otlp_put_response(&out, data[0] & 1, &answer);
     ASSERT(out.rejected <= out.points);
     buf_free(&answer);
     otlp_outcome_free(&out);

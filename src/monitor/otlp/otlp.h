@@ -52,5 +52,8 @@ void otlp_outcome_free(OtlpOutcome *o);
 /* Reads a protobuf message. ERR_INVALID: malformed; ERR_LIMIT; ERR_NOMEM; or what fn returned.
  * What was handed to fn before stays its matter. otlp_outcome_free() in any case. */
 int otlp_translate(const OtlpOptions *o, StrView message, OtlpOutcome *ret, Err *err) NODISCARD;
+/* The protobuf message of a request in JSON, appended to `out`; its texts are checked by whoever
+ * reads it. ERR_INVALID names line and column, or the member and what was expected. */
+int otlp_from_json(StrView text, Buf *out, Err *err) NODISCARD;
 /* ExportMetricsServiceResponse: empty, or with a partial success. */
-void otlp_put_response(const OtlpOutcome *o, Buf *out);
+void otlp_put_response(const OtlpOutcome *o, bool json, Buf *out);

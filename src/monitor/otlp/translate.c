@@ -2,6 +2,7 @@
  * message is read twice at each level: what describes it may stand behind what it holds. */
 #include <stdio.h>
 
+#include "codec/json.h"
 #include "monitor/otlp/internal.h"
 
 enum { TARGET_INFO_STEP_MS = 150 * 1000, TARGET_INFO_MAX = 10000, POINT_ARENA_MAX = 64 << 20 };
@@ -335,7 +336,7 @@ static int name_metric(Otlp *x, uint64_t points, bool *ret_good, Err *err)
         return err_nomem(err);
     m->metadata.help = m->description;
     m->metadata.type = type_name(m->type);
-    if (m->temporality == DELTA)
+    if (has_temporality && m->temporality == DELTA)
         m->metadata.type = SV("unknown");
     *ret_good = m->prom_name.len > 0 && sv_is_utf8(m->prom_name);
     if (!*ret_good) {
@@ -437,10 +438,24 @@ int otlp_translate(const OtlpOptions *o, StrView message, OtlpOutcome *ret, Err 
     return r;
 }
 
-void otlp_put_response(const OtlpOutcome *o, Buf *out)
+static void put_json_response(const OtlpOutcome *o, Buf *out)
+{
+    if (!o->rejected) {
+        buf_sv(out, SV("{}"));
+        return;
+    }
+    buf_printf(out, "{\"partialSuccess\":{\"rejectedDataPoints\":\"%llu\",\"errorMessage\":",
+               (unsigned long long)o->rejected);
+    json_encode_string(buf_view(&o->reasons), out);
+    buf_sv(out, SV("}}"));
+}
+
+void otlp_put_response(const OtlpOutcome *o, bool json, Buf *out)
 {
     size_t at = out->len;
-    if (!o->rejected)
+    if (json)
+        put_json_response(o, out);
+    if (json || !o->rejected)
         return;
     pb_put_int(out, 1, o->rejected);
     pb_put_bytes(out, 2, buf_view(&o->reasons));

@@ -45,6 +45,7 @@ typedef struct Param {
 /* What a call adds to the counters of /metrics; added up on the loop. */
 typedef struct CallCounts {
     uint64_t invalid_labels, without_metadata;
+    uint64_t otlp_without_metadata, otlp_exemplars_refused;
     bool is_query, federation_failed;
     double queue_s, eval_s;
 } CallCounts;

@@ -45,6 +45,8 @@ void web_count(Web *w, const Call *c, size_t body_len)
     w->invalid_labels += c->counts.invalid_labels;
     w->federation_errors += c->counts.federation_failed;
     w->without_metadata += c->counts.without_metadata;
+    w->otlp_without_metadata += c->counts.otlp_without_metadata;
+    w->otlp_exemplars_refused += c->counts.otlp_exemplars_refused;
     if (c->counts.is_query) {
         timing_add(&w->eval, c->counts.eval_s);
         timing_add(&w->queue, c->counts.queue_s);
@@ -247,6 +249,15 @@ static void put_process(Buf *out, const Web *w)
           (double)(w->started_ns / NSEC_PER_MSEC) / 1e3);
 }
 
+static void put_otlp(Buf *out, const Web *w)
+{
+    COUNTER("prometheus_api_otlp_appended_samples_without_metadata_total",
+            "Samples of OTLP stored without metadata.", w->otlp_without_metadata);
+    COUNTER("prometheus_api_otlp_out_of_order_exemplars_total",
+            "Exemplars of OTLP refused, most of them for being out of order.",
+            w->otlp_exemplars_refused);
+}
+
 void serve_metrics(Call *c)
 {
     Web *w = c->web;
@@ -271,6 +282,8 @@ void serve_metrics(Call *c)
             "Samples of remote writes refused for their labels.", w->invalid_labels);
     COUNTER("prometheus_api_remote_write_without_metadata_appended_samples_total",
             "Samples of remote writes stored without metadata.", w->without_metadata);
+    if (w->opt.otlp)
+        put_otlp(out, w);
     COUNTER("prometheus_web_federation_errors_total", "Federation responses that failed.",
             w->federation_errors);
     put_process(out, w);

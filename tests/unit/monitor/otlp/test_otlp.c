@@ -181,7 +181,7 @@ static void test_delta_is_refused_unless_it_is_wanted(void **state)
     assert_int_equal(g.out.rejected, 1);
     assert_sv(buf_view(&g.out.reasons),
               "invalid temporality and type combination for metric \"x\"");
-    otlp_put_response(&g.out, &answer);
+    otlp_put_response(&g.out, false, &answer);
     assert_true(answer.len > 10);
     otlp_outcome_free(&g.out);
     buf_free(&g.text);
