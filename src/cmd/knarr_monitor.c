@@ -169,6 +169,7 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .start_times = a->start_times,
                      .otlp = a->otlp,
                      .otlp_delta = a->otlp_delta,
+                     .otlp_add_up = a->otlp_add_up,
                      .refuse_write_v1 = a->refuse_write_v1,
                      .refuse_write_v2 = a->refuse_write_v2,
                      .max_connections = (unsigned)a->max_connections,

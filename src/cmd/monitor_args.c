@@ -210,6 +210,8 @@ static void take_feature(MonitorArgs *a, StrView name)
         a->metadata_in_log = true;
     else if (sv_eq(name, SV("otlp-native-delta-ingestion")))
         a->otlp_delta = true;
+    else if (sv_eq(name, SV("otlp-deltatocumulative")))
+        a->otlp_add_up = true;
     else if (sv_eq(name, SV("auto-reload-config")))
         a->auto_reload = true;
     else if (sv_eq(name, SV("created-timestamp-zero-ingestion")))
@@ -284,6 +286,9 @@ static int check(MonitorArgs *a)
         while (sv_next(&rest, ',', &name))
             take_feature(a, sv_trim(name));
     }
+    if (a->otlp_delta && a->otlp_add_up)
+        return mistake("enable-feature", "cannot enable otlp-deltatocumulative and "
+                                         "otlp-native-delta-ingestion features at the same time");
     return FLAGS_OK;
 }
 

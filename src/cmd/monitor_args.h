@@ -31,7 +31,7 @@ typedef struct MonitorArgs {
     bool version;
 
     unsigned promql_features; /* of --enable-feature */
-    bool exemplars, metadata_in_log, start_times, extra_scrape_metrics, otlp_delta;
+    bool exemplars, metadata_in_log, start_times, extra_scrape_metrics, otlp_delta, otlp_add_up;
     bool refuse_write_v1, refuse_write_v2;
     WebFlag *shown; /* of /api/v1/status/flags, sorted; in `arena` */
     unsigned n_shown;

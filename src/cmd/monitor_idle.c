@@ -120,7 +120,6 @@ const char *monitor_idle_feature(StrView name)
         { "st-synthesis", "start times are not stored here" },
         { "delayed-compaction", "compaction is not delayed here" },
         { "old-ui", "there is one page only" },
-        { "otlp-deltatocumulative", "deltas are not made cumulative by this version" },
         { "type-and-unit-labels", "types and units are metadata only here" },
         { "use-uncached-io", "blocks are written through the page cache here" },
         { "fast-startup", "the log is replayed at the start" },

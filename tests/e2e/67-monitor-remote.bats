@@ -442,6 +442,25 @@ send_otlp() { # [CURL ARGS…]: what $DATA/otlp holds
 
 otlp_counter() { inside curl -sf "$URL/metrics" | sed -n "s/^prometheus_api_otlp_$1 //p"; }
 
+@test "OTLP: deltas add up where the feature is on, and only one way to take them is" {
+    echo '{}' >"$DATA/sender.yml"
+    start_sender --web.enable-otlp-receiver --enable-feature=otlp-deltatocumulative
+    local now
+    now=$(($(date +%s) - 10))000
+    [ "$(post_otlp "$now" 1)" = 200 ]
+    [ "$(post_otlp "$((now + 1000))" 1)" = 200 ]
+    [ "$(post_otlp "$((now + 1000))" 1)" = 200 ] # sent again
+    [ "$(post_otlp "$((now + 2000))" 1)" = 200 ]
+    [ "$(value 'http_requests_total{job="shop"}' "$URL")" = 126 ]
+    [ "$(value 'took_seconds_bucket{le="1",kind="slow"}' "$URL")" = 9 ]
+    [ "$(value 'histogram_count(size_bytes)' "$URL")" = 30 ]
+    [ "$(value 'used_ratio' "$URL")" = 0.5 ]
+    inside curl -sf "$URL/api/v1/metadata?metric=http_requests_total" >/dev/null
+    run "$BIN/knarr-monitor" --config.file="$DATA/sender.yml" --enable-feature=otlp-deltatocumulative,otlp-native-delta-ingestion
+    [ "$status" = 2 ]
+    [[ "$output" == *'cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time'* ]]
+}
+
 @test "OTLP: exemplars out of order and samples without metadata are counted" {
     echo '{}' >"$DATA/sender.yml"
     start_sender

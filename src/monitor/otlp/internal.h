@@ -45,6 +45,7 @@ typedef struct OtlpMetric {
     StrView name, unit, description; /* as sent */
     OtlpType type;
     unsigned temporality;
+    bool adds_up; /* sent as deltas, stored cumulative */
     StrView prom_name;
     MetricMetadata metadata;
 } OtlpMetric;
@@ -56,6 +57,7 @@ typedef struct Otlp {
     Arena resource_arena, scope_arena, point_arena;
     OtlpAttributes resource, scope, point;
     StrView job, instance;
+    StrView scope_name, scope_version;
     Labels promoted;     /* of the resource, in its arena */
     Labels scope_labels; /* otel_scope_*, in the scope's arena */
     OtlpMetric metric;

@@ -32,10 +32,18 @@ typedef struct OtlpSample {
 /* 1: taken. 0: refused, with the reason in `err`. Negative: the request cannot go on. */
 typedef int OtlpSampleFn(void *ctx, const OtlpSample *s, Err *err);
 
+/* What points of delta temporality add up to (--enable-feature=otlp-deltatocumulative). Several
+ * threads may translate with one. At most a million streams, or 256 MiB. */
+typedef struct OtlpDeltas OtlpDeltas;
+OtlpDeltas *otlp_deltas_new(void);           /* NULL: out of memory */
+OtlpDeltas *otlp_deltas_free(OtlpDeltas *d); /* NULL is fine; always NULL */
+
 typedef struct OtlpOptions {
     const ConfigOtlp *cfg;
     Labels external;
-    bool allow_delta; /* --enable-feature=otlp-native-delta-ingestion */
+    bool allow_delta;   /* as they are: --enable-feature=otlp-native-delta-ingestion */
+    OtlpDeltas *deltas; /* NULL: they are not added up */
+    int64_t now_ns;     /* monotonic; 0: the machine's clock */
     OtlpSampleFn *fn;
     void *ctx;
 } OtlpOptions;

@@ -3,37 +3,14 @@
 
 #include "base/encode.h"
 #include "monitor/model/number.h"
-#include "monitor/otlp/internal.h"
+#include "monitor/otlp/point.h"
 
 enum { NO_RECORDED_VALUE = 1, EXEMPLAR_RUNES_MAX = 128 };
 #define ZERO_THRESHOLD 1e-128 /* of exponential histograms, which do not say one */
 
-typedef struct Quantile {
-    double q, v;
-} Quantile;
-
-/* All that any kind of point has. */
-typedef struct Point {
-    uint64_t time, count, zero_count;
-    double value, sum;
-    int32_t scale;
-    bool has_sum, is_stale;
-    OtlpBuckets pos, neg; /* pos also: of a histogram with bounds */
-    VEC(double) bounds;
-    VEC(Quantile) quantiles;
-} Point;
-
 static int malformed(Err *err, const char *what)
 {
     return err_set(err, ERR_INVALID, 0, "the message is malformed: %s", what);
-}
-
-static void point_free(Point *p)
-{
-    vec_free(&p->pos.counts);
-    vec_free(&p->neg.counts);
-    vec_free(&p->bounds);
-    vec_free(&p->quantiles);
 }
 
 /* ---- reading ---- */
@@ -189,7 +166,9 @@ static int take_field(Otlp *x, Point *to, const PbField *f, Err *err)
     unsigned exemplars = exponential ? 11 : histogram ? 8 : number ? 5 : 0;
     unsigned flags = histogram || exponential ? 10 : 8;
     bool has;
-    if (f->number == 3 && f->wire == 1)
+    if (f->number == 2 && f->wire == 1)
+        to->start = f->n;
+    else if (f->number == 3 && f->wire == 1)
         to->time = f->n;
     else if (f->number == attributes && f->wire == 2)
         return otlp_add_attribute(&x->point, f->bytes, &x->point_arena, err);
@@ -388,8 +367,12 @@ int otlp_point(Otlp *x, StrView bytes, Err *err)
         qsort(x->point.items, x->point.len, sizeof *x->point.items, by_key);
     if (r == 0 && x->exemplars.len && x->metric.type == OTLP_HISTOGRAM)
         qsort(x->exemplars.items, x->exemplars.len, sizeof *x->exemplars.items, by_value);
-    if (r == 0)
+    if (r == 0 && x->metric.adds_up)
+        r = otlp_accumulate(x, &p, err);
+    if (r == DELTA_SUM)
         r = put_point(x, &p, err);
+    else if (r == DELTA_DROPPED)
+        r = 0;
     point_free(&p);
     return r;
 }

@@ -187,6 +187,7 @@ static int set_scope(Otlp *x, StrView bytes, StrView schema, Err *err)
     LabelsBuilder b;
     StrView name = SV(""), version = SV("");
     int r = 0;
+    x->scope_name = x->scope_version = SV("");
     x->scope_labels = (Labels){ 0 };
     vec_clear(&x->scope);
     arena_reset(&x->scope_arena);
@@ -200,9 +201,11 @@ static int set_scope(Otlp *x, StrView bytes, StrView schema, Err *err)
     }
     if (r == 0 && p.failed)
         r = malformed(err, "a scope");
+    x->scope_name = name;
+    x->scope_version = version;
+    sort_attributes(&x->scope);
     if (r < 0 || !x->o->cfg->promote_scope_metadata || !name.len)
         return r;
-    sort_attributes(&x->scope);
     labels_builder_init(&b, &x->scope_arena, (Labels){ 0 });
     for (size_t i = 0; r == 0 && i < x->scope.len; i++) {
         StrView key =
@@ -323,6 +326,9 @@ static int name_metric(Otlp *x, uint64_t points, bool *ret_good, Err *err)
     char why[256];
     *ret_good = false;
     bool has_temporality = m->type != OTLP_GAUGE && m->type != OTLP_SUMMARY;
+    m->adds_up = has_temporality && m->temporality == DELTA && x->o->deltas;
+    if (m->adds_up)
+        m->temporality = CUMULATIVE;
     if (has_temporality && m->temporality != CUMULATIVE &&
         !(x->o->allow_delta && m->temporality == DELTA)) {
         snprintf(why, sizeof why, "invalid temporality and type combination for metric \"%.*s\"",

@@ -61,6 +61,7 @@ struct Web {
     int64_t reload_ok_ns;
     RouteStats *routes; /* one for each row, and one more for all else */
     uint64_t invalid_labels, without_metadata, federation_errors;
+    struct OtlpDeltas *deltas; /* NULL: they are not added up */
     uint64_t otlp_without_metadata, otlp_exemplars_refused;
     Timing eval, queue;
 };

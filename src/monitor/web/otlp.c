@@ -135,6 +135,7 @@ static void translate(Call *c, const OtlpBody *b)
     const OtlpOptions options = { .cfg = &c->config->otlp,
                                   .external = { 0 },
                                   .allow_delta = c->web->opt.otlp_delta,
+                                  .deltas = c->web->deltas,
                                   .fn = on_sample,
                                   .ctx = &o };
     int r = tsdb_appender_new(call_db(c), &o.app, &err);

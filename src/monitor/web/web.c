@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "monitor/otlp/otlp.h"
 #include "monitor/web/internal.h"
 
 enum { QUIT_DELAY_MS = 50 }; /* for the answer to leave */
@@ -239,7 +240,9 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     w->queues[CALL_READ].max = opt->read_concurrency;
     w->queues[CALL_WORKER].max = WEB_WORKERS;
     w->routes = calloc(route_count() + 1, sizeof *w->routes);
-    int r = w->routes ? 0 : err_nomem(err);
+    if (opt->otlp_add_up)
+        w->deltas = otlp_deltas_new();
+    int r = w->routes && (w->deltas || !opt->otlp_add_up) ? 0 : err_nomem(err);
     if (r == 0)
         r = queues_open(w, err);
     if (r == 0)
@@ -297,6 +300,7 @@ Web *web_free(Web *w)
     ASSERT_MSG(w->in_flight == 0, "%u calls are under way", w->in_flight);
     regex_free(w->cors);
     access_free(w->access);
+    otlp_deltas_free(w->deltas);
     arena_free(&w->arena);
     free(w->routes);
     free(w);

@@ -68,6 +68,7 @@ typedef struct WebOptions {
     bool lifecycle, admin, remote_write, metadata_in_log;
     bool start_times;      /* remote write 2.0: what begins at its start time began with 0 */
     bool otlp, otlp_delta; /* the receiver; also of delta temporality */
+    bool otlp_add_up;      /* deltas are made cumulative */
     bool refuse_write_v1, refuse_write_v2; /* of remote write's two messages */
     unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
