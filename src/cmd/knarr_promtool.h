@@ -28,6 +28,7 @@ int promtool_duration(StrView text, int64_t *ret_ms);
 int promtool_check_config(int argc, char **argv);
 int promtool_check_rules(int argc, char **argv);
 int promtool_check_metrics(int argc, char **argv);
+int promtool_check_service_discovery(int argc, char **argv);
 int promtool_check_web_config(int argc, char **argv);
 int promtool_test_rules(int argc, char **argv);
 int promtool_test_promql(int argc, char **argv);

@@ -2,7 +2,7 @@
 #include "cmd/knarr_promtool.h"
 #include "monitor/tool/check.h"
 
-enum { LOOKBACK_MS = 5 * 60 * 1000 };
+enum { LOOKBACK_MS = 5 * 60 * 1000, SD_TIMEOUT_MS = 30 * 1000 };
 
 /* Flags of both kinds of checks that read rule files. */
 typedef struct LintFlags {
@@ -110,6 +110,34 @@ int promtool_check_metrics(int argc, char **argv)
         return r;
     const ToolIo io = promtool_io();
     return tool_check_metrics(&io, extended, strcmp(lint, "none") != 0);
+}
+
+int promtool_check_service_discovery(int argc, char **argv)
+{
+    PromtoolFlags common;
+    FlagAmount timeout = { "30s", SD_TIMEOUT_MS };
+    bool agent = false; /* the same jobs are read either way */
+    int n;
+    const Flag flags[] = {
+        { "timeout", FLAG_AMOUNT, &timeout, "DURATION", "how long to discover (30s)",
+          .parse = promtool_duration },
+        { "agent", FLAG_ON, &agent, NULL, "read the configuration of an agent" },
+    };
+    const FlagSet set = { .program = "knarr promtool check service-discovery",
+                          .args = "FILE JOB",
+                          .about = "Discovers targets as a job of a configuration says, and shows "
+                                   "their labels before and after relabelling.",
+                          .flags = flags,
+                          .len = ARRAY_SIZE(flags) };
+    int r = promtool_parse(&set, &common, argc, argv, &n);
+    if (r != FLAGS_OK)
+        return r;
+    if (n != 2)
+        return promtool_usage_error(set.program, "a configuration and a job are needed");
+    if (promtool_files_exist(argv + 1, 1) != TOOL_OK)
+        return TOOL_FAILED;
+    const ToolIo io = promtool_io();
+    return tool_check_service_discovery(&io, argv[1], argv[2], timeout.value);
 }
 
 int promtool_check_web_config(int argc, char **argv)

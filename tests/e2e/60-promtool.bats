@@ -296,6 +296,39 @@ EOF
         [[ "$stderr" == *"2.9999999999999996 @[1767323045000]"* ]]
 }
 
+@test "check service-discovery shows what a job finds as promtool does, and why a target cannot be" {
+    cat >sd.yml <<'Y'
+scrape_configs:
+- job_name: a
+  static_configs: [{targets: ['h1:1', 'h2:2'], labels: {zone: '<z>'}}]
+  relabel_configs: [{source_labels: [__address__], regex: 'h2.*', action: drop}]
+- job_name: files
+  file_sd_configs: [{files: ['targets.json']}]
+  relabel_configs: [{source_labels: [__meta_x], target_label: x}]
+- job_name: b
+  static_configs: [{targets: ['h9:1']}]
+  relabel_configs: [{target_label: __address__, replacement: ''}]
+- job_name: down
+  http_sd_configs: [{url: 'http://127.0.0.1:1/'}]
+Y
+    echo '[{"targets": ["f1:1"], "labels": {"__meta_x": "1"}}]' >targets.json
+    # Without labels that 2.42 does not have.
+    older() { jq -S 'walk(if type == "object" then with_entries(select(.key | test("histograms") | not)) else . end)'; }
+    peer_found() { promtool check service-discovery --timeout="${1}s" sd.yml a 2>/dev/null | older >want && [ "$(jq length want)" = 2 ]; }
+    peer_found 2 || peer_found 10 # on a machine that is busy it may need longer
+    "$KNARR_PROMTOOL" check service-discovery --timeout=500ms sd.yml a >got.json
+    older <got.json | diff want -
+    grep -q '"zone": "\\u003cz\\u003e"' got.json
+    run "$KNARR_PROMTOOL" check service-discovery --timeout=500ms sd.yml files
+    [ "$(jq -c '.[0].labels | [.instance, .x, .__meta_x]' <<<"$output")" = '["f1:1","1",null]' ]
+    run "$KNARR_PROMTOOL" check service-discovery --timeout=300ms sd.yml b
+    [ "$(jq -r '.[0].error' <<<"$output")" = 'no address' ]
+    run -1 "$KNARR_PROMTOOL" check service-discovery --timeout=300ms sd.yml down
+    [[ "$output" == *'connect to 127.0.0.1 port 1'* ]]
+    run -1 "$KNARR_PROMTOOL" check service-discovery --timeout=1s sd.yml nobody
+    [ "$output" = $'Job nobody not found. Select one of:\n\ta\n\tfiles\n\tb\n\tdown' ]
+}
+
 # ---- promql ---- (which 2.42 does not have)
 
 @test "promql shows expressions in normal form and changes their matchers, when it is told that it may" {

@@ -32,6 +32,11 @@ ScrapeManager *scrape_manager_free(ScrapeManager *m);
  * configuration then, the others on the old one. */
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err) NODISCARD;
 
+/* A discovered target's labels with the job's defaults, and what relabelling makes of them; in `a`.
+ * 1: it would be scraped; 0: it is dropped and has no labels; negative: it cannot be scraped (or
+ * ERR_NOMEM), with *ret_discovered as far as it was made. */
+int scrape_target_labels(const ConfigScrape *job, Labels target, Labels group, Arena *a,
+                         Labels *ret_discovered, Labels *ret_labels, Err *err) NODISCARD;
 /* Whether a discovered target, relabelled as its job says, could be scraped; the error is that of
  * the target's page. Dropped is fine. */
 int scrape_check_target(const ConfigScrape *job, Labels target, Labels group, Err *err) NODISCARD;

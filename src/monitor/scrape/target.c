@@ -5,6 +5,8 @@
 #include "monitor/model/duration.h"
 #include "monitor/scrape/internal.h"
 
+enum { TARGET_ARENA_MAX = 16 * 1024 * 1024 };
+
 static StrView duration_text(Arena *a, int64_t ms)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
@@ -218,7 +220,7 @@ int target_make(ScrapePool *p, Labels target, Labels group, ScrapeTarget **ret, 
     if (!t)
         return err_nomem(err);
     t->pool = p;
-    arena_init(&t->arena, 16 * 1024 * 1024);
+    arena_init(&t->arena, TARGET_ARENA_MAX);
     t->expo.skip_created = p->manager->opt.start_times;
     int r = fill(t, target, group, err);
     if (r < 0)
@@ -228,14 +230,28 @@ int target_make(ScrapePool *p, Labels target, Labels group, ScrapeTarget **ret, 
     return r;
 }
 
-int scrape_check_target(const ConfigScrape *job, Labels target, Labels group, Err *err)
+int scrape_target_labels(const ConfigScrape *job, Labels target, Labels group, Arena *a,
+                         Labels *ret_discovered, Labels *ret_labels, Err *err)
 {
     ScrapeManager m = { 0 };
     ScrapePool p = { .manager = &m, .job = job };
-    ScrapeTarget *t = NULL;
-    int r = target_make(&p, target, group, &t, err);
-    if (r >= 0)
-        target_free(t);
+    ScrapeTarget t = { .pool = &p };
+    arena_init(&t.arena, TARGET_ARENA_MAX);
+    *ret_labels = (Labels){ 0 };
+    int r = fill(&t, target, group, err);
+    if (!labels_copy(t.discovered, a, ret_discovered) ||
+        (r > 0 && !labels_copy(t.all, a, ret_labels)))
+        r = err_nomem(err);
+    arena_free(&t.arena);
+    return r;
+}
+
+int scrape_check_target(const ConfigScrape *job, Labels target, Labels group, Err *err)
+{
+    _cleanup_arena_ Arena a;
+    Labels discovered, labels;
+    arena_init(&a, TARGET_ARENA_MAX);
+    int r = scrape_target_labels(job, target, group, &a, &discovered, &labels, err);
     return r < 0 ? r : 0;
 }
 

@@ -21,6 +21,10 @@ void check_lint_options(const ToolIo *io, StrView text, bool config, int64_t loo
 int tool_check_config(const ToolIo *io, const CheckOptions *o, ToolFiles files);
 /* No files: rules come from io->in. */
 int tool_check_rules(const ToolIo *io, const CheckOptions *o, ToolFiles files);
+/* What the job's discovery finds in so much time, with and without relabelling, as JSON. Nothing,
+ * and a mechanism that does not work, is a failure. */
+int tool_check_service_discovery(const ToolIo *io, const char *file, const char *job,
+                                 int64_t timeout_ms);
 int tool_check_web_config(const ToolIo *io, ToolFiles files);
 /* Metrics in the text format from io->in. TOOL_LINT: there are problems. */
 int tool_check_metrics(const ToolIo *io, bool extended, bool lint);

@@ -76,8 +76,8 @@ static void test_all_kinds(void **state)
     if (run(sv_cstr(everything), &text, &err) < 0)
         fail_msg("%s", err.msg);
     static const char *const lines[] = {
-        "used{job=\"shop\", n=\"[-7,true,1.5,\\\"AQI=\\\",{\\\"k\\\":3}]\", \"service.name\"=\"shop\"} "
-        "nan @5\n",
+        "used{job=\"shop\", n=\"[-7,true,1.5,\\\"AQI=\\\",{\\\"k\\\":3}]\", \"service.name\"=",
+        "\"shop\"} nan @5\n",
         " -3 @6\n",
         "hits{",
         " 2.5 @5 #{span_id=\"a1b2030405060708\", trace_id=\"0102030405060708090a0b0c0d0e0f10\"}\n",
