@@ -118,6 +118,9 @@ static const struct {
     { { "tsdb", "create-blocks-from", "openmetrics" },
       promtool_tsdb_import_openmetrics,
       "make blocks of an OpenMetrics file" },
+    { { "tsdb", "create-blocks-from", "rules" },
+      promtool_tsdb_import_rules,
+      "make blocks of recording rules" },
 };
 
 static int usage(FILE *out)

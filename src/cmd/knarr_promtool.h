@@ -50,3 +50,4 @@ int promtool_tsdb_analyze(int argc, char **argv);
 int promtool_tsdb_dump(int argc, char **argv);
 int promtool_tsdb_dump_openmetrics(int argc, char **argv);
 int promtool_tsdb_import_openmetrics(int argc, char **argv);
+int promtool_tsdb_import_rules(int argc, char **argv);

@@ -3,6 +3,7 @@
 #include "monitor/tool/dbtool.h"
 
 #define DEFAULT_DIR "data/"
+enum { INTERVAL_MS = 60 * 1000 };
 
 /* Times are signed. */
 static int parse_time(StrView text, int64_t *ret)
@@ -145,4 +146,49 @@ int promtool_tsdb_import_openmetrics(int argc, char **argv)
     o.labels = labels.items;
     o.n_labels = labels.len;
     return tool_tsdb_import(&io, &o);
+}
+
+int promtool_tsdb_import_rules(int argc, char **argv)
+{
+    TsdbRulesOptions o = { .url = "http://localhost:9090", .dir = DEFAULT_DIR };
+    FlagAmount duration = { 0 }, interval = { "60s", INTERVAL_MS };
+    PromtoolFlags common;
+    int n;
+    const Flag flags[] = {
+        { "http.config.file", FLAG_TEXT, &o.http_config, "FILE",
+          "how to talk HTTP: TLS, passwords, proxy" },
+        { "url", FLAG_TEXT, &o.url, "URL", "the server that evaluates (http://localhost:9090)" },
+        { "start", FLAG_TEXT, &o.start, "TIME", "RFC 3339 or seconds since 1970; needed" },
+        { "end", FLAG_TEXT, &o.end, "TIME", "the same (three hours ago)" },
+        { "output-dir", FLAG_TEXT, &o.dir, "DIR", "where blocks are made (" DEFAULT_DIR ")" },
+        { "eval-interval", FLAG_AMOUNT, &interval, "DURATION",
+          "of groups that say no interval (60s)", .parse = promtool_duration },
+        { "max-block-duration", FLAG_AMOUNT, &duration, "DURATION",
+          "the longest a block may be (2h)", .parse = promtool_duration },
+        { "human-readable", FLAG_ON, &(bool){ false }, NULL, NULL, .letter = 'r' },
+        { "quiet", FLAG_ON, &(bool){ false }, NULL, NULL, .letter = 'q' },
+    };
+    const FlagSet set = { .program = "knarr promtool tsdb create-blocks-from rules",
+                          .args = "FILE…",
+                          .about = "Makes blocks of what recording rules would have recorded, in "
+                                   "a folder that may be a database.",
+                          .flags = flags,
+                          .len = ARRAY_SIZE(flags) };
+    int r = promtool_parse(&set, &common, argc, argv, &n);
+    if (r != FLAGS_OK)
+        return r;
+    if (!n || !o.start || !*o.start || interval.value <= 0)
+        return promtool_usage_error(set.program, !n ? "no file is given"
+                                                 : interval.value <= 0
+                                                     ? "--eval-interval: expected more than 0"
+                                                     : "--start is needed");
+    if (promtool_files_exist(argv + 1, n) != TOOL_OK)
+        return TOOL_FAILED;
+    const ToolIo io = promtool_io();
+    o.files = (const char *const *)argv + 1;
+    o.n_files = (unsigned)n;
+    o.features = common.promql;
+    o.interval_ms = interval.value;
+    o.block_ms = duration.value;
+    return tool_tsdb_backfill(&io, &o);
 }

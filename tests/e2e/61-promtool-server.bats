@@ -125,3 +125,50 @@ same() {
     run -1 inside "$KNARR_PROMTOOL" query --http.config.file=bad.yml instant "$OURS" 1
     [[ "$output" == *"bad.yml:1: basic_auth: field nonsense not found"* ]] || { echo "$output"; false; }
 }
+
+@test "create-blocks-from rules fills in what recording rules would have recorded, as promtool does" {
+    python3 - >in.om <<'P'
+print("# TYPE x gauge")
+for i in range(4):
+    for t in range(0, 5 * 3600, 60):
+        print('x{job="j%d",i="%d"} %d %d' % (i % 2, i, i + 1, 1700000040 + t))
+print("# EOF")
+P
+    "$KNARR_PROMTOOL" tsdb create-blocks-from openmetrics -q in.om past
+    echo 'global: {}' >past.yml
+    nsenter --net="/run/netns/$NS" "$BIN/knarr-monitor" --config.file=past.yml --storage.tsdb.path=past --storage.tsdb.retention.time=100y \
+        --web.listen-address=127.0.0.1:9092 >"$DATA/log/past.log" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 20 inside curl -sf http://127.0.0.1:9092/-/ready
+    cat >rules.yml <<'Y'
+groups:
+- name: g
+  interval: 5m
+  rules:
+  - {record: 'job:x:sum', expr: 'sum by (job) (x)', labels: {kind: 'a"b'}}
+  - {record: 'x:count', expr: 'count(x)'}
+  - {alert: None, expr: 'x > 1'}
+- {name: usual, rules: [{record: 'x:max', expr: 'max without (i) (x)'}]}
+Y
+    local tool
+    for tool in "$KNARR_PROMTOOL" promtool; do
+        inside "$tool" tsdb create-blocks-from rules --url=http://127.0.0.1:9092 --start=1700000040 --end=1700014440 \
+            --output-dir="${tool##*/}.blocks" rules.yml
+        mkdir -p "${tool##*/}.blocks/wal"
+        "$KNARR_PROMTOOL" tsdb dump "${tool##*/}.blocks" >"${tool##*/}.dump"
+    done
+    # The same series with the same values; promtool also takes alerts for series, and its times have an offset of the
+    # group's own.
+    told() { sed 's/ [0-9]*$//' "$1" | grep -v '"None"' | sort | uniq -c | awk '{$1 = int(($1 + 2) / 5); print}'; }
+    diff <(told promtool.dump) <(told knarr-promtool.dump)
+    [ "$(grep -c None knarr-promtool.dump)" = 0 ]
+    [ "$(grep -c '^{__name__="x:count"} 4 17000[0-9]*00000$' knarr-promtool.dump)" = 48 ]
+    [ "$(grep '__name__="x:max", job="j1"' knarr-promtool.dump | head -n 1)" = '{__name__="x:max", job="j1"} 4 1700000040000' ]
+    promtool tsdb list knarr-promtool.blocks >/dev/null
+    run inside "$KNARR_PROMTOOL" tsdb create-blocks-from rules --url=http://127.0.0.1:1 --start=1700000040 --end=1700014440 rules.yml
+    [[ "$status" = 1 && "$output" == *'connect to 127.0.0.1 port 1'* ]]
+    run "$KNARR_PROMTOOL" tsdb create-blocks-from rules --start=5 --end=4 rules.yml
+    [[ "$status" = 1 && "$output" == 'start time is not before end time' ]]
+    run "$KNARR_PROMTOOL" tsdb create-blocks-from rules rules.yml
+    [[ "$status" = 1 && "$output" == *'--start is needed'* ]]
+}

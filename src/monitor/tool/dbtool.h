@@ -38,5 +38,16 @@ typedef struct TsdbImportOptions {
     unsigned n_labels;
     bool human, quiet;
 } TsdbImportOptions;
+typedef struct TsdbRulesOptions {
+    const char *const *files; /* of rules */
+    unsigned n_files;
+    unsigned features; /* PromqlFeatures */
+    const char *url, *http_config, *dir;
+    const char *start, *end; /* RFC 3339 or seconds since 1970; end NULL: three hours ago */
+    int64_t interval_ms;     /* of groups that say none */
+    int64_t block_ms;        /* the longest a block may be; at least two hours */
+} TsdbRulesOptions;
+/* Blocks of what recording rules would have recorded, as a server evaluates them. */
+int tool_tsdb_backfill(const ToolIo *io, const TsdbRulesOptions *o);
 /* Blocks of the samples of an OpenMetrics file, each of which needs a time. */
 int tool_tsdb_import(const ToolIo *io, const TsdbImportOptions *o);

@@ -87,7 +87,7 @@ static int fill_sandbox(const char *dir, const char *sandbox, const DbBlocks *bl
 /* ---- what is written of a series ---- */
 
 /* Labels without spaces, the metric's name in front. */
-static void put_openmetrics_labels(Labels l, Buf *out)
+void db_put_openmetrics_labels(Labels l, Buf *out)
 {
     bool first = true;
     buf_sv(out, labels_get(l, LABEL_METRIC_NAME));
@@ -110,7 +110,7 @@ static void put_samples(Labels l, const SampleCols *c, TsdbDumpFormat format, Bu
     _cleanup_buf_ Buf name = BUF_INIT;
     bool openmetrics = format == TSDB_DUMP_OPENMETRICS;
     if (openmetrics)
-        put_openmetrics_labels(l, &name);
+        db_put_openmetrics_labels(l, &name);
     else
         labels_format_set(l, &name);
     for (size_t i = 0; i < c->len; i++) {

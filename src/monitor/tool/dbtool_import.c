@@ -267,7 +267,7 @@ static int write_block(Import *m)
 }
 
 /* Two hours, or the longest of 6, 18, … hours that is not longer than what is asked for. */
-static int64_t block_duration(int64_t asked)
+int64_t db_block_duration(int64_t asked)
 {
     int64_t d = HOURS(2);
     for (int i = 1; i < BLOCK_RANGES && d * BLOCK_RANGE_FACTOR <= asked; i++)
@@ -282,7 +282,7 @@ static int64_t block_begin(int64_t t, int64_t duration)
 
 static int import_all(Import *m)
 {
-    int64_t min, max, d = block_duration(m->opt->block_ms);
+    int64_t min, max, d = db_block_duration(m->opt->block_ms);
     int r = find_times(m, &min, &max);
     if (r >= 0 && max > INT64_MAX - d)
         return err_set(m->err, ERR_INVALID, 0, "a sample is too far in the future");
@@ -310,21 +310,26 @@ static int check_labels(const TsdbImportOptions *o, Err *err)
     return 0;
 }
 
+int db_import_text(const ToolIo *io, const TsdbImportOptions *o, StrView text, Err *err)
+{
+    Import m = { .io = io, .opt = o, .text = text, .err = err };
+    int n, r = check_labels(o, err);
+    if (r >= 0 && (n = mkdir_p(AT_FDCWD, o->dir, 0777)) < 0)
+        r = err_neg(err, n, "create output dir: mkdir %s", o->dir);
+    if (r >= 0) {
+        m.parser = expo_parser_new(EXPO_FORMAT_OPENMETRICS, m.text, &(ExpoOptions){ 0 });
+        r = m.parser ? import_all(&m) : err_nomem(err);
+    }
+    expo_parser_free(m.parser);
+    return r;
+}
+
 int tool_tsdb_import(const ToolIo *io, const TsdbImportOptions *o)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     Err err = { 0 };
-    Import m = { .io = io, .opt = o, .err = &err };
-    int n, r = check_labels(o, &err);
+    int r = tool_read(io, o->input, &text, &err);
     if (r >= 0)
-        r = tool_read(io, o->input, &text, &err);
-    if (r >= 0 && (n = mkdir_p(AT_FDCWD, o->dir, 0777)) < 0)
-        r = err_neg(&err, n, "create output dir: mkdir %s", o->dir);
-    m.text = buf_view(&text);
-    if (r >= 0) {
-        m.parser = expo_parser_new(EXPO_FORMAT_OPENMETRICS, m.text, &(ExpoOptions){ 0 });
-        r = m.parser ? import_all(&m) : err_nomem(&err);
-    }
-    expo_parser_free(m.parser);
+        r = db_import_text(io, o, buf_view(&text), &err);
     return r < 0 ? tool_failed(io, &err) : TOOL_OK;
 }

@@ -22,3 +22,11 @@ void db_print_blocks(FILE *out, const Block *const *blocks, size_t n, bool heade
  * promql_expr_free() ends. */
 int db_selector(const char *text, Arena *a, PromqlExpr **ret, const Matcher **ret_ms,
                 unsigned *ret_n, Err *err) NODISCARD;
+
+/* A series as OpenMetrics names it: name{a="b"}. */
+void db_put_openmetrics_labels(Labels l, Buf *out);
+/* Blocks of the samples in a text, in the folder of `o`, which is made where it is not there;
+ * o->input is not looked at. */
+int db_import_text(const ToolIo *io, const TsdbImportOptions *o, StrView text, Err *err) NODISCARD;
+/* How long blocks are that may be as long as what is asked for (ms). */
+int64_t db_block_duration(int64_t asked);
