@@ -104,6 +104,7 @@ static const struct {
     { { "debug", "pprof" }, promtool_debug_pprof, "fetch profiles of a server" },
     { { "debug", "metrics" }, promtool_debug_metrics, "fetch the metrics of a server" },
     { { "debug", "all" }, promtool_debug_all, "fetch both" },
+    { { "push", "metrics" }, promtool_push_metrics, "send metrics by remote write" },
     { { "promql", "format" }, promtool_promql_format, "show an expression in normal form" },
     { { "promql", "label-matchers", "set" },
       promtool_promql_set,

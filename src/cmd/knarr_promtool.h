@@ -42,6 +42,7 @@ int promtool_check_ready(int argc, char **argv);
 int promtool_debug_pprof(int argc, char **argv);
 int promtool_debug_metrics(int argc, char **argv);
 int promtool_debug_all(int argc, char **argv);
+int promtool_push_metrics(int argc, char **argv);
 int promtool_promql_format(int argc, char **argv);
 int promtool_promql_set(int argc, char **argv);
 int promtool_promql_delete(int argc, char **argv);

@@ -1,10 +1,11 @@
-/* knarr_promtool_query.c - `knarr promtool query …`, `check healthy|ready` and `debug …`: flags and
- * exit codes. */
+/* knarr_promtool_query.c - `knarr promtool query …`, `check healthy|ready`, `push …` and `debug …`:
+ * flags and exit codes. */
 #include "cmd/knarr_promtool.h"
 #include "monitor/tool/debug.h"
+#include "monitor/tool/push.h"
 #include "monitor/tool/query.h"
 
-enum { HOUR_MS = 3600 * 1000, QUERY_FLAGS_MAX = 12 };
+enum { HOUR_MS = 3600 * 1000, QUERY_FLAGS_MAX = 12, PUSH_TIMEOUT_MS = 30 * 1000 };
 
 typedef struct QueryFlags {
     const char *format;
@@ -247,4 +248,53 @@ int promtool_debug_metrics(int argc, char **argv)
 int promtool_debug_all(int argc, char **argv)
 {
     return debug("knarr promtool debug all", DEBUG_PPROF | DEBUG_METRICS, argc, argv);
+}
+
+int promtool_push_metrics(int argc, char **argv)
+{
+    static const char *const usual[] = { "job=promtool" };
+    const char *message = "prometheus.WriteRequest";
+    FlagTexts labels = { 0 }, headers = { 0 };
+    FlagAmount timeout = { "30s", PUSH_TIMEOUT_MS };
+    PromtoolFlags common;
+    PushOptions o = { .path = "/api/v1/write" };
+    int n;
+    const Flag flags[] = {
+        { "http.config.file", FLAG_TEXT, &o.server.http_config, "FILE",
+          "how to talk HTTP: TLS, passwords, proxy" },
+        { "label", FLAG_TEXTS, &labels, "NAME=VALUE", "added to all series (job=promtool)" },
+        { "timeout", FLAG_AMOUNT, &timeout, "DURATION", "of a request (30s)",
+          .parse = promtool_duration },
+        { "header", FLAG_TEXTS, &headers, "NAME=VALUE", "sent to the server" },
+        { "protobuf_message", FLAG_TEXT, &message, "NAME",
+          "prometheus.WriteRequest (the default) or io.prometheus.write.v2.Request" },
+        { "remote-write.path", FLAG_TEXT, &o.path, "PATH", "behind the URL (/api/v1/write)" },
+    };
+    const FlagSet set = { .program = "knarr promtool push metrics",
+                          .args = "URL [FILE…]",
+                          .about = "Sends metrics of text files, or from standard input, by remote "
+                                   "write, for tests.",
+                          .flags = flags,
+                          .len = ARRAY_SIZE(flags) };
+    int r = promtool_parse(&set, &common, argc, argv, &n);
+    if (r != FLAGS_OK)
+        return r;
+    if (!n)
+        return promtool_usage_error(set.program, "an argument is missing");
+    o.v2 = strcmp(message, "io.prometheus.write.v2.Request") == 0;
+    if (!o.v2 && strcmp(message, "prometheus.WriteRequest") != 0)
+        return promtool_usage_error(set.program,
+                                    "--protobuf_message: expected prometheus.WriteRequest or "
+                                    "io.prometheus.write.v2.Request");
+    if (promtool_files_exist(argv + 2, n - 1) != TOOL_OK)
+        return TOOL_FAILED;
+    const ToolIo io = promtool_io();
+    o.server.url = argv[1];
+    o.server.headers = headers.items;
+    o.server.n_headers = headers.len;
+    o.labels = labels.len ? labels.items : usual;
+    o.n_labels = labels.len ? labels.len : ARRAY_SIZE(usual);
+    o.timeout_ms = (uint32_t)MIN(timeout.value, INT64_C(1) << 31);
+    return tool_push_metrics(&io, &o,
+                             (ToolFiles){ (const char *const *)argv + 2, (unsigned)n - 1 });
 }

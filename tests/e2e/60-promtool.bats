@@ -352,7 +352,8 @@ Y
 # ---- all ----
 
 @test "every verb has --help, and a mistake exits with 1" {
-    for verb in "check config" "check rules" "check metrics" "check web-config" "test rules" "test promql"; do
+    for verb in "check config" "check rules" "check metrics" "check web-config" "check service-discovery" "test rules" "test promql" "push metrics" \
+        "promql format" "tsdb create-blocks-from rules"; do
         run -0 "$KNARR_PROMTOOL" $verb --help
         [[ "$output" == "usage: knarr promtool $verb"* ]]
         run -1 "$KNARR_PROMTOOL" $verb --no-such-flag

@@ -172,3 +172,43 @@ Y
     run "$KNARR_PROMTOOL" tsdb create-blocks-from rules rules.yml
     [[ "$status" = 1 && "$output" == *'--start is needed'* ]]
 }
+
+@test "push metrics sends a text by remote write of either version" {
+    cat >push.txt <<'T'
+# HELP pushed_total Things.
+# TYPE pushed_total counter
+pushed_total{job="own",q="a\"b"} 7
+# TYPE took histogram
+took_bucket{le="1"} 3
+took_bucket{le="+Inf"} 4
+took_sum 2.5
+took_count 4
+T
+    nsenter --net="/run/netns/$NS" "$BIN/knarr-monitor" --config.file=9090.yml --storage.tsdb.path=receiver --web.enable-remote-write-receiver \
+        --web.listen-address=127.0.0.1:9092 >"$DATA/log/receiver.log" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 20 inside curl -sf http://127.0.0.1:9092/-/ready
+    value() { inside curl -sf -G http://127.0.0.1:9092/api/v1/query --data-urlencode "query=$1" | jq -r '.data.result[0].value[1] // "none"'; }
+    run inside "$KNARR_PROMTOOL" push metrics http://127.0.0.1:9092 push.txt
+    [ "$output" = "Parsing metrics file push.txt
+  SUCCESS: metrics file push.txt pushed to remote write." ]
+    [ "$(value 'pushed_total{job="promtool",exported_job="own",q="a\"b"}')" = 7 ]
+    [ "$(value 'histogram_quantile(0.5, took_bucket)')" != none ]
+    sed 's/7$/8/' push.txt | inside "$KNARR_PROMTOOL" push metrics --label=job=j --label=zone=z --protobuf_message=io.prometheus.write.v2.Request \
+        http://127.0.0.1:9092
+    [ "$(value 'pushed_total{job="j",zone="z"}')" = 8 ]
+    run inside "$KNARR_PROMTOOL" push metrics --protobuf_message=x http://127.0.0.1:9092 push.txt
+    [[ "$status" = 1 && "$output" == *'--protobuf_message: expected prometheus.WriteRequest or io.prometheus.write.v2.Request'* ]]
+    run inside "$KNARR_PROMTOOL" push metrics http://127.0.0.1:9090 push.txt # takes none
+    [[ "$status" = 1 && "$output" == *'FAILED: server returned HTTP status 404'* ]]
+    echo 'a{' >bad.txt
+    run inside "$KNARR_PROMTOOL" push metrics http://127.0.0.1:9092 bad.txt
+    [[ "$status" = 1 && "$output" == *'FAILED: '* ]]
+    # Debian's Prometheus as the receiver.
+    nsenter --net="/run/netns/$NS" prometheus --config.file=9091.yml --storage.tsdb.path=theirs-receiver --web.enable-remote-write-receiver \
+        --web.listen-address=127.0.0.1:9093 >"$DATA/log/their-receiver.log" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 20 inside curl -sf http://127.0.0.1:9093/-/ready
+    inside "$KNARR_PROMTOOL" push metrics http://127.0.0.1:9093 push.txt
+    [ "$(inside curl -sf -G http://127.0.0.1:9093/api/v1/query --data-urlencode 'query=took_sum' | jq -r '.data.result[0].value[1]')" = 2.5 ]
+}

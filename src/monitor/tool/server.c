@@ -12,7 +12,7 @@ struct Server {
     ConfigHttp http;
     Loop *loop;
     Fetcher *fetcher;
-    HttpHeader headers[SERVER_HEADERS_MAX + 1]; /* the last one is a form's type */
+    HttpHeader headers[SERVER_HEADERS_MAX]; /* of every request */
     unsigned n_headers;
 };
 
@@ -45,8 +45,6 @@ static int take_headers(Server *s, const ServerOptions *o, Err *err)
             *p = (char)tolower((unsigned char)*p);
         s->headers[s->n_headers++] = (HttpHeader){ sv_cstr(lower), value };
     }
-    s->headers[s->n_headers] =
-        (HttpHeader){ SV("content-type"), SV("application/x-www-form-urlencoded") };
     return 0;
 }
 
@@ -127,12 +125,23 @@ int server_request(Server *s, const ServerRequest *q, Arena *a, int *ret_status,
     StrView url =
         arena_printf(a, "%.*s%.*s%s%.*s", SV_FMT(s->base), SV_FMT(q->path), in_url ? "?" : "",
                      in_url ? (int)q->form.len : 0, in_url ? q->form.ptr : "");
+    const HttpHeader of_form = { SV("content-type"), SV("application/x-www-form-urlencoded") };
+    HttpHeader headers[SERVER_HEADERS_MAX + SERVER_REQUEST_HEADERS_MAX];
+    unsigned n = s->n_headers;
+    memcpy(headers, s->headers, n * sizeof *headers);
+    if (q->post && !q->n_headers)
+        headers[n++] = of_form;
+    ASSERT(q->n_headers <= SERVER_REQUEST_HEADERS_MAX);
+    for (unsigned i = 0; i < q->n_headers; i++)
+        headers[n++] = q->headers[i];
     Answer answer = { .loop = s->loop, .arena = a };
     FetchSpec spec = { .url = url,
                        .method = q->post ? SV("POST") : SV("GET"),
-                       .body = q->post ? q->form : SV(""),
-                       .headers = s->headers,
-                       .n_headers = s->n_headers + q->post,
+                       .body = !q->post       ? SV("")
+                               : q->n_headers ? q->body
+                                              : q->form,
+                       .headers = headers,
+                       .n_headers = n,
                        .timeout_ms = q->timeout_ms,
                        .body_max = SERVER_BODY_MAX,
                        .done = on_done,

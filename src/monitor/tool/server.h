@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "monitor/tool/tool.h"
+#include "net/http.h"
 
 typedef struct Server Server;
 
@@ -16,7 +17,11 @@ typedef struct ServerOptions {
     unsigned n_headers;
 } ServerOptions;
 
-enum { SERVER_HEADERS_MAX = 64, SERVER_BODY_MAX = 1024 * 1024 * 1024 };
+enum {
+    SERVER_HEADERS_MAX = 64,
+    SERVER_REQUEST_HEADERS_MAX = 4, /* of one request */
+    SERVER_BODY_MAX = 1024 * 1024 * 1024,
+};
 
 /* Connects to nothing yet. `o` must outlive the server. */
 int server_new(const ServerOptions *o, Server **ret, Err *err) NODISCARD;
@@ -26,6 +31,9 @@ typedef struct ServerRequest {
     StrView path; /* behind the server's own path: "/-/ready" */
     StrView form; /* "a=b&c=d"; empty: none */
     bool post;    /* the form is the body, else the query */
+    StrView body; /* of a post without a form, with headers that say what it is */
+    const HttpHeader *headers;
+    unsigned n_headers;
     uint32_t timeout_ms;
 } ServerRequest;
 
