@@ -164,6 +164,7 @@ void serve_features(Call *c)
                    { "experimental_functions", PROMQL_EXPERIMENTAL_FUNCTIONS },
                    { "extended_range_selectors", PROMQL_EXTENDED_RANGE_SELECTORS },
                    { "binop_fill_modifiers", PROMQL_BINOP_FILL_MODIFIERS },
+                   { "per_step_stats", PROMQL_PER_STEP_STATS },
                    { "type_and_unit_labels", PROMQL_TYPE_AND_UNIT_LABELS } };
     const WebOptions *o = &c->web->opt;
     api_begin(c);
