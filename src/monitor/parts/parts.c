@@ -235,6 +235,8 @@ void monitor_parts_plug(MonitorParts *p, WebParts *ret)
     *ret = (WebParts){ .ctx = p,
                        .targets = parts_targets,
                        .scrape_pools = parts_scrape_pools,
+                       .pool_config = parts_pool_config,
+                       .relabel_steps = parts_relabel_steps,
                        .target_metadata = parts_target_metadata,
                        .metadata = parts_metadata,
                        .rules = parts_rules,

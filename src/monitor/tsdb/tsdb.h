@@ -138,3 +138,5 @@ typedef struct TsdbStats {
 } TsdbStats;
 /* `top` bounds the four lists; 0: only the numbers, which is cheap. */
 int tsdb_stats(Tsdb *db, unsigned top, Arena *a, TsdbStats *ret, Err *err) NODISCARD;
+/* Appends a JSON array of what meta.json of each block says, by time. ERR_NOMEM only. */
+int tsdb_blocks_json(Tsdb *db, Buf *out, Err *err) NODISCARD;

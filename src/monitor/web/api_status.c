@@ -59,10 +59,10 @@ void serve_status_runtime(Call *c)
     api_begin(c);
     Buf *out = &c->out;
     buf_putc(out, '{');
-    put_member(out, true, "startTime", sv_cstr(rfc3339_format(w->started_ns, 9, started)));
+    put_member(out, true, "startTime", sv_cstr(rfc3339_format_nano(w->started_ns, started)));
     put_member(out, false, "CWD", sv_cstr(cwd));
     put_member(out, false, "hostname", sv_cstr(host));
-    put_member(out, false, "serverTime", sv_cstr(rfc3339_format(clock_real_ns(), 9, reloaded)));
+    put_member(out, false, "serverTime", sv_cstr(rfc3339_format_nano(clock_real_ns(), reloaded)));
     buf_printf(out, ",\"reloadConfigSuccess\":%s", w->reload_ok ? "true" : "false");
     put_member(out, false, "lastConfigTime", sv_cstr(rfc3339_format(w->reload_ok_ns, 0, reloaded)));
     buf_printf(out, ",\"corruptionCount\":%llu,\"goroutineCount\":%u,\"GOMAXPROCS\":%ld",
@@ -138,6 +138,19 @@ void serve_status_tsdb(Call *c)
     put_top(&c->out, "labelValueCountByLabelName", s.values_by_label, s.n_values_by_label);
     put_top(&c->out, "memoryInBytesByLabelName", s.bytes_by_label, s.n_bytes_by_label);
     put_top(&c->out, "seriesCountByLabelValuePair", s.series_by_pair, s.n_series_by_pair);
+    buf_putc(&c->out, '}');
+    api_end(c, NULL, 0, NULL, 0);
+}
+
+void serve_status_blocks(Call *c)
+{
+    Err err = { 0 };
+    api_begin(c);
+    buf_sv(&c->out, SV("{\"blocks\":"));
+    if (tsdb_blocks_json(call_db(c), &c->out, &err) < 0) {
+        api_error(c, API_INTERNAL, "error getting block metadata: %s", err.msg);
+        return;
+    }
     buf_putc(&c->out, '}');
     api_end(c, NULL, 0, NULL, 0);
 }

@@ -153,6 +153,8 @@ void serve_targets(Call *c); /* api_parts.c */
 void serve_target_metadata(Call *c);
 void serve_metadata(Call *c);
 void serve_scrape_pools(Call *c);
+void serve_scrape_pool_config(Call *c);
+void serve_relabel_steps(Call *c);
 void serve_rules(Call *c);
 void serve_alerts(Call *c);
 void serve_alertmanagers(Call *c);
@@ -161,6 +163,7 @@ void serve_status_flags(Call *c);
 void serve_status_runtime(Call *c);
 void serve_status_build(Call *c);
 void serve_status_tsdb(Call *c);
+void serve_status_blocks(Call *c);
 void serve_status_replay(Call *c);
 void serve_features(Call *c);
 void serve_notifications(Call *c);
@@ -177,6 +180,7 @@ void serve_page_file(Call *c);
 void serve_root(Call *c);
 void serve_discovery(Call *c);
 void serve_metrics(Call *c);      /* metrics.c */
+void serve_self_metrics(Call *c); /* self_metrics.c */
 void serve_federate(Call *c);     /* federate.c */
 void serve_remote_write(Call *c); /* remote_write.c */
 void serve_remote_read(Call *c);  /* remote_read.c */

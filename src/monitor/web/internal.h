@@ -81,6 +81,7 @@ void call_send(Call *c); /* answers; the call is gone after it */
 void call_cors(Call *c);
 void call_compress(Call *c); /* from any thread, after the route has run */
 
+void metrics_text(Call *c, Buf *out);        /* metrics.c: what /metrics shows */
 StrView label_unescape(StrView s, Arena *a); /* api_series.c */
 /* remote_write.c: the snappy block of a request. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
 int remote_uncompress(StrView body, Buf *out, Err *err);

@@ -247,13 +247,11 @@ static void put_process(Buf *out, const Web *w)
           (double)(w->started_ns / NSEC_PER_MSEC) / 1e3);
 }
 
-void serve_metrics(Call *c)
+void metrics_text(Call *c, Buf *out)
 {
     Web *w = c->web;
-    Buf *out = &c->out;
     Tsdb *db = web_db(w);
     TsdbStats s = { 0 };
-    c->out_type = SV("text/plain; version=0.0.4; charset=utf-8");
     head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
     buf_sv(out, SV("prometheus_build_info{version=\"" PROMETHEUS_VERSION
                    "\",revision=\"knarr-" KNARR_VERSION "\",branch=\"\",goversion=\"\"} 1\n"));
@@ -276,4 +274,10 @@ void serve_metrics(Call *c)
     put_process(out, w);
     if (w->opt.parts.metrics)
         w->opt.parts.metrics(w->opt.parts.ctx, out);
+}
+
+void serve_metrics(Call *c)
+{
+    c->out_type = SV("text/plain; version=0.0.4; charset=utf-8");
+    metrics_text(c, &c->out);
 }

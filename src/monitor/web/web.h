@@ -40,6 +40,10 @@ typedef struct WebParts {
      * /api/v1/targets. */
     void (*targets)(void *ctx, StrView state, StrView pool, Buf *out);
     void (*scrape_pools)(void *ctx, Buf *out); /* ["a","b"], sorted */
+    /* Of one pool, or ERR_NOT_FOUND: its section of the configuration as YAML, secrets hidden; and
+     * what each of its relabelling rules makes of a set of labels: [{"rule":…},…]. */
+    int (*pool_config)(void *ctx, StrView pool, Buf *out, Err *err);
+    int (*relabel_steps)(void *ctx, StrView pool, Labels labels, Buf *out, Err *err);
     /* The array of /api/v1/targets/metadata, of targets that match; limit < 0: none. */
     void (*target_metadata)(void *ctx, const Matcher *ms, unsigned n_ms, StrView metric,
                             int64_t limit, Buf *out);

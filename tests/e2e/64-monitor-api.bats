@@ -1,0 +1,82 @@
+#!/usr/bin/env bats
+# Parts of Prometheus' HTTP API that no Prometheus of the distribution has: asked by curl, in a network namespace.
+
+load helpers
+
+setup() {
+    need_root
+    new_place
+    cat >"$DATA/monitor.yml" <<Y
+global: {scrape_interval: 1s}
+scrape_configs:
+- job_name: self
+  basic_auth: {username: a, password: hidden}
+  static_configs: [{targets: ['127.0.0.1:9090']}]
+  relabel_configs:
+  - {source_labels: [__address__], regex: '(.*):.*', target_label: host}
+  - {source_labels: [zone], action: drop, regex: far}
+  - {target_label: last, replacement: x}
+Y
+    URL=http://127.0.0.1:9090
+}
+
+teardown() { stop_all; }
+
+start_monitor() { # FLAGS…
+    run_role monitor --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 --config.file="$DATA/monitor.yml" "$@"
+    wait_for 20 inside curl -sf "$URL/-/ready"
+}
+get() { inside curl -sfg "$URL$1" "${@:2}"; }
+error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error)"'; }
+
+@test "one scrape pool: its section, and its relabelling step by step" {
+    start_monitor
+    get '/api/v1/scrape_pools/config?scrapePool=self' | jq -r .data.yaml >"$DATA/pool.yml"
+    grep -q '^job_name: self$' "$DATA/pool.yml"
+    grep -q 'password: <secret>' "$DATA/pool.yml"
+    ! grep -q hidden "$DATA/pool.yml"
+    [ "$(error /api/v1/scrape_pools/config)" = "bad_data: no scrapePool parameter provided" ]
+    [ "$(error '/api/v1/scrape_pools/config?scrapePool=x')" = 'bad_data: error retrieving scrape config: scrape pool "x" not found' ]
+
+    steps() { get /api/v1/targets/relabel_steps -G -d scrapePool=self --data-urlencode "labels=$1" | jq -c .data.steps; }
+    [ "$(steps '{"__address__":"h:1"}' | jq -c '[.[] | .keep, .output]')" = \
+        '[true,{"__address__":"h:1","host":"h"},true,{"__address__":"h:1","host":"h"},true,{"__address__":"h:1","host":"h","last":"x"}]' ]
+    [ "$(steps '{"__address__":"h:1","zone":"far"}' | jq -c '[.[] | .keep, .output]')" = \
+        '[true,{"__address__":"h:1","host":"h","zone":"far"},false,{},false,{}]' ]
+    [ "$(steps '{}' | jq -c '.[0].rule')" = \
+        '{"source_labels":["__address__"],"separator":";","regex":"(.*):.*","target_label":"host","replacement":"$1","action":"replace"}' ]
+    [ "$(error /api/v1/targets/relabel_steps -d scrapePool=self)" = "bad_data: no labels parameter provided" ]
+    [[ "$(error /api/v1/targets/relabel_steps -d scrapePool=self -d labels=%7B)" == "bad_data: error parsing labels: "* ]]
+    [[ "$(error /api/v1/targets/relabel_steps -d scrapePool=self --data-urlencode 'labels={"a":1}')" == "bad_data: error parsing labels: a: "* ]]
+}
+
+@test "blocks are told as their meta.json says" {
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/monitor" 20 6
+    start_monitor --storage.tsdb.retention.time=100y
+    get /api/v1/status/tsdb/blocks | jq -S '.data.blocks | sort_by(.ulid)' >"$DATA/told"
+    jq -S -s 'sort_by(.ulid)' "$DATA"/monitor/*/meta.json >"$DATA/there"
+    [ "$(jq length "$DATA/there")" -gt 0 ]
+    diff "$DATA/there" "$DATA/told"
+}
+
+@test "self_metrics has every family of /metrics" {
+    start_monitor
+    get /metrics | sed -n 's/^# TYPE \([^ ]*\) \(.*\)/\1 \U\2/p' | sort >"$DATA/there"
+    get /api/v1/status/self_metrics >"$DATA/self"
+    jq -r '.data[] | "\(.name) \(.type)"' "$DATA/self" | sort >"$DATA/told"
+    diff "$DATA/there" "$DATA/told"
+    jq -e '.data[] | select(.name == "prometheus_http_request_duration_seconds") | .metric[0] |
+        (.label[0].name == "handler") and (.histogram.bucket | length == 10) and
+        (.histogram.bucket[-1] | .upperBound == "Infinity") and
+        (.histogram.sampleCount == .histogram.bucket[-1].cumulativeCount)' "$DATA/self"
+    jq -e '.data[] | select(.name == "prometheus_ready") | .metric == [{gauge: {value: 1}}]' "$DATA/self"
+    get '/api/v1/status/self_metrics?metric_name_pattern=process_open.*' | jq -e '[.data[].name] == ["process_open_fds"]'
+    [[ "$(error '/api/v1/status/self_metrics?metric_name_pattern=(')" == "bad_data: invalid metric_name_pattern: "* ]]
+}
+
+@test "times have Go's form: as many digits as there are" {
+    start_monitor
+    scraped() { get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape != "0001-01-01T00:00:00Z"'; }
+    wait_for 20 scraped
+    get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape | test("T[0-9:]{8}(\\.[0-9]{0,2}[1-9])?Z$")'
+}
