@@ -74,6 +74,23 @@ error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error
     [[ "$(error '/api/v1/status/self_metrics?metric_name_pattern=(')" == "bad_data: invalid metric_name_pattern: "* ]]
 }
 
+@test "queries that SIGKILL has ended are named at the next start" {
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/monitor" 2000 6
+    start_monitor --storage.tsdb.retention.time=100y
+    inside curl -sg -o /dev/null "$URL/api/v1/query_range" -d start=1700006400 -d end=1700028000 -d step=2 \
+        --data-urlencode 'query=sum(quantile_over_time(0.9, {__name__=~".+", job!="a\"b"}[3h]))' 3>&- &
+    echo "$!" >>"$PIDS"
+    noted() { tr -d '\0' <"$DATA/monitor/queries.active" | grep -q 'quantile_over_time.*job!=.*timestamp_sec'; }
+    wait_for 20 noted
+    kill_role monitor KILL
+    start_monitor --storage.tsdb.retention.time=100y
+    grep -q 'did not finish in the last run: .*quantile_over_time' "$DATA/log/monitor.log"
+    [ "$(tr -d '\0' <"$DATA/monitor/queries.active")" = "[" ]
+    # Those that end are gone.
+    get '/api/v1/query?query=1' >/dev/null
+    [ "$(tr -d '\0' <"$DATA/monitor/queries.active")" = "[" ]
+}
+
 @test "times have Go's form: as many digits as there are" {
     start_monitor
     scraped() { get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape != "0001-01-01T00:00:00Z"'; }

@@ -66,6 +66,7 @@ struct Call {
     StrView if_none_match;
     Param *params; /* of body, then query */
     unsigned n_params;
+    int log_slot;       /* in the log of queries; -1: none */
     Labels external;    /* labels of this server, as they were when the call came */
     RemoteReads *reads; /* other storages for queries; NULL: none */
     RemoteWarnings warnings;

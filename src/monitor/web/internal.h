@@ -6,6 +6,7 @@
 #include "monitor/model/timing.h"
 #include "monitor/web/access.h"
 #include "monitor/web/call.h"
+#include "monitor/web/query_log.h"
 
 /* What clients that look for features see: whose API and query language these are. */
 #define PROMETHEUS_VERSION "3.5.0"
@@ -54,6 +55,7 @@ struct Web {
     Call *sending, **sending_tail; /* answers that are being sent, oldest first */
     size_t sending_bytes;
     CallQueue queues[CALL_CLASS_MAX];
+    QueryLog *query_log; /* NULL: there is none */
 
     int64_t started_ns, reloaded_ns; /* real time */
     bool reload_ok;
