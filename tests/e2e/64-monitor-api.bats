@@ -91,6 +91,30 @@ error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error
     [ "$(tr -d '\0' <"$DATA/monitor/queries.active")" = "[" ]
 }
 
+@test "the series of Prometheus' own dashboard and alerts are there" {
+    sed -i 's/job_name: self/job_name: "se\\"lf"/' "$DATA/monitor.yml"
+    start_monitor --web.enable-lifecycle
+    scraped() { get /metrics | grep -q '^prometheus_target_interval_length_seconds_count{interval="1s"} [1-9]'; }
+    wait_for 20 scraped
+    get '/api/v1/query?query=up' >/dev/null
+    get /metrics >"$DATA/metrics"
+    for series in 'prometheus_sd_discovered_targets{name="scrape",config="se\"lf"} 1' \
+        'prometheus_target_scrape_pool_targets{scrape_job="se\"lf"} 1' 'prometheus_target_sync_length_seconds_count{scrape_job="se\"lf"} 1' \
+        'prometheus_target_sync_failed_total{scrape_job="se\"lf"} 0' 'prometheus_target_scrape_pools_total 1' \
+        'prometheus_engine_query_duration_seconds_count{slice="prepare_time"} 1' 'prometheus_engine_query_duration_seconds_count{slice="result_sort"} 1' \
+        'prometheus_config_last_reload_successful 1' 'prometheus_tsdb_reloads_failures_total 0' \
+        'prometheus_target_scrapes_sample_duplicate_timestamp_total 0' \
+        'prometheus_notifications_alertmanagers_discovered' 'prometheus_tsdb_head_samples_appended_total'; do
+        grep -qF "$series" "$DATA/metrics" || { echo "$series"; false; }
+    done
+    # A configuration that changes is counted, and so are its targets.
+    sed -i "s/targets: \['127.0.0.1:9090'\]/targets: ['127.0.0.1:9090', '127.0.0.1:1']/" "$DATA/monitor.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    two() { get /metrics | grep -qF 'prometheus_target_scrape_pool_targets{scrape_job="se\"lf"} 2'; }
+    wait_for 20 two
+    get /metrics | grep -q '^prometheus_target_scrape_pool_reloads_total 1$'
+}
+
 @test "times have Go's form: as many digits as there are" {
     start_monitor
     scraped() { get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape != "0001-01-01T00:00:00Z"'; }

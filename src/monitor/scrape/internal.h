@@ -8,6 +8,7 @@
 #include "base/vec.h"
 #include "monitor/expo/expo.h"
 #include "monitor/fetch/fetch.h"
+#include "monitor/model/timing.h"
 #include "monitor/scrape/scrape.h"
 
 /* ---- which series a line is (cache.c) ---- */
@@ -142,6 +143,8 @@ struct ScrapePool {
     Source *sync_timer, *old_timer;
     bool sync_due;
     int64_t synced_ns;
+    Timing sync; /* how long looking through the groups takes */
+    uint64_t targets_failed;
     Err target_limit; /* set while there are too many */
     Buf accept;
     bool stopping;
@@ -155,11 +158,18 @@ enum {
 };
 #define SCRAPE_BODIES_MAX ((size_t)1024 * 1024 * 1024) /* of all bodies together */
 
+/* Times from one scrape to the next, of all targets with one interval. */
+typedef struct ScrapeIntervals {
+    int64_t interval_ms;
+    Timing actual;
+} ScrapeIntervals;
+
 struct ScrapeManager {
     Loop *loop;
     ScrapeOptions opt;
     VEC(ScrapePool *) pools;
     ScrapeStats stats;
+    VEC(ScrapeIntervals *) intervals;
     LogGate storage_said; /* that samples cannot be stored */
     FetchBudget budget;   /* of bodies, received and waiting */
     ExpoParser *parser;   /* this and the next: the worker's */
@@ -175,6 +185,8 @@ struct ScrapeManager {
 };
 
 int64_t scrape_now_ms(const ScrapeManager *m);
+/* metrics.c: so long after the one before a scrape begins. Without memory it is not counted. */
+void scrape_count_interval(ScrapeManager *m, int64_t interval_ms, double seconds);
 
 /* Labels of a target from a group's: 1 a target, 0 dropped, negative a reason. *ret is made either
  * way but on failure; free with target_free(). */

@@ -30,6 +30,7 @@ static void counters(Tsdb *db, TsdbStats *s)
     s->wal_corruptions = atomic_load(&db->wal_corruptions);
     s->compactions = atomic_load(&db->compactions);
     s->compactions_failed = atomic_load(&db->compactions_failed);
+    s->reloads = atomic_load(&db->reloads);
     s->reloads_failed = atomic_load(&db->reloads_failed);
     s->tombstones_cleaned = atomic_load(&db->tombstones_cleaned);
     exemplars_count(db->exemplars, &s->exemplars, &s->exemplars_max);

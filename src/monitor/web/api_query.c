@@ -135,6 +135,8 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
     int failed = promql_query(&opts, querier.q, q, &r, &err);
     c->counts.is_query = true;
     c->counts.eval_s = (double)(clock_mono_ns() - start) / 1e9;
+    c->counts.prepare_s = (double)r.stats.prepare_ns / 1e9;
+    c->counts.sort_s = (double)r.stats.sort_ns / 1e9;
     if (failed == 0)
         answer(c, &r, limit);
     else if (r.error_type == PROMQL_BAD_DATA)

@@ -46,7 +46,8 @@ typedef struct Param {
 typedef struct CallCounts {
     uint64_t invalid_labels, without_metadata;
     bool is_query, federation_failed;
-    double queue_s, eval_s;
+    double queue_s, eval_s; /* of a query, as the next two: parts of eval_s */
+    double prepare_s, sort_s;
 } CallCounts;
 
 struct Call {

@@ -78,21 +78,6 @@ static void put_name(Buf *out, StrView name, bool metric, bool utf8)
     }
 }
 
-/* Backslash, quote and newline are escaped and nothing else. */
-static void put_value(Buf *out, StrView v)
-{
-    buf_putc(out, '"');
-    for (size_t i = 0; i < v.len; i++) {
-        if (v.ptr[i] == '\\' || v.ptr[i] == '"')
-            buf_putc(out, '\\');
-        if (v.ptr[i] == '\n')
-            buf_sv(out, SV("\\n"));
-        else
-            buf_putc(out, v.ptr[i]);
-    }
-    buf_putc(out, '"');
-}
-
 typedef struct Line {
     Buf *out;
     const Found *f;
@@ -106,7 +91,7 @@ static void put_pair(const Line *l, bool *any, StrView name, StrView value)
     *any = true;
     put_name(l->out, name, false, l->utf8);
     buf_putc(l->out, '=');
-    put_value(l->out, value);
+    text_quote_value(value, l->out);
 }
 
 static void put_line(const Line *l, const char *suffix, StrView le, double v)

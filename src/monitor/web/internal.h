@@ -62,7 +62,7 @@ struct Web {
     int64_t reload_ok_ns;
     RouteStats *routes; /* one for each row, and one more for all else */
     uint64_t invalid_labels, without_metadata, federation_errors;
-    Timing eval, queue;
+    Timing inner, queue, prepare, sort; /* of queries */
 };
 
 Tsdb *call_db(const Call *c); /* from any thread */
