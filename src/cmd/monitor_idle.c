@@ -36,8 +36,6 @@ static const Idle idle[] = {
     { "auto-gomemlimit", "true", true, false, GO },
     { "auto-gomemlimit.ratio", "0.9", false, false, GO },
     { "auto-gomemlimit.refresh-interval", "0s", false, false, GO },
-    { "web.max-notifications-subscribers", "16", false, false,
-      "live notifications are not served here" },
     { "web.search.max-limit", "10000", false, false, "the search API is not served here" },
     { "web.console.templates", "consoles", false, false, CONSOLES },
     { "web.console.libraries", "console_libraries", false, false, CONSOLES },

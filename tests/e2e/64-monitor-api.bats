@@ -121,3 +121,80 @@ error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error
     wait_for 20 scraped
     get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape | test("T[0-9:]{8}(\\.[0-9]{0,2}[1-9])?Z$")'
 }
+
+@test "openapi.yaml describes every path, and each path it describes is served" {
+    start_monitor
+    get /api/v1/openapi.yaml >"$DATA/openapi.yaml"
+    python3 - "$DATA/openapi.yaml" >"$DATA/paths" <<'PY'
+import re, sys, yaml
+doc = yaml.safe_load(open(sys.argv[1]))
+assert doc["openapi"] == "3.1.0" and doc["servers"][0]["url"].endswith(":9090/api/v1"), doc
+def resolve(ref):
+    at = doc
+    for part in ref.removeprefix("#/").split("/"):
+        at = at[part]
+def walk(x):
+    if isinstance(x, dict):
+        if "$ref" in x: resolve(x["$ref"])
+        for v in x.values(): walk(v)
+    elif isinstance(x, list):
+        for v in x: walk(v)
+walk(doc)
+ids = [op["operationId"] for p in doc["paths"].values() for op in p.values()]
+assert len(set(ids)) == len(ids)
+assert [p["name"] for p in doc["paths"]["/query"]["get"]["parameters"] if p["required"]] == ["query"]
+assert "match[]" in doc["paths"]["/series"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]["required"]
+for path, ops in doc["paths"].items():
+    for name in re.findall("{(.*?)}", path):
+        assert any(p["in"] == "path" and p["name"] == name for p in ops["get"]["parameters"])
+    for method in ops: print(method.upper(), path.replace("{name}", "job"))
+PY
+    while read -r method path; do
+        answer=$(inside curl -s -m 1 -X "$method" "$URL/api/v1$path" || true)
+        [[ "$answer" != "404 page not found" && "$answer" != "Method Not Allowed" ]] || { echo "$method $path: $answer"; return 1; }
+    done <"$DATA/paths"
+    # What /metrics counts are the routes that there are.
+    get /metrics | grep -o 'handler="/api/v1/[^"]*"' | sort -u | sed 's,.*/api/v1,,; s,",,; s,:name,job,' >"$DATA/counted"
+    sed 's/^[A-Z]* //' "$DATA/paths" | sort -u | diff - <(sort "$DATA/counted")
+    get '/api/v1/openapi.yaml?openapi_version=3.2' | grep -qx 'openapi: 3.2.0'
+}
+
+@test "OPTIONS and CORS: any path of the API; origins that --web.cors.origin lets in" {
+    start_monitor --web.cors.origin='https://(a|b)\.example'
+    headers() { inside curl -s -o /dev/null -D - "$@" | tr -d '\r'; }
+    for path in query write no/such/path; do
+        headers -X OPTIONS -H 'Origin: https://a.example' "$URL/api/v1/$path" >"$DATA/headers"
+        head -1 "$DATA/headers" | grep -q ' 204'
+        grep -qix 'access-control-allow-origin: https://a.example' "$DATA/headers"
+        grep -qix 'access-control-allow-methods: GET, POST, OPTIONS' "$DATA/headers"
+        grep -qix 'vary: Origin' "$DATA/headers"
+    done
+    ! headers -H 'Origin: https://a.example.evil' "$URL/api/v1/query?query=1" | grep -qi allow-origin
+    headers -H 'Origin: https://b.example' "$URL/api/v1/query?query=1" | grep -qix 'access-control-allow-origin: https://b.example'
+    ! headers "$URL/api/v1/query?query=1" | grep -qi access-control
+    headers -X OPTIONS "$URL/metrics" | head -1 | grep -q ' 405'
+}
+
+@test "notifications: what is so now, and live what changes, for so many readers" {
+    start_monitor --web.enable-lifecycle --web.max-notifications-subscribers=1
+    [ "$(get /api/v1/notifications | jq -c .data)" = "[]" ]
+    nsenter --net="/run/netns/$NS" curl -sN -D "$DATA/head" "$URL/api/v1/notifications/live" >"$DATA/events" 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 10 grep -q "^content-type: text/event-stream" "$DATA/head"
+    [ "$(inside curl -s -o /dev/null -w '%{http_code}' "$URL/api/v1/notifications/live")" = 204 ]
+    cp "$DATA/monitor.yml" "$DATA/good.yml"
+    echo 'wrong: true' >"$DATA/monitor.yml"
+    ! get /-/reload -X POST
+    wait_for 10 grep -q '^data: .*"active":true}$' "$DATA/events"
+    get /api/v1/notifications | jq -e '.data | length == 1 and .[0].text == "Configuration reload has failed." and .[0].active'
+    cp "$DATA/good.yml" "$DATA/monitor.yml"
+    get /-/reload -X POST
+    wait_for 10 grep -q '^data: .*"active":false}$' "$DATA/events"
+    [ "$(grep -c . "$DATA/events")" = 2 ]
+    [ "$(get /api/v1/notifications | jq -c .data)" = "[]" ]
+    get /metrics | grep -qx 'prometheus_api_notification_updates_sent_total 2'
+    get /metrics | grep -qx 'prometheus_api_notification_active_subscribers 1'
+    kill "$(tail -1 "$PIDS")"
+    none() { get /metrics | grep -qx 'prometheus_api_notification_active_subscribers 0'; }
+    wait_for 10 none
+}

@@ -1,4 +1,4 @@
-/* api_status.c - /api/v1/status/…, features and notifications. */
+/* api_status.c - /api/v1/status/… and features. */
 #include <unistd.h>
 
 #include "base/proc.h"
@@ -191,12 +191,5 @@ void serve_features(Call *c)
         buf_printf(&c->out, "%s\"%s\":%s", i ? "," : "", promql[i].name,
                    o->promql.features & promql[i].feature ? "true" : "false");
     buf_sv(&c->out, SV("}}"));
-    api_end(c, NULL, 0, NULL, 0);
-}
-
-void serve_notifications(Call *c)
-{
-    api_begin(c);
-    buf_sv(&c->out, SV("[]"));
     api_end(c, NULL, 0, NULL, 0);
 }

@@ -27,6 +27,7 @@ typedef enum CallClass {
     CALL_CLASS_MAX
 } CallClass;
 
+#define API_PREFIX "/api/v1"
 enum { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_HEAD = 8, METHOD_OPTIONS = 16 };
 enum { ROUTE_API = 1, ROUTE_ANYTIME = 2 }; /* JSON and CORS; also while not ready */
 
@@ -78,6 +79,7 @@ struct Call {
     Buf out;
     HttpHeader headers[CALL_HEADERS_MAX]; /* views that live as long as the call */
     unsigned n_headers;
+    bool streams; /* the exchange goes on without the call: no answer is sent for it */
     CallCounts counts;
 };
 
@@ -168,7 +170,9 @@ void serve_status_tsdb(Call *c);
 void serve_status_blocks(Call *c);
 void serve_status_replay(Call *c);
 void serve_features(Call *c);
-void serve_notifications(Call *c);
+void serve_notifications(Call *c); /* notices.c */
+void serve_notifications_live(Call *c);
+void serve_openapi(Call *c);       /* openapi.c */
 void serve_delete_series(Call *c); /* api_admin.c */
 void serve_snapshot(Call *c);
 void serve_clean_tombstones(Call *c);

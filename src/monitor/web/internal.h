@@ -36,6 +36,21 @@ typedef struct CallQueue {
     unsigned running, waiting, max;
 } CallQueue;
 
+/* What the operator should know; see notices.c. */
+typedef enum NoticeId {
+    NOTICE_RELOAD_FAILED,
+    NOTICE_STARTING,
+    NOTICE_STOPPING,
+    NOTICE_MAX
+} NoticeId;
+typedef struct NoticeReader NoticeReader;
+typedef struct Notices {
+    int64_t since_ns[NOTICE_MAX]; /* real time; 0: it is not so */
+    NoticeReader *readers;
+    unsigned n_readers;
+    uint64_t sent, dropped;
+} Notices;
+
 struct Web {
     Loop *loop;
     HttpServer **servers;
@@ -56,6 +71,7 @@ struct Web {
     size_t sending_bytes;
     CallQueue queues[CALL_CLASS_MAX];
     QueryLog *query_log; /* NULL: there is none */
+    Notices notices;
 
     int64_t started_ns, reloaded_ns; /* real time */
     bool reload_ok;
@@ -81,6 +97,8 @@ Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView a
 void call_free(void *call);
 void call_send(Call *c); /* answers; the call is gone after it */
 void call_cors(Call *c);
+void call_put_headers(Call *c); /* into the exchange, which must be there */
+void notice_set(Web *w, NoticeId id, bool active);
 void call_compress(Call *c); /* from any thread, after the route has run */
 
 void metrics_text(Call *c, Buf *out);        /* metrics.c: what /metrics shows */

@@ -281,6 +281,12 @@ void metrics_text(Call *c, Buf *out)
             "Samples of remote writes stored without metadata.", w->without_metadata);
     COUNTER("prometheus_web_federation_errors_total", "Federation responses that failed.",
             w->federation_errors);
+    GAUGE("prometheus_api_notification_active_subscribers", "Readers of live notifications.",
+          w->notices.n_readers);
+    COUNTER("prometheus_api_notification_updates_sent_total",
+            "Notifications sent to readers, or meant to be.", w->notices.sent);
+    COUNTER("prometheus_api_notification_updates_dropped_total",
+            "Notifications that a reader did not take in time.", w->notices.dropped);
     put_process(out, w);
     if (w->opt.parts.metrics)
         w->opt.parts.metrics(w->opt.parts.ctx, out);

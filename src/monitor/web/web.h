@@ -75,6 +75,7 @@ typedef struct WebOptions {
     unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
     const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
+    unsigned max_notice_readers; /* of notifications/live at once */
     unsigned query_concurrency;
     PromqlOptions promql;
     uint64_t read_samples_max; /* of one remote read; 0: no bound */
