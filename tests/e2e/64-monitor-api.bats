@@ -198,3 +198,45 @@ PY
     none() { get /metrics | grep -qx 'prometheus_api_notification_active_subscribers 0'; }
     wait_for 10 none
 }
+
+@test "/federate in protobuf, for a Prometheus that prefers it: numbers, and histograms with custom bounds as classic ones" {
+    mkdir -p "$DATA/www"
+    printf '# TYPE took histogram\ntook_bucket{le="0.5"} 1\ntook_bucket{le="+Inf"} 3\ntook_sum 9\ntook_count 3\n# TYPE n gauge\nn 7\n' >"$DATA/www/metrics"
+    (cd "$DATA/www" && exec nsenter --net="/run/netns/$NS" python3 -m http.server --bind 127.0.0.1 9094 >/dev/null 2>&1 3>&-) &
+    echo "$!" >>"$PIDS"
+    cat >"$DATA/monitor.yml" <<Y
+global: {scrape_interval: 200ms, scrape_timeout: 200ms, external_labels: {region: eu}}
+scrape_configs:
+- job_name: source
+  convert_classic_histograms_to_nhcb: true
+  fallback_scrape_protocol: PrometheusText0.0.4
+  static_configs: [{targets: ['127.0.0.1:9094']}]
+Y
+    start_monitor
+    scraped() { [ "$(get '/api/v1/query?query=took' | jq '.data.result | length')" = 1 ]; }
+    wait_for 20 scraped
+    proto='application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
+    inside curl -sg -o "$DATA/body" -D - -H "Accept: $proto;q=0.7,text/plain;q=0.3" "$URL/federate?match[]=n" | tr -d '\r' |
+        grep -qix "content-type: ${proto//;/; }; escaping=underscores"
+    ! grep -qa '# TYPE' "$DATA/body"
+    inside curl -sg -D - -H "Accept: $proto;q=0.3,text/plain;q=0.7" "$URL/federate?match[]=n" | grep -qa '^# TYPE n untyped'
+    command -v prometheus >/dev/null || skip "no prometheus"
+    cat >"$DATA/prometheus.yml" <<Y
+global: {scrape_interval: 200ms, scrape_timeout: 200ms}
+scrape_configs:
+- job_name: federate
+  honor_labels: true
+  metrics_path: /federate
+  params: {'match[]': ['{job="source"}']}
+  static_configs: [{targets: ['127.0.0.1:9090']}]
+Y
+    nsenter --net="/run/netns/$NS" prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/reader" \
+        --enable-feature=native-histograms --web.listen-address=127.0.0.1:9092 >"$DATA/log/prometheus.log" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    theirs() { inside curl -sfG http://127.0.0.1:9092/api/v1/query --data-urlencode "query=$1" | jq -r '.data.result[0].value[1]'; }
+    read_there() { [ "$(theirs 'n{region="eu", job="source", instance="127.0.0.1:9094"}')" = 7 ] && [ "$(theirs 'up{job="federate"}')" = 1 ]; }
+    wait_for 30 read_there
+    [ "$(theirs 'took_bucket{le="0.5",region="eu"}')" = 1 ]
+    [ "$(theirs 'took_bucket{le="+Inf"}')" = 3 ]
+    [ "$(theirs 'took_sum')" = 9 ]
+}
