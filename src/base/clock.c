@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t now(clockid_t id)
@@ -43,12 +44,26 @@ char *rfc3339_format(int64_t ns, int frac, char buf[static RFC3339_SIZE])
     struct tm tm;
     gmtime_r(&t, &tm);
     size_t n = strftime(buf, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (frac == 6)
+    if (frac == 3)
+        snprintf(buf + n, RFC3339_SIZE - n, ".%03dZ", (int)(rest / NSEC_PER_MSEC));
+    else if (frac == 6)
         snprintf(buf + n, RFC3339_SIZE - n, ".%06dZ", (int)(rest / 1000));
     else if (frac == 9)
         snprintf(buf + n, RFC3339_SIZE - n, ".%09dZ", (int)rest);
     else
         snprintf(buf + n, RFC3339_SIZE - n, "Z");
+    return buf;
+}
+
+char *rfc3339_format_nano(int64_t ns, char buf[static RFC3339_SIZE])
+{
+    size_t n = strlen(rfc3339_format(ns, 9, buf)) - 1; /* without the Z */
+    while (buf[n - 1] == '0')
+        n--;
+    if (buf[n - 1] == '.')
+        n--;
+    buf[n] = 'Z';
+    buf[n + 1] = 0;
     return buf;
 }
 

@@ -10,8 +10,11 @@ int64_t clock_real_ns(void); /* since the Unix epoch, UTC */
 int64_t clock_mono_ns(void); /* CLOCK_BOOTTIME: goes on while the machine sleeps */
 
 enum { RFC3339_SIZE = 40 };
-/* "2026-11-23T05:35:37Z"; with `frac` 6 or 9 also that many digits of the second. Returns buf. */
+/* "2026-11-23T05:35:37Z"; with `frac` 3, 6 or 9 also that many digits of the second. Returns buf.
+ */
 char *rfc3339_format(int64_t ns, int frac, char buf[static RFC3339_SIZE]);
+/* The same with as many digits as there are to show: Go's time.RFC3339Nano. */
+char *rfc3339_format_nano(int64_t ns, char buf[static RFC3339_SIZE]);
 int rfc3339_parse(StrView s, int64_t *ret_ns); /* any offset, 0-9 fraction digits; 0 or -EINVAL */
 
 /* Go's time.ParseDuration: "1h2m3.5s", "300ms", "-1.5h", "0". 0, or -EINVAL, -ERANGE. */

@@ -11,7 +11,7 @@ typedef struct MonitorArgs {
     FlagTexts listen, features, write_messages;
     const char *external_url, *route_prefix, *web_config, *cors_origin, *page_title;
     FlagAmount read_timeout;
-    uint64_t max_connections;
+    uint64_t max_connections, notice_readers;
     bool lifecycle, admin, remote_write, otlp;
     const char *db_dir;
     FlagAmount block_min, block_max, retention, retention_bytes, segment_bytes;

@@ -36,8 +36,6 @@ static const Idle idle[] = {
     { "auto-gomemlimit", "true", true, false, GO },
     { "auto-gomemlimit.ratio", "0.9", false, false, GO },
     { "auto-gomemlimit.refresh-interval", "0s", false, false, GO },
-    { "web.max-notifications-subscribers", "16", false, false,
-      "live notifications are not served here" },
     { "web.search.max-limit", "10000", false, false, "the search API is not served here" },
     { "web.console.templates", "consoles", false, false, CONSOLES },
     { "web.console.libraries", "console_libraries", false, false, CONSOLES },
@@ -102,7 +100,6 @@ const char *monitor_idle_feature(StrView name)
         const char *name, *why;
     } features[] = {
         { "memory-snapshot-on-shutdown", "the log is replayed at the start" },
-        { "promql-per-step-stats", "statistics are of whole queries here" },
         { "concurrent-rule-eval", "rules of one group follow each other here" },
         { "promql-duration-expr", "it is always on" },
         { "native-histograms", "scrape_native_histograms of a job says it" },

@@ -385,13 +385,23 @@ bool config_remote_read_text(const ConfigRemoteRead *r, Buf *out)
     return section_text(&type_remote_read, r, out);
 }
 
-int config_format(const Config *c, Buf *out, Err *err)
+static int show_yaml(const Type *type, const void *obj, Buf *out, Err *err)
 {
     _cleanup_arena_ Arena a;
     Value v;
     arena_init(&a, 1024u * 1024 * 1024);
     BindShow how = { .arena = &a };
-    return bind_show(&how, &type_config, c, &v) ? yaml_encode(&v, out, err) : err_nomem(err);
+    return bind_show(&how, type, obj, &v) ? yaml_encode(&v, out, err) : err_nomem(err);
+}
+
+int config_format(const Config *c, Buf *out, Err *err)
+{
+    return show_yaml(&type_config, c, out, err);
+}
+
+int config_scrape_format(const ConfigScrape *job, Buf *out, Err *err)
+{
+    return show_yaml(&type_scrape, job, out, err);
 }
 
 static void http_defaults(ConfigHttp *h)

@@ -316,3 +316,5 @@ bool config_remote_read_text(const ConfigRemoteRead *r, Buf *out) NODISCARD;
 
 /* YAML of all that is in force, defaults filled in; secrets are "<secret>". */
 int config_format(const Config *c, Buf *out, Err *err) NODISCARD;
+/* The same of one job. */
+int config_scrape_format(const ConfigScrape *job, Buf *out, Err *err) NODISCARD;

@@ -9,9 +9,7 @@
 static void put_time(Buf *out, int64_t ms)
 {
     char text[RFC3339_SIZE];
-    int64_t sub = (ms % 1000 + 1000) % 1000;
-    StrView whole = sv_cstr(rfc3339_format((ms - sub) * NSEC_PER_MSEC, 0, text));
-    buf_printf(out, "\"%.*s.%03dZ\"", SV_FMT(sv_head(whole, whole.len - 1)), (int)sub);
+    buf_printf(out, "\"%s\"", rfc3339_format(ms * NSEC_PER_MSEC, 3, text));
 }
 
 Notice *notice_new(const NotifyAlert *alert, Labels labels)

@@ -186,43 +186,14 @@ static Config *on_current(void *ctx)
     return config_ref(((MonitorParts *)ctx)->config);
 }
 
-static void put_counter(Buf *out, const char *name, const char *help, uint64_t value)
-{
-    buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
-               (unsigned long long)value);
-}
-
 static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
     parts_alerting_metrics(p, out);
     remote_write_metrics(p->remote_write, out);
     remote_reads_metrics(p->remote_reads, out);
-    if (!p->scrape)
-        return;
-    ScrapeStats s = scrape_stats(p->scrape);
-    put_counter(out, "prometheus_target_scrapes_exceeded_sample_limit_total",
-                "Total number of scrapes that hit the sample limit and were rejected.",
-                s.exceeded_sample_limit);
-    put_counter(out, "prometheus_target_scrapes_exceeded_body_size_limit_total",
-                "Total number of scrapes that hit the body size limit", s.exceeded_body_size_limit);
-    put_counter(out, "prometheus_target_scrape_pool_exceeded_label_limits_total",
-                "Total number of times scrape pools hit the label limits.",
-                s.exceeded_label_limits);
-    put_counter(out, "prometheus_target_scrape_pool_exceeded_target_limit_total",
-                "Total number of times scrape pools hit the target limit.",
-                s.exceeded_target_limit);
-    put_counter(out, "prometheus_target_scrapes_sample_out_of_order_total",
-                "Total number of samples rejected due to not being out of the expected order.",
-                s.out_of_order);
-    put_counter(
-        out, "prometheus_target_scrapes_sample_duplicate_timestamp_total",
-        "Total number of samples rejected due to duplicate timestamps but different values.",
-        s.duplicate);
-    put_counter(
-        out, "prometheus_target_scrapes_sample_out_of_bounds_total",
-        "Total number of samples rejected due to timestamp falling outside of the time bounds.",
-        s.out_of_bounds);
+    if (p->scrape)
+        scrape_metrics(p->scrape, out);
 }
 
 static int on_reload(void *ctx, Err *err)
@@ -235,6 +206,8 @@ void monitor_parts_plug(MonitorParts *p, WebParts *ret)
     *ret = (WebParts){ .ctx = p,
                        .targets = parts_targets,
                        .scrape_pools = parts_scrape_pools,
+                       .pool_config = parts_pool_config,
+                       .relabel_steps = parts_relabel_steps,
                        .target_metadata = parts_target_metadata,
                        .metadata = parts_metadata,
                        .rules = parts_rules,

@@ -35,7 +35,7 @@ static void put_time(Buf *out, const char *name, int64_t ns)
 {
     char text[RFC3339_SIZE] = "0001-01-01T00:00:00Z";
     if (ns)
-        rfc3339_format(ns, 9, text);
+        rfc3339_format_nano(ns, text);
     put_text(out, name, sv_cstr(text));
 }
 

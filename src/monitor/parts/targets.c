@@ -27,7 +27,7 @@ static void put_active(Buf *out, const ScrapeTargetInfo *t)
     static const char *const health[] = { "unknown", "up", "down" };
     char stamp[RFC3339_SIZE] = "0001-01-01T00:00:00Z";
     if (t->last_scrape_ms)
-        rfc3339_format(t->last_scrape_ms * NSEC_PER_MSEC, 3, stamp);
+        rfc3339_format_nano(t->last_scrape_ms * NSEC_PER_MSEC, stamp);
     buf_sv(out, SV("{\"discoveredLabels\":"));
     json_put_labels(out, t->discovered);
     buf_sv(out, SV(",\"labels\":"));

@@ -31,6 +31,33 @@ uint64_t column_weight(const Column *c, unsigned n)
     return sum;
 }
 
+int steps_count(Eval *ev, const Steps *outer, StepStatsKind kind, const Modifiers *m, Steps *steps)
+{
+    StepStats what = { .kind = kind,
+                       .start = steps->start,
+                       .step = steps->step,
+                       .n = steps->n,
+                       .parent = outer->stats };
+    steps->stats = NULL;
+    if (!outer->stats)
+        return 0;
+    if (kind == STEP_STATS_SUBQUERY) {
+        what.offset = m->offset;
+        what.range = m->range;
+    } else
+        what.range = INT64_MAX / 2; /* nothing is left out */
+    return step_stats_new(&ev->stats, ev->arena, &what, &steps->stats) ? 0 : eval_nomem(ev);
+}
+
+void steps_count_column(const Steps *steps, const Column *c)
+{
+    for (unsigned i = 0; steps->stats && i < steps->n; i++) {
+        uint64_t n = c->kind[i] == SAMPLE_HISTOGRAM ? histogram_weight(c->h[i]) : c->kind[i];
+        step_stats_scan(steps->stats, i, n);
+        step_stats_read(steps->stats, i, n);
+    }
+}
+
 const Histogram *histogram_keep(Eval *ev, const Histogram *h)
 {
     return histogram_copy(h, ev->arena);

@@ -102,9 +102,11 @@ static const StreamOps spread_ops = { spread_next, NULL };
 
 static int eval_invariant(Eval *ev, Node *n, const Steps *steps, Stream **ret)
 {
-    Steps once = { steps->start, steps->step, 1 };
+    Steps once = { steps->start, steps->step, 1, NULL };
     Stream *child;
-    int r = eval_stream(ev, n->expr, steps->n == 1 ? steps : &once, &child);
+    int r = steps->n == 1 ? 0 : steps_count(ev, steps, STEP_STATS_INVARIANT, NULL, &once);
+    if (r >= 0)
+        r = eval_stream(ev, n->expr, steps->n == 1 ? steps : &once, &child);
     if (r < 0 || steps->n == 1) {
         if (r >= 0)
             *ret = child;
@@ -302,9 +304,11 @@ static int scalar_call(Eval *ev, Node *n, const Steps *steps, double *out)
 
 static int scalar_invariant(Eval *ev, Node *n, const Steps *steps, double *out)
 {
-    Steps once = { steps->start, steps->step, 1 };
+    Steps once = { steps->start, steps->step, 1, NULL };
     double *one;
-    int r = eval_scalar(ev, n->expr, &once, &one);
+    int r = steps_count(ev, steps, STEP_STATS_INVARIANT, NULL, &once);
+    if (r >= 0)
+        r = eval_scalar(ev, n->expr, &once, &one);
     for (unsigned i = 0; r >= 0 && i < steps->n; i++)
         out[i] = one[0];
     return r;

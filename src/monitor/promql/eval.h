@@ -8,10 +8,12 @@
 
 #include "monitor/promql/annotations.h"
 #include "monitor/promql/function.h"
+#include "monitor/promql/step_stats.h"
 
 typedef struct Steps {
     int64_t start, step;
     unsigned n;
+    StepStats *stats; /* what is counted at them; NULL: nothing */
 } Steps;
 
 static inline int64_t step_time(const Steps *s, unsigned i)
@@ -42,7 +44,9 @@ typedef struct Eval {
     Arena *arena;
     Annotations annos;
     Stream *streams; /* all of the query, freed with it */
-    uint64_t samples, peak, read;
+    uint64_t samples, peak;
+    StepStats *stats; /* of all evaluations inside the query, the innermost first */
+    int64_t sort_ns;
     PromqlErrorType error_type;
     Err *err;
 } Eval;
@@ -78,6 +82,11 @@ static inline bool eval_delayed(const Eval *ev)
 /* Evaluates an expression of type vector, or of type scalar. */
 int eval_stream(Eval *ev, Node *n, const Steps *steps, Stream **ret);
 int eval_scalar(Eval *ev, Node *n, const Steps *steps, double **ret);
+
+/* Gives `steps` counters of their own that belong to those of `outer`, if those have any. */
+int steps_count(Eval *ev, const Steps *outer, StepStatsKind kind, const Modifiers *m, Steps *steps);
+/* Counts the samples of a column that a selector has made. */
+void steps_count_column(const Steps *steps, const Column *c);
 
 /* Allocates a stream of `size` bytes with its head set. NULL: ev->err is set. */
 void *stream_new(Eval *ev, size_t size, const StreamOps *ops, const Steps *steps);
@@ -159,8 +168,9 @@ static inline int64_t modifiers_time(const Modifiers *m, int64_t t)
 {
     return (m->has_at ? m->at : t) - m->offset;
 }
-/* The steps of a subquery that serve `outer`. */
-int subquery_steps(Eval *ev, const Modifiers *m, const Steps *outer, Steps *ret);
+/* The steps of a subquery that serve `outer`; its samples are counted as `kind` says. */
+int subquery_steps(Eval *ev, const Modifiers *m, const Steps *outer, StepStatsKind kind,
+                   Steps *ret);
 /* Raw samples of a top-level range vector. */
 int eval_matrix_result(Eval *ev, Node *n, const Steps *steps, PromqlResult *res);
 

@@ -147,6 +147,7 @@ static const struct {
     { SV_INIT("promql-delayed-name-removal"), PROMQL_DELAYED_NAME_REMOVAL },
     { SV_INIT("type-and-unit-labels"), PROMQL_TYPE_AND_UNIT_LABELS },
     { SV_INIT("use-start-timestamps"), PROMQL_START_TIMESTAMPS },
+    { SV_INIT("promql-per-step-stats"), PROMQL_PER_STEP_STATS },
 };
 
 unsigned promql_feature(StrView name)

@@ -8,6 +8,7 @@ typedef struct RawResult {
     PromqlSeries *series;
     size_t len, cap;
     int64_t start, end; /* the window (start, end] */
+    StepStats *stats;
 } RawResult;
 
 static int push(RawResult *r, Labels l, PromqlPoint *points, size_t n)
@@ -82,13 +83,17 @@ static int put_raw(RawResult *r, Labels l, const SampleCols *c)
         points[n++] = (PromqlPoint){ c->t[i], c->v[i], h };
     }
     int err = eval_hold(r->ev, n);
-    r->ev->read += n;
     if (err >= 0 && n && (m->anchored || m->smoothed)) {
         PromqlPoint *extended = arena_array(a, PromqlPoint, n + 2);
         if (!extended)
             return eval_nomem(r->ev);
         n = extend(r, points, n, extended);
         points = extended;
+    }
+    for (size_t i = 0; r->stats && i < n; i++) {
+        uint64_t weight = points[i].h ? histogram_weight(points[i].h) : 1;
+        step_stats_scan(r->stats, 0, weight);
+        step_stats_read(r->stats, 0, weight);
     }
     return err < 0 ? err : push(r, l, points, n);
 }
@@ -121,7 +126,7 @@ static int of_subquery(RawResult *r, const Steps *steps)
     Steps inner;
     Stream *s;
     Column c;
-    int err = subquery_steps(ev, &r->n->mod, steps, &inner);
+    int err = subquery_steps(ev, &r->n->mod, steps, STEP_STATS_RESULT, &inner);
     if (err < 0 || !inner.n)
         return err;
     err = eval_stream(ev, r->n->expr, &inner, &s);
@@ -150,7 +155,7 @@ int eval_matrix_result(Eval *ev, Node *n, const Steps *steps, PromqlResult *res)
 {
     while (n->type == NODE_PAREN || n->type == NODE_STEP_INVARIANT)
         n = n->expr;
-    RawResult r = { .ev = ev, .n = n, .res = res };
+    RawResult r = { .ev = ev, .n = n, .res = res, .stats = steps->stats };
     int err = n->type == NODE_MATRIX ? of_selector(&r, steps) : of_subquery(&r, steps);
     res->type = PROMQL_MATRIX;
     res->series = r.series;

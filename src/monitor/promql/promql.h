@@ -18,6 +18,7 @@ typedef enum PromqlFeature {
     PROMQL_DELAYED_NAME_REMOVAL = 1 << 4,     /* promql-delayed-name-removal */
     PROMQL_TYPE_AND_UNIT_LABELS = 1 << 5,     /* type-and-unit-labels */
     PROMQL_START_TIMESTAMPS = 1 << 6,         /* use-start-timestamps */
+    PROMQL_PER_STEP_STATS = 1 << 7,           /* promql-per-step-stats: of who shows statistics */
 } PromqlFeature;
 
 /* The feature of a flag's name; 0: unknown. */
@@ -71,6 +72,7 @@ typedef struct PromqlQuery {
     bool range;                /* else instant, at `start` */
     int64_t start, end, step;  /* ms */
     const atomic_bool *cancel; /* may be NULL; looked at between series */
+    bool stats;                /* samples are counted */
 } PromqlQuery;
 
 /* The error types of the HTTP API. */
@@ -103,8 +105,14 @@ typedef struct PromqlAnnotation {
 } PromqlAnnotation;
 
 typedef struct PromqlStats {
-    uint64_t samples_read; /* from storage, for all steps */
     uint64_t peak_samples;
+    int64_t prepare_ns, inner_ns, sort_ns; /* parsing and checking; evaluating; ordering series */
+    /* The rest only where PromqlQuery.stats asks for it. A histogram counts by its size. */
+    uint64_t samples_scanned;             /* a sample counts in every window that it is in */
+    uint64_t samples_read;                /* from storage, for all steps */
+    const uint64_t *scanned_at, *read_at; /* the same for each of `steps` steps */
+    int64_t start, step;
+    unsigned steps;
 } PromqlStats;
 
 typedef struct PromqlResult {

@@ -56,6 +56,14 @@ static int by_labels(const void *a, const void *b)
     return labels_cmp(((const PromqlSeries *)a)->labels, ((const PromqlSeries *)b)->labels);
 }
 
+static void sort_series(Eval *ev, PromqlResult *res)
+{
+    int64_t start = clock_mono_ns();
+    if (res->n)
+        qsort((void *)(uintptr_t)res->series, res->n, sizeof *res->series, by_labels);
+    ev->sort_ns += clock_mono_ns() - start;
+}
+
 /* With delayed removal names go now; series that became the same are joined. */
 static int drop_names(Eval *ev, Stream *s, Stream **ret)
 {
@@ -98,11 +106,11 @@ static int finish_vector(Eval *ev, Stream *s, bool range, PromqlResult *res)
         if (r < 0)
             return r;
     }
-    if (range && n)
-        qsort(series, n, sizeof *series, by_labels);
     res->type = range ? PROMQL_MATRIX : PROMQL_VECTOR;
     res->series = series;
     res->n = n;
+    if (range)
+        sort_series(ev, res);
     return r;
 }
 
@@ -143,8 +151,7 @@ static int evaluate(Eval *ev, Node *root, const Steps *steps, bool range, Promql
         return res->string.ptr ? 0 : eval_nomem(ev);
     case PROMQL_MATRIX:
         r = eval_matrix_result(ev, root, steps, res);
-        if (res->n)
-            qsort((void *)res->series, res->n, sizeof *res->series, by_labels);
+        sort_series(ev, res);
         return r;
     default:
         r = eval_stream(ev, root, steps, &s);
@@ -172,7 +179,7 @@ static void eval_init(Eval *ev, const PromqlOptions *o, Querier *q, const Promql
 
 static int query_steps(const PromqlQuery *q, const PromqlExpr *e, Steps *ret, Err *err)
 {
-    *ret = (Steps){ q->start, 1, 1 };
+    *ret = (Steps){ q->start, 1, 1, NULL };
     if (!q->range)
         return 0;
     PromqlType t = promql_expr_type(e);
@@ -188,7 +195,35 @@ static int query_steps(const PromqlQuery *q, const PromqlExpr *e, Steps *ret, Er
                                     : "end timestamp must not be before start time");
     if ((q->end - q->start) / q->step >= PROMQL_STEPS_MAX)
         return err_set(err, ERR_LIMIT, 0, "query has more than %d steps", PROMQL_STEPS_MAX);
-    *ret = (Steps){ q->start, q->step, (unsigned)((q->end - q->start) / q->step) + 1 };
+    *ret = (Steps){ q->start, q->step, (unsigned)((q->end - q->start) / q->step) + 1, NULL };
+    return 0;
+}
+
+static int count_steps(Eval *ev, Steps *steps)
+{
+    StepStats what = { STEP_STATS_QUERY, .start = steps->start, .step = steps->step,
+                       .n = steps->n };
+    return step_stats_new(&ev->stats, ev->arena, &what, &steps->stats) ? 0 : eval_nomem(ev);
+}
+
+static int finish_stats(Eval *ev, const Steps *steps, PromqlResult *res)
+{
+    PromqlStats *to = &res->stats;
+    const StepStats *s = steps->stats;
+    step_stats_finish(ev->stats);
+    to->samples_scanned = s->scanned;
+    to->samples_read = s->read;
+    to->start = s->start;
+    to->step = s->step;
+    to->steps = s->n;
+    uint64_t *scanned = arena_array(&res->arena, uint64_t, s->n),
+             *read = arena_array(&res->arena, uint64_t, s->n);
+    if (!scanned || !read)
+        return eval_nomem(ev);
+    memcpy(scanned, s->scanned_at, s->n * sizeof *scanned);
+    memcpy(read, s->read_at, s->n * sizeof *read);
+    to->scanned_at = scanned;
+    to->read_at = read;
     return 0;
 }
 
@@ -197,6 +232,7 @@ static int run(Eval *ev, const PromqlOptions *opts, PromqlExpr *e, const PromqlQ
 {
     Steps steps;
     PromqlQuery at = *q;
+    int64_t begin = clock_mono_ns();
     if (!q->range)
         at.end = at.start;
     int r = query_steps(q, e, &steps, ev->err);
@@ -206,9 +242,16 @@ static int run(Eval *ev, const PromqlOptions *opts, PromqlExpr *e, const PromqlQ
         ev->error_type = PROMQL_BAD_DATA;
         return r;
     }
-    r = eval_check(ev);
+    res->stats.prepare_ns += clock_mono_ns() - begin;
+    r = q->stats ? count_steps(ev, &steps) : 0;
+    if (r >= 0)
+        r = eval_check(ev);
+    begin = clock_mono_ns();
     if (r >= 0)
         r = evaluate(ev, e->root, &steps, q->range, res);
+    res->stats.inner_ns = clock_mono_ns() - begin - ev->sort_ns;
+    if (r >= 0 && steps.stats)
+        r = finish_stats(ev, &steps, res);
     /* Also of a query that failed half way. */
     Err dropped = { 0 };
     int a = annotations_finish(&ev->annos, q->text, opts->max_annotations, &res->arena,
@@ -225,12 +268,15 @@ int promql_query(const PromqlOptions *opts, Querier *q, const PromqlQuery *query
     *ret = (PromqlResult){ .time = query->start };
     eval_init(&ev, opts, q, query, &arena, err);
     arena_init(&ret->arena, ev.memory_limit);
+    int64_t begin = clock_mono_ns();
     int r = promql_parse(query->text, opts->features, &arena, &e, err);
+    ret->stats.prepare_ns = clock_mono_ns() - begin;
     if (r < 0)
         ev.error_type = PROMQL_BAD_DATA;
     else
         r = run(&ev, opts, e, query, ret);
-    ret->stats = (PromqlStats){ ev.read, ev.peak };
+    ret->stats.peak_samples = ev.peak;
+    ret->stats.sort_ns = ev.sort_ns;
     ret->error_type = r >= 0 ? PROMQL_OK : ev.error_type ? ev.error_type : PROMQL_EXECUTION;
     streams_free(&ev);
     promql_expr_free(e);

@@ -22,7 +22,7 @@ typedef struct RangeStream {
     bool sub_drops_name;
 } RangeStream;
 
-int subquery_steps(Eval *ev, const Modifiers *m, const Steps *outer, Steps *ret)
+int subquery_steps(Eval *ev, const Modifiers *m, const Steps *outer, StepStatsKind kind, Steps *ret)
 {
     int64_t step = m->step ? m->step : ev->subquery_step;
     int64_t from = modifiers_time(m, outer->start) - m->range;
@@ -30,14 +30,14 @@ int subquery_steps(Eval *ev, const Modifiers *m, const Steps *outer, Steps *ret)
     int64_t start = step * (from / step), end = modifiers_time(m, last);
     if (start <= from)
         start += step;
-    *ret = (Steps){ start, step, 0 };
+    *ret = (Steps){ start, step, 0, NULL };
     if (end < start)
         return 0;
     if ((end - start) / step >= PROMQL_STEPS_MAX)
         return eval_fail(ev, PROMQL_EXECUTION, ERR_LIMIT, "subquery has more than %d steps",
                          PROMQL_STEPS_MAX);
     ret->n = (unsigned)((end - start) / step) + 1;
-    return 0;
+    return steps_count(ev, outer, kind, m, ret);
 }
 
 static bool reserve(void *col, size_t cap, size_t size)
@@ -99,7 +99,6 @@ static int next_selected(RangeStream *s, Labels *labels)
     if (!c->h && !any_nan(c->v, c->len)) { /* nothing to sort out: no copy */
         s->series = (RangeSeries){ .ft = c->t, .fv = c->v, .fst = c->st, .nf = c->len };
         s->held = c->len;
-        ev->read += s->held;
         return 1;
     }
     if (series_reserve(s, c->len, c->h != NULL) < 0)
@@ -110,7 +109,6 @@ static int next_selected(RangeStream *s, Labels *labels)
     s->held = s->series.nf;
     for (size_t i = 0; i < s->series.nh; i++)
         s->held += histogram_weight(s->series.hh[i]);
-    ev->read += s->held;
     return 1;
 }
 
@@ -158,6 +156,34 @@ static void slide(const RangeSeries *r, Slide *p, int64_t after, int64_t upto)
         p->h_hi++;
     while (p->h_lo < p->h_hi && r->ht[p->h_lo] <= after)
         p->h_lo++;
+}
+
+static uint64_t window_weight(const RangeSeries *r, const Slide *p)
+{
+    uint64_t n = p->f_hi - p->f_lo;
+    for (size_t i = p->h_lo; i < p->h_hi; i++)
+        n += histogram_weight(r->hh[i]);
+    return n;
+}
+
+/* Every window whole, and what is new in it since the one before. */
+static void count_windows(const RangeStream *s)
+{
+    const Steps *steps = &s->head.steps;
+    const Modifiers *m = &s->arg->mod;
+    int64_t lookback = s->head.ev->lookback;
+    int64_t before = m->range + (m->anchored || m->smoothed ? lookback : 0);
+    Slide all = { 0 }, fresh = { 0 };
+    for (unsigned i = 0; steps->stats && i < steps->n; i++) {
+        int64_t end = modifiers_time(m, step_time(steps, i));
+        int64_t upto = end + (m->smoothed ? lookback : 0);
+        slide(&s->series, &all, end - before, upto);
+        step_stats_scan(steps->stats, i, window_weight(&s->series, &all));
+        if (s->sub || (m->has_at && i))
+            continue;
+        slide(&s->series, &fresh, i ? MAX(end - before, upto - steps->step) : end - before, upto);
+        step_stats_read(steps->stats, i, window_weight(&s->series, &fresh));
+    }
 }
 
 static int run_steps(RangeStream *s, Column *c)
@@ -265,6 +291,7 @@ static int range_next(Stream *stream, Column *ret)
         s->call.metric = metric_name(labels);
         if (s->fn->prepare && (r = s->fn->prepare(&s->call, &s->series)) < 0)
             return r;
+        count_windows(s);
         r = eval_hold(ev, s->held);
         if (r >= 0)
             r = run_steps(s, &s->col);
@@ -357,7 +384,7 @@ static int open_source(RangeStream *s)
         return selector_open(ev, arg, steps, &s->set);
     }
     Steps inner;
-    int r = subquery_steps(ev, &arg->mod, steps, &inner);
+    int r = subquery_steps(ev, &arg->mod, steps, STEP_STATS_SUBQUERY, &inner);
     if (r < 0)
         return r;
     if (inner.n == 0) {

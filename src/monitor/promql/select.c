@@ -260,7 +260,7 @@ static int select_next(Stream *stream, Column *ret)
     if (!s->cols.h)
         c.h = NULL;
     s->held = column_weight(&c, s->head.steps.n);
-    ev->read += s->held;
+    steps_count_column(&s->head.steps, &c);
     *ret = c;
     int r = eval_hold(ev, s->held);
     if (r < 0 || s->wanted == WANT_VALUE)

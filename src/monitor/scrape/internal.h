@@ -8,6 +8,7 @@
 #include "base/vec.h"
 #include "monitor/expo/expo.h"
 #include "monitor/fetch/fetch.h"
+#include "monitor/model/timing.h"
 #include "monitor/scrape/scrape.h"
 
 /* ---- which series a line is (cache.c) ---- */
@@ -161,6 +162,8 @@ struct ScrapePool {
     Source *sync_timer, *old_timer;
     bool sync_due;
     int64_t synced_ns;
+    Timing sync; /* how long looking through the groups takes */
+    uint64_t targets_failed;
     Err target_limit; /* set while there are too many */
     Buf accept;
     bool stopping;
@@ -174,11 +177,18 @@ enum {
 };
 #define SCRAPE_BODIES_MAX ((size_t)1024 * 1024 * 1024) /* of all bodies together */
 
+/* Times from one scrape to the next, of all targets with one interval. */
+typedef struct ScrapeIntervals {
+    int64_t interval_ms;
+    Timing actual;
+} ScrapeIntervals;
+
 struct ScrapeManager {
     Loop *loop;
     ScrapeOptions opt;
     VEC(ScrapePool *) pools;
     ScrapeStats stats;
+    VEC(ScrapeIntervals *) intervals;
     LogGate storage_said; /* that samples cannot be stored */
     FetchBudget budget;   /* of bodies, received and waiting */
     ExpoParser *parser;   /* this and the next: the worker's */
@@ -203,6 +213,8 @@ static inline size_t scrape_body_max(const ConfigScrape *job)
     return job->limits.body_size ? job->limits.body_size : (size_t)SCRAPE_BODY_MAX;
 }
 int64_t scrape_now_ms(const ScrapeManager *m);
+/* metrics.c: so long after the one before a scrape begins. Without memory it is not counted. */
+void scrape_count_interval(ScrapeManager *m, int64_t interval_ms, double seconds);
 
 /* Labels of a target from a group's: 1 a target, 0 dropped, negative a reason. *ret is made either
  * way but on failure; free with target_free(). */

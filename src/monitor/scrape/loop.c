@@ -82,7 +82,11 @@ static void on_timer(void *ctx)
     (void)!source_set_timer(t->timer, delay_until(t, t->due_ms), 0, NULL);
     if (t->fetch)
         return; /* its deadline is at the end of the interval at the latest */
+    int64_t before = t->start_mono_ns;
     t->start_mono_ns = clock_mono_ns();
+    if (before)
+        scrape_count_interval(t->pool->manager, t->interval_ms,
+                              (double)(t->start_mono_ns - before) / (double)NSEC_PER_SEC);
     if (start_fetch(t, &err) < 0) {
         FetchResult r = { .err = &err };
         scrape_finish(t, &r);

@@ -28,6 +28,9 @@ ScrapeManager *scrape_manager_free(ScrapeManager *m)
     vec_foreach (p, &m->pools)
         pool_free(*p, false);
     vec_free(&m->pools);
+    vec_foreach (i, &m->intervals)
+        free(*i);
+    vec_free(&m->intervals);
     expo_parser_free(m->parser);
     arena_free(&m->scratch);
     buf_free(&m->unpacked);
@@ -54,10 +57,19 @@ static int make_pool(ScrapeManager *m, Config *c, const ConfigScrape *job, Scrap
                      Err *err)
 {
     ScrapePool *p = take_pool(m, job->job_name);
-    if (!p)
-        return pool_new(m, c, job, ret, err);
+    if (!p) {
+        int r = pool_new(m, c, job, ret, err);
+        m->stats.pools_made++;
+        m->stats.pools_failed += r < 0;
+        return r;
+    }
     *ret = p;
-    return config_scrape_equal(p->job, job) ? 0 : pool_reload(p, c, job, err);
+    if (config_scrape_equal(p->job, job))
+        return 0;
+    int r = pool_reload(p, c, job, err);
+    m->stats.pools_reloaded++;
+    m->stats.reloads_failed += r < 0;
+    return r;
 }
 
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err)

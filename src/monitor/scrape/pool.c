@@ -56,6 +56,7 @@ static void add_target(ScrapePool *p, Labels target, Labels group)
     int r = target_make(p, target, group, &t, &err);
 
     if (r < 0) {
+        p->targets_failed++;
         p->manager->stats.targets_failed++;
         return;
     }
@@ -70,6 +71,7 @@ static void add_target(ScrapePool *p, Labels target, Labels group)
     }
     t->wanted = true;
     if (!map_set(&p->targets, key_of(t->hash, &key), t, NULL)) {
+        p->targets_failed++;
         p->manager->stats.targets_failed++;
         target_free(t);
     } else if (target_start(t, &err) < 0) {
@@ -132,6 +134,7 @@ static void sync_targets(ScrapePool *p)
     }
     remove_unwanted(p);
     check_target_limit(p);
+    timing_add(&p->sync, (double)(clock_mono_ns() - p->synced_ns) / (double)NSEC_PER_SEC);
 }
 
 /* ---- groups ---- */

@@ -84,6 +84,9 @@ typedef struct ScrapeStats {
     uint64_t out_of_order, duplicate, out_of_bounds; /* samples left out, by reason */
     uint64_t exceeded_sample_limit, exceeded_body_size_limit, exceeded_label_limits;
     uint64_t exceeded_target_limit, targets_failed;
+    uint64_t pools_made, pools_failed, pools_reloaded, reloads_failed;
     size_t cached_series;
 } ScrapeStats;
 ScrapeStats scrape_stats(const ScrapeManager *m);
+/* Appends the families prometheus_target_… and prometheus_sd_… in the text format. */
+void scrape_metrics(const ScrapeManager *m, Buf *out);

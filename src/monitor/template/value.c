@@ -52,17 +52,9 @@ bool tmpl_true(const TmplVal *v)
 /* Go's Time.String in UTC: "2026-01-02 03:04:05.5 +0000 UTC". */
 static void print_time(int64_t ms, Buf *out)
 {
-    char text[RFC3339_SIZE], frac[8];
-    int64_t rest = ((ms % 1000) + 1000) % 1000;
-    rfc3339_format((ms - rest) * NSEC_PER_MSEC, 0, text);
-    buf_printf(out, "%.10s %.8s", text, text + 11);
-    if (rest) {
-        int n = snprintf(frac, sizeof frac, ".%03d", (int)rest);
-        while (frac[n - 1] == '0')
-            n--;
-        buf_append(out, frac, (size_t)n);
-    }
-    buf_sv(out, SV(" +0000 UTC"));
+    char text[RFC3339_SIZE];
+    StrView all = sv_cstr(rfc3339_format_nano(ms * NSEC_PER_MSEC, text));
+    buf_printf(out, "%.10s %.*s +0000 UTC", text, (int)all.len - 12, text + 11);
 }
 
 static void print_map(const TmplVal *v, Buf *out)

@@ -119,24 +119,31 @@ static Value compaction_value(Arena *a, const BlockMeta *m)
     return c;
 }
 
+bool block_meta_value(const BlockMeta *m, Arena *a, Value *ret)
+{
+    Value stats = value_map();
+    *ret = value_map();
+    put_stat(a, &stats, SV("numSamples"), m->samples);
+    put_stat(a, &stats, SV("numFloatSamples"), m->floats);
+    put_stat(a, &stats, SV("numHistogramSamples"), m->histograms);
+    put_stat(a, &stats, SV("numSeries"), m->series);
+    put_stat(a, &stats, SV("numChunks"), m->chunks);
+    put_stat(a, &stats, SV("numTombstones"), m->tombstones);
+    value_set(a, ret, SV("ulid"), value_sv(sv_cstr(m->ulid)));
+    value_set(a, ret, SV("minTime"), value_int(m->min));
+    value_set(a, ret, SV("maxTime"), value_int(m->max));
+    value_set(a, ret, SV("stats"), stats);
+    value_set(a, ret, SV("compaction"), compaction_value(a, m));
+    return value_set(a, ret, SV("version"), value_int(1));
+}
+
 int block_meta_write(const char *path, const BlockMeta *m, Err *err)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     _cleanup_arena_ Arena a;
+    Value v;
     arena_init(&a, 0);
-    Value v = value_map(), stats = value_map();
-    put_stat(&a, &stats, SV("numSamples"), m->samples);
-    put_stat(&a, &stats, SV("numFloatSamples"), m->floats);
-    put_stat(&a, &stats, SV("numHistogramSamples"), m->histograms);
-    put_stat(&a, &stats, SV("numSeries"), m->series);
-    put_stat(&a, &stats, SV("numChunks"), m->chunks);
-    put_stat(&a, &stats, SV("numTombstones"), m->tombstones);
-    value_set(&a, &v, SV("ulid"), value_sv(sv_cstr(m->ulid)));
-    value_set(&a, &v, SV("minTime"), value_int(m->min));
-    value_set(&a, &v, SV("maxTime"), value_int(m->max));
-    value_set(&a, &v, SV("stats"), stats);
-    value_set(&a, &v, SV("compaction"), compaction_value(&a, m));
-    if (!value_set(&a, &v, SV("version"), value_int(1)))
+    if (!block_meta_value(m, &a, &v))
         return err_nomem(err);
     json_encode_pretty(&v, 1, &text);
     if (text.failed)

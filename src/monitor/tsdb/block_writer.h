@@ -2,6 +2,7 @@
  * which is renamed when everything is on disk. Series come in the order of their labels. */
 #pragma once
 
+#include "codec/value.h"
 #include "monitor/tsdb/block_index.h"
 #include "monitor/tsdb/chunk.h"
 
@@ -28,6 +29,8 @@ void block_meta_free(BlockMeta *m);
 /* A new identifier: time and chance in Crockford's base 32. */
 void ulid_new(int64_t now_ms, char ret[static ULID_SIZE]);
 int block_meta_read(const char *path, BlockMeta *ret, Err *err) NODISCARD;
+/* meta.json as a tree in `a`; texts are views into `m`. */
+bool block_meta_value(const BlockMeta *m, Arena *a, Value *ret);
 int block_meta_write(const char *path, const BlockMeta *m, Err *err) NODISCARD;
 
 typedef struct BlockWriter BlockWriter;

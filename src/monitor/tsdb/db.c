@@ -128,6 +128,7 @@ static void delete_block(const Tsdb *db, const char *ulid)
 int db_reload(Tsdb *db, const Blocks *replaced, Err *err)
 {
     Blocks fresh = { 0 }, old;
+    atomic_fetch_add(&db->reloads, 1);
     DIR *d = opendir(db->dir);
     int r = 0;
     if (!d)

@@ -27,7 +27,7 @@ struct Tsdb {
     unsigned epoch, queriers[2];
     pthread_cond_t querier_gone;
     atomic_uint_fast64_t appended[2], rejected[APPEND_RESULT_MAX];
-    atomic_uint_fast64_t wal_corruptions, compactions, compactions_failed, reloads_failed,
+    atomic_uint_fast64_t wal_corruptions, compactions, compactions_failed, reloads, reloads_failed,
         tombstones_cleaned;
 };
 

@@ -1,4 +1,5 @@
 /* stats.c - numbers about the database, and what takes up its room. */
+#include "codec/json.h"
 #include "monitor/tsdb/db.h"
 
 int tsdb_exemplars(Tsdb *db, int64_t start, int64_t end, const MatcherSet *sets, unsigned n_sets,
@@ -29,6 +30,7 @@ static void counters(Tsdb *db, TsdbStats *s)
     s->wal_corruptions = atomic_load(&db->wal_corruptions);
     s->compactions = atomic_load(&db->compactions);
     s->compactions_failed = atomic_load(&db->compactions_failed);
+    s->reloads = atomic_load(&db->reloads);
     s->reloads_failed = atomic_load(&db->reloads_failed);
     s->tombstones_cleaned = atomic_load(&db->tombstones_cleaned);
     exemplars_count(db->exemplars, &s->exemplars, &s->exemplars_max);
@@ -138,4 +140,27 @@ int tsdb_stats(Tsdb *db, unsigned top, Arena *a, TsdbStats *ret, Err *err)
     counters(db, ret);
     block_numbers(db, ret);
     return ok ? 0 : err_nomem(err);
+}
+
+int tsdb_blocks_json(Tsdb *db, Buf *out, Err *err)
+{
+    _cleanup_arena_ Arena a;
+    Blocks blocks = { 0 };
+    bool ok = true;
+    arena_init(&a, 0);
+    int r = db_blocks(db, INT64_MIN, INT64_MAX, &blocks, err);
+    if (r < 0)
+        return r;
+    buf_putc(out, '[');
+    for (size_t i = 0; ok && i < blocks.len; i++) {
+        Value v;
+        arena_reset(&a);
+        if ((ok = block_meta_value(&blocks.items[i]->meta, &a, &v))) {
+            buf_sv(out, i ? SV(",") : SV(""));
+            json_encode(&v, out);
+        }
+    }
+    buf_putc(out, ']');
+    blocks_release(&blocks);
+    return ok && !out->failed ? 0 : err_nomem(err);
 }

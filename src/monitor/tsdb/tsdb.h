@@ -136,7 +136,7 @@ typedef struct TsdbStats {
     uint64_t samples_appended[2];         /* floats, histograms */
     uint64_t rejected[APPEND_RESULT_MAX]; /* by reason */
     uint64_t blocks, block_bytes, wal_bytes, wal_corruptions, wal_segment;
-    uint64_t compactions, compactions_failed, reloads_failed, tombstones_cleaned;
+    uint64_t compactions, compactions_failed, reloads, reloads_failed, tombstones_cleaned;
     uint64_t exemplars, exemplars_max;
     int64_t lowest_time; /* of blocks and head */
     TsdbStat *series_by_metric, *values_by_label, *bytes_by_label, *series_by_pair;
@@ -144,3 +144,5 @@ typedef struct TsdbStats {
 } TsdbStats;
 /* `top` bounds the four lists; 0: only the numbers, which is cheap. */
 int tsdb_stats(Tsdb *db, unsigned top, Arena *a, TsdbStats *ret, Err *err) NODISCARD;
+/* Appends a JSON array of what meta.json of each block says, by time. ERR_NOMEM only. */
+int tsdb_blocks_json(Tsdb *db, Buf *out, Err *err) NODISCARD;

@@ -45,19 +45,49 @@ static bool query_options(Call *c, PromqlOptions *ret)
     return true;
 }
 
-static void put_stats(Call *c, const PromqlResult *r, double seconds)
+static void put_per_step(Buf *out, const char *name, const PromqlStats *s, const uint64_t *counts)
 {
-    buf_printf(&c->out,
-               ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"resultSortTime\":0,"
-               "\"queryPreparationTime\":0,\"innerEvalTime\":%.9f,\"execQueueTime\":%.9f,"
-               "\"execTotalTime\":%.9f},\"samples\":{\"totalQueryableSamples\":",
-               seconds, seconds, c->counts.queue_s, seconds + c->counts.queue_s);
-    buf_u64(&c->out, r->stats.samples_read);
-    buf_sv(&c->out, SV(",\"samplesRead\":"));
-    buf_u64(&c->out, r->stats.samples_read);
-    buf_sv(&c->out, SV(",\"peakSamples\":"));
-    buf_u64(&c->out, r->stats.peak_samples);
-    buf_sv(&c->out, SV("}}"));
+    buf_printf(out, "\"%s\":[", name);
+    for (unsigned i = 0; i < s->steps; i++) {
+        buf_sv(out, i ? SV(",[") : SV("["));
+        json_put_time(out, s->start + (int64_t)i * s->step);
+        buf_putc(out, ',');
+        buf_u64(out, counts[i]);
+        buf_putc(out, ']');
+    }
+    buf_sv(out, SV("],"));
+}
+
+static void put_seconds(Buf *out, const char *name, double seconds, bool more)
+{
+    buf_printf(out, "\"%s\":%.9f%s", name, seconds, more ? "," : "}");
+}
+
+/* Those of each step with stats=all, and only behind the feature flag, as in Prometheus. */
+static void put_stats(Call *c, const PromqlStats *s, bool per_step)
+{
+    Buf *out = &c->out;
+    double inner = (double)s->inner_ns / 1e9, sort = (double)s->sort_ns / 1e9;
+    buf_sv(out, SV(",\"stats\":{\"timings\":{"));
+    put_seconds(out, "evalTotalTime", c->counts.eval_s, true);
+    put_seconds(out, "resultSortTime", sort, true);
+    put_seconds(out, "queryPreparationTime", (double)s->prepare_ns / 1e9, true);
+    put_seconds(out, "innerEvalTime", inner, true);
+    put_seconds(out, "execQueueTime", c->counts.queue_s, true);
+    put_seconds(out, "execTotalTime", c->counts.eval_s + c->counts.queue_s, false);
+    buf_sv(out, SV(",\"samples\":{"));
+    if (per_step)
+        put_per_step(out, "totalQueryableSamplesPerStep", s, s->scanned_at);
+    buf_sv(out, SV("\"totalQueryableSamples\":"));
+    buf_u64(out, s->samples_scanned);
+    buf_putc(out, ',');
+    if (per_step)
+        put_per_step(out, "samplesReadPerStep", s, s->read_at);
+    buf_sv(out, SV("\"samplesRead\":"));
+    buf_u64(out, s->samples_read);
+    buf_sv(out, SV(",\"peakSamples\":"));
+    buf_u64(out, s->peak_samples);
+    buf_sv(out, SV("}}"));
 }
 
 static void answer(Call *c, const PromqlResult *r, int64_t limit)
@@ -70,7 +100,9 @@ static void answer(Call *c, const PromqlResult *r, int64_t limit)
     buf_printf(&c->out, "{\"resultType\":\"%s\",\"result\":", promql_type_name(r->type));
     json_put_result(&c->out, r, (size_t)limit, &cut);
     if (stats.len)
-        put_stats(c, r, c->counts.eval_s);
+        put_stats(c, &r->stats,
+                  sv_eq(stats, SV("all")) &&
+                      (c->web->opt.promql.features & PROMQL_PER_STEP_STATS) != 0);
     buf_putc(&c->out, '}');
     if (cut)
         warnings[n++] = API_TRUNCATED;
@@ -98,10 +130,13 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
     }
     q->text = call_param(c, SV("query"));
     q->cancel = &c->cancel;
+    q->stats = call_param(c, SV("stats")).len > 0;
     int64_t start = clock_mono_ns();
     int failed = promql_query(&opts, querier.q, q, &r, &err);
     c->counts.is_query = true;
     c->counts.eval_s = (double)(clock_mono_ns() - start) / 1e9;
+    c->counts.prepare_s = (double)r.stats.prepare_ns / 1e9;
+    c->counts.sort_s = (double)r.stats.sort_ns / 1e9;
     if (failed == 0)
         answer(c, &r, limit);
     else if (r.error_type == PROMQL_BAD_DATA)

@@ -1,4 +1,4 @@
-/* api_status.c - /api/v1/status/…, features and notifications. */
+/* api_status.c - /api/v1/status/… and features. */
 #include <unistd.h>
 
 #include "base/proc.h"
@@ -59,10 +59,10 @@ void serve_status_runtime(Call *c)
     api_begin(c);
     Buf *out = &c->out;
     buf_putc(out, '{');
-    put_member(out, true, "startTime", sv_cstr(rfc3339_format(w->started_ns, 9, started)));
+    put_member(out, true, "startTime", sv_cstr(rfc3339_format_nano(w->started_ns, started)));
     put_member(out, false, "CWD", sv_cstr(cwd));
     put_member(out, false, "hostname", sv_cstr(host));
-    put_member(out, false, "serverTime", sv_cstr(rfc3339_format(clock_real_ns(), 9, reloaded)));
+    put_member(out, false, "serverTime", sv_cstr(rfc3339_format_nano(clock_real_ns(), reloaded)));
     buf_printf(out, ",\"reloadConfigSuccess\":%s", w->reload_ok ? "true" : "false");
     put_member(out, false, "lastConfigTime", sv_cstr(rfc3339_format(w->reload_ok_ns, 0, reloaded)));
     buf_printf(out, ",\"corruptionCount\":%llu,\"goroutineCount\":%u,\"GOMAXPROCS\":%ld",
@@ -142,6 +142,19 @@ void serve_status_tsdb(Call *c)
     api_end(c, NULL, 0, NULL, 0);
 }
 
+void serve_status_blocks(Call *c)
+{
+    Err err = { 0 };
+    api_begin(c);
+    buf_sv(&c->out, SV("{\"blocks\":"));
+    if (tsdb_blocks_json(call_db(c), &c->out, &err) < 0) {
+        api_error(c, API_INTERNAL, "error getting block metadata: %s", err.msg);
+        return;
+    }
+    buf_putc(&c->out, '}');
+    api_end(c, NULL, 0, NULL, 0);
+}
+
 /* The log is replayed in one go: there is nothing before it and all of it after it. */
 void serve_status_replay(Call *c)
 {
@@ -164,6 +177,7 @@ void serve_features(Call *c)
                    { "experimental_functions", PROMQL_EXPERIMENTAL_FUNCTIONS },
                    { "extended_range_selectors", PROMQL_EXTENDED_RANGE_SELECTORS },
                    { "binop_fill_modifiers", PROMQL_BINOP_FILL_MODIFIERS },
+                   { "per_step_stats", PROMQL_PER_STEP_STATS },
                    { "type_and_unit_labels", PROMQL_TYPE_AND_UNIT_LABELS } };
     const WebOptions *o = &c->web->opt;
     api_begin(c);
@@ -177,12 +191,5 @@ void serve_features(Call *c)
         buf_printf(&c->out, "%s\"%s\":%s", i ? "," : "", promql[i].name,
                    o->promql.features & promql[i].feature ? "true" : "false");
     buf_sv(&c->out, SV("}}"));
-    api_end(c, NULL, 0, NULL, 0);
-}
-
-void serve_notifications(Call *c)
-{
-    api_begin(c);
-    buf_sv(&c->out, SV("[]"));
     api_end(c, NULL, 0, NULL, 0);
 }

@@ -328,6 +328,12 @@ void call_compress(Call *c)
     call_header(c, SV("Content-Encoding"), SV("gzip"));
 }
 
+void call_put_headers(Call *c)
+{
+    for (unsigned i = 0; i < c->n_headers; i++)
+        http_set_header(c->req, c->headers[i].name, c->headers[i].value, NULL);
+}
+
 void call_send(Call *c)
 {
     HttpReq *req = c->req;
@@ -341,8 +347,7 @@ void call_send(Call *c)
         return;
     }
     http_on_close(req, NULL, NULL);
-    for (unsigned i = 0; i < c->n_headers; i++)
-        http_set_header(req, c->headers[i].name, c->headers[i].value, NULL);
+    call_put_headers(c);
     HttpPiece piece = { c->out.ptr, c->out.len };
     call_sending(c);
     http_respond_pieces(req, c->status,

@@ -27,6 +27,7 @@ typedef enum CallClass {
     CALL_CLASS_MAX
 } CallClass;
 
+#define API_PREFIX "/api/v1"
 enum { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_HEAD = 8, METHOD_OPTIONS = 16 };
 enum { ROUTE_API = 1, ROUTE_ANYTIME = 2 }; /* JSON and CORS; also while not ready */
 
@@ -47,7 +48,8 @@ typedef struct CallCounts {
     uint64_t invalid_labels, without_metadata;
     uint64_t otlp_without_metadata, otlp_exemplars_refused;
     bool is_query, federation_failed;
-    double queue_s, eval_s;
+    double queue_s, eval_s; /* of a query, as the next two: parts of eval_s */
+    double prepare_s, sort_s;
 } CallCounts;
 
 struct Call {
@@ -67,6 +69,7 @@ struct Call {
     StrView if_none_match;
     Param *params; /* of body, then query */
     unsigned n_params;
+    int log_slot;       /* in the log of queries; -1: none */
     Labels external;    /* labels of this server, as they were when the call came */
     RemoteReads *reads; /* other storages for queries; NULL: none */
     RemoteWarnings warnings;
@@ -77,6 +80,7 @@ struct Call {
     Buf out;
     HttpHeader headers[CALL_HEADERS_MAX]; /* views that live as long as the call */
     unsigned n_headers;
+    bool streams; /* the exchange goes on without the call: no answer is sent for it */
     CallCounts counts;
 };
 
@@ -154,6 +158,8 @@ void serve_targets(Call *c); /* api_parts.c */
 void serve_target_metadata(Call *c);
 void serve_metadata(Call *c);
 void serve_scrape_pools(Call *c);
+void serve_scrape_pool_config(Call *c);
+void serve_relabel_steps(Call *c);
 void serve_rules(Call *c);
 void serve_alerts(Call *c);
 void serve_alertmanagers(Call *c);
@@ -162,9 +168,12 @@ void serve_status_flags(Call *c);
 void serve_status_runtime(Call *c);
 void serve_status_build(Call *c);
 void serve_status_tsdb(Call *c);
+void serve_status_blocks(Call *c);
 void serve_status_replay(Call *c);
 void serve_features(Call *c);
-void serve_notifications(Call *c);
+void serve_notifications(Call *c); /* notices.c */
+void serve_notifications_live(Call *c);
+void serve_openapi(Call *c);       /* openapi.c */
 void serve_delete_series(Call *c); /* api_admin.c */
 void serve_snapshot(Call *c);
 void serve_clean_tombstones(Call *c);
@@ -178,6 +187,7 @@ void serve_page_file(Call *c);
 void serve_root(Call *c);
 void serve_discovery(Call *c);
 void serve_metrics(Call *c);      /* metrics.c */
+void serve_self_metrics(Call *c); /* self_metrics.c */
 void serve_federate(Call *c);     /* federate.c */
 void serve_remote_write(Call *c); /* remote_write.c */
 void serve_remote_read(Call *c);  /* remote_read.c */

@@ -1,25 +1,15 @@
-/* federate.c - /federate: the newest sample of the series that match, in the text format, for
- * another Prometheus to scrape.
+/* federate.c - /federate: the newest sample of the series that match, for another Prometheus to
+ * scrape, in protobuf or text as it prefers.
  *
- * Native histograms have no form in the text format and are left out, as Prometheus does for
- * clients that take text alone; those with custom bounds become classic ones. */
-#include "base/vec.h"
+ * Native histograms have no form in the text format and are left out there, as Prometheus does;
+ * those with custom bounds become classic ones. */
 #include "monitor/model/number.h"
+#include "monitor/web/federate.h"
 #include "monitor/web/internal.h"
 
 enum { LOOKBACK_DEFAULT_MS = 5 * 60 * 1000 };
 
-typedef struct Found {
-    Labels labels;
-    StrView name;
-    int64_t t;
-    double v;
-    const Histogram *h;
-} Found;
-
-typedef VEC(Found) FoundList;
-
-static int gather(Call *c, Querier *q, const SelectHints *hints, const MatcherSet *s,
+static int gather(Call *c, Querier *q, const SelectHints *hints, const MatcherSet *s, bool native,
                   FoundList *out, Err *err)
 {
     SeriesSet *set;
@@ -35,7 +25,7 @@ static int gather(Call *c, Querier *q, const SelectHints *hints, const MatcherSe
             continue;
         const Histogram *h = cols.h ? cols.h[last] : NULL;
         Found f = { .t = cols.t[last], .v = cols.v[last] };
-        if (h && !histogram_is_custom(h))
+        if (h && ((!native && !histogram_is_custom(h)) || is_stale_nan(h->sum)))
             continue;
         f.h = h ? histogram_copy(h, &c->arena) : NULL;
         if ((h && !f.h) || !labels_copy(l, &c->arena, &f.labels))
@@ -51,24 +41,62 @@ static int gather(Call *c, Querier *q, const SelectHints *hints, const MatcherSe
     return r;
 }
 
-static int by_name(const void *a, const void *b)
+/* ---- the series and their order ---- */
+
+static int kind(const Found *f)
+{
+    return !f->h ? 0 : f->h->hint == HINT_GAUGE ? 2 : 1;
+}
+
+static int by_family(const void *a, const void *b)
 {
     const Found *x = a, *y = b;
     int r = sv_cmp(x->name, y->name);
+    r = r ? r : kind(x) - kind(y);
     return r ? r : labels_cmp(x->labels, y->labels);
 }
 
-/* Names of UTF-8 stand quoted for those who can read that, else with underscores. */
-static void put_name(Buf *out, StrView name, bool metric, bool utf8)
+bool found_same_family(const Found *a, const Found *b)
 {
-    if (metric ? metric_name_is_legacy(name) : label_name_is_legacy(name)) {
-        buf_sv(out, name);
-        return;
+    return sv_eq(a->name, b->name) && kind(a) == kind(b);
+}
+
+/* Sorts, and leaves out what was matched twice. */
+static void arrange(FoundList *list)
+{
+    size_t kept = 0;
+    if (list->len)
+        qsort(list->items, list->len, sizeof *list->items, by_family);
+    for (size_t i = 0; i < list->len; i++)
+        if (i == 0 || !labels_eq(list->items[i].labels, list->items[kept - 1].labels))
+            list->items[kept++] = list->items[i];
+    list->len = kept;
+}
+
+bool found_label(const Found *f, Labels external, unsigned *pos, Label *ret)
+{
+    static const StrView instance = SV_INIT("instance");
+    while (*pos < f->labels.len) {
+        *ret = f->labels.items[(*pos)++];
+        if (!sv_eq(ret->name, LABEL_METRIC_NAME))
+            return true;
     }
-    if (utf8) {
-        text_quote(name, out);
-        return;
+    while (*pos < f->labels.len + external.len) {
+        *ret = external.items[(*pos)++ - f->labels.len];
+        if (!labels_has(f->labels, ret->name))
+            return true;
     }
+    if ((*pos)++ > f->labels.len + external.len || labels_has(f->labels, instance) ||
+        labels_has(external, instance))
+        return false;
+    *ret = (Label){ instance, SV("") };
+    return true;
+}
+
+/* ---- text ---- */
+
+void federate_put_legacy(Buf *out, StrView name, bool metric)
+{
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
@@ -78,19 +106,13 @@ static void put_name(Buf *out, StrView name, bool metric, bool utf8)
     }
 }
 
-/* Backslash, quote and newline are escaped and nothing else. */
-static void put_value(Buf *out, StrView v)
+/* Names of UTF-8 stand quoted for those who can read that. */
+static void put_name(Buf *out, StrView name, bool metric, bool utf8)
 {
-    buf_putc(out, '"');
-    for (size_t i = 0; i < v.len; i++) {
-        if (v.ptr[i] == '\\' || v.ptr[i] == '"')
-            buf_putc(out, '\\');
-        if (v.ptr[i] == '\n')
-            buf_sv(out, SV("\\n"));
-        else
-            buf_putc(out, v.ptr[i]);
-    }
-    buf_putc(out, '"');
+    if (utf8 && !(metric ? metric_name_is_legacy(name) : label_name_is_legacy(name)))
+        text_quote(name, out);
+    else
+        federate_put_legacy(out, name, metric);
 }
 
 typedef struct Line {
@@ -106,7 +128,7 @@ static void put_pair(const Line *l, bool *any, StrView name, StrView value)
     *any = true;
     put_name(l->out, name, false, l->utf8);
     buf_putc(l->out, '=');
-    put_value(l->out, value);
+    text_quote_value(value, l->out);
 }
 
 static void put_line(const Line *l, const char *suffix, StrView le, double v)
@@ -123,15 +145,9 @@ static void put_line(const Line *l, const char *suffix, StrView le, double v)
         put_name(l->out, f->name, true, l->utf8);
         buf_sv(l->out, sv_cstr(suffix));
     }
-    for (unsigned i = 0; i < f->labels.len; i++)
-        if (!sv_eq(f->labels.items[i].name, LABEL_METRIC_NAME))
-            put_pair(l, &any, f->labels.items[i].name, f->labels.items[i].value);
-    for (unsigned i = 0; i < l->external.len; i++)
-        if (!labels_has(f->labels, l->external.items[i].name))
-            put_pair(l, &any, l->external.items[i].name, l->external.items[i].value);
-    /* Without it the scraping side would put its own target there. */
-    if (!labels_has(f->labels, SV("instance")) && !labels_has(l->external, SV("instance")))
-        put_pair(l, &any, SV("instance"), SV(""));
+    Label shown;
+    for (unsigned pos = 0; found_label(f, l->external, &pos, &shown);)
+        put_pair(l, &any, shown.name, shown.value);
     if (le.len)
         put_pair(l, &any, SV("le"), le);
     if (any)
@@ -164,27 +180,20 @@ static void put_classic(const Line *l)
     put_line(l, "_count", SV(""), h->count);
 }
 
-static void put_found(Call *c, const FoundList *list)
+static void put_text(Call *c, const FoundList *list, bool utf8)
 {
-    bool utf8 = sv_find(c->accept, SV("escaping=allow-utf-8")) >= 0;
-    const Found *before = NULL;
     vec_foreach (f, list) {
         Line l = { &c->out, f, c->external, utf8 };
-        if (before && sv_eq(before->name, f->name) && labels_eq(before->labels, f->labels))
-            continue; /* matched twice */
-        if (!before || !sv_eq(before->name, f->name) || !before->h != !f->h) {
+        if (f == list->items || !found_same_family(f - 1, f)) {
             buf_sv(&c->out, SV("# TYPE "));
             put_name(&c->out, f->name, true, utf8);
             buf_sv(&c->out, f->h ? SV(" histogram\n") : SV(" untyped\n"));
         }
-        before = f;
         if (f->h)
             put_classic(&l);
         else
             put_line(&l, "", SV(""), f->v);
     }
-    c->out_type = utf8 ? SV("text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8")
-                       : SV("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
 }
 
 void serve_federate(Call *c)
@@ -193,6 +202,7 @@ void serve_federate(Call *c)
     FoundList list = { 0 };
     Querier *q;
     Err err = { 0 };
+    const FederateForm form = federate_negotiate(c->accept);
     int64_t lookback = c->web->opt.promql.lookback_ms, now = clock_real_ns() / NSEC_PER_MSEC;
     SelectHints hints = { .start = now - (lookback ? lookback : LOOKBACK_DEFAULT_MS), .end = now };
     StrView v;
@@ -214,16 +224,18 @@ void serve_federate(Call *c)
     int r = tsdb_querier_new(call_db(c), hints.start, hints.end, &q, &err);
     if (r == 0) {
         for (unsigned i = 0; r == 0 && i < m.len; i++)
-            r = gather(c, q, &hints, &m.sets[i], &list, &err);
+            r = gather(c, q, &hints, &m.sets[i], form.proto, &list, &err);
         tsdb_querier_free(q);
     }
     call_matchers_free(&m);
-    if (r < 0) {
+    arrange(&list);
+    c->out_type = federate_type(form);
+    if (r < 0)
         call_text(c, 500, "%s\n", err.msg);
-    } else if (list.len) {
-        qsort(list.items, list.len, sizeof *list.items, by_name);
-        put_found(c, &list);
-    }
+    else if (form.proto)
+        federate_put_proto(&c->out, &list, c->external, form.utf8);
+    else
+        put_text(c, &list, form.utf8);
     c->counts.federation_failed = r < 0;
     vec_free(&list);
 }

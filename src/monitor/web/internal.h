@@ -6,6 +6,7 @@
 #include "monitor/model/timing.h"
 #include "monitor/web/access.h"
 #include "monitor/web/call.h"
+#include "monitor/web/query_log.h"
 
 /* What clients that look for features see: whose API and query language these are. */
 #define PROMETHEUS_VERSION "3.5.0"
@@ -35,6 +36,21 @@ typedef struct CallQueue {
     unsigned running, waiting, max;
 } CallQueue;
 
+/* What the operator should know; see notices.c. */
+typedef enum NoticeId {
+    NOTICE_RELOAD_FAILED,
+    NOTICE_STARTING,
+    NOTICE_STOPPING,
+    NOTICE_MAX
+} NoticeId;
+typedef struct NoticeReader NoticeReader;
+typedef struct Notices {
+    int64_t since_ns[NOTICE_MAX]; /* real time; 0: it is not so */
+    NoticeReader *readers;
+    unsigned n_readers;
+    uint64_t sent, dropped;
+} Notices;
+
 struct Web {
     Loop *loop;
     HttpServer **servers;
@@ -55,6 +71,8 @@ struct Web {
     Call *sending, **sending_tail; /* answers that are being sent, oldest first */
     size_t sending_bytes;
     CallQueue queues[CALL_CLASS_MAX];
+    QueryLog *query_log; /* NULL: there is none */
+    Notices notices;
 
     int64_t started_ns, reloaded_ns; /* real time */
     bool reload_ok;
@@ -63,7 +81,7 @@ struct Web {
     uint64_t invalid_labels, without_metadata, federation_errors;
     struct OtlpDeltas *deltas; /* NULL: they are not added up */
     uint64_t otlp_without_metadata, otlp_exemplars_refused;
-    Timing eval, queue;
+    Timing inner, queue, prepare, sort; /* of queries */
 };
 
 Tsdb *call_db(const Call *c); /* from any thread */
@@ -82,8 +100,11 @@ Call *call_new(Web *w, HttpReq *req, const Route *route, StrView path, StrView a
 void call_free(void *call);
 void call_send(Call *c); /* answers; the call is gone after it */
 void call_cors(Call *c);
+void call_put_headers(Call *c); /* into the exchange, which must be there */
+void notice_set(Web *w, NoticeId id, bool active);
 void call_compress(Call *c); /* from any thread, after the route has run */
 
+void metrics_text(Call *c, Buf *out);        /* metrics.c: what /metrics shows */
 StrView label_unescape(StrView s, Arena *a); /* api_series.c */
 /* remote_write.c: the snappy block of a request. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
 int remote_uncompress(StrView body, Buf *out, Err *err);

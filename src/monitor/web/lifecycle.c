@@ -43,5 +43,6 @@ void serve_quit(Call *c)
     if (!lifecycle_allowed(c))
         return;
     call_text(c, 200, "Requesting termination... Goodbye!");
+    notice_set(c->web, NOTICE_STOPPING, true);
     c->web->quit = true; /* once the answer is on its way */
 }

@@ -48,8 +48,10 @@ void web_count(Web *w, const Call *c, size_t body_len)
     w->otlp_without_metadata += c->counts.otlp_without_metadata;
     w->otlp_exemplars_refused += c->counts.otlp_exemplars_refused;
     if (c->counts.is_query) {
-        timing_add(&w->eval, c->counts.eval_s);
+        timing_add(&w->inner, c->counts.eval_s - c->counts.prepare_s - c->counts.sort_s);
         timing_add(&w->queue, c->counts.queue_s);
+        timing_add(&w->prepare, c->counts.prepare_s);
+        timing_add(&w->sort, c->counts.sort_s);
     }
 }
 
@@ -141,9 +143,13 @@ static void put_engine(Buf *out, const Web *w)
           q->running + q->waiting);
     GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.", q->max);
     head(out, times, "summary", "Query timings.");
-    timing_put_summary(&w->eval, times, SV("slice=\"inner_eval\""), quantiles,
+    timing_put_summary(&w->inner, times, SV("slice=\"inner_eval\""), quantiles,
+                       ARRAY_SIZE(quantiles), out);
+    timing_put_summary(&w->prepare, times, SV("slice=\"prepare_time\""), quantiles,
                        ARRAY_SIZE(quantiles), out);
     timing_put_summary(&w->queue, times, SV("slice=\"queue_time\""), quantiles,
+                       ARRAY_SIZE(quantiles), out);
+    timing_put_summary(&w->sort, times, SV("slice=\"result_sort\""), quantiles,
                        ARRAY_SIZE(quantiles), out);
 }
 
@@ -192,6 +198,7 @@ static void put_tsdb(Buf *out, const TsdbStats *s)
     COUNTER("prometheus_tsdb_compactions_total", "Compactions that were done.", s->compactions);
     COUNTER("prometheus_tsdb_compactions_failed_total", "Compactions that failed.",
             s->compactions_failed);
+    COUNTER("prometheus_tsdb_reloads_total", "Times that the list of blocks was read.", s->reloads);
     COUNTER("prometheus_tsdb_reloads_failures_total", "Blocks that could not be loaded.",
             s->reloads_failed);
     GAUGE("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept.",
@@ -231,9 +238,10 @@ static void put_process(Buf *out, const Web *w)
     enum { STAT_VSIZE = 23, STAT_RSS = 24, STAT_MAX = 4096 };
     _cleanup_buf_ Buf stat = BUF_INIT;
     struct rusage u = { 0 };
-    struct rlimit fds = { 0 };
+    struct rlimit fds = { 0 }, memory = { 0 };
     getrusage(RUSAGE_SELF, &u);
     getrlimit(RLIMIT_NOFILE, &fds);
+    getrlimit(RLIMIT_AS, &memory);
     if (file_read(AT_FDCWD, "/proc/self/stat", STAT_MAX, &stat) < 0)
         buf_clear(&stat);
     COUNTER("process_cpu_seconds_total", "User and system CPU time in seconds.",
@@ -243,6 +251,8 @@ static void put_process(Buf *out, const Web *w)
     GAUGE("process_max_fds", "The most file descriptors that may be open.", fds.rlim_cur);
     GAUGE("process_virtual_memory_bytes", "Virtual memory in bytes.",
           stat_field(buf_view(&stat), STAT_VSIZE));
+    GAUGE("process_virtual_memory_max_bytes", "The most virtual memory in bytes; -1: no limit.",
+          memory.rlim_cur == RLIM_INFINITY ? -1 : (double)memory.rlim_cur);
     GAUGE("process_resident_memory_bytes", "Resident memory in bytes.",
           stat_field(buf_view(&stat), STAT_RSS) * (double)sysconf(_SC_PAGESIZE));
     GAUGE("process_start_time_seconds", "Start of the process, in seconds since 1970.",
@@ -258,13 +268,11 @@ static void put_otlp(Buf *out, const Web *w)
             w->otlp_exemplars_refused);
 }
 
-void serve_metrics(Call *c)
+void metrics_text(Call *c, Buf *out)
 {
     Web *w = c->web;
-    Buf *out = &c->out;
     Tsdb *db = web_db(w);
     TsdbStats s = { 0 };
-    c->out_type = SV("text/plain; version=0.0.4; charset=utf-8");
     head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
     buf_sv(out, SV("prometheus_build_info{version=\"" PROMETHEUS_VERSION
                    "\",revision=\"knarr-" KNARR_VERSION "\",branch=\"\",goversion=\"\"} 1\n"));
@@ -286,7 +294,19 @@ void serve_metrics(Call *c)
         put_otlp(out, w);
     COUNTER("prometheus_web_federation_errors_total", "Federation responses that failed.",
             w->federation_errors);
+    GAUGE("prometheus_api_notification_active_subscribers", "Readers of live notifications.",
+          w->notices.n_readers);
+    COUNTER("prometheus_api_notification_updates_sent_total",
+            "Notifications sent to readers, or meant to be.", w->notices.sent);
+    COUNTER("prometheus_api_notification_updates_dropped_total",
+            "Notifications that a reader did not take in time.", w->notices.dropped);
     put_process(out, w);
     if (w->opt.parts.metrics)
         w->opt.parts.metrics(w->opt.parts.ctx, out);
+}
+
+void serve_metrics(Call *c)
+{
+    c->out_type = SV("text/plain; version=0.0.4; charset=utf-8");
+    metrics_text(c, &c->out);
 }

@@ -30,6 +30,7 @@ static void done(void *ctx)
     CallQueue *q = &w->queues[c->route->cls];
     w->in_flight--;
     q->running--;
+    query_log_remove(w->query_log, c->log_slot);
     for (Call **at = &q->active; *at; at = &(*at)->next)
         if (*at == c) {
             *at = c->next;
@@ -48,6 +49,10 @@ static void start(Web *w, CallQueue *q, Call *c)
         call_send(c);
         return;
     }
+    c->log_slot = q == &w->queues[CALL_QUERY]
+                      ? query_log_add(w->query_log, call_param(c, SV("query")),
+                                      clock_real_ns() / NSEC_PER_SEC)
+                      : -1;
     w->in_flight++;
     q->running++;
     c->next = q->active;

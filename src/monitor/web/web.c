@@ -32,11 +32,6 @@ static bool answer_early(Web *w, Call *c)
 {
     if (c->route->flags & ROUTE_API)
         call_cors(c);
-    if (c->method == METHOD_OPTIONS) {
-        c->status = 204;
-        call_send(c);
-        return true;
-    }
     if (!(c->route->flags & ROUTE_ANYTIME) && (w->stopping || !web_db(w))) {
         call_header(c, SV("X-Prometheus-Stopping"), w->stopping ? SV("true") : SV("false"));
         call_text(c, 503, "Service Unavailable");
@@ -66,12 +61,26 @@ static void dispatch(Web *w, HttpReq *req, const Route *route, StrView path, Str
         return;
     }
     route->fn(c);
+    if (c->streams) {
+        web_count(w, c, 0);
+        call_free(c);
+        return;
+    }
     call_compress(c);
     call_send(c);
     if (w->quit && !w->quit_timer &&
         loop_add_timer(w->loop, QUIT_DELAY_MS, 0, on_quit, w, &w->quit_timer, NULL) < 0)
         loop_stop(w->loop);
 }
+
+/* OPTIONS of whatever is below API_PREFIX, as there is a route for all of it in Prometheus. */
+static void serve_options(Call *c)
+{
+    c->status = 204;
+}
+
+static const Route api_options = { SV_INIT("/api/v1/*path"), METHOD_OPTIONS, CALL_LOOP, ROUTE_API,
+                                   serve_options };
 
 static void handle(void *ctx, HttpReq *req)
 {
@@ -94,9 +103,11 @@ static void handle(void *ctx, HttpReq *req)
         return;
     }
     const Route *route = route_find(path, &index, &arg);
-    bool api = sv_starts(path, SV("/api/v1/"));
+    bool api = sv_starts(path, SV(API_PREFIX "/"));
     unsigned methods = route ? route->methods | (api ? METHOD_OPTIONS : 0) : 0;
-    if (!route)
+    if (api && sv_eq(req->method, SV("OPTIONS")))
+        dispatch(w, req, &api_options, path, SV(""));
+    else if (!route)
         respond(req, 404, SV("404 page not found\n"));
     else if ((sv_eq(req->method, SV("GET")) && !(methods & METHOD_GET)) ||
              (sv_eq(req->method, SV("POST")) && !(methods & METHOD_POST)) ||
@@ -234,6 +245,7 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     w->sending_tail = &w->sending;
     w->started_ns = w->reloaded_ns = w->reload_ok_ns = clock_real_ns();
     w->reload_ok = true;
+    notice_set(w, NOTICE_STARTING, true);
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
         w->queues[i].tail = &w->queues[i].head;
     w->queues[CALL_QUERY].max = opt->query_concurrency;
@@ -264,7 +276,12 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
 
 void web_set_ready(Web *w, Tsdb *db)
 {
+    Err err = { 0 };
+    if (w->opt.db_dir.len &&
+        query_log_open(w->opt.db_dir, w->opt.query_concurrency, &w->query_log, &err) < 0)
+        log_warn("queries that run are not noted: %s", err.msg);
     atomic_store(&w->db, db);
+    notice_set(w, NOTICE_STARTING, false);
 }
 
 Tsdb *web_db(Web *w)
@@ -275,6 +292,7 @@ Tsdb *web_db(Web *w)
 void web_reloaded(Web *w, bool ok)
 {
     w->reload_ok = ok;
+    notice_set(w, NOTICE_RELOAD_FAILED, !ok);
     w->reloaded_ns = clock_real_ns();
     if (ok)
         w->reload_ok_ns = w->reloaded_ns;
@@ -298,6 +316,7 @@ Web *web_free(Web *w)
     if (!w)
         return NULL;
     ASSERT_MSG(w->in_flight == 0, "%u calls are under way", w->in_flight);
+    query_log_close(w->query_log);
     regex_free(w->cors);
     access_free(w->access);
     otlp_deltas_free(w->deltas);

@@ -40,6 +40,10 @@ typedef struct WebParts {
      * /api/v1/targets. */
     void (*targets)(void *ctx, StrView state, StrView pool, Buf *out);
     void (*scrape_pools)(void *ctx, Buf *out); /* ["a","b"], sorted */
+    /* Of one pool, or ERR_NOT_FOUND: its section of the configuration as YAML, secrets hidden; and
+     * what each of its relabelling rules makes of a set of labels: [{"rule":…},…]. */
+    int (*pool_config)(void *ctx, StrView pool, Buf *out, Err *err);
+    int (*relabel_steps)(void *ctx, StrView pool, Labels labels, Buf *out, Err *err);
     /* The array of /api/v1/targets/metadata, of targets that match; limit < 0: none. */
     void (*target_metadata)(void *ctx, const Matcher *ms, unsigned n_ms, StrView metric,
                             int64_t limit, Buf *out);
@@ -73,6 +77,7 @@ typedef struct WebOptions {
     unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
     const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
+    unsigned max_notice_readers; /* of notifications/live at once */
     unsigned query_concurrency;
     PromqlOptions promql;
     uint64_t read_samples_max; /* of one remote read; 0: no bound */
@@ -87,7 +92,8 @@ typedef struct WebOptions {
 
 /* Listens. ERR_INVALID: an address, prefix or expression; ERR_SYS: an address that is taken. */
 int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err) NODISCARD;
-/* From now on everything is served. The database is not owned. */
+/* From now on everything is served, and queries that run are noted in db_dir. The database is not
+ * owned. */
 void web_set_ready(Web *w, Tsdb *db);
 /* The outcome of a reload that came by signal, for /metrics and runtimeinfo. */
 void web_reloaded(Web *w, bool ok);

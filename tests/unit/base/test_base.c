@@ -194,6 +194,10 @@ static void test_rfc3339_round_trip(void **state)
     assert_int_equal(rfc3339_parse(SV("2000-02-29T23:00:00-01:30"), &ns), 0);
     assert_string_equal(rfc3339_format(ns, 0, buf), "2000-03-01T00:30:00Z");
     assert_string_equal(rfc3339_format(-1, 9, buf), "1969-12-31T23:59:59.999999999Z");
+    assert_string_equal(rfc3339_format(-1, 3, buf), "1969-12-31T23:59:59.999Z");
+    assert_string_equal(rfc3339_format_nano(-1, buf), "1969-12-31T23:59:59.999999999Z");
+    assert_string_equal(rfc3339_format_nano(120 * NSEC_PER_MSEC, buf), "1970-01-01T00:00:00.12Z");
+    assert_string_equal(rfc3339_format_nano(10 * NSEC_PER_SEC, buf), "1970-01-01T00:00:10Z");
     const char *bad[] = { "",
                           "2026-11-23",
                           "2026-13-01T00:00:00Z",

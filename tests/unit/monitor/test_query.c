@@ -11,7 +11,7 @@
 
 enum { STEP_MS = 60 * 1000 };
 
-static void load(Memory *m, const char *line)
+static void load_every(Memory *m, int64_t step_ms, const char *line)
 {
     Arena a;
     Labels l;
@@ -24,8 +24,13 @@ static void load(Memory *m, const char *line)
     for (size_t i = 0; i < v.len; i++)
         if (!v.items[i].omitted)
             assert_int_equal(
-                memory_append(m, s, (int64_t)i * STEP_MS, v.items[i].v, v.items[i].h, 0, &err), 0);
+                memory_append(m, s, (int64_t)i * step_ms, v.items[i].v, v.items[i].h, 0, &err), 0);
     arena_free(&a);
+}
+
+static void load(Memory *m, const char *line)
+{
+    load_every(m, STEP_MS, line);
 }
 
 static Memory *example(void)
@@ -78,14 +83,63 @@ static void test_names_are_dropped_at_once_without_the_feature(void **state)
     memory_free(m);
 }
 
+/* The totals, then those of the first three steps. */
+static void check_counts(Memory *m, const char *text, int64_t start, int64_t end, uint64_t scanned,
+                         uint64_t read, const uint64_t by_step[3], const uint64_t read_by_step[3])
+{
+    PromqlResult r;
+    Err err = { 0 };
+    PromqlQuery q = { .text = sv_cstr(text), .stats = true };
+    q.start = start;
+    q.end = end;
+    q.step = 60000;
+    q.range = true;
+    assert_int_equal(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err), 0);
+    assert_int_equal(r.stats.samples_scanned, scanned);
+    assert_int_equal(r.stats.samples_read, read);
+    assert_int_equal(r.stats.steps, 3);
+    assert_int_equal(r.stats.start, start);
+    assert_memory_equal(r.stats.scanned_at, by_step, 3 * sizeof *by_step);
+    assert_memory_equal(r.stats.read_at, read_by_step, 3 * sizeof *read_by_step);
+    promql_result_free(&r);
+}
+
+/* One series with a sample every 10 s; three steps of a minute. */
+static void test_samples_are_counted_at_each_step(void **state)
+{
+    Memory *m = memory_new();
+    load_every(m, 10000, "metric 0+1x200");
+    check_counts(m, "metric", 600000, 720000, 3, 3, (uint64_t[]){ 1, 1, 1 },
+                 (uint64_t[]){ 1, 1, 1 });
+    check_counts(m, "sum_over_time(metric[2m])", 600000, 720000, 36, 24, (uint64_t[]){ 12, 12, 12 },
+                 (uint64_t[]){ 12, 6, 6 });
+    /* Windows that leave out what lies between them. */
+    check_counts(m, "rate(metric[30s])", 600000, 720000, 9, 9, (uint64_t[]){ 3, 3, 3 },
+                 (uint64_t[]){ 3, 3, 3 });
+    check_counts(m, "metric @ 500", 600000, 720000, 3, 1, (uint64_t[]){ 1, 1, 1 },
+                 (uint64_t[]){ 1, 0, 0 });
+    check_counts(m, "sum_over_time(metric[2m] @ 500)", 600000, 720000, 36, 12,
+                 (uint64_t[]){ 12, 12, 12 }, (uint64_t[]){ 12, 0, 0 });
+    /* 4 points in each window; the inner selector was asked for them once. */
+    check_counts(m, "max_over_time(metric[2m:30s])", 600000, 720000, 12, 8, (uint64_t[]){ 4, 4, 4 },
+                 (uint64_t[]){ 4, 2, 2 });
+    check_counts(m, "max_over_time(sum_over_time(metric[1m])[30s:30s])", 600000, 720000, 3, 12,
+                 (uint64_t[]){ 1, 1, 1 }, (uint64_t[]){ 6, 3, 3 });
+    check_counts(m, "metric + scalar(metric)", 600000, 720000, 6, 6, (uint64_t[]){ 2, 2, 2 },
+                 (uint64_t[]){ 2, 2, 2 });
+    memory_free(m);
+}
+
 static void test_samples_are_limited_and_counted(void **state)
 {
     Memory *m = example();
     PromqlResult r;
     Err err = { 0 };
     PromqlQuery q = range_of("sum(requests_total)");
+    q.stats = true;
     assert_int_equal(promql_query(&(PromqlOptions){ 0 }, memory_querier(m), &q, &r, &err), 0);
     assert_int_equal(r.stats.samples_read, 3 * 91);
+    assert_int_equal(r.stats.samples_scanned, 3 * 91);
     assert_true(r.stats.peak_samples >= 91 && r.stats.peak_samples < 3 * 91 + 91);
     promql_result_free(&r);
     q = range_of("requests_total");
@@ -347,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_dropped_at_once_without_the_feature),
         cmocka_unit_test(test_samples_are_limited_and_counted),
+        cmocka_unit_test(test_samples_are_counted_at_each_step),
         cmocka_unit_test(test_cancelling_and_time_out),
         cmocka_unit_test(test_bad_data_is_told_apart),
         cmocka_unit_test(test_memory_limits_end_in_errors),

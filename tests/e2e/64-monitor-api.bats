@@ -1,0 +1,242 @@
+#!/usr/bin/env bats
+# Parts of Prometheus' HTTP API that no Prometheus of the distribution has: asked by curl, in a network namespace.
+
+load helpers
+
+setup() {
+    need_root
+    new_place
+    cat >"$DATA/monitor.yml" <<Y
+global: {scrape_interval: 1s}
+scrape_configs:
+- job_name: self
+  basic_auth: {username: a, password: hidden}
+  static_configs: [{targets: ['127.0.0.1:9090']}]
+  relabel_configs:
+  - {source_labels: [__address__], regex: '(.*):.*', target_label: host}
+  - {source_labels: [zone], action: drop, regex: far}
+  - {target_label: last, replacement: x}
+Y
+    URL=http://127.0.0.1:9090
+}
+
+teardown() { stop_all; }
+
+start_monitor() { # FLAGS…
+    run_role monitor --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 --config.file="$DATA/monitor.yml" "$@"
+    wait_for 20 inside curl -sf "$URL/-/ready"
+}
+get() { inside curl -sfg "$URL$1" "${@:2}"; }
+error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error)"'; }
+
+@test "one scrape pool: its section, and its relabelling step by step" {
+    start_monitor
+    get '/api/v1/scrape_pools/config?scrapePool=self' | jq -r .data.yaml >"$DATA/pool.yml"
+    grep -q '^job_name: self$' "$DATA/pool.yml"
+    grep -q 'password: <secret>' "$DATA/pool.yml"
+    ! grep -q hidden "$DATA/pool.yml"
+    [ "$(error /api/v1/scrape_pools/config)" = "bad_data: no scrapePool parameter provided" ]
+    [ "$(error '/api/v1/scrape_pools/config?scrapePool=x')" = 'bad_data: error retrieving scrape config: scrape pool "x" not found' ]
+
+    steps() { get /api/v1/targets/relabel_steps -G -d scrapePool=self --data-urlencode "labels=$1" | jq -c .data.steps; }
+    [ "$(steps '{"__address__":"h:1"}' | jq -c '[.[] | .keep, .output]')" = \
+        '[true,{"__address__":"h:1","host":"h"},true,{"__address__":"h:1","host":"h"},true,{"__address__":"h:1","host":"h","last":"x"}]' ]
+    [ "$(steps '{"__address__":"h:1","zone":"far"}' | jq -c '[.[] | .keep, .output]')" = \
+        '[true,{"__address__":"h:1","host":"h","zone":"far"},false,{},false,{}]' ]
+    [ "$(steps '{}' | jq -c '.[0].rule')" = \
+        '{"source_labels":["__address__"],"separator":";","regex":"(.*):.*","target_label":"host","replacement":"$1","action":"replace"}' ]
+    [ "$(error /api/v1/targets/relabel_steps -d scrapePool=self)" = "bad_data: no labels parameter provided" ]
+    [[ "$(error /api/v1/targets/relabel_steps -d scrapePool=self -d labels=%7B)" == "bad_data: error parsing labels: "* ]]
+    [[ "$(error /api/v1/targets/relabel_steps -d scrapePool=self --data-urlencode 'labels={"a":1}')" == "bad_data: error parsing labels: a: "* ]]
+}
+
+@test "blocks are told as their meta.json says" {
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/monitor" 20 6
+    start_monitor --storage.tsdb.retention.time=100y
+    get /api/v1/status/tsdb/blocks | jq -S '.data.blocks | sort_by(.ulid)' >"$DATA/told"
+    jq -S -s 'sort_by(.ulid)' "$DATA"/monitor/*/meta.json >"$DATA/there"
+    [ "$(jq length "$DATA/there")" -gt 0 ]
+    diff "$DATA/there" "$DATA/told"
+}
+
+@test "self_metrics has every family of /metrics" {
+    start_monitor
+    get /metrics | sed -n 's/^# TYPE \([^ ]*\) \(.*\)/\1 \U\2/p' | sort >"$DATA/there"
+    get /api/v1/status/self_metrics >"$DATA/self"
+    jq -r '.data[] | "\(.name) \(.type)"' "$DATA/self" | sort >"$DATA/told"
+    diff "$DATA/there" "$DATA/told"
+    jq -e '.data[] | select(.name == "prometheus_http_request_duration_seconds") | .metric[0] |
+        (.label[0].name == "handler") and (.histogram.bucket | length == 10) and
+        (.histogram.bucket[-1] | .upperBound == "Infinity") and
+        (.histogram.sampleCount == .histogram.bucket[-1].cumulativeCount)' "$DATA/self"
+    jq -e '.data[] | select(.name == "prometheus_ready") | .metric == [{gauge: {value: 1}}]' "$DATA/self"
+    get '/api/v1/status/self_metrics?metric_name_pattern=process_open.*' | jq -e '[.data[].name] == ["process_open_fds"]'
+    [[ "$(error '/api/v1/status/self_metrics?metric_name_pattern=(')" == "bad_data: invalid metric_name_pattern: "* ]]
+}
+
+@test "queries that SIGKILL has ended are named at the next start" {
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/monitor" 2000 6
+    start_monitor --storage.tsdb.retention.time=100y
+    inside curl -sg -o /dev/null "$URL/api/v1/query_range" -d start=1700006400 -d end=1700028000 -d step=2 \
+        --data-urlencode 'query=sum(quantile_over_time(0.9, {__name__=~".+", job!="a\"b"}[3h]))' 3>&- &
+    echo "$!" >>"$PIDS"
+    noted() { tr -d '\0' <"$DATA/monitor/queries.active" | grep -q 'quantile_over_time.*job!=.*timestamp_sec'; }
+    wait_for 20 noted
+    kill_role monitor KILL
+    start_monitor --storage.tsdb.retention.time=100y
+    grep -q 'did not finish in the last run: .*quantile_over_time' "$DATA/log/monitor.log"
+    [ "$(tr -d '\0' <"$DATA/monitor/queries.active")" = "[" ]
+    # Those that end are gone.
+    get '/api/v1/query?query=1' >/dev/null
+    [ "$(tr -d '\0' <"$DATA/monitor/queries.active")" = "[" ]
+}
+
+@test "the series of Prometheus' own dashboard and alerts are there" {
+    sed -i 's/job_name: self/job_name: "se\\"lf"/' "$DATA/monitor.yml"
+    start_monitor --web.enable-lifecycle
+    scraped() { get /metrics | grep -q '^prometheus_target_interval_length_seconds_count{interval="1s"} [1-9]'; }
+    wait_for 20 scraped
+    get '/api/v1/query?query=up' >/dev/null
+    get /metrics >"$DATA/metrics"
+    for series in 'prometheus_sd_discovered_targets{name="scrape",config="se\"lf"} 1' \
+        'prometheus_target_scrape_pool_targets{scrape_job="se\"lf"} 1' 'prometheus_target_sync_length_seconds_count{scrape_job="se\"lf"} 1' \
+        'prometheus_target_sync_failed_total{scrape_job="se\"lf"} 0' 'prometheus_target_scrape_pools_total 1' \
+        'prometheus_engine_query_duration_seconds_count{slice="prepare_time"} 1' 'prometheus_engine_query_duration_seconds_count{slice="result_sort"} 1' \
+        'prometheus_config_last_reload_successful 1' 'prometheus_tsdb_reloads_failures_total 0' \
+        'prometheus_target_scrapes_sample_duplicate_timestamp_total 0' \
+        'prometheus_notifications_alertmanagers_discovered' 'prometheus_tsdb_head_samples_appended_total'; do
+        grep -qF "$series" "$DATA/metrics" || { echo "$series"; false; }
+    done
+    # A configuration that changes is counted, and so are its targets.
+    sed -i "s/targets: \['127.0.0.1:9090'\]/targets: ['127.0.0.1:9090', '127.0.0.1:1']/" "$DATA/monitor.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    two() { get /metrics | grep -qF 'prometheus_target_scrape_pool_targets{scrape_job="se\"lf"} 2'; }
+    wait_for 20 two
+    get /metrics | grep -q '^prometheus_target_scrape_pool_reloads_total 1$'
+}
+
+@test "times have Go's form: as many digits as there are" {
+    start_monitor
+    scraped() { get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape != "0001-01-01T00:00:00Z"'; }
+    wait_for 20 scraped
+    get /api/v1/targets | jq -e '.data.activeTargets[0].lastScrape | test("T[0-9:]{8}(\\.[0-9]{0,2}[1-9])?Z$")'
+}
+
+@test "openapi.yaml describes every path, and each path it describes is served" {
+    start_monitor
+    get /api/v1/openapi.yaml >"$DATA/openapi.yaml"
+    python3 - "$DATA/openapi.yaml" >"$DATA/paths" <<'PY'
+import re, sys, yaml
+doc = yaml.safe_load(open(sys.argv[1]))
+assert doc["openapi"] == "3.1.0" and doc["servers"][0]["url"].endswith(":9090/api/v1"), doc
+def resolve(ref):
+    at = doc
+    for part in ref.removeprefix("#/").split("/"):
+        at = at[part]
+def walk(x):
+    if isinstance(x, dict):
+        if "$ref" in x: resolve(x["$ref"])
+        for v in x.values(): walk(v)
+    elif isinstance(x, list):
+        for v in x: walk(v)
+walk(doc)
+ids = [op["operationId"] for p in doc["paths"].values() for op in p.values()]
+assert len(set(ids)) == len(ids)
+assert [p["name"] for p in doc["paths"]["/query"]["get"]["parameters"] if p["required"]] == ["query"]
+assert "match[]" in doc["paths"]["/series"]["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]["required"]
+for path, ops in doc["paths"].items():
+    for name in re.findall("{(.*?)}", path):
+        assert any(p["in"] == "path" and p["name"] == name for p in ops["get"]["parameters"])
+    for method in ops: print(method.upper(), path.replace("{name}", "job"))
+PY
+    while read -r method path; do
+        answer=$(inside curl -s -m 1 -X "$method" "$URL/api/v1$path" || true)
+        [[ "$answer" != "404 page not found" && "$answer" != "Method Not Allowed" ]] || { echo "$method $path: $answer"; return 1; }
+    done <"$DATA/paths"
+    # What /metrics counts are the routes that there are.
+    get /metrics | grep -o 'handler="/api/v1/[^"]*"' | sort -u | sed 's,.*/api/v1,,; s,",,; s,:name,job,' >"$DATA/counted"
+    sed 's/^[A-Z]* //' "$DATA/paths" | sort -u | diff - <(sort "$DATA/counted")
+    get '/api/v1/openapi.yaml?openapi_version=3.2' | grep -qx 'openapi: 3.2.0'
+}
+
+@test "OPTIONS and CORS: any path of the API; origins that --web.cors.origin lets in" {
+    start_monitor --web.cors.origin='https://(a|b)\.example'
+    headers() { inside curl -s -o /dev/null -D - "$@" | tr -d '\r'; }
+    for path in query write no/such/path; do
+        headers -X OPTIONS -H 'Origin: https://a.example' "$URL/api/v1/$path" >"$DATA/headers"
+        head -1 "$DATA/headers" | grep -q ' 204'
+        grep -qix 'access-control-allow-origin: https://a.example' "$DATA/headers"
+        grep -qix 'access-control-allow-methods: GET, POST, OPTIONS' "$DATA/headers"
+        grep -qix 'vary: Origin' "$DATA/headers"
+    done
+    ! headers -H 'Origin: https://a.example.evil' "$URL/api/v1/query?query=1" | grep -qi allow-origin
+    headers -H 'Origin: https://b.example' "$URL/api/v1/query?query=1" | grep -qix 'access-control-allow-origin: https://b.example'
+    ! headers "$URL/api/v1/query?query=1" | grep -qi access-control
+    headers -X OPTIONS "$URL/metrics" | head -1 | grep -q ' 405'
+}
+
+@test "notifications: what is so now, and live what changes, for so many readers" {
+    start_monitor --web.enable-lifecycle --web.max-notifications-subscribers=1
+    [ "$(get /api/v1/notifications | jq -c .data)" = "[]" ]
+    nsenter --net="/run/netns/$NS" curl -sN -D "$DATA/head" "$URL/api/v1/notifications/live" >"$DATA/events" 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 10 grep -q "^content-type: text/event-stream" "$DATA/head"
+    [ "$(inside curl -s -o /dev/null -w '%{http_code}' "$URL/api/v1/notifications/live")" = 204 ]
+    cp "$DATA/monitor.yml" "$DATA/good.yml"
+    echo 'wrong: true' >"$DATA/monitor.yml"
+    ! get /-/reload -X POST
+    wait_for 10 grep -q '^data: .*"active":true}$' "$DATA/events"
+    get /api/v1/notifications | jq -e '.data | length == 1 and .[0].text == "Configuration reload has failed." and .[0].active'
+    cp "$DATA/good.yml" "$DATA/monitor.yml"
+    get /-/reload -X POST
+    wait_for 10 grep -q '^data: .*"active":false}$' "$DATA/events"
+    [ "$(grep -c . "$DATA/events")" = 2 ]
+    [ "$(get /api/v1/notifications | jq -c .data)" = "[]" ]
+    get /metrics | grep -qx 'prometheus_api_notification_updates_sent_total 2'
+    get /metrics | grep -qx 'prometheus_api_notification_active_subscribers 1'
+    kill "$(tail -1 "$PIDS")"
+    none() { get /metrics | grep -qx 'prometheus_api_notification_active_subscribers 0'; }
+    wait_for 10 none
+}
+
+@test "/federate in protobuf, for a Prometheus that prefers it: numbers, and histograms with custom bounds as classic ones" {
+    mkdir -p "$DATA/www"
+    printf '# TYPE took histogram\ntook_bucket{le="0.5"} 1\ntook_bucket{le="+Inf"} 3\ntook_sum 9\ntook_count 3\n# TYPE n gauge\nn 7\n' >"$DATA/www/metrics"
+    (cd "$DATA/www" && exec nsenter --net="/run/netns/$NS" python3 -m http.server --bind 127.0.0.1 9094 >/dev/null 2>&1 3>&-) &
+    echo "$!" >>"$PIDS"
+    cat >"$DATA/monitor.yml" <<Y
+global: {scrape_interval: 200ms, scrape_timeout: 200ms, external_labels: {region: eu}}
+scrape_configs:
+- job_name: source
+  convert_classic_histograms_to_nhcb: true
+  fallback_scrape_protocol: PrometheusText0.0.4
+  static_configs: [{targets: ['127.0.0.1:9094']}]
+Y
+    start_monitor
+    scraped() { [ "$(get '/api/v1/query?query=took' | jq '.data.result | length')" = 1 ]; }
+    wait_for 20 scraped
+    proto='application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
+    inside curl -sg -o "$DATA/body" -D - -H "Accept: $proto;q=0.7,text/plain;q=0.3" "$URL/federate?match[]=n" | tr -d '\r' |
+        grep -qix "content-type: ${proto//;/; }; escaping=underscores"
+    ! grep -qa '# TYPE' "$DATA/body"
+    inside curl -sg -D - -H "Accept: $proto;q=0.3,text/plain;q=0.7" "$URL/federate?match[]=n" | grep -qa '^# TYPE n untyped'
+    command -v prometheus >/dev/null || skip "no prometheus"
+    cat >"$DATA/prometheus.yml" <<Y
+global: {scrape_interval: 200ms, scrape_timeout: 200ms}
+scrape_configs:
+- job_name: federate
+  honor_labels: true
+  metrics_path: /federate
+  params: {'match[]': ['{job="source"}']}
+  static_configs: [{targets: ['127.0.0.1:9090']}]
+Y
+    nsenter --net="/run/netns/$NS" prometheus --config.file="$DATA/prometheus.yml" --storage.tsdb.path="$DATA/reader" \
+        --enable-feature=native-histograms --web.listen-address=127.0.0.1:9092 >"$DATA/log/prometheus.log" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    theirs() { inside curl -sfG http://127.0.0.1:9092/api/v1/query --data-urlencode "query=$1" | jq -r '.data.result[0].value[1]'; }
+    read_there() { [ "$(theirs 'n{region="eu", job="source", instance="127.0.0.1:9094"}')" = 7 ] && [ "$(theirs 'up{job="federate"}')" = 1 ]; }
+    wait_for 30 read_there
+    [ "$(theirs 'took_bucket{le="0.5",region="eu"}')" = 1 ]
+    [ "$(theirs 'took_bucket{le="+Inf"}')" = 3 ]
+    [ "$(theirs 'took_sum')" = 9 ]
+}
