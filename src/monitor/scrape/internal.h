@@ -121,8 +121,10 @@ enum {
 struct ScrapeTarget {
     ScrapePool *pool;
     Arena arena; /* of labels and URL */
+    Arena shown; /* of `discovered` */
     uint64_t hash;
-    Labels discovered, all, labels; /* all: with __name__-like ones; labels: what samples get */
+    Labels discovered;  /* the newest that led here */
+    Labels all, labels; /* all: with __name__-like ones; labels: what samples get */
     StrView url, global_url;
     int64_t interval_ms, timeout_ms;
     StrView timeout_text; /* of the header, in seconds */

@@ -32,19 +32,15 @@ static void drop(ScrapePool *p, ScrapeTarget *t)
         target_free(t);
 }
 
-/* A target that is there already goes on; what is shown of its discovery is what is new. */
+/* A target that is there already goes on; what is shown of its discovery is what is new. All else
+ * is equal, and the worker may be looking at it. */
 static void keep_target(ScrapeTarget *have, ScrapeTarget *fresh)
 {
-    Arena arena = have->arena;
+    Arena old = have->shown;
     have->wanted = true;
-    /* Both were made of equal labels: swapping whole arenas swaps all views. */
-    have->arena = fresh->arena;
+    have->shown = fresh->shown;
     have->discovered = fresh->discovered;
-    have->all = fresh->all;
-    have->labels = fresh->labels;
-    have->url = fresh->url;
-    have->global_url = fresh->global_url;
-    fresh->arena = arena;
+    fresh->shown = old;
     target_free(fresh);
 }
 

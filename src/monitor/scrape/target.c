@@ -192,10 +192,11 @@ static int fill(ScrapeTarget *t, Labels target, Labels group, Err *err)
 
     labels_builder_init(&b, &t->arena, (Labels){ 0 });
     populate(job, target, group, &b);
-    /* Copied: groups come and go, a target stays. */
-    if (!labels_builder_take(&b, &found) || !labels_copy(found, &t->arena, &t->discovered))
+    /* Copied: groups come and go, a target stays; and what is shown changes while it does. */
+    if (!labels_builder_take(&b, &found) || !labels_copy(found, &t->shown, &t->discovered) ||
+        !labels_copy(found, &t->arena, &found))
         return err_nomem(err);
-    labels_builder_init(&b, &t->arena, t->discovered);
+    labels_builder_init(&b, &t->arena, found);
     bool keep = relabel(job->relabel.items, job->relabel.len, &b);
     if (b.failed)
         return err_nomem(err);
@@ -221,6 +222,7 @@ int target_make(ScrapePool *p, Labels target, Labels group, ScrapeTarget **ret, 
         return err_nomem(err);
     t->pool = p;
     arena_init(&t->arena, TARGET_ARENA_MAX);
+    arena_init(&t->shown, TARGET_ARENA_MAX);
     t->expo.skip_created = p->manager->opt.start_times;
     int r = fill(t, target, group, err);
     if (r < 0)
@@ -237,12 +239,14 @@ int scrape_target_labels(const ConfigScrape *job, Labels target, Labels group, A
     ScrapePool p = { .manager = &m, .job = job };
     ScrapeTarget t = { .pool = &p };
     arena_init(&t.arena, TARGET_ARENA_MAX);
+    arena_init(&t.shown, TARGET_ARENA_MAX);
     *ret_labels = (Labels){ 0 };
     int r = fill(&t, target, group, err);
     if (!labels_copy(t.discovered, a, ret_discovered) ||
         (r > 0 && !labels_copy(t.all, a, ret_labels)))
         r = err_nomem(err);
     arena_free(&t.arena);
+    arena_free(&t.shown);
     return r;
 }
 
@@ -265,6 +269,7 @@ ScrapeTarget *target_free(ScrapeTarget *t)
     scrape_cache_free(&t->cache);
     scrape_families_free(&t->families);
     arena_free(&t->arena);
+    arena_free(&t->shown);
     free(t);
     return NULL;
 }
