@@ -240,3 +240,31 @@ Y
     [ "$(theirs 'took_bucket{le="+Inf"}')" = 3 ]
     [ "$(theirs 'took_sum')" = 9 ]
 }
+
+@test "rules and clients share --query.max-concurrency: neither passes the other, and none waits for ever" {
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/monitor" 2000 6
+    cat >"$DATA/rules.yml" <<'Y'
+groups:
+- {name: light1, interval: 100ms, rules: [{record: one, expr: '1'}, {record: two, expr: 'one + 1'}]}
+- {name: light2, interval: 100ms, rules: [{record: three, expr: '3'}, {alert: Always, expr: 'vector(1)', annotations: {a: '{{ query "1" | first | value }}'}}]}
+Y
+    printf 'rule_files: [%s]\n' "$DATA/rules.yml" >"$DATA/monitor.yml"
+    start_monitor --storage.tsdb.retention.time=100y --query.max-concurrency=1 --web.enable-lifecycle
+    get /metrics | grep -qx 'prometheus_engine_queries_concurrent_max 1'
+    for i in $(seq 50); do [ "$(get '/api/v1/query?query=1%2B1' | jq -r '.data.result[1]')" = 2 ]; done
+    evaluated() { get /api/v1/rules | jq -e '[.data.groups[].rules[] | .health == "ok"] | all'; }
+    wait_for 20 evaluated
+    # A rule that takes its time: clients wait behind it, up to their own timeout.
+    cat >"$DATA/rules.yml" <<'Y'
+groups:
+- {name: heavy, interval: 100ms, rules: [{record: heavy, expr: 'sum_over_time(sum(quantile_over_time(0.9, {__name__=~".+"}[3h]))[6h:2s] @ 1700028000)'}]}
+Y
+    inside curl -sf -X POST "$URL/-/reload"
+    noted() { tr -d '\0' <"$DATA/monitor/queries.active" | grep -q quantile_over_time; }
+    wait_for 20 noted
+    [ "$(error '/api/v1/query?query=1&timeout=200ms')" = "timeout: query timed out in query queue" ]
+    get /metrics | grep -qx 'prometheus_engine_queries 1'
+    printf 'rule_files: []\n' >"$DATA/monitor.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    kill_role monitor
+}

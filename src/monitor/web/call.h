@@ -46,9 +46,7 @@ typedef struct Param {
 /* What a call adds to the counters of /metrics; added up on the loop. */
 typedef struct CallCounts {
     uint64_t invalid_labels, without_metadata;
-    bool is_query, federation_failed;
-    double queue_s, eval_s; /* of a query, as the next two: parts of eval_s */
-    double prepare_s, sort_s;
+    bool federation_failed;
 } CallCounts;
 
 struct Call {
@@ -59,7 +57,8 @@ struct Call {
     Call **sending_prev;
     uint8_t client[16]; /* whose it is: the peer's address */
     atomic_bool cancel;
-    int64_t started_ns; /* monotonic */
+    int64_t started_ns; /* monotonic, as the next: when it came, and when it got a thread */
+    int64_t begun_ns;
     Arena arena;
     unsigned method;
     bool at_prefix; /* asked for the prefix itself, without a slash behind it */
@@ -68,7 +67,6 @@ struct Call {
     StrView if_none_match;
     Param *params; /* of body, then query */
     unsigned n_params;
-    int log_slot;       /* in the log of queries; -1: none */
     Labels external;    /* labels of this server, as they were when the call came */
     RemoteReads *reads; /* other storages for queries; NULL: none */
     RemoteWarnings warnings;

@@ -6,7 +6,6 @@
 #include "monitor/model/timing.h"
 #include "monitor/web/access.h"
 #include "monitor/web/call.h"
-#include "monitor/web/query_log.h"
 
 /* What clients that look for features see: whose API and query language these are. */
 #define PROMETHEUS_VERSION "3.5.0"
@@ -70,7 +69,6 @@ struct Web {
     Call *sending, **sending_tail; /* answers that are being sent, oldest first */
     size_t sending_bytes;
     CallQueue queues[CALL_CLASS_MAX];
-    QueryLog *query_log; /* NULL: there is none */
     Notices notices;
 
     int64_t started_ns, reloaded_ns; /* real time */
@@ -78,7 +76,6 @@ struct Web {
     int64_t reload_ok_ns;
     RouteStats *routes; /* one for each row, and one more for all else */
     uint64_t invalid_labels, without_metadata, federation_errors;
-    Timing inner, queue, prepare, sort; /* of queries */
 };
 
 Tsdb *call_db(const Call *c); /* from any thread */

@@ -45,12 +45,6 @@ void web_count(Web *w, const Call *c, size_t body_len)
     w->invalid_labels += c->counts.invalid_labels;
     w->federation_errors += c->counts.federation_failed;
     w->without_metadata += c->counts.without_metadata;
-    if (c->counts.is_query) {
-        timing_add(&w->inner, c->counts.eval_s - c->counts.prepare_s - c->counts.sort_s);
-        timing_add(&w->queue, c->counts.queue_s);
-        timing_add(&w->prepare, c->counts.prepare_s);
-        timing_add(&w->sort, c->counts.sort_s);
-    }
 }
 
 /* ---- writing ---- */
@@ -136,19 +130,25 @@ static void put_engine(Buf *out, const Web *w)
 {
     static const double quantiles[] = { 0.5, 0.9, 0.99 };
     const char *times = "prometheus_engine_query_duration_seconds";
-    const CallQueue *q = &w->queues[CALL_QUERY];
+    PromqlEngineStats s;
+    if (!w->opt.promql.engine)
+        return;
+    promql_engine_stats(w->opt.promql.engine, &s);
+    const struct {
+        const Timing *t;
+        StrView label;
+    } slices[] = { { &s.inner, SV("slice=\"inner_eval\"") },
+                   { &s.prepare, SV("slice=\"prepare_time\"") },
+                   { &s.queue, SV("slice=\"queue_time\"") },
+                   { &s.sort, SV("slice=\"result_sort\"") } };
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
-          q->running + q->waiting);
-    GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.", q->max);
+          s.running + s.waiting + w->queues[CALL_QUERY].waiting);
+    GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.",
+          s.slots);
     head(out, times, "summary", "Query timings.");
-    timing_put_summary(&w->inner, times, SV("slice=\"inner_eval\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
-    timing_put_summary(&w->prepare, times, SV("slice=\"prepare_time\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
-    timing_put_summary(&w->queue, times, SV("slice=\"queue_time\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
-    timing_put_summary(&w->sort, times, SV("slice=\"result_sort\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
+    for (size_t i = 0; i < ARRAY_SIZE(slices); i++)
+        timing_put_summary(slices[i].t, times, slices[i].label, quantiles, ARRAY_SIZE(quantiles),
+                           out);
 }
 
 static void put_tsdb(Buf *out, const TsdbStats *s)

@@ -90,8 +90,7 @@ typedef struct WebOptions {
 
 /* Listens. ERR_INVALID: an address, prefix or expression; ERR_SYS: an address that is taken. */
 int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err) NODISCARD;
-/* From now on everything is served, and queries that run are noted in db_dir. The database is not
- * owned. */
+/* From now on everything is served. The database is not owned. */
 void web_set_ready(Web *w, Tsdb *db);
 /* The outcome of a reload that came by signal, for /metrics and runtimeinfo. */
 void web_reloaded(Web *w, bool ok);
