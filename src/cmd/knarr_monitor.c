@@ -229,6 +229,7 @@ static int start(Program *p, MonitorArgs *a, Err *err)
         .grace_period_ms = a->grace_period.value,
         .resend_delay_ms = a->resend_delay.value,
         .rule_threads = (unsigned)a->rule_concurrency,
+        .rule_helpers = a->concurrent_rules ? (unsigned)a->rule_concurrency : 0,
         .notify_capacity = a->notify_capacity,
         .notify_batch = a->notify_batch,
         .notify_drain = a->notify_drain

@@ -165,7 +165,7 @@ static unsigned query_flags(MonitorArgs *a, Flag *f)
         { "rules.alert.resend-delay", FLAG_AMOUNT, &a->resend_delay, "DURATION",
           "send a firing alert again after it (1m)", .parse = parse_duration },
         { "rules.max-concurrent-evals", FLAG_NUMBER, &a->rule_concurrency, "N",
-          "rule groups evaluated at once (4)" },
+          "rule groups evaluated at once, and with concurrent-rule-eval rules beside them (4)" },
         { "scrape.adjust-timestamps", FLAG_ON, &a->adjust_timestamps, NULL, NULL },
         { "scrape.timestamp-tolerance", FLAG_AMOUNT, &a->timestamp_tolerance, "DURATION", NULL,
           .parse = parse_duration },
@@ -217,6 +217,8 @@ static void take_feature(MonitorArgs *a, StrView name)
         a->auto_reload = true;
     else if (sv_eq(name, SV("created-timestamp-zero-ingestion")))
         a->start_times = true;
+    else if (sv_eq(name, SV("concurrent-rule-eval")))
+        a->concurrent_rules = true;
     else if (sv_eq(name, SV("extra-scrape-metrics")))
         a->extra_scrape_metrics = true;
     else if (name.len && monitor_idle_feature(name))

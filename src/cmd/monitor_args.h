@@ -12,7 +12,7 @@ typedef struct MonitorArgs {
     const char *external_url, *route_prefix, *web_config, *cors_origin, *page_title;
     FlagAmount read_timeout;
     uint64_t max_connections, notice_readers;
-    bool lifecycle, admin, remote_write, otlp;
+    bool lifecycle, admin, remote_write, otlp, concurrent_rules;
     const char *db_dir;
     FlagAmount block_min, block_max, retention, retention_bytes, segment_bytes;
     bool no_lock, wal_compress;

@@ -100,7 +100,6 @@ const char *monitor_idle_feature(StrView name)
         const char *name, *why;
     } features[] = {
         { "memory-snapshot-on-shutdown", "the log is replayed at the start" },
-        { "concurrent-rule-eval", "rules of one group follow each other here" },
         { "promql-duration-expr", "it is always on" },
         { "native-histograms", "scrape_native_histograms of a job says it" },
         { "ooo-native-histograms", "it is always on" },

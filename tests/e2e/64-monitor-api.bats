@@ -249,7 +249,8 @@ groups:
 - {name: light2, interval: 100ms, rules: [{record: three, expr: '3'}, {alert: Always, expr: 'vector(1)', annotations: {a: '{{ query "1" | first | value }}'}}]}
 Y
     printf 'rule_files: [%s]\n' "$DATA/rules.yml" >"$DATA/monitor.yml"
-    start_monitor --storage.tsdb.retention.time=100y --query.max-concurrency=1 --web.enable-lifecycle
+    start_monitor --storage.tsdb.retention.time=100y --query.max-concurrency=1 --web.enable-lifecycle --enable-feature=concurrent-rule-eval
+    ! grep -q "has no effect" "$DATA/log/monitor.log"
     get /metrics | grep -qx 'prometheus_engine_queries_concurrent_max 1'
     for i in $(seq 50); do [ "$(get '/api/v1/query?query=1%2B1' | jq -r '.data.result[1]')" = 2 ]; done
     evaluated() { get /api/v1/rules | jq -e '[.data.groups[].rules[] | .health == "ok"] | all'; }
