@@ -184,6 +184,8 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .refuse_write_v1 = a->refuse_write_v1,
                      .refuse_write_v2 = a->refuse_write_v2,
                      .max_connections = (unsigned)a->max_connections,
+                     .search = a->search,
+                     .search_limit = (int64_t)a->search_limit,
                      .max_notice_readers = (unsigned)MIN(a->notice_readers, UINT32_MAX),
                      .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
                      .query_concurrency = query_threads(a),

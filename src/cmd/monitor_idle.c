@@ -36,7 +36,6 @@ static const Idle idle[] = {
     { "auto-gomemlimit", "true", true, false, GO },
     { "auto-gomemlimit.ratio", "0.9", false, false, GO },
     { "auto-gomemlimit.refresh-interval", "0s", false, false, GO },
-    { "web.search.max-limit", "10000", false, false, "the search API is not served here" },
     { "web.console.templates", "consoles", false, false, CONSOLES },
     { "web.console.libraries", "console_libraries", false, false, CONSOLES },
     { "web.user-assets", NULL, false, false, "no files of the user are served here" },
@@ -120,7 +119,6 @@ const char *monitor_idle_feature(StrView name)
         { "type-and-unit-labels", "types and units are metadata only here" },
         { "use-uncached-io", "blocks are written through the page cache here" },
         { "fast-startup", "the log is replayed at the start" },
-        { "search-api", "the search API is not served here" },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(features); i++)
         if (sv_eq(name, sv_cstr(features[i].name)))

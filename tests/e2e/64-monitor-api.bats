@@ -269,3 +269,39 @@ Y
     inside curl -sf -X POST "$URL/-/reload"
     kill_role monitor
 }
+
+@test "search: names and values that resemble a text, as lines of JSON" {
+    start_monitor
+    [ "$(error '/api/v1/search/metric_names?search[]=up')" = "unavailable: search API disabled" ]
+    kill_role monitor
+    start_monitor --enable-feature=search-api --web.search.max-limit=50
+    scraped() { get /api/v1/search/metric_names | jq -se '.[0].results | length == 50'; }
+    wait_for 20 scraped
+    get /api/v1/search/metric_names -D "$DATA/head" >"$DATA/all"
+    tr -d '\r' <"$DATA/head" | grep -qix 'content-type: application/x-ndjson; charset=utf-8'
+    jq -se '.[-1] == {status: "success", has_more: true}' "$DATA/all"
+    [ "$(get '/api/v1/search/metric_names?search[]=httpreqtot&sort_by=score&limit=1&include_metadata=true&include_score=true' | head -1 |
+        jq -c '.results[0] | [.name, .type, .help, (.score > 0.1 and .score < 1)]')" = \
+        '["prometheus_http_requests_total","counter","Counter of HTTP requests.",true]' ]
+    [ "$(get '/api/v1/search/label_names?search[]=ins' | head -1)" = '{"results":[{"name":"instance"}]}' ]
+    [ "$(get '/api/v1/search/label_values?label=instance&search[]=:90&match[]=up')" = \
+        $'{"results":[{"value":"127.0.0.1:9090"}]}\n{"status":"success","has_more":false}' ]
+    [ "$(get '/api/v1/search/label_values?label=instance&search[]=nothing')" = $'{"results":[]}\n{"status":"success","has_more":false}' ]
+    [ "$(get '/api/v1/search/metric_names?search[]=UP&case_sensitive=false&search[]=nonsense&sort_by=score&limit=1&include_score=true' | head -1)" = \
+        '{"results":[{"name":"up","score":1}]}' ]
+    # Batches, downwards; both methods.
+    get /api/v1/search/label_names -d limit=5 -d batch_size=2 -d sort_by=alpha -d sort_dir=dsc >"$DATA/down"
+    [ "$(jq -c '.results | length?' "$DATA/down" | tr '\n' ' ')" = "2 2 1 0 " ]
+    jq -se '[.[].results[]?.name] == ([.[].results[]?.name] | sort | reverse)' "$DATA/down"
+    for case in 'metric_names?limit=51|limit 51 exceeds the configured maximum (50, see --web.search.max-limit)' \
+        'metric_names?limit=0|invalid limit "0": must be a positive integer' \
+        'metric_names?sort_dir=asc|sort_dir is only valid when sort_by is set' \
+        'metric_names?sort_by=score|sort_by=score requires search[] to be set' \
+        'metric_names?fuzz_alg=x|unsupported fuzz_alg "x": must be one of [subsequence jarowinkler]' \
+        'metric_names?fuzz_threshold=101|invalid fuzz_threshold "101": must be 0-100' \
+        'metric_names?include_metadata=x|invalid include_metadata "x": must be boolean' \
+        'metric_names?start=2&end=1|end timestamp must not be before start timestamp' \
+        'label_values|missing required parameter "label"'; do
+        [ "$(error "/api/v1/search/${case%%|*}")" = "bad_data: ${case#*|}" ] || { echo "$case"; error "/api/v1/search/${case%%|*}"; false; }
+    done
+}

@@ -37,6 +37,7 @@ typedef struct Route {
     CallClass cls;
     unsigned flags;
     void (*fn)(Call *c);
+    void (*prepare)(Call *c); /* on the loop before fn is on a thread; NULL: nothing to do */
 } Route;
 
 typedef struct Param {
@@ -70,6 +71,7 @@ struct Call {
     Labels external;    /* labels of this server, as they were when the call came */
     RemoteReads *reads; /* other storages for queries; NULL: none */
     RemoteWarnings warnings;
+    Buf prepared;   /* what Route.prepare has fetched */
     Config *config; /* in force when the call came; may be NULL */
 
     int status;
@@ -93,6 +95,7 @@ bool call_duration(Call *c, StrView name, int64_t *ret_ms);
 bool call_limit(Call *c, int64_t *ret); /* 0: none */
 #define CALL_TIME_MIN ((INT64_MIN / 1000 + INT64_C(62135596801)) * 1000)
 #define CALL_TIME_MAX ((INT64_MAX / 1000 - INT64_C(62135596801)) * 1000 + 999)
+int bool_param_parse(StrView s, bool *ret);           /* 0 or -EINVAL: strconv.ParseBool */
 int time_param_parse(StrView s, int64_t *ret_ms);     /* 0 or -EINVAL */
 int duration_param_parse(StrView s, int64_t *ret_ms); /* 0, -EINVAL or -ERANGE */
 
@@ -151,6 +154,10 @@ void serve_query_exemplars(Call *c);
 void serve_labels(Call *c); /* api_series.c */
 void serve_label_values(Call *c);
 void serve_series(Call *c);
+void serve_search_metric_names(Call *c); /* search.c */
+void prepare_search_metric_names(Call *c);
+void serve_search_label_names(Call *c);
+void serve_search_label_values(Call *c);
 void serve_targets(Call *c); /* api_parts.c */
 void serve_target_metadata(Call *c);
 void serve_metadata(Call *c);

@@ -100,5 +100,8 @@ void call_compress(Call *c); /* from any thread, after the route has run */
 
 void metrics_text(Call *c, Buf *out);        /* metrics.c: what /metrics shows */
 StrView label_unescape(StrView s, Arena *a); /* api_series.c */
+/* The same: values of `label`, or names of labels where it is NULL; sorted, in the call's arena. */
+int collect_names(Call *c, const StrView *label, int64_t start, int64_t end, const CallMatchers *m,
+                  StrView **ret, size_t *ret_n, Err *err) NODISCARD;
 /* remote_write.c: the snappy block of a request. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
 int remote_uncompress(StrView body, Buf *out, Err *err);

@@ -55,6 +55,8 @@ static void dispatch(Web *w, HttpReq *req, const Route *route, StrView path, Str
     }
     if (answer_early(w, c))
         return;
+    if (route->prepare)
+        route->prepare(c);
     if (route->cls != CALL_LOOP) {
         call_enqueue(c);
         return;
