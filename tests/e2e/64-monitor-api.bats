@@ -103,6 +103,8 @@ error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error
         'prometheus_target_sync_failed_total{scrape_job="se\"lf"} 0' 'prometheus_target_scrape_pools_total 1' \
         'prometheus_engine_query_duration_seconds_count{slice="prepare_time"} 1' 'prometheus_engine_query_duration_seconds_count{slice="result_sort"} 1' \
         'prometheus_config_last_reload_successful 1' 'prometheus_tsdb_reloads_failures_total 0' \
+        'prometheus_tsdb_head_series_removed_total 0' 'prometheus_tsdb_head_truncations_total 0' 'prometheus_tsdb_retention_limit_seconds 1.296e+06' \
+        'prometheus_tsdb_retention_limit_bytes 0' 'net_conntrack_listener_conn_accepted_total{listener_name="http"}' \
         'prometheus_target_scrapes_sample_duplicate_timestamp_total 0' \
         'prometheus_notifications_alertmanagers_discovered' 'prometheus_tsdb_head_samples_appended_total'; do
         grep -qF "$series" "$DATA/metrics" || { echo "$series"; false; }

@@ -151,6 +151,32 @@ static void put_engine(Buf *out, const Web *w)
                            out);
 }
 
+static void put_tsdb_upkeep(Buf *out, const TsdbStats *s)
+{
+    COUNTER("prometheus_tsdb_head_series_created_total", "Series made in the head.",
+            s->series_created);
+    COUNTER("prometheus_tsdb_head_series_removed_total", "Series that left the head.",
+            s->series_removed);
+    COUNTER("prometheus_tsdb_head_chunks_created_total", "Chunks made in the head.",
+            s->chunks_created);
+    COUNTER("prometheus_tsdb_head_chunks_removed_total", "Chunks that left the head.",
+            s->chunks_removed);
+    COUNTER("prometheus_tsdb_head_truncations_total", "Times that old samples left the head.",
+            s->truncations);
+    COUNTER("prometheus_tsdb_checkpoint_creations_total", "Checkpoints of the log, tried.",
+            s->checkpoints + s->checkpoints_failed);
+    COUNTER("prometheus_tsdb_checkpoint_creations_failed_total",
+            "Checkpoints of the log that failed.", s->checkpoints_failed);
+    COUNTER("prometheus_tsdb_time_retentions_total", "Times that blocks went for their age.",
+            s->time_retentions);
+    COUNTER("prometheus_tsdb_size_retentions_total", "Times that blocks went for their size.",
+            s->size_retentions);
+    GAUGE("prometheus_tsdb_retention_limit_bytes", "Bytes that are kept at most; 0: no limit.",
+          s->retention_bytes);
+    GAUGE("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0: no limit.",
+          s->retention_ms / 1000);
+}
+
 static void put_tsdb(Buf *out, const TsdbStats *s)
 {
     static const struct {
@@ -187,6 +213,7 @@ static void put_tsdb(Buf *out, const TsdbStats *s)
         buf_printf(out, "%s{type=\"float\"}", rejected[i].name);
         put_value(out, (double)s->rejected[rejected[i].reason]);
     }
+    put_tsdb_upkeep(out, s);
     GAUGE("prometheus_tsdb_blocks_loaded", "Blocks that are open.", s->blocks);
     GAUGE("prometheus_tsdb_storage_blocks_bytes", "Bytes of all blocks.", s->block_bytes);
     GAUGE("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the write-ahead log.", s->wal_bytes);
@@ -203,6 +230,22 @@ static void put_tsdb(Buf *out, const TsdbStats *s)
           s->exemplars);
     GAUGE("prometheus_tsdb_exemplar_max_exemplars", "The most exemplars that are kept.",
           s->exemplars_max);
+}
+
+/* ---- connections ---- */
+
+static void put_connections(Buf *out, const Web *w)
+{
+    static const char accepted[] = "net_conntrack_listener_conn_accepted_total",
+                      closed[] = "net_conntrack_listener_conn_closed_total";
+    head(out, accepted, "counter", "Connections of the listeners that were accepted.");
+    buf_printf(out, "%s{listener_name=\"http\"} %llu\n", accepted,
+               (unsigned long long)w->limit.accepted);
+    head(out, closed, "counter", "Connections of the listeners that are closed.");
+    buf_printf(out, "%s{listener_name=\"http\"} %llu\n", closed,
+               (unsigned long long)(w->limit.accepted - w->limit.open));
+    GAUGE("prometheus_api_remote_read_queries", "Remote reads that are being answered or wait.",
+          w->queues[CALL_READ].running + w->queues[CALL_READ].waiting);
 }
 
 /* ---- the process, from /proc ---- */
@@ -275,6 +318,7 @@ void metrics_text(Call *c, Buf *out)
         put_tsdb(out, &s);
     put_engine(out, w);
     put_http(out, w);
+    put_connections(out, w);
     COUNTER("prometheus_api_remote_write_invalid_labels_samples_total",
             "Samples of remote writes refused for their labels.", w->invalid_labels);
     COUNTER("prometheus_api_remote_write_without_metadata_appended_samples_total",

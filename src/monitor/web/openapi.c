@@ -81,8 +81,8 @@ typedef enum AnswerKind {
 } AnswerKind;
 
 static const char *const contents[] = {
-    [ANSWER_JSON] = ", content: {application/json: {schema: {$ref: "
-                    "'#/components/schemas/Success'}}}",
+    [ANSWER_JSON] = (", content: {application/json: {schema: {$ref: "
+                     "'#/components/schemas/Success'}}}"),
     [ANSWER_NOTHING] = "",
     [ANSWER_YAML] = ", content: {application/yaml: {schema: {type: string}}}",
     [ANSWER_EVENTS] = ", content: {text/event-stream: {schema: {type: string}}}",
