@@ -24,6 +24,7 @@ enum {
 typedef struct Program {
     Daemon daemon;
     const MonitorArgs *args;
+    PromqlEngine *engine;
     MonitorParts *parts;
     Web *web;
     Tsdb *db;
@@ -41,11 +42,24 @@ static void open_work(void *ctx)
     p->failed = tsdb_open(&p->db_options, &p->db, &p->err) < 0;
 }
 
+static void note_queries(Program *p)
+{
+    _cleanup_buf_ Buf unfinished = BUF_INIT;
+    Err err = { 0 };
+    if (promql_engine_note(p->engine, sv_cstr(p->args->db_dir), &unfinished, &err) < 0)
+        log_warn("queries that run are not noted: %s", err.msg);
+    else if (unfinished.len)
+        log_warn("these queries did not finish in the last run: %.*s",
+                 SV_FMT(buf_view(&unfinished)));
+}
+
 static void open_done(void *ctx)
 {
     Program *p = ctx;
     if (p->stopping) /* the signal came while the log was replayed */
         return;
+    if (!p->failed)
+        note_queries(p);
     if (!p->failed)
         p->failed = monitor_parts_start(p->parts, p->db, web_external_url(p->web), &p->err) < 0;
     if (p->failed) {
@@ -145,12 +159,14 @@ static unsigned read_threads(const MonitorArgs *a)
     return (unsigned)(n && n < READS_MAX ? n : READS_MAX);
 }
 
-static PromqlOptions query_options(const MonitorArgs *a)
+/* Clients and rules share them. */
+static PromqlOptions query_options(const Program *p, const MonitorArgs *a)
 {
     return (PromqlOptions){ .features = a->promql_features,
                             .lookback_ms = a->lookback.value,
                             .timeout_ms = a->query_timeout.value,
-                            .max_samples = a->query_samples };
+                            .max_samples = a->query_samples,
+                            .engine = p->engine };
 }
 
 static int start_web(Program *p, MonitorArgs *a, Err *err)
@@ -173,10 +189,12 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .refuse_write_v1 = a->refuse_write_v1,
                      .refuse_write_v2 = a->refuse_write_v2,
                      .max_connections = (unsigned)a->max_connections,
+                     .search = a->search,
+                     .search_limit = (int64_t)a->search_limit,
                      .max_notice_readers = (unsigned)MIN(a->notice_readers, UINT32_MAX),
                      .read_timeout_ms = (uint32_t)MIN(a->read_timeout.value, INT32_MAX),
                      .query_concurrency = query_threads(a),
-                     .promql = query_options(a),
+                     .promql = query_options(p, a),
                      .read_samples_max = a->read_samples,
                      .read_concurrency = read_threads(a),
                      .read_frame_max = a->read_frame,
@@ -204,6 +222,8 @@ static int start(Program *p, MonitorArgs *a, Err *err)
     p->args = a;
     size_pool(a);
     db_options(a, &p->db_options);
+    if ((r = promql_engine_new(query_threads(a), &p->engine, err)) < 0)
+        return r;
     const MonitorPartsOptions parts = {
         .config_file = a->config_file,
         .config.extra_scrape_metrics = a->extra_scrape_metrics,
@@ -211,11 +231,12 @@ static int start(Program *p, MonitorArgs *a, Err *err)
         .start_times = a->start_times,
         .sync_delay_ms = (uint32_t)MIN(a->discovery_interval.value, (int64_t)INT32_MAX),
         .align_ms = a->adjust_timestamps ? a->timestamp_tolerance.value : 0,
-        .promql = query_options(a),
+        .promql = query_options(p, a),
         .outage_tolerance_ms = a->outage_tolerance.value,
         .grace_period_ms = a->grace_period.value,
         .resend_delay_ms = a->resend_delay.value,
         .rule_threads = (unsigned)a->rule_concurrency,
+        .rule_helpers = a->concurrent_rules ? (unsigned)a->rule_concurrency : 0,
         .notify_capacity = a->notify_capacity,
         .notify_batch = a->notify_batch,
         .notify_drain = a->notify_drain
@@ -246,6 +267,7 @@ static void stop(Program *p)
     daemon_close(&p->daemon);
     web_free(p->web);
     monitor_parts_free(p->parts);
+    promql_engine_free(p->engine);
     tsdb_close(p->db);
 }
 

@@ -45,6 +45,7 @@ static void defaults(MonitorArgs *a)
         .read_timeout = { "5m", MINUTES(5) },
         .max_connections = 512,
         .notice_readers = 16,
+        .search_limit = 10000,
         .db_dir = "data/",
         .block_min = { "2h", MINUTES(120) },
         .wal_compress = true,
@@ -93,6 +94,8 @@ static unsigned web_flags(MonitorArgs *a, Flag *f)
           "connections at once; further ones wait (512)" },
         { "web.max-notifications-subscribers", FLAG_NUMBER, &a->notice_readers, "N",
           "readers of live notifications at once (16)" },
+        { "web.search.max-limit", FLAG_NUMBER, &a->search_limit, "N",
+          "results of one search at most, 0: any number (10000)" },
         { "web.external-url", FLAG_TEXT, &a->external_url, "URL", "how others reach this server" },
         { "web.route-prefix", FLAG_TEXT, &a->route_prefix, "PATH",
           "in front of all paths (the path of --web.external-url)" },
@@ -165,7 +168,7 @@ static unsigned query_flags(MonitorArgs *a, Flag *f)
         { "rules.alert.resend-delay", FLAG_AMOUNT, &a->resend_delay, "DURATION",
           "send a firing alert again after it (1m)", .parse = parse_duration },
         { "rules.max-concurrent-evals", FLAG_NUMBER, &a->rule_concurrency, "N",
-          "rule groups evaluated at once (4)" },
+          "rule groups evaluated at once, and with concurrent-rule-eval rules beside them (4)" },
         { "scrape.adjust-timestamps", FLAG_ON, &a->adjust_timestamps, NULL, NULL },
         { "scrape.timestamp-tolerance", FLAG_AMOUNT, &a->timestamp_tolerance, "DURATION", NULL,
           .parse = parse_duration },
@@ -219,6 +222,10 @@ static void take_feature(MonitorArgs *a, StrView name)
         a->auto_reload = true;
     else if (sv_eq(name, SV("created-timestamp-zero-ingestion")))
         a->start_times = true;
+    else if (sv_eq(name, SV("concurrent-rule-eval")))
+        a->concurrent_rules = true;
+    else if (sv_eq(name, SV("search-api")))
+        a->search = true;
     else if (sv_eq(name, SV("extra-scrape-metrics")))
         a->extra_scrape_metrics = true;
     else if (name.len && monitor_idle_feature(name))
@@ -276,6 +283,8 @@ static int check(MonitorArgs *a)
         return 2;
     if (a->query_concurrency == 0 || a->query_concurrency > 1000)
         return mistake("query.max-concurrency", "expected 1 to 1000");
+    if (a->search_limit > INT32_MAX)
+        return mistake("web.search.max-limit", "expected 0 to 2147483647");
     if (a->rule_concurrency == 0 || a->rule_concurrency > 256)
         return mistake("rules.max-concurrent-evals", "expected 1 to 256");
     if (a->notify_capacity == 0 || a->notify_capacity > 10 * 1000 * 1000)

@@ -11,8 +11,8 @@ typedef struct MonitorArgs {
     FlagTexts listen, features, write_messages;
     const char *external_url, *route_prefix, *web_config, *cors_origin, *page_title;
     FlagAmount read_timeout;
-    uint64_t max_connections, notice_readers;
-    bool lifecycle, admin, remote_write, otlp;
+    uint64_t max_connections, notice_readers, search_limit;
+    bool lifecycle, admin, remote_write, otlp, concurrent_rules, search;
     const char *db_dir;
     FlagAmount block_min, block_max, retention, retention_bytes, segment_bytes;
     bool no_lock, wal_compress;

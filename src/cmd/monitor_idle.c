@@ -36,7 +36,6 @@ static const Idle idle[] = {
     { "auto-gomemlimit", "true", true, false, GO },
     { "auto-gomemlimit.ratio", "0.9", false, false, GO },
     { "auto-gomemlimit.refresh-interval", "0s", false, false, GO },
-    { "web.search.max-limit", "10000", false, false, "the search API is not served here" },
     { "web.console.templates", "consoles", false, false, CONSOLES },
     { "web.console.libraries", "console_libraries", false, false, CONSOLES },
     { "web.user-assets", NULL, false, false, "no files of the user are served here" },
@@ -100,7 +99,6 @@ const char *monitor_idle_feature(StrView name)
         const char *name, *why;
     } features[] = {
         { "memory-snapshot-on-shutdown", "the log is replayed at the start" },
-        { "concurrent-rule-eval", "rules of one group follow each other here" },
         { "promql-duration-expr", "it is always on" },
         { "native-histograms", "scrape_native_histograms of a job says it" },
         { "ooo-native-histograms", "it is always on" },
@@ -120,7 +118,6 @@ const char *monitor_idle_feature(StrView name)
         { "type-and-unit-labels", "types and units are metadata only here" },
         { "use-uncached-io", "blocks are written through the page cache here" },
         { "fast-startup", "the log is replayed at the start" },
-        { "search-api", "the search API is not served here" },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(features); i++)
         if (sv_eq(name, sv_cstr(features[i].name)))

@@ -27,7 +27,8 @@ typedef void HttpHandlerFn(void *ctx, HttpReq *req);
  * but for `max`; must outlive the servers. */
 typedef struct HttpConnLimit {
     unsigned max;
-    unsigned open; /* the rest is the servers' own */
+    unsigned open;     /* connections; the rest is the servers' own */
+    uint64_t accepted; /* since the start */
     HttpServer *waiting;
 } HttpConnLimit;
 

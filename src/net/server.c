@@ -264,8 +264,10 @@ static void conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remot
         return;
     }
     s->n_conns++;
-    if (s->cfg.limit)
+    if (s->cfg.limit) {
         s->cfg.limit->open++;
+        s->cfg.limit->accepted++;
+    }
     c->next = s->conns;
     if (c->next)
         c->next->prev = c;

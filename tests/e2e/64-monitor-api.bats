@@ -103,6 +103,8 @@ error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error
         'prometheus_target_sync_failed_total{scrape_job="se\"lf"} 0' 'prometheus_target_scrape_pools_total 1' \
         'prometheus_engine_query_duration_seconds_count{slice="prepare_time"} 1' 'prometheus_engine_query_duration_seconds_count{slice="result_sort"} 1' \
         'prometheus_config_last_reload_successful 1' 'prometheus_tsdb_reloads_failures_total 0' \
+        'prometheus_tsdb_head_series_removed_total 0' 'prometheus_tsdb_head_truncations_total 0' 'prometheus_tsdb_retention_limit_seconds 1.296e+06' \
+        'prometheus_tsdb_retention_limit_bytes 0' 'net_conntrack_listener_conn_accepted_total{listener_name="http"}' \
         'prometheus_target_scrapes_sample_duplicate_timestamp_total 0' \
         'prometheus_notifications_alertmanagers_discovered' 'prometheus_tsdb_head_samples_appended_total'; do
         grep -qF "$series" "$DATA/metrics" || { echo "$series"; false; }
@@ -239,4 +241,69 @@ Y
     [ "$(theirs 'took_bucket{le="0.5",region="eu"}')" = 1 ]
     [ "$(theirs 'took_bucket{le="+Inf"}')" = 3 ]
     [ "$(theirs 'took_sum')" = 9 ]
+}
+
+@test "rules and clients share --query.max-concurrency: neither passes the other, and none waits for ever" {
+    "$KNARR_BUILD/bench/bench-tsdb" write "$DATA/monitor" 2000 6
+    cat >"$DATA/rules.yml" <<'Y'
+groups:
+- {name: light1, interval: 100ms, rules: [{record: one, expr: '1'}, {record: two, expr: 'one + 1'}]}
+- {name: light2, interval: 100ms, rules: [{record: three, expr: '3'}, {alert: Always, expr: 'vector(1)', annotations: {a: '{{ query "1" | first | value }}'}}]}
+Y
+    printf 'rule_files: [%s]\n' "$DATA/rules.yml" >"$DATA/monitor.yml"
+    start_monitor --storage.tsdb.retention.time=100y --query.max-concurrency=1 --web.enable-lifecycle --enable-feature=concurrent-rule-eval
+    ! grep -q "has no effect" "$DATA/log/monitor.log"
+    get /metrics | grep -qx 'prometheus_engine_queries_concurrent_max 1'
+    for i in $(seq 50); do [ "$(get '/api/v1/query?query=1%2B1' | jq -r '.data.result[1]')" = 2 ]; done
+    evaluated() { get /api/v1/rules | jq -e '[.data.groups[].rules[] | .health == "ok"] | all'; }
+    wait_for 20 evaluated
+    # A rule that takes its time: clients wait behind it, up to their own timeout.
+    cat >"$DATA/rules.yml" <<'Y'
+groups:
+- {name: heavy, interval: 100ms, rules: [{record: heavy, expr: 'sum_over_time(sum(quantile_over_time(0.9, {__name__=~".+"}[3h]))[6h:2s] @ 1700028000)'}]}
+Y
+    inside curl -sf -X POST "$URL/-/reload"
+    noted() { tr -d '\0' <"$DATA/monitor/queries.active" | grep -q quantile_over_time; }
+    wait_for 20 noted
+    [ "$(error '/api/v1/query?query=1&timeout=200ms')" = "timeout: query timed out in query queue" ]
+    get /metrics | grep -qx 'prometheus_engine_queries 1'
+    printf 'rule_files: []\n' >"$DATA/monitor.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    kill_role monitor
+}
+
+@test "search: names and values that resemble a text, as lines of JSON" {
+    start_monitor
+    [ "$(error '/api/v1/search/metric_names?search[]=up')" = "unavailable: search API disabled" ]
+    kill_role monitor
+    start_monitor --enable-feature=search-api --web.search.max-limit=50
+    scraped() { get /api/v1/search/metric_names | jq -se '.[0].results | length == 50'; }
+    wait_for 20 scraped
+    get /api/v1/search/metric_names -D "$DATA/head" >"$DATA/all"
+    tr -d '\r' <"$DATA/head" | grep -qix 'content-type: application/x-ndjson; charset=utf-8'
+    jq -se '.[-1] == {status: "success", has_more: true}' "$DATA/all"
+    [ "$(get '/api/v1/search/metric_names?search[]=httpreqtot&sort_by=score&limit=1&include_metadata=true&include_score=true' | head -1 |
+        jq -c '.results[0] | [.name, .type, .help, (.score > 0.1 and .score < 1)]')" = \
+        '["prometheus_http_requests_total","counter","Counter of HTTP requests.",true]' ]
+    [ "$(get '/api/v1/search/label_names?search[]=ins' | head -1)" = '{"results":[{"name":"instance"}]}' ]
+    [ "$(get '/api/v1/search/label_values?label=instance&search[]=:90&match[]=up')" = \
+        $'{"results":[{"value":"127.0.0.1:9090"}]}\n{"status":"success","has_more":false}' ]
+    [ "$(get '/api/v1/search/label_values?label=instance&search[]=nothing')" = $'{"results":[]}\n{"status":"success","has_more":false}' ]
+    [ "$(get '/api/v1/search/metric_names?search[]=UP&case_sensitive=false&search[]=nonsense&sort_by=score&limit=1&include_score=true' | head -1)" = \
+        '{"results":[{"name":"up","score":1}]}' ]
+    # Batches, downwards; both methods.
+    get /api/v1/search/label_names -d limit=5 -d batch_size=2 -d sort_by=alpha -d sort_dir=dsc >"$DATA/down"
+    [ "$(jq -c '.results | length?' "$DATA/down" | tr '\n' ' ')" = "2 2 1 0 " ]
+    jq -se '[.[].results[]?.name] == ([.[].results[]?.name] | sort | reverse)' "$DATA/down"
+    for case in 'metric_names?limit=51|limit 51 exceeds the configured maximum (50, see --web.search.max-limit)' \
+        'metric_names?limit=0|invalid limit "0": must be a positive integer' \
+        'metric_names?sort_dir=asc|sort_dir is only valid when sort_by is set' \
+        'metric_names?sort_by=score|sort_by=score requires search[] to be set' \
+        'metric_names?fuzz_alg=x|unsupported fuzz_alg "x": must be one of [subsequence jarowinkler]' \
+        'metric_names?fuzz_threshold=101|invalid fuzz_threshold "101": must be 0-100' \
+        'metric_names?include_metadata=x|invalid include_metadata "x": must be boolean' \
+        'metric_names?start=2&end=1|end timestamp must not be before start timestamp' \
+        'label_values|missing required parameter "label"'; do
+        [ "$(error "/api/v1/search/${case%%|*}")" = "bad_data: ${case#*|}" ] || { echo "$case"; error "/api/v1/search/${case%%|*}"; false; }
+    done
 }

@@ -34,11 +34,11 @@ refused() { # FLAGS…; the output is in $output
     refused --web.remote-write-receiver.accepted-protobuf-messages=x
     refused --no-such-flag
     start_monitor --no-auto-gomaxprocs --auto-gomemlimit.ratio=0.5 --storage.tsdb.samples-per-chunk=60 \
-        --web.search.max-limit=10000 --enable-feature=concurrent-rule-eval,nonsense
+        --web.search.max-limit=10000 --enable-feature=delayed-compaction,nonsense
     log_says '--auto-gomaxprocs has no effect: there is no Go runtime here'
     log_says '--auto-gomemlimit.ratio has no effect'
     log_says '--storage.tsdb.samples-per-chunk has no effect'
-    log_says '--enable-feature=concurrent-rule-eval has no effect: '
+    log_says '--enable-feature=delayed-compaction has no effect: '
     log_says '--enable-feature=nonsense: no such feature'
     ! log_says 'web.search.max-limit'
     [ "$(inside curl -s "$URL/api/v1/status/flags" | jq -r '.data["auto-gomemlimit.ratio"]')" = 0.5 ]

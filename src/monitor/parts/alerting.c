@@ -138,6 +138,7 @@ int parts_alerting_start(MonitorParts *p, Err *err)
                               .close = parts_remote_close,
                               .ctx = p };
     const RulesOptions r = { .storage = rules_tsdb(&p->storage),
+                             .helpers = o->rule_helpers,
                              .outage_tolerance = o->outage_tolerance_ms,
                              .grace_period = o->grace_period_ms ? o->grace_period_ms : -1,
                              .resend_delay = o->resend_delay_ms ? o->resend_delay_ms : -1,

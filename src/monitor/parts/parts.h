@@ -15,6 +15,7 @@ typedef struct MonitorPartsOptions {
     PromqlOptions promql;                                          /* of the queries of rules */
     int64_t outage_tolerance_ms, grace_period_ms, resend_delay_ms; /* of alerts */
     unsigned rule_threads;                                         /* groups evaluated at once */
+    unsigned rule_helpers;                                         /* see RulesOptions */
     size_t notify_capacity, notify_batch;                          /* see NotifierOptions */
     bool notify_drain;
     uint32_t sync_delay_ms; /* see ScrapeOptions */

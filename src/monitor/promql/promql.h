@@ -1,13 +1,15 @@
 /* promql.h - PromQL: parse, show and evaluate expressions.
  *
- * An engine has no state: options go in, a result comes out, several queries may run at once, each
- * with its own querier. Evaluation goes operator by operator over whole series: a selector reads a
- * series once for all steps, functions and aggregations work on columns of steps. */
+ * Evaluation has no state: options go in, a result comes out, several queries may run at once, each
+ * with its own querier; what they share is in engine.h. Evaluation goes operator by operator over
+ * whole series: a selector reads a series once for all steps, functions and aggregations work on
+ * columns of steps. */
 #pragma once
 
 #include <stdatomic.h>
 
 #include "monitor/model/querier.h"
+#include "monitor/promql/engine.h"
 
 /* What Prometheus has behind feature flags. */
 typedef enum PromqlFeature {
@@ -65,6 +67,7 @@ typedef struct PromqlOptions {
     uint64_t max_samples;     /* held at once; 0: 50 million */
     size_t max_annotations;   /* of each kind that are shown; 0: all */
     size_t memory_limit;      /* bytes of each of a query's arenas; 0: 2 GiB */
+    PromqlEngine *engine;     /* gives turns; NULL: queries do not wait for each other */
 } PromqlOptions;
 
 typedef struct PromqlQuery {
@@ -73,6 +76,7 @@ typedef struct PromqlQuery {
     int64_t start, end, step;  /* ms */
     const atomic_bool *cancel; /* may be NULL; looked at between series */
     bool stats;                /* samples are counted */
+    int64_t waited_ns;         /* before promql_query(), counted as waiting for its turn */
 } PromqlQuery;
 
 /* The error types of the HTTP API. */
@@ -106,7 +110,8 @@ typedef struct PromqlAnnotation {
 
 typedef struct PromqlStats {
     uint64_t peak_samples;
-    int64_t prepare_ns, inner_ns, sort_ns; /* parsing and checking; evaluating; ordering series */
+    /* Parsing and checking; waiting for a turn; evaluating; ordering series. */
+    int64_t prepare_ns, queue_ns, inner_ns, sort_ns;
     /* The rest only where PromqlQuery.stats asks for it. A histogram counts by its size. */
     uint64_t samples_scanned;             /* a sample counts in every window that it is in */
     uint64_t samples_read;                /* from storage, for all steps */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "monitor/promql/engine_turn.h"
 #include "monitor/promql/eval.h"
 #include "monitor/promql/prepare.h"
 
@@ -227,10 +228,36 @@ static int finish_stats(Eval *ev, const Steps *steps, PromqlResult *res)
     return 0;
 }
 
+static int take_turn(Eval *ev, const PromqlOptions *opts, const PromqlQuery *q, PromqlStats *stats,
+                     int *ret_slot)
+{
+    int64_t begin = clock_mono_ns();
+    int r = engine_enter(opts->engine, q, ev->deadline_ns, ret_slot, ev->err);
+    stats->queue_ns = q->waited_ns + clock_mono_ns() - begin;
+    if (r < 0)
+        ev->error_type = ev->err->code == ERR_CLOSED ? PROMQL_CANCELED : PROMQL_TIMEOUT;
+    return r;
+}
+
+static int evaluate_steps(Eval *ev, PromqlExpr *e, const PromqlQuery *q, Steps *steps,
+                          PromqlResult *res)
+{
+    int64_t begin = clock_mono_ns();
+    int r = q->stats ? count_steps(ev, steps) : 0;
+    if (r >= 0)
+        r = eval_check(ev);
+    if (r >= 0)
+        r = evaluate(ev, e->root, steps, q->range, res);
+    res->stats.sort_ns = ev->sort_ns;
+    res->stats.inner_ns = clock_mono_ns() - begin - ev->sort_ns;
+    return r >= 0 && steps->stats ? finish_stats(ev, steps, res) : r;
+}
+
 static int run(Eval *ev, const PromqlOptions *opts, PromqlExpr *e, const PromqlQuery *q,
                PromqlResult *res)
 {
     Steps steps;
+    int slot;
     PromqlQuery at = *q;
     int64_t begin = clock_mono_ns();
     if (!q->range)
@@ -243,15 +270,11 @@ static int run(Eval *ev, const PromqlOptions *opts, PromqlExpr *e, const PromqlQ
         return r;
     }
     res->stats.prepare_ns += clock_mono_ns() - begin;
-    r = q->stats ? count_steps(ev, &steps) : 0;
-    if (r >= 0)
-        r = eval_check(ev);
-    begin = clock_mono_ns();
-    if (r >= 0)
-        r = evaluate(ev, e->root, &steps, q->range, res);
-    res->stats.inner_ns = clock_mono_ns() - begin - ev->sort_ns;
-    if (r >= 0 && steps.stats)
-        r = finish_stats(ev, &steps, res);
+    r = take_turn(ev, opts, q, &res->stats, &slot);
+    if (r < 0)
+        return r;
+    r = evaluate_steps(ev, e, q, &steps, res);
+    engine_leave(opts->engine, slot, &res->stats);
     /* Also of a query that failed half way. */
     Err dropped = { 0 };
     int a = annotations_finish(&ev->annos, q->text, opts->max_annotations, &res->arena,
@@ -276,7 +299,6 @@ int promql_query(const PromqlOptions *opts, Querier *q, const PromqlQuery *query
     else
         r = run(&ev, opts, e, query, ret);
     ret->stats.peak_samples = ev.peak;
-    ret->stats.sort_ns = ev.sort_ns;
     ret->error_type = r >= 0 ? PROMQL_OK : ev.error_type ? ev.error_type : PROMQL_EXECUTION;
     streams_free(&ev);
     promql_expr_free(e);

@@ -1,5 +1,6 @@
 /* group.c - one evaluation of a group: its rules in order, each one's samples appended before the
- * next is evaluated, with staleness markers for series that the rule no longer gives. */
+ * next is evaluated, with staleness markers for series that the rule no longer gives. Rules of the
+ * first and of the last stage are evaluated at once where there are helpers. */
 #include "base/clock.h"
 #include "monitor/rules/internal.h"
 
@@ -140,7 +141,7 @@ static void publish(const Eval *e, int64_t start, int64_t took, size_t n, const 
                          &(RuleFailure){ e->g->file->path, e->g->def->name, rule->def->name, why });
 }
 
-static bool rule_eval(Rules *r, Group *g, Rule *rule, int64_t t)
+bool rule_eval(Rules *r, Group *g, Rule *rule, int64_t t)
 {
     Arena a;
     Err err = { 0 };
@@ -180,6 +181,18 @@ static void restore(Rules *r, Group *g, int64_t t)
     pthread_mutex_unlock(&r->lock);
 }
 
+static bool stage_eval(Rules *r, Group *g, RuleStage stage, int64_t t)
+{
+    Batch batch = { 0 };
+    bool whole = true;
+    for (unsigned i = 0; whole && i < g->def->n; i++) {
+        const Job job = { g, &g->rules[i], t, &batch };
+        if (g->rules[i].stage == stage && (stage == STAGE_IN_ORDER || !helpers_take(r, &job)))
+            whole = rule_eval(r, g, &g->rules[i], t);
+    }
+    return helpers_wait(r, &batch) && whole;
+}
+
 void group_eval(Rules *r, Group *g, int64_t t)
 {
     int64_t start = clock_real_ns(), from = clock_mono_ns();
@@ -188,8 +201,8 @@ void group_eval(Rules *r, Group *g, int64_t t)
     g->samples = 0;
     g->runs++;
     pthread_mutex_unlock(&r->lock);
-    for (unsigned i = 0; whole && i < g->def->n; i++)
-        whole = rule_eval(r, g, &g->rules[i], t);
+    for (RuleStage stage = 0; whole && stage < STAGE_MAX; stage++)
+        whole = stage_eval(r, g, stage, t);
     int64_t took = clock_mono_ns() - from;
     pthread_mutex_lock(&r->lock);
     g->last_eval_ns = start;

@@ -28,9 +28,19 @@ typedef struct Alert {
     Arena notes; /* annotations */
 } Alert;
 
+/* When a rule's turn is in its group's evaluation. */
+typedef enum RuleStage {
+    STAGE_FIRST,    /* depends on no other: at once with others of the stage */
+    STAGE_IN_ORDER, /* one after the other */
+    STAGE_LAST,     /* no other depends on it: at once again */
+    STAGE_MAX
+} RuleStage;
+
 typedef struct Rule {
     const RuleDef *def;
-    Kept series; /* of the last evaluation */
+    RuleStage stage;
+    bool reads, is_read; /* series of another rule of the group; the other way round */
+    Kept series;         /* of the last evaluation */
     VEC(Alert *) active;
     Map by_key;
     bool restored;
@@ -58,6 +68,19 @@ typedef struct Stale {
     int64_t due, offset;
 } Stale;
 
+/* Rules of a group that helpers evaluate; with the lock held. */
+typedef struct Batch {
+    unsigned left;
+    bool broken; /* an evaluation was ended */
+} Batch;
+
+typedef struct Job {
+    Group *g;
+    Rule *rule;
+    int64_t t;
+    Batch *batch;
+} Job;
+
 /* What reloads change, besides the groups. */
 typedef struct Globals {
     RulesGlobals g; /* views into the arena */
@@ -77,6 +100,10 @@ struct Rules {
     pthread_cond_t follow;  /* nobody watches any more */
     pthread_t *threads;
     unsigned n_threads;
+    pthread_t *helpers; /* see helpers.c */
+    unsigned n_helpers, idle_helpers;
+    pthread_cond_t job_there, job_done;
+    VEC(Job) jobs;
     bool watched; /* one of the threads waits for the next group to be due */
     atomic_bool stopping;
 };
@@ -102,7 +129,17 @@ Alert *alert_free(Alert *x);
 
 /* group.c: of a group that the caller has made busy. */
 void group_eval(Rules *r, Group *g, int64_t t);
+bool rule_eval(Rules *r, Group *g, Rule *rule, int64_t t); /* false: the group's is to end */
 void stale_mark(Rules *r, Stale *s, int64_t t);
+
+/* depend.c: sets the stage of each rule. */
+void group_plan(Group *g);
+
+/* helpers.c; without the lock. */
+int helpers_start(Rules *r, Err *err) NODISCARD;
+void helpers_join(Rules *r);                 /* while stopping */
+bool helpers_take(Rules *r, const Job *job); /* false: no helper is idle */
+bool helpers_wait(Rules *r, const Batch *b); /* false: an evaluation was ended */
 
 /* rules.c: with the lock held. */
 int64_t group_next_time(const Group *g, int64_t now);

@@ -73,6 +73,8 @@ int rules_new(const RulesOptions *opt, Rules **ret, Err *err)
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, &attr);
     pthread_cond_init(&r->follow, &attr);
+    pthread_cond_init(&r->job_there, &attr);
+    pthread_cond_init(&r->job_done, &attr);
     pthread_condattr_destroy(&attr);
     *ret = r;
     return 0;
@@ -82,7 +84,7 @@ Rules *rules_free(Rules *r)
 {
     if (!r)
         return NULL;
-    ASSERT(!r->n_threads);
+    ASSERT(!r->n_threads && !r->n_helpers);
     vec_foreach (g, &r->groups)
         group_free(*g);
     vec_foreach (s, &r->stale)
@@ -93,6 +95,8 @@ Rules *rules_free(Rules *r)
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
     pthread_cond_destroy(&r->follow);
+    pthread_cond_destroy(&r->job_there);
+    pthread_cond_destroy(&r->job_done);
     free(r);
     return NULL;
 }
@@ -108,7 +112,8 @@ int64_t group_next_time(const Group *g, int64_t now)
 
 /* ---- what a reload makes ---- */
 
-static Group *group_new(const RulesGlobals *globals, RuleFile *f, const RuleGroupDef *d)
+static Group *group_new(const RulesGlobals *globals, bool helped, RuleFile *f,
+                        const RuleGroupDef *d)
 {
     Group *g = calloc(1, sizeof *g);
     if (!g || !(g->rules = calloc(d->n + 1, sizeof *g->rules))) {
@@ -121,7 +126,9 @@ static Group *group_new(const RulesGlobals *globals, RuleFile *f, const RuleGrou
     g->interval = d->interval > 0 ? d->interval : globals->interval;
     g->offset = d->query_offset >= 0 ? d->query_offset : globals->query_offset;
     for (unsigned i = 0; i < d->n; i++)
-        g->rules[i] = (Rule){ .def = &d->rules[i], .health = "unknown" };
+        g->rules[i] = (Rule){ .def = &d->rules[i], .stage = STAGE_IN_ORDER, .health = "unknown" };
+    if (helped)
+        group_plan(g);
     return g;
 }
 
@@ -132,11 +139,11 @@ static int group_cmp(const void *a, const void *b)
     return c ? c : sv_cmp(x->def->name, y->def->name);
 }
 
-static bool make_groups(RulesNext *next, const RulesGlobals *globals)
+static bool make_groups(RulesNext *next, const RulesGlobals *globals, bool helped)
 {
     vec_foreach (f, &next->files)
         for (unsigned i = 0; i < (*f)->n; i++) {
-            Group *g = group_new(globals, *f, &(*f)->groups[i]);
+            Group *g = group_new(globals, helped, *f, &(*f)->groups[i]);
             if (!g || !vec_push(&next->groups, g)) {
                 group_free(g);
                 return false;
@@ -160,7 +167,7 @@ int rules_prepare(Rules *r, const RulesGlobals *globals, RuleFile **files, unsig
     if (ok && globals)
         ok = (next->globals = globals_new(globals)) != NULL;
     /* Only this thread changes r->globals. */
-    ok = ok && make_groups(next, globals ? &next->globals->g : &r->globals->g);
+    ok = ok && make_groups(next, globals ? &next->globals->g : &r->globals->g, r->opt.helpers > 0);
     if (!ok) {
         rules_next_free(next);
         return err_nomem(err);
@@ -223,9 +230,10 @@ static void take_state(Group *to, Group *from)
             Rule *n = &to->rules[i], *o = &from->rules[k];
             if (!o->def || !same_name(n->def, o->def))
                 continue;
-            const RuleDef *def = n->def;
+            const Rule fresh = *n;
             *n = *o;
-            n->def = def;
+            n->def = fresh.def;
+            n->stage = fresh.stage;
             *o = (Rule){ 0 };
             break;
         }

@@ -73,7 +73,8 @@ typedef struct RuleFailure {
 
 typedef struct RulesOptions {
     RuleStorage storage;
-    int64_t interval;         /* of groups that name none; 0: one minute */
+    unsigned helpers; /* threads for rules of a group that do not depend on each other; 0: none */
+    int64_t interval; /* of groups that name none; 0: one minute */
     int64_t query_offset;     /* of groups that name none */
     int64_t outage_tolerance; /* 0: one hour */
     int64_t grace_period;     /* 0: ten minutes; -1: none */
@@ -81,7 +82,7 @@ typedef struct RulesOptions {
     Labels external_labels;   /* for templates; these two are copied */
     StrView external_url;
     /* Alerts to be sent: firing ones, again after resend_delay, and resolved ones. May be NULL.
-     * Both are called on the evaluating thread, for several groups at once. */
+     * Both are called on the evaluating thread, for several rules at once. */
     void (*notify)(void *ctx, StrView expr, const RuleAlert *alerts, size_t n);
     void (*failed)(void *ctx, const RuleFailure *f);
     void *ctx; /* of both */
@@ -120,7 +121,8 @@ int rules_reload(Rules *r, RuleFile **files, unsigned n, int64_t now, bool resto
 
 /* ---- evaluating ---- */
 
-/* Evaluates groups as they are due, `threads` of them at once. */
+/* Evaluates groups as they are due, `threads` of them at once; with RulesOptions.helpers also
+ * independent rules of one group. */
 int rules_start(Rules *r, unsigned threads, Err *err) NODISCARD;
 /* Begins nothing new, and waits for the rules that are being evaluated: set the storage's `cancel`
  * first to make that short. NULL and a second call are fine. */

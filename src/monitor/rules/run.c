@@ -153,6 +153,11 @@ int rules_start(Rules *r, unsigned threads, Err *err)
     r->threads = calloc(threads, sizeof *r->threads);
     if (!r->threads)
         return err_nomem(err);
+    int started = helpers_start(r, err);
+    if (started < 0) {
+        rules_stop(r);
+        return started;
+    }
     while (r->n_threads < threads) {
         int e = pthread_create(&r->threads[r->n_threads], NULL, work, r);
         if (e) {
@@ -172,10 +177,12 @@ void rules_stop(Rules *r)
     atomic_store(&r->stopping, true);
     pthread_cond_broadcast(&r->changed);
     pthread_cond_broadcast(&r->follow);
+    pthread_cond_broadcast(&r->job_there);
     pthread_mutex_unlock(&r->lock);
     for (unsigned i = 0; i < r->n_threads; i++)
         pthread_join(r->threads[i], NULL);
     r->n_threads = 0;
+    helpers_join(r);
     free(r->threads);
     r->threads = NULL;
 }

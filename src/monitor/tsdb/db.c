@@ -314,10 +314,12 @@ void tsdb_reconfigure(Tsdb *db, int64_t retention_ms, uint64_t retention_bytes,
     Err err = { 0 };
     pthread_mutex_lock(&db->maintain);
     head_begin(&db->head);
+    pthread_rwlock_wrlock(&db->head.lock); /* statistics look at them */
     db->opt.retention_ms = retention_ms;
     db->opt.retention_bytes = retention_bytes;
     db->opt.out_of_order_ms = out_of_order_ms;
     set_defaults(&db->opt);
+    pthread_rwlock_unlock(&db->head.lock);
     if (open_late_log(db, &err) < 0) {
         log_error("storage: %s; out of order samples are refused", err.msg);
         db->opt.out_of_order_ms = 0;

@@ -28,7 +28,8 @@ struct Tsdb {
     pthread_cond_t querier_gone;
     atomic_uint_fast64_t appended[2], rejected[APPEND_RESULT_MAX];
     atomic_uint_fast64_t wal_corruptions, compactions, compactions_failed, reloads, reloads_failed,
-        tombstones_cleaned;
+        tombstones_cleaned, truncations, checkpoints, checkpoints_failed, time_retentions,
+        size_retentions;
 };
 
 /* Queries may look back behind a commit only by its number. */

@@ -240,6 +240,7 @@ HeadSeries *head_series(Head *h, Labels l, uint64_t want, bool *ret_new)
             *slot = s;
             table_put(h->table, h->n_table, s);
             h->n_series++;
+            h->series_created++;
             h->next_id = MAX(h->next_id, id + 1);
         } else {
             series_forget(h, s);
@@ -264,6 +265,7 @@ static int add_chunk(Head *h, HeadSeries *s, HeadChunk *c)
     }
     s->chunks[s->n_chunks++] = c;
     h->chunks++;
+    h->chunks_created++;
     return 0;
 }
 

@@ -83,6 +83,7 @@ typedef struct Head {
     int64_t dropped; /* older samples in order are in blocks, though a chunk may hold some */
     uint32_t commits;
     uint64_t chunks;
+    uint64_t series_created, chunks_created; /* also those that are gone */
 } Head;
 
 int head_init(Head *h, Err *err) NODISCARD;

@@ -55,7 +55,11 @@ static int shorten_log(Tsdb *db, int64_t min, Err *err)
         return r;
     /* The last segment is being written; a third stays, so that this is not done all the time. */
     last = last > first ? first + (last - 1 - first) * 2 / 3 : first;
-    return last > first ? db_checkpoint(db, last, min, err) : 0;
+    if (last <= first)
+        return 0;
+    r = db_checkpoint(db, last, min, err);
+    atomic_fetch_add(r < 0 ? &db->checkpoints_failed : &db->checkpoints, 1);
+    return r;
 }
 
 static int cut_head(Tsdb *db, Err *err)
@@ -70,6 +74,7 @@ static int cut_head(Tsdb *db, Err *err)
             break;
         db_wait_queriers(db);
         head_truncate(&db->head, max);
+        atomic_fetch_add(&db->truncations, 1);
         any = true;
     }
     return r == 0 && any ? shorten_log(db, max, err) : r;
@@ -219,6 +224,21 @@ bool maintain_expired(const Blocks *all, const TsdbOptions *opt, uint64_t log_by
     return true;
 }
 
+static void count_retentions(Tsdb *db, const Blocks *all, const Blocks *gone)
+{
+    int64_t newest = INT64_MIN;
+    bool time = false, size = false;
+    vec_foreach (b, all)
+        newest = MAX(newest, (*b)->meta.max);
+    vec_foreach (b, gone) {
+        bool old = db->opt.retention_ms && newest - (*b)->meta.max >= db->opt.retention_ms;
+        time |= old;
+        size |= !old && !(*b)->meta.deletable;
+    }
+    atomic_fetch_add(&db->time_retentions, time);
+    atomic_fetch_add(&db->size_retentions, size);
+}
+
 static int expire(Tsdb *db, Err *err)
 {
     Blocks all, gone = { 0 };
@@ -229,6 +249,8 @@ static int expire(Tsdb *db, Err *err)
         r = err_nomem(err);
     if (r == 0 && gone.len)
         r = db_reload(db, &gone, err);
+    if (r == 0)
+        count_retentions(db, &all, &gone);
     vec_free(&gone);
     blocks_release(&all);
     return r;

@@ -13,6 +13,12 @@ static void head_numbers(Tsdb *db, TsdbStats *s)
     const Head *h = &db->head;
     s->series = h->n_series;
     s->chunks = h->chunks;
+    s->series_created = h->series_created;
+    s->series_removed = h->series_created - h->n_series;
+    s->chunks_created = h->chunks_created;
+    s->chunks_removed = h->chunks_created - h->chunks;
+    s->retention_ms = db->opt.retention_ms;
+    s->retention_bytes = db->opt.retention_bytes;
     s->label_pairs = h->n_postings;
     s->label_names = h->n_names;
     s->min_time = h->min_time;
@@ -33,6 +39,11 @@ static void counters(Tsdb *db, TsdbStats *s)
     s->reloads = atomic_load(&db->reloads);
     s->reloads_failed = atomic_load(&db->reloads_failed);
     s->tombstones_cleaned = atomic_load(&db->tombstones_cleaned);
+    s->truncations = atomic_load(&db->truncations);
+    s->checkpoints = atomic_load(&db->checkpoints);
+    s->checkpoints_failed = atomic_load(&db->checkpoints_failed);
+    s->time_retentions = atomic_load(&db->time_retentions);
+    s->size_retentions = atomic_load(&db->size_retentions);
     exemplars_count(db->exemplars, &s->exemplars, &s->exemplars_max);
     s->wal_bytes = wal_bytes(db->wal_dir);
 }

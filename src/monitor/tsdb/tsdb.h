@@ -137,6 +137,11 @@ typedef struct TsdbStats {
     uint64_t rejected[APPEND_RESULT_MAX]; /* by reason */
     uint64_t blocks, block_bytes, wal_bytes, wal_corruptions, wal_segment;
     uint64_t compactions, compactions_failed, reloads, reloads_failed, tombstones_cleaned;
+    uint64_t series_created, series_removed, chunks_created, chunks_removed; /* of the head */
+    uint64_t truncations, checkpoints, checkpoints_failed;
+    uint64_t time_retentions, size_retentions; /* times that blocks went for their age or size */
+    uint64_t retention_bytes;                  /* 0: no bound */
+    int64_t retention_ms;
     uint64_t exemplars, exemplars_max;
     int64_t lowest_time; /* of blocks and head */
     TsdbStat *series_by_metric, *values_by_label, *bytes_by_label, *series_by_pair;

@@ -102,14 +102,9 @@ static bool list_param(Call *c, StrView name, const StrView **ret, unsigned *ret
 
 static bool exclude_param(Call *c, bool *ret)
 {
-    static const char *const yes[] = { "1", "t", "true" }, *const no[] = { "", "0", "f", "false" };
     StrView v = lower(c, call_param(c, SV("exclude_alerts")));
-    for (unsigned i = 0; i < ARRAY_SIZE(yes); i++)
-        if (sv_eq(v, sv_cstr(yes[i])))
-            return *ret = true;
-    for (unsigned i = 0; i < ARRAY_SIZE(no); i++)
-        if (sv_eq(v, sv_cstr(no[i])))
-            return true;
+    if (!v.len || bool_param_parse(v, ret) == 0)
+        return true;
     return api_error_invalid(c, SV("exclude_alerts"),
                              "error converting exclude_alerts: strconv.ParseBool: parsing "
                              "\"%.*s\": invalid syntax",

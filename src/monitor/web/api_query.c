@@ -58,23 +58,23 @@ static void put_per_step(Buf *out, const char *name, const PromqlStats *s, const
     buf_sv(out, SV("],"));
 }
 
-static void put_seconds(Buf *out, const char *name, double seconds, bool more)
+static void put_seconds(Buf *out, const char *name, int64_t ns, bool more)
 {
-    buf_printf(out, "\"%s\":%.9f%s", name, seconds, more ? "," : "}");
+    buf_printf(out, "\"%s\":%.9f%s", name, (double)ns / 1e9, more ? "," : "}");
 }
 
 /* Those of each step with stats=all, and only behind the feature flag, as in Prometheus. */
 static void put_stats(Call *c, const PromqlStats *s, bool per_step)
 {
     Buf *out = &c->out;
-    double inner = (double)s->inner_ns / 1e9, sort = (double)s->sort_ns / 1e9;
+    int64_t eval_ns = s->prepare_ns + s->inner_ns + s->sort_ns;
     buf_sv(out, SV(",\"stats\":{\"timings\":{"));
-    put_seconds(out, "evalTotalTime", c->counts.eval_s, true);
-    put_seconds(out, "resultSortTime", sort, true);
-    put_seconds(out, "queryPreparationTime", (double)s->prepare_ns / 1e9, true);
-    put_seconds(out, "innerEvalTime", inner, true);
-    put_seconds(out, "execQueueTime", c->counts.queue_s, true);
-    put_seconds(out, "execTotalTime", c->counts.eval_s + c->counts.queue_s, false);
+    put_seconds(out, "evalTotalTime", eval_ns, true);
+    put_seconds(out, "resultSortTime", s->sort_ns, true);
+    put_seconds(out, "queryPreparationTime", s->prepare_ns, true);
+    put_seconds(out, "innerEvalTime", s->inner_ns, true);
+    put_seconds(out, "execQueueTime", s->queue_ns, true);
+    put_seconds(out, "execTotalTime", eval_ns + s->queue_ns, false);
     buf_sv(out, SV(",\"samples\":{"));
     if (per_step)
         put_per_step(out, "totalQueryableSamplesPerStep", s, s->scanned_at);
@@ -131,12 +131,8 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
     q->text = call_param(c, SV("query"));
     q->cancel = &c->cancel;
     q->stats = call_param(c, SV("stats")).len > 0;
-    int64_t start = clock_mono_ns();
+    q->waited_ns = c->begun_ns - c->started_ns;
     int failed = promql_query(&opts, querier.q, q, &r, &err);
-    c->counts.is_query = true;
-    c->counts.eval_s = (double)(clock_mono_ns() - start) / 1e9;
-    c->counts.prepare_s = (double)r.stats.prepare_ns / 1e9;
-    c->counts.sort_s = (double)r.stats.sort_ns / 1e9;
     if (failed == 0)
         answer(c, &r, limit);
     else if (r.error_type == PROMQL_BAD_DATA)

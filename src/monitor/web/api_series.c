@@ -73,6 +73,17 @@ static int collect(Call *c, const StrView *name, const Range *range, const CallM
     return r;
 }
 
+int collect_names(Call *c, const StrView *label, int64_t start, int64_t end, const CallMatchers *m,
+                  StrView **ret, size_t *ret_n, Err *err)
+{
+    const Range range = { .start = start, .end = end };
+    Names names = { 0 };
+    int r = collect(c, label, &range, m, &names, err);
+    *ret = names.items;
+    *ret_n = names.len;
+    return r;
+}
+
 static void serve_names(Call *c, const StrView *name)
 {
     Range range;

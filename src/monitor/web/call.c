@@ -119,6 +119,7 @@ void call_free(void *call)
     remote_reads_unref(c->reads);
     config_unref(c->config);
     arena_free(&c->arena);
+    buf_free(&c->prepared);
     buf_free(&c->out);
     free(c);
 }

@@ -37,6 +37,7 @@ typedef struct Route {
     CallClass cls;
     unsigned flags;
     void (*fn)(Call *c);
+    void (*prepare)(Call *c); /* on the loop before fn is on a thread; NULL: nothing to do */
 } Route;
 
 typedef struct Param {
@@ -47,9 +48,7 @@ typedef struct Param {
 typedef struct CallCounts {
     uint64_t invalid_labels, without_metadata;
     uint64_t otlp_without_metadata, otlp_exemplars_refused;
-    bool is_query, federation_failed;
-    double queue_s, eval_s; /* of a query, as the next two: parts of eval_s */
-    double prepare_s, sort_s;
+    bool federation_failed;
 } CallCounts;
 
 struct Call {
@@ -60,7 +59,8 @@ struct Call {
     Call **sending_prev;
     uint8_t client[16]; /* whose it is: the peer's address */
     atomic_bool cancel;
-    int64_t started_ns; /* monotonic */
+    int64_t started_ns; /* monotonic, as the next: when it came, and when it got a thread */
+    int64_t begun_ns;
     Arena arena;
     unsigned method;
     bool at_prefix; /* asked for the prefix itself, without a slash behind it */
@@ -69,10 +69,10 @@ struct Call {
     StrView if_none_match;
     Param *params; /* of body, then query */
     unsigned n_params;
-    int log_slot;       /* in the log of queries; -1: none */
     Labels external;    /* labels of this server, as they were when the call came */
     RemoteReads *reads; /* other storages for queries; NULL: none */
     RemoteWarnings warnings;
+    Buf prepared;   /* what Route.prepare has fetched */
     Config *config; /* in force when the call came; may be NULL */
 
     int status;
@@ -96,6 +96,7 @@ bool call_duration(Call *c, StrView name, int64_t *ret_ms);
 bool call_limit(Call *c, int64_t *ret); /* 0: none */
 #define CALL_TIME_MIN ((INT64_MIN / 1000 + INT64_C(62135596801)) * 1000)
 #define CALL_TIME_MAX ((INT64_MAX / 1000 - INT64_C(62135596801)) * 1000 + 999)
+int bool_param_parse(StrView s, bool *ret);           /* 0 or -EINVAL: strconv.ParseBool */
 int time_param_parse(StrView s, int64_t *ret_ms);     /* 0 or -EINVAL */
 int duration_param_parse(StrView s, int64_t *ret_ms); /* 0, -EINVAL or -ERANGE */
 
@@ -154,6 +155,10 @@ void serve_query_exemplars(Call *c);
 void serve_labels(Call *c); /* api_series.c */
 void serve_label_values(Call *c);
 void serve_series(Call *c);
+void serve_search_metric_names(Call *c); /* search.c */
+void prepare_search_metric_names(Call *c);
+void serve_search_label_names(Call *c);
+void serve_search_label_values(Call *c);
 void serve_targets(Call *c); /* api_parts.c */
 void serve_target_metadata(Call *c);
 void serve_metadata(Call *c);

@@ -6,7 +6,6 @@
 #include "monitor/model/timing.h"
 #include "monitor/web/access.h"
 #include "monitor/web/call.h"
-#include "monitor/web/query_log.h"
 
 /* What clients that look for features see: whose API and query language these are. */
 #define PROMETHEUS_VERSION "3.5.0"
@@ -71,7 +70,6 @@ struct Web {
     Call *sending, **sending_tail; /* answers that are being sent, oldest first */
     size_t sending_bytes;
     CallQueue queues[CALL_CLASS_MAX];
-    QueryLog *query_log; /* NULL: there is none */
     Notices notices;
 
     int64_t started_ns, reloaded_ns; /* real time */
@@ -81,7 +79,6 @@ struct Web {
     uint64_t invalid_labels, without_metadata, federation_errors;
     struct OtlpDeltas *deltas; /* NULL: they are not added up */
     uint64_t otlp_without_metadata, otlp_exemplars_refused;
-    Timing inner, queue, prepare, sort; /* of queries */
 };
 
 Tsdb *call_db(const Call *c); /* from any thread */
@@ -106,5 +103,8 @@ void call_compress(Call *c); /* from any thread, after the route has run */
 
 void metrics_text(Call *c, Buf *out);        /* metrics.c: what /metrics shows */
 StrView label_unescape(StrView s, Arena *a); /* api_series.c */
+/* The same: values of `label`, or names of labels where it is NULL; sorted, in the call's arena. */
+int collect_names(Call *c, const StrView *label, int64_t start, int64_t end, const CallMatchers *m,
+                  StrView **ret, size_t *ret_n, Err *err) NODISCARD;
 /* remote_write.c: the snappy block of a request. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
 int remote_uncompress(StrView body, Buf *out, Err *err);

@@ -47,12 +47,6 @@ void web_count(Web *w, const Call *c, size_t body_len)
     w->without_metadata += c->counts.without_metadata;
     w->otlp_without_metadata += c->counts.otlp_without_metadata;
     w->otlp_exemplars_refused += c->counts.otlp_exemplars_refused;
-    if (c->counts.is_query) {
-        timing_add(&w->inner, c->counts.eval_s - c->counts.prepare_s - c->counts.sort_s);
-        timing_add(&w->queue, c->counts.queue_s);
-        timing_add(&w->prepare, c->counts.prepare_s);
-        timing_add(&w->sort, c->counts.sort_s);
-    }
 }
 
 /* ---- writing ---- */
@@ -138,19 +132,51 @@ static void put_engine(Buf *out, const Web *w)
 {
     static const double quantiles[] = { 0.5, 0.9, 0.99 };
     const char *times = "prometheus_engine_query_duration_seconds";
-    const CallQueue *q = &w->queues[CALL_QUERY];
+    PromqlEngineStats s;
+    if (!w->opt.promql.engine)
+        return;
+    promql_engine_stats(w->opt.promql.engine, &s);
+    const struct {
+        const Timing *t;
+        StrView label;
+    } slices[] = { { &s.inner, SV("slice=\"inner_eval\"") },
+                   { &s.prepare, SV("slice=\"prepare_time\"") },
+                   { &s.queue, SV("slice=\"queue_time\"") },
+                   { &s.sort, SV("slice=\"result_sort\"") } };
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
-          q->running + q->waiting);
-    GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.", q->max);
+          s.running + s.waiting + w->queues[CALL_QUERY].waiting);
+    GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.",
+          s.slots);
     head(out, times, "summary", "Query timings.");
-    timing_put_summary(&w->inner, times, SV("slice=\"inner_eval\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
-    timing_put_summary(&w->prepare, times, SV("slice=\"prepare_time\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
-    timing_put_summary(&w->queue, times, SV("slice=\"queue_time\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
-    timing_put_summary(&w->sort, times, SV("slice=\"result_sort\""), quantiles,
-                       ARRAY_SIZE(quantiles), out);
+    for (size_t i = 0; i < ARRAY_SIZE(slices); i++)
+        timing_put_summary(slices[i].t, times, slices[i].label, quantiles, ARRAY_SIZE(quantiles),
+                           out);
+}
+
+static void put_tsdb_upkeep(Buf *out, const TsdbStats *s)
+{
+    COUNTER("prometheus_tsdb_head_series_created_total", "Series made in the head.",
+            s->series_created);
+    COUNTER("prometheus_tsdb_head_series_removed_total", "Series that left the head.",
+            s->series_removed);
+    COUNTER("prometheus_tsdb_head_chunks_created_total", "Chunks made in the head.",
+            s->chunks_created);
+    COUNTER("prometheus_tsdb_head_chunks_removed_total", "Chunks that left the head.",
+            s->chunks_removed);
+    COUNTER("prometheus_tsdb_head_truncations_total", "Times that old samples left the head.",
+            s->truncations);
+    COUNTER("prometheus_tsdb_checkpoint_creations_total", "Checkpoints of the log, tried.",
+            s->checkpoints + s->checkpoints_failed);
+    COUNTER("prometheus_tsdb_checkpoint_creations_failed_total",
+            "Checkpoints of the log that failed.", s->checkpoints_failed);
+    COUNTER("prometheus_tsdb_time_retentions_total", "Times that blocks went for their age.",
+            s->time_retentions);
+    COUNTER("prometheus_tsdb_size_retentions_total", "Times that blocks went for their size.",
+            s->size_retentions);
+    GAUGE("prometheus_tsdb_retention_limit_bytes", "Bytes that are kept at most; 0: no limit.",
+          s->retention_bytes);
+    GAUGE("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0: no limit.",
+          s->retention_ms / 1000);
 }
 
 static void put_tsdb(Buf *out, const TsdbStats *s)
@@ -189,6 +215,7 @@ static void put_tsdb(Buf *out, const TsdbStats *s)
         buf_printf(out, "%s{type=\"float\"}", rejected[i].name);
         put_value(out, (double)s->rejected[rejected[i].reason]);
     }
+    put_tsdb_upkeep(out, s);
     GAUGE("prometheus_tsdb_blocks_loaded", "Blocks that are open.", s->blocks);
     GAUGE("prometheus_tsdb_storage_blocks_bytes", "Bytes of all blocks.", s->block_bytes);
     GAUGE("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the write-ahead log.", s->wal_bytes);
@@ -205,6 +232,22 @@ static void put_tsdb(Buf *out, const TsdbStats *s)
           s->exemplars);
     GAUGE("prometheus_tsdb_exemplar_max_exemplars", "The most exemplars that are kept.",
           s->exemplars_max);
+}
+
+/* ---- connections ---- */
+
+static void put_connections(Buf *out, const Web *w)
+{
+    static const char accepted[] = "net_conntrack_listener_conn_accepted_total",
+                      closed[] = "net_conntrack_listener_conn_closed_total";
+    head(out, accepted, "counter", "Connections of the listeners that were accepted.");
+    buf_printf(out, "%s{listener_name=\"http\"} %llu\n", accepted,
+               (unsigned long long)w->limit.accepted);
+    head(out, closed, "counter", "Connections of the listeners that are closed.");
+    buf_printf(out, "%s{listener_name=\"http\"} %llu\n", closed,
+               (unsigned long long)(w->limit.accepted - w->limit.open));
+    GAUGE("prometheus_api_remote_read_queries", "Remote reads that are being answered or wait.",
+          w->queues[CALL_READ].running + w->queues[CALL_READ].waiting);
 }
 
 /* ---- the process, from /proc ---- */
@@ -286,6 +329,7 @@ void metrics_text(Call *c, Buf *out)
         put_tsdb(out, &s);
     put_engine(out, w);
     put_http(out, w);
+    put_connections(out, w);
     COUNTER("prometheus_api_remote_write_invalid_labels_samples_total",
             "Samples of remote writes refused for their labels.", w->invalid_labels);
     COUNTER("prometheus_api_remote_write_without_metadata_appended_samples_total",

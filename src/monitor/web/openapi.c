@@ -56,6 +56,16 @@ static const ParamDoc params[] = {
     { "metric_name_pattern", PARAM_TEXT, "An anchored regular expression of names" },
     { "skip_head", PARAM_FLAG, "Leaves out what is not in a block yet" },
     { "openapi_version", PARAM_TEXT, "3.1 or 3.2" },
+    { "search[]", PARAM_TEXTS, "What a name or value is to resemble" },
+    { "fuzz_threshold", PARAM_NUMBER, "How much at least, in percent" },
+    { "fuzz_alg", PARAM_TEXT, "subsequence or jarowinkler" },
+    { "case_sensitive", PARAM_FLAG, "Whether A and a differ" },
+    { "sort_by", PARAM_TEXT, "alpha or score" },
+    { "sort_dir", PARAM_TEXT, "asc or dsc" },
+    { "include_score", PARAM_FLAG, "Adds how well each one fits" },
+    { "include_metadata", PARAM_FLAG, "Adds type, help and unit of metrics" },
+    { "batch_size", PARAM_NUMBER, "The most results of one line" },
+    { "label", PARAM_TEXT, "The label whose values are searched" },
     { "name", PARAM_TEXT, "A label's name" },
 };
 
@@ -66,7 +76,8 @@ typedef enum AnswerKind {
     ANSWER_NOTHING,
     ANSWER_YAML,
     ANSWER_READ,
-    ANSWER_EVENTS
+    ANSWER_EVENTS,
+    ANSWER_LINES
 } AnswerKind;
 
 static const char *const contents[] = {
@@ -75,6 +86,7 @@ static const char *const contents[] = {
     [ANSWER_NOTHING] = "",
     [ANSWER_YAML] = ", content: {application/yaml: {schema: {type: string}}}",
     [ANSWER_EVENTS] = ", content: {text/event-stream: {schema: {type: string}}}",
+    [ANSWER_LINES] = ", content: {application/x-ndjson: {schema: {type: string}}}",
     [ANSWER_READ] = ", content: {application/x-protobuf: {schema: {type: string, format: binary}}}",
 };
 
@@ -89,6 +101,9 @@ typedef struct RouteDoc {
 #define SPAN   "start end"
 #define PROTO  "application/x-protobuf"
 #define SERIES SPAN " match[] limit"
+#define SEARCH                                                                                     \
+    SERIES " search[] fuzz_threshold fuzz_alg case_sensitive sort_by sort_dir include_score "      \
+           "batch_size"
 
 static const RouteDoc described[] = {
     { "/query", "query", "Evaluates an expression at one time",
@@ -102,6 +117,11 @@ static const RouteDoc described[] = {
     { "/series", "series", "Series by their labels", "match[]! " SPAN " limit" },
     { "/labels", "labels", "Names of labels", SERIES },
     { "/label/*/values", "labels", "Values of one label", SERIES },
+    { "/search/metric_names", "labels", "Metrics whose names resemble a text",
+      SEARCH " include_metadata", ANSWER_LINES },
+    { "/search/label_names", "labels", "Labels whose names resemble a text", SEARCH, ANSWER_LINES },
+    { "/search/label_values", "labels", "Values of a label that resemble a text", "label! " SEARCH,
+      ANSWER_LINES },
     { "/scrape_pools", "targets", "Names of scrape pools", "" },
     { "/scrape_pools/config", "targets", "A scrape pool's section of the configuration",
       "scrapePool!" },

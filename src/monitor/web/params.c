@@ -38,6 +38,19 @@ static int64_t seconds_to_ms(double s)
     return (int64_t)whole * 1000 + (int64_t)ms;
 }
 
+int bool_param_parse(StrView s, bool *ret)
+{
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = {
+        "0", "f", "F", "false", "FALSE", "False"
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(yes); i++) {
+        *ret = sv_eq(s, sv_cstr(yes[i]));
+        if (*ret || sv_eq(s, sv_cstr(no[i])))
+            return 0;
+    }
+    return -EINVAL;
+}
+
 int time_param_parse(StrView s, int64_t *ret_ms)
 {
     double seconds;

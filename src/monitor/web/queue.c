@@ -30,7 +30,6 @@ static void done(void *ctx)
     CallQueue *q = &w->queues[c->route->cls];
     w->in_flight--;
     q->running--;
-    query_log_remove(w->query_log, c->log_slot);
     for (Call **at = &q->active; *at; at = &(*at)->next)
         if (*at == c) {
             *at = c->next;
@@ -43,16 +42,12 @@ static void done(void *ctx)
 static void start(Web *w, CallQueue *q, Call *c)
 {
     Err err = { 0 };
-    c->counts.queue_s = (double)(clock_mono_ns() - c->started_ns) / 1e9;
+    c->begun_ns = clock_mono_ns();
     if (loop_work(w->loop, work, done, c, &err) < 0) {
         call_text(c, 500, "%s\n", err.msg);
         call_send(c);
         return;
     }
-    c->log_slot = q == &w->queues[CALL_QUERY]
-                      ? query_log_add(w->query_log, call_param(c, SV("query")),
-                                      clock_real_ns() / NSEC_PER_SEC)
-                      : -1;
     w->in_flight++;
     q->running++;
     c->next = q->active;

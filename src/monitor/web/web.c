@@ -56,6 +56,8 @@ static void dispatch(Web *w, HttpReq *req, const Route *route, StrView path, Str
     }
     if (answer_early(w, c))
         return;
+    if (route->prepare)
+        route->prepare(c);
     if (route->cls != CALL_LOOP) {
         call_enqueue(c);
         return;
@@ -276,10 +278,6 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
 
 void web_set_ready(Web *w, Tsdb *db)
 {
-    Err err = { 0 };
-    if (w->opt.db_dir.len &&
-        query_log_open(w->opt.db_dir, w->opt.query_concurrency, &w->query_log, &err) < 0)
-        log_warn("queries that run are not noted: %s", err.msg);
     atomic_store(&w->db, db);
     notice_set(w, NOTICE_STARTING, false);
 }
@@ -316,7 +314,6 @@ Web *web_free(Web *w)
     if (!w)
         return NULL;
     ASSERT_MSG(w->in_flight == 0, "%u calls are under way", w->in_flight);
-    query_log_close(w->query_log);
     regex_free(w->cors);
     access_free(w->access);
     otlp_deltas_free(w->deltas);

@@ -77,6 +77,8 @@ typedef struct WebOptions {
     unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
     const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
+    bool search;             /* the search endpoints are served */
+    int64_t search_limit;    /* the most results of one search; 0: no bound */
     unsigned max_notice_readers; /* of notifications/live at once */
     unsigned query_concurrency;
     PromqlOptions promql;
@@ -92,8 +94,7 @@ typedef struct WebOptions {
 
 /* Listens. ERR_INVALID: an address, prefix or expression; ERR_SYS: an address that is taken. */
 int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err) NODISCARD;
-/* From now on everything is served, and queries that run are noted in db_dir. The database is not
- * owned. */
+/* From now on everything is served. The database is not owned. */
 void web_set_ready(Web *w, Tsdb *db);
 /* The outcome of a reload that came by signal, for /metrics and runtimeinfo. */
 void web_reloaded(Web *w, bool ok);

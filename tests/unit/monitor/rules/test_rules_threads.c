@@ -291,6 +291,89 @@ static void test_what_was_prepared_can_be_thrown_away(void **state)
     world_free(&w);
 }
 
+/* ---- rules of one group at once ---- */
+
+/* Queries that are under way together, and the order in which they began. */
+typedef struct Together {
+    World w;
+    unsigned under_way, most, want; /* queries wait a while for company */
+    Buf order;
+} Together;
+
+static int on_query_together(void *ctx, StrView expr, int64_t t, Arena *a, TemplateSample **ret,
+                             size_t *ret_n, Err *err)
+{
+    Together *x = ctx;
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += (end.tv_nsec += 50 * NSEC_PER_MSEC) / NSEC_PER_SEC;
+    end.tv_nsec %= NSEC_PER_SEC;
+    pthread_mutex_lock(&x->w.lock);
+    buf_printf(&x->order, "%.*s;", SV_FMT(expr));
+    x->under_way++;
+    x->most = MAX(x->most, x->under_way);
+    pthread_cond_broadcast(&x->w.changed);
+    int e = 0;
+    while (x->most < x->want && e == 0)
+        e = pthread_cond_timedwait(&x->w.changed, &x->w.lock, &end);
+    x->under_way--;
+    pthread_mutex_unlock(&x->w.lock);
+    *ret = NULL;
+    *ret_n = 0;
+    return 0;
+}
+
+/* One evaluation of a group of these rules with helpers. */
+static void evaluate_together(const char *rules, unsigned want, const char *order)
+{
+    Together x = { .want = want };
+    Err err = { 0 };
+    _cleanup_buf_ Buf text = BUF_INIT;
+    pthread_mutex_init(&x.w.lock, NULL);
+    pthread_cond_init(&x.w.changed, NULL);
+    const RulesOptions o = {
+        .storage = { .query = on_query_together, .append = on_append, .ctx = &x },
+        .helpers = 3,
+        .interval = 1000 * 1000,
+    };
+    assert_int_equal(rules_new(&o, &x.w.rules, &err), 0);
+    buf_printf(&text, "groups:\n- name: g\n  rules: [%s]\n", rules);
+    load(&x.w, buf_cstr(&text), NULL);
+    start(&x.w, 1);
+    /* Helpers that are not idle yet leave a rule to the group's thread. */
+    for (unsigned i = 0; i < 1000 && x.most < want; i++)
+        rules_eval_group(x.w.rules, 0, now_ms());
+    rules_stop(x.w.rules);
+    assert_int_equal(x.most, want);
+    if (order)
+        assert_true(sv_starts(buf_view(&x.order), sv_cstr(order)));
+    buf_free(&x.order);
+    world_free(&x.w);
+}
+
+#define RULE(name, expr) "{record: " name ", expr: '" expr "'}"
+
+static void test_rules_that_do_not_read_each_other_run_at_once(void **state)
+{
+    evaluate_together(RULE("a", "x") "," RULE("b", "y") "," RULE("c", "z"), 3, NULL);
+    /* The last ones read the first, and not each other. */
+    evaluate_together(RULE("a", "x") "," RULE("b", "a + 1") "," RULE("c", "a + 2"), 2, "x;");
+}
+
+static void test_rules_that_read_others_follow_them(void **state)
+{
+    evaluate_together(RULE("a", "x") "," RULE("b", "a") "," RULE("c", "b") "," RULE("d", "c"), 1,
+                      "x;a;b;c;");
+    /* Whoever selects without a name may read anything. */
+    evaluate_together(RULE("a", "x") "," RULE("b", "{job=\"j\"}") "," RULE("c", "z"), 1,
+                      "x;{job=\"j\"};z;");
+    evaluate_together("{alert: A, expr: x}," RULE("b", "ALERTS{alertname=\"A\"}") "," RULE("c",
+                                                                                           "b"),
+                      1, "x;ALERTS{alertname=\"A\"};b;");
+    evaluate_together(RULE("b:a", "x") "," RULE("c", "{__name__=~\"b:.*\"}"), 1,
+                      "x;{__name__=~\"b:.*\"};");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +381,8 @@ int main(void)
         cmocka_unit_test(test_a_reload_changes_external_labels_and_url),
         cmocka_unit_test(test_counts),
         cmocka_unit_test(test_what_was_prepared_can_be_thrown_away),
+        cmocka_unit_test(test_rules_that_do_not_read_each_other_run_at_once),
+        cmocka_unit_test(test_rules_that_read_others_follow_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,6 +328,17 @@ static void test_blocks_are_compacted_and_expire(void **state)
     tsdb_reconfigure(db, 1, 0, 0);
     maintain();
     assert_int_equal(count_blocks(), 1);
+    tsdb_reconfigure(db, 0, 1, 0);
+    maintain();
+    assert_int_equal(count_blocks(), 0);
+    /* All of it was counted. */
+    TsdbStats n;
+    assert_int_equal(tsdb_stats(db, 0, NULL, &n, NULL), 0);
+    assert_true(n.time_retentions == 1 && n.size_retentions == 1 && n.retention_bytes == 1);
+    assert_true(n.truncations >= 9 && n.checkpoints > 0 && n.checkpoints_failed == 0);
+    assert_true(n.series_created == 1 && n.series_removed == 0);
+    assert_int_equal(n.chunks_created - n.chunks_removed, n.chunks);
+    assert_true(n.chunks_removed > 0);
 }
 
 static void test_late_samples_are_taken_inside_the_window(void **state)

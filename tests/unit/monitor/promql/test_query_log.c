@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "codec/json.h"
-#include "monitor/web/query_log.h"
+#include "monitor/promql/query_log.h"
 
 static char dir[] = "/tmp/query-log-XXXXXX", path[64];
 
@@ -27,15 +27,17 @@ static int remove_dir(void **state)
 
 static QueryLog *open_log(unsigned slots)
 {
+    _cleanup_buf_ Buf before = BUF_INIT;
     QueryLog *l = NULL;
     Err err = { 0 };
-    if (query_log_open(sv_cstr(dir), slots, &l, &err) < 0)
+    if (query_log_open(sv_cstr(dir), slots, &before, &l, &err) < 0)
         fail_msg("%s", err.msg);
     return l;
 }
 
 static void read_all(Buf *file, Buf *told)
 {
+    buf_clear(told);
     assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, file), 0);
     query_log_unfinished(buf_view(file), told);
 }
@@ -104,7 +106,7 @@ static void test_damaged_and_empty_files(void **state)
     assert_int_equal(query_log_add(NULL, SV("up"), 1), -1);
     Err err = { 0 };
     QueryLog *l;
-    assert_true(query_log_open(SV("/nonexistent"), 1, &l, &err) < 0);
+    assert_true(query_log_open(SV("/nonexistent"), 1, &told, &l, &err) < 0);
     assert_non_null(strstr(err.msg, "/nonexistent/queries.active"));
 }
 

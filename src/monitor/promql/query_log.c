@@ -1,5 +1,5 @@
 /* query_log.c - see query_log.h. */
-#include "monitor/web/query_log.h"
+#include "monitor/promql/query_log.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "codec/json.h"
 
 enum { FILE_MAX = 1 << 26 };
@@ -21,24 +20,14 @@ struct QueryLog {
 
 void query_log_unfinished(StrView file, Buf *out)
 {
-    buf_clear(out);
+    size_t start = out->len;
     for (size_t i = 0; i < file.len; i++)
         if (file.ptr[i])
             buf_putc(out, file.ptr[i]);
-    if (out->failed || out->len <= 1)
-        buf_clear(out);
+    if (out->failed || out->len <= start + 1)
+        out->len = start;
     else
         out->ptr[out->len - 1] = ']'; /* instead of the last comma */
-}
-
-static void tell_unfinished(const char *path)
-{
-    _cleanup_buf_ Buf file = BUF_INIT, text = BUF_INIT;
-    if (file_read(AT_FDCWD, path, FILE_MAX, &file) < 0)
-        return;
-    query_log_unfinished(buf_view(&file), &text);
-    if (text.len)
-        log_warn("these queries did not finish in the last run: %.*s", SV_FMT(buf_view(&text)));
 }
 
 /* All of it is on the disk: writing into a hole of a mapped file could fail on a full one. */
@@ -58,9 +47,9 @@ static int map_file(const char *path, QueryLog *l, Err *err)
     return 0;
 }
 
-int query_log_open(StrView dir, unsigned slots, QueryLog **ret, Err *err)
+int query_log_open(StrView dir, unsigned slots, Buf *unfinished, QueryLog **ret, Err *err)
 {
-    _cleanup_buf_ Buf path = BUF_INIT;
+    _cleanup_buf_ Buf path = BUF_INIT, file = BUF_INIT;
     buf_printf(&path, "%.*s/queries.active", SV_FMT(dir));
     QueryLog *l = calloc(1, sizeof *l);
     if (!l || !buf_cstr(&path)) {
@@ -69,7 +58,8 @@ int query_log_open(StrView dir, unsigned slots, QueryLog **ret, Err *err)
     }
     l->slots = slots;
     l->size = 1 + (size_t)slots * QUERY_LOG_SLOT;
-    tell_unfinished(path.ptr);
+    if (file_read(AT_FDCWD, path.ptr, FILE_MAX, &file) == 0)
+        query_log_unfinished(buf_view(&file), unfinished);
     int r = map_file(path.ptr, l, err);
     if (r < 0) {
         query_log_close(l);

@@ -1,0 +1,24 @@
+/* engine.h - what all queries of a server share, those of rules and those of clients: how many run
+ * at once, the file that notes which ones run, and how long their stages take. From any thread. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "monitor/model/timing.h"
+
+typedef struct PromqlEngine PromqlEngine;
+
+/* `slots` queries run at once, further ones wait in the order of their coming. ERR_NOMEM. */
+int promql_engine_new(unsigned slots, PromqlEngine **ret, Err *err) NODISCARD;
+PromqlEngine *promql_engine_free(PromqlEngine *e); /* without queries. NULL is fine; always NULL */
+
+/* From now on queries that run are noted in `dir`/queries.active. What had not ended when the last
+ * run of the program did is appended to `unfinished`, as a JSON array. ERR_SYS, ERR_NOMEM: nothing
+ * is noted. */
+int promql_engine_note(PromqlEngine *e, StrView dir, Buf *unfinished, Err *err) NODISCARD;
+
+typedef struct PromqlEngineStats {
+    unsigned running, waiting, slots;
+    Timing prepare, queue, inner, sort; /* stages of queries that have run */
+} PromqlEngineStats;
+void promql_engine_stats(PromqlEngine *e, PromqlEngineStats *ret);

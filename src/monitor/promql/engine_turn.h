@@ -1,0 +1,12 @@
+/* engine_turn.h - a query's turn to run. Private to promql/. `e` NULL: it is always one's turn. */
+#pragma once
+
+#include "monitor/promql/engine.h"
+#include "monitor/promql/promql.h"
+
+/* Waits until it is this query's turn; *ret_slot is for engine_leave(). ERR_TIMEOUT at deadline_ns
+ * (monotonic; 0: none), ERR_CLOSED when *cancel (may be NULL) is set. */
+int engine_enter(PromqlEngine *e, const PromqlQuery *q, int64_t deadline_ns, int *ret_slot,
+                 Err *err) NODISCARD;
+/* Ends the turn and counts its stages. */
+void engine_leave(PromqlEngine *e, int slot, const PromqlStats *stats);
