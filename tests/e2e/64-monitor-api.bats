@@ -277,7 +277,10 @@ Y
     [ "$(error '/api/v1/search/metric_names?search[]=up')" = "unavailable: search API disabled" ]
     kill_role monitor
     start_monitor --enable-feature=search-api --web.search.max-limit=50
-    scraped() { get /api/v1/search/metric_names | jq -se '.[0].results | length == 50'; }
+    scraped() {
+        get /api/v1/search/metric_names | jq -se '.[0].results | length == 50' &&
+            get '/api/v1/metadata?metric=prometheus_http_requests_total' | jq -e '.data | length == 1'
+    }
     wait_for 20 scraped
     get /api/v1/search/metric_names -D "$DATA/head" >"$DATA/all"
     tr -d '\r' <"$DATA/head" | grep -qix 'content-type: application/x-ndjson; charset=utf-8'
