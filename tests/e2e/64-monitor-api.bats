@@ -277,7 +277,10 @@ Y
     [ "$(error '/api/v1/search/metric_names?search[]=up')" = "unavailable: search API disabled" ]
     kill_role monitor
     start_monitor --enable-feature=search-api --web.search.max-limit=50
-    scraped() { get /api/v1/search/metric_names | jq -se '.[0].results | length == 50'; }
+    scraped() {
+        get /api/v1/search/metric_names | jq -se '.[0].results | length == 50' &&
+            get '/api/v1/metadata?metric=prometheus_http_requests_total' | jq -e '.data | length == 1'
+    }
     wait_for 20 scraped
     get /api/v1/search/metric_names -D "$DATA/head" >"$DATA/all"
     tr -d '\r' <"$DATA/head" | grep -qix 'content-type: application/x-ndjson; charset=utf-8'
@@ -306,4 +309,15 @@ Y
         'label_values|missing required parameter "label"'; do
         [ "$(error "/api/v1/search/${case%%|*}")" = "bad_data: ${case#*|}" ] || { echo "$case"; error "/api/v1/search/${case%%|*}"; false; }
     done
+}
+
+@test "features: what is there, and whether it is on" {
+    start_monitor --web.enable-lifecycle --enable-feature=search-api,promql-experimental-functions
+    get /api/v1/features | jq -e '.data | .api.search and .api.lifecycle and (.api.admin | not) and .rules.keep_firing_for and
+        (.rules.concurrent_rule_eval | not) and .promql_functions.rate and .promql_functions.info and .promql.at_modifier and
+        (.promql.fill | not) and .prometheus.server_mode'
+    kill_role monitor
+    start_monitor --enable-feature=concurrent-rule-eval,exemplar-storage,promql-binop-fill-modifiers
+    get /api/v1/features | jq -e '.data | .rules.concurrent_rule_eval and .tsdb.exemplar_storage and .promql.fill and .promql.fill_left and
+        (.promql_functions.info | not) and (.api.search | not) and (.api.lifecycle | not)'
 }

@@ -157,3 +157,12 @@ unsigned promql_feature(StrView name)
             return feature_flags[i].feature;
     return 0;
 }
+
+bool promql_function_at(unsigned i, unsigned features, StrView *ret_name, bool *ret_on)
+{
+    if (i >= ARRAY_SIZE(functions))
+        return false;
+    *ret_name = functions[i].name;
+    *ret_on = !functions[i].experimental || (features & PROMQL_EXPERIMENTAL_FUNCTIONS) != 0;
+    return true;
+}

@@ -26,6 +26,9 @@ typedef enum PromqlFeature {
 /* The feature of a flag's name; 0: unknown. */
 unsigned promql_feature(StrView name);
 
+/* Function `i` by name, and whether it is on with these features; false: there are no more. */
+bool promql_function_at(unsigned i, unsigned features, StrView *ret_name, bool *ret_on);
+
 typedef enum PromqlType {
     PROMQL_NONE,
     PROMQL_SCALAR,

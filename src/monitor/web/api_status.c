@@ -1,4 +1,4 @@
-/* api_status.c - /api/v1/status/… and features. */
+/* api_status.c - /api/v1/status/…. */
 #include <unistd.h>
 
 #include "base/proc.h"
@@ -165,31 +165,5 @@ void serve_status_replay(Call *c)
     api_begin(c);
     buf_printf(&c->out, "{\"min\":0,\"max\":%llu,\"current\":%llu}",
                (unsigned long long)s.wal_segment, (unsigned long long)s.wal_segment);
-    api_end(c, NULL, 0, NULL, 0);
-}
-
-void serve_features(Call *c)
-{
-    static const struct {
-        const char *name;
-        unsigned feature;
-    } promql[] = { { "delayed_name_removal", PROMQL_DELAYED_NAME_REMOVAL },
-                   { "experimental_functions", PROMQL_EXPERIMENTAL_FUNCTIONS },
-                   { "extended_range_selectors", PROMQL_EXTENDED_RANGE_SELECTORS },
-                   { "binop_fill_modifiers", PROMQL_BINOP_FILL_MODIFIERS },
-                   { "per_step_stats", PROMQL_PER_STEP_STATS },
-                   { "type_and_unit_labels", PROMQL_TYPE_AND_UNIT_LABELS } };
-    const WebOptions *o = &c->web->opt;
-    api_begin(c);
-    buf_printf(&c->out,
-               "{\"api\":{\"admin\":%s,\"lifecycle\":%s,\"remote_write_receiver\":%s,"
-               "\"label_values_match\":true,\"query_stats\":true,\"query_warnings\":true,"
-               "\"time_range_labels\":true,\"time_range_series\":true},\"promql\":{",
-               o->admin ? "true" : "false", o->lifecycle ? "true" : "false",
-               o->remote_write ? "true" : "false");
-    for (size_t i = 0; i < ARRAY_SIZE(promql); i++)
-        buf_printf(&c->out, "%s\"%s\":%s", i ? "," : "", promql[i].name,
-                   o->promql.features & promql[i].feature ? "true" : "false");
-    buf_sv(&c->out, SV("}}"));
     api_end(c, NULL, 0, NULL, 0);
 }

@@ -175,7 +175,7 @@ void serve_status_build(Call *c);
 void serve_status_tsdb(Call *c);
 void serve_status_blocks(Call *c);
 void serve_status_replay(Call *c);
-void serve_features(Call *c);
+void serve_features(Call *c);      /* features.c */
 void serve_notifications(Call *c); /* notices.c */
 void serve_notifications_live(Call *c);
 void serve_openapi(Call *c);       /* openapi.c */

@@ -77,8 +77,10 @@ typedef struct WebOptions {
     unsigned max_connections;              /* of all listeners; 0: no bound */
     uint32_t read_timeout_ms;
     const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
-    bool search;             /* the search endpoints are served */
-    int64_t search_limit;    /* the most results of one search; 0: no bound */
+    /* Shown in features. */
+    bool concurrent_rules, extra_scrape_metrics, start_times, exemplars, auto_reload;
+    bool search;                 /* the search endpoints are served */
+    int64_t search_limit;        /* the most results of one search; 0: no bound */
     unsigned max_notice_readers; /* of notifications/live at once */
     unsigned query_concurrency;
     PromqlOptions promql;
