@@ -192,7 +192,6 @@ static int start_web(Program *p, MonitorArgs *a, Err *err)
                      .search = a->search,
                      .concurrent_rules = a->concurrent_rules,
                      .extra_scrape_metrics = a->extra_scrape_metrics,
-                     .start_times = a->start_times,
                      .exemplars = a->exemplars,
                      .auto_reload = a->auto_reload,
                      .search_limit = (int64_t)a->search_limit,

@@ -30,6 +30,7 @@ static const Feature features[] = {
     { "api", "search_fuzz_alg_subsequence" },
     { "api", "time_range_labels" },
     { "api", "time_range_series" },
+    { "otlp_receiver", "delta_conversion", WHEN(otlp_add_up) },
     { "otlp_receiver", "native_delta_ingestion", WHEN(otlp_delta) },
     { "prometheus", "auto_reload_config", WHEN(auto_reload) },
     { "prometheus", "server_mode" },

@@ -78,7 +78,7 @@ typedef struct WebOptions {
     uint32_t read_timeout_ms;
     const char *access_file; /* of --web.config.file, see access.h; NULL: clear text, for anyone */
     /* Shown in features. */
-    bool concurrent_rules, extra_scrape_metrics, start_times, exemplars, auto_reload;
+    bool concurrent_rules, extra_scrape_metrics, exemplars, auto_reload;
     bool search;                 /* the search endpoints are served */
     int64_t search_limit;        /* the most results of one search; 0: no bound */
     unsigned max_notice_readers; /* of notifications/live at once */
