@@ -208,9 +208,12 @@ static bool remember(MonitorArgs *a, const Flag *flags, unsigned n)
 static void take_feature(MonitorArgs *a, StrView name)
 {
     unsigned f = promql_feature(name);
-    if (f)
+    if (f) {
         a->promql_features |= f;
-    else if (sv_eq(name, SV("exemplar-storage")))
+        if (monitor_idle_feature(name)) /* half of it */
+            log_warn("--enable-feature=%.*s has an effect on queries only: %s", SV_FMT(name),
+                     monitor_idle_feature(name));
+    } else if (sv_eq(name, SV("exemplar-storage")))
         a->exemplars = true;
     else if (sv_eq(name, SV("metadata-wal-records")))
         a->metadata_in_log = true;
