@@ -321,3 +321,29 @@ Y
     get /api/v1/features | jq -e '.data | .rules.concurrent_rule_eval and .tsdb.exemplar_storage and .promql.fill and .promql.fill_left and
         (.promql_functions.info | not) and (.api.search | not) and (.api.lifecycle | not)'
 }
+
+@test "query_log_file: each query is a line, of clients and of rules; a reload changes it, one that cannot be opened is named" {
+    printf 'groups: [{name: g, interval: 200ms, rules: [{record: "x", expr: "sum(up) + 1"}]}]\n' >"$DATA/rules.yml"
+    config() { printf 'global: {query_log_file: %s}\nrule_files: [rules.yml]\n' "$1" >"$DATA/monitor.yml"; }
+    config first.log
+    start_monitor --web.enable-lifecycle
+    get '/api/v1/query?query=vector(1)&time=1700000000.5' >/dev/null
+    inside curl -sf "$URL/api/v1/query_range" -d 'query=time()&start=1700000000&end=1700000060&step=15' >/dev/null
+    inside curl -s "$URL/api/v1/query?query=quantile_over_time(0.5,x%5B1h:1s%5D)&timeout=1ms" >/dev/null
+    jq -se 'map(select(.params.query == "vector(1)")) | .[0] | .params.start == "2023-11-14T22:13:20.500Z" and .params.step == 0 and .msg == "promql query logged" and
+        .httpRequest == {clientIP: "127.0.0.1", method: "GET", path: "/api/v1/query"}' "$DATA/first.log"
+    jq -se 'map(select(.params.query == "time()")) | .[0] | .params.end == "2023-11-14T22:14:20.000Z" and .params.step == 15 and
+        .httpRequest.method == "POST" and .stats.timings.evalTotalTime > 0 and .stats.samples.peakSamples >= 0' "$DATA/first.log"
+    has_rule() { grep -q '"query":"sum(up) + 1"' "$DATA/$1"; }
+    wait_for 10 has_rule first.log
+    config second.log
+    inside curl -sf -X POST "$URL/-/reload"
+    wait_for 10 has_rule second.log
+    config nowhere/third.log
+    inside curl -s -X POST "$URL/-/reload" | grep -q "query_log_file: open '.*/nowhere/third.log': No such file"
+    rm "$DATA/second.log" && touch "$DATA/second.log" # the old one is in force, and is written to
+    printf 'rule_files: [rules.yml]\n' >"$DATA/monitor.yml"
+    inside curl -sf -X POST "$URL/-/reload"
+    get '/api/v1/query?query=vector(2)' >/dev/null
+    [ ! -s "$DATA/second.log" ]
+}

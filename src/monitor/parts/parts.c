@@ -12,8 +12,6 @@ static void warn_of_idle_sections(const Config *c)
         failures |= c->jobs.items[i]->scrape_failure_log_file.len > 0;
     if (c->tracing)
         log_warn("tracing: no traces are sent by this version");
-    if (c->global.query_log_file.len)
-        log_warn("query_log_file: queries are not logged by this version");
     if (failures)
         log_warn("scrape_failure_log_file: failures are in /api/v1/targets only in this version");
 }
@@ -25,6 +23,16 @@ static int load_config(const MonitorPartsOptions *o, Config **ret, Err *err)
                              : config_parse(SV(""), "no file", SV(""), &o->config, ret, err);
 }
 
+/* What query_log_file names; NULL: nothing. */
+static int open_query_log(const Config *c, JsonLog **ret, Err *err)
+{
+    *ret = NULL;
+    if (!c->global.query_log_file.len)
+        return 0;
+    return json_log_open(c->global.query_log_file, ret, err) < 0 ? err_wrap(err, "query_log_file")
+                                                                 : 0;
+}
+
 int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **ret, Err *err)
 {
     MonitorParts *p = calloc(1, sizeof *p);
@@ -33,9 +41,14 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
     pthread_mutex_init(&p->reads_lock, NULL);
     p->loop = l;
     p->opt = *opt;
+    JsonLog *log = NULL;
     int r = load_config(opt, &p->config, err);
     if (r >= 0)
         r = parts_files_load(p, p->config, &p->files, err);
+    if (r >= 0)
+        r = open_query_log(p->config, &log, err);
+    if (r >= 0)
+        promql_engine_log(opt->promql.engine, log);
     if (r < 0) {
         monitor_parts_free(p);
         return r;
@@ -121,6 +134,7 @@ typedef struct Reload {
     Config *config;
     RuleFiles files;
     AlertingNext alerting;
+    JsonLog *query_log;
 } Reload;
 
 static int reload_prepare(MonitorParts *p, Reload *x, Err *err)
@@ -128,6 +142,8 @@ static int reload_prepare(MonitorParts *p, Reload *x, Err *err)
     int r = load_config(&p->opt, &x->config, err);
     if (r >= 0)
         r = parts_files_load(p, x->config, &x->files, err);
+    if (r >= 0)
+        r = open_query_log(x->config, &x->query_log, err);
     if (r < 0 || !p->scrape)
         return r;
     if ((r = parts_alerting_prepare(p, x->config, &x->files, &x->alerting, err)) < 0)
@@ -146,6 +162,7 @@ static void reload_take(MonitorParts *p, Reload *x)
 {
     config_unref(p->config);
     p->config = x->config;
+    promql_engine_log(p->opt.promql.engine, x->query_log);
     if (!p->scrape) { /* the database is not open yet: monitor_parts_start() will use them */
         parts_files_free(&p->files);
         p->files = x->files;
@@ -164,6 +181,7 @@ int monitor_parts_reload(MonitorParts *p, Err *err)
     if (r < 0) {
         parts_alerting_discard(&x.alerting);
         parts_files_free(&x.files);
+        json_log_close(x.query_log);
         config_unref(x.config);
         return err_wrap(err, "couldn't load configuration (--config.file=\"%s\")",
                         p->opt.config_file);

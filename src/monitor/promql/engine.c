@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "codec/json.h"
 #include "monitor/promql/query_log.h"
 
 enum { LOOK_MS = 50 }; /* who waits looks so often whether it is canceled */
@@ -23,6 +24,7 @@ struct PromqlEngine {
     pthread_cond_t handed;
     Waiter *waiters; /* oldest first */
     QueryLog *log;   /* NULL: there is none */
+    JsonLog *lines;  /* the same */
     PromqlEngineStats stats;
 };
 
@@ -48,6 +50,7 @@ PromqlEngine *promql_engine_free(PromqlEngine *e)
         return NULL;
     ASSERT_MSG(!e->stats.running && !e->waiters, "%u queries run", e->stats.running);
     query_log_close(e->log);
+    json_log_close(e->lines);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->handed);
     free(e);
@@ -66,6 +69,29 @@ int promql_engine_note(PromqlEngine *e, StrView dir, Buf *unfinished, Err *err)
     pthread_mutex_unlock(&e->lock);
     query_log_close(old);
     return 0;
+}
+
+void promql_engine_log(PromqlEngine *e, JsonLog *log)
+{
+    if (!e) {
+        json_log_close(log);
+        return;
+    }
+    pthread_mutex_lock(&e->lock);
+    JsonLog *old = e->lines;
+    e->lines = log;
+    pthread_mutex_unlock(&e->lock);
+    json_log_close(old);
+}
+
+bool engine_logs(PromqlEngine *e)
+{
+    if (!e)
+        return false;
+    pthread_mutex_lock(&e->lock);
+    bool logs = e->lines != NULL;
+    pthread_mutex_unlock(&e->lock);
+    return logs;
 }
 
 void promql_engine_stats(PromqlEngine *e, PromqlEngineStats *ret)
@@ -146,10 +172,54 @@ int engine_enter(PromqlEngine *e, const PromqlQuery *q, int64_t deadline_ns, int
     return r;
 }
 
-void engine_leave(PromqlEngine *e, int slot, const PromqlStats *stats)
+static void put_seconds(Buf *out, const char *name, int64_t ns, char behind)
 {
+    buf_printf(out, "\"%s\":%.9f%c", name, (double)ns / 1e9, behind);
+}
+
+void promql_put_timings(const PromqlStats *s, Buf *out)
+{
+    int64_t eval_ns = s->prepare_ns + s->inner_ns + s->sort_ns;
+    buf_sv(out, SV("\"timings\":{"));
+    put_seconds(out, "evalTotalTime", eval_ns, ',');
+    put_seconds(out, "resultSortTime", s->sort_ns, ',');
+    put_seconds(out, "queryPreparationTime", s->prepare_ns, ',');
+    put_seconds(out, "innerEvalTime", s->inner_ns, ',');
+    put_seconds(out, "execQueueTime", s->queue_ns, ',');
+    put_seconds(out, "execTotalTime", eval_ns + s->queue_ns, '}');
+}
+
+/* What Prometheus says of a query in its log. */
+static void put_query(Buf *out, const PromqlQuery *q, const PromqlStats *s, const Err *failed)
+{
+    char start[RFC3339_SIZE], end[RFC3339_SIZE];
+    rfc3339_format(q->start * NSEC_PER_MSEC, 3, start);
+    rfc3339_format((q->range ? q->end : q->start) * NSEC_PER_MSEC, 3, end);
+    buf_printf(out, "\"params\":{\"end\":\"%s\",\"query\":", end);
+    json_encode_string(q->text, out);
+    buf_printf(out, ",\"start\":\"%s\",\"step\":%lld}", start,
+               (long long)(q->range ? q->step / 1000 : 0));
+    if (failed) {
+        buf_sv(out, SV(",\"error\":"));
+        json_encode_string(sv_cstr(failed->msg), out);
+    }
+    buf_sv(out, SV(",\"stats\":{"));
+    promql_put_timings(s, out);
+    buf_printf(out, ",\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":%llu}}",
+               (unsigned long long)s->samples_scanned, (unsigned long long)s->peak_samples);
+    if (q->origin.len)
+        buf_putc(out, ',');
+    buf_sv(out, q->origin);
+}
+
+void engine_leave(PromqlEngine *e, int slot, const PromqlQuery *q, const PromqlStats *stats,
+                  const Err *failed)
+{
+    _cleanup_buf_ Buf line = BUF_INIT;
     if (!e)
         return;
+    if (engine_logs(e))
+        put_query(&line, q, stats, failed);
     pthread_mutex_lock(&e->lock);
     query_log_remove(e->log, slot);
     timing_add(&e->stats.prepare, (double)stats->prepare_ns / 1e9);
@@ -157,5 +227,7 @@ void engine_leave(PromqlEngine *e, int slot, const PromqlStats *stats)
     timing_add(&e->stats.inner, (double)stats->inner_ns / 1e9);
     timing_add(&e->stats.sort, (double)stats->sort_ns / 1e9);
     give_back(e);
+    if (e->lines && line.len && !line.failed)
+        json_log_write(e->lines, "INFO", SV("promql query logged"), buf_view(&line));
     pthread_mutex_unlock(&e->lock);
 }

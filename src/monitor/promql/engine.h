@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "monitor/model/json_log.h"
 #include "monitor/model/timing.h"
 
 typedef struct PromqlEngine PromqlEngine;
@@ -16,6 +17,10 @@ PromqlEngine *promql_engine_free(PromqlEngine *e); /* without queries. NULL is f
  * run of the program did is appended to `unfinished`, as a JSON array. ERR_SYS, ERR_NOMEM: nothing
  * is noted. */
 int promql_engine_note(PromqlEngine *e, StrView dir, Buf *unfinished, Err *err) NODISCARD;
+
+/* From now on each query that has run is a line of `log`, which the engine closes; NULL: none is.
+ * `e` may be NULL. */
+void promql_engine_log(PromqlEngine *e, JsonLog *log);
 
 typedef struct PromqlEngineStats {
     unsigned running, waiting, slots;

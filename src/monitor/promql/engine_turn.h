@@ -8,5 +8,8 @@
  * (monotonic; 0: none), ERR_CLOSED when *cancel (may be NULL) is set. */
 int engine_enter(PromqlEngine *e, const PromqlQuery *q, int64_t deadline_ns, int *ret_slot,
                  Err *err) NODISCARD;
-/* Ends the turn and counts its stages. */
-void engine_leave(PromqlEngine *e, int slot, const PromqlStats *stats);
+/* Whether queries are logged, and so their samples counted. */
+bool engine_logs(PromqlEngine *e);
+/* Ends the turn, counts its stages and logs it; `failed` NULL: it succeeded. */
+void engine_leave(PromqlEngine *e, int slot, const PromqlQuery *q, const PromqlStats *stats,
+                  const Err *failed);

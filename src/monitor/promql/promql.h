@@ -80,6 +80,7 @@ typedef struct PromqlQuery {
     const atomic_bool *cancel; /* may be NULL; looked at between series */
     bool stats;                /* samples are counted */
     int64_t waited_ns;         /* before promql_query(), counted as waiting for its turn */
+    StrView origin;            /* who asks, as members of JSON for the log; may be empty */
 } PromqlQuery;
 
 /* The error types of the HTTP API. */
@@ -122,6 +123,8 @@ typedef struct PromqlStats {
     int64_t start, step;
     unsigned steps;
 } PromqlStats;
+/* "timings":{…} as the HTTP API and the query log have it. */
+void promql_put_timings(const PromqlStats *s, Buf *out);
 
 typedef struct PromqlResult {
     PromqlErrorType error_type; /* PROMQL_OK, or the text is in the Err */

@@ -239,11 +239,11 @@ static int take_turn(Eval *ev, const PromqlOptions *opts, const PromqlQuery *q, 
     return r;
 }
 
-static int evaluate_steps(Eval *ev, PromqlExpr *e, const PromqlQuery *q, Steps *steps,
-                          PromqlResult *res)
+static int evaluate_steps(Eval *ev, PromqlEngine *engine, PromqlExpr *e, const PromqlQuery *q,
+                          Steps *steps, PromqlResult *res)
 {
     int64_t begin = clock_mono_ns();
-    int r = q->stats ? count_steps(ev, steps) : 0;
+    int r = q->stats || engine_logs(engine) ? count_steps(ev, steps) : 0;
     if (r >= 0)
         r = eval_check(ev);
     if (r >= 0)
@@ -273,8 +273,9 @@ static int run(Eval *ev, const PromqlOptions *opts, PromqlExpr *e, const PromqlQ
     r = take_turn(ev, opts, q, &res->stats, &slot);
     if (r < 0)
         return r;
-    r = evaluate_steps(ev, e, q, &steps, res);
-    engine_leave(opts->engine, slot, &res->stats);
+    r = evaluate_steps(ev, opts->engine, e, q, &steps, res);
+    res->stats.peak_samples = ev->peak;
+    engine_leave(opts->engine, slot, q, &res->stats, r < 0 ? ev->err : NULL);
     /* Also of a query that failed half way. */
     Err dropped = { 0 };
     int a = annotations_finish(&ev->annos, q->text, opts->max_annotations, &res->arena,

@@ -1,4 +1,6 @@
 /* api_query.c - /api/v1/query, query_range, format_query, parse_query and query_exemplars. */
+#include <arpa/inet.h>
+
 #include "monitor/web/internal.h"
 
 enum { POINTS_MAX = 11000, NOTES_MAX = 10 };
@@ -58,23 +60,12 @@ static void put_per_step(Buf *out, const char *name, const PromqlStats *s, const
     buf_sv(out, SV("],"));
 }
 
-static void put_seconds(Buf *out, const char *name, int64_t ns, bool more)
-{
-    buf_printf(out, "\"%s\":%.9f%s", name, (double)ns / 1e9, more ? "," : "}");
-}
-
 /* Those of each step with stats=all, and only behind the feature flag, as in Prometheus. */
 static void put_stats(Call *c, const PromqlStats *s, bool per_step)
 {
     Buf *out = &c->out;
-    int64_t eval_ns = s->prepare_ns + s->inner_ns + s->sort_ns;
-    buf_sv(out, SV(",\"stats\":{\"timings\":{"));
-    put_seconds(out, "evalTotalTime", eval_ns, true);
-    put_seconds(out, "resultSortTime", s->sort_ns, true);
-    put_seconds(out, "queryPreparationTime", s->prepare_ns, true);
-    put_seconds(out, "innerEvalTime", s->inner_ns, true);
-    put_seconds(out, "execQueueTime", s->queue_ns, true);
-    put_seconds(out, "execTotalTime", eval_ns + s->queue_ns, false);
+    buf_sv(out, SV(",\"stats\":{"));
+    promql_put_timings(s, out);
     buf_sv(out, SV(",\"samples\":{"));
     if (per_step)
         put_per_step(out, "totalQueryableSamplesPerStep", s, s->scanned_at);
@@ -116,6 +107,18 @@ static void answer(Call *c, const PromqlResult *r, int64_t limit)
 }
 
 /* A querier without bounds: selectors narrow it themselves, by offset, @ and lookback. */
+/* For the log: "httpRequest":{…}. */
+static StrView origin_of(Call *c)
+{
+    char address[INET6_ADDRSTRLEN] = "";
+    bool v4 = memcmp(c->client, client_v4, sizeof client_v4) == 0;
+    inet_ntop(v4 ? AF_INET : AF_INET6, c->client + (v4 ? sizeof client_v4 : 0), address,
+              sizeof address);
+    return arena_printf(&c->arena,
+                        "\"httpRequest\":{\"clientIP\":\"%s\",\"method\":\"%s\",\"path\":\"%.*s\"}",
+                        address, c->method == METHOD_POST ? "POST" : "GET", SV_FMT(c->route->path));
+}
+
 static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
 {
     PromqlOptions opts;
@@ -132,6 +135,7 @@ static void evaluate(Call *c, PromqlQuery *q, int64_t limit)
     q->cancel = &c->cancel;
     q->stats = call_param(c, SV("stats")).len > 0;
     q->waited_ns = c->begun_ns - c->started_ns;
+    q->origin = origin_of(c);
     int failed = promql_query(&opts, querier.q, q, &r, &err);
     if (failed == 0)
         answer(c, &r, limit);

@@ -51,13 +51,16 @@ typedef struct CallCounts {
     bool federation_failed;
 } CallCounts;
 
+/* In front of an IPv4 address, to make it one of IPv6 (RFC 4291 2.5.5.2). */
+static const uint8_t client_v4[12] = { [10] = 0xff, [11] = 0xff };
+
 struct Call {
     Web *web;
     const Route *route;
     HttpReq *req; /* NULL: the peer has gone. Of the loop's thread */
     Call *next;   /* in the queue, of those that run, or of those that are sent */
     Call **sending_prev;
-    uint8_t client[16]; /* whose it is: the peer's address */
+    uint8_t client[16]; /* whose it is: the peer's address; of IPv4 as ::ffff:1.2.3.4 */
     atomic_bool cancel;
     int64_t started_ns; /* monotonic, as the next: when it came, and when it got a thread */
     int64_t begun_ns;

@@ -117,9 +117,11 @@ static void start_next(Web *w, CallQueue *q)
 static void take_client(Call *c)
 {
     const struct sockaddr *sa = c->req->remote;
-    if (sa && sa->sa_family == AF_INET)
-        memcpy(c->client, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
-    else if (sa && sa->sa_family == AF_INET6)
+    if (sa && sa->sa_family == AF_INET) {
+        memcpy(c->client, client_v4, sizeof client_v4);
+        memcpy(c->client + sizeof client_v4,
+               &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
+    } else if (sa && sa->sa_family == AF_INET6)
         memcpy(c->client, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
 }
 

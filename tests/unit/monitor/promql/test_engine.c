@@ -29,7 +29,8 @@ static void enter(PromqlEngine *e, int *slot)
 static void leave(PromqlEngine *e, int slot)
 {
     const PromqlStats took = { .inner_ns = NSEC_PER_SEC };
-    engine_leave(e, slot, &took);
+    const PromqlQuery q = { .text = SV("up") };
+    engine_leave(e, slot, &q, &took, NULL);
 }
 
 static unsigned waiting(PromqlEngine *e)
