@@ -279,7 +279,8 @@ Y
     start_monitor --enable-feature=search-api --web.search.max-limit=50
     scraped() {
         get /api/v1/search/metric_names | jq -se '.[0].results | length == 50' &&
-            get '/api/v1/metadata?metric=prometheus_http_requests_total' | jq -e '.data | length == 1'
+            get '/api/v1/metadata?metric=prometheus_http_requests_total' | jq -e '.data | length == 1' &&
+            get '/api/v1/query?query=prometheus_http_requests_total' | jq -e '.data.result | length > 0'
     }
     wait_for 20 scraped
     get /api/v1/search/metric_names -D "$DATA/head" >"$DATA/all"
