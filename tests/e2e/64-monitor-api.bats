@@ -348,3 +348,19 @@ Y
     get '/api/v1/query?query=vector(2)' >/dev/null
     [ ! -s "$DATA/second.log" ]
 }
+
+@test "scrape_failure_log_file: each scrape that fails is a line; one that cannot be opened is named and costs nothing else" {
+    cat >"$DATA/monitor.yml" <<Y
+global: {scrape_interval: 200ms, scrape_failure_log_file: failed.log}
+scrape_configs:
+- {job_name: gone, static_configs: [{targets: ['127.0.0.1:1']}]}
+- {job_name: "a\"b", scrape_failure_log_file: nowhere/own.log, static_configs: [{targets: ['127.0.0.1:9090']}]}
+Y
+    start_monitor
+    logged() { [ -s "$DATA/failed.log" ]; }
+    wait_for 10 logged
+    head -n 1 "$DATA/failed.log" | jq -e '.level == "ERROR" and .job_name == "gone" and .target == "http://127.0.0.1:1/metrics" and (.msg | test("onnection refused"))'
+    grep -q 'job "a"b": scrape_failure_log_file: open .*/nowhere/own.log' "$DATA/log/monitor.log"
+    is_up() { [ "$(get '/api/v1/query?query=sum(up)' | jq -r '.data.result[0].value[1]')" = 1 ]; }
+    wait_for 10 is_up
+}

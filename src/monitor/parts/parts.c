@@ -7,13 +7,8 @@
  * comes. */
 static void warn_of_idle_sections(const Config *c)
 {
-    bool failures = c->global.scrape_failure_log_file.len > 0;
-    for (unsigned i = 0; i < c->jobs.len; i++)
-        failures |= c->jobs.items[i]->scrape_failure_log_file.len > 0;
     if (c->tracing)
         log_warn("tracing: no traces are sent by this version");
-    if (failures)
-        log_warn("scrape_failure_log_file: failures are in /api/v1/targets only in this version");
 }
 
 /* Without a file everything has its default: nothing is scraped, what is written is taken. */

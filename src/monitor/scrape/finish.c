@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "codec/gzip.h"
+#include "codec/json.h"
 #include "monitor/model/sample.h"
 #include "monitor/scrape/internal.h"
 
@@ -211,6 +212,17 @@ static void add_stats(ScrapeStats *to, const ScrapeStats *s)
     to->exceeded_body_size_limit += s->exceeded_body_size_limit;
 }
 
+static void log_failure(const ScrapeTarget *t, const Err *why)
+{
+    _cleanup_buf_ Buf members = BUF_INIT;
+    buf_sv(&members, SV("\"job_name\":"));
+    json_encode_string(t->pool->job->job_name, &members);
+    buf_sv(&members, SV(",\"target\":"));
+    json_encode_string(t->url, &members);
+    if (!members.failed)
+        json_log_write(t->pool->failures, "ERROR", sv_cstr(why->msg), buf_view(&members));
+}
+
 void scrape_work_done(ScrapeWork *w)
 {
     ScrapeTarget *t = w->t;
@@ -219,6 +231,8 @@ void scrape_work_done(ScrapeWork *w)
     m->stats.scrapes_failed += w->failed;
     if (w->not_stored && log_gate(&m->storage_said, SCRAPE_SAID_MS))
         log_error("scrapes cannot be stored: %s", w->err.msg);
+    if (w->failed && t->pool->failures)
+        log_failure(t, &w->err);
     add_stats(&m->stats, &w->stats);
     t->waiting--;
     t->cached_series = w->cached_series;

@@ -8,6 +8,7 @@
 #include "base/vec.h"
 #include "monitor/expo/expo.h"
 #include "monitor/fetch/fetch.h"
+#include "monitor/model/json_log.h"
 #include "monitor/model/timing.h"
 #include "monitor/scrape/scrape.h"
 
@@ -156,6 +157,7 @@ struct ScrapePool {
     Config *config; /* a reference */
     const ConfigScrape *job;
     Fetcher *fetcher;
+    JsonLog *failures; /* scrape_failure_log_file; NULL: none */
     Discovery *discovery;
     Map groups;  /* source → PoolGroup */
     Map targets; /* hash as text → ScrapeTarget */

@@ -244,12 +244,22 @@ static int make_accept(ScrapePool *p, Err *err)
     return p->accept.failed ? err_nomem(err) : 0;
 }
 
+/* Scrapes do not depend on it. */
+static void open_failures(ScrapePool *p)
+{
+    StrView path = p->job->scrape_failure_log_file;
+    Err err = { 0 };
+    if (path.len && json_log_open(path, &p->failures, &err) < 0)
+        log_error("job \"%.*s\": scrape_failure_log_file: %s", SV_FMT(p->job->job_name), err.msg);
+}
+
 static int attach(ScrapePool *p, Config *c, const ConfigScrape *job, Err *err)
 {
     Loop *l = p->manager->loop;
     int r;
     p->config = config_ref(c);
     p->job = job;
+    open_failures(p);
     if ((r = make_accept(p, err)) < 0 || (r = fetcher_new(l, &job->http, &p->fetcher, err)) < 0)
         return r;
     return discovery_start(l, &job->sd, &p->manager->opt.discovery, on_groups, p, &p->discovery,
@@ -258,6 +268,7 @@ static int attach(ScrapePool *p, Config *c, const ConfigScrape *job, Err *err)
 
 static void detach(ScrapePool *p)
 {
+    p->failures = json_log_close(p->failures);
     p->discovery = discovery_stop(p->discovery);
     p->fetcher = fetcher_free(p->fetcher);
     p->config = config_unref(p->config);
