@@ -397,10 +397,7 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
     c->loop = cl->loop;
     c->max_calls = 1;
     c->h2c = cl->cfg.h2c && !cl->cfg.tls;
-    const HttpClientConfig *f = &cl->cfg;
-    const ConnectTo to = { f->proxy_host ? f->proxy_host : f->host,
-                           f->proxy_host ? f->proxy_port : f->port, f->connect_timeout_ms,
-                           f->any_address, f->proxy_head };
+    const ConnectTo to = client_connect_to(cl);
     int r = connector_new(cl->loop, &to, on_connected, c, &c->connector, err);
     if (r < 0) {
         free(c);

@@ -89,6 +89,15 @@ struct HttpClient {
     bool schedule_due;
 };
 
+/* Where its connections go, those of tunnels too: the server, or its proxy. */
+static inline ConnectTo client_connect_to(const HttpClient *cl)
+{
+    const HttpClientConfig *f = &cl->cfg;
+    return (ConnectTo){ f->proxy_host ? f->proxy_host : f->host,
+                        f->proxy_host ? f->proxy_port : f->port, f->connect_timeout_ms,
+                        f->any_address, f->proxy_head };
+}
+
 /* ---- client.c ---- */
 static inline void client_conn_enter(ClientConn *c)
 {

@@ -101,8 +101,7 @@ int http_tunnel(HttpClient *c, StrView request_head, HttpTunnelFn *on_connect, v
     t->fn = on_connect;
     t->ctx = ctx;
     buf_sv(&t->head, request_head);
-    const ConnectTo to = { c->cfg.host, c->cfg.port, c->cfg.connect_timeout_ms,
-                           c->cfg.any_address };
+    const ConnectTo to = client_connect_to(c);
     int r = t->server_name && !t->head.failed
                 ? connector_new(c->loop, &to, on_connected, t, &t->connector, err)
                 : err_nomem(err);

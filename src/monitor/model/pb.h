@@ -97,6 +97,12 @@ static inline int64_t pb_zigzag(uint64_t n)
     return (int64_t)(n >> 1) ^ -(int64_t)(n & 1);
 }
 
+/* The other way: how a sint32 or sint64 is written. */
+static inline uint64_t pb_to_zigzag(int64_t n)
+{
+    return (uint64_t)n << 1 ^ (uint64_t)(n >> 63);
+}
+
 /* ---- writing ---- */
 
 static inline void pb_put_varint(Buf *out, uint64_t n)

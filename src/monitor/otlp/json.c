@@ -324,7 +324,7 @@ static int put_number(const Walk *w, const Field *f, unsigned key, const Value *
         return expected(w, p, "an integer of 32 bits");
     if (key)
         pb_put_varint(w->out, key << 3);
-    pb_put_varint(w->out, f->kind == ZIGZAG ? (uint64_t)i << 1 ^ (uint64_t)(i >> 63) : n);
+    pb_put_varint(w->out, f->kind == ZIGZAG ? pb_to_zigzag(i) : n);
     return 0;
 }
 

@@ -190,16 +190,11 @@ int remote_histogram_decode(StrView bytes, Arena *a, RemoteHistogram *ret, Err *
 
 /* ---- writing ---- */
 
-static uint64_t to_zigzag(int64_t n)
-{
-    return (uint64_t)n << 1 ^ (uint64_t)(n >> 63);
-}
-
 static void put_spans(Buf *out, unsigned number, const HistogramSpan *spans, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         size_t at = out->len;
-        pb_put_int(out, 1, to_zigzag(spans[i].offset));
+        pb_put_int(out, 1, pb_to_zigzag(spans[i].offset));
         pb_put_int(out, 2, spans[i].length);
         pb_close(out, number, at);
     }
@@ -214,7 +209,7 @@ static void put_counts(Buf *out, unsigned deltas, unsigned counts, const double 
         return;
     for (unsigned i = 0; i < n; i++) {
         if (integer) {
-            pb_put_varint(out, to_zigzag((int64_t)v[i] - last));
+            pb_put_varint(out, pb_to_zigzag((int64_t)v[i] - last));
             last = (int64_t)v[i];
         } else {
             pb_put_fixed64(out, 0, v[i]);
@@ -233,7 +228,7 @@ void remote_histogram_encode(const Histogram *h, int64_t t, Buf *out)
         pb_put_fixed64(out, F_COUNT_FLOAT, h->count);
     }
     pb_put_double(out, F_SUM, h->sum);
-    pb_put_int(out, F_SCHEMA, to_zigzag(h->schema));
+    pb_put_int(out, F_SCHEMA, pb_to_zigzag(h->schema));
     pb_put_double(out, F_ZERO_THRESHOLD, h->zero_threshold);
     if (h->integer) {
         pb_put_varint(out, F_ZERO_INT << 3);

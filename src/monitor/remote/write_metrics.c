@@ -5,19 +5,6 @@
 
 #define P "prometheus_remote_storage_"
 
-/* A label's value as text formats quote it. */
-static void put_quoted(Buf *out, StrView s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '\\' || s.ptr[i] == '"')
-            buf_putc(out, '\\');
-        if (s.ptr[i] == '\n')
-            buf_sv(out, SV("\\n"));
-        else
-            buf_putc(out, s.ptr[i]);
-    }
-}
-
 static void put_head(Buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP " P "%s %s\n# TYPE " P "%s %s\n", name, help, name, type);
@@ -25,11 +12,11 @@ static void put_head(Buf *out, const char *name, const char *type, const char *h
 
 static void put_series(Buf *out, const RemoteQueue *q, const char *name, const char *more)
 {
-    buf_printf(out, P "%s{remote_name=\"", name);
-    put_quoted(out, sv_cstr(q->name));
-    buf_sv(out, SV("\",url=\""));
-    put_quoted(out, q->cfg->url);
-    buf_printf(out, "\"%s} ", more);
+    buf_printf(out, P "%s{remote_name=", name);
+    text_quote_value(sv_cstr(q->name), out);
+    buf_sv(out, SV(",url="));
+    text_quote_value(q->cfg->url, out);
+    buf_printf(out, "%s} ", more);
 }
 
 typedef double QueueNumber(const RemoteQueue *q);

@@ -95,7 +95,7 @@ static void put_side(Buf *out, unsigned field, const HistogramSpan *spans, unsig
 {
     for (unsigned i = 0; i < n_spans; i++) {
         size_t start = out->len;
-        pb_put_int(out, 1, (uint64_t)spans[i].offset << 1 ^ (uint64_t)(spans[i].offset >> 31));
+        pb_put_int(out, 1, pb_to_zigzag(spans[i].offset));
         pb_put_int(out, 2, spans[i].length);
         pb_close(out, field, start);
     }
@@ -112,7 +112,7 @@ static void put_native(Buf *out, const Histogram *h)
     /* Without it, one that observed nothing would be a classic histogram. */
     static const HistogramSpan nothing;
     bool empty = !h->n_pos_spans && !h->n_neg_spans;
-    pb_put_int(out, 5, (uint64_t)(int64_t)h->schema << 1 ^ (uint64_t)(int64_t)(h->schema >> 31));
+    pb_put_int(out, 5, pb_to_zigzag(h->schema));
     pb_put_double(out, 4, h->count);
     pb_put_double(out, 6, h->zero_threshold);
     pb_put_double(out, 8, h->zero_count);
