@@ -6,6 +6,7 @@
  */
 #include "api/workqueue.h"
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/vec.h"
 
@@ -166,12 +167,19 @@ static void unref(WorkQueue *q)
     free(q);
 }
 
+/* Keys that make each other dirty would keep the loop here for ever: after a turn's share the rest
+ * is deferred, and the loop serves its other sources after a few rounds of deferred work. */
 static void dispatch(void *ctx)
 {
     WorkQueue *q = ctx;
     q->dispatch_due = false;
     q->refs++;
-    while (!q->freed && q->head && q->running < q->workers) {
+    int64_t start = clock_mono_ns();
+    for (unsigned n = 0; !q->freed && q->head && q->running < q->workers; n++) {
+        if (n >= WORKQUEUE_TURN_ITEMS || clock_mono_ns() - start >= WORKQUEUE_TURN_NS) {
+            dispatch_later(q);
+            break;
+        }
         Item *it = q->head;
         q->head = it->next;
         if (!q->head)

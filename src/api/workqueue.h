@@ -12,6 +12,8 @@ typedef struct WorkQueue WorkQueue;
 typedef void WorkFn(void *ctx, StrView key);
 
 enum {
+    WORKQUEUE_TURN_ITEMS = 64,            /* keys started in one go, at most */
+    WORKQUEUE_TURN_NS = 5 * 1000000,      /* ...and for how long */
     WORKQUEUE_BASE_DELAY_MS = 5,          /* times 2^failures … */
     WORKQUEUE_MAX_DELAY_MS = 1000 * 1000, /* … up to here */
 };

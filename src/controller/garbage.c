@@ -18,6 +18,8 @@ enum {
     REFRESH_MS = 30 * 1000,
     RETRY_MS = 1000,
     NOT_YET_MS = 200,
+    WALK_MAX =
+        256, /* objects looked at for a circle of owners; in a larger one they go on waiting */
 };
 
 typedef struct Garbage Garbage;
@@ -139,6 +141,20 @@ static void queue_dependents(Garbage *g, StrView uid)
 static bool is_held(const ApiObject *o)
 {
     return view(o)->deleting && (view(o)->foreground || view(o)->orphan);
+}
+
+/* Those that are not waiting for dependents of their own: in a circle of owners the others would
+ * call each other up for ever. */
+static void queue_idle_dependents(Garbage *g, StrView uid)
+{
+    vec_foreach (k, &g->kinds) {
+        size_t n;
+        ApiObject *const *list =
+            (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
+        for (size_t i = 0; list && i < n; i++)
+            if (!is_held(list[i]))
+                queue(*k, list[i]);
+    }
 }
 
 static void on_add(void *ctx, ApiObject *o)
@@ -394,21 +410,78 @@ static bool on_owner(Job *j, const ApiResult *r, void *arg)
     return missing;
 }
 
-static bool has_dependents(Garbage *g, StrView uid, bool blocking_only)
+static bool has_dependents(Garbage *g, StrView uid)
+{
+    vec_foreach (k, &g->kinds) {
+        size_t n;
+        if ((*k)->objects && informer_by_index((*k)->objects, 0, uid, &n) && n > 0)
+            return true;
+    }
+    return false;
+}
+
+static bool blocks(const ApiObject *o, StrView owner)
+{
+    value_list_foreach (ref, &view(o)->owners) {
+        if (sv_eq(value_str(value_get(ref, SV("uid"))), owner) &&
+            value_bool_or(value_get(ref, SV("blockOwnerDeletion")), false))
+            return true;
+    }
+    return false;
+}
+
+typedef struct Walk { /* over objects that wait for their dependents */
+    const ApiObject *seen[WALK_MAX];
+    size_t n;
+} Walk;
+
+static void walk_add(Walk *w, const ApiObject *o)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->seen[i] == o)
+            return;
+    if (w->n < WALK_MAX)
+        w->seen[w->n++] = o;
+}
+
+/* Adds the blocking dependents of `o` that wait for dependents of their own. */
+static void walk_down(Garbage *g, Walk *w, const ApiObject *o)
 {
     vec_foreach (k, &g->kinds) {
         size_t n;
         ApiObject *const *list =
-            (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
-        for (size_t i = 0; list && i < n; i++) {
-            if (!blocking_only)
+            (*k)->objects ? informer_by_index((*k)->objects, 0, o->uid, &n) : NULL;
+        for (size_t i = 0; list && i < n; i++)
+            if (view(list[i])->deleting && view(list[i])->foreground && blocks(list[i], o->uid))
+                walk_add(w, list[i]);
+    }
+}
+
+/* True when `o` waits for `target`, itself or through others. */
+static bool waits_for(Garbage *g, const ApiObject *o, const ApiObject *target)
+{
+    Walk w = { .seen = { o }, .n = 1 };
+    if (!view(o)->deleting || !view(o)->foreground)
+        return false;
+    for (size_t i = 0; i < w.n; i++) {
+        if (w.seen[i] == target)
+            return true;
+        walk_down(g, &w, w.seen[i]);
+    }
+    return false;
+}
+
+/* True when a dependent has to go before `o` may. One that waits for `o` in its turn never would:
+ * owners in a circle do not hold each other. */
+static bool is_blocked(Garbage *g, const ApiObject *o)
+{
+    vec_foreach (k, &g->kinds) {
+        size_t n;
+        ApiObject *const *list =
+            (*k)->objects ? informer_by_index((*k)->objects, 0, o->uid, &n) : NULL;
+        for (size_t i = 0; list && i < n; i++)
+            if (blocks(list[i], o->uid) && !waits_for(g, list[i], o))
                 return true;
-            value_list_foreach (ref, &view(list[i])->owners) {
-                if (sv_eq(value_str(value_get(ref, SV("uid"))), uid) &&
-                    value_bool_or(value_get(ref, SV("blockOwnerDeletion")), false))
-                    return true;
-            }
-        }
     }
     return false;
 }
@@ -424,7 +497,7 @@ static Check *check_new(Job *j, GarbageKind *k, const ApiObject *o)
                    .uid = arena_sv(&j->arena, o->uid),
                    .rv = arena_sv(&j->arena, o->resource_version),
                    .n = value_len(&view(o)->owners),
-                   .has_dependents = has_dependents(k->g, o->uid, false),
+                   .has_dependents = has_dependents(k->g, o->uid),
                    .foreground = view(o)->foreground,
                    .orphan = view(o)->orphan };
     ch->owners = arena_array(&j->arena, OwnerState, ch->n + 1);
@@ -507,11 +580,11 @@ static bool on_finalizers(Job *j, const ApiResult *r, void *arg)
 static void finish_deletion(Job *j, GarbageKind *k, const ApiObject *o)
 {
     bool orphan = view(o)->orphan;
-    if (has_dependents(k->g, o->uid, !orphan)) {
+    if (orphan ? has_dependents(k->g, o->uid) : is_blocked(k->g, o)) {
         if (orphan)
             release_all(j, k->g, o->uid);
         else
-            queue_dependents(k->g, o->uid);
+            queue_idle_dependents(k->g, o->uid);
         return; /* the dependents' own changes bring it back */
     }
     Check *ch = check_new(j, k, o);

@@ -316,3 +316,27 @@ Y
     kubectl scale deployment late --replicas=3
     eventually field deployment/late '{.status.readyReplicas}' 3
 }
+
+pod_in_circle() { # NAME OWNER UID: NAME gets OWNER as an owner that waits for it
+    kubectl patch pod "$1" --type=merge >/dev/null -p "{\"metadata\":{\"ownerReferences\":[
+        {\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"$2\",\"uid\":\"$3\",\"blockOwnerDeletion\":true}]}}"
+}
+
+@test "pods that own each other go when one is deleted in the foreground, and the controller stays awake" {
+    local name
+    for name in ring-a ring-b ring-c; do
+        kubectl apply -f - >/dev/null <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $name}
+spec: {nodeName: nowhere, terminationGracePeriodSeconds: 0, containers: [{name: c, image: x}]}
+Y
+    done
+    uid() { kubectl get pod "$1" -o jsonpath='{.metadata.uid}'; }
+    pod_in_circle ring-b ring-a "$(uid ring-a)"
+    pod_in_circle ring-c ring-b "$(uid ring-b)"
+    pod_in_circle ring-a ring-c "$(uid ring-c)"
+    kubectl delete pod ring-a --cascade=foreground --wait=false
+    gone() { [ -z "$(kubectl get pods -o name | grep ring- || true)" ]; }
+    LIMIT=60 eventually gone
+}

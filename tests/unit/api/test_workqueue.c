@@ -148,6 +148,40 @@ static void test_queue_may_be_freed_inside_the_work(void **state)
     assert_string_equal(f->seen, "a ");
 }
 
+typedef struct Circle { /* a key that makes itself dirty again for ever */
+    Loop *loop;
+    WorkQueue *q;
+    unsigned calls;
+} Circle;
+
+static void again_at_once(void *ctx, StrView key)
+{
+    Circle *c = ctx;
+    c->calls++;
+    workqueue_add(c->q, key);
+    workqueue_finish(c->q, key, true);
+}
+
+static void stop(void *ctx)
+{
+    Circle *c = ctx;
+    loop_stop(c->loop);
+}
+
+static void test_a_key_that_never_rests_leaves_other_sources_their_turn(void **state)
+{
+    Fix *f = *state;
+    Circle c = { .loop = f->loop };
+    Source *timer = NULL;
+    assert_int_equal(workqueue_new(f->loop, 2, again_at_once, &c, &c.q, NULL), 0);
+    assert_int_equal(loop_add_timer(f->loop, 1, 0, stop, &c, &timer, NULL), 0);
+    workqueue_add(c.q, SV("a"));
+    run(f);
+    assert_true(c.calls > 0);
+    source_free(timer);
+    workqueue_free(c.q);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -159,6 +193,7 @@ int main(void)
         CASE(test_delayed_keys_come_in_order_of_time),
         CASE(test_many_delayed_keys_keep_their_order),
         CASE(test_queue_may_be_freed_inside_the_work),
+        CASE(test_a_key_that_never_rests_leaves_other_sources_their_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
