@@ -157,11 +157,6 @@ static StrView kubelet_param(StrView name)
     return name;
 }
 
-static bool is_true(StrView v)
-{
-    return sv_eq(v, SV("true")) || sv_eq(v, SV("1"));
-}
-
 /* "/exec/NS/POD/CONTAINER?command=…" */
 static void build_target(Exchange *x, const char *verb, StrView container, Buf *out)
 {
@@ -180,7 +175,7 @@ static void build_target(Exchange *x, const char *verb, StrView container, Buf *
             continue;
         StrView own = kubelet_param(name);
         if (!sv_eq(own, name)) /* stdin=true becomes input=1 */
-            value = is_true(value) ? SV("1") : SV("0");
+            value = http_bool_value(value) ? SV("1") : SV("0");
         buf_putc(out, sep);
         escape(own, out);
         buf_putc(out, '=');

@@ -67,10 +67,9 @@ bool track_fields(Exchange *x, Value *obj, const Value *old, const Value *given)
 
 static bool check_options(Exchange *x, Apply *ap)
 {
-    StrView manager = SV_NULL, force = SV_NULL;
+    StrView manager = SV_NULL;
     http_query(x->req, SV("fieldManager"), &manager);
-    http_query(x->req, SV("force"), &force);
-    ap->force = sv_eq(force, SV("true")) || sv_eq(force, SV("1"));
+    ap->force = http_query_true(x->req, SV("force"));
     if (!manager.len)
         respond_status(x, REASON_INVALID,
                        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is "

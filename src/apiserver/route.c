@@ -28,13 +28,10 @@ static StrView segment(StrView *rest)
 static StrView resource_verb(const Exchange *x)
 {
     StrView m = x->req->method;
-    StrView watch;
     if (sv_eq(m, SV("GET")) || sv_eq(m, SV("HEAD"))) {
         if (x->name.len)
             return SV("get");
-        bool watching = http_query(x->req, SV("watch"), &watch) &&
-                        (sv_eq(watch, SV("true")) || sv_eq(watch, SV("1")) || sv_empty(watch));
-        return watching ? SV("watch") : SV("list");
+        return http_query_true(x->req, SV("watch")) ? SV("watch") : SV("list");
     }
     if (sv_eq(m, SV("POST")))
         return SV("create");
@@ -210,6 +207,30 @@ static void dispatch_resource(Exchange *x)
                    "the server does not allow this method on the requested resource");
 }
 
+/* Names become parts of store keys and of texts that end at a NUL: what no object can be called is
+ * refused here, before any use. Kubernetes' rule for path segments (ValidatePathSegmentName), and
+ * no control characters, which no kind's names may hold. */
+static bool names_are_sound(Exchange *x)
+{
+    const StrView names[] = { x->ns, x->name };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        bool sound = !sv_eq(names[i], SV(".")) && !sv_eq(names[i], SV(".."));
+        for (size_t at = 0; sound && at < names[i].len; at++) {
+            unsigned char c = (unsigned char)names[i].ptr[at];
+            sound = c > 0x20 && c != 0x7f && c != '%';
+        }
+        if (!sound) {
+            respond_status(
+                x, REASON_BAD_REQUEST,
+                "the %s in the URL's path is not one that an object can have: it may not "
+                "be \".\" or \"..\", nor hold \"%%\", spaces or control characters",
+                i == 0 ? "namespace" : "name");
+            return false;
+        }
+    }
+    return true;
+}
+
 static void dispatch(Exchange *x)
 {
     StrView dry;
@@ -256,6 +277,8 @@ static void route_request(void *ctx, HttpReq *req)
         respond_status(x, REASON_UNAUTHORIZED, "Unauthorized");
         return;
     }
+    if (x->is_resource && !names_are_sound(x))
+        return;
     if (!impersonate(x))
         return;
     Access access = { .user = &x->user,

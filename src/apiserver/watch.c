@@ -263,8 +263,7 @@ typedef struct WatchOptions {
 
 static bool query_bool(Exchange *x, StrView name)
 {
-    StrView v;
-    return http_query(x->req, name, &v) && (sv_eq(v, SV("true")) || sv_eq(v, SV("1")));
+    return http_query_true(x->req, name);
 }
 
 static int parse_options(Exchange *x, WatchOptions *o, Err *err)

@@ -40,8 +40,7 @@ void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...)
 
 bool kubelet_flag(const HttpReq *req, StrView name)
 {
-    StrView v;
-    return http_query(req, name, &v) && (sv_eq(v, SV("1")) || sv_eq(v, SV("true")));
+    return http_query_true(req, name);
 }
 
 Worker *kubelet_find_pod(Kubelet *k, StrView ns, StrView name)

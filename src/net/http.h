@@ -78,6 +78,10 @@ StrView http_header(const HttpReq *req, StrView lower_name); /* first one; SV_NU
 /* The decoded value of a query parameter; false when absent. Iterate over all with http_query_next.
  */
 bool http_query(const HttpReq *req, StrView name, StrView *ret);
+/* A boolean parameter as Kubernetes reads it (apimachinery's Convert_Slice_string_To_bool): false
+ * when absent, for "0" and for "false" in any case; true for everything else, "" included. */
+bool http_query_true(const HttpReq *req, StrView name);
+bool http_bool_value(StrView value); /* the same for a value that was there */
 /* Walks a raw query: *rest starts as req->query. Decoded into the arena. */
 bool http_query_next(Arena *a, StrView *rest, StrView *ret_name, StrView *ret_value);
 /* Percent-decoding; `plus` turns + into space. ptr is NULL on bad input or no memory. */

@@ -76,6 +76,17 @@ bool http_query(const HttpReq *req, StrView name, StrView *ret)
     return false;
 }
 
+bool http_bool_value(StrView value)
+{
+    return !sv_eq(value, SV("0")) && !sv_eq_nocase(value, SV("false"));
+}
+
+bool http_query_true(const HttpReq *req, StrView name)
+{
+    StrView v;
+    return http_query(req, name, &v) && http_bool_value(v);
+}
+
 /* RFC 9110 section 15 and its registry; what is not here gets its class's word. */
 const char *http_reason(int status)
 {

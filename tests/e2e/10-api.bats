@@ -298,3 +298,19 @@ Y
     [ "$status" -eq 1 ]
     [[ "$output" == *'in use by another process'* ]]
 }
+
+@test "a name in a URL that no object can have is refused before any use" {
+    for path in api/v1/namespaces/kube-public%00 api/v1/namespaces/kube-public%00x/configmaps \
+        api/v1/namespaces/default/configmaps/a%00b api/v1/namespaces/default/configmaps/a%25b api/v1/namespaces/default/configmaps/a%0Ab; do
+        run kubectl delete --raw "/$path"
+        [ "$status" -ne 0 ]
+    done
+    kubectl get namespace kube-public
+}
+
+@test "a query's boolean is false for 0 and false alone, as Kubernetes reads it" {
+    run kubectl get --raw '/api/v1/namespaces/default/configmaps?watch=FALSE&limit=1'
+    [[ "$output" == *ConfigMapList* ]]
+    run kubectl get --raw '/api/v1/namespaces?watch=True&timeoutSeconds=1'
+    [[ "$output" == *'"type":"ADDED"'* ]]
+}
