@@ -214,16 +214,15 @@ void parts_metadata(void *ctx, StrView metric, int64_t limit, int64_t per_metric
     Families f = { .per_metric = per_metric > 0 ? per_metric : -1 };
     StrView name;
     void *val;
-    bool any = false;
+    int64_t shown = 0;
     if (p->scrape)
         scrape_metadata(p->scrape, metric, gather_family, &f);
     buf_putc(out, '{');
     for (size_t i = 0; map_next(&f.map, &i, &name, &val);) {
         Family *one = val;
-        if (limit < 0 || limit-- > 0) {
-            if (any)
+        if (limit < 0 || shown < limit) {
+            if (shown++ > 0)
                 buf_putc(out, ',');
-            any = true;
             json_put_text(out, name);
             buf_sv(out, SV(":["));
             buf_sv(out, buf_view(&one->text));
