@@ -110,6 +110,10 @@ static int parse_set(CniCall *c, const Value *v, Pool *p, Err *err)
     if (p->n_sets == SETS_MAX || value_len(v) > RANGES_MAX)
         return cni_fail(c, CNI_ERR_CONFIG, err, "ipam.ranges: more than %d sets of %d ranges",
                         SETS_MAX, RANGES_MAX);
+    if (value_len(v) == 0)
+        return cni_fail(c, CNI_ERR_CONFIG, err,
+                        "ipam.ranges: set %u is empty: expected at least one range with a subnet",
+                        p->n_sets);
     RangeSet *set = &p->sets[p->n_sets++];
     int r = 0;
     value_list_foreach (range, v) {
