@@ -261,8 +261,8 @@ static bool service_addresses(Exchange *x, Value *obj, const Value *old)
     return false;
 }
 
-/* The rules behind a roleRef, or NULL. */
-static const Value *referenced_rules(Exchange *x, const Value *ref, Value *role)
+/* The role behind a roleRef; false when there is none. */
+static bool referenced_role(Exchange *x, const Value *ref, Value *role)
 {
     bool cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
     const ApiResource *res = api_resource_find(SV("rbac.authorization.k8s.io"), SV("v1"),
@@ -275,7 +275,7 @@ static const Value *referenced_rules(Exchange *x, const Value *ref, Value *role)
                        : NULL;
     bool ok = o && object_decode(res, o, x->arena, role, NULL) == 0;
     snapshot_unref(sn);
-    return ok ? value_get(role, SV("rules")) : NULL;
+    return ok;
 }
 
 /* Nobody may grant what they do not hold, unless they may "escalate" roles or "bind" them. */
@@ -284,9 +284,9 @@ static bool rbac_escalation(Exchange *x, Value *obj, const Value *old)
     if (!sv_eq(x->res->group, SV("rbac.authorization.k8s.io")))
         return true;
     bool is_role = sv_eq(x->res->kind, SV("Role")) || sv_eq(x->res->kind, SV("ClusterRole"));
-    Value role;
-    const Value *rules = is_role ? value_get(obj, SV("rules"))
-                                 : referenced_rules(x, value_get(obj, SV("roleRef")), &role);
+    Value role = value_null();
+    bool there = is_role || referenced_role(x, value_get(obj, SV("roleRef")), &role);
+    const Value *rules = value_get(is_role ? obj : &role, SV("rules"));
     if (is_role && old && value_get(old, SV("rules")) && rules &&
         value_equal(rules, value_get(old, SV("rules"))))
         return true;
@@ -301,7 +301,14 @@ static bool rbac_escalation(Exchange *x, Value *obj, const Value *old)
                              : ref_cluster ? SV("clusterroles")
                                            : SV("roles"),
                  .name = is_role ? x->name : value_str(value_get(ref, SV("name"))) };
-    if (authorize(x->srv, &a) || rbac_covers(x->srv->rbac, &x->user, x->ns, rules))
+    if (authorize(x->srv, &a))
+        return true;
+    if (!there) { /* whoever makes such a role later would grant it by that */
+        respond_status(x, REASON_NOT_FOUND, "%.*s.rbac.authorization.k8s.io \"%.*s\" not found",
+                       SV_FMT(a.resource), SV_FMT(a.name));
+        return false;
+    }
+    if (rbac_covers(x->srv->rbac, &x->user, x->ns, rules))
         return true;
     respond_forbidden(
         x, "user \"%.*s\" (groups=%u) is attempting to grant RBAC permissions not currently held",

@@ -314,3 +314,16 @@ Y
     run kubectl get --raw '/api/v1/namespaces?watch=True&timeoutSeconds=1'
     [[ "$output" == *'"type":"ADDED"'* ]]
 }
+
+@test "a binding to a role that does not exist needs the right to bind it" {
+    kubectl create role binder --verb=create --resource=rolebindings.rbac.authorization.k8s.io
+    kubectl create rolebinding binder --role=binder --user=binder
+    run kubectl create rolebinding later --clusterrole=made-later --user=binder --as=binder
+    [ "$status" -ne 0 ]
+    [[ "$output" == *'clusterroles.rbac.authorization.k8s.io "made-later" not found'* ]]
+    run kubectl create rolebinding later --role=made-later --user=binder --as=binder
+    [[ "$output" == *'roles.rbac.authorization.k8s.io "made-later" not found'* ]]
+    run kubectl create rolebinding later --clusterrole=cluster-admin --user=binder --as=binder
+    [[ "$output" == *"not currently held"* ]]
+    kubectl create rolebinding later --clusterrole=made-later --user=binder # an administrator may, as charts do
+}
