@@ -58,7 +58,8 @@ static void fix_streaming_verb(Exchange *x)
 static void parse_path(Exchange *x)
 {
     StrView rest = x->req->path, first = segment(&rest);
-    x->verb = sv_eq(x->req->method, SV("GET")) ? SV("get") : SV("post");
+    bool read = sv_eq(x->req->method, SV("GET")) || sv_eq(x->req->method, SV("HEAD"));
+    x->verb = read ? SV("get") : SV("post");
     if (sv_eq(x->req->method, SV("PUT")))
         x->verb = SV("put");
     if (sv_eq(first, SV("apis")))
