@@ -283,6 +283,7 @@ Y
             get '/api/v1/query?query=prometheus_http_requests_total' | jq -e '.data.result | length > 0'
     }
     wait_for 20 scraped
+    for n in 0 1 2; do get "/api/v1/metadata?limit=$n" | jq -e ".data | length == $n"; done
     get /api/v1/search/metric_names -D "$DATA/head" >"$DATA/all"
     tr -d '\r' <"$DATA/head" | grep -qix 'content-type: application/x-ndjson; charset=utf-8'
     jq -se '.[-1] == {status: "success", has_more: true}' "$DATA/all"
