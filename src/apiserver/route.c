@@ -218,13 +218,13 @@ static bool names_are_sound(Exchange *x)
         bool sound = !sv_eq(names[i], SV(".")) && !sv_eq(names[i], SV(".."));
         for (size_t at = 0; sound && at < names[i].len; at++) {
             unsigned char c = (unsigned char)names[i].ptr[at];
-            sound = c > 0x20 && c != 0x7f && c != '%';
+            sound = c >= 0x20 && c != 0x7f && c != '%';
         }
         if (!sound) {
             respond_status(
                 x, REASON_BAD_REQUEST,
                 "the %s in the URL's path is not one that an object can have: it may not "
-                "be \".\" or \"..\", nor hold \"%%\", spaces or control characters",
+                "be \".\" or \"..\", nor hold \"%%\" or control characters",
                 i == 0 ? "namespace" : "name");
             return false;
         }

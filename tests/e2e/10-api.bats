@@ -327,3 +327,9 @@ Y
     [[ "$output" == *"not currently held"* ]]
     kubectl create rolebinding later --clusterrole=made-later --user=binder # an administrator may, as charts do
 }
+
+@test "a role's name may hold spaces and colons, as in Kubernetes" {
+    kubectl create clusterrole 'team a:reader' --verb=get --resource=pods
+    kubectl get clusterrole 'team a:reader'
+    kubectl delete clusterrole 'team a:reader'
+}
