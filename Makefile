@@ -9,7 +9,7 @@ DATA_DIR ?= /var/lib/knarr
 CC       ?= gcc
 WERROR   ?= false
 
-.PHONY: deps build up down monitor-demo check lint fuzz bench clean
+.PHONY: deps build up down monitor-demo check soak lint fuzz bench clean
 
 deps:
 	@tools/deps
@@ -37,6 +37,10 @@ lint: deps $(BUILD)/build.ninja
 
 check: deps
 	@tools/check $(BUILD)
+
+# Races of tests/e2e for as long as it takes to trust them; make check tries each for some seconds.
+soak: deps build
+	@KNARR_SOAK=1 KNARR_BUILD="$(BUILD)" bats --tap -f "^race:" tests/e2e
 
 fuzz: deps
 	@tools/fuzz $(FUZZ_SECONDS)

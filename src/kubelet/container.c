@@ -282,20 +282,21 @@ static void set_resources(StartJob *job, const Value *c)
 
 /* ---- mounts ---- */
 
-static int add_mount(StartJob *job, const char *source, const char *target, uint32_t flags,
-                     uint32_t propagation, Err *err)
+static int push_mount(StartJob *job, OciMount m, Err *err)
 {
-    if (!source || !target)
+    if (!m.source || !m.target)
         return err_nomem(err);
     if (job->app.mounts.len == MOUNTS_MAX)
         return err_set(err, ERR_LIMIT, 0, "more than %d mounts", MOUNTS_MAX);
-    job->app.mounts.items[job->app.mounts.len++] = (OciMount){ .target = target,
-                                                               .source = source,
-                                                               .fstype = "",
-                                                               .data = "",
-                                                               .flags = flags,
-                                                               .propagation = propagation };
+    m.fstype = m.data = "";
+    job->app.mounts.items[job->app.mounts.len++] = m;
     return 0;
+}
+
+/* A file or folder of the node's own. */
+static int add_mount(StartJob *job, const char *source, const char *target, Err *err)
+{
+    return push_mount(job, (OciMount){ .target = target, .source = source, .root = "" }, err);
 }
 
 /* subPathExpr becomes subPath. */
@@ -319,23 +320,25 @@ static int expand_sub_path(StartJob *job, const Value *m, const StringList *env,
 
 static int add_volume_mount(StartJob *job, const Value *m, Err *err)
 {
-    const char *source;
-    bool ro;
+    VolumeSource from;
     StrView prop = value_str(value_get(m, SV("mountPropagation"))),
             rro = value_str(value_get(m, SV("recursiveReadOnly")));
-    int r = volume_host_path(&job->base, m, &source, &ro, err);
+    int r = volume_source(&job->base, m, &from, err);
     if (r < 0)
         return r;
-    ro |= value_bool_or(value_get(m, SV("readOnly")), false);
-    uint32_t flags =
-        OCI_MOUNT_RECURSIVE | (ro ? OCI_MOUNT_RO : 0) |
-        (ro && (sv_eq(rro, SV("Enabled")) || sv_eq(rro, SV("IfPossible"))) ? OCI_MOUNT_RRO : 0);
-    uint32_t propagation = sv_eq(prop, SV("HostToContainer")) ? OCI_PROP_SLAVE
-                           : sv_eq(prop, SV("Bidirectional")) ? OCI_PROP_SHARED
-                                                              : OCI_PROP_PRIVATE;
-    return add_mount(job, source,
-                     arena_cstr(&job->base.arena, value_str(value_get(m, SV("mountPath")))), flags,
-                     propagation, err);
+    bool ro = from.readonly || value_bool_or(value_get(m, SV("readOnly")), false);
+    OciMount mount = {
+        .target = arena_cstr(&job->base.arena, value_str(value_get(m, SV("mountPath")))),
+        .source = from.path,
+        .root = from.root,
+        .flags = OCI_MOUNT_RECURSIVE | (ro ? OCI_MOUNT_RO : 0),
+        .propagation = sv_eq(prop, SV("HostToContainer")) ? OCI_PROP_SLAVE
+                       : sv_eq(prop, SV("Bidirectional")) ? OCI_PROP_SHARED
+                                                          : OCI_PROP_PRIVATE,
+    };
+    if (ro && (sv_eq(rro, SV("Enabled")) || sv_eq(rro, SV("IfPossible"))))
+        mount.flags |= OCI_MOUNT_RRO;
+    return push_mount(job, mount, err);
 }
 
 static bool mounts_at(const Value *c, StrView path)
@@ -354,11 +357,9 @@ static int add_own_mounts(StartJob *job, const Value *c, const char *dir, Err *e
     char path[PATH_SIZE + 300];
     int r = 0;
     if (!mounts_at(c, SV("/etc/hosts")))
-        r = add_mount(job, arena_printf(a, "%s/hosts", dir).ptr, "/etc/hosts", 0, OCI_PROP_PRIVATE,
-                      err);
+        r = add_mount(job, arena_printf(a, "%s/hosts", dir).ptr, "/etc/hosts", err);
     if (r == 0 && !mounts_at(c, SV("/etc/resolv.conf")))
-        r = add_mount(job, arena_printf(a, "%s/resolv.conf", dir).ptr, "/etc/resolv.conf", 0,
-                      OCI_PROP_PRIVATE, err);
+        r = add_mount(job, arena_printf(a, "%s/resolv.conf", dir).ptr, "/etc/resolv.conf", err);
     if (r < 0 || !log.len)
         return r;
     snprintf(path, sizeof path, "%s/messages", dir);
@@ -368,8 +369,7 @@ static int add_own_mounts(StartJob *job, const Value *c, const char *dir, Err *e
     /* Written by whoever the container runs as. */
     if ((r = file_write(AT_FDCWD, path, SV(""), 0666)) < 0 || chmod(path, 0666) < 0)
         return err_neg(err, r < 0 ? r : -errno, "make '%s'", path);
-    return add_mount(job, arena_cstr(a, sv_cstr(path)), arena_cstr(a, log), 0, OCI_PROP_PRIVATE,
-                     err);
+    return add_mount(job, arena_cstr(a, sv_cstr(path)), arena_cstr(a, log), err);
 }
 
 /* Volumes that the image declares get scratch space below the pod's folder. */
@@ -386,7 +386,7 @@ static int add_image_volumes(StartJob *job, const Value *c, const ImageConfig *i
         int r = path ? mkdir_p(AT_FDCWD, path, 0755) : -ENOMEM;
         if (r < 0)
             return err_neg(err, r, "make an image's volume");
-        if ((r = add_mount(job, path, img->volumes.items[i], 0, OCI_PROP_PRIVATE, err)) < 0)
+        if ((r = add_mount(job, path, img->volumes.items[i], err)) < 0)
             return r;
     }
     return 0;

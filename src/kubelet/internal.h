@@ -213,9 +213,14 @@ int sandbox_create(SetupJob *job, Err *err);                /* sandbox.c */
 int sandbox_destroy(Kubelet *k, const char *uid, Err *err); /* network, namespaces, files */
 int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);
 int volumes_write(SetupJob *job, Err *err); /* volumes.c */
-/* Host path of a mounted volume (subPath included), in the arena; *ret_ro is what the volume itself
- * demands. */
-int volume_host_path(SetupJob *job, const Value *mount, const char **ret, bool *ret_ro, Err *err);
+/* Where a mounted volume comes from; texts are in the job's arena. With a subPath `root` is the
+ * volume's folder and `path` lies inside it, to be resolved where it is mounted (OciMount.root);
+ * without one `root` is "" and `path` absolute. */
+typedef struct VolumeSource {
+    const char *root, *path;
+    bool readonly; /* the volume itself demands it */
+} VolumeSource;
+int volume_source(SetupJob *job, const Value *mount, VolumeSource *ret, Err *err);
 
 typedef struct StartJob {
     SetupJob base;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "kubelet/cri_log.h"
 #include "kubelet/server.h"
+#include "pod/log_file.h"
 
 enum { BLOCK = 65536, PENDING_MAX = 512 * 1024, FOLLOW_MS = 100, LINE_MAX_BYTES = 1024 * 1024 };
 
@@ -94,7 +95,7 @@ static bool goes_on(LogSession *s)
     int fd;
     if (s->left) {
         s->left = false;
-        if ((fd = open(s->path, O_RDONLY | O_CLOEXEC)) < 0)
+        if ((fd = log_file_open(s->path, O_RDONLY)) < 0)
             return false;
         close(s->fd);
         s->fd = fd;
@@ -197,12 +198,13 @@ void serve_logs(KubeletRequest *r)
     if (!c || !read_options(r, &filter, &tail) ||
         !choose_attempt(r, c, kubelet_flag(r->req, SV("previous")), &attempt))
         return;
-    int fd = open(container_log_path(c, attempt, path), O_RDONLY | O_CLOEXEC);
+    int fd = log_file_open(container_log_path(c, attempt, path), O_RDONLY);
     int64_t from = fd < 0 || tail < 0 ? 0 : cri_tail_offset(fd, (uint64_t)tail);
     LogSession *s = fd < 0 ? NULL : calloc(1, sizeof *s);
     if (!s || from < 0 || lseek(fd, from, SEEK_SET) < 0) {
-        kubelet_refuse(r->req, fd < 0 && errno == ENOENT ? 404 : 500,
-                       "failed to open the log of container \"%s\": %s", c->name, strerror(errno));
+        kubelet_refuse(r->req, fd == -ENOENT ? 404 : 500,
+                       "failed to open the log of container \"%s\": %s", c->name,
+                       strerror(fd < 0 ? -fd : errno));
         if (fd >= 0)
             close(fd);
         free(s);

@@ -11,6 +11,7 @@
 #include "codec/json.h"
 #include "kubelet/cri_log.h"
 #include "kubelet/internal.h"
+#include "pod/log_file.h"
 
 enum { MESSAGE_MAX = 4096, LOG_TAIL_MAX = 2048, LOG_TAIL_LINES = 80, LOG_READ_MAX = 128 * 1024 };
 
@@ -33,7 +34,7 @@ static StrView log_tail(const Container *c, unsigned attempt, Arena *a)
     char path[PATH_SIZE];
     CriFilter f = { .limit = -1 };
     _cleanup_buf_ Buf raw = BUF_INIT, out = BUF_INIT;
-    _cleanup_close_ int fd = open(container_log_path(c, attempt, path), O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = log_file_open(container_log_path(c, attempt, path), O_RDONLY);
     int64_t from = fd < 0 ? -1 : cri_tail_offset(fd, LOG_TAIL_LINES);
     off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
     from = MAX(from, (int64_t)size - LOG_READ_MAX); /* what begins within a line is left out */

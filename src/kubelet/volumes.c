@@ -401,36 +401,31 @@ static const Value *volume_named(const Value *pod, StrView name)
     return NULL;
 }
 
-/* subPath is resolved inside the volume: a link in it cannot lead out. A missing one becomes a
- * folder. */
-static int resolve_sub_path(Arena *a, const char *root, StrView sub, const char **ret, Err *err)
+/* What a subPath names is there when this is done: a missing one becomes a folder with the rights
+ * of its volume. Nothing that is found here is handed on, because a pod may change it at once: the
+ * supervisor resolves the path again, and mounts the descriptor that it gets. */
+static int prepare_sub_path(const char *root, const char *path, Err *err)
 {
-    char path[PATH_SIZE], proc[64], real[PATH_SIZE];
-    if (!is_safe_path(sub) || !sv_copy_cstr(sub, path, sizeof path))
-        return err_set(err, ERR_INVALID, 0,
-                       "subPath '%.*s' is not a relative path inside its volume", SV_FMT(sub));
-    _cleanup_close_ int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd < 0)
+    char proc[64];
+    struct stat st;
+    _cleanup_close_ int made = -1, root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0 || fstat(root_fd, &st) < 0)
         return err_errno(err, "open volume '%s'", root);
     _cleanup_close_ int fd = rootfs_open(root_fd, path, O_PATH, 0);
-    int made = -1;
-    if (fd == -ENOENT) {
-        int r = rootfs_make(root_fd, path, true, &made, err);
-        if (r < 0)
-            return r;
-        fd = made;
-    }
-    if (fd < 0)
+    if (fd >= 0)
+        return 0;
+    if (fd != -ENOENT)
         return err_neg(err, fd, "open subPath '%s' in '%s'", path, root);
-    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(proc, real, sizeof real - 1);
-    if (n < 0)
-        return err_errno(err, "find subPath '%s'", path);
-    *ret = arena_cstr(a, sv_n(real, (size_t)n));
-    return *ret ? 0 : err_nomem(err);
+    int r = rootfs_make(root_fd, path, true, &made, err);
+    if (r < 0)
+        return r;
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", made);
+    return chmod(proc, st.st_mode & (0777 | S_ISGID)) < 0
+               ? err_errno(err, "set rights of subPath '%s'", path)
+               : 0;
 }
 
-int volume_host_path(SetupJob *job, const Value *mount, const char **ret, bool *ret_ro, Err *err)
+int volume_source(SetupJob *job, const Value *mount, VolumeSource *ret, Err *err)
 {
     char dir[PATH_SIZE];
     StrView name = value_str(value_get(mount, SV("name"))),
@@ -439,15 +434,25 @@ int volume_host_path(SetupJob *job, const Value *mount, const char **ret, bool *
     if (!volume)
         return err_set(err, ERR_NOT_FOUND, 0, "volumeMounts: no volume \"%.*s\"", SV_FMT(name));
     const Value *host = value_get(volume, SV("hostPath"));
-    *ret_ro = value_get(volume, SV("configMap")) || value_get(volume, SV("secret")) ||
-              value_get(volume, SV("projected")) || value_get(volume, SV("downwardAPI"));
-    const char *root = host ? arena_cstr(&job->arena, value_str(value_get(host, SV("path"))))
-                            : arena_cstr(&job->arena, sv_cstr(volume_dir(job, name, dir)));
-    if (!root)
+    *ret = (VolumeSource){
+        .readonly = value_get(volume, SV("configMap")) || value_get(volume, SV("secret")) ||
+                    value_get(volume, SV("projected")) || value_get(volume, SV("downwardAPI")),
+        .root = "",
+        .path = host ? arena_cstr(&job->arena, value_str(value_get(host, SV("path"))))
+                     : arena_cstr(&job->arena, sv_cstr(volume_dir(job, name, dir))),
+    };
+    if (!ret->path)
         return err_nomem(err);
-    if (!sub.len) {
-        *ret = root;
+    if (!sub.len)
         return 0;
-    }
-    return resolve_sub_path(&job->arena, root, sub, ret, err);
+    if (!is_safe_path(sub))
+        return err_set(err, ERR_INVALID, 0,
+                       "subPath '%.*s' is not a relative path inside its volume", SV_FMT(sub));
+    ret->root = ret->path;
+    ret->path = arena_cstr(&job->arena, sub);
+    if (!ret->path)
+        return err_nomem(err);
+    int r = prepare_sub_path(ret->root, ret->path, err);
+    return r < 0 ? err_wrap(err, "failed to prepare subPath for volumeMount \"%.*s\"", SV_FMT(name))
+                 : 0;
 }

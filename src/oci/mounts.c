@@ -192,7 +192,9 @@ static int plan_own(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
         if (!m->target || m->target[0] != '/' || same_target(m->target, "/"))
             return err_set(err, ERR_INVALID, 0, "mount target '%.200s' is no path below /",
                            m->target ? m->target : "");
-        if (bind && (!m->source || m->source[0] != '/'))
+        const char *from = m->root && *m->root ? m->root : m->source;
+
+        if (bind && (!m->source || !from || from[0] != '/'))
             return err_set(err, ERR_INVALID, 0, "source of '%.200s' is not absolute", m->target);
         deepest = MAX(deepest, depth_of(m->target));
     }
@@ -207,6 +209,7 @@ static int plan_own(const OciRootfs *r, Arena *a, OciPlan *plan, Err *err)
                 .data = m->data,
                 .flags = m->flags,
                 .propagation = m->propagation,
+                .root = m->root,
             };
 
             if (depth_of(m->target) == depth && push(a, plan, s, err) < 0)
@@ -276,6 +279,8 @@ void oci_plan_print(const OciPlan *plan, Buf *out)
         buf_printf(out, "%s %s", names[s->kind], s->target);
         if (s->source)
             buf_printf(out, " <- %s", s->source);
+        if (s->root && *s->root)
+            buf_printf(out, " in %s", s->root);
         for (unsigned f = 0; f < ARRAY_SIZE(flags); f++)
             if (s->flags & (1u << f))
                 buf_printf(out, " %s", flags[f]);

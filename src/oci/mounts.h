@@ -29,11 +29,15 @@ typedef enum OciMountFlags {
 
 typedef struct OciMount {
     const char *target; /* absolute, inside the container; made if missing */
-    const char *source; /* bind: absolute path on the host */
+    const char *source; /* bind: absolute path on the host, or a path inside `root` */
     const char *fstype; /* NULL or "": a bind mount; else "tmpfs", "proc", … */
     const char *data;   /* options of the file system; may be NULL */
     uint32_t flags;     /* OciMountFlags */
     uint32_t propagation;
+    /* bind: NULL or "", or the absolute path of a folder whose contents others may change while it
+     * is mounted from (a volume). `source` is then resolved from its descriptor as from "/": links
+     * in it lead to places inside. */
+    const char *root;
 } OciMount;
 
 typedef struct OciDevice {
@@ -87,6 +91,7 @@ typedef struct OciStep {
     OciStepKind kind;
     const char *target, *source, *fstype, *data;
     uint32_t flags, propagation;
+    const char *root; /* bind: where `source` is resolved; NULL or "": the host's root */
     const OciDevice *device;
 } OciStep;
 
@@ -116,5 +121,8 @@ int oci_rootfs_enter(const OciRootfs *r, const OciPlan *plan, Err *err) NODISCAR
  * the kernel has no openat2. Negative errno. */
 int rootfs_open(int root_fd, const char *path, int flags, mode_t mode);
 /* Makes `path` a directory (or an empty file) inside the root, with its parents, and opens it with
- * O_PATH. */
+ * O_PATH. A link to something that is not there makes what it names, as runc does. */
 int rootfs_make(int root_fd, const char *path, bool dir, int *ret_fd, Err *err) NODISCARD;
+
+/* Binds what one descriptor holds over what another holds; negative errno. */
+int oci_bind_fd(int from_fd, int to_fd);

@@ -102,6 +102,34 @@ static int open_host(Apply *ap, Err *err)
     return 0;
 }
 
+/* From the volume's root to the mount by descriptors: what a pod renames meanwhile changes nothing
+ * but which of its own files it gets (CVE-2021-25741). */
+static int clone_source(const OciStep *s, Err *err)
+{
+    bool recursive = s->flags & OCI_MOUNT_RECURSIVE;
+    _cleanup_close_ int root = -1, fd = -1;
+    int tree;
+
+    if (!s->root || !*s->root) {
+        tree = tree_clone(AT_FDCWD, s->source, recursive);
+    } else {
+        root = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+            return err_errno(err, "open '%.200s' for '%.100s'", s->root, s->target);
+        fd = rootfs_open(root, s->source, O_PATH, 0);
+        tree = fd < 0 ? fd : tree_clone(fd, "", recursive);
+    }
+    return tree < 0 ? err_neg(err, tree, "mount source '%.200s' for '%.100s'", s->source, s->target)
+                    : tree;
+}
+
+int oci_bind_fd(int from_fd, int to_fd)
+{
+    _cleanup_close_ int tree = tree_clone(from_fd, "", false);
+
+    return tree < 0 ? tree : tree_attach(tree, to_fd);
+}
+
 static int clone_sources(Apply *ap, Err *err)
 {
     ap->trees = malloc(ap->plan->len * sizeof *ap->trees);
@@ -114,10 +142,9 @@ static int clone_sources(Apply *ap, Err *err)
 
         if (s->kind != OCI_STEP_BIND)
             continue;
-        ap->trees[i] = tree_clone(AT_FDCWD, s->source, s->flags & OCI_MOUNT_RECURSIVE);
+        ap->trees[i] = clone_source(s, err);
         if (ap->trees[i] < 0)
-            return err_neg(err, ap->trees[i], "mount source '%.200s' for '%.100s'", s->source,
-                           s->target);
+            return ap->trees[i];
     }
     return 0;
 }
@@ -404,12 +431,8 @@ static int do_mask(Apply *ap, const OciStep *s, int tree, Err *err)
             return err_errno(err, "mask '%s'", s->target);
         return 0;
     }
-    {
-        _cleanup_close_ int null_tree = tree_clone(ap->null_fd, "", false);
-
-        e = null_tree < 0 ? null_tree : tree_attach(null_tree, fd);
-        return e < 0 ? err_neg(err, e, "mask '%s'", s->target) : 0;
-    }
+    e = oci_bind_fd(ap->null_fd, fd);
+    return e < 0 ? err_neg(err, e, "mask '%s'", s->target) : 0;
 }
 
 static int do_readonly(Apply *ap, const OciStep *s, int tree, Err *err)

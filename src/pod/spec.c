@@ -30,6 +30,8 @@ static const WireField mount_table[] = {
     WIRE(4, WIRE_TEXT, OciMount, data),
     WIRE(5, WIRE_U32, OciMount, flags),
     WIRE(6, WIRE_U32, OciMount, propagation),
+    WIRE(7, WIRE_TEXT, OciMount,
+         root), /* with it `source` is relative: who does not know it fails */
     { 0 },
 };
 

@@ -95,18 +95,17 @@ static int join_app(Child *c, Err *err)
 
 /* --- terminal and standard descriptors --- */
 
-static int bind_console(int pts_number, Err *err)
+/* By descriptors: /dev may be a volume in which somebody else puts other things under these names
+ * (CVE-2025-52565). */
+static int bind_console(int slave, Err *err)
 {
-    char pts[32];
-    int fd;
+    _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), console = -1;
+    int e = root < 0 ? err_errno(err, "open the container's root")
+                     : rootfs_make(root, "/dev/console", false, &console, err);
 
-    fd = open("/dev/console", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-    if (fd >= 0)
-        close(fd);
-    snprintf(pts, sizeof pts, "/dev/pts/%d", pts_number);
-    if (mount(pts, "/dev/console", NULL, MS_BIND, NULL) < 0)
-        return err_errno(err, "bind /dev/console");
-    return 0;
+    if (e >= 0 && (e = oci_bind_fd(slave, console)) < 0)
+        return err_neg(err, e, "bind /dev/console");
+    return e;
 }
 
 /* The ptmx of the container's own devpts; an image that puts something else there gets no terminal.
@@ -130,17 +129,17 @@ static int open_terminal(Child *c, Err *err)
     const struct winsize size = { .ws_col = (unsigned short)(ex ? ex->cols : 0),
                                   .ws_row = (unsigned short)(ex ? ex->rows : 0) };
     _cleanup_close_ int master = open_master(err), slave = -1;
-    int unlock = 0, number;
+    int unlock = 0;
 
     if (master < 0)
         return master;
-    if (ioctl(master, TIOCSPTLCK, &unlock) < 0 || ioctl(master, TIOCGPTN, &number) < 0 ||
+    if (ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
         (slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
         return err_errno(err, "open a terminal");
     if (size.ws_col && ioctl(slave, TIOCSWINSZ, &size) < 0)
         return err_errno(err, "size of the terminal");
     if (!ex) {
-        int e = bind_console(number, err);
+        int e = bind_console(slave, err);
 
         if (e < 0)
             return e;
@@ -155,6 +154,21 @@ static int open_terminal(Child *c, Err *err)
     return 0;
 }
 
+/* What an app has put in the place of its /dev/null is not opened for a command: we still have all
+ * rights, and our own descriptors and program are within reach of a link (CVE-2019-5736). */
+static int open_null(Err *err)
+{
+    _cleanup_close_ int fd =
+        open("/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(err, "open /dev/null in the container");
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+        return err_set(err, ERR_DENIED, 0, "the container's /dev/null is not the null device");
+    return TAKE_FD(fd);
+}
+
 /* The descriptors were opened before the root changed; /dev/null is the container's, which we made.
  */
 static int place_fds(Child *c, Err *err)
@@ -164,8 +178,8 @@ static int place_fds(Child *c, Err *err)
     for (int i = 0; i < 3; i++) {
         int fd = c->sp->fds[i];
 
-        if (fd < 0 && (fd = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
-            return err_errno(err, "open /dev/null in the container");
+        if (fd < 0 && (fd = open_null(err)) < 0)
+            return fd;
         if (dup2(fd, i) < 0)
             return err_errno(err, "place a standard descriptor");
         /* So that the app may open /dev/stdout again as its user. */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "pod/log_file.h"
 #include "pod/stage1.h"
 
 int log_open(App *app, Err *err)
@@ -14,10 +15,9 @@ int log_open(App *app, Err *err)
 
     if (!*app->spec.log_path)
         return 0;
-    fd = open(app->spec.log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
-              0640);
+    fd = log_file_open(app->spec.log_path, O_WRONLY | O_APPEND | O_CREAT);
     if (fd < 0)
-        return err_errno(err, "open log '%s'", app->spec.log_path);
+        return err_neg(err, fd, "open log '%s'", app->spec.log_path);
     closep(&app->log_fd);
     app->log_fd = fd;
     return 0;

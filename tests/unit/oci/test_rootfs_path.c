@@ -67,10 +67,38 @@ static void test_make_creates_parents_inside(void **state)
     assert_false(path_exists(AT_FDCWD, "/etc/new"));
 }
 
+/* /etc/resolv.conf -> ../run/systemd/resolve/stub-resolv.conf in an image that has no /run/systemd.
+ */
+static void test_make_follows_links_to_nothing(void **state)
+{
+    _cleanup_close_ int root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int a = -1, b = -1, c = -1;
+    Err err = { 0 };
+    struct stat st, own;
+
+    assert_int_equal(symlink("../run/resolve/stub.conf", "root/etc/resolv.conf"), 0);
+    assert_int_equal(symlink("/srv/data", "root/data"), 0);
+    assert_int_equal(symlink("../../../../escape", "root/etc/away"), 0);
+    assert_int_equal(symlink("loop2", "root/loop1"), 0);
+    assert_int_equal(symlink("loop1", "root/loop2"), 0);
+
+    assert_int_equal(rootfs_make(root, "/etc/resolv.conf", false, &a, &err), 0);
+    assert_int_equal(stat("root/run/resolve/stub.conf", &st), 0);
+    assert_true(S_ISREG(st.st_mode) && fstat(a, &own) == 0 && own.st_ino == st.st_ino);
+    assert_int_equal(rootfs_make(root, "/data/deep/er", true, &b, &err), 0);
+    assert_int_equal(stat("root/srv/data/deep/er", &st), 0);
+    assert_true(S_ISDIR(st.st_mode));
+    assert_int_equal(rootfs_make(root, "/etc/away/x", true, &c, &err), 0);
+    assert_int_equal(stat("root/escape/x", &st), 0);
+    assert_int_equal(access("escape", F_OK), -1);
+    assert_true(rootfs_make(root, "/loop1/x", true, &c, &err) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_open_stays_inside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_make_follows_links_to_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_make_creates_parents_inside, setup, teardown),
     };
 
