@@ -6,7 +6,7 @@
 #include "image/image_import.h"
 #include "image/image_internal.h"
 
-enum { INDEX_DEPTH_MAX = 4, NAMES_MAX = 64 };
+enum { NAMES_MAX = 64 };
 
 #if defined(__x86_64__)
 #define OWN_ARCH "amd64"

@@ -47,6 +47,7 @@ int image_unpin(ImageStore *s, const char *pin, Err *err)
 
 typedef struct Marks {
     Map blobs, layers; /* keys: 64 hex digits; values: any non-NULL */
+    bool failed;       /* out of memory */
 } Marks;
 
 static bool mark(Map *m, const Digest *d)
@@ -77,6 +78,25 @@ static int mark_image(ImageStore *s, StrView digest, Marks *marks, Err *err)
         for (uint32_t i = 0; i < c.diff_ids_len; i++)
             ok = ok && mark(&marks->layers, &c.diff_ids[i]);
     return ok ? 0 : err_nomem(err);
+}
+
+static void mark_index(void *ctx, const Digest *index)
+{
+    Marks *marks = ctx;
+
+    marks->failed |= !mark(&marks->blobs, index);
+}
+
+/* The indexes that prove a name's digest, where that is not the manifest's own. */
+static int mark_name(ImageStore *s, const Value *entry, Marks *marks, Err *err)
+{
+    ImageRef ref;
+    Digest d;
+
+    if (image_ref_parse(store_entry_name(entry), &ref, NULL) >= 0 && ref.digest.text[0] &&
+        digest_parse(value_str(value_get(entry, SV("digest"))), &d, NULL) >= 0)
+        (void)!store_digest_leads_to(s, &ref.digest, &d, mark_index, marks);
+    return marks->failed ? err_nomem(err) : 0;
 }
 
 typedef int (*EachFn)(ImageStore *s, int dir_fd, const char *name, void *ctx, Err *err);
@@ -158,8 +178,8 @@ static int mark_all(ImageStore *s, Marks *marks, Err *err)
     if (r < 0)
         return r;
     value_list_foreach (entry, value_get(&index, SV("manifests"))) {
-        r = mark_image(s, value_str(value_get(entry, SV("digest"))), marks, err);
-        if (r < 0)
+        if ((r = mark_image(s, value_str(value_get(entry, SV("digest"))), marks, err)) < 0 ||
+            (r = mark_name(s, entry, marks, err)) < 0)
             return r;
     }
     return each_file(s, s->pins_fd, mark_pin, marks, err);

@@ -246,6 +246,9 @@ int import_finish(Import *im, const Digest *manifest, const ImageRef *names, siz
         (r = image_config(im->store, manifest, im->arena, &c, err)) < 0 ||
         (r = store_unpack(im->store, &m, &c, err)) < 0)
         return r;
+    for (size_t i = 0; i < n; i++)
+        if ((r = store_name_check(im->store, manifest, &names[i], err)) < 0)
+            return r;
     for (size_t i = 0; i < n; i++) {
         r = store_name_set(im->store, manifest, &names[i], err);
         if (r < 0)

@@ -45,7 +45,22 @@ int image_config_parse(const Value *doc, Arena *a, ImageConfig *ret, Err *err) N
 /* Digest and size of a descriptor object. */
 int descriptor_parse(const Value *v, Digest *ret_digest, uint64_t *ret_size, Err *err) NODISCARD;
 
-/* Sets the index's entry for `name` under the lock; image_tag() without its checks. */
+enum { INDEX_DEPTH_MAX = 4 }; /* indexes within indexes */
+
+/* Whether the digest in a reference stands for this manifest: it is the manifest's own, or that of
+ * an index in the store (verified) which lists the manifest, also through further indexes. `fn`
+ * (may be NULL) is told the digests of those indexes when there is such a way. */
+typedef void DigestFn(void *ctx, const Digest *index);
+bool store_digest_leads_to(ImageStore *s, const Digest *from, const Digest *manifest, DigestFn *fn,
+                           void *ctx);
+
+/* The reference that an entry of the index carries; empty: none. */
+StrView store_entry_name(const Value *entry);
+/* ERR_CORRUPT when `name` holds a digest that does not stand for the manifest. */
+int store_name_check(ImageStore *s, const Digest *manifest, const ImageRef *name,
+                     Err *err) NODISCARD;
+/* Sets the index's entry for `name`, if it passes that check, under the lock; image_tag() without
+ * its hold. */
 int store_name_set(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *err) NODISCARD;
 /* Unpacks every layer of the manifest that is missing; the caller holds gc.lock shared. */
 int store_unpack(ImageStore *s, const Manifest *m, const ImageConfig *c, Err *err) NODISCARD;

@@ -160,7 +160,7 @@ int store_index_save(ImageStore *s, const Value *index, Err *err)
     return r < 0 ? err_neg(err, r, "write %s/index.json", s->dir) : 0;
 }
 
-static StrView entry_name(const Value *entry)
+StrView store_entry_name(const Value *entry)
 {
     return value_str(value_get(value_get(entry, SV("annotations")), REF_NAME));
 }
@@ -191,6 +191,45 @@ static int index_entry_new(ImageStore *s, const Digest *manifest, StrView name, 
     return 0;
 }
 
+static bool leads_to(ImageStore *s, const Digest *from, const Digest *manifest, int depth,
+                     DigestFn *fn, void *ctx)
+{
+    _cleanup_arena_ Arena a;
+    Value doc;
+    bool found = digest_eq(from, manifest);
+
+    arena_init(&a, ARENA_DEFAULT_LIMIT);
+    if (found || depth > INDEX_DEPTH_MAX || !blob_exists(s, from, NULL) ||
+        store_json(s, from, IMAGE_MANIFEST_MAX, &a, &doc, NULL) < 0)
+        return found;
+    value_list_foreach (desc, value_get(&doc, SV("manifests"))) {
+        Digest d;
+
+        if (!found && digest_parse(value_str(value_get(desc, SV("digest"))), &d, NULL) >= 0)
+            found = leads_to(s, &d, manifest, depth + 1, fn, ctx);
+    }
+    if (found && fn)
+        fn(ctx, from);
+    return found;
+}
+
+bool store_digest_leads_to(ImageStore *s, const Digest *from, const Digest *manifest, DigestFn *fn,
+                           void *ctx)
+{
+    return leads_to(s, from, manifest, 0, fn, ctx);
+}
+
+int store_name_check(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *err)
+{
+    char text[IMAGE_REF_SIZE];
+
+    if (!name->digest.text[0] || store_digest_leads_to(s, &name->digest, manifest, NULL, NULL))
+        return 0;
+    return err_set(err, ERR_CORRUPT, 0,
+                   "the name '%s' holds another digest than its manifest, which has %s",
+                   image_ref_format(name, text), manifest->text);
+}
+
 int store_name_set(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *err)
 {
     _cleanup_arena_ Arena a;
@@ -200,16 +239,17 @@ int store_name_set(ImageStore *s, const Digest *manifest, const ImageRef *name, 
     int r;
 
     arena_init(&a, 0);
-    r = store_lock(s, "lock", LOCK_EX, &lock, err);
-    if (r < 0 || (r = store_index_load(s, &a, &index, err)) < 0)
-        return r;
     image_ref_format(name, text);
+    if ((r = store_name_check(s, manifest, name, err)) < 0 ||
+        (r = store_lock(s, "lock", LOCK_EX, &lock, err)) < 0 ||
+        (r = store_index_load(s, &a, &index, err)) < 0)
+        return r;
     r = index_entry_new(s, manifest, sv_cstr(text), &a, &entry, err);
     if (r < 0)
         return r;
     list = value_get(&index, SV("manifests"));
     for (uint32_t i = 0; i < list->len; i++)
-        if (sv_eq(entry_name(&list->items[i]), sv_cstr(text)))
+        if (sv_eq(store_entry_name(&list->items[i]), sv_cstr(text)))
             value_remove(list, i--);
     if (!value_push(&a, list, entry))
         return err_nomem(err);
@@ -294,7 +334,8 @@ int image_list(ImageStore *s, Arena *a, ImageInfo **ret_list, size_t *ret_len, E
             ;
         if (i == n && (r = info_fill(s, &d, a, &infos[n++], err)) < 0)
             return r;
-        if (!sv_empty(entry_name(entry)) && !info_add_name(a, &infos[i], entry_name(entry)))
+        if (!sv_empty(store_entry_name(entry)) &&
+            !info_add_name(a, &infos[i], store_entry_name(entry)))
             return err_nomem(err);
     }
     qsort(infos, n, sizeof *infos, info_cmp);
@@ -324,8 +365,9 @@ static bool info_matches_id(const ImageInfo *info, StrView what)
            sv_starts(sv_cstr(digest_hex(&info->config)), hex);
 }
 
-/* A name with a digest matches any image of that repository with that digest, whatever its tag. */
-static bool info_matches_ref(const ImageInfo *info, const ImageRef *ref)
+/* A name with a digest matches any image of that repository with that digest, whatever its tag; and
+ * none with another digest, whatever its name says. */
+static bool info_matches_ref(ImageStore *s, const ImageInfo *info, const ImageRef *ref)
 {
     char want[IMAGE_REF_SIZE], repo[IMAGE_REF_SIZE];
 
@@ -335,11 +377,11 @@ static bool info_matches_ref(const ImageInfo *info, const ImageRef *ref)
         ImageRef have;
         char have_repo[IMAGE_REF_SIZE];
 
-        if (!strcmp(info->names[i], want))
+        if (!ref->digest.text[0] && !strcmp(info->names[i], want))
             return true;
-        if (ref->digest.text[0] && digest_eq(&ref->digest, &info->manifest) &&
-            image_ref_parse(sv_cstr(info->names[i]), &have, NULL) >= 0 &&
-            !strcmp(image_ref_repository(&have, have_repo), repo))
+        if (ref->digest.text[0] && image_ref_parse(sv_cstr(info->names[i]), &have, NULL) >= 0 &&
+            !strcmp(image_ref_repository(&have, have_repo), repo) &&
+            store_digest_leads_to(s, &ref->digest, &info->manifest, NULL, NULL))
             return true;
     }
     return false;
@@ -360,7 +402,7 @@ int image_get(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *e
     if (r < 0)
         return r;
     for (size_t i = 0; i < n; i++)
-        if (by_ref && info_matches_ref(&list[i], &ref)) {
+        if (by_ref && info_matches_ref(s, &list[i], &ref)) {
             *ret_info = list[i];
             return 0;
         }
@@ -392,7 +434,7 @@ static int index_remove(ImageStore *s, const Digest *manifest, const char *name,
     list = value_get(&index, SV("manifests"));
     for (uint32_t i = 0; i < list->len; i++) {
         Value *entry = &list->items[i];
-        bool hit = name ? sv_eq(entry_name(entry), sv_cstr(name))
+        bool hit = name ? sv_eq(store_entry_name(entry), sv_cstr(name))
                         : sv_eq(value_str(value_get(entry, SV("digest"))), sv_cstr(manifest->text));
 
         if (hit)

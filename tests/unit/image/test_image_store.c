@@ -264,6 +264,70 @@ static void test_import_what_skopeo_writes(void **state)
     import_fails(f, "oci:layout", ERR_CORRUPT);
 }
 
+#define BAD_DIGEST "sha256:abababababababababababababababababababababababababababababababab"
+
+static void test_a_digest_in_a_name_is_that_of_the_manifest(void **state)
+{
+    Fixture *f = *state;
+    ImageInfo info;
+    StrView own;
+
+    if (geteuid() != 0)
+        skip();
+    make_docker("a.tar", "trusted@" BAD_DIGEST, one_file, 2, NULL, NULL);
+    import_fails(f, "a.tar", ERR_CORRUPT);
+    make_docker("b.tar", "app:v1", one_file, 2, NULL, NULL);
+    assert_int_equal(image_import(f->store, "b.tar", SV("trusted:v1@" BAD_DIGEST), &f->arena, &info,
+                                  &f->err),
+                     -ERR_CORRUPT);
+    assert_int_equal(image_import(f->store, "b.tar", SV_NULL, &f->arena, &info, &f->err), 0);
+    own = arena_printf(&f->arena, "app@%s", info.manifest.text);
+    assert_int_equal(image_get(f->store, own, &f->arena, &info, &f->err), 0);
+    /* A store of a time without this check. */
+    _cleanup_buf_ Buf index = BUF_INIT, bad = BUF_INIT;
+    StrView before, after;
+    assert_int_equal(file_read(AT_FDCWD, "store/index.json", 1 << 20, &index), 0);
+    ssize_t at = sv_find(buf_view(&index), SV("app:v1"));
+    assert_true(at > 0);
+    before = sv_head(buf_view(&index), (size_t)at);
+    after = sv_skip(buf_view(&index), (size_t)at + 6);
+    buf_printf(&bad, "%.*sapp@" BAD_DIGEST "%.*s", SV_FMT(before), SV_FMT(after));
+    assert_int_equal(file_write(AT_FDCWD, "store/index.json", buf_view(&bad), 0644), 0);
+    assert_int_equal(image_get(f->store, SV("app@" BAD_DIGEST), &f->arena, &info, &f->err),
+                     -ERR_NOT_FOUND);
+}
+
+/* As containerd exports what was pulled by the digest of its index. */
+static void test_a_digest_in_a_name_may_be_that_of_an_index(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_buf_ Buf hex = BUF_INIT;
+    ImageInfo info;
+    StrView name;
+
+    if (geteuid() != 0 || !run("command -v skopeo && command -v jq"))
+        skip();
+    make_docker("a.tar", "app:v3", one_file, 2, NULL, NULL);
+    if (!run("skopeo --insecure-policy copy -q docker-archive:a.tar oci:layout:app:v3; cd layout;"
+             "jq -c '{schemaVersion: 2, mediaType: \"application/vnd.oci.image.index.v1+json\","
+             "  manifests: [.manifests[0] | del(.annotations)]}' index.json >i;"
+             "h=$(sha256sum <i | cut -d' ' -f1); printf %s $h >../hex; n=$(stat -c %s i);"
+             "mv i blobs/sha256/$h;"
+             "printf '{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":"
+             "\"application/vnd.oci.image.index.v1+json\",\"digest\":\"sha256:%s\",\"size\":%s,"
+             "\"annotations\":{\"io.containerd.image.name\":\"example.com/app@sha256:%s\"}}]}' "
+             "$h $n $h >index.json"))
+        fail_msg("the layout could not be made");
+    assert_int_equal(file_read(AT_FDCWD, "hex", 64, &hex), 0);
+    name = arena_printf(&f->arena, "example.com/app@sha256:%.64s", hex.ptr);
+    if (image_import(f->store, "oci:layout", SV_NULL, &f->arena, &info, &f->err) < 0)
+        fail_msg("%s", f->err.msg);
+    assert_int_equal(image_gc(f->store, NULL, &f->err), 0);
+    assert_int_equal(image_get(f->store, name, &f->arena, &info, &f->err), 0);
+    name = arena_printf(&f->arena, "example.com/app@%s", info.manifest.text);
+    assert_int_equal(image_get(f->store, name, &f->arena, &info, &f->err), 0);
+}
+
 static void test_damaged_store_is_found(void **state)
 {
     Fixture *f = *state;
@@ -287,6 +351,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lookup_tag_rm_and_pin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_imports_leave_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_import_what_skopeo_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_digest_in_a_name_is_that_of_the_manifest, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_digest_in_a_name_may_be_that_of_an_index, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_damaged_store_is_found, setup, teardown),
     };
 
