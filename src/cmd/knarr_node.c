@@ -10,9 +10,15 @@
 typedef struct Args {
     KubeletConfig kubelet;
     const char *kubeconfig, *proxy_kubeconfig;
+    FlagAmount max_pids;
     const char *tls_cert, *tls_key, *client_ca;
     bool cleanup;
 } Args;
+
+static int parse_count(StrView text, int64_t *ret)
+{
+    return sv_to_i64(text, ret);
+}
 
 static int parse_args(int argc, char **argv, Args *a)
 {
@@ -25,6 +31,8 @@ static int parse_args(int argc, char **argv, Args *a)
           "identity of the service proxy", true },
         { "hostname-override", FLAG_TEXT, &k->node_name, "NAME", "name of the Node object", true },
         { "node-ip", FLAG_TEXT, &k->node_ip, "ADDRESS", "address that the node reports", true },
+        { "pod-max-pids", FLAG_AMOUNT, &a->max_pids, "N",
+          "processes that one pod may have, -1: no limit", .parse = parse_count },
         { "port", FLAG_PORT, &k->port, "N", "port of the kubelet's own API (10250)" },
         { "pod-cidr", FLAG_TEXT, &k->pod_cidr, "CIDR", "addresses of this node's pods", true },
         { "service-cidr", FLAG_TEXT, &k->service_cidr, "CIDR", "addresses of Services", true },
@@ -71,6 +79,7 @@ static int start(Node *n, Args *a, Err *err)
     a->kubelet.tls_key = buf_view(&n->key);
     a->kubelet.client_ca = buf_view(&n->ca);
     a->kubelet.on_ready = daemon_ready;
+    a->kubelet.pod_max_pids = a->max_pids.value;
     if ((r = kubelet_new(n->daemon.loop, n->kubelet_api, &a->kubelet, &n->kubelet, err)) < 0)
         return r;
     char bridge[32];
@@ -111,7 +120,8 @@ static int clean_up(const Args *a, Err *err)
 int main(int argc, char **argv)
 {
     daemon_init("node");
-    Args args = { .kubelet = { .port = 10250, .cluster_domain = "cluster.local" } };
+    Args args = { .kubelet = { .port = 10250, .cluster_domain = "cluster.local" },
+                  .max_pids = { "4096", 4096 } };
     int r = parse_args(argc, argv, &args);
     if (r != FLAGS_OK)
         return r;

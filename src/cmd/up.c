@@ -372,9 +372,17 @@ static void report_ready(Up *u)
     closep(&u->ready_fd);
 }
 
+/* The platform is not the OOM killer's choice; its pods' supervisors and apps set their own. Where
+ * this may not be lowered they are above us none the less. */
+static void guard_from_oom(void)
+{
+    (void)!file_write(AT_FDCWD, "/proc/self/oom_score_adj", SV("-999"), 0);
+}
+
 static int run(Up *u, Err *err)
 {
     int r;
+    guard_from_oom();
     if ((r = open_signals(u, err)) < 0 || (r = prepare(u, err)) < 0)
         return r;
     r = start_all(u, err);

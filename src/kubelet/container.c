@@ -195,14 +195,14 @@ static int set_caps(StartJob *job, const Value *c, Err *err)
     AppSpec *app = &job->app;
     Arena *a = &job->base.arena;
     if (app->privileged) {
-        app->caps = caps_all();
+        app->caps = caps_held();
         return 0;
     }
     int r;
     if ((r = names_of(value_get(caps, SV("add")), a, &add, &n_add, err)) < 0 ||
         (r = names_of(value_get(caps, SV("drop")), a, &drop, &n_drop, err)) < 0)
         return r;
-    r = caps_adjust(caps_default(), add, n_add, drop, n_drop, &app->caps, err);
+    r = caps_adjust(caps_default() & caps_held(), add, n_add, drop, n_drop, &app->caps, err);
     if (r < 0)
         snprintf(job->waiting, sizeof job->waiting, "CreateContainerConfigError");
     return r;

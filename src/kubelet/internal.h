@@ -25,6 +25,7 @@
 #include "pod/pod.h"
 
 enum {
+    MEMORY_RESERVED = 100 * 1024 * 1024, /* as the kubelet keeps free: memory.available<100Mi */
     CONTAINERS_MAX = 64,
     BACKOFF_MIN_MS = 10 * 1000,
     BACKOFF_MAX_MS = 300 * 1000,
@@ -124,9 +125,10 @@ struct Worker {
     Arena arena;    /* of `pod` */
     Value pod;
     WorkerPhase phase;
-    bool busy;    /* a pool job is under way */
-    bool deleted; /* gone from the API server */
-    bool refused; /* status.reason says why */
+    bool busy;     /* a pool job is under way */
+    bool deleted;  /* gone from the API server */
+    bool rejected; /* never begun, and failed: status.reason says why */
+    bool refused;  /* never begun, and pending: `message` says why */
     char reason[64], message[512];
     Pod *conn; /* to stage1 */
     Source *conn_source, *timer;
@@ -253,6 +255,14 @@ void status_send(Worker *w); /* when it differs from what was sent last */
 /* ERR_UNSUPPORTED names the first field that this kubelet would have to ignore. */
 int support_check(const Value *pod, Err *err);
 
+/* ---- sysctl.c ---- */
+/* ERR_DENIED, with the kubelet's message and the field, for the first sysctl that is not one of the
+ * safe set of Kubernetes 1.35, or that belongs to a namespace which the pod shares with the host.
+ */
+int sysctls_check(const Value *pod, Err *err);
+/* Fills ret->sysctls, names with dots; ERR_NOMEM. */
+int sysctls_of(const Value *pod, Arena *a, PodSpec *ret, Err *err);
+
 /* ---- probe.c ---- */
 typedef enum ProbeKind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS } ProbeKind;
 /* Starts the container's probes after it has begun to run; the results change c->ready and
@@ -279,6 +289,9 @@ LogRotator *log_rotator_free(LogRotator *r);
 void log_remove_attempt(const Container *c, unsigned attempt);
 /* Removes all logs of a pod; on a pool thread. */
 int log_remove_pod(const Kubelet *k, const char *uid, Err *err);
+
+/* Bytes that all pods together may use; also the limit of their control group. */
+int64_t node_allocatable_memory(void);
 
 /* ---- node.c ---- */
 int node_agent_new(Kubelet *k, NodeAgent **ret, Err *err);

@@ -159,7 +159,10 @@ static bool copy_text(const char **to, const char *from)
 
 static int copy_config(Kubelet *k, const KubeletConfig *cfg, Err *err)
 {
-    k->cfg = (KubeletConfig){ .port = cfg->port, .on_ready = cfg->on_ready, .ctx = cfg->ctx };
+    k->cfg = (KubeletConfig){ .port = cfg->port,
+                              .pod_max_pids = cfg->pod_max_pids,
+                              .on_ready = cfg->on_ready,
+                              .ctx = cfg->ctx };
     bool ok =
         copy_text(&k->cfg.data_dir, cfg->data_dir) && copy_text(&k->cfg.instance, cfg->instance) &&
         copy_text(&k->cfg.node_name, cfg->node_name) && copy_text(&k->cfg.node_ip, cfg->node_ip) &&
@@ -293,6 +296,29 @@ static int open_parts(Kubelet *k, Err *err)
     return image_store_open(&opt, &k->images, err);
 }
 
+int64_t node_allocatable_memory(void)
+{
+    return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) - MEMORY_RESERVED;
+}
+
+/* All pods together get what the node reports as allocatable: the rest is the node's own. A machine
+ * that cannot do it runs pods none the less, and says so once. */
+static void limit_pods(Kubelet *k)
+{
+    char path[128];
+    CgroupLimits limits = { .memory_max = MAX(node_allocatable_memory(), INT64_C(1) << 20) };
+    Err err = { 0 };
+    snprintf(path, sizeof path, "/%.64s/pods", k->cfg.instance);
+    if (cgroup_create(&k->cgroups, path, &err) < 0 ||
+        cgroup_set_limits(&k->cgroups, path, &limits, &err) < 0)
+        log_warn("the memory of all pods together has no limit: %s", err.msg);
+    if (k->cfg.pod_max_pids > 0 && !cgroup_has(&k->cgroups, "pids")) {
+        log_warn("the number of processes of a pod has no limit: "
+                 "this machine has no 'pids' control group controller");
+        k->cfg.pod_max_pids = 0;
+    }
+}
+
 int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **ret, Err *err)
 {
     Kubelet *k = calloc(1, sizeof *k);
@@ -301,8 +327,12 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
     k->loop = loop;
     k->api = api;
     int r;
-    if ((r = copy_config(k, cfg, err)) < 0 || (r = open_parts(k, err)) < 0 ||
-        (r = link_plugins(k, err)) < 0 || (r = make_bridge(k, err)) < 0 ||
+    if ((r = copy_config(k, cfg, err)) < 0 || (r = open_parts(k, err)) < 0) {
+        kubelet_free(k);
+        return r;
+    }
+    limit_pods(k);
+    if ((r = link_plugins(k, err)) < 0 || (r = make_bridge(k, err)) < 0 ||
         (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) <
             0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||

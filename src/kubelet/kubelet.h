@@ -13,6 +13,7 @@ typedef struct KubeletConfig {
     const char *instance; /* names cgroups and the bridge: "knarr" */
     const char *node_name, *node_ip;
     const char *pod_cidr, *service_cidr, *cluster_dns, *cluster_domain;
+    int64_t pod_max_pids;                 /* processes of one pod; below 1: no limit */
     uint16_t port;                        /* of the kubelet's own API; 0: none */
     StrView tls_cert, tls_key, client_ca; /* PEM, for that API */
     void (*on_ready)(void *ctx);          /* once, when the Node object says Ready */

@@ -81,13 +81,11 @@ static Value node_info(Arena *a)
     return v;
 }
 
-static Value resources(Arena *a)
+static Value resources(int64_t memory, Arena *a)
 {
     Value v = value_map();
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     value_set(a, &v, SV("cpu"), value_sv(arena_printf(a, "%ld", sysconf(_SC_NPROCESSORS_ONLN))));
-    value_set(a, &v, SV("memory"),
-              value_sv(arena_printf(a, "%lldKi", (long long)pages * page / 1024)));
+    value_set(a, &v, SV("memory"), value_sv(arena_printf(a, "%lldKi", (long long)memory / 1024)));
     value_set(a, &v, SV("pods"), value_sv(arena_printf(a, "%d", PODS_MAX)));
     return v;
 }
@@ -129,8 +127,8 @@ static Value node_status(NodeAgent *n, Arena *a)
                          SV("kubelet is posting ready status")));
     value_push(a, &addresses, address(a, SV("InternalIP"), n->k->cfg.node_ip));
     value_push(a, &addresses, address(a, SV("Hostname"), n->k->cfg.node_name));
-    value_set(a, &v, SV("capacity"), resources(a));
-    value_set(a, &v, SV("allocatable"), resources(a));
+    value_set(a, &v, SV("capacity"), resources(node_allocatable_memory() + MEMORY_RESERVED, a));
+    value_set(a, &v, SV("allocatable"), resources(node_allocatable_memory(), a));
     value_set(a, &v, SV("conditions"), list);
     value_set(a, &v, SV("addresses"), addresses);
     value_set_path(a, &v, "daemonEndpoints.kubeletEndpoint.Port", value_int(n->k->cfg.port));

@@ -175,6 +175,9 @@ static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *
     p.cgroup = arena_printf(&job->arena, "/%s/pods/%s/pod%s", job->k->cfg.instance,
                             qos_of(&job->pod), job->uid)
                    .ptr;
+    p.limits.pids_max = MAX(job->k->cfg.pod_max_pids, INT64_C(0));
+    if (sysctls_of(&job->pod, &job->arena, &p, err) < 0)
+        return -(int)ERR_NOMEM;
     p.hostname = host_net ? "" : arena_cstr(&job->arena, hostname_of(&job->pod));
     if (!p.cgroup || !p.hostname)
         return err_nomem(err);

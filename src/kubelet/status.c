@@ -221,8 +221,9 @@ static Value conditions(Worker *w, const Summary *s, Arena *a)
     bool over = w->terminal;
     StrView why = over ? SV("PodCompleted") : SV("ContainersNotReady");
     bool stopped = w->phase >= WORKER_STOPPING;
-    add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING, SV_NULL,
-                  SV_NULL, a);
+    add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING,
+                  w->refused ? SV("UnsupportedField") : SV_NULL,
+                  w->refused ? sv_cstr(w->message) : SV_NULL, a);
     add_condition(w, &list, SV("Initialized"), s->initialized,
                   over ? SV("PodCompleted") : SV("ContainersNotInitialized"), SV_NULL, a);
     bool ready = s->containers_ready && !over && !stopped;
@@ -270,7 +271,7 @@ static Value build(Worker *w, Arena *a)
     summarize(w, &s, a);
     for (unsigned i = 0; i < w->n_containers; i++) {
         const Container *c = &w->containers[i];
-        if (c->spec && !w->refused)
+        if (c->spec && !w->rejected)
             value_push(a, c->kind == CONTAINER_MAIN ? &main : &init, container_status(c, a));
     }
     value_set(a, &status, SV("phase"), value_sv(phase_of(w, &s)));

@@ -686,13 +686,28 @@ static void sync_stopping(Worker *w)
 
 /* ---- one turn ---- */
 
+/* As the kubelet rejects a pod at its admission: it has failed. */
+static void reject(Worker *w, const char *reason, const Err *err)
+{
+    w->rejected = w->terminal = true;
+    w->terminal_phase = SV("Failed");
+    snprintf(w->reason, sizeof w->reason, "%s", reason);
+    snprintf(w->message, sizeof w->message, "Pod was rejected: %.480s", err->msg);
+    worker_event(w, NULL, SV("Warning"), sv_cstr(reason), "%s", w->message);
+}
+
+/* What this node cannot do it will not be able to do for the next replica either: the pod stays,
+ * pending, and its containers say why. */
 static void refuse(Worker *w, const Err *err)
 {
-    w->refused = w->terminal = true;
-    w->terminal_phase = SV("Failed");
-    snprintf(w->reason, sizeof w->reason, "UnsupportedField");
-    snprintf(w->message, sizeof w->message, "Pod was rejected: %.480s", err->msg);
-    worker_event(w, NULL, SV("Warning"), SV("UnsupportedField"), "%s", w->message);
+    w->refused = true;
+    snprintf(w->message, sizeof w->message, "%s", err->msg);
+    for (unsigned i = 0; i < w->n_containers; i++) {
+        Container *c = &w->containers[i];
+        snprintf(c->reason, sizeof c->reason, "CreateContainerConfigError");
+        snprintf(c->message, sizeof c->message, "%s", err->msg);
+    }
+    worker_event(w, NULL, SV("Warning"), SV("UnsupportedField"), "%s", err->msg);
 }
 
 static void sync_new(Worker *w)
@@ -706,6 +721,10 @@ static void sync_new(Worker *w)
     }
     if (!w->started_at)
         w->started_at = clock_real_ns();
+    if (sysctls_check(&w->pod, &err) < 0) {
+        reject(w, "SysctlForbidden", &err);
+        return;
+    }
     if (support_check(&w->pod, &err) < 0) {
         refuse(w, &err);
         return;
@@ -731,7 +750,7 @@ void worker_sync(void *ctx)
             delete_object(w);
         return;
     }
-    if (w->phase == WORKER_NEW && !w->busy && !w->terminal)
+    if (w->phase == WORKER_NEW && !w->busy && !w->terminal && !w->refused)
         sync_new(w);
     if (w->phase == WORKER_RUNNING && !w->terminal)
         containers_run(w);

@@ -73,6 +73,20 @@ uint64_t caps_all(void)
     return all;
 }
 
+uint64_t caps_held(void)
+{
+    struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2];
+    uint64_t held = 0;
+
+    if (syscall(SYS_capget, &hdr, data) < 0)
+        return 0;
+    for (unsigned cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
+            held |= BIT(cap);
+    return held & (data[0].permitted | (uint64_t)data[1].permitted << 32);
+}
+
 const char *caps_name(unsigned cap)
 {
     return cap < ARRAY_SIZE(cap_names) ? cap_names[cap] : NULL;
@@ -83,7 +97,7 @@ int caps_parse(StrView name, uint64_t *ret_mask, Err *err)
     StrView given = name;
 
     if (sv_eq_nocase(name, SV("ALL"))) {
-        *ret_mask = caps_all();
+        *ret_mask = caps_held();
         return 0;
     }
     if (name.len > 4 && sv_eq_nocase(sv_head(name, 4), SV("CAP_")))
@@ -173,13 +187,28 @@ static int become_ids(const OciUser *user, Err *err)
     return 0;
 }
 
+/* The kernel would only say that something is not permitted. */
+static int check_held(uint64_t wanted, Err *err)
+{
+    uint64_t missing = wanted & ~caps_held();
+
+    for (unsigned cap = 0; cap < 64; cap++)
+        if (missing & BIT(cap))
+            return err_set(err, ERR_DENIED, 0,
+                           "%s cannot be given: this machine's root does not have it",
+                           caps_name(cap) ? caps_name(cap) : "a capability");
+    return 0;
+}
+
 int caps_become(const OciUser *user, const OciCaps *caps, Err *err)
 {
     uint64_t all = caps_all();
     uint64_t ambient = caps->ambient & caps->permitted & all;
     uint64_t inheritable = (caps->inheritable | ambient) & all;
-    int r;
+    int r = check_held(caps->permitted & all, err);
 
+    if (r < 0)
+        return r;
     for (unsigned cap = 0; cap < 64; cap++)
         if ((all & BIT(cap)) && !(caps->bounding & BIT(cap)) &&
             prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)

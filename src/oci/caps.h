@@ -9,7 +9,9 @@
 uint64_t caps_default(void);
 /* Everything that the running kernel knows. */
 uint64_t caps_all(void);
-/* "NET_ADMIN" or "CAP_NET_ADMIN", any case; ERR_INVALID if unknown. "ALL" gives caps_all(). */
+/* What this process has, and can therefore give: all, unless the machine is a container itself. */
+uint64_t caps_held(void);
+/* "NET_ADMIN" or "CAP_NET_ADMIN", any case; ERR_INVALID if unknown. "ALL" gives caps_held(). */
 int caps_parse(StrView name, uint64_t *ret_mask, Err *err) NODISCARD;
 /* "CAP_CHOWN", or NULL. */
 const char *caps_name(unsigned cap);

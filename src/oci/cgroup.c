@@ -118,6 +118,11 @@ const CgroupHierarchy *cgroup_find(const CgroupSystem *sys, const char *controll
     return NULL;
 }
 
+bool cgroup_has(const CgroupSystem *sys, const char *controller)
+{
+    return cgroup_find(sys, controller) != NULL;
+}
+
 void cgroup_full(const CgroupHierarchy *h, const char *path, const char *file,
                  char ret[static CGROUP_FULL_MAX])
 {

@@ -47,6 +47,9 @@ typedef struct CgroupLimits {
     bool oom_group;                        /* version 2: an OOM kill takes the whole group */
 } CgroupLimits;
 
+/* Whether a hierarchy has the controller: "pids", "memory". */
+bool cgroup_has(const CgroupSystem *sys, const char *controller);
+
 /* Makes the group and its parents. Existing ones are fine. On failure what this call made is
  * removed. */
 int cgroup_create(const CgroupSystem *sys, const char *path, Err *err) NODISCARD;

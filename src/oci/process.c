@@ -96,16 +96,28 @@ int sysctl_set(int proc_fd, const OciSysctl *s, bool own_net, bool own_ipc, bool
     return r < 0 ? err_neg(err, r, "set sysctl %s", s->key) : 0;
 }
 
-int oom_score_adj_set(int proc_fd, int value, Err *err)
+enum { OOM_SCORE_ADJ_MAX = 1000 };
+
+static int oom_write(int proc_fd, int value)
 {
     char text[16];
-    int r;
 
     snprintf(text, sizeof text, "%d", value);
-    r = file_write(proc_fd, "self/oom_score_adj", sv_cstr(text), 0);
-    if (r == -EACCES && value < 0)
-        return 0; /* no CAP_SYS_RESOURCE: what protects is a wish, and the order above it still
-                     holds */
+    return file_write(proc_fd, "self/oom_score_adj", sv_cstr(text), 0);
+}
+
+int oom_score_adj_set(int proc_fd, int value, Err *err)
+{
+    _cleanup_buf_ Buf now = BUF_INIT;
+    int64_t have = 0;
+    int r = oom_write(proc_fd, value);
+
+    if (r != -EACCES)
+        return r < 0 ? err_neg(err, r, "set oom_score_adj to %d", value) : 0;
+    if (file_read(proc_fd, "self/oom_score_adj", 32, &now) == 0)
+        (void)!sv_to_i64(sv_trim(buf_view(&now)), &have);
+    value = (int)MIN(have + 1, OOM_SCORE_ADJ_MAX);
+    r = oom_write(proc_fd, value);
     return r < 0 ? err_neg(err, r, "set oom_score_adj to %d", value) : 0;
 }
 

@@ -24,7 +24,8 @@ bool sysctl_is_namespaced(const char *key, bool own_net, bool own_ipc, bool own_
 int sysctl_set(int proc_fd, const OciSysctl *s, bool own_net, bool own_ipc, bool own_uts,
                Err *err) NODISCARD;
 
-/* Of the calling process. A value below 0 stays a wish where the kernel does not let us lower it.
+/* Of the calling process. Where the kernel does not let us go so low (no CAP_SYS_RESOURCE) it
+ * becomes one more than what we were born with: whoever is started by another is killed before it.
  */
 int oom_score_adj_set(int proc_fd, int value, Err *err) NODISCARD;
 

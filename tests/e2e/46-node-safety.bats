@@ -128,3 +128,76 @@ ended() { # all ten of pod $1
     [[ $output == *"/dev/null"* ]]
     kubectl delete pod nonull
 }
+
+@test "safe sysctls are set, all others are refused by name" {
+    pod safe 'command: [sh, -c, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced; exec sleep 1000"]' \
+        'securityContext: {sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "77"}, {name: kernel/shm_rmid_forced, value: "1"}]}'
+    wait_for 15 log_has safe '^77$'
+    log_has safe '^1$'
+    kubectl delete pod safe
+    for name in kernel.msgmax vm.swappiness kernel/../vm.swappiness net.ipv4.ip_forward; do
+        kubectl apply -f - <<Y || continue # the API server refuses what is no name at all
+apiVersion: v1
+kind: Pod
+metadata: {name: unsafe}
+spec: {containers: [{name: c, image: "knarr.local/demo:1"}], securityContext: {sysctls: [{name: $name, value: "1"}]}}
+Y
+        wait_for 10 is_phase unsafe Failed
+        [ "$(kubectl get pod unsafe -o jsonpath='{.status.reason}')" = SysctlForbidden ]
+        kubectl get pod unsafe -o jsonpath='{.status.message}' | grep -F 'not allowlisted (spec.securityContext.sysctls[0].name)'
+        kubectl delete pod unsafe
+    done
+    pod hostnet 'command: [sleep, "1000"]' 'hostNetwork: true, securityContext: {sysctls: [{name: net.ipv4.tcp_syncookies, value: "1"}]}'
+    wait_for 10 is_phase hostnet Failed
+    kubectl get pod hostnet -o jsonpath='{.status.message}' | grep -F 'not allowed with host net enabled'
+    kubectl delete pod hostnet
+}
+
+cgroup_file() { # FILE-OF-V1 FILE-OF-V2 PATH: what it says
+    local dir
+    for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/memory /sys/fs/cgroup/pids; do
+        [ ! -f "$dir$3/$1" ] || { cat "$dir$3/$1"; return; }
+        [ ! -f "$dir$3/$2" ] || { cat "$dir$3/$2"; return; }
+    done
+    return 1
+}
+
+@test "a pod has a bounded number of processes, and all pods together the memory that the node offers" {
+    pod many 'command: [sleep, "1000"]'
+    kubectl wait --for=condition=Ready pod/many --timeout=15s
+    uid=$(kubectl get pod many -o jsonpath='{.metadata.uid}')
+    instance=$(pgrep -P "$(jq .supervisor "$DATA/cluster.json")" -af "knarr-node " | sed -n "s/.*--instance=\([^ ]*\).*/\1/p")
+    [ "$(cgroup_file pids.max pids.max "/$instance/pods/besteffort/pod$uid")" = 4096 ]
+    allocatable=$(kubectl get nodes -o jsonpath='{.items[0].status.allocatable.memory}')
+    capacity=$(kubectl get nodes -o jsonpath='{.items[0].status.capacity.memory}')
+    [ "$((${capacity%Ki} - ${allocatable%Ki}))" = 102400 ]
+    limit=$(cgroup_file memory.limit_in_bytes memory.max "/$instance/pods")
+    [ "$((limit / 4096))" = "$((${allocatable%Ki} / 4))" ]
+    kubectl delete pod many
+}
+
+adj() { cat "/proc/$1/oom_score_adj"; }
+
+@test "the OOM killer takes apps before their supervisors, and those before the platform" {
+    pod first 'command: [sleep, "1000"]'
+    pod last 'command: [sleep, "1000"], resources: {limits: {cpu: 100m, memory: 32Mi}}'
+    kubectl wait --for=condition=Ready pod/first pod/last --timeout=15s
+    best=$(cat "$DATA/node/pods/$(kubectl get pod first -o jsonpath='{.metadata.uid}')/apps/c.0/pid")
+    guaranteed=$(cat "$DATA/node/pods/$(kubectl get pod last -o jsonpath='{.metadata.uid}')/apps/c.0/pid")
+    stage1=$(awk '/^PPid:/ {print $2}' "/proc/$guaranteed/status")
+    [ "$(tr '\0' ' ' <"/proc/$stage1/cmdline" | grep -c stage1)" = 1 ]
+    up=$(jq .supervisor "$DATA/cluster.json")
+    for role in "$up" $(pgrep -P "$up"); do [ "$(adj "$role")" -lt "$(adj "$stage1")" ]; done
+    [ "$(adj "$stage1")" -lt "$(adj "$guaranteed")" ]
+    [ "$(adj "$guaranteed")" -lt "$(adj "$best")" ]
+    kubectl delete pod first last
+}
+
+@test "privileged and add ALL give what this machine has" {
+    pod all 'command: [sh, -c, "grep CapEff /proc/self/status; exec sleep 1000"], securityContext: {capabilities: {add: [ALL]}}'
+    pod priv 'command: [sh, -c, "grep CapEff /proc/self/status; exec sleep 1000"], securityContext: {privileged: true}'
+    own=$(awk '/^CapPrm:/ {print $2}' "/proc/self/status")
+    wait_for 15 log_has all "$own"
+    wait_for 15 log_has priv "$own"
+    kubectl delete pod all priv
+}

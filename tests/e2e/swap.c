@@ -1,4 +1,5 @@
-/* swap.c - exchanges two names in a folder without end: swap A B. For the race of a folder against a link. */
+/* swap.c - exchanges two names in a folder without end: swap A B. For the race of a folder against
+ * a link. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
