@@ -417,15 +417,6 @@ void nft_x_vmap(NftBatch *b, unsigned reg, const char *map)
     expr_end(b);
 }
 
-void nft_x_map(NftBatch *b, unsigned reg, const char *map, unsigned dreg)
-{
-    expr(b, "lookup");
-    mnl_attr_put_strz(b->h, NFTA_LOOKUP_SET, map);
-    put_reg(b, NFTA_LOOKUP_SREG, reg);
-    put_reg(b, NFTA_LOOKUP_DREG, dreg);
-    expr_end(b);
-}
-
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg)
 {
     expr(b, "lookup");
@@ -445,13 +436,12 @@ void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus)
     expr_end(b);
 }
 
-void nft_x_remember(NftBatch *b, unsigned reg, const char *map, unsigned dreg, uint64_t timeout_ms)
+void nft_x_remember(NftBatch *b, unsigned reg, const char *set, uint64_t timeout_ms)
 {
     expr(b, "dynset");
-    mnl_attr_put_strz(b->h, NFTA_DYNSET_SET_NAME, map);
+    mnl_attr_put_strz(b->h, NFTA_DYNSET_SET_NAME, set);
     put_u32(b, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
     put_reg(b, NFTA_DYNSET_SREG_KEY, reg);
-    put_reg(b, NFTA_DYNSET_SREG_DATA, dreg);
     mnl_attr_put_u64(b->h, NFTA_DYNSET_TIMEOUT, htobe64(timeout_ms));
     expr_end(b);
 }

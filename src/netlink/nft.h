@@ -76,11 +76,10 @@ void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask,
 void nft_x_lookup(NftBatch *b, unsigned reg, const char *set);            /* goes on when found */
 void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);              /* its verdict */
 void nft_x_load(NftBatch *b, unsigned reg, const void *data, size_t len); /* given bytes */
-void nft_x_map(NftBatch *b, unsigned reg, const char *map, unsigned dreg);
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg);
 void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus);
-/* Writes the key in `reg` with the data in `dreg` to the map, or renews its time. */
-void nft_x_remember(NftBatch *b, unsigned reg, const char *map, unsigned dreg, uint64_t timeout_ms);
+/* Writes the key in `reg` to the set, or renews its time. */
+void nft_x_remember(NftBatch *b, unsigned reg, const char *set, uint64_t timeout_ms);
 void nft_x_dnat(NftBatch *b, unsigned addr_reg, unsigned port_reg);
 void nft_x_masquerade(NftBatch *b);
 void nft_x_reject(NftBatch *b, bool tcp_reset); /* else ICMP port unreachable */

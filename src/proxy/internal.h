@@ -55,7 +55,7 @@ typedef enum RuleKind {
     RULE_GOTO,
     RULE_DROP,
     RULE_DNAT, /* to one of the endpoints; with affinity_s the same one again: each endpoint has a
-                  map of the clients that it had, "aff-CHAIN-ADDRESS:PORT" */
+                  set of the clients that it had, "aff-CHAIN/ADDRESS/PORT" */
 } RuleKind;
 
 typedef struct PlanTarget { /* eight bytes as the map holds them */
@@ -74,6 +74,7 @@ typedef struct PlanRule {
 enum { PLAN_RULES_MAX = 24 };
 typedef struct PlanChain {
     const char *name;
+    uint8_t proto;
     const char *text; /* its rules in words: equal texts, equal chains */
     PlanRule rules[PLAN_RULES_MAX];
     unsigned n_rules;

@@ -51,6 +51,7 @@ static PlanChain *chain_new(Plan *p, const char *kind, const ServiceModel *s, co
     if (!c || !name.ptr)
         return NULL;
     c->name = name.ptr;
+    c->proto = sp->proto;
     return c;
 }
 

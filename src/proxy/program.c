@@ -26,8 +26,8 @@ enum {
     PRIO_SNAT = 100,
     PRIO_FILTER = 0,
     STATE_NEW = 8,
-    STATUS_DNAT = 32, /* bits of ct state and ct status */
-    MAP_NAME_SIZE = 256 /* the kernel's limit */,
+    STATUS_DNAT = 32,    /* bits of ct state and ct status */
+    SET_NAME_SIZE = 256, /* the kernel's limit */
 };
 
 #define DATA_TYPE NFT_TYPE2(NFT_T_IPV4, NFT_T_PORT)
@@ -206,69 +206,85 @@ static void put_base(NftBatch *b, const ProgramConfig *cfg)
 }
 
 static const char *memory_name(const char *chain, const PlanTarget *t,
-                               char buf[static MAP_NAME_SIZE])
+                               char buf[static SET_NAME_SIZE])
 {
     char ip[INET_ADDRSTRLEN];
-    snprintf(buf, MAP_NAME_SIZE, "aff-%s-%s:%u", chain, inet_ntop(AF_INET, &t->addr, ip, sizeof ip),
+    snprintf(buf, SET_NAME_SIZE, "aff-%s/%s/%u", chain, inet_ntop(AF_INET, &t->addr, ip, sizeof ip),
              ntohs(t->port));
     return buf;
 }
 
-/* The client's address with the target in registers 0 and 1. */
-static void remember(NftBatch *b, const char *map, uint32_t seconds)
+/* Debian's nft reads a translation with a port only behind a match of the protocol, and a target
+ * only when its parts are loaded one by one. */
+static void proto_match(NftBatch *b, uint8_t proto)
+{
+    nft_x_meta(b, 0, NFT_META_L4PROTO);
+    nft_x_cmp(b, 0, true, &proto, 1);
+}
+
+static void load_target(NftBatch *b, const PlanTarget *t)
+{
+    nft_x_load(b, 0, &t->addr, sizeof t->addr);
+    nft_x_load(b, 1, &t->port, sizeof t->port);
+}
+
+static void dnat_and_remember(NftBatch *b, const char *memory, const PlanTarget *t,
+                              uint32_t seconds)
 {
     nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
-    nft_x_remember(b, 4, map, 0, seconds * UINT64_C(1000));
+    nft_x_remember(b, 4, memory, seconds * UINT64_C(1000));
+    load_target(b, t);
+    nft_x_dnat(b, 0, 1);
 }
 
 /* First the endpoint that knows the client, then one by lot: the first of n with a chance of 1/n,
  * else the next of n - 1, and so on. */
-static void dnat_with_affinity(NftBatch *b, const char *chain, const PlanRule *r)
+static void dnat_with_affinity(NftBatch *b, const PlanChain *c, const PlanRule *r)
 {
-    char map[MAP_NAME_SIZE];
+    char memory[SET_NAME_SIZE];
     uint32_t zero = 0;
     for (unsigned i = 0; i < r->n_targets; i++) {
-        memory_name(chain, &r->targets[i], map);
-        nft_rule_begin(b, chain);
+        memory_name(c->name, &r->targets[i], memory);
+        nft_rule_begin(b, c->name);
+        proto_match(b, c->proto);
         nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
-        nft_x_map(b, 4, map, 0);
-        nft_x_remember(b, 4, map, 0, r->affinity_s * UINT64_C(1000));
-        nft_x_dnat(b, 0, 1);
+        nft_x_lookup(b, 4, memory);
+        dnat_and_remember(b, memory, &r->targets[i], r->affinity_s);
         nft_rule_end(b);
     }
     for (unsigned i = 0; i < r->n_targets; i++) {
-        memory_name(chain, &r->targets[i], map);
-        nft_rule_begin(b, chain);
+        memory_name(c->name, &r->targets[i], memory);
+        nft_rule_begin(b, c->name);
+        proto_match(b, c->proto);
         nft_x_random(b, 8, r->n_targets - i);
         nft_x_cmp(b, 8, true, &zero, 4);
-        nft_x_load(b, 0, &r->targets[i], sizeof r->targets[i]);
-        remember(b, map, r->affinity_s);
-        nft_x_dnat(b, 0, 1);
+        dnat_and_remember(b, memory, &r->targets[i], r->affinity_s);
         nft_rule_end(b);
     }
 }
 
-static void dnat(NftBatch *b, const char *chain, const PlanRule *r)
+static void dnat(NftBatch *b, const PlanChain *c, const PlanRule *r)
 {
     if (r->affinity_s) {
-        dnat_with_affinity(b, chain, r);
+        dnat_with_affinity(b, c, r);
         return;
     }
     uint32_t id = nft_anon_map(b, r->targets, sizeof *r->targets, DATA_TYPE, r->n_targets);
-    nft_rule_begin(b, chain);
+    nft_rule_begin(b, c->name);
+    proto_match(b, c->proto);
     nft_x_random(b, 8, r->n_targets);
     nft_x_anon_map(b, 8, id, 0);
     nft_x_dnat(b, 0, 1);
     nft_rule_end(b);
 }
 
-static void put_rule(NftBatch *b, const ProgramConfig *cfg, const char *chain, const PlanRule *r)
+static void put_rule(NftBatch *b, const ProgramConfig *cfg, const PlanChain *c, const PlanRule *r)
 {
     if (r->kind == RULE_DNAT) {
-        dnat(b, chain, r);
+        dnat(b, c, r);
         return;
     }
-    nft_rule_begin(b, chain);
+    nft_rule_begin(b, c->name);
     switch (r->kind) {
     case RULE_MARK_OUTSIDERS:
         net_match(b, AT_SOURCE, false, cfg->pod_addr, cfg->pod_mask);
@@ -315,18 +331,19 @@ static bool has_memory(const PlanRule *r, const PlanTarget *t, uint32_t seconds)
 static void memories_differ(NftBatch *batch, const PlanChain *a, const PlanChain *b, bool add)
 {
     const PlanRule *has = memory_of(a), *other = memory_of(b);
-    char map[MAP_NAME_SIZE];
+    char memory[SET_NAME_SIZE];
     for (unsigned i = 0; has && i < has->n_targets; i++) {
         if (has_memory(other, &has->targets[i], has->affinity_s))
             continue;
-        memory_name(a->name, &has->targets[i], map);
-        NftSetSpec s = { map,       NFT_T_IPV4,
-                         4,         sizeof(PlanTarget),
-                         DATA_TYPE, has->affinity_s * UINT64_C(1000) };
+        memory_name(a->name, &has->targets[i], memory);
+        NftSetSpec s = { .name = memory,
+                         .key_type = NFT_T_IPV4,
+                         .key_len = 4,
+                         .timeout_ms = has->affinity_s * UINT64_C(1000) };
         if (add)
             nft_set_add(batch, &s);
         else
-            nft_set_del(batch, map);
+            nft_set_del(batch, memory);
     }
 }
 
@@ -384,7 +401,7 @@ static void chains_fill(NftBatch *b, const ProgramConfig *cfg, const Plan *old, 
             continue;
         memories_differ(b, is, was, true);
         for (unsigned k = 0; k < is->n_rules; k++)
-            put_rule(b, cfg, is->name, &is->rules[k]);
+            put_rule(b, cfg, is, &is->rules[k]);
     }
 }
 
