@@ -1,9 +1,9 @@
 /* program.c - plans as nf_tables.
  *
- * A packet passes: "refuse-*" (before translation: keys without endpoints are refused),
- * "nat-prerouting" or "nat-output" (one look-up in each verdict map, then the service's chain),
- * "nat-postrouting". Only the mark's bit MARK is ours; it is taken off again once it has done its
- * work. */
+ * A packet passes: "loopback" (no 127.0.0.0/8 from outside), "refuse-*" (before translation: keys
+ * without endpoints are refused), "nat-prerouting" or "nat-output" (one look-up in each verdict
+ * map, then the service's chain), "nat-postrouting". Only the mark's bit MARK is ours; it is taken
+ * off again once it has done its work. */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -21,6 +21,7 @@ enum {
     AT_SOURCE = 12,
     AT_DEST = 16,
     AT_PORT_DEST = 2, /* offsets in the headers */
+    PRIO_RAW = -300,
     PRIO_REFUSE = -110,
     PRIO_DNAT = -100,
     PRIO_SNAT = 100,
@@ -55,14 +56,11 @@ static void load_key(NftBatch *b, bool with_addr)
     nft_x_payload(b, reg, NFT_AT_TRANSPORT, AT_PORT_DEST, 2);
 }
 
-/* Addresses of this machine, but not those of its loopback. */
 static void local_match(NftBatch *b, bool source)
 {
     uint32_t local = RTN_LOCAL;
     nft_x_fib_type(b, 0, source);
     nft_x_cmp(b, 0, true, &local, 4);
-    if (!source)
-        net_match(b, AT_DEST, false, htonl(INADDR_LOOPBACK & 0xff000000), htonl(0xff000000));
 }
 
 static void mark(NftBatch *b)
@@ -155,6 +153,15 @@ static void leave_rules(NftBatch *b, const ProgramConfig *cfg)
     nft_rule_end(b);
 }
 
+/* Node ports answer on 127.0.0.1, too, for which the bridge has route_localnet: so what comes over
+ * a wire or from a pod with an address of the loopback on it is dropped before anything looks at
+ * it. */
+static void loopback_rules(NftBatch *b)
+{
+    nft_chain_base(b, "loopback", "filter", NF_INET_PRE_ROUTING, PRIO_RAW);
+    nft_drop_foreign_loopback(b, "loopback");
+}
+
 static void forward_rules(NftBatch *b, const ProgramConfig *cfg)
 {
     for (int dst = 0; dst < 2; dst++) {
@@ -194,6 +201,7 @@ static void put_base(NftBatch *b, const ProgramConfig *cfg)
     nft_chain_base(b, "nat-output", "nat", NF_INET_LOCAL_OUT, PRIO_DNAT);
     nft_chain_base(b, "nat-postrouting", "nat", NF_INET_POST_ROUTING, PRIO_SNAT);
     nft_chain_base(b, "forward", "filter", NF_INET_FORWARD, PRIO_FILTER);
+    loopback_rules(b);
     refuse_rules(b, false);
     refuse_rules(b, true);
     service_rules(b);
@@ -214,27 +222,12 @@ static const char *memory_name(const char *chain, const PlanTarget *t,
     return buf;
 }
 
-/* Debian's nft reads a translation with a port only behind a match of the protocol, and a target
- * only when its parts are loaded one by one. */
-static void proto_match(NftBatch *b, uint8_t proto)
-{
-    nft_x_meta(b, 0, NFT_META_L4PROTO);
-    nft_x_cmp(b, 0, true, &proto, 1);
-}
-
-static void load_target(NftBatch *b, const PlanTarget *t)
-{
-    nft_x_load(b, 0, &t->addr, sizeof t->addr);
-    nft_x_load(b, 1, &t->port, sizeof t->port);
-}
-
 static void dnat_and_remember(NftBatch *b, const char *memory, const PlanTarget *t,
                               uint32_t seconds)
 {
     nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
     nft_x_remember(b, 4, memory, seconds * UINT64_C(1000));
-    load_target(b, t);
-    nft_x_dnat(b, 0, 1);
+    nft_x_dnat_to(b, t->addr, t->port);
 }
 
 /* First the endpoint that knows the client, then one by lot: the first of n with a chance of 1/n,
@@ -246,7 +239,7 @@ static void dnat_with_affinity(NftBatch *b, const PlanChain *c, const PlanRule *
     for (unsigned i = 0; i < r->n_targets; i++) {
         memory_name(c->name, &r->targets[i], memory);
         nft_rule_begin(b, c->name);
-        proto_match(b, c->proto);
+        nft_x_l4proto(b, c->proto);
         nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
         nft_x_lookup(b, 4, memory);
         dnat_and_remember(b, memory, &r->targets[i], r->affinity_s);
@@ -255,7 +248,7 @@ static void dnat_with_affinity(NftBatch *b, const PlanChain *c, const PlanRule *
     for (unsigned i = 0; i < r->n_targets; i++) {
         memory_name(c->name, &r->targets[i], memory);
         nft_rule_begin(b, c->name);
-        proto_match(b, c->proto);
+        nft_x_l4proto(b, c->proto);
         nft_x_random(b, 8, r->n_targets - i);
         nft_x_cmp(b, 8, true, &zero, 4);
         dnat_and_remember(b, memory, &r->targets[i], r->affinity_s);
@@ -271,7 +264,7 @@ static void dnat(NftBatch *b, const PlanChain *c, const PlanRule *r)
     }
     uint32_t id = nft_anon_map(b, r->targets, sizeof *r->targets, DATA_TYPE, r->n_targets);
     nft_rule_begin(b, c->name);
-    proto_match(b, c->proto);
+    nft_x_l4proto(b, c->proto);
     nft_x_random(b, 8, r->n_targets);
     nft_x_anon_map(b, 8, id, 0);
     nft_x_dnat(b, 0, 1);
