@@ -22,6 +22,7 @@ enum {
 struct ApiClient {
     Loop *loop;
     HttpClient *http;
+    uint16_t port;
     char *prefix;
     char *token_file;
     char *user_agent;
@@ -100,6 +101,7 @@ int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err)
     if (!c)
         return err_nomem(err);
     c->loop = l;
+    c->port = cfg->port;
     c->prefix = strdup(cfg->prefix ? cfg->prefix : "");
     c->user_agent = strdup(cfg->user_agent ? cfg->user_agent : "knarr");
     c->token_file = cfg->token_file ? strdup(cfg->token_file) : NULL;
@@ -115,6 +117,11 @@ int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err)
     }
     *ret = c;
     return 0;
+}
+
+uint16_t api_client_port(const ApiClient *c)
+{
+    return c->port;
 }
 
 ApiClient *api_client_free(ApiClient *c)

@@ -14,7 +14,8 @@ typedef struct ApiCall ApiCall;
 enum { API_BODY_MAX = 256 * 1024 * 1024 }; /* of one answer; larger: ERR_LIMIT */
 
 int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err) NODISCARD;
-ApiClient *api_client_free(ApiClient *c); /* always NULL */
+uint16_t api_client_port(const ApiClient *c); /* of the server */
+ApiClient *api_client_free(ApiClient *c);     /* always NULL */
 Loop *api_client_loop(const ApiClient *c);
 
 /* What is addressed: a collection (no name), an object, or its subresource. Views need to live only

@@ -153,6 +153,35 @@ void validate_service(const Value *obj, const Value *old, ApiErrors *e)
         check_service_update(e, &p, spec, get(old, "spec"));
 }
 
+/* What no endpoint may be: a Service would lead its clients to themselves, to the node, or to what
+ * the node alone may ask (a cloud's metadata at 169.254.169.254). */
+static void check_not_special(ApiErrors *e, const ApiPath *p, StrView s)
+{
+    struct in6_addr a6;
+    struct in_addr a4;
+    char name[64];
+    bool v4 = false, v6 = false;
+    if (sv_copy_cstr(s, name, sizeof name)) {
+        v4 = inet_pton(AF_INET, name, &a4) == 1;
+        v6 = !v4 && inet_pton(AF_INET6, name, &a6) == 1;
+    }
+    if (v6 && IN6_IS_ADDR_V4MAPPED(&a6)) {
+        memcpy(&a4, a6.s6_addr + 12, sizeof a4);
+        v4 = !(v6 = false);
+    }
+    uint32_t addr = v4 ? ntohl(a4.s_addr) : 0;
+    if (v4 ? addr == INADDR_ANY : v6 && IN6_IS_ADDR_UNSPECIFIED(&a6))
+        api_invalid(e, p, value_sv(s), "may not be unspecified (0.0.0.0 or ::)");
+    if (v4 ? addr >> 24 == 127 : v6 && IN6_IS_ADDR_LOOPBACK(&a6))
+        api_invalid(e, p, value_sv(s), "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+    if (v4 ? addr >> 16 == 0xa9fe : v6 && IN6_IS_ADDR_LINKLOCAL(&a6))
+        api_invalid(e, p, value_sv(s),
+                    "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+    if (v4 ? addr >> 8 == 0xe00000 : v6 && IN6_IS_ADDR_MC_LINKLOCAL(&a6))
+        api_invalid(e, p, value_sv(s),
+                    "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+}
+
 static void check_endpoint_addresses(ApiErrors *e, const ApiPath *p, const Value *list)
 {
     uint32_t i = 0;
@@ -160,6 +189,7 @@ static void check_endpoint_addresses(ApiErrors *e, const ApiPath *p, const Value
     value_list_foreach (a, list) {
         ApiPath at = API_INDEX(p, i++), ip = API_FIELD(&at, "ip");
         check_address(e, &ip, text(a, "ip"));
+        check_not_special(e, &ip, text(a, "ip"));
     }
 }
 
@@ -186,12 +216,26 @@ void validate_endpoints(const Value *obj, const Value *old, ApiErrors *e)
     }
 }
 
+static void check_slice_address(ApiErrors *e, const ApiPath *p, StrView s, StrView type)
+{
+    bool has_colon = sv_find_char(s, ':') >= 0;
+    if (sv_eq(type, SV("FQDN"))) {
+        check_name(e, p, s, name_dns1123_subdomain);
+        return;
+    }
+    if (sv_eq(type, SV("IPv4")) && (has_colon || !is_address(s)))
+        api_invalid(e, p, value_sv(s), "must be a valid IPv4 address");
+    else if (sv_eq(type, SV("IPv6")) && (!has_colon || !is_address(s)))
+        api_invalid(e, p, value_sv(s), "must be a valid IPv6 address");
+    else
+        check_not_special(e, p, s);
+}
+
 void validate_endpoint_slice(const Value *obj, const Value *old, ApiErrors *e)
 {
     static const StrView types[] = { SV_INIT("FQDN"), SV_INIT("IPv4"), SV_INIT("IPv6") };
     enum { ENDPOINTS_MAX = 1000, PORTS_MAX = 20000, ADDRESSES_MAX = 100 };
     ApiPath p = API_FIELD(NULL, "endpoints"), ports = API_FIELD(NULL, "ports");
-    bool fqdn = sv_eq(text(obj, "addressType"), SV("FQDN"));
     uint32_t i = 0;
 
     check_one_of(e, NULL, obj, "addressType", types, ARRAY_SIZE(types), true);
@@ -208,10 +252,7 @@ void validate_endpoint_slice(const Value *obj, const Value *old, ApiErrors *e)
             api_too_many(e, &list, count(one, "addresses"), ADDRESSES_MAX);
         value_list_foreach (a, get(one, "addresses")) {
             ApiPath address = API_INDEX(&list, j++);
-            if (fqdn)
-                check_name(e, &address, value_str(a), name_dns1123_subdomain);
-            else
-                check_address(e, &address, value_str(a));
+            check_slice_address(e, &address, value_str(a), text(obj, "addressType"));
         }
     }
     if (old)

@@ -89,7 +89,8 @@ static int start(Node *n, Args *a, Err *err)
                           .service_cidr = a->kubelet.service_cidr,
                           .node_ip = a->kubelet.node_ip,
                           .node_name = a->kubelet.node_name,
-                          .bridge = bridge };
+                          .bridge = bridge,
+                          .reserved = { api_client_port(n->proxy_api), a->kubelet.port } };
     return proxy_new(n->daemon.loop, n->proxy_api, &proxy, &n->proxy, err);
 }
 
@@ -109,7 +110,11 @@ static int clean_up(const Args *a, Err *err)
 {
     Err own = { 0 };
     int r = kubelet_cleanup(&a->kubelet, err);
+    char host_ports[64];
+    snprintf(host_ports, sizeof host_ports, "%s-hostport", a->kubelet.instance);
     int p = proxy_cleanup(a->kubelet.instance, &own);
+    if (p == 0)
+        p = proxy_cleanup(host_ports, &own);
     if (r == 0 && p < 0) {
         *err = own;
         r = p;

@@ -16,9 +16,10 @@
 
 #include "base/file.h"
 #include "cni/plugin.h"
+#include "netlink/listeners.h"
 #include "netlink/nft.h"
 
-#define TABLE   "knarr-hostport"
+#define TABLE   "knarr-hostport" /* unless the configuration names another */
 #define BY_PORT "ports"
 #define BY_ADDR "addresses"
 #define BY_POD  "containers"
@@ -30,6 +31,7 @@ enum {
     AT_SOURCE = 12,
     AT_DEST = 16,
     AT_PORT_DEST = 2,
+    PRIO_RAW = -300,
     PRIO_DNAT = -100,
     PRIO_SNAT = 100,
     STATUS_DNAT = 32, /* bit of ct status */
@@ -51,6 +53,8 @@ typedef struct PortmapConf {
     unsigned n_mappings;
     Condition conditions[CONDITIONS_MAX];
     unsigned n_conditions;
+    char table[64];
+    const Value *reserved; /* mappings that are never made: ports of the platform */
     bool snat, masq_all;
     uint32_t pod, pod_mask; /* the container's address and its network's mask; 0: no IPv4 */
     char bridge[16];        /* link of the host that leads to it; empty: not known */
@@ -58,12 +62,13 @@ typedef struct PortmapConf {
 
 /* ---- configuration ---- */
 
-static int read_mapping(CniCall *c, const Value *v, PortmapConf *p, Err *err)
+/* host_port 0: nothing to map. */
+static int read_mapping(CniCall *c, const Value *v, const char *key, Mapping *ret, Err *err)
 {
     StrView proto = value_str(value_get(v, SV("protocol"))),
             ip = value_str(value_get(v, SV("hostIP")));
     int64_t host = value_int_or(value_get(v, SV("hostPort")), 0),
-            inside = value_int_or(value_get(v, SV("containerPort")), 0);
+            inside = value_int_or(value_get(v, SV("containerPort")), ret->container_port);
     Mapping m = { .proto = !proto.len || sv_eq_nocase(proto, SV("tcp")) ? IPPROTO_TCP
                            : sv_eq_nocase(proto, SV("udp"))             ? IPPROTO_UDP
                            : sv_eq_nocase(proto, SV("sctp"))            ? IPPROTO_SCTP
@@ -71,23 +76,65 @@ static int read_mapping(CniCall *c, const Value *v, PortmapConf *p, Err *err)
     char text[64];
     if (!m.proto || host < 0 || host > 65535 || inside < 1 || inside > 65535)
         return cni_fail(c, CNI_ERR_CONFIG, err,
-                        "runtimeConfig.portMappings: hostPort %lld, containerPort %lld, protocol "
+                        "%s: hostPort %lld, containerPort %lld, protocol "
                         "'%.*s': expected ports of 1 to 65535 and tcp, udp or sctp",
-                        (long long)host, (long long)inside, SV_FMT(sv_head(proto, 20)));
+                        key, (long long)host, (long long)inside, SV_FMT(sv_head(proto, 20)));
+    *ret = m;
     if (host == 0 || sv_find_char(ip, ':') >= 0)
         return 0;
     if (ip.len &&
-        (!sv_copy_cstr(ip, text, sizeof text) || inet_pton(AF_INET, text, &m.host_ip) != 1))
-        return cni_fail(c, CNI_ERR_CONFIG, err,
-                        "runtimeConfig.portMappings.hostIP: '%.*s' is no address",
+        (!sv_copy_cstr(ip, text, sizeof text) || inet_pton(AF_INET, text, &ret->host_ip) != 1))
+        return cni_fail(c, CNI_ERR_CONFIG, err, "%s.hostIP: '%.*s' is no address", key,
                         SV_FMT(sv_head(ip, 60)));
-    if (p->n_mappings == MAPPINGS_MAX)
-        return cni_fail(c, CNI_ERR_CONFIG, err, "runtimeConfig.portMappings: more than %d",
-                        MAPPINGS_MAX);
-    m.host_port = (uint16_t)host;
-    m.container_port = (uint16_t)inside;
-    p->mappings[p->n_mappings++] = m;
+    ret->host_port = (uint16_t)host;
+    ret->container_port = (uint16_t)inside;
     return 0;
+}
+
+static int read_mappings(CniCall *c, PortmapConf *p, Err *err)
+{
+    static const char key[] = "runtimeConfig.portMappings";
+    value_list_foreach (v, value_path(&c->config, key)) {
+        Mapping m = { 0 };
+        int r = read_mapping(c, v, key, &m, err);
+        if (r < 0)
+            return r;
+        if (p->n_mappings == MAPPINGS_MAX)
+            return cni_fail(c, CNI_ERR_CONFIG, err, "%s: more than %d", key, MAPPINGS_MAX);
+        if (m.host_port)
+            p->mappings[p->n_mappings++] = m;
+    }
+    return 0;
+}
+
+static int taken(CniCall *c, const Mapping *m, const char *by, Err *err)
+{
+    return cni_fail(c, CNI_ERR_PLUGIN, err, "port %u/%s of the host: %s", m->host_port,
+                    m->proto == IPPROTO_UDP    ? "UDP"
+                    : m->proto == IPPROTO_SCTP ? "SCTP"
+                                               : "TCP",
+                    by);
+}
+
+/* A mapping takes what comes to a port before any process sees it: ports that one listens on, and
+ * those of "reserved", are never mapped. */
+static int check_free(CniCall *c, const PortmapConf *p, Err *err)
+{
+    _cleanup_(listeners_freep) Listeners *l = NULL;
+    int r = listeners_read(&l, err);
+    for (unsigned i = 0; r == 0 && i < p->n_mappings; i++) {
+        const Mapping *m = &p->mappings[i];
+        if (listeners_have(l, m->proto, m->host_ip, m->host_port))
+            r = taken(c, m, "a process of the host listens on it", err);
+        value_list_foreach (v, p->reserved) {
+            Mapping own = { .container_port = 1 };
+            if (r == 0 && (r = read_mapping(c, v, "reserved", &own, err)) == 0 &&
+                own.proto == m->proto && own.host_port == m->host_port &&
+                (!own.host_ip || !m->host_ip || own.host_ip == m->host_ip))
+                r = taken(c, m, "it is reserved for the platform", err);
+        }
+    }
+    return r;
 }
 
 static int bad_condition(CniCall *c, StrView word, Err *err)
@@ -150,7 +197,12 @@ static int read_conf(CniCall *c, PortmapConf *p, CniResult *prev, Err *err)
     const Value *v = &c->config, *result = value_get(v, SV("prevResult"));
     StrView backend = value_str(value_get(v, SV("backend")));
     *p = (PortmapConf){ .snat = value_bool_or(value_get(v, SV("snat")), true),
-                        .masq_all = value_bool_or(value_get(v, SV("masqAll")), false) };
+                        .masq_all = value_bool_or(value_get(v, SV("masqAll")), false),
+                        .reserved = value_get(v, SV("reserved")) };
+    StrView table = value_str(value_get(v, SV("table")));
+    if (!sv_copy_cstr(table.len ? table : SV(TABLE), p->table, sizeof p->table))
+        return cni_fail(c, CNI_ERR_CONFIG, err, "table: '%.*s' is longer than %zu bytes",
+                        SV_FMT(sv_head(table, 60)), sizeof p->table - 1);
     if (backend.len && !sv_eq(backend, SV("nftables")))
         return cni_fail(c, CNI_ERR_FIELD, err,
                         "backend: '%.*s' is not supported by this plugin; expected nftables",
@@ -158,13 +210,8 @@ static int read_conf(CniCall *c, PortmapConf *p, CniResult *prev, Err *err)
     if (value_str(value_get(v, SV("externalSetMarkChain"))).len)
         return cni_fail(c, CNI_ERR_FIELD, err,
                         "externalSetMarkChain: not supported by this plugin");
-    value_list_foreach (m, value_path(v, "runtimeConfig.portMappings")) {
-        int r = read_mapping(c, m, p, err);
-        if (r < 0)
-            return r;
-    }
-    int r = read_conditions(c, value_get(v, SV("conditionsV4")), p, err);
-    if (r < 0 || !result)
+    int r = read_mappings(c, p, err);
+    if (r < 0 || (r = read_conditions(c, value_get(v, SV("conditionsV4")), p, err)) < 0 || !result)
         return r;
     if ((r = cni_result_parse(result, c->arena, prev, err)) == 0)
         read_pod(prev, p);
@@ -212,7 +259,8 @@ static void look_up_rules(NftBatch *b)
 /* May be repeated: chains and maps that are there stay, their rules are written again. */
 static void put_base(NftBatch *b)
 {
-    static const char *const chains[] = { "hostports", "prerouting", "output", "postrouting" };
+    static const char *const chains[] = { "hostports", "prerouting", "output", "postrouting",
+                                          "loopback" };
     const NftSetSpec sets[] = {
         { BY_PORT, NFT_TYPE2(NFT_T_PROTO, NFT_T_PORT), 8, NFT_DATA_IS_VERDICT, 0, 0 },
         { BY_ADDR, NFT_TYPE3(NFT_T_IPV4, NFT_T_PROTO, NFT_T_PORT), 12, NFT_DATA_IS_VERDICT, 0, 0 },
@@ -225,11 +273,13 @@ static void put_base(NftBatch *b)
     nft_chain_base(b, "prerouting", "nat", NF_INET_PRE_ROUTING, PRIO_DNAT);
     nft_chain_base(b, "output", "nat", NF_INET_LOCAL_OUT, PRIO_DNAT);
     nft_chain_base(b, "postrouting", "nat", NF_INET_POST_ROUTING, PRIO_SNAT);
+    nft_chain_base(b, "loopback", "filter", NF_INET_PRE_ROUTING, PRIO_RAW);
     for (size_t i = 0; i < ARRAY_SIZE(chains); i++)
         nft_chain_flush(b, chains[i]);
     to_this_machine(b, "prerouting");
     to_this_machine(b, "output");
     look_up_rules(b);
+    nft_drop_foreign_loopback(b, "loopback");
 }
 
 /* ---- a container's part ---- */
@@ -262,10 +312,6 @@ static void mapping_elem(NftBatch *b, const Mapping *m, const char *chain, bool 
 static void put_mapping(NftBatch *b, const CniCall *c, const PortmapConf *p, const Mapping *m)
 {
     char chain[NAME_SIZE];
-    const struct {
-        uint32_t addr;
-        uint16_t port, pad;
-    } target = { p->pod, htons(m->container_port), 0 };
     mapping_chain(c, m, chain);
     nft_chain_add(b, chain);
     nft_chain_flush(b, chain);
@@ -274,8 +320,8 @@ static void put_mapping(NftBatch *b, const CniCall *c, const PortmapConf *p, con
         const Condition *k = &p->conditions[i];
         net_match(b, k->source ? AT_SOURCE : AT_DEST, k->equal, k->addr, k->mask);
     }
-    nft_x_load(b, 0, &target, sizeof target);
-    nft_x_dnat(b, 0, 1);
+    nft_x_l4proto(b, m->proto);
+    nft_x_dnat_to(b, p->pod, htons(m->container_port));
     nft_rule_end(b);
     mapping_elem(b, m, chain, true);
 }
@@ -312,7 +358,8 @@ static bool leads_elsewhere(void *ctx, uint32_t dst, uint16_t dport, uint32_t re
     return false;
 }
 
-/* Packets of this machine to its own 127.0.0.1 may leave by the bridge. */
+/* Packets of this machine to its own 127.0.0.1 may leave by the bridge; what comes in by it with
+ * such an address is dropped (the chain "loopback"). */
 static void allow_loopback(const PortmapConf *p)
 {
     char path[128];
@@ -329,7 +376,7 @@ static int put_all(CniCall *c, PortmapConf *p, Err *err)
     int r = nft_open(&n, err);
     if (r < 0)
         return r;
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(TABLE);
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(p->table);
     if (b) {
         put_base(b);
         for (unsigned i = 0; i < p->n_mappings; i++)
@@ -362,7 +409,7 @@ static int portmap_add(CniCall *c, CniResult *ret, Err *err)
         return cni_fail(c, CNI_ERR_CONFIG, err,
                         "prevResult: this plugin must be called behind another");
     int r = read_conf(c, p, ret, err);
-    if (r < 0 || !p->n_mappings || !p->pod)
+    if (r < 0 || !p->n_mappings || !p->pod || (r = check_free(c, p, err)) < 0)
         return r;
     return put_all(c, p, err);
 }
@@ -371,7 +418,7 @@ static int portmap_add(CniCall *c, CniResult *ret, Err *err)
  * another container holds stays. */
 static int take_one(Nft *n, const char *chain, const Mapping *m, const PortmapConf *p, Err *err)
 {
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(TABLE);
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(p->table);
     if (!b)
         return err_nomem(err);
     nft_chain_flush(b, chain);
@@ -416,7 +463,7 @@ static int portmap_check(CniCall *c, Err *err)
     if (r < 0 || !p->n_mappings || !p->pod || (r = nft_open(&n, err)) < 0)
         return r;
     for (unsigned i = 0; i < p->n_mappings && r == 0; i++) {
-        _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(TABLE);
+        _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(p->table);
         if (!b)
             r = err_nomem(err);
         else {

@@ -241,15 +241,40 @@ static int load_pod_network(Kubelet *k, const char *more, CniNetwork **ret, Err 
     return cni_network_parse(sv_n(text, (size_t)n), "pod network", ret, err);
 }
 
+/* The first address of the pods' range. */
+static int pod_gateway(const Kubelet *k, IpPrefix *ret, Err *err)
+{
+    if (ip_prefix_parse(sv_cstr(k->cfg.pod_cidr), ret) < 0)
+        return err_set(err, ERR_INVALID, 0, "--pod-cidr: '%s' is no address range",
+                       k->cfg.pod_cidr);
+    ret->addr[3] |= 1;
+    return 0;
+}
+
+/* With portmap behind the bridge. The ports of the API server, of the kubelet and of the cluster's
+ * DNS are never a pod's, even while nothing listens on them. */
+static int load_port_network(Kubelet *k, Err *err)
+{
+    IpPrefix gw;
+    char text[512], dns[IP_TEXT_SIZE] = "";
+    if (pod_gateway(k, &gw, NULL) == 0)
+        ip_text(&gw, false, dns);
+    snprintf(
+        text, sizeof text,
+        ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true},\"table\":\"%s-hostport\","
+        "\"reserved\":[{\"hostPort\":%u},{\"hostPort\":%u},{\"hostPort\":53,\"hostIP\":\"%s\"},"
+        "{\"hostPort\":53,\"hostIP\":\"%s\",\"protocol\":\"udp\"}]}",
+        k->cfg.instance, k->api ? api_client_port(k->api) : 0, k->cfg.port, dns, dns);
+    return load_pod_network(k, text, &k->network_ports, err);
+}
+
 static int load_networks(Kubelet *k, Err *err)
 {
     snprintf(k->cni_dir, sizeof k->cni_dir, "%s/node/cni", k->cfg.data_dir);
     snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
     snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
     int r;
-    if ((r = load_pod_network(k, "", &k->network, err)) < 0 ||
-        (r = load_pod_network(k, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}",
-                              &k->network_ports, err)) < 0)
+    if ((r = load_pod_network(k, "", &k->network, err)) < 0 || (r = load_port_network(k, err)) < 0)
         return r;
     return cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
                              "loopback network", &k->loopback, err);
@@ -263,14 +288,13 @@ static int make_bridge(Kubelet *k, Err *err)
     Rtnl *nl = NULL;
     RtnlLink link;
     IpPrefix gw, services;
-    if (ip_prefix_parse(sv_cstr(k->cfg.pod_cidr), &gw) < 0)
-        return err_set(err, ERR_INVALID, 0, "--pod-cidr: '%s' is no address range",
-                       k->cfg.pod_cidr);
+    int r = pod_gateway(k, &gw, err);
+    if (r < 0)
+        return r;
     if (ip_prefix_parse(sv_cstr(k->cfg.service_cidr), &services) < 0)
         return err_set(err, ERR_INVALID, 0, "--service-cidr: '%s' is no address range",
                        k->cfg.service_cidr);
-    gw.addr[3] |= 1;
-    int r = rtnl_open(&nl, err);
+    r = rtnl_open(&nl, err);
     if (r == 0 && (r = rtnl_bridge_add(nl, k->bridge, 0, err)) == -ERR_EXISTS)
         r = 0;
     if (r == 0 && (r = rtnl_link_get(nl, k->bridge, &link, err)) == 0 &&

@@ -10,6 +10,8 @@
 #include <endian.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/ip.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -417,15 +419,6 @@ void nft_x_vmap(NftBatch *b, unsigned reg, const char *map)
     expr_end(b);
 }
 
-void nft_x_map(NftBatch *b, unsigned reg, const char *map, unsigned dreg)
-{
-    expr(b, "lookup");
-    mnl_attr_put_strz(b->h, NFTA_LOOKUP_SET, map);
-    put_reg(b, NFTA_LOOKUP_SREG, reg);
-    put_reg(b, NFTA_LOOKUP_DREG, dreg);
-    expr_end(b);
-}
-
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg)
 {
     expr(b, "lookup");
@@ -445,13 +438,12 @@ void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus)
     expr_end(b);
 }
 
-void nft_x_remember(NftBatch *b, unsigned reg, const char *map, unsigned dreg, uint64_t timeout_ms)
+void nft_x_remember(NftBatch *b, unsigned reg, const char *set, uint64_t timeout_ms)
 {
     expr(b, "dynset");
-    mnl_attr_put_strz(b->h, NFTA_DYNSET_SET_NAME, map);
+    mnl_attr_put_strz(b->h, NFTA_DYNSET_SET_NAME, set);
     put_u32(b, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
     put_reg(b, NFTA_DYNSET_SREG_KEY, reg);
-    put_reg(b, NFTA_DYNSET_SREG_DATA, dreg);
     mnl_attr_put_u64(b->h, NFTA_DYNSET_TIMEOUT, htobe64(timeout_ms));
     expr_end(b);
 }
@@ -464,6 +456,19 @@ void nft_x_dnat(NftBatch *b, unsigned addr_reg, unsigned port_reg)
     put_reg(b, NFTA_NAT_REG_ADDR_MIN, addr_reg);
     put_reg(b, NFTA_NAT_REG_PROTO_MIN, port_reg);
     expr_end(b);
+}
+
+void nft_x_l4proto(NftBatch *b, uint8_t proto)
+{
+    nft_x_meta(b, 0, NFT_META_L4PROTO);
+    nft_x_cmp(b, 0, true, &proto, sizeof proto);
+}
+
+void nft_x_dnat_to(NftBatch *b, uint32_t addr, uint16_t port)
+{
+    nft_x_load(b, 0, &addr, sizeof addr);
+    nft_x_load(b, 1, &port, sizeof port);
+    nft_x_dnat(b, 0, 1);
 }
 
 void nft_x_masquerade(NftBatch *b)
@@ -488,6 +493,23 @@ void nft_x_verdict(NftBatch *b, int code, const char *chain)
     put_u32(b, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
     put_verdict(b, NFTA_IMMEDIATE_DATA, code, chain);
     expr_end(b);
+}
+
+void nft_drop_foreign_loopback(NftBatch *b, const char *chain)
+{
+    static const uint32_t at[] = { offsetof(struct iphdr, saddr), offsetof(struct iphdr, daddr) };
+    const uint32_t mask = htonl(0xff000000), net = htonl(0x7f000000);
+    const char lo[IFNAMSIZ] = "lo";
+    for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+        nft_rule_begin(b, chain);
+        nft_x_meta(b, 0, NFT_META_IIFNAME);
+        nft_x_cmp(b, 0, false, lo, sizeof lo);
+        nft_x_payload(b, 0, NFT_AT_NETWORK, at[i], sizeof net);
+        nft_x_bitwise(b, 0, mask, 0);
+        nft_x_cmp(b, 0, true, &net, sizeof net);
+        nft_x_verdict(b, NF_DROP, NULL);
+        nft_rule_end(b);
+    }
 }
 
 /* --- commit --------------------------------------------------------------------------------------

@@ -76,16 +76,24 @@ void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask,
 void nft_x_lookup(NftBatch *b, unsigned reg, const char *set);            /* goes on when found */
 void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);              /* its verdict */
 void nft_x_load(NftBatch *b, unsigned reg, const void *data, size_t len); /* given bytes */
-void nft_x_map(NftBatch *b, unsigned reg, const char *map, unsigned dreg);
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg);
 void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus);
-/* Writes the key in `reg` with the data in `dreg` to the map, or renews its time. */
-void nft_x_remember(NftBatch *b, unsigned reg, const char *map, unsigned dreg, uint64_t timeout_ms);
+/* Writes the key in `reg` to the set, or renews its time. */
+void nft_x_remember(NftBatch *b, unsigned reg, const char *set, uint64_t timeout_ms);
 void nft_x_dnat(NftBatch *b, unsigned addr_reg, unsigned port_reg);
+/* Debian's nft reads a translation with a port only behind a match of the protocol (register 0),
+ * and a given target only when its parts are loaded one by one, as this does (0 and 1). */
+void nft_x_l4proto(NftBatch *b, uint8_t proto);
+void nft_x_dnat_to(NftBatch *b, uint32_t addr, uint16_t port);
 void nft_x_masquerade(NftBatch *b);
 void nft_x_reject(NftBatch *b, bool tcp_reset); /* else ICMP port unreachable */
 /* code NF_ACCEPT, NF_DROP, NFT_RETURN, NFT_JUMP or NFT_GOTO; chain for the last two. */
 void nft_x_verdict(NftBatch *b, int code, const char *chain);
+
+/* Two rules at the end of a chain of prerouting: what does not come by "lo" and has an address of
+ * 127.0.0.0/8 is dropped. For a hook before connection tracking (priority -300), where addresses
+ * are those of the wire. Whoever turns route_localnet on needs it (CVE-2020-8558). */
+void nft_drop_foreign_loopback(NftBatch *b, const char *chain);
 
 /* Forgets UDP connections for which stale() says so: by the address and port they were sent to and
  * those that answer (network order). ERR_UNSUPPORTED without connection tracking through netlink.

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/encode.h"
+
 enum { BUF_SIZE = 16384 };
 
 struct Rtnl {
@@ -198,6 +200,11 @@ int rtnl_bridge_add(Rtnl *r, const char *name, unsigned mtu, Err *err)
     mnl_attr_put_strz(m.h, IFLA_IFNAME, name);
     if (mtu)
         mnl_attr_put_u32(m.h, IFLA_MTU, mtu);
+    uint8_t mac[6];
+    if ((e = random_bytes(mac, sizeof mac)) < 0)
+        return err_neg(err, e, "make an address for bridge '%s'", name);
+    mac[0] = (mac[0] & 0xfc) | 0x02; /* one machine's, given locally */
+    mnl_attr_put(m.h, IFLA_ADDRESS, sizeof mac, mac);
     struct nlattr *info = mnl_attr_nest_start(m.h, IFLA_LINKINFO);
     mnl_attr_put_strz(m.h, IFLA_INFO_KIND, "bridge");
     mnl_attr_nest_end(m.h, info);

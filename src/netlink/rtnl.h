@@ -27,7 +27,9 @@ typedef struct RtnlLink {
 } RtnlLink;
 
 int rtnl_link_get(Rtnl *r, const char *name, RtnlLink *ret, Err *err) NODISCARD; /* ERR_NOT_FOUND */
-int rtnl_bridge_add(Rtnl *r, const char *name, unsigned mtu, Err *err) NODISCARD; /* ERR_EXISTS */
+/* Its hardware address is its own: it does not become that of a port, and neighbours do not lose it
+ * when that port goes. ERR_EXISTS. */
+int rtnl_bridge_add(Rtnl *r, const char *name, unsigned mtu, Err *err) NODISCARD;
 /* A veth pair, one end here, the other in the namespace `peer_netns` with its own name. mtu 0:
  * default. */
 int rtnl_veth_add(Rtnl *r, const char *name, const char *peer_name, int peer_netns, unsigned mtu,

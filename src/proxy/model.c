@@ -79,7 +79,9 @@ static bool fill_service(ServiceModel *m, const Value *o)
     StrView type = value_path_str(spec, "type");
     m->ns = arena_sv(&m->arena, value_path_str(o, "metadata.namespace"));
     m->name = arena_sv(&m->arena, value_path_str(o, "metadata.name"));
-    if (!m->ns.ptr || !m->name.ptr)
+    m->uid = arena_sv(&m->arena, value_path_str(o, "metadata.uid"));
+    m->created = arena_sv(&m->arena, value_path_str(o, "metadata.creationTimestamp"));
+    if (!m->ns.ptr || !m->name.ptr || !m->uid.ptr || !m->created.ptr)
         return false;
     if (sv_eq(type, SV("ExternalName")))
         return true;

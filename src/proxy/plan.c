@@ -13,7 +13,7 @@
 const char *const plan_set_names[PLAN_SET_MAX] = { "services", "nodeports", "refused",
                                                    "refused-nodeports", "hairpin" };
 
-enum { NAME_SIZE = 256, PLAN_SIZE_MAX = 1 << 30 };
+enum { NAME_SIZE = 256, PLAN_SIZE_MAX = 1 << 30, CHAIN_RULES = 3 /* beside the source ranges */ };
 
 typedef struct Picked {
     PlanTarget *all, *local; /* as the policy gives them */
@@ -39,24 +39,28 @@ static int add_elem(Plan *p, PlanSet set, uint32_t a, uint32_t b, uint32_t c, un
     return map_set(&p->elems, sv_n(key, (size_t)n), e, NULL) ? 0 : err_nomem(err);
 }
 
+static const char *proto_name(uint8_t proto)
+{
+    return proto == IPPROTO_UDP ? "udp" : proto == IPPROTO_SCTP ? "sctp" : "tcp";
+}
+
 static PlanChain *chain_new(Plan *p, const char *kind, const ServiceModel *s, const ServicePort *sp)
 {
     PlanChain *c = arena_new(&p->arena, PlanChain);
-    StrView name =
-        arena_printf(&p->arena, "%s/%.*s/%.*s/%s/%u", kind, SV_FMT(s->ns), SV_FMT(s->name),
-                     sp->proto == IPPROTO_UDP    ? "udp"
-                     : sp->proto == IPPROTO_SCTP ? "sctp"
-                                                 : "tcp",
-                     sp->port);
-    if (!c || !name.ptr)
+    unsigned max_rules = CHAIN_RULES + s->n_ranges;
+    StrView name = arena_printf(&p->arena, "%s/%.*s/%.*s/%s/%u", kind, SV_FMT(s->ns),
+                                SV_FMT(s->name), proto_name(sp->proto), sp->port);
+    if (!c || !name.ptr || !(c->rules = arena_array(&p->arena, PlanRule, max_rules)))
         return NULL;
+    c->max_rules = max_rules;
     c->name = name.ptr;
+    c->proto = sp->proto;
     return c;
 }
 
 static PlanRule *rule(PlanChain *c, RuleKind kind)
 {
-    ASSERT(c->n_rules < PLAN_RULES_MAX);
+    ASSERT(c->n_rules < c->max_rules);
     PlanRule *r = &c->rules[c->n_rules++];
     r->kind = kind;
     return r;
@@ -121,8 +125,8 @@ static unsigned unique(PlanTarget *t, unsigned n)
 }
 
 /* Ready ones; when there is none, those that end but still serve. */
-static unsigned pick(const SliceList *list, const ServiceModel *s, const ServicePort *sp,
-                     bool local_only, PlanTarget *out)
+static unsigned pick(const PlanInput *in, const SliceList *list, const ServiceModel *s,
+                     const ServicePort *sp, bool local_only, PlanTarget *out)
 {
     for (int ending = 0; ending < 2; ending++) {
         unsigned n = 0;
@@ -135,7 +139,7 @@ static unsigned pick(const SliceList *list, const ServiceModel *s, const Service
                     const Endpoint *e = &l->slice->eps[i];
                     bool use =
                         ending ? e->serving && e->terminating : e->ready || s->publish_not_ready;
-                    if (use && (e->local || !local_only))
+                    if (use && (e->local || !local_only) && !plan_endpoint_fault(in, e->addr))
                         out[n++] = (PlanTarget){ .addr = e->addr, .port = htons(port->port) };
                 }
             }
@@ -145,8 +149,8 @@ static unsigned pick(const SliceList *list, const ServiceModel *s, const Service
     return 0;
 }
 
-static int pick_both(Plan *p, const SliceList *list, const ServiceModel *s, const ServicePort *sp,
-                     Picked *ret, Err *err)
+static int pick_both(Plan *p, const PlanInput *in, const SliceList *list, const ServiceModel *s,
+                     const ServicePort *sp, Picked *ret, Err *err)
 {
     unsigned most = 1;
     for (const SliceList *l = list; l; l = l->next)
@@ -155,13 +159,13 @@ static int pick_both(Plan *p, const SliceList *list, const ServiceModel *s, cons
     ret->local = arena_array(&p->arena, PlanTarget, most);
     if (!ret->all || !ret->local)
         return err_nomem(err);
-    ret->n_all = pick(list, s, sp, false, ret->all);
-    ret->n_local = pick(list, s, sp, true, ret->local);
+    ret->n_all = pick(in, list, s, sp, false, ret->all);
+    ret->n_local = pick(in, list, s, sp, true, ret->local);
     return 0;
 }
 
-static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, const Picked *eps,
-                        Err *err)
+static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp,
+                        const PlanOutside *out, const Picked *eps, Err *err)
 {
     PlanChain *ext = chain_new(p, "ext", s, sp), *lb = chain_new(p, "lb", s, sp),
               *any = chain_new(p, "any", s, sp);
@@ -177,10 +181,6 @@ static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, c
         rule(ext, RULE_MARK);
         goto_rule(ext, RULE_GOTO, any);
     }
-    if (s->n_ranges > PLAN_RULES_MAX - 2)
-        return err_set(err, ERR_LIMIT, 0,
-                       "service %.*s/%.*s: more than %d loadBalancerSourceRanges", SV_FMT(s->ns),
-                       SV_FMT(s->name), PLAN_RULES_MAX - 2);
     for (unsigned i = 0; i < s->n_ranges; i++) {
         goto_rule(lb, RULE_RANGE_GOTO, ext);
         lb->rules[i].addr = s->range_addr[i];
@@ -190,39 +190,44 @@ static int plan_outside(Plan *p, const ServiceModel *s, const ServicePort *sp, c
     if ((r = chain_done(p, any, err)) < 0 || (r = chain_done(p, ext, err)) < 0 ||
         (s->n_ranges && (r = chain_done(p, lb, err)) < 0))
         return r;
-    uint32_t port = htons(sp->port), node_port = htons(sp->node_port);
-    if (sp->node_port)
-        r = add_elem(p, PLAN_NODEPORTS, sp->proto, node_port, 0, 8, ext->name, err);
-    for (unsigned i = 0; r == 0 && i < s->n_external; i++)
-        r = add_elem(p, PLAN_SERVICES, s->external[i], sp->proto, port, 12, ext->name, err);
-    for (unsigned i = 0; r == 0 && i < s->n_ingress; i++)
-        r = add_elem(p, PLAN_SERVICES, s->ingress[i], sp->proto, port, 12,
+    uint32_t port = htons(sp->port);
+    if (out->node_port)
+        r = add_elem(p, PLAN_NODEPORTS, sp->proto, htons(out->node_port), 0, 8, ext->name, err);
+    for (unsigned i = 0; r == 0 && i < out->n_external; i++)
+        r = add_elem(p, PLAN_SERVICES, out->external[i], sp->proto, port, 12, ext->name, err);
+    for (unsigned i = 0; r == 0 && i < out->n_ingress; i++)
+        r = add_elem(p, PLAN_SERVICES, out->ingress[i], sp->proto, port, 12,
                      (s->n_ranges ? lb : ext)->name, err);
     return r;
 }
 
-static int plan_refused(Plan *p, const ServiceModel *s, const ServicePort *sp, Err *err)
+static int plan_refused(Plan *p, const ServiceModel *s, const ServicePort *sp,
+                        const PlanOutside *out, Err *err)
 {
     uint32_t port = htons(sp->port);
     int r = add_elem(p, PLAN_REFUSED, s->cluster_ip, sp->proto, port, 12, NULL, err);
-    if (r == 0 && sp->node_port)
-        r = add_elem(p, PLAN_REFUSED_NODEPORTS, sp->proto, htons(sp->node_port), 0, 8, NULL, err);
-    for (unsigned i = 0; r == 0 && i < s->n_external; i++)
-        r = add_elem(p, PLAN_REFUSED, s->external[i], sp->proto, port, 12, NULL, err);
-    for (unsigned i = 0; r == 0 && i < s->n_ingress; i++)
-        r = add_elem(p, PLAN_REFUSED, s->ingress[i], sp->proto, port, 12, NULL, err);
+    if (r == 0 && out->node_port)
+        r = add_elem(p, PLAN_REFUSED_NODEPORTS, sp->proto, htons(out->node_port), 0, 8, NULL, err);
+    for (unsigned i = 0; r == 0 && i < out->n_external; i++)
+        r = add_elem(p, PLAN_REFUSED, out->external[i], sp->proto, port, 12, NULL, err);
+    for (unsigned i = 0; r == 0 && i < out->n_ingress; i++)
+        r = add_elem(p, PLAN_REFUSED, out->ingress[i], sp->proto, port, 12, NULL, err);
     return r;
 }
 
-static int plan_port(Plan *p, const SliceList *list, const ServiceModel *s, const ServicePort *sp,
-                     Err *err)
+static int plan_port(Plan *p, const PlanInput *in, const SliceList *list, const ServiceModel *s,
+                     const ServicePort *sp, Err *err)
 {
     Picked eps = { 0 };
-    int r = pick_both(p, list, s, sp, &eps, err);
+    PlanOutside out;
+    int r = pick_both(p, in, list, s, sp, &eps, err);
     if (r < 0)
         return r;
+    if (!plan_outside_of(p, in, s, sp, &out))
+        return err_nomem(err);
+    p->has_node_ports |= out.node_port != 0;
     if (eps.n_all == 0)
-        return plan_refused(p, s, sp, err);
+        return plan_refused(p, s, sp, &out, err);
     PlanChain *svc = chain_new(p, "svc", s, sp);
     if (!svc)
         return err_nomem(err);
@@ -233,10 +238,42 @@ static int plan_port(Plan *p, const SliceList *list, const ServiceModel *s, cons
         (r = add_elem(p, PLAN_SERVICES, s->cluster_ip, sp->proto, htons(sp->port), 12, svc->name,
                       err)) < 0)
         return r;
-    if (sp->node_port || s->n_external || s->n_ingress)
-        r = plan_outside(p, s, sp, &eps, err);
+    if (out.node_port || out.n_external || out.n_ingress)
+        r = plan_outside(p, s, sp, &out, &eps, err);
     for (unsigned i = 0; r == 0 && i < eps.n_all; i++)
         r = add_elem(p, PLAN_HAIRPIN, eps.all[i].addr, eps.all[i].addr, 0, 8, NULL, err);
+    return r;
+}
+
+/* One refusal for a service however many endpoints are wrong. */
+static int refuse_endpoints(Plan *p, const PlanInput *in, const SliceList *list,
+                            const ServiceModel *s, Err *err)
+{
+    char text[INET_ADDRSTRLEN];
+    for (const SliceList *l = list; l; l = l->next)
+        for (unsigned i = 0; i < l->slice->n_eps; i++) {
+            uint32_t addr = l->slice->eps[i].addr;
+            const char *fault = plan_endpoint_fault(in, addr);
+            if (fault)
+                return plan_refuse(p, s, "EndpointNotProgrammed", "endpoint %s %s",
+                                   inet_ntop(AF_INET, &addr, text, sizeof text), fault)
+                           ? 0
+                           : err_nomem(err);
+        }
+    return 0;
+}
+
+static int plan_service(Plan *p, const PlanInput *in, const Map *groups, const ServiceModel *s,
+                        Err *err)
+{
+    char key[NAME_SIZE];
+    int n = snprintf(key, sizeof key, "%.*s/%.*s", SV_FMT(s->ns), SV_FMT(s->name));
+    const SliceList *list = map_get(groups, sv_n(key, (size_t)n));
+    if (!s->cluster_ip)
+        return 0;
+    int r = refuse_endpoints(p, in, list, s, err);
+    for (unsigned k = 0; r == 0 && k < s->n_ports; k++)
+        r = plan_port(p, in, list, s, &s->ports[k], err);
     return r;
 }
 
@@ -257,22 +294,29 @@ static int group_slices(Plan *p, const PlanInput *in, Map *groups, Err *err)
     return 0;
 }
 
+static int age_cmp(const void *a, const void *b)
+{
+    const ServiceModel *x = *(ServiceModel *const *)a, *y = *(ServiceModel *const *)b;
+    int r = sv_cmp(x->created, y->created);
+    r = r ? r : sv_cmp(x->ns, y->ns);
+    return r ? r : sv_cmp(x->name, y->name);
+}
+
 int plan_new(const PlanInput *in, Plan **ret, Err *err)
 {
     _cleanup_map_ Map groups = { 0 };
-    char key[NAME_SIZE];
     Plan *p = calloc(1, sizeof *p);
     if (!p)
         return err_nomem(err);
     arena_init(&p->arena, PLAN_SIZE_MAX);
-    int r = group_slices(p, in, &groups, err);
-    for (size_t i = 0; r == 0 && i < in->n_services; i++) {
-        const ServiceModel *s = in->services[i];
-        int n = snprintf(key, sizeof key, "%.*s/%.*s", SV_FMT(s->ns), SV_FMT(s->name));
-        const SliceList *list = map_get(&groups, sv_n(key, (size_t)n));
-        for (unsigned k = 0; s->cluster_ip && r == 0 && k < s->n_ports; k++)
-            r = plan_port(p, list, s, &s->ports[k], err);
+    const ServiceModel **by_age = arena_array(&p->arena, const ServiceModel *, in->n_services + 1);
+    int r = by_age ? group_slices(p, in, &groups, err) : err_nomem(err);
+    if (r == 0 && in->n_services) {
+        memcpy(by_age, in->services, in->n_services * sizeof *by_age);
+        qsort(by_age, in->n_services, sizeof *by_age, age_cmp);
     }
+    for (size_t i = 0; r == 0 && i < in->n_services; i++)
+        r = plan_service(p, in, &groups, by_age[i], err);
     if (r < 0)
         plan_free(p);
     else

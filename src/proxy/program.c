@@ -1,9 +1,9 @@
 /* program.c - plans as nf_tables.
  *
- * A packet passes: "refuse-*" (before translation: keys without endpoints are refused),
- * "nat-prerouting" or "nat-output" (one look-up in each verdict map, then the service's chain),
- * "nat-postrouting". Only the mark's bit MARK is ours; it is taken off again once it has done its
- * work. */
+ * A packet passes: "loopback" (no 127.0.0.0/8 from outside), "refuse-*" (before translation: keys
+ * without endpoints are refused), "nat-prerouting" or "nat-output" (one look-up in each verdict
+ * map, then the service's chain), "nat-postrouting". Only the mark's bit MARK is ours; it is taken
+ * off again once it has done its work. */
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -21,13 +21,14 @@ enum {
     AT_SOURCE = 12,
     AT_DEST = 16,
     AT_PORT_DEST = 2, /* offsets in the headers */
+    PRIO_RAW = -300,
     PRIO_REFUSE = -110,
     PRIO_DNAT = -100,
     PRIO_SNAT = 100,
     PRIO_FILTER = 0,
     STATE_NEW = 8,
-    STATUS_DNAT = 32, /* bits of ct state and ct status */
-    MAP_NAME_SIZE = 256 /* the kernel's limit */,
+    STATUS_DNAT = 32,    /* bits of ct state and ct status */
+    SET_NAME_SIZE = 256, /* the kernel's limit */
 };
 
 #define DATA_TYPE NFT_TYPE2(NFT_T_IPV4, NFT_T_PORT)
@@ -55,14 +56,11 @@ static void load_key(NftBatch *b, bool with_addr)
     nft_x_payload(b, reg, NFT_AT_TRANSPORT, AT_PORT_DEST, 2);
 }
 
-/* Addresses of this machine, but not those of its loopback. */
 static void local_match(NftBatch *b, bool source)
 {
     uint32_t local = RTN_LOCAL;
     nft_x_fib_type(b, 0, source);
     nft_x_cmp(b, 0, true, &local, 4);
-    if (!source)
-        net_match(b, AT_DEST, false, htonl(INADDR_LOOPBACK & 0xff000000), htonl(0xff000000));
 }
 
 static void mark(NftBatch *b)
@@ -155,6 +153,15 @@ static void leave_rules(NftBatch *b, const ProgramConfig *cfg)
     nft_rule_end(b);
 }
 
+/* Node ports answer on 127.0.0.1, too, for which the bridge has route_localnet: so what comes over
+ * a wire or from a pod with an address of the loopback on it is dropped before anything looks at
+ * it. */
+static void loopback_rules(NftBatch *b)
+{
+    nft_chain_base(b, "loopback", "filter", NF_INET_PRE_ROUTING, PRIO_RAW);
+    nft_drop_foreign_loopback(b, "loopback");
+}
+
 static void forward_rules(NftBatch *b, const ProgramConfig *cfg)
 {
     for (int dst = 0; dst < 2; dst++) {
@@ -194,6 +201,7 @@ static void put_base(NftBatch *b, const ProgramConfig *cfg)
     nft_chain_base(b, "nat-output", "nat", NF_INET_LOCAL_OUT, PRIO_DNAT);
     nft_chain_base(b, "nat-postrouting", "nat", NF_INET_POST_ROUTING, PRIO_SNAT);
     nft_chain_base(b, "forward", "filter", NF_INET_FORWARD, PRIO_FILTER);
+    loopback_rules(b);
     refuse_rules(b, false);
     refuse_rules(b, true);
     service_rules(b);
@@ -206,69 +214,70 @@ static void put_base(NftBatch *b, const ProgramConfig *cfg)
 }
 
 static const char *memory_name(const char *chain, const PlanTarget *t,
-                               char buf[static MAP_NAME_SIZE])
+                               char buf[static SET_NAME_SIZE])
 {
     char ip[INET_ADDRSTRLEN];
-    snprintf(buf, MAP_NAME_SIZE, "aff-%s-%s:%u", chain, inet_ntop(AF_INET, &t->addr, ip, sizeof ip),
+    snprintf(buf, SET_NAME_SIZE, "aff-%s/%s/%u", chain, inet_ntop(AF_INET, &t->addr, ip, sizeof ip),
              ntohs(t->port));
     return buf;
 }
 
-/* The client's address with the target in registers 0 and 1. */
-static void remember(NftBatch *b, const char *map, uint32_t seconds)
+static void dnat_and_remember(NftBatch *b, const char *memory, const PlanTarget *t,
+                              uint32_t seconds)
 {
     nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
-    nft_x_remember(b, 4, map, 0, seconds * UINT64_C(1000));
+    nft_x_remember(b, 4, memory, seconds * UINT64_C(1000));
+    nft_x_dnat_to(b, t->addr, t->port);
 }
 
 /* First the endpoint that knows the client, then one by lot: the first of n with a chance of 1/n,
  * else the next of n - 1, and so on. */
-static void dnat_with_affinity(NftBatch *b, const char *chain, const PlanRule *r)
+static void dnat_with_affinity(NftBatch *b, const PlanChain *c, const PlanRule *r)
 {
-    char map[MAP_NAME_SIZE];
+    char memory[SET_NAME_SIZE];
     uint32_t zero = 0;
     for (unsigned i = 0; i < r->n_targets; i++) {
-        memory_name(chain, &r->targets[i], map);
-        nft_rule_begin(b, chain);
+        memory_name(c->name, &r->targets[i], memory);
+        nft_rule_begin(b, c->name);
+        nft_x_l4proto(b, c->proto);
         nft_x_payload(b, 4, NFT_AT_NETWORK, AT_SOURCE, 4);
-        nft_x_map(b, 4, map, 0);
-        nft_x_remember(b, 4, map, 0, r->affinity_s * UINT64_C(1000));
-        nft_x_dnat(b, 0, 1);
+        nft_x_lookup(b, 4, memory);
+        dnat_and_remember(b, memory, &r->targets[i], r->affinity_s);
         nft_rule_end(b);
     }
     for (unsigned i = 0; i < r->n_targets; i++) {
-        memory_name(chain, &r->targets[i], map);
-        nft_rule_begin(b, chain);
+        memory_name(c->name, &r->targets[i], memory);
+        nft_rule_begin(b, c->name);
+        nft_x_l4proto(b, c->proto);
         nft_x_random(b, 8, r->n_targets - i);
         nft_x_cmp(b, 8, true, &zero, 4);
-        nft_x_load(b, 0, &r->targets[i], sizeof r->targets[i]);
-        remember(b, map, r->affinity_s);
-        nft_x_dnat(b, 0, 1);
+        dnat_and_remember(b, memory, &r->targets[i], r->affinity_s);
         nft_rule_end(b);
     }
 }
 
-static void dnat(NftBatch *b, const char *chain, const PlanRule *r)
+static void dnat(NftBatch *b, const PlanChain *c, const PlanRule *r)
 {
     if (r->affinity_s) {
-        dnat_with_affinity(b, chain, r);
+        dnat_with_affinity(b, c, r);
         return;
     }
     uint32_t id = nft_anon_map(b, r->targets, sizeof *r->targets, DATA_TYPE, r->n_targets);
-    nft_rule_begin(b, chain);
+    nft_rule_begin(b, c->name);
+    nft_x_l4proto(b, c->proto);
     nft_x_random(b, 8, r->n_targets);
     nft_x_anon_map(b, 8, id, 0);
     nft_x_dnat(b, 0, 1);
     nft_rule_end(b);
 }
 
-static void put_rule(NftBatch *b, const ProgramConfig *cfg, const char *chain, const PlanRule *r)
+static void put_rule(NftBatch *b, const ProgramConfig *cfg, const PlanChain *c, const PlanRule *r)
 {
     if (r->kind == RULE_DNAT) {
-        dnat(b, chain, r);
+        dnat(b, c, r);
         return;
     }
-    nft_rule_begin(b, chain);
+    nft_rule_begin(b, c->name);
     switch (r->kind) {
     case RULE_MARK_OUTSIDERS:
         net_match(b, AT_SOURCE, false, cfg->pod_addr, cfg->pod_mask);
@@ -315,18 +324,19 @@ static bool has_memory(const PlanRule *r, const PlanTarget *t, uint32_t seconds)
 static void memories_differ(NftBatch *batch, const PlanChain *a, const PlanChain *b, bool add)
 {
     const PlanRule *has = memory_of(a), *other = memory_of(b);
-    char map[MAP_NAME_SIZE];
+    char memory[SET_NAME_SIZE];
     for (unsigned i = 0; has && i < has->n_targets; i++) {
         if (has_memory(other, &has->targets[i], has->affinity_s))
             continue;
-        memory_name(a->name, &has->targets[i], map);
-        NftSetSpec s = { map,       NFT_T_IPV4,
-                         4,         sizeof(PlanTarget),
-                         DATA_TYPE, has->affinity_s * UINT64_C(1000) };
+        memory_name(a->name, &has->targets[i], memory);
+        NftSetSpec s = { .name = memory,
+                         .key_type = NFT_T_IPV4,
+                         .key_len = 4,
+                         .timeout_ms = has->affinity_s * UINT64_C(1000) };
         if (add)
             nft_set_add(batch, &s);
         else
-            nft_set_del(batch, map);
+            nft_set_del(batch, memory);
     }
 }
 
@@ -384,7 +394,7 @@ static void chains_fill(NftBatch *b, const ProgramConfig *cfg, const Plan *old, 
             continue;
         memories_differ(b, is, was, true);
         for (unsigned k = 0; k < is->n_rules; k++)
-            put_rule(b, cfg, is->name, &is->rules[k]);
+            put_rule(b, cfg, is, &is->rules[k]);
     }
 }
 

@@ -4,37 +4,50 @@
  * When the kernel refuses (someone changed the table), the table is made anew; failures are tried
  * again. */
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "api/events.h"
 #include "api/informer.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "netlink/rtnl.h"
 #include "proxy/internal.h"
 
-enum { GATHER_MS = 20, RETRY_MS = 2000 };
+enum { GATHER_MS = 20, RETRY_MS = 2000, REFUSED_MS = 10000 };
 
 struct Proxy {
     Loop *loop;
     Nft *nft;
     Informer *services, *slices;
+    EventRecorder *events;
     Source *timer;
     bool armed;
+    uint64_t due;  /* when the timer is armed: loop's milliseconds */
     Plan *applied; /* NULL: what the kernel has is not known */
+    Map told;      /* refusals that an event was written for, by service and text */
     char *table, *bridge, *node;
+    uint32_t service_addr, service_mask;
+    uint16_t reserved[2];
     ProgramConfig cfg;
 };
 
 static void sync_now(void *ctx);
 
+/* The earlier of what was asked for counts. */
 static void arm(Proxy *p, uint64_t delay_ms)
 {
-    if (p->armed)
+    uint64_t due = (uint64_t)loop_now_ns(p->loop) / NSEC_PER_MSEC + delay_ms;
+    if (p->armed && p->due <= due)
         return;
     Err err = { 0 };
     int r = p->timer ? source_set_timer(p->timer, delay_ms, 0, &err)
                      : loop_add_timer(p->loop, delay_ms, 0, sync_now, p, &p->timer, &err);
     p->armed = r == 0;
+    p->due = due;
     if (r < 0)
         log_debug("%s", err.msg);
 }
@@ -118,6 +131,25 @@ static int apply(Proxy *p, Plan *now, Err *err)
     return 0;
 }
 
+/* This machine's IPv4 addresses; *ret is freed by the caller. */
+static int local_addrs(uint32_t **ret, size_t *ret_n, Err *err)
+{
+    struct ifaddrs *all;
+    VEC(uint32_t) found = { 0 };
+    int r = 0;
+    if (getifaddrs(&all) < 0)
+        return err_errno(err, "list the addresses of this machine");
+    for (const struct ifaddrs *i = all; i && r == 0; i = i->ifa_next)
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET &&
+            !vec_push(&found,
+                      ((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr.s_addr))
+            r = err_nomem(err);
+    freeifaddrs(all);
+    *ret = found.items;
+    *ret_n = found.len;
+    return r;
+}
+
 static int make_plan(Proxy *p, Plan **ret, Err *err)
 {
     size_t ns = informer_len(p->services), nl = informer_len(p->slices), i = 0, k = 0;
@@ -134,8 +166,58 @@ static int make_plan(Proxy *p, Plan **ret, Err *err)
             break;
         slices[k++] = o->projection;
     }
-    PlanInput in = { services, slices, ns, k };
+    _cleanup_(listeners_freep) Listeners *listeners = NULL;
+    _cleanup_free_ uint32_t *local = NULL;
+    PlanInput in = { .services = services,
+                     .slices = slices,
+                     .n_services = ns,
+                     .n_slices = k,
+                     .service_addr = p->service_addr,
+                     .service_mask = p->service_mask,
+                     .pod_addr = p->cfg.pod_addr,
+                     .pod_mask = p->cfg.pod_mask,
+                     .reserved = p->reserved,
+                     .n_reserved = ARRAY_SIZE(p->reserved) };
+    int r = listeners_read(&listeners, err);
+    if (r < 0 || (r = local_addrs(&local, &in.n_local, err)) < 0)
+        return r;
+    in.local = local;
+    in.listeners = listeners;
     return plan_new(&in, ret, err);
+}
+
+/* An event for each refusal that was not there the time before. */
+static void tell_refusals(Proxy *p, const Plan *now)
+{
+    Map told = { 0 };
+    for (const PlanRefusal *r = now->refusals; r; r = r->next) {
+        const ServiceModel *s = r->service;
+        _cleanup_buf_ Buf key = BUF_INIT;
+        buf_printf(&key, "%.*s %s", SV_FMT(s->uid), r->text);
+        bool known = map_has(&p->told, buf_view(&key));
+        if (key.failed || !map_set(&told, buf_view(&key), p, NULL) || known)
+            continue;
+        EventRef ref = { .api_version = SV("v1"),
+                         .kind = SV("Service"),
+                         .ns = s->ns,
+                         .name = s->name,
+                         .uid = s->uid };
+        log_warn("service %.*s/%.*s: %s", SV_FMT(s->ns), SV_FMT(s->name), r->text);
+        event_record(p->events, &ref, SV("Warning"), sv_cstr(r->reason), "not programmed: %s",
+                     r->text);
+    }
+    map_free(&p->told);
+    p->told = told;
+}
+
+/* Node ports answer on 127.0.0.1, too: such packets may leave by the bridge. The table drops what
+ * would come in by it. */
+static void allow_loopback(const Proxy *p)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/route_localnet", p->bridge);
+    if (p->applied->has_node_ports)
+        file_write(AT_FDCWD, path, SV("1"), 0644);
 }
 
 static void sync_now(void *ctx)
@@ -146,11 +228,16 @@ static void sync_now(void *ctx)
         return;
     Err err = { 0 };
     Plan *now = NULL;
-    if (make_plan(p, &now, &err) == 0 && apply(p, now, &err) == 0)
+    if (make_plan(p, &now, &err) == 0 && apply(p, now, &err) == 0) {
+        tell_refusals(p, now);
+        allow_loopback(p);
+        if (now->refusals) /* the port may be free by then */
+            arm(p, REFUSED_MS);
         return;
+    }
     if (now != p->applied)
         plan_free(now);
-    log_debug("services are not in step: %s", err.msg);
+    log_warn("services are not in step: %s", err.msg);
     arm(p, RETRY_MS);
 }
 
@@ -203,7 +290,7 @@ static int follow(Proxy *p, ApiClient *c, Err *err)
 
 static int read_config(Proxy *p, const ProxyConfig *cfg, Err *err)
 {
-    IpPrefix pods;
+    IpPrefix pods, services;
     if (ip_prefix_parse(sv_cstr(cfg->pod_cidr), &pods) < 0 || pods.family != AF_INET ||
         pods.bits == 0)
         return err_set(err, ERR_INVALID, 0, "pod range '%s': an IPv4 range is needed",
@@ -215,6 +302,12 @@ static int read_config(Proxy *p, const ProxyConfig *cfg, Err *err)
         return err_nomem(err);
     uint32_t addr, mask = htonl(UINT32_MAX << (32 - pods.bits));
     memcpy(&addr, pods.addr, sizeof addr);
+    if (ip_prefix_parse(sv_cstr(cfg->service_cidr), &services) == 0 && services.family == AF_INET &&
+        services.bits) {
+        p->service_mask = htonl(UINT32_MAX << (32 - services.bits));
+        memcpy(&p->service_addr, services.addr, sizeof p->service_addr);
+    }
+    memcpy(p->reserved, cfg->reserved, sizeof p->reserved);
     p->cfg = (ProgramConfig){ .table = p->table,
                               .bridge = p->bridge,
                               .pod_addr = addr & mask,
@@ -231,7 +324,9 @@ int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *e
     p->loop = l;
     int r = read_config(p, cfg, err);
     if (r < 0 || (r = nft_open(&p->nft, err)) < 0 ||
-        (r = program_ensure(p->nft, &p->cfg, err)) < 0 || (r = follow(p, c, err)) < 0) {
+        (r = program_ensure(p->nft, &p->cfg, err)) < 0 ||
+        (r = event_recorder_new(c, SV("kube-proxy"), sv_cstr(p->node), &p->events, err)) < 0 ||
+        (r = follow(p, c, err)) < 0) {
         proxy_free(p);
         return r;
     }
@@ -246,6 +341,8 @@ Proxy *proxy_free(Proxy *p)
     informer_free(p->services);
     informer_free(p->slices);
     source_free(p->timer);
+    event_recorder_free(p->events);
+    map_free(&p->told);
     plan_free(p->applied);
     nft_close(p->nft);
     free(p->table);

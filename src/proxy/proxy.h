@@ -17,6 +17,8 @@ typedef struct ProxyConfig {
     const char *node_ip;
     const char *node_name; /* which endpoints are local */
     const char *bridge;    /* link of the pods: "knarr0" */
+    uint16_t reserved[2];  /* TCP ports of the platform, which are never a node port even while
+                              nothing listens; 0: none */
 } ProxyConfig;             /* texts are copied */
 
 /* Makes a table with base rules unless a run before left one (which goes on serving), then follows
@@ -24,5 +26,5 @@ typedef struct ProxyConfig {
  * range that is none; ERR_DENIED without CAP_NET_ADMIN. */
 int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *err) NODISCARD;
 Proxy *proxy_free(Proxy *p); /* the rules stay: a restart does not interrupt traffic; always NULL */
-/* Deletes the instance's table; fine when there is none. */
+/* Deletes a table; fine when there is none. */
 int proxy_cleanup(const char *instance, Err *err) NODISCARD;

@@ -172,6 +172,22 @@ line 5" ]
     kubectl delete pod port
     wait_for 15 port_is_free "$ip"
 }
+@test "ports that the node listens on are given neither to pods nor to Services; an event says so" {
+    pod thief 'command: [sleep, "1000"], ports: [{containerPort: 80, hostPort: 6443}]' 'terminationGracePeriodSeconds: 0'
+    says_so() { kubectl get events --field-selector "involvedObject.name=$1" -o jsonpath='{.items[*].message}' | grep -q "$2"; }
+    wait_for 20 says_so thief "port 6443/TCP of the host"
+    [ "$(kubectl get pod thief -o jsonpath='{.status.phase}')" = Pending ]
+    kubectl delete pod thief
+    inside python3 -m http.server 31999 >/dev/null 2>&1 3>&- &
+    listener=$!
+    wait_for 20 is_the_process
+    kubectl create service nodeport shy --tcp=80:80 --node-port=31999
+    wait_for 20 says_so shy "node port 31999: a process of the node listens on it"
+    is_the_process
+    kill "$listener"
+    kubectl delete service shy
+}
+is_the_process() { inside curl -fsSI --max-time 5 http://127.0.0.1:31999/ | grep -q SimpleHTTP; }
 port_is_free() { ! inside curl -fsS --max-time 2 "http://$1:18080/"; }
 
 @test "an agent that is told to end in the middle of pods' starts ends in order; the next one goes on" {

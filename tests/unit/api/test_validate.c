@@ -1,5 +1,7 @@
 #include "doc.h"
 
+#include <stdio.h>
+
 #include "api/defaults.h"
 #include "api/validate.h"
 
@@ -131,6 +133,46 @@ static void test_service(void **state)
     "'template':{'metadata':{'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i'}]}" \
     "}"
 
+static void test_special_endpoints(void **state)
+{
+    static const struct {
+        const char *type, *address, *want; /* want: behind the field and the value; NULL: fine */
+    } cases[] = {
+        { "IPv4", "10.1.2.3", NULL },
+        { "IPv6", "2001:db8::1", NULL },
+        { "IPv4", "224.0.1.1", NULL }, /* the proxy leaves it out */
+        { "IPv4", "0.0.0.0", "may not be unspecified (0.0.0.0 or ::)" },
+        { "IPv4", "127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)" },
+        { "IPv4", "169.254.169.254",
+          "may not be in the link-local range (169.254.0.0/16, fe80::/10)" },
+        { "IPv4", "224.0.0.1",
+          "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)" },
+        { "IPv4", "::1", "must be a valid IPv4 address" },
+        { "IPv6", "10.1.2.3", "must be a valid IPv6 address" },
+        { "IPv6", "::1", "may not be in the loopback range (127.0.0.0/8, ::1/128)" },
+        { "IPv6", "::ffff:127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)" },
+        { "IPv6", "fe80::1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)" },
+    };
+    char text[512], want[512];
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *address = cases[i].address;
+        snprintf(text, sizeof text,
+                 "{" META ",'addressType':'%s','endpoints':[{'addresses':['%s']}],'ports':[]}",
+                 cases[i].type, address);
+        snprintf(want, sizeof want, "endpoints[0].addresses[0]: Invalid value: \"%s\": %s", address,
+                 cases[i].want);
+        expect("discovery.k8s.io", "EndpointSlice", text, NULL, cases[i].want ? want : "");
+        if (cases[i].want && strstr(cases[i].want, "valid IPv"))
+            continue;
+        snprintf(text, sizeof text,
+                 "{" META ",'subsets':[{'addresses':[{'ip':'%s'}],'ports':[{'port':80}]}]}",
+                 address);
+        snprintf(want, sizeof want, "subsets[0].addresses[0].ip: Invalid value: \"%s\": %s",
+                 address, cases[i].want);
+        expect("", "Endpoints", text, NULL, cases[i].want ? want : "");
+    }
+}
+
 static void test_workloads(void **state)
 {
     expect("apps", "Deployment",
@@ -191,9 +233,13 @@ static void test_rbac(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metadata),   cmocka_unit_test(test_pod),
-        cmocka_unit_test(test_pod_update), cmocka_unit_test(test_service),
-        cmocka_unit_test(test_workloads),  cmocka_unit_test(test_config),
+        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_pod),
+        cmocka_unit_test(test_pod_update),
+        cmocka_unit_test(test_service),
+        cmocka_unit_test(test_special_endpoints),
+        cmocka_unit_test(test_workloads),
+        cmocka_unit_test(test_config),
         cmocka_unit_test(test_rbac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static int teardown(void **state)
     if (geteuid() != 0)
         return 0;
     char path[300];
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 10; i++) {
         snprintf(path, sizeof path, "%s/ns%d", dir, i);
         umount2(path, MNT_DETACH);
     }
@@ -448,6 +448,53 @@ static void test_host_ports_lead_to_the_container(void **state)
     cni_network_free(plain);
 }
 
+/* Ports that a process of the host listens on, and those that the configuration reserves. */
+static void test_taken_host_ports_are_refused(void **state)
+{
+    NEED_ROOT();
+    static const struct {
+        const char *mapping, *want;
+    } cases[] = {
+        { "{\"hostPort\":8443,\"containerPort\":80}",
+          "port 8443/TCP of the host: a process of the host listens on it" },
+        { "{\"hostPort\":8443,\"containerPort\":80,\"hostIP\":\"127.0.0.1\"}", "listens on it" },
+        { "{\"hostPort\":6443,\"containerPort\":80}",
+          "port 6443/TCP of the host: it is reserved for the platform" },
+        { "{\"hostPort\":53,\"containerPort\":53,\"protocol\":\"UDP\"}",
+          "53/UDP of the host: it is reserved" },
+        { "{\"hostPort\":53,\"containerPort\":53,\"protocol\":\"UDP\",\"hostIP\":\"192.0.2.7\"}",
+          NULL },
+        { "{\"hostPort\":8443,\"containerPort\":80,\"protocol\":\"UDP\"}", NULL },
+    };
+    char a[160], text[256];
+    CniResult res;
+    assert_int_equal(make_netns("ns9", a), 0);
+    CniNetwork *n =
+        network_with_ports(",\"table\":\"mine-hostport\",\"reserved\":[{\"hostPort\":6443},"
+                           "{\"hostPort\":53,\"hostIP\":\"10.88.0.1\",\"protocol\":\"udp\"}]");
+    pid_t server = serve(NULL, 8443);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Err err = { 0 };
+        snprintf(text, sizeof text, "{\"portMappings\":[%s]}", cases[i].mapping);
+        Value args = ports(text);
+        CniAttachment at = attachment("pod-e", a);
+        at.capability_args = &args;
+        int r = cni_add(n, &at, &arena, &res, &err);
+        if (cases[i].want ? r == 0 || !strstr(err.msg, cases[i].want) : r < 0)
+            fail_msg("%s: %s", cases[i].mapping, err.msg);
+        if (r == 0)
+            assert_int_equal(
+                system("command -v nft >/dev/null || exit 0; "
+                       "nft list table ip mine-hostport | grep -q 'l4proto udp dnat to 10.88.0' && "
+                       "nft list ruleset | unshare -n nft -f -"),
+                0);
+        assert_int_equal(cni_del(n, &at, &err), 0);
+    }
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    cni_network_free(n);
+}
+
 static void test_conditions_of_host_ports(void **state)
 {
     NEED_ROOT();
@@ -496,6 +543,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unknown_fields_of_security_are_refused),
         cmocka_unit_test(test_adds_at_once_get_different_addresses),
         cmocka_unit_test(test_host_ports_lead_to_the_container),
+        cmocka_unit_test(test_taken_host_ports_are_refused),
         cmocka_unit_test(test_conditions_of_host_ports),
     };
     int r = cmocka_run_group_tests(tests, setup, teardown);

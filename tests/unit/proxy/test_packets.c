@@ -494,6 +494,43 @@ static void test_pods_reach_each_other_without_bridge_calls(void **state)
     }
 }
 
+static void test_node_port_on_the_loopback(void **state)
+{
+    Net *n = net_or_skip(state);
+    sh("echo 1 >/proc/sys/net/ipv4/conf/br0/route_localnet");
+    program(n, "", false, true);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ask(n, NODE, types[i], "127.0.0.1", 30080), POD2);
+        assert_string_equal(n->client, BRIDGE_IP);
+    }
+    program(n, "\"externalTrafficPolicy\":\"Local\",", false, true);
+    assert_int_equal(ask(n, NODE, SOCK_STREAM, "127.0.0.1", 30080), POD2);
+}
+
+/* A pod that sends to the node's 127.0.0.1 over the wire, which route_localnet would let in. */
+static void test_the_loopback_is_the_machines_own(void **state)
+{
+    Net *n = net_or_skip(state);
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(9090) };
+    enter(n, NODE);
+    sh("echo 1 >/proc/sys/net/ipv4/conf/br0/route_localnet");
+    _cleanup_close_ int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
+    assert_int_equal(bind(server, (void *)&a, sizeof a), 0);
+    assert_int_equal(listen(server, 4), 0);
+    enter(n, POD1);
+    sh("ip addr del 127.0.0.1/8 dev lo; ip route flush table local 127.0.0.0/8; "
+       "echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet; ip route add 127.0.0.0/8 via " BRIDGE_IP
+       " src " POD1_IP);
+    _cleanup_close_ int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval t = { .tv_sec = 1 };
+    setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
+    assert_int_equal(connect(client, (void *)&a, sizeof a), -1);
+    assert_true(errno == EINPROGRESS || errno == EAGAIN || errno == ETIMEDOUT);
+    sh("ip route del 127.0.0.0/8 via " BRIDGE_IP "; ip addr add 127.0.0.1/8 dev lo");
+    enter(n, NODE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +549,8 @@ int main(void)
         cmocka_unit_test(test_without_endpoints_it_is_refused),
         cmocka_unit_test(test_a_udp_client_moves_on_when_its_entry_is_forgotten),
         cmocka_unit_test(test_a_restart_does_not_interrupt),
+        cmocka_unit_test(test_node_port_on_the_loopback),
+        cmocka_unit_test(test_the_loopback_is_the_machines_own),
         cmocka_unit_test(test_pods_reach_each_other_without_bridge_calls),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
