@@ -13,6 +13,26 @@
  * later. */
 typedef AdmitResult AdmitFn(AdmitChain *c);
 
+/* Kubernetes tries ten times to find an account that its controller is about to make. */
+enum { ACCOUNT_TRIES = 10, ACCOUNT_WAIT_MS = 100 };
+
+static void on_waited(void *ctx)
+{
+    AdmitChain *c = ctx;
+    c->timer = source_free(c->timer);
+    c->resume(c->ctx);
+}
+
+/* The link that returns this is called again after so long. */
+static AdmitResult wait_a_while(AdmitChain *c, uint64_t ms)
+{
+    Err err = { 0 };
+    if (loop_add_timer(c->x->srv->loop, ms, 0, on_waited, c, &c->timer, &err) == 0)
+        return ADMIT_WAIT;
+    respond_err(c->x, &err);
+    return ADMIT_REFUSED;
+}
+
 static bool is_kind(const ApiCall *x, const char *group, const char *kind)
 {
     return sv_eq(x->res->kind, sv_cstr(kind)) && sv_eq(x->res->group, sv_cstr(group));
@@ -174,6 +194,8 @@ static AdmitResult service_account(AdmitChain *c)
     value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
     value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
     if (!look_up(x, SV("serviceaccounts"), x->ns, name, &account)) {
+        if (sv_eq(name, SV("default")) && ++c->tries < ACCOUNT_TRIES)
+            return wait_a_while(c, ACCOUNT_WAIT_MS); /* a new namespace gets it within moments */
         respond_forbidden(
             x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
             SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
