@@ -1,18 +1,45 @@
 /* admission.c - built-in admission, in kube-apiserver's order of plugins: NamespaceLifecycle,
  * NodeRestriction, ServiceAccount, Priority, DefaultTolerationSeconds; and the escalation check of
- * RBAC. */
-#include "apiserver/internal.h"
+ * RBAC. To add a link, write its function and put it into links[]. */
+#include "apiserver/admit.h"
+#include "apiserver/authz.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "apiserver/services.h"
 #include "base/encode.h"
+#include "codec/json.h"
 
-typedef bool AdmitFn(Exchange *x, Value *obj, const Value *old);
+/* One link: it changes the object, refuses (then it has answered), or asks to be called again
+ * later. */
+typedef AdmitResult AdmitFn(AdmitChain *c);
 
-static bool is_kind(const Exchange *x, const char *group, const char *kind)
+/* Kubernetes tries ten times to find an account that its controller is about to make. */
+enum { ACCOUNT_TRIES = 10, ACCOUNT_WAIT_MS = 100 };
+
+static void on_waited(void *ctx)
+{
+    AdmitChain *c = ctx;
+    c->timer = source_free(c->timer);
+    c->resume(c->ctx);
+}
+
+/* The link that returns this is called again after so long. */
+static AdmitResult wait_a_while(AdmitChain *c, uint64_t ms)
+{
+    Err err = { 0 };
+    if (loop_add_timer(c->x->srv->loop, ms, 0, on_waited, c, &c->timer, &err) == 0)
+        return ADMIT_WAIT;
+    respond_err(c->x, &err);
+    return ADMIT_REFUSED;
+}
+
+static bool is_kind(const ApiCall *x, const char *group, const char *kind)
 {
     return sv_eq(x->res->kind, sv_cstr(kind)) && sv_eq(x->res->group, sv_cstr(group));
 }
 
 /* Looks at a stored object of the core group; the tree is in the exchange's arena. */
-static bool look_up(Exchange *x, StrView plural, StrView ns, StrView name, Value *ret)
+static bool look_up(ApiCall *x, StrView plural, StrView ns, StrView name, Value *ret)
 {
     const ApiResource *res = api_resource_find(SV(""), SV("v1"), plural);
     char key[STORE_KEY_MAX];
@@ -26,10 +53,12 @@ static bool look_up(Exchange *x, StrView plural, StrView ns, StrView name, Value
 }
 
 /* Nothing new in a namespace that is missing or on its way out. */
-static bool namespace_lifecycle(Exchange *x, Value *obj, const Value *old)
+static AdmitResult namespace_lifecycle(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    const Value *old = c->old;
     if (old || !x->res->namespaced)
-        return true;
+        return ADMIT_OK;
     Value ns;
     if (!look_up(x, SV("namespaces"), SV_NULL, x->ns, &ns)) {
         StrView resource = x->resource, name = x->name, group = x->group;
@@ -40,28 +69,31 @@ static bool namespace_lifecycle(Exchange *x, Value *obj, const Value *old)
         x->resource = resource;
         x->name = name;
         x->group = group;
-        return false;
+        return ADMIT_REFUSED;
     }
     if (value_path(&ns, "metadata.deletionTimestamp")) {
         respond_forbidden(
             x, "unable to create new content in namespace %.*s because it is being terminated",
             SV_FMT(x->ns));
-        return false;
+        return ADMIT_REFUSED;
     }
-    return true;
+    return ADMIT_OK;
 }
 
 /* A kubelet writes only its own node and its own pods. */
-static bool node_restriction(Exchange *x, Value *obj, const Value *old)
+static AdmitResult node_restriction(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    Value *obj = c->obj;
+    const Value *old = c->old;
     StrView prefix = SV("system:node:");
     if (!user_in_group(&x->user, SV("system:nodes")) || !sv_starts(x->user.name, prefix))
-        return true;
+        return ADMIT_OK;
     StrView node = sv_skip(x->user.name, prefix.len);
     if (is_kind(x, "", "Node") && !sv_eq(x->name, node)) {
         respond_forbidden(x, "node \"%.*s\" is not allowed to modify node \"%.*s\"", SV_FMT(node),
                           SV_FMT(x->name));
-        return false;
+        return ADMIT_REFUSED;
     }
     if (is_kind(x, "", "Pod")) {
         const Value *pod = old ? old : obj;
@@ -70,22 +102,22 @@ static bool node_restriction(Exchange *x, Value *obj, const Value *old)
                 x,
                 "node \"%.*s\" can only update pod status for pods with spec.nodeName set to itself",
                 SV_FMT(node));
-            return false;
+            return ADMIT_REFUSED;
         }
         if (!old && !value_path(obj, "metadata.annotations")) {
             respond_forbidden(
                 x,
                 "pod does not have \"kubernetes.io/config.mirror\" annotation, node \"%.*s\" can only create mirror pods",
                 SV_FMT(node));
-            return false;
+            return ADMIT_REFUSED;
         }
     }
     if (is_kind(x, "coordination.k8s.io", "Lease") && !sv_eq(x->name, node)) {
         respond_forbidden(x,
                           "can only access node lease with the same name as the requesting node");
-        return false;
+        return ADMIT_REFUSED;
     }
-    return true;
+    return ADMIT_OK;
 }
 
 static bool has_mount_at(const Value *container, StrView path)
@@ -98,7 +130,7 @@ static bool has_mount_at(const Value *container, StrView path)
 }
 
 /* The projected volume with token, CA and namespace that every pod gets (KEP-1205). */
-static bool add_token_volume(Exchange *x, Value *spec, StrView name)
+static bool add_token_volume(ApiCall *x, Value *spec, StrView name)
 {
     static const char text[] =
         "{\"name\":\"\",\"projected\":{\"defaultMode\":420,\"sources\":["
@@ -116,7 +148,7 @@ static bool add_token_volume(Exchange *x, Value *spec, StrView name)
     return list && value_push(x->arena, list, volume);
 }
 
-static bool mount_token(Exchange *x, Value *spec, StrView volume, bool *ret_used)
+static bool mount_token(ApiCall *x, Value *spec, StrView volume, bool *ret_used)
 {
     static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };
     StrView path = SV("/var/run/secrets/kubernetes.io/serviceaccount");
@@ -146,11 +178,14 @@ static bool automounts(const Value *spec, const Value *account)
     return value_bool_or(value_get(account, SV("automountServiceAccountToken")), true);
 }
 
-static bool service_account(Exchange *x, Value *obj, const Value *old)
+static AdmitResult service_account(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    Value *obj = c->obj;
+    const Value *old = c->old;
     Value *spec = value_get(obj, SV("spec")), account;
     if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
-        return true;
+        return ADMIT_OK;
     StrView name = value_str(value_get(spec, SV("serviceAccountName")));
     if (!name.len)
         name = value_str(value_get(spec, SV("serviceAccount")));
@@ -159,32 +194,37 @@ static bool service_account(Exchange *x, Value *obj, const Value *old)
     value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
     value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
     if (!look_up(x, SV("serviceaccounts"), x->ns, name, &account)) {
+        if (sv_eq(name, SV("default")) && ++c->tries < ACCOUNT_TRIES)
+            return wait_a_while(c, ACCOUNT_WAIT_MS); /* a new namespace gets it within moments */
         respond_forbidden(
             x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
             SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
-        return false;
+        return ADMIT_REFUSED;
     }
     const Value *pull = value_get(&account, SV("imagePullSecrets"));
     if (value_len(pull) && !value_len(value_get(spec, SV("imagePullSecrets"))))
         value_set(x->arena, spec, SV("imagePullSecrets"), *pull);
     if (!automounts(spec, &account))
-        return true;
+        return ADMIT_OK;
     char suffix[5];
     bool used = false;
     random_suffix(suffix, sizeof suffix);
     StrView volume = arena_printf(x->arena, "kube-api-access-%.5s", suffix);
     if (mount_token(x, spec, volume, &used) && (!used || add_token_volume(x, spec, volume)))
-        return true;
+        return ADMIT_OK;
     respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-    return false;
+    return ADMIT_REFUSED;
 }
 
 /* priorityClassName becomes a number; the two system classes are built in. */
-static bool priority(Exchange *x, Value *obj, const Value *old)
+static AdmitResult priority(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    Value *obj = c->obj;
+    const Value *old = c->old;
     Value *spec = value_get(obj, SV("spec"));
     if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
-        return true;
+        return ADMIT_OK;
     StrView name = value_str(value_get(spec, SV("priorityClassName"))),
             policy = SV("PreemptLowerPriority");
     int64_t number = 0;
@@ -204,7 +244,7 @@ static bool priority(Exchange *x, Value *obj, const Value *old)
         snapshot_unref(sn);
         if (!found) {
             respond_forbidden(x, "no PriorityClass with name %.*s was found", SV_FMT(name));
-            return false;
+            return ADMIT_REFUSED;
         }
         number = value_int_or(value_get(&class, SV("value")), 0);
         if (value_get(&class, SV("preemptionPolicy")))
@@ -213,7 +253,7 @@ static bool priority(Exchange *x, Value *obj, const Value *old)
     value_set(x->arena, spec, SV("priority"), value_int(number));
     if (!value_get(spec, SV("preemptionPolicy")))
         value_set(x->arena, spec, SV("preemptionPolicy"), value_sv(policy));
-    return true;
+    return ADMIT_OK;
 }
 
 static bool tolerates(const Value *list, StrView key)
@@ -227,13 +267,16 @@ static bool tolerates(const Value *list, StrView key)
     return false;
 }
 
-static bool default_tolerations(Exchange *x, Value *obj, const Value *old)
+static AdmitResult default_tolerations(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    Value *obj = c->obj;
+    const Value *old = c->old;
     static const StrView taints[] = { SV_INIT("node.kubernetes.io/not-ready"),
                                       SV_INIT("node.kubernetes.io/unreachable") };
     Value *spec = value_get(obj, SV("spec"));
     if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
-        return true;
+        return ADMIT_OK;
     for (size_t i = 0; i < ARRAY_SIZE(taints); i++) {
         Value *list = value_get(spec, SV("tolerations")), t = value_map();
         if (tolerates(list, taints[i]))
@@ -247,22 +290,25 @@ static bool default_tolerations(Exchange *x, Value *obj, const Value *old)
         if (list)
             value_push(x->arena, list, t);
     }
-    return true;
+    return ADMIT_OK;
 }
 
-static bool service_addresses(Exchange *x, Value *obj, const Value *old)
+static AdmitResult service_addresses(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    Value *obj = c->obj;
+    const Value *old = c->old;
     if (!is_kind(x, "", "Service") || x->sub.len)
-        return true;
+        return ADMIT_OK;
     ApiErrors errors = { .arena = x->arena };
     if (services_assign(x->srv->services, x->arena, obj, old, &errors))
-        return true;
+        return ADMIT_OK;
     respond_invalid(x, x->name, &errors);
-    return false;
+    return ADMIT_REFUSED;
 }
 
 /* The role behind a roleRef; false when there is none. */
-static bool referenced_role(Exchange *x, const Value *ref, Value *role)
+static bool referenced_role(ApiCall *x, const Value *ref, Value *role)
 {
     bool cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
     const ApiResource *res = api_resource_find(SV("rbac.authorization.k8s.io"), SV("v1"),
@@ -279,17 +325,20 @@ static bool referenced_role(Exchange *x, const Value *ref, Value *role)
 }
 
 /* Nobody may grant what they do not hold, unless they may "escalate" roles or "bind" them. */
-static bool rbac_escalation(Exchange *x, Value *obj, const Value *old)
+static AdmitResult rbac_escalation(AdmitChain *c)
 {
+    ApiCall *x = c->x;
+    Value *obj = c->obj;
+    const Value *old = c->old;
     if (!sv_eq(x->res->group, SV("rbac.authorization.k8s.io")))
-        return true;
+        return ADMIT_OK;
     bool is_role = sv_eq(x->res->kind, SV("Role")) || sv_eq(x->res->kind, SV("ClusterRole"));
     Value role = value_null();
     bool there = is_role || referenced_role(x, value_get(obj, SV("roleRef")), &role);
     const Value *rules = value_get(is_role ? obj : &role, SV("rules"));
     if (is_role && old && value_get(old, SV("rules")) && rules &&
         value_equal(rules, value_get(old, SV("rules"))))
-        return true;
+        return ADMIT_OK;
     const Value *ref = value_get(obj, SV("roleRef"));
     bool ref_cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
     Access a = { .user = &x->user,
@@ -302,40 +351,60 @@ static bool rbac_escalation(Exchange *x, Value *obj, const Value *old)
                                            : SV("roles"),
                  .name = is_role ? x->name : value_str(value_get(ref, SV("name"))) };
     if (authorize(x->srv, &a))
-        return true;
+        return ADMIT_OK;
     if (!there) { /* whoever makes such a role later would grant it by that */
         respond_status(x, REASON_NOT_FOUND, "%.*s.rbac.authorization.k8s.io \"%.*s\" not found",
                        SV_FMT(a.resource), SV_FMT(a.name));
-        return false;
+        return ADMIT_REFUSED;
     }
     if (rbac_covers(x->srv->rbac, &x->user, x->ns, rules))
-        return true;
+        return ADMIT_OK;
     respond_forbidden(
         x, "user \"%.*s\" (groups=%u) is attempting to grant RBAC permissions not currently held",
         SV_FMT(x->user.name), x->user.n_groups);
-    return false;
+    return ADMIT_REFUSED;
 }
 
-bool admit(Exchange *x, Value *obj, const Value *old)
-{
-    static AdmitFn *const chain[] = { namespace_lifecycle, node_restriction,
-                                      service_account,     priority,
-                                      default_tolerations, rbac_escalation,
-                                      service_addresses };
-    for (size_t i = 0; i < ARRAY_SIZE(chain); i++)
-        if (!chain[i](x, obj, old))
-            return false;
-    return true;
-}
-
-bool admit_delete(Exchange *x, const Value *old)
+/* The namespaces that a cluster cannot be without. */
+static AdmitResult immortal_namespaces(AdmitChain *c)
 {
     static const StrView immortal[] = { SV_INIT("default"), SV_INIT("kube-system"),
                                         SV_INIT("kube-public") };
-    for (size_t i = 0; i < ARRAY_SIZE(immortal) && is_kind(x, "", "Namespace"); i++)
-        if (sv_eq(x->name, immortal[i])) {
-            respond_forbidden(x, "this namespace may not be deleted");
-            return false;
+    for (size_t i = 0; i < ARRAY_SIZE(immortal) && is_kind(c->x, "", "Namespace"); i++)
+        if (sv_eq(c->x->name, immortal[i])) {
+            respond_forbidden(c->x, "this namespace may not be deleted");
+            return ADMIT_REFUSED;
         }
-    return node_restriction(x, NULL, old);
+    return ADMIT_OK;
+}
+
+static AdmitFn *const links[ADMIT_PHASE_MAX][8] = {
+    [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, service_account, priority,
+                         default_tolerations, service_addresses },
+    [ADMIT_VALIDATING] = { rbac_escalation },
+    [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
+};
+
+void admit_begin(AdmitChain *c, AdmitPhase phase)
+{
+    admit_stop(c);
+    c->phase = phase;
+    c->at = 0;
+    c->tries = 0;
+}
+
+AdmitResult admit_run(AdmitChain *c)
+{
+    AdmitFn *const *phase = links[c->phase];
+    for (; c->at < ARRAY_SIZE(links[0]) && phase[c->at]; c->at++, c->tries = 0) {
+        AdmitResult r = phase[c->at](c);
+        if (r != ADMIT_OK)
+            return r;
+    }
+    return ADMIT_OK;
+}
+
+void admit_stop(AdmitChain *c)
+{
+    c->timer = source_free(c->timer);
 }

@@ -1,7 +1,10 @@
 /* authn.c - who asks: a verified client certificate (CN is the user, O are groups), or a
  * service-account token whose account (and pod) still exist with the uid in the token; else
  * system:anonymous. */
-#include "apiserver/internal.h"
+#include "apiserver/authn.h"
+
+#include "apiserver/object.h"
+#include "codec/json.h"
 #include "base/clock.h"
 
 static bool add_group(User *u, StrView group)
@@ -75,7 +78,7 @@ int authenticate_token(ApiServer *srv, StrView token, Arena *a, const StrView *a
     return 0;
 }
 
-static int from_certificate(Exchange *x, Err *err)
+static int from_certificate(ApiCall *x, Err *err)
 {
     const TlsPeer *peer = x->req->peer;
     x->user.name = peer->common_name;
@@ -85,7 +88,7 @@ static int from_certificate(Exchange *x, Err *err)
     return 0;
 }
 
-int authenticate(Exchange *x, Err *err)
+int authenticate(ApiCall *x, Err *err)
 {
     if (x->req->peer && x->req->peer->verified && x->req->peer->common_name.len)
         return from_certificate(x, err);

@@ -3,7 +3,10 @@
  * A kubelet (user system:node:NAME in group system:nodes) may read a Secret, ConfigMap or service
  * account only when a pod that is bound to its node names it, and may write only its own Node,
  * Lease and its pods' status. What it does not decide goes on to RBAC. */
-#include "apiserver/internal.h"
+#include "apiserver/authz.h"
+
+#include "apiserver/object.h"
+#include "codec/json.h"
 
 static StrView node_of(const User *u)
 {
@@ -130,7 +133,7 @@ static bool node_rules_allow(const Access *a)
     return false;
 }
 
-bool node_authorize(ApiServer *srv, const Access *a, bool *ret_decided)
+static bool node_authorize(ApiServer *srv, const Access *a, bool *ret_decided)
 {
     StrView node = node_of(a->user);
     *ret_decided = false;
@@ -162,4 +165,19 @@ bool authorize(ApiServer *srv, const Access *a)
     bool decided;
     bool ok = node_authorize(srv, a, &decided);
     return decided ? ok : rbac_allows(srv->rbac, a);
+}
+
+bool authorize_call(ApiCall *x, StrView verb)
+{
+    Access a = { .user = &x->user,
+                 .verb = verb,
+                 .is_resource = x->is_resource,
+                 .group = x->group,
+                 .version = x->version,
+                 .resource = x->resource,
+                 .sub = x->sub,
+                 .ns = x->ns,
+                 .name = x->name,
+                 .path = x->req->path };
+    return authorize(x->srv, &a);
 }

@@ -1,9 +1,12 @@
 /* bootstrap.c - what every cluster has: namespaces, Kubernetes' default roles and bindings, and the
  * `kubernetes` Service. Created where missing; an operator's changes are left alone, except that
  * the cluster roles named here get their rules back at each start, as in Kubernetes. */
-#include "apiserver/internal.h"
+#include "apiserver/handlers.h"
+#include "apiserver/object.h"
+#include "apiserver/services.h"
 #include "base/clock.h"
 #include "base/encode.h"
+#include "codec/json.h"
 
 /* One rule of a cluster role, lists separated by commas. `names` holds paths when there are no
  * groups. */

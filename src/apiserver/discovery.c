@@ -1,7 +1,10 @@
 /* discovery.c - /version, /api, /apis and what is in them, classic and aggregated
  * (apidiscovery.k8s.io/v2), health, and the OpenID documents of the token issuer. All from the
  * table of kinds. */
-#include "apiserver/internal.h"
+#include "apiserver/handlers.h"
+#include "apiserver/respond.h"
+#include "apiserver/token.h"
+#include "codec/json.h"
 
 static Value strings(Arena *a, const StrView *items, unsigned n)
 {
@@ -216,7 +219,7 @@ static Value aggregated_group(Arena *a, StrView group)
     return v;
 }
 
-static void respond_aggregated(Exchange *x, bool core)
+static void respond_aggregated(ApiCall *x, bool core)
 {
     Value v = value_map(), items = value_list();
     set(x->arena, &v, SV("kind"), SV("APIGroupDiscoveryList"));
@@ -234,14 +237,14 @@ static void respond_aggregated(Exchange *x, bool core)
                  buf_view(&out));
 }
 
-static bool wants_aggregated(Exchange *x)
+static bool wants_aggregated(ApiCall *x)
 {
     StrView accept = http_header(x->req, SV("accept"));
     return sv_find(accept, SV("v=v2;as=APIGroupDiscoveryList")) >= 0 ||
            sv_find(accept, SV("as=APIGroupDiscoveryList;v=v2;")) >= 0;
 }
 
-static void respond_version(Exchange *x)
+static void respond_version(ApiCall *x)
 {
     respond_json(
         x, 200,
@@ -251,7 +254,7 @@ static void respond_version(Exchange *x)
            "\"compiler\":\"gcc\",\"platform\":\"linux/amd64\"}"));
 }
 
-static bool respond_group_path(Exchange *x, StrView rest)
+static bool respond_group_path(ApiCall *x, StrView rest)
 {
     StrView group, version;
     sv_cut(rest, '/', &group, &version);
@@ -275,7 +278,7 @@ static bool respond_group_path(Exchange *x, StrView rest)
     return true;
 }
 
-bool discovery_handle(Exchange *x)
+bool discovery_handle(ApiCall *x)
 {
     StrView path = x->req->path;
     if (path.len > 1 && sv_ends(path, SV("/")))
@@ -304,7 +307,7 @@ bool discovery_handle(Exchange *x)
     return true;
 }
 
-static void respond_issuer(Exchange *x)
+static void respond_issuer(ApiCall *x)
 {
     StrView iss = token_issuer(x->srv->tokens);
     StrView text = arena_printf(
@@ -316,7 +319,7 @@ static void respond_issuer(Exchange *x)
     respond_json(x, 200, text);
 }
 
-bool health_handle(Exchange *x)
+bool health_handle(ApiCall *x)
 {
     StrView path = x->req->path, jwks;
     Err err = { 0 };

@@ -4,7 +4,9 @@
  * the request goes on with the claimed identity and none of the caller's rights. Extra values are
  * refused, since nothing here carries them on.
  * Source: Kubernetes' reference "Authenticating", user impersonation. */
-#include "apiserver/internal.h"
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "apiserver/respond.h"
 
 #define AUTHN_GROUP SV("authentication.k8s.io")
 
@@ -12,7 +14,7 @@ typedef struct Claim {
     StrView group, resource, ns, name;
 } Claim;
 
-static bool claim_allowed(Exchange *x, const Claim *c)
+static bool claim_allowed(ApiCall *x, const Claim *c)
 {
     Access a = { .user = &x->user,
                  .verb = SV("impersonate"),
@@ -34,7 +36,7 @@ static bool claim_allowed(Exchange *x, const Claim *c)
     return false;
 }
 
-static bool add_group(Exchange *x, User *u, StrView group)
+static bool add_group(ApiCall *x, User *u, StrView group)
 {
     if (u->n_groups < GROUPS_MAX) {
         u->groups[u->n_groups++] = group;
@@ -45,7 +47,7 @@ static bool add_group(Exchange *x, User *u, StrView group)
 }
 
 /* "system:serviceaccount:NS:NAME" is claimed as that account, anything else as a user. */
-static bool claim_user(Exchange *x, StrView name, User *as, bool *ret_account)
+static bool claim_user(ApiCall *x, StrView name, User *as, bool *ret_account)
 {
     StrView rest, ns, account;
     *ret_account = sv_starts(name, SV("system:serviceaccount:")) &&
@@ -58,7 +60,7 @@ static bool claim_user(Exchange *x, StrView name, User *as, bool *ret_account)
     return claim_allowed(x, &c);
 }
 
-static bool claim_rest(Exchange *x, User *as)
+static bool claim_rest(ApiCall *x, User *as)
 {
     for (uint32_t i = 0; i < x->req->n_headers; i++) {
         const HttpHeader *h = &x->req->headers[i];
@@ -82,7 +84,7 @@ static bool claim_rest(Exchange *x, User *as)
 }
 
 /* Nobody claims who one is known to be: that follows from the name. */
-static bool default_groups(Exchange *x, User *as, bool account)
+static bool default_groups(ApiCall *x, User *as, bool account)
 {
     if (account && !as->n_groups) {
         StrView ns = sv_skip(as->name, strlen("system:serviceaccount:")), rest;
@@ -96,7 +98,7 @@ static bool default_groups(Exchange *x, User *as, bool account)
     return user_in_group(as, known) || add_group(x, as, known);
 }
 
-bool impersonate(Exchange *x)
+bool impersonate(ApiCall *x)
 {
     StrView name = SV_NULL;
     bool asked = false, account;

@@ -7,7 +7,10 @@
 #include <stdio.h>
 
 #include "api/check.h"
-#include "apiserver/internal.h"
+#include "apiserver/handlers.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "base/map.h"
 #include "net/http_client.h"
 
 enum {
@@ -54,7 +57,7 @@ NodeLinks *node_links_free(NodeLinks *n)
     return NULL;
 }
 
-static bool decode_object(Exchange *x, const char *plural, StrView ns, StrView name, Value *ret)
+static bool decode_object(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret)
 {
     const ApiResource *res = api_resource_find(SV(""), SV("v1"), sv_cstr(plural));
     char key[STORE_KEY_MAX];
@@ -65,7 +68,7 @@ static bool decode_object(Exchange *x, const char *plural, StrView ns, StrView n
     return ok;
 }
 
-static HttpClient *client_for(Exchange *x, StrView node_name)
+static HttpClient *client_for(ApiCall *x, StrView node_name)
 {
     NodeLinks *n = x->srv->nodes;
     Value node;
@@ -94,13 +97,13 @@ static HttpClient *client_for(Exchange *x, StrView node_name)
         respond_err(x, &err);
     else if (!map_set(&n->clients, key, client, NULL)) {
         client = http_client_free(client);
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     }
     return client;
 }
 
 /* The container that is meant: the one named, or the only one. */
-static bool choose_container(Exchange *x, const Value *pod, StrView *ret)
+static bool choose_container(ApiCall *x, const Value *pod, StrView *ret)
 {
     static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers"),
                                      SV_INIT("ephemeralContainers") };
@@ -158,7 +161,7 @@ static StrView kubelet_param(StrView name)
 }
 
 /* "/exec/NS/POD/CONTAINER?command=…" */
-static void build_target(Exchange *x, const char *verb, StrView container, Buf *out)
+static void build_target(ApiCall *x, const char *verb, StrView container, Buf *out)
 {
     buf_printf(out, "/%s/", verb);
     escape(x->ns, out);
@@ -187,7 +190,7 @@ static void build_target(Exchange *x, const char *verb, StrView container, Buf *
 /* ---- logs ---- */
 
 typedef struct LogStream {
-    Exchange *x;
+    ApiCall *x;
     HttpCall *call;
     bool started;
     int status;
@@ -238,7 +241,7 @@ static void on_log_data(void *ctx, const void *data, size_t len)
 static void on_log_done(void *ctx, const Err *err)
 {
     LogStream *s = ctx;
-    Exchange *x = s->x;
+    ApiCall *x = s->x;
     s->call = NULL;
     http_on_close(x->req, NULL, NULL);
     if (s->started && err)
@@ -257,7 +260,7 @@ static void on_log_done(void *ctx, const Err *err)
     log_free(s);
 }
 
-static void open_log(Exchange *x, HttpClient *client, StrView target)
+static void open_log(ApiCall *x, HttpClient *client, StrView target)
 {
     Err err = { 0 };
     LogStream *s = calloc(1, sizeof *s);
@@ -284,7 +287,7 @@ static void open_log(Exchange *x, HttpClient *client, StrView target)
 /* ---- joined streams ---- */
 
 typedef struct Join {
-    Exchange *x;        /* until the connection is taken over */
+    ApiCall *x;         /* until the connection is taken over */
     HttpTunnel *tunnel; /* until it is connected */
     NetStream *side[2]; /* 0: client, 1: kubelet */
     struct JoinEnd {
@@ -351,7 +354,7 @@ static void on_join_peer_gone(void *ctx)
 static void on_tunnel(void *ctx, NetStream *stream, const Err *err)
 {
     Join *j = ctx;
-    Exchange *x = j->x;
+    ApiCall *x = j->x;
     Err own = { 0 };
     j->tunnel = NULL;
     http_on_close(x->req, NULL, NULL);
@@ -384,7 +387,7 @@ static bool passes_on(StrView name)
     return false;
 }
 
-static void open_stream(Exchange *x, HttpClient *client, StrView target)
+static void open_stream(ApiCall *x, HttpClient *client, StrView target)
 {
     _cleanup_buf_ Buf head = BUF_INIT;
     Err err = { 0 };
@@ -404,7 +407,7 @@ static void open_stream(Exchange *x, HttpClient *client, StrView target)
     Join *j = calloc(1, sizeof *j);
     if (!j || head.failed) {
         free(j);
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
         return;
     }
     j->x = x;
@@ -416,7 +419,7 @@ static void open_stream(Exchange *x, HttpClient *client, StrView target)
     }
 }
 
-bool node_link_handle(Exchange *x)
+bool node_link_handle(ApiCall *x)
 {
     static const struct {
         StrView sub;
@@ -457,7 +460,7 @@ bool node_link_handle(Exchange *x)
     _cleanup_buf_ Buf target = BUF_INIT;
     build_target(x, rows[i].path, container, &target);
     if (target.failed)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     else if (i == 0)
         open_log(x, client, buf_view(&target));
     else

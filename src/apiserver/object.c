@@ -1,10 +1,18 @@
 /* object.c - keys, the stored form, and the attributes that selectors look at.
  *
+ * A stored object starts with {"metadata":{ and lacks kind, apiVersion and resourceVersion: what
+ * depends on who asks is put in front of it on the way out.
  * Attributes are records of: one byte 'L' (label) or 'F' (field), two lengths of 16 bits each, key,
  * value. Fields are numbered by their place in ApiResource.field_labels: the key is one byte. */
+#include "apiserver/object.h"
+
 #include <stdio.h>
 
-#include "apiserver/internal.h"
+#include "api/selector.h"
+#include "apiserver/apiserver.h"
+#include "codec/json.h"
+
+static const StrView STORED_HEAD = SV_INIT("{\"metadata\":{");
 
 /* Kubernetes' own places for these (k8s.io/kubernetes storage prefixes). */
 static StrView storage_name(const ApiResource *res)
@@ -70,7 +78,7 @@ static void encode_member(const Member *m, bool *first, Buf *out)
 void object_store_form(const Value *obj, Buf *out)
 {
     bool first = true;
-    buf_sv(out, SV("{\"metadata\":{"));
+    buf_sv(out, STORED_HEAD);
     value_map_foreach (m, value_get(obj, SV("metadata"))) {
         if (!sv_eq(m->key, SV("resourceVersion")))
             encode_member(m, &first, out);
@@ -83,6 +91,63 @@ void object_store_form(const Value *obj, Buf *out)
             encode_member(m, &first, out);
     }
     buf_putc(out, '}');
+}
+
+StrView object_stored_rest(const ObjectRev *o)
+{
+    return sv_skip(o->val, STORED_HEAD.len);
+}
+
+void object_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
+{
+    buf_putc(out, '{');
+    if (!item) {
+        buf_sv(out, SV("\"kind\":\""));
+        buf_sv(out, res->kind);
+        buf_sv(out, SV("\",\"apiVersion\":\""));
+        if (res->group.len) {
+            buf_sv(out, res->group);
+            buf_putc(out, '/');
+        }
+        buf_sv(out, res->version);
+        buf_sv(out, SV("\","));
+    }
+    buf_sv(out, SV("\"metadata\":{\"resourceVersion\":\""));
+    buf_u64(out, rev);
+    buf_sv(out, SV("\","));
+}
+
+void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out)
+{
+    object_head(res, rev, item, out);
+    buf_sv(out, object_stored_rest(o));
+}
+
+int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    object_encode(res, o, o->mod_rev, false, &text);
+    StrView copy = arena_sv(a, buf_view(&text));
+    if (text.failed || !copy.ptr)
+        return err_nomem(err);
+    return json_decode(copy, a, NULL, ret, err);
+}
+
+StrView object_metadata_text(const ObjectRev *o)
+{
+    const char *start = o->val.ptr + STORED_HEAD.len - 1;
+    size_t left = o->val.len - (STORED_HEAD.len - 1);
+    int depth = 0;
+    for (size_t i = 0; i < left; i++) {
+        if (start[i] == '"') {
+            for (i++; i < left && start[i] != '"'; i++)
+                i += start[i] == '\\';
+        } else if (start[i] == '{')
+            depth++;
+        else if (start[i] == '}' && --depth == 0)
+            return sv_n(start, i + 1);
+    }
+    return SV("{}");
 }
 
 static void put_attr(char what, StrView key, StrView val, Buf *out)

@@ -4,7 +4,10 @@
  * the megabytes that they take are better spent elsewhere. What is kept are the hashes. */
 #include "api/openapi.h"
 
-#include "apiserver/internal.h"
+#include "apiserver/handlers.h"
+#include "apiserver/respond.h"
+#include "apiserver/rest_read.h"
+#include "codec/json.h"
 
 struct OpenApiCache {
     Buf index; /* the v3 index as JSON */
@@ -70,7 +73,7 @@ static int build_index(OpenApiCache *c, Err *err)
     return c->index.failed ? err_nomem(err) : 0;
 }
 
-static OpenApiCache *cache(Exchange *x)
+static OpenApiCache *cache(ApiCall *x)
 {
     if (!x->srv->openapi)
         x->srv->openapi = calloc(1, sizeof(OpenApiCache));
@@ -78,7 +81,7 @@ static OpenApiCache *cache(Exchange *x)
 }
 
 /* Answers 304 when the client has it; else sets the ETag. */
-static bool unchanged(Exchange *x, const char *hash)
+static bool unchanged(ApiCall *x, const char *hash)
 {
     StrView tag = arena_printf(x->arena, "\"%s\"", hash);
     http_set_header(x->req, SV("ETag"), tag, NULL);
@@ -88,7 +91,7 @@ static bool unchanged(Exchange *x, const char *hash)
     return true;
 }
 
-static void respond_v2(Exchange *x)
+static void respond_v2(ApiCall *x)
 {
     static const StrView spellings[] = {
         SV_INIT("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
@@ -122,17 +125,17 @@ static void respond_v2(Exchange *x)
     if (protobuf)
         openapi_v2_protobuf(&doc, &binary);
     if (binary.failed)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     else
         respond_large(x, type, protobuf ? buf_view(&binary) : buf_view(&text));
 }
 
-static void respond_v3_index(Exchange *x)
+static void respond_v3_index(ApiCall *x)
 {
     OpenApiCache *c = cache(x);
     Err err = { 0 };
     if (!c)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     else if (!c->index.len && build_index(c, &err) < 0) {
         buf_free(&c->index);
         respond_err(x, &err);
@@ -141,7 +144,7 @@ static void respond_v3_index(Exchange *x)
 }
 
 /* /openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION */
-static void respond_v3(Exchange *x, StrView path)
+static void respond_v3(ApiCall *x, StrView path)
 {
     StrView first, rest, group = SV(""), version;
     char hash[OPENAPI_HASH_SIZE];
@@ -163,7 +166,7 @@ static void respond_v3(Exchange *x, StrView path)
         respond_large(x, SV("application/json"), buf_view(&text));
 }
 
-bool openapi_handle(Exchange *x)
+bool openapi_handle(ApiCall *x)
 {
     StrView path = x->req->path, v3 = SV("/openapi/v3");
     if (sv_eq(path, SV("/openapi/v2")))

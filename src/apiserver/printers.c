@@ -7,6 +7,44 @@
 #include "api/selector.h"
 #include "base/clock.h"
 
+/* Kubernetes' duration.HumanDuration: "5s", "3m20s", "2h", "5d". */
+StrView print_duration(Arena *a, int64_t sec)
+{
+    if (sec < -1)
+        return SV("<invalid>");
+    if (sec < 0)
+        return SV("0s");
+    if (sec < 120)
+        return arena_printf(a, "%llds", (long long)sec);
+    int64_t min = sec / 60, hours = sec / 3600, days = hours / 24;
+    if (min < 10)
+        return sec % 60 ? arena_printf(a, "%lldm%llds", (long long)min, (long long)(sec % 60))
+                        : arena_printf(a, "%lldm", (long long)min);
+    if (min < 180)
+        return arena_printf(a, "%lldm", (long long)min);
+    if (hours < 8)
+        return min % 60 ? arena_printf(a, "%lldh%lldm", (long long)hours, (long long)(min % 60))
+                        : arena_printf(a, "%lldh", (long long)hours);
+    if (hours < 48)
+        return arena_printf(a, "%lldh", (long long)hours);
+    if (hours < 192)
+        return hours % 24 ? arena_printf(a, "%lldd%lldh", (long long)days, (long long)(hours % 24))
+                          : arena_printf(a, "%lldd", (long long)days);
+    if (days < 730)
+        return arena_printf(a, "%lldd", (long long)days);
+    if (days < 365 * 8 && days % 365)
+        return arena_printf(a, "%lldy%lldd", (long long)(days / 365), (long long)(days % 365));
+    return arena_printf(a, "%lldy", (long long)(days / 365));
+}
+
+StrView print_since(Arena *a, StrView rfc3339)
+{
+    int64_t ns;
+    if (!rfc3339.len || rfc3339_parse(rfc3339, &ns) < 0)
+        return SV("<unknown>");
+    return print_duration(a, (clock_real_ns() - ns) / NSEC_PER_SEC);
+}
+
 static Value text(StrView s)
 {
     return value_sv(s.ptr ? s : SV(""));

@@ -1,7 +1,8 @@
 /* printers.h - the cells of Tables, between table.c and printers.c. */
 #pragma once
 
-#include "apiserver/internal.h"
+#include "api/kinds.h"
+#include "codec/value.h"
 
 /* The cell of a column that the kind prints in its own way; false: it has none. */
 bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj,

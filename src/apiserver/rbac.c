@@ -4,7 +4,10 @@
  * everywhere) and rules. The list is rebuilt at the first question after something of RBAC has
  * changed; a question walks the grants of the asker's name and groups through a map from subject to
  * grants. */
-#include "apiserver/internal.h"
+#include "apiserver/authz.h"
+#include "apiserver/object.h"
+#include "base/map.h"
+#include "codec/json.h"
 
 /* One PolicyRule; views into the index's arena. */
 typedef struct Rule {

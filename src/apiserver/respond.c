@@ -1,14 +1,13 @@
 /* respond.c - answers: Status objects in Kubernetes' words, and objects spliced from stored bytes.
  *
- * A stored object starts with {"metadata":{ and lacks kind, apiVersion and resourceVersion; the
- * head that depends on who asks is made here, the rest is sent as it lies in the cache. */
-#include <stdio.h>
+ * The head of an object, which depends on who asks, is made here; the rest is sent as it lies in
+ * the cache. */
+#include "apiserver/respond.h"
 
-#include "apiserver/internal.h"
-#include "base/clock.h"
+#include "apiserver/object.h"
+#include "apiserver/table.h"
+#include "codec/json.h"
 #include "codec/yaml.h"
-
-static const StrView STORED_HEAD = SV_INIT("{\"metadata\":{");
 
 static const struct {
     StrView name;
@@ -55,7 +54,7 @@ StrView status_text(Arena *a, Reason reason, StrView message)
     return arena_sv(a, buf_view(&out));
 }
 
-static Value details_value(Exchange *x, StrView name)
+static Value details_value(ApiCall *x, StrView name)
 {
     Value d = value_map();
     if (name.len)
@@ -67,7 +66,7 @@ static Value details_value(Exchange *x, StrView name)
     return d;
 }
 
-static void send_status(Exchange *x, Reason reason, StrView message, const Value *details)
+static void send_status(ApiCall *x, Reason reason, StrView message, const Value *details)
 {
     Value v = status_value(x->arena, reason, message, details);
     if (x->type == OUTPUT_PROTOBUF)
@@ -75,7 +74,7 @@ static void send_status(Exchange *x, Reason reason, StrView message, const Value
     respond_value(x, reasons[reason].code, &v);
 }
 
-void respond_status(Exchange *x, Reason reason, const char *fmt, ...)
+void respond_status(ApiCall *x, Reason reason, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -85,13 +84,13 @@ void respond_status(Exchange *x, Reason reason, const char *fmt, ...)
 }
 
 /* "pods" or "deployments.apps" */
-static StrView qualified(Exchange *x)
+static StrView qualified(ApiCall *x)
 {
     return x->group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(x->resource), SV_FMT(x->group))
                         : x->resource;
 }
 
-void respond_not_found(Exchange *x)
+void respond_not_found(ApiCall *x)
 {
     StrView q = qualified(x);
     Value d = details_value(x, x->name);
@@ -99,7 +98,7 @@ void respond_not_found(Exchange *x)
                 arena_printf(x->arena, "%.*s \"%.*s\" not found", SV_FMT(q), SV_FMT(x->name)), &d);
 }
 
-void respond_exists(Exchange *x, StrView name)
+void respond_exists(ApiCall *x, StrView name)
 {
     StrView q = qualified(x);
     Value d = details_value(x, name);
@@ -108,7 +107,7 @@ void respond_exists(Exchange *x, StrView name)
                 &d);
 }
 
-void respond_conflict(Exchange *x, const char *why)
+void respond_conflict(ApiCall *x, const char *why)
 {
     StrView q = qualified(x);
     Value d = details_value(x, x->name);
@@ -121,7 +120,7 @@ void respond_conflict(Exchange *x, const char *why)
                 &d);
 }
 
-void respond_forbidden(Exchange *x, const char *fmt, ...)
+void respond_forbidden(ApiCall *x, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -150,7 +149,7 @@ static Value causes_value(Arena *a, const ApiErrors *errors)
     return list;
 }
 
-void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
+void respond_invalid(ApiCall *x, StrView name, const ApiErrors *errors)
 {
     StrView kind = x->res->kind;
     StrView q =
@@ -170,14 +169,14 @@ void respond_invalid(Exchange *x, StrView name, const ApiErrors *errors)
                 &d);
 }
 
-void respond_with_causes(Exchange *x, Reason reason, StrView message, const Value *causes)
+void respond_with_causes(ApiCall *x, Reason reason, StrView message, const Value *causes)
 {
     Value d = details_value(x, x->name);
     value_set(x->arena, &d, SV("causes"), *causes);
     send_status(x, reason, message, &d);
 }
 
-void respond_err(Exchange *x, const Err *err)
+void respond_err(ApiCall *x, const Err *err)
 {
     static const Reason map[ERR_MAX] = {
         [ERR_NONE] = REASON_INTERNAL,
@@ -205,7 +204,12 @@ void respond_err(Exchange *x, const Err *err)
         respond_status(x, reason, "%s", err->msg);
 }
 
-void respond_success(Exchange *x, StrView uid)
+void respond_nomem(ApiCall *x)
+{
+    respond_status(x, REASON_TOO_MANY_REQUESTS, "the request needs more memory than it may have");
+}
+
+void respond_success(ApiCall *x, StrView uid)
 {
     Value v = value_map(), d = details_value(x, x->name);
     if (uid.len)
@@ -218,12 +222,12 @@ void respond_success(Exchange *x, StrView uid)
     respond_value(x, 200, &v);
 }
 
-void respond_json(Exchange *x, int status, StrView json)
+void respond_json(ApiCall *x, int status, StrView json)
 {
     http_respond(x->req, status, SV("application/json"), json);
 }
 
-void respond_value(Exchange *x, int status, const Value *v)
+void respond_value(ApiCall *x, int status, const Value *v)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     Err err = { 0 };
@@ -242,73 +246,21 @@ void respond_value(Exchange *x, int status, const Value *v)
 
 /* ---- objects ---- */
 
-static void encode_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
-{
-    buf_putc(out, '{');
-    if (!item) {
-        buf_sv(out, SV("\"kind\":\""));
-        buf_sv(out, res->kind);
-        buf_sv(out, SV("\",\"apiVersion\":\""));
-        if (res->group.len) {
-            buf_sv(out, res->group);
-            buf_putc(out, '/');
-        }
-        buf_sv(out, res->version);
-        buf_sv(out, SV("\","));
-    }
-    buf_sv(out, SV("\"metadata\":{\"resourceVersion\":\""));
-    buf_u64(out, rev);
-    buf_sv(out, SV("\","));
-}
-
-void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out)
-{
-    encode_head(res, rev, item, out);
-    buf_sv(out, sv_skip(o->val, STORED_HEAD.len));
-}
-
-int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err)
-{
-    _cleanup_buf_ Buf text = BUF_INIT;
-    object_encode(res, o, o->mod_rev, false, &text);
-    StrView copy = arena_sv(a, buf_view(&text));
-    if (text.failed || !copy.ptr)
-        return err_nomem(err);
-    return json_decode(copy, a, NULL, ret, err);
-}
-
-StrView object_metadata_text(const ObjectRev *o)
-{
-    const char *start = o->val.ptr + STORED_HEAD.len - 1;
-    size_t left = o->val.len - (STORED_HEAD.len - 1);
-    int depth = 0;
-    for (size_t i = 0; i < left; i++) {
-        if (start[i] == '"') {
-            for (i++; i < left && start[i] != '"'; i++)
-                i += start[i] == '\\';
-        } else if (start[i] == '{')
-            depth++;
-        else if (start[i] == '}' && --depth == 0)
-            return sv_n(start, i + 1);
-    }
-    return SV("{}");
-}
-
 static void release_object(void *ctx)
 {
     object_rev_unref(ctx);
 }
 
-static void respond_stored(Exchange *x, int status, ObjectRev *o)
+static void respond_stored(ApiCall *x, int status, ObjectRev *o)
 {
     _cleanup_buf_ Buf head = BUF_INIT;
-    encode_head(x->res, o->mod_rev, false, &head);
+    object_head(x->res, o->mod_rev, false, &head);
     StrView h = arena_sv(x->arena, buf_view(&head));
     if (head.failed || !h.ptr) {
         http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
         return;
     }
-    StrView rest = sv_skip(o->val, STORED_HEAD.len);
+    StrView rest = object_stored_rest(o);
     HttpPiece pieces[] = { { h.ptr, h.len }, { rest.ptr, rest.len } };
     http_respond_pieces(x->req, status, SV("application/json"), pieces, 2, release_object,
                         object_rev_ref(o));
@@ -325,7 +277,7 @@ static void encode_partial(const ObjectRev *o, Buf *out)
     buf_putc(out, '}');
 }
 
-static void respond_yaml(Exchange *x, int status, ObjectRev *o)
+static void respond_yaml(ApiCall *x, int status, ObjectRev *o)
 {
     Value v;
     Err err = { 0 };
@@ -335,7 +287,7 @@ static void respond_yaml(Exchange *x, int status, ObjectRev *o)
         respond_value(x, status, &v);
 }
 
-void respond_object(Exchange *x, int status, ObjectRev *o)
+void respond_object(ApiCall *x, int status, ObjectRev *o)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     if (x->form == OUTPUT_OBJECT && x->type != OUTPUT_YAML) {

@@ -1,71 +1,20 @@
-/* rest_apply.c - who owns which fields: notes it on every write, and serves server-side apply.
+/* rest_apply.c - server-side apply.
  *
  * An apply computes the new object and its owners first (api/managers.h) and then goes the way of
- * every create or update; Exchange.applied tells that way that the owners are settled. */
-#include "api/managers.h"
-#include "apiserver/internal.h"
-#include "base/clock.h"
-#include "base/encode.h"
+ * every create or update; WriteOp.settled tells that way that the owners are settled. */
+#include "apiserver/authz.h"
+#include "apiserver/body.h"
+#include "apiserver/fields.h"
+#include "apiserver/handlers.h"
+#include "apiserver/respond.h"
+#include "apiserver/write.h"
 
 typedef struct Apply {
     Value config;
     bool force;
 } Apply;
 
-/* The fieldManager parameter, or what stands before the slash of the User-Agent. */
-static StrView manager_name(Exchange *x)
-{
-    StrView name = SV_NULL, rest;
-    http_query(x->req, SV("fieldManager"), &name);
-    if (!name.len)
-        sv_cut(http_header(x->req, SV("user-agent")), '/', &name, &rest);
-    return name.len ? sv_head(name, MANAGER_NAME_MAX) : SV("unknown");
-}
-
-static bool writer_init(Exchange *x, FieldWriter *ret)
-{
-    char now[RFC3339_SIZE];
-    rfc3339_format(clock_real_ns(), 0, now);
-    *ret = (FieldWriter){ .manager = arena_sv(x->arena, manager_name(x)),
-                          .subresource = x->sub,
-                          .now = arena_sv(x->arena, sv_cstr(now)),
-                          .res = x->res,
-                          .ignore_status = !x->sub.len && api_sub_find(x->res, SV("status")) };
-    return ret->manager.ptr && ret->now.ptr;
-}
-
-/* A list that says nothing, or one entry that says nothing, asks to forget the history. */
-static bool asks_to_forget(const Value *given)
-{
-    return value_is(given, VALUE_LIST) &&
-           (!given->len ||
-            (given->len == 1 && !value_str(value_get(&given->items[0], SV("operation"))).len));
-}
-
-bool track_fields(Exchange *x, Value *obj, const Value *old, const Value *given)
-{
-    Managers m = { 0 }, *settled = x->applied;
-    FieldWriter w;
-    const Value *stored = value_path(old, "metadata.managedFields");
-    Err err = { 0 };
-    bool ok = settled != NULL;
-    if (!ok && !asks_to_forget(given)) {
-        /* What a client sends is taken when it can be read; else what is stored. */
-        if (!given || managers_decode(given, x->arena, &m, NULL) < 0)
-            if (managers_decode(stored, x->arena, &m, &err) < 0)
-                m = (Managers){ 0 };
-    }
-    if (!ok)
-        ok = writer_init(x, &w) && managers_update(&m, &w, old, obj, x->arena);
-    if (ok && managers_store(settled ? settled : &m, x->arena, obj))
-        return true;
-    respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-    return false;
-}
-
-/* ---- apply ---- */
-
-static bool check_options(Exchange *x, Apply *ap)
+static bool check_options(ApiCall *x, Apply *ap)
 {
     StrView manager = SV_NULL;
     http_query(x->req, SV("fieldManager"), &manager);
@@ -84,7 +33,7 @@ static bool check_options(Exchange *x, Apply *ap)
     return false;
 }
 
-static bool check_config(Exchange *x, const Value *config)
+static bool check_config(ApiCall *x, const Value *config)
 {
     StrView name = value_path_str(config, "metadata.name");
     if (!value_str(value_get(config, SV("apiVersion"))).len ||
@@ -103,19 +52,11 @@ static bool check_config(Exchange *x, const Value *config)
 }
 
 /* Applying may create: that takes the right to create as well. */
-static bool may_create(Exchange *x)
+static bool may_create(ApiCall *x)
 {
-    Access a = { .user = &x->user,
-                 .verb = SV("create"),
-                 .is_resource = true,
-                 .group = x->group,
-                 .version = x->version,
-                 .resource = x->resource,
-                 .ns = x->ns,
-                 .name = x->name };
     if (x->sub.len)
         respond_not_found(x);
-    else if (authorize(x->srv, &a))
+    else if (authorize_call(x, SV("create")))
         return true;
     else
         respond_forbidden(x, "User \"%.*s\" cannot create resource \"%.*s\" by applying it",
@@ -123,7 +64,7 @@ static bool may_create(Exchange *x)
     return false;
 }
 
-static void respond_apply_conflicts(Exchange *x, const ApplyConflicts *c)
+static void respond_apply_conflicts(ApiCall *x, const ApplyConflicts *c)
 {
     Value causes = value_list();
     for (unsigned i = 0; i < c->len; i++) {
@@ -137,70 +78,55 @@ static void respond_apply_conflicts(Exchange *x, const ApplyConflicts *c)
     respond_with_causes(x, REASON_CONFLICT, apply_conflicts_text(c, x->arena), &causes);
 }
 
-static void apply_again(Exchange *x, void *ctx);
-
-static void apply_to(Exchange *x, Apply *ap, const ObjectRev *have)
+static void respond_unfit(ApiCall *x, const Err *err)
 {
-    Value live, obj;
+    respond_status(x, REASON_BAD_REQUEST,
+                   "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s): %s",
+                   SV_FMT(x->ns), SV_FMT(x->name), SV_FMT(x->res->api_version),
+                   SV_FMT(x->res->kind), err->msg);
+}
+
+static bool make_applied(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    const Apply *ap = w->plan.ctx;
     Managers *m = arena_new(x->arena, Managers);
-    FieldWriter w;
+    FieldWriter writer;
     ApplyConflicts conflicts;
     Err err = { 0 };
-    if (!m || !writer_init(x, &w)) {
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-        return;
+    if (!w->have && !may_create(x))
+        return false;
+    if (!m || !fields_writer(x, &writer)) {
+        respond_nomem(x);
+        return false;
     }
-    if (have && object_decode(x->res, have, x->arena, &live, &err) < 0) {
-        respond_err(x, &err);
-        return;
-    }
-    if (have && managers_decode(value_path(&live, "metadata.managedFields"), x->arena, m, NULL) < 0)
+    const Value *live = w->have ? &w->old : NULL;
+    if (live && managers_decode(value_path(live, "metadata.managedFields"), x->arena, m, NULL) < 0)
         *m = (Managers){ 0 };
-    int r = managers_apply(m, &w, have ? &live : NULL, &ap->config, ap->force, x->arena, &obj,
-                           &conflicts, &err);
+    int r = managers_apply(m, &writer, live, &ap->config, ap->force, x->arena, &w->obj, &conflicts,
+                           &err);
     if (r == -ERR_CONFLICT)
         respond_apply_conflicts(x, &conflicts);
     else if (r == -ERR_INVALID)
-        respond_status(x, REASON_BAD_REQUEST,
-                       "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s): %s",
-                       SV_FMT(x->ns), SV_FMT(x->name), SV_FMT(x->res->api_version),
-                       SV_FMT(x->res->kind), err.msg);
-    if (r == -ERR_CONFLICT || r == -ERR_INVALID)
-        return;
-    if (r < 0 || !value_set_path(x->arena, &obj, "metadata.name", value_sv(x->name))) {
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-        return;
+        respond_unfit(x, &err);
+    else if (r < 0 || !value_set_path(x->arena, &w->obj, "metadata.name", value_sv(x->name)))
+        respond_nomem(x);
+    else {
+        /* The revision in the result is the stored one unless the configuration names one. */
+        if (live && !value_path(&ap->config, "metadata.resourceVersion"))
+            value_del(value_get(&w->obj, SV("metadata")), SV("resourceVersion"));
+        w->settled = m;
+        return true;
     }
-    x->applied = m;
-    if (!have) {
-        create_object(x, &obj);
-        return;
-    }
-    /* The revision in the result is the stored one unless the configuration names one. */
-    if (!value_path(&ap->config, "metadata.resourceVersion"))
-        value_del(value_get(&obj, SV("metadata")), SV("resourceVersion"));
-    update_object(x, &obj, have, apply_again, ap);
+    return false;
 }
 
-static void apply_again(Exchange *x, void *ctx)
-{
-    Snapshot *sn = store_snapshot(x->srv->store);
-    StrView ns = x->res->namespaced ? x->ns : SV_NULL;
-    ObjectRev *have =
-        registry_key(x->res, ns, x->name, x->key) ? snapshot_get(sn, sv_cstr(x->key)) : NULL;
-    if (have || may_create(x))
-        apply_to(x, ctx, have);
-    snapshot_unref(sn);
-}
-
-void rest_apply(Exchange *x)
+void rest_apply(ApiCall *x)
 {
     Apply *ap = arena_new(x->arena, Apply);
     if (!ap)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-    else if (check_options(x, ap) &&
-             read_body(x, x->res->schema, x->res->group, x->res->version, x->res->kind,
-                       &ap->config) &&
+        respond_nomem(x);
+    else if (check_options(x, ap) && body_read_object(x, &ap->config) &&
              check_config(x, &ap->config))
-        apply_again(x, ap);
+        write_start(x, &(WritePlan){ .way = WRITE_UPSERT, .make = make_applied, .ctx = ap });
 }

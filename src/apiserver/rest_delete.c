@@ -5,10 +5,13 @@
  * done. */
 #include <pthread.h>
 
-#include "apiserver/internal.h"
+#include "apiserver/body.h"
+#include "apiserver/handlers.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "apiserver/rest_read.h"
+#include "apiserver/write.h"
 #include "base/clock.h"
-
-typedef enum DeletionStep { DELETION_NOW, DELETION_MARK, DELETION_UNDERWAY } DeletionStep;
 
 typedef struct DeleteOptions {
     int64_t grace; /* seconds; -1: the object's own */
@@ -16,7 +19,7 @@ typedef struct DeleteOptions {
     StrView uid, rv; /* preconditions */
 } DeleteOptions;
 
-static void read_members(Exchange *x, const Value *body, DeleteOptions *o)
+static void read_members(ApiCall *x, const Value *body, DeleteOptions *o)
 {
     o->grace = value_int_or(value_get(body, SV("gracePeriodSeconds")), o->grace);
     o->uid = value_path_str(body, "preconditions.uid");
@@ -30,7 +33,8 @@ static void read_members(Exchange *x, const Value *body, DeleteOptions *o)
         x->dry_run = true;
 }
 
-static bool read_options(Exchange *x, DeleteOptions *o)
+/* `given`: options that do not come from the body; NULL: they do. */
+static bool read_options(ApiCall *x, const Value *given, DeleteOptions *o)
 {
     StrView text;
     *o = (DeleteOptions){ .grace = -1 };
@@ -38,12 +42,12 @@ static bool read_options(Exchange *x, DeleteOptions *o)
     if (http_query(x->req, SV("gracePeriodSeconds"), &text) && sv_to_u64(text, &n) == 0)
         o->grace = (int64_t)n;
     http_query(x->req, SV("propagationPolicy"), &o->propagation);
-    if (x->eviction)
-        read_members(x, x->eviction, o);
+    if (given)
+        read_members(x, given, o);
     else if (x->req->body.len) {
         Value body;
         Err err = { 0 };
-        if (decode_body(x, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", &body, &err) < 0) {
+        if (body_decode(x, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", &body, &err) < 0) {
             respond_status(x, REASON_BAD_REQUEST, "couldn't decode DeleteOptions: %s", err.msg);
             return false;
         }
@@ -61,7 +65,7 @@ static bool read_options(Exchange *x, DeleteOptions *o)
     return true;
 }
 
-static bool preconditions_hold(Exchange *x, const DeleteOptions *o, const Value *obj,
+static bool preconditions_hold(ApiCall *x, const DeleteOptions *o, const Value *obj,
                                const ObjectRev *have)
 {
     uint64_t rev;
@@ -124,7 +128,7 @@ static void mark(Arena *a, Value *meta, int64_t grace)
     value_set(a, meta, SV("deletionGracePeriodSeconds"), value_int(grace));
 }
 
-static DeletionStep deletion_plan(Exchange *x, const DeleteOptions *o, Value *obj)
+static WriteEffect deletion_plan(ApiCall *x, const DeleteOptions *o, Value *obj)
 {
     Value *meta = value_get(obj, SV("metadata"));
     bool is_pod = sv_eq(x->res->kind, SV("Pod")) && !x->res->group.len;
@@ -140,79 +144,61 @@ static DeletionStep deletion_plan(Exchange *x, const DeleteOptions *o, Value *ob
     if (value_get(meta, SV("deletionTimestamp"))) {
         int64_t left = value_int_or(value_get(meta, SV("deletionGracePeriodSeconds")), 0);
         if (grace >= left)
-            return held || left > 0 ? DELETION_UNDERWAY : DELETION_NOW;
+            return held || left > 0 ? EFFECT_NONE : EFFECT_DELETE;
         if (grace == 0 && !held)
-            return DELETION_NOW;
+            return EFFECT_DELETE;
     } else if (!held && grace == 0)
-        return DELETION_NOW;
+        return EFFECT_DELETE;
     mark(x->arena, meta, grace);
     if (is_ns)
         value_set_path(x->arena, obj, "status.phase", value_sv(SV("Terminating")));
-    return DELETION_MARK;
+    return EFFECT_PUT;
 }
 
-void respond_deleted(Exchange *x, ObjectRev *o)
+static bool make_deletion(WriteOp *w)
 {
-    /* Kinds whose deletion answers with the object, as kube-apiserver's storage does. */
-    static const StrView whole[] = { SV_INIT("Pod"),
-                                     SV_INIT("Service"),
-                                     SV_INIT("ServiceAccount"),
-                                     SV_INIT("PersistentVolume"),
-                                     SV_INIT("PersistentVolumeClaim"),
-                                     SV_INIT("PodTemplate"),
-                                     SV_INIT("ResourceQuota") };
-    for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
-        if (sv_eq(x->res->kind, whole[i])) {
-            respond_object(x, 200, o);
-            return;
-        }
-    Value meta;
-    StrView text = arena_sv(x->arena, object_metadata_text(o)), uid = SV_NULL;
-    if (text.ptr && json_decode(text, x->arena, NULL, &meta, NULL) == 0)
-        uid = value_str(value_get(&meta, SV("uid")));
-    respond_success(x, uid);
-}
-
-static void delete_again(Exchange *x, void *ctx)
-{
-    const DeleteOptions *o = ctx;
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *have = current_object(x, sn);
-    Value obj;
-    Err err = { 0 };
-    if (have && object_decode(x->res, have, x->arena, &obj, &err) < 0)
-        respond_err(x, &err);
-    else if (have && preconditions_hold(x, o, &obj, have) && admit_delete(x, &obj)) {
-        x->status_on_success = 200;
-        switch (deletion_plan(x, o, &obj)) {
-        case DELETION_NOW:
-            commit_delete(x, have, delete_again, ctx);
-            break;
-        case DELETION_MARK:
-            commit_object(x, &obj, have, delete_again, ctx);
-            break;
-        case DELETION_UNDERWAY:
-            respond_object(x, 200, have);
-            break;
-        }
+    ApiCall *x = w->x;
+    const DeleteOptions *o = w->plan.ctx;
+    if (!preconditions_hold(x, o, &w->old, w->have))
+        return false;
+    if (!value_clone(x->arena, &w->old, &w->obj)) {
+        respond_nomem(x);
+        return false;
     }
-    snapshot_unref(sn);
+    w->effect = deletion_plan(x, o, &w->obj);
+    if (w->effect != EFFECT_DELETE && w->plan.answer == ANSWER_DELETED)
+        w->plan.answer = ANSWER_OBJECT;
+    return true;
 }
 
-void rest_delete(Exchange *x)
+static void start_deletion(ApiCall *x, const Value *options, AnswerForm answer, int code)
 {
     DeleteOptions *o = arena_new(x->arena, DeleteOptions);
     if (!o)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-    else if (read_options(x, o))
-        delete_again(x, o);
+        respond_nomem(x);
+    else if (read_options(x, options, o))
+        write_start(x, &(WritePlan){ .way = WRITE_DELETION,
+                                     .make = make_deletion,
+                                     .ctx = o,
+                                     .answer = answer,
+                                     .code = code });
+}
+
+void rest_delete(ApiCall *x)
+{
+    start_deletion(x, NULL, ANSWER_DELETED, 200);
+}
+
+void delete_evicted(ApiCall *x, const Value *options)
+{
+    start_deletion(x, options, ANSWER_STATUS, 201);
 }
 
 /* ---- deletecollection ---- */
 
 /* Counts the writes of one request; answers when the last one is done. */
 typedef struct Sweep {
-    Exchange *x; /* NULL once the peer has gone */
+    ApiCall *x; /* NULL once the peer has gone */
     Loop *loop;
     size_t waiting;
     Err first;
@@ -258,16 +244,16 @@ static void on_sweep_peer_gone(void *ctx)
 
 static void sweep_one(Sweep *s, const DeleteOptions *o, const ObjectRev *have)
 {
-    Exchange *x = s->x;
+    ApiCall *x = s->x;
     Value obj;
     _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
     if (object_decode(x->res, have, x->arena, &obj, NULL) < 0)
         return;
-    DeletionStep step = deletion_plan(x, o, &obj);
-    if (step == DELETION_UNDERWAY || x->dry_run)
+    WriteEffect step = deletion_plan(x, o, &obj);
+    if (step == EFFECT_NONE || x->dry_run)
         return;
     StoreOp op = { STORE_DELETE, have->key, have->mod_rev, SV_NULL, SV_NULL, 0 };
-    if (step == DELETION_MARK) {
+    if (step == EFFECT_PUT) {
         object_store_form(&obj, &val);
         attrs_build(x->res, &obj, &attrs);
         op = (StoreOp){ STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
@@ -278,13 +264,13 @@ static void sweep_one(Sweep *s, const DeleteOptions *o, const ObjectRev *have)
         s->waiting--;
 }
 
-void rest_delete_collection(Exchange *x)
+void rest_delete_collection(ApiCall *x)
 {
     DeleteOptions o;
     Filter filter;
     Err err = { 0 };
     char prefix[STORE_KEY_MAX];
-    if (!read_options(x, &o))
+    if (!read_options(x, NULL, &o))
         return;
     if (filter_parse(x, &filter, &err) < 0) {
         respond_err(x, &err);
@@ -293,7 +279,7 @@ void rest_delete_collection(Exchange *x)
     Sweep *s = calloc(1, sizeof *s);
     if (!s || !registry_key(x->res, x->res->namespaced ? x->ns : SV_NULL, SV_NULL, prefix)) {
         free(s);
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
         return;
     }
     *s = (Sweep){ .x = x, .loop = x->srv->loop, .waiting = 1, .lock = PTHREAD_MUTEX_INITIALIZER };

@@ -5,20 +5,20 @@
 #include <stdio.h>
 #include <zlib.h>
 
-#include "apiserver/internal.h"
+#include "apiserver/handlers.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "apiserver/rest_read.h"
+#include "apiserver/table.h"
 #include "base/encode.h"
+#include "base/vec.h"
+#include "codec/json.h"
 
 enum { GZIP_MIN = 128 * 1024 };
 
-/* namespaces is cluster-scoped though its path carries the name as namespace, too. */
-static StrView scope_ns(const Exchange *x)
+ObjectRev *current_object(ApiCall *x, Snapshot *sn)
 {
-    return x->res->namespaced ? x->ns : SV_NULL;
-}
-
-ObjectRev *current_object(Exchange *x, Snapshot *sn)
-{
-    if (!registry_key(x->res, scope_ns(x), x->name, x->key)) {
+    if (!registry_key(x->res, call_scope(x), x->name, x->key)) {
         respond_not_found(x);
         return NULL;
     }
@@ -28,7 +28,7 @@ ObjectRev *current_object(Exchange *x, Snapshot *sn)
     return o;
 }
 
-void rest_get(Exchange *x)
+void rest_get(ApiCall *x)
 {
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *o = current_object(x, sn);
@@ -39,7 +39,7 @@ void rest_get(Exchange *x)
 
 /* ---- selectors ---- */
 
-int filter_parse(Exchange *x, Filter *ret, Err *err)
+int filter_parse(ApiCall *x, Filter *ret, Err *err)
 {
     StrView text;
     *ret = (Filter){ 0 };
@@ -87,7 +87,7 @@ typedef struct List {
     int64_t remaining; /* -1: not known */
 } List;
 
-static int parse_continue(Exchange *x, StrView token, List *l, uint64_t *ret_rev, Err *err)
+static int parse_continue(ApiCall *x, StrView token, List *l, uint64_t *ret_rev, Err *err)
 {
     _cleanup_buf_ Buf raw = BUF_INIT;
     Value v;
@@ -103,7 +103,7 @@ static int parse_continue(Exchange *x, StrView token, List *l, uint64_t *ret_rev
     return 0;
 }
 
-static StrView make_continue(Exchange *x, const List *l)
+static StrView make_continue(ApiCall *x, const List *l)
 {
     _cleanup_buf_ Buf json = BUF_INIT, out = BUF_INIT;
     Value v = value_map();
@@ -118,7 +118,7 @@ static StrView make_continue(Exchange *x, const List *l)
 /* Chooses the snapshot that resourceVersion, resourceVersionMatch and continue ask for. Our cache
  * is always the newest durable state, so "not older than" is met at once, or refused when in the
  * future. */
-static int choose_snapshot(Exchange *x, List *l, Err *err)
+static int choose_snapshot(ApiCall *x, List *l, Err *err)
 {
     StrView text, match = SV_NULL, token = SV_NULL;
     uint64_t rev = 0;
@@ -150,7 +150,7 @@ static int choose_snapshot(Exchange *x, List *l, Err *err)
     return 0;
 }
 
-static int collect(Exchange *x, List *l, Err *err)
+static int collect(ApiCall *x, List *l, Err *err)
 {
     SnapshotIter it;
     snapshot_iter(l->sn, l->prefix, l->from, &it);
@@ -177,7 +177,7 @@ static int collect(Exchange *x, List *l, Err *err)
     return 0;
 }
 
-static void encode_list_head(Exchange *x, const char *kind_suffix, StrView rv, StrView cont,
+static void encode_list_head(ApiCall *x, const char *kind_suffix, StrView rv, StrView cont,
                              int64_t remaining, Buf *out)
 {
     if (x->form == OUTPUT_PARTIAL)
@@ -222,7 +222,7 @@ static bool gzip_into(StrView in, Buf *out)
     return ok;
 }
 
-void respond_large(Exchange *x, StrView content_type, StrView json)
+void respond_large(ApiCall *x, StrView content_type, StrView json)
 {
     _cleanup_buf_ Buf zipped = BUF_INIT;
     StrView accepted = http_header(x->req, SV("accept-encoding"));
@@ -234,7 +234,7 @@ void respond_large(Exchange *x, StrView content_type, StrView json)
     http_respond(x->req, 200, content_type, json);
 }
 
-static void send_list(Exchange *x, List *l)
+static void send_list(ApiCall *x, List *l)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     StrView rv = arena_printf(x->arena, "%llu", (unsigned long long)snapshot_revision(l->sn));
@@ -255,22 +255,22 @@ static void send_list(Exchange *x, List *l)
     }
     Value v;
     if (out.failed)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     else if (x->type != OUTPUT_YAML)
         respond_large(x, SV("application/json"), buf_view(&out));
     else if (json_decode(buf_view(&out), x->arena, NULL, &v, NULL) == 0)
         respond_value(x, 200, &v);
     else
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
 }
 
-void rest_list(Exchange *x)
+void rest_list(ApiCall *x)
 {
     List l = { 0 };
     Err err = { 0 };
     StrView text;
     char prefix[STORE_KEY_MAX];
-    if (!registry_key(x->res, scope_ns(x), SV_NULL, prefix)) {
+    if (!registry_key(x->res, call_scope(x), SV_NULL, prefix)) {
         respond_status(x, REASON_NOT_FOUND, "the server could not find the requested resource");
         return;
     }

@@ -1,9 +1,13 @@
 /* reviews.c - the kinds that ask instead of being kept: TokenReview, SubjectAccessReview and its
  * relatives, SelfSubjectReview, SelfSubjectRulesReview. Each answers with itself, status filled, as
  * 201. */
-#include "apiserver/internal.h"
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "apiserver/body.h"
+#include "apiserver/handlers.h"
+#include "apiserver/respond.h"
 
-static void answer(Exchange *x, Value *review, Value status)
+static void answer(ApiCall *x, Value *review, Value status)
 {
     value_set(x->arena, review, SV("kind"), value_sv(x->res->kind));
     value_set(x->arena, review, SV("apiVersion"), value_sv(x->res->api_version));
@@ -39,7 +43,7 @@ static Value user_value(Arena *a, const User *u)
     return v;
 }
 
-static void token_review(Exchange *x, Value *review)
+static void token_review(ApiCall *x, Value *review)
 {
     StrView token = value_path_str(review, "spec.token"), own = token_issuer(x->srv->tokens);
     const Value *wanted = value_path(review, "spec.audiences");
@@ -73,7 +77,7 @@ static void token_review(Exchange *x, Value *review)
 
 /* Reads spec.resourceAttributes or spec.nonResourceAttributes; false after answering a bad request.
  */
-static bool read_attributes(Exchange *x, const Value *spec, Access *a)
+static bool read_attributes(ApiCall *x, const Value *spec, Access *a)
 {
     const Value *res = value_get(spec, SV("resourceAttributes")),
                 *path = value_get(spec, SV("nonResourceAttributes"));
@@ -97,7 +101,7 @@ static bool read_attributes(Exchange *x, const Value *spec, Access *a)
     return true;
 }
 
-static void access_review(Exchange *x, Value *review, const User *subject)
+static void access_review(ApiCall *x, Value *review, const User *subject)
 {
     Access a = { .user = subject };
     if (!read_attributes(x, value_get(review, SV("spec")), &a))
@@ -114,7 +118,7 @@ static void access_review(Exchange *x, Value *review, const User *subject)
     answer(x, review, status);
 }
 
-static void subject_access_review(Exchange *x, Value *review)
+static void subject_access_review(ApiCall *x, Value *review)
 {
     const Value *spec = value_get(review, SV("spec"));
     User u = { .name = value_str(value_get(spec, SV("user"))),
@@ -132,19 +136,19 @@ static void subject_access_review(Exchange *x, Value *review)
         access_review(x, review, &u);
 }
 
-static void self_access_review(Exchange *x, Value *review)
+static void self_access_review(ApiCall *x, Value *review)
 {
     access_review(x, review, &x->user);
 }
 
-static void self_review(Exchange *x, Value *review)
+static void self_review(ApiCall *x, Value *review)
 {
     Value status = value_map();
     value_set(x->arena, &status, SV("userInfo"), user_value(x->arena, &x->user));
     answer(x, review, status);
 }
 
-static void self_rules_review(Exchange *x, Value *review)
+static void self_rules_review(ApiCall *x, Value *review)
 {
     StrView ns = value_path_str(review, "spec.namespace");
     Value status = value_map(), resources, paths;
@@ -155,17 +159,17 @@ static void self_rules_review(Exchange *x, Value *review)
     answer(x, review, status);
 }
 
-static void binding(Exchange *x, Value *review)
+static void binding(ApiCall *x, Value *review)
 {
     x->name = value_path_str(review, "metadata.name");
     bind_pod(x, review);
 }
 
-bool review_handle(Exchange *x)
+bool review_handle(ApiCall *x)
 {
     static const struct {
         StrView kind;
-        void (*fn)(Exchange *x, Value *review);
+        void (*fn)(ApiCall *x, Value *review);
     } rows[] = {
         { SV_INIT("TokenReview"), token_review },
         { SV_INIT("SubjectAccessReview"), subject_access_review },
@@ -181,7 +185,7 @@ bool review_handle(Exchange *x)
         Value review;
         if (!sv_eq(rows[i].kind, x->res->kind))
             continue;
-        if (read_body(x, x->res->schema, x->res->group, x->res->version, x->res->kind, &review))
+        if (body_read_object(x, &review))
             rows[i].fn(x, &review);
         return true;
     }

@@ -2,18 +2,11 @@
  *
  * Order as in kube-apiserver's chain: parse the path into verb and resource, authenticate,
  * authorise, negotiate the form of the answer, dispatch. */
-#include <stdio.h>
-
-#include "apiserver/internal.h"
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "apiserver/handlers.h"
+#include "apiserver/respond.h"
 #include "base/log.h"
-
-bool user_in_group(const User *u, StrView group)
-{
-    for (unsigned i = 0; i < u->n_groups; i++)
-        if (sv_eq(u->groups[i], group))
-            return true;
-    return false;
-}
 
 /* Takes the next path segment; empty at the end. */
 static StrView segment(StrView *rest)
@@ -25,7 +18,7 @@ static StrView segment(StrView *rest)
     return s;
 }
 
-static StrView resource_verb(const Exchange *x)
+static StrView resource_verb(const ApiCall *x)
 {
     StrView m = x->req->method;
     if (sv_eq(m, SV("GET")) || sv_eq(m, SV("HEAD"))) {
@@ -46,7 +39,7 @@ static StrView resource_verb(const Exchange *x)
 
 /* exec, attach, port-forward and proxy open a stream whatever the method: all of them need
  * "create". */
-static void fix_streaming_verb(Exchange *x)
+static void fix_streaming_verb(ApiCall *x)
 {
     if (sv_eq(x->resource, SV("pods")) &&
         (sv_eq(x->sub, SV("exec")) || sv_eq(x->sub, SV("attach")) ||
@@ -55,7 +48,7 @@ static void fix_streaming_verb(Exchange *x)
 }
 
 /* /api/v1/namespaces/NS/pods/NAME/SUB and /apis/GROUP/VERSION/… */
-static void parse_path(Exchange *x)
+static void parse_path(ApiCall *x)
 {
     StrView rest = x->req->path, first = segment(&rest);
     bool read = sv_eq(x->req->method, SV("GET")) || sv_eq(x->req->method, SV("HEAD"));
@@ -102,7 +95,7 @@ static void parse_path(Exchange *x)
 }
 
 /* One media range of an Accept header: type, and the parameters that matter. */
-static bool accept_range(Exchange *x, StrView range)
+static bool accept_range(ApiCall *x, StrView range)
 {
     StrView type, params, p, key, val, as = SV_NULL;
     sv_cut(range, ';', &type, &params);
@@ -127,7 +120,7 @@ static bool accept_range(Exchange *x, StrView range)
     return true;
 }
 
-static bool negotiate(Exchange *x)
+static bool negotiate(ApiCall *x)
 {
     StrView accept = http_header(x->req, SV("accept")), range;
     if (!accept.len)
@@ -139,7 +132,7 @@ static bool negotiate(Exchange *x)
 }
 
 /* Kubernetes' sentence for what a user may not do. */
-static void respond_denied(Exchange *x)
+static void respond_denied(ApiCall *x)
 {
     if (!x->is_resource) {
         respond_status(x, REASON_FORBIDDEN, "forbidden: User \"%.*s\" cannot %.*s path \"%.*s\"",
@@ -159,7 +152,7 @@ static void respond_denied(Exchange *x)
 typedef struct VerbRow {
     StrView verb;
     uint32_t bit;
-    void (*fn)(Exchange *x);
+    void (*fn)(ApiCall *x);
 } VerbRow;
 
 static const VerbRow verbs[] = {
@@ -173,12 +166,12 @@ static const VerbRow verbs[] = {
     { SV_INIT("deletecollection"), API_DELETECOLLECTION, rest_delete_collection },
 };
 
-static void respond_unknown(Exchange *x)
+static void respond_unknown(ApiCall *x)
 {
     respond_status(x, REASON_NOT_FOUND, "the server could not find the requested resource");
 }
 
-static void dispatch_resource(Exchange *x)
+static void dispatch_resource(ApiCall *x)
 {
     if (x->res->namespaced && !x->ns.len && x->name.len) {
         respond_unknown(x);
@@ -211,7 +204,7 @@ static void dispatch_resource(Exchange *x)
 /* Names become parts of store keys and of texts that end at a NUL: what no object can be called is
  * refused here, before any use. Kubernetes' rule for path segments (ValidatePathSegmentName), and
  * no control characters, which no kind's names may hold. */
-static bool names_are_sound(Exchange *x)
+static bool names_are_sound(ApiCall *x)
 {
     const StrView names[] = { x->ns, x->name };
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -232,7 +225,7 @@ static bool names_are_sound(Exchange *x)
     return true;
 }
 
-static void dispatch(Exchange *x)
+static void dispatch(ApiCall *x)
 {
     StrView dry;
     if (http_query(x->req, SV("dryRun"), &dry)) {
@@ -256,9 +249,9 @@ static void dispatch(Exchange *x)
         respond_unknown(x);
 }
 
-static void route_request(void *ctx, HttpReq *req)
+void route_request(void *ctx, HttpReq *req)
 {
-    Exchange *x = arena_new(req->arena, Exchange);
+    ApiCall *x = arena_new(req->arena, ApiCall);
     if (!x) {
         http_respond(req, 503, SV("text/plain"), SV("out of memory\n"));
         return;
@@ -282,90 +275,9 @@ static void route_request(void *ctx, HttpReq *req)
         return;
     if (!impersonate(x))
         return;
-    Access access = { .user = &x->user,
-                      .verb = x->verb,
-                      .is_resource = x->is_resource,
-                      .group = x->group,
-                      .version = x->version,
-                      .resource = x->resource,
-                      .sub = x->sub,
-                      .ns = x->ns,
-                      .name = x->name,
-                      .path = req->path };
-    if (!authorize(x->srv, &access)) {
+    if (!authorize_call(x, x->verb)) {
         respond_denied(x);
         return;
     }
     dispatch(x);
-}
-
-uint16_t apiserver_port(const ApiServer *s)
-{
-    return http_server_port(s->http);
-}
-
-static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
-{
-    int r;
-    if ((r = token_signer_new(cfg->token_key, cfg->issuer, &s->tokens, err)) < 0 ||
-        (r = rbac_new(s->store, &s->rbac, err)) < 0 ||
-        (r = services_new(s->store, cfg->service_cidr,
-                          cfg->node_port_min ? cfg->node_port_min : 30000,
-                          cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) <
-            0 ||
-        (r = bootstrap_objects(s, cfg, err)) < 0 || (r = hub_new(s, &s->hub, err)) < 0 ||
-        (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
-        return r;
-    TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain,
-                          .key = cfg->key,
-                          .ca = cfg->client_ca,
-                          .client_auth = TLS_CLIENT_ASK,
-                          .alpn_h2 = true };
-    TlsContext *tls = NULL;
-    if ((r = tls_context_new_server(&tls_cfg, &tls, err)) < 0)
-        return r;
-    HttpServerConfig http = {
-        .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX
-    };
-    r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
-    tls_context_unref(tls);
-    return r;
-}
-
-int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err)
-{
-    ApiServer *s = calloc(1, sizeof *s);
-    char *ca = strndup(cfg->client_ca.ptr, cfg->client_ca.len);
-    if (!s || !ca) {
-        free(s);
-        free(ca);
-        return err_nomem(err);
-    }
-    s->loop = loop;
-    s->store = cfg->store;
-    s->client_ca = sv_cstr(ca);
-    s->advertise_port = cfg->advertise_port;
-    int r = start_parts(s, cfg, err);
-    if (r < 0) {
-        apiserver_free(s);
-        return r;
-    }
-    *ret = s;
-    return 0;
-}
-
-ApiServer *apiserver_free(ApiServer *s)
-{
-    if (!s)
-        return NULL;
-    http_server_free(s->http);
-    node_links_free(s->nodes);
-    hub_free(s->hub);
-    services_free(s->services);
-    rbac_free(s->rbac);
-    token_signer_free(s->tokens);
-    openapi_cache_free(s->openapi);
-    free((char *)s->client_ca.ptr);
-    free(s);
-    return NULL;
 }

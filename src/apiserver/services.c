@@ -3,11 +3,11 @@
  * One bitmap for each range, filled from the store at start and kept by the events of committed
  * Services. What is assigned stays reserved from the request on, so that two requests under way
  * never get the same. */
-#include <arpa/inet.h>
-#include <stdio.h>
+#include "apiserver/services.h"
 
-#include "apiserver/internal.h"
+#include <arpa/inet.h>
 #include "base/encode.h"
+#include "codec/json.h"
 
 enum { ADDRESSES_MAX = 65536 };
 
@@ -113,8 +113,11 @@ void services_first_address(const ServiceAlloc *a, unsigned nth, char buf[static
     inet_ntop(AF_INET, &in, buf, 16);
 }
 
-void services_event(ServiceAlloc *a, const StoreEvent *ev)
+void services_event(void *alloc, const StoreEvent *ev)
 {
+    ServiceAlloc *a = alloc;
+    if (!ev)
+        return;
     if (ev->prev)
         mark_stored(a, ev->prev, 0);
     if (ev->obj)

@@ -3,7 +3,7 @@
  * The general rule: a kind with a status subresource starts without status, its main resource
  * cannot change the status, and /status cannot change anything else; `generation` counts changes of
  * the spec. To add a rule for a kind, add a row to kinds[]. */
-#include "apiserver/internal.h"
+#include "apiserver/strategy.h"
 
 typedef struct KindStrategy {
     StrView kind;
@@ -92,7 +92,7 @@ static bool counts_generation(const ApiResource *res)
            !sv_eq(res->kind, SV("Service"));
 }
 
-void strategy_prepare_create(Exchange *x, Value *obj)
+void strategy_prepare_create(ApiCall *x, Value *obj)
 {
     value_set(x->arena, obj, SV("kind"), value_sv(x->res->kind));
     value_set(x->arena, obj, SV("apiVersion"), value_sv(x->res->api_version));
@@ -151,7 +151,7 @@ static bool spec_changed(const Value *obj, const Value *old)
     return false;
 }
 
-void strategy_prepare_update(Exchange *x, Value *obj, const Value *old)
+void strategy_prepare_update(ApiCall *x, Value *obj, const Value *old)
 {
     if (sv_eq(x->sub, SV("status"))) {
         keep_all_but_status(x->arena, obj, old);
@@ -187,7 +187,7 @@ static const struct {
     { SV_INIT("batch"), SV_INIT("CronJob"), SV_INIT("gets no jobs") },
 };
 
-void warn_if_idle(Exchange *x)
+void strategy_warn_if_idle(ApiCall *x)
 {
     for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
         if (!sv_eq(idle[i].group, x->res->group) || !sv_eq(idle[i].kind, x->res->kind))

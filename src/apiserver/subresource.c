@@ -1,147 +1,122 @@
 /* subresource.c - scale, binding, eviction, token and finalize: views of an object, or actions on
  * it. */
 #include "api/patch.h"
-#include "apiserver/internal.h"
+#include "apiserver/body.h"
+#include "apiserver/handlers.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "apiserver/rest_read.h"
+#include "apiserver/token.h"
+#include "apiserver/write.h"
 #include "base/clock.h"
+#include "codec/json.h"
 
 enum { TOKEN_LIFETIME_SEC = 3600, TOKEN_LIFETIME_MIN_SEC = 600, TOKEN_LIFETIME_MAX_SEC = 86400 };
 
 /* ---- binding ---- */
 
-static void bind_again(Exchange *x, void *ctx)
+/* Sets the condition PodScheduled; the others stay. */
+static bool set_scheduled(Arena *a, Value *pod)
 {
-    const Value *body = ctx;
-    const ApiResource *pods = api_resource_find(SV(""), SV("v1"), SV("pods"));
-    StrView node = value_path_str(body, "target.name"), uid = value_path_str(body, "metadata.uid");
-    x->res = pods;
-    x->resource = pods->plural;
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *have = current_object(x, sn);
-    Value pod, condition = value_map();
-    if (have && object_decode(pods, have, x->arena, &pod, NULL) == 0) {
-        if (value_path(&pod, "metadata.deletionTimestamp"))
-            respond_conflict(x, "pod is being deleted, cannot be assigned to a host");
-        else if (uid.len && !sv_eq(uid, value_path_str(&pod, "metadata.uid")))
-            respond_conflict(x,
-                             "Precondition failed: UID in precondition does not match the pod's");
-        else if (value_path_str(&pod, "spec.nodeName").len) {
-            StrView why =
-                arena_printf(x->arena, "pod %.*s is already assigned to node \"%.*s\"",
-                             SV_FMT(x->name), SV_FMT(value_path_str(&pod, "spec.nodeName")));
-            respond_conflict(x, why.ptr);
-        } else {
-            char now[RFC3339_SIZE];
-            rfc3339_format(clock_real_ns(), 0, now);
-            value_set_path(x->arena, &pod, "spec.nodeName", value_sv(node));
-            value_set(x->arena, &condition, SV("type"), value_sv(SV("PodScheduled")));
-            value_set(x->arena, &condition, SV("status"), value_sv(SV("True")));
-            value_set(x->arena, &condition, SV("lastProbeTime"), value_null());
-            value_set(x->arena, &condition, SV("lastTransitionTime"),
-                      value_sv(arena_sv(x->arena, sv_cstr(now))));
-            Value conditions = value_list();
-            value_push(x->arena, &conditions, condition);
-            value_set_path(x->arena, &pod, "status.conditions", conditions);
-            x->answer_status = true;
-            x->status_on_success = 201;
-            commit_object(x, &pod, have, bind_again, ctx);
+    char now[RFC3339_SIZE];
+    Value condition = value_map();
+    rfc3339_format(clock_real_ns(), 0, now);
+    value_set(a, &condition, SV("type"), value_sv(SV("PodScheduled")));
+    value_set(a, &condition, SV("status"), value_sv(SV("True")));
+    value_set(a, &condition, SV("lastProbeTime"), value_null());
+    value_set(a, &condition, SV("lastTransitionTime"), value_sv(arena_sv(a, sv_cstr(now))));
+    Value *list = value_path(pod, "status.conditions");
+    if (!value_is(list, VALUE_LIST))
+        list = value_set_path(a, pod, "status.conditions", value_list());
+    value_list_foreach (c, list) {
+        if (sv_eq(value_str(value_get(c, SV("type"))), SV("PodScheduled"))) {
+            *c = condition;
+            return true;
         }
     }
-    snapshot_unref(sn);
+    return list && value_push(a, list, condition);
 }
 
-void bind_pod(Exchange *x, Value *body)
+/* Why the pod cannot be assigned to the node; NULL: it can. */
+static const char *binding_conflict(ApiCall *x, const Value *pod, StrView uid)
+{
+    StrView node = value_path_str(pod, "spec.nodeName");
+    if (value_path(pod, "metadata.deletionTimestamp"))
+        return "pod is being deleted, cannot be assigned to a host";
+    if (uid.len && !sv_eq(uid, value_path_str(pod, "metadata.uid")))
+        return "Precondition failed: UID in precondition does not match the pod's";
+    if (node.len)
+        return arena_printf(x->arena, "pod %.*s is already assigned to node \"%.*s\"",
+                            SV_FMT(x->name), SV_FMT(node))
+            .ptr;
+    return NULL;
+}
+
+static bool make_bound(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    const Value *body = w->plan.ctx;
+    const char *why = binding_conflict(x, &w->old, value_path_str(body, "metadata.uid"));
+    if (why) {
+        respond_conflict(x, why);
+        return false;
+    }
+    if (value_clone(x->arena, &w->old, &w->obj) &&
+        value_set_path(x->arena, &w->obj, "spec.nodeName",
+                       value_sv(value_path_str(body, "target.name"))) &&
+        set_scheduled(x->arena, &w->obj))
+        return true;
+    respond_nomem(x);
+    return false;
+}
+
+void bind_pod(ApiCall *x, const Value *body)
 {
     Value *kept = arena_new(x->arena, Value);
     StrView kind = value_path_str(body, "target.kind");
     if (!kept)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     else if (!value_path_str(body, "target.name").len || (kind.len && !sv_eq(kind, SV("Node"))))
         respond_status(x, REASON_INVALID,
                        "Binding \"%.*s\" is invalid: target.name: Required value", SV_FMT(x->name));
     else {
         *kept = *body;
-        bind_again(x, kept);
+        x->res = api_resource_find(SV(""), SV("v1"), SV("pods"));
+        x->resource = x->res->plural;
+        write_start(x, &(WritePlan){ .way = WRITE_ACTION,
+                                     .make = make_bound,
+                                     .ctx = kept,
+                                     .answer = ANSWER_STATUS,
+                                     .code = 201 });
     }
 }
 
-static void handle_binding(Exchange *x)
+static void handle_binding(ApiCall *x)
 {
     Value body;
     const ApiResource *kind = api_kind_find(SV(""), SV("v1"), SV("Binding"));
-    if (read_body(x, kind->schema, SV(""), SV("v1"), SV("Binding"), &body))
+    if (body_read(x, kind->schema, SV(""), SV("v1"), SV("Binding"), &body))
         bind_pod(x, &body);
 }
 
 /* ---- eviction: a deletion that PodDisruptionBudgets may refuse ---- */
 
-static void handle_eviction(Exchange *x)
+static void handle_eviction(ApiCall *x)
 {
     x->sub = SV_NULL;
     Value body, none = value_map();
     Err err = { 0 };
-    if (decode_body(x, "io.k8s.api.policy.v1.Eviction", &body, &err) < 0) {
+    if (body_decode(x, "io.k8s.api.policy.v1.Eviction", &body, &err) < 0) {
         respond_status(x, REASON_BAD_REQUEST, "couldn't decode Eviction: %s", err.msg);
         return;
     }
     const Value *options = value_get(&body, SV("deleteOptions"));
-    x->eviction = arena_new(x->arena, Value);
-    if (!x->eviction) {
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
-        return;
-    }
-    *x->eviction = options ? *options : none;
-    x->answer_status = true;
-    x->status_on_success = 201;
-    rest_delete(x);
+    delete_evicted(x, options ? options : &none);
 }
 
 /* ---- scale ---- */
 
-static StrView selector_text(Exchange *x, const Value *obj)
-{
-    const Value *sel = value_path(obj, "spec.selector");
-    Selector parsed;
-    if (sv_eq(x->res->kind, SV("ReplicationController"))) {
-        _cleanup_buf_ Buf out = BUF_INIT;
-        value_map_foreach (m, sel)
-            buf_printf(&out, "%s%.*s=%.*s", out.len ? "," : "", SV_FMT(m->key),
-                       SV_FMT(value_str(&m->val)));
-        return arena_sv(x->arena, buf_view(&out));
-    }
-    _cleanup_buf_ Buf text = BUF_INIT;
-    if (!sel || selector_from_object(sel, x->arena, &parsed, NULL) < 0)
-        return SV("");
-    selector_format(&parsed, &text);
-    return arena_sv(x->arena, buf_view(&text));
-}
-
-static Value scale_value(Exchange *x, const Value *obj, uint64_t rev)
-{
-    Arena *a = x->arena;
-    Value v = value_map(), meta = value_map(), spec = value_map(), status = value_map();
-    static const StrView copied[] = { SV_INIT("name"), SV_INIT("namespace"), SV_INIT("uid"),
-                                      SV_INIT("creationTimestamp") };
-    for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
-        const Value *m = value_get(value_get(obj, SV("metadata")), copied[i]);
-        if (m)
-            value_set(a, &meta, copied[i], *m);
-    }
-    value_set(a, &meta, SV("resourceVersion"),
-              value_sv(arena_printf(a, "%llu", (unsigned long long)rev)));
-    value_set(a, &spec, SV("replicas"),
-              value_int(value_int_or(value_path(obj, "spec.replicas"), 0)));
-    value_set(a, &status, SV("replicas"),
-              value_int(value_int_or(value_path(obj, "status.replicas"), 0)));
-    value_set(a, &status, SV("selector"), value_sv(selector_text(x, obj)));
-    value_set(a, &v, SV("kind"), value_sv(SV("Scale")));
-    value_set(a, &v, SV("apiVersion"), value_sv(SV("autoscaling/v1")));
-    value_set(a, &v, SV("metadata"), meta);
-    value_set(a, &v, SV("spec"), spec);
-    value_set(a, &v, SV("status"), status);
-    return v;
-}
-
-static void get_scale(Exchange *x)
+static void get_scale(ApiCall *x)
 {
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
@@ -153,83 +128,76 @@ static void get_scale(Exchange *x)
     snapshot_unref(sn);
 }
 
-void respond_scale(Exchange *x, ObjectRev *o)
+/* The Scale that is asked for; a patch is merged into the present one. */
+static int wanted_scale(WriteOp *w, Value *ret, Err *err)
 {
-    Value obj;
+    ApiCall *x = w->x;
+    const Value *body = w->plan.ctx;
+    if (!sv_eq(x->verb, SV("patch")))
+        return value_clone(x->arena, body, ret) ? 0 : err_nomem(err);
+    *ret = scale_value(x, &w->old, w->have->mod_rev);
+    return sv_starts(http_header(x->req, SV("content-type")), SV("application/json-patch"))
+               ? patch_json(ret, body, x->arena, err)
+               : patch_merge(ret, body, x->arena, err);
+}
+
+static bool make_scaled(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    Value scale;
     Err err = { 0 };
-    if (object_decode(x->res, o, x->arena, &obj, &err) < 0) {
+    if (wanted_scale(w, &scale, &err) < 0) {
         respond_err(x, &err);
-        return;
+        return false;
     }
-    Value v = scale_value(x, &obj, o->mod_rev);
-    respond_value(x, 200, &v);
+    StrView rv = value_path_str(&scale, "metadata.resourceVersion");
+    uint64_t rev;
+    int64_t n = value_int_or(value_path(&scale, "spec.replicas"), 0);
+    if (rv.len && (sv_to_u64(rv, &rev) < 0 || rev != w->have->mod_rev))
+        respond_conflict(x, NULL);
+    else if (n < 0)
+        respond_status(
+            x, REASON_INVALID,
+            "Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: %lld: must be greater "
+            "than or equal to 0",
+            SV_FMT(x->name), (long long)n);
+    else if (!value_clone(x->arena, &w->old, &w->obj) ||
+             !value_set_path(x->arena, &w->obj, "spec.replicas", value_int(n)))
+        respond_nomem(x);
+    else {
+        value_del(value_get(&w->obj, SV("metadata")), SV("resourceVersion"));
+        return true;
+    }
+    return false;
 }
 
-/* Sets spec.replicas from a Scale; a patch is merged into the present Scale first. */
-static void scale_again(Exchange *x, void *ctx)
-{
-    const Value *body = ctx;
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *have = current_object(x, sn);
-    Value obj;
-    if (have && object_decode(x->res, have, x->arena, &obj, NULL) == 0) {
-        Value scale = scale_value(x, &obj, have->mod_rev);
-        Err err = { 0 };
-        int r = 0;
-        StrView type = http_header(x->req, SV("content-type"));
-        if (sv_eq(x->verb, SV("patch")))
-            r = sv_starts(type, SV("application/json-patch"))
-                    ? patch_json(&scale, body, x->arena, &err)
-                    : patch_merge(&scale, body, x->arena, &err);
-        else
-            r = value_clone(x->arena, body, &scale) ? 0 : err_nomem(&err);
-        StrView rv = value_path_str(&scale, "metadata.resourceVersion");
-        uint64_t rev;
-        int64_t n = value_int_or(value_path(&scale, "spec.replicas"), 0);
-        if (r < 0)
-            respond_err(x, &err);
-        else if (rv.len && (sv_to_u64(rv, &rev) < 0 || rev != have->mod_rev))
-            respond_conflict(x, NULL);
-        else if (n < 0)
-            respond_status(
-                x, REASON_INVALID,
-                "Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: %lld: must be greater "
-                "than or equal to 0",
-                SV_FMT(x->name), (long long)n);
-        else {
-            value_set_path(x->arena, &obj, "spec.replicas", value_int(n));
-            value_del(value_get(&obj, SV("metadata")), SV("resourceVersion"));
-            x->answer_scale = true;
-            update_object(x, &obj, have, scale_again, ctx);
-        }
-    }
-    snapshot_unref(sn);
-}
-
-static int decode_scale(Exchange *x, Value *ret, Err *err)
+static int decode_scale(ApiCall *x, Value *ret, Err *err)
 {
     if (sv_eq(x->verb, SV("patch")))
         return json_decode(x->req->body, x->arena, NULL, ret, err);
-    return decode_body(x, "io.k8s.api.autoscaling.v1.Scale", ret, err);
+    return body_decode(x, "io.k8s.api.autoscaling.v1.Scale", ret, err);
 }
 
-static void handle_scale(Exchange *x)
+static void handle_scale(ApiCall *x)
 {
     Value *body = arena_new(x->arena, Value);
     Err err = { 0 };
     if (sv_eq(x->verb, SV("get")))
         get_scale(x);
     else if (!body)
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
     else if (decode_scale(x, body, &err) < 0)
         respond_status(x, REASON_BAD_REQUEST, "couldn't decode Scale: %s", err.msg);
     else
-        scale_again(x, body);
+        write_start(x, &(WritePlan){ .way = WRITE_UPDATE,
+                                     .make = make_scaled,
+                                     .ctx = body,
+                                     .answer = ANSWER_SCALE });
 }
 
 /* ---- serviceaccounts/token (TokenRequest) ---- */
 
-static bool bind_to_pod(Exchange *x, const Value *ref, TokenClaims *c)
+static bool bind_to_pod(ApiCall *x, const Value *ref, TokenClaims *c)
 {
     if (!ref)
         return true;
@@ -264,7 +232,7 @@ static bool bind_to_pod(Exchange *x, const Value *ref, TokenClaims *c)
     return true;
 }
 
-static void issue_token(Exchange *x, Value *review, TokenClaims *c)
+static void issue_token(ApiCall *x, Value *review, TokenClaims *c)
 {
     int64_t life = value_int_or(value_path(review, "spec.expirationSeconds"), TOKEN_LIFETIME_SEC);
     if (life < TOKEN_LIFETIME_MIN_SEC) {
@@ -279,7 +247,7 @@ static void issue_token(Exchange *x, Value *review, TokenClaims *c)
     const Value *wanted = value_path(review, "spec.audiences");
     c->n_audiences = MAX(1, value_len(wanted));
     if (!(audiences = arena_array(x->arena, StrView, c->n_audiences))) {
-        respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+        respond_nomem(x);
         return;
     }
     audiences[0] = own;
@@ -311,11 +279,11 @@ static void issue_token(Exchange *x, Value *review, TokenClaims *c)
     respond_value(x, 201, review);
 }
 
-static void handle_token(Exchange *x)
+static void handle_token(ApiCall *x)
 {
     Value review, account;
     const SchemaObject *schema = api_schema_find(SV("io.k8s.api.authentication.v1.TokenRequest"));
-    if (!read_body(x, schema, SV("authentication.k8s.io"), SV("v1"), SV("TokenRequest"), &review))
+    if (!body_read(x, schema, SV("authentication.k8s.io"), SV("v1"), SV("TokenRequest"), &review))
         return;
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
@@ -332,27 +300,31 @@ static void handle_token(Exchange *x)
 
 /* ---- namespaces/finalize ---- */
 
-static void handle_finalize(Exchange *x)
+static bool make_finalized(WriteOp *w)
 {
-    Value body, obj;
-    if (!read_body(x, x->res->schema, SV(""), SV("v1"), SV("Namespace"), &body))
-        return;
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *have = current_object(x, sn);
-    if (have && object_decode(x->res, have, x->arena, &obj, NULL) == 0) {
-        const Value *finalizers = value_path(&body, "spec.finalizers");
-        Value none = value_list();
-        value_set_path(x->arena, &obj, "spec.finalizers", finalizers ? *finalizers : none);
-        StrView rv = value_path_str(&body, "metadata.resourceVersion");
-        if (rv.len)
-            value_set_path(x->arena, &obj, "metadata.resourceVersion", value_sv(rv));
-        update_object(x, &obj, have, NULL, NULL);
-    }
-    snapshot_unref(sn);
+    ApiCall *x = w->x;
+    const Value *body = w->plan.ctx, *finalizers = value_path(body, "spec.finalizers");
+    StrView rv = value_path_str(body, "metadata.resourceVersion");
+    if (value_clone(x->arena, &w->old, &w->obj) &&
+        value_set_path(x->arena, &w->obj, "spec.finalizers",
+                       finalizers ? *finalizers : value_list()) &&
+        (!rv.len || value_set_path(x->arena, &w->obj, "metadata.resourceVersion", value_sv(rv))))
+        return true;
+    respond_nomem(x);
+    return false;
+}
+
+static void handle_finalize(ApiCall *x)
+{
+    Value *body = arena_new(x->arena, Value);
+    if (!body)
+        respond_nomem(x);
+    else if (body_read_object(x, body))
+        write_start(x, &(WritePlan){ .way = WRITE_UPDATE, .make = make_finalized, .ctx = body });
 }
 
 /* resize and ephemeralcontainers are updates of the pod through another door. */
-static void handle_pod_view(Exchange *x)
+static void handle_pod_view(ApiCall *x)
 {
     if (sv_eq(x->verb, SV("get")))
         rest_get(x);
@@ -362,11 +334,11 @@ static void handle_pod_view(Exchange *x)
         rest_update(x);
 }
 
-bool subresource_handle(Exchange *x)
+bool subresource_handle(ApiCall *x)
 {
     static const struct {
         StrView resource, sub, verbs;
-        void (*fn)(Exchange *x);
+        void (*fn)(ApiCall *x);
     } rows[] = {
         { SV_INIT("pods"), SV_INIT("binding"), SV_INIT("create"), handle_binding },
         { SV_INIT("pods"), SV_INIT("eviction"), SV_INIT("create"), handle_eviction },

@@ -3,48 +3,13 @@
  * Columns come from the table of kinds; a row's cells are made by the function of its column's name
  * (common ones first, then those of the kind in printers.c). To print a new kind, add its rows
  * there. */
+#include "apiserver/table.h"
+
 #include <stdio.h>
 
+#include "apiserver/object.h"
 #include "apiserver/printers.h"
-#include "base/clock.h"
-
-/* Kubernetes' duration.HumanDuration: "5s", "3m20s", "2h", "5d". */
-StrView print_duration(Arena *a, int64_t sec)
-{
-    if (sec < -1)
-        return SV("<invalid>");
-    if (sec < 0)
-        return SV("0s");
-    if (sec < 120)
-        return arena_printf(a, "%llds", (long long)sec);
-    int64_t min = sec / 60, hours = sec / 3600, days = hours / 24;
-    if (min < 10)
-        return sec % 60 ? arena_printf(a, "%lldm%llds", (long long)min, (long long)(sec % 60))
-                        : arena_printf(a, "%lldm", (long long)min);
-    if (min < 180)
-        return arena_printf(a, "%lldm", (long long)min);
-    if (hours < 8)
-        return min % 60 ? arena_printf(a, "%lldh%lldm", (long long)hours, (long long)(min % 60))
-                        : arena_printf(a, "%lldh", (long long)hours);
-    if (hours < 48)
-        return arena_printf(a, "%lldh", (long long)hours);
-    if (hours < 192)
-        return hours % 24 ? arena_printf(a, "%lldd%lldh", (long long)days, (long long)(hours % 24))
-                          : arena_printf(a, "%lldd", (long long)days);
-    if (days < 730)
-        return arena_printf(a, "%lldd", (long long)days);
-    if (days < 365 * 8 && days % 365)
-        return arena_printf(a, "%lldy%lldd", (long long)(days / 365), (long long)(days % 365));
-    return arena_printf(a, "%lldy", (long long)(days / 365));
-}
-
-StrView print_since(Arena *a, StrView rfc3339)
-{
-    int64_t ns;
-    if (!rfc3339.len || rfc3339_parse(rfc3339, &ns) < 0)
-        return SV("<unknown>");
-    return print_duration(a, (clock_real_ns() - ns) / NSEC_PER_SEC);
-}
+#include "codec/json.h"
 
 static Value cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj)
 {
@@ -78,7 +43,7 @@ static void encode_columns(const ApiResource *res, Buf *out)
     buf_putc(out, ']');
 }
 
-static void encode_row_object(Exchange *x, StrView include, const ObjectRev *o, Buf *out)
+static void encode_row_object(ApiCall *x, StrView include, const ObjectRev *o, Buf *out)
 {
     if (sv_eq(include, SV("None"))) {
         buf_sv(out, SV("null"));
@@ -98,7 +63,7 @@ static void encode_row_object(Exchange *x, StrView include, const ObjectRev *o, 
 }
 
 /* One row; its tree lives in an arena of its own, since a watch prints for hours. */
-static void encode_row(Exchange *x, StrView include, const ObjectRev *o, Arena *scratch, Buf *out)
+static void encode_row(ApiCall *x, StrView include, const ObjectRev *o, Arena *scratch, Buf *out)
 {
     Value obj;
     arena_reset(scratch);
@@ -117,7 +82,7 @@ static void encode_row(Exchange *x, StrView include, const ObjectRev *o, Arena *
     buf_putc(out, '}');
 }
 
-void table_encode(Exchange *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont,
+void table_encode(ApiCall *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont,
                   bool with_columns, Buf *out)
 {
     StrView include = SV("Metadata");

@@ -7,7 +7,12 @@
  * where it was. */
 #include <stdio.h>
 
-#include "apiserver/internal.h"
+#include "apiserver/handlers.h"
+#include "apiserver/hub.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "apiserver/rest_read.h"
+#include "apiserver/table.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -22,7 +27,7 @@ typedef struct Watch Watch;
 struct Watch {
     Watch *next, **link;
     WatchHub *hub;
-    Exchange *x;
+    ApiCall *x;
     const ApiResource *res;
     char prefix[STORE_KEY_MAX];
     size_t prefix_len;
@@ -38,6 +43,8 @@ struct WatchHub {
     uint64_t pos;
     atomic_bool posted; /* a wake-up is on its way to the loop */
     Buf text;           /* scratch of the event in hand */
+    HubSubscriber subscribers[HUB_SUBSCRIBERS_MAX];
+    unsigned n_subscribers;
 };
 
 /* ---- one watch ---- */
@@ -179,16 +186,22 @@ static bool deliver(Watch *w, const StoreEvent *ev, Buf *shared, const char **sh
 
 /* ---- the hub ---- */
 
+static void tell_subscribers(WatchHub *h, const ApiResource *res, const StoreEvent *ev)
+{
+    for (unsigned i = 0; i < h->n_subscribers; i++) {
+        const HubSubscriber *s = &h->subscribers[i];
+        if (sv_eq(res->group, s->group) && (!s->kind.len || sv_eq(res->kind, s->kind)))
+            s->fn(s->ctx, ev);
+    }
+}
+
 static void dispatch_event(WatchHub *h, const StoreEvent *ev)
 {
     const ApiResource *res;
     StrView ns, name, key = ev->obj ? ev->obj->key : ev->prev->key;
     if (!registry_parse(key, &res, &ns, &name))
         return;
-    if (sv_eq(res->group, SV("rbac.authorization.k8s.io")))
-        rbac_invalidate(h->srv->rbac);
-    else if (sv_eq(res->kind, SV("Service")) && !res->group.len)
-        services_event(h->srv->services, ev);
+    tell_subscribers(h, res, ev);
     const char *shared_type = NULL;
     for (Watch *w = h->watches, *next; w; w = next) {
         next = w->next;
@@ -211,7 +224,8 @@ static void hub_run(void *ctx)
             while (h->watches)
                 watch_end(h->watches);
             h->pos = store_revision(h->srv->store);
-            rbac_invalidate(h->srv->rbac);
+            for (unsigned i = 0; i < h->n_subscribers; i++)
+                h->subscribers[i].fn(h->subscribers[i].ctx, NULL);
             return;
         }
         for (size_t i = 0; i < n; i++)
@@ -227,12 +241,15 @@ static void on_publish(void *ctx)
         loop_post(h->srv->loop, hub_run, h, NULL);
 }
 
-int hub_new(ApiServer *srv, WatchHub **ret, Err *err)
+int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchHub **ret, Err *err)
 {
+    ASSERT(n <= HUB_SUBSCRIBERS_MAX);
     WatchHub *h = calloc(1, sizeof *h);
     if (!h)
         return err_nomem(err);
     h->srv = srv;
+    memcpy(h->subscribers, subscribers, n * sizeof *subscribers);
+    h->n_subscribers = n;
     h->pos = store_revision(srv->store);
     store_on_publish(srv->store, on_publish, h);
     *ret = h;
@@ -261,12 +278,12 @@ typedef struct WatchOptions {
     uint64_t timeout_sec;
 } WatchOptions;
 
-static bool query_bool(Exchange *x, StrView name)
+static bool query_bool(ApiCall *x, StrView name)
 {
     return http_query_true(x->req, name);
 }
 
-static int parse_options(Exchange *x, WatchOptions *o, Err *err)
+static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
 {
     StrView text;
     if (http_query(x->req, SV("resourceVersion"), &text) && text.len &&
@@ -349,7 +366,7 @@ static bool replay(Watch *w)
 }
 
 /* A revision that is no longer kept: one ERROR event with Status 410, as the peer sends it. */
-static void refuse_old(Exchange *x, const Err *why)
+static void refuse_old(ApiCall *x, const Err *why)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     StrView status = status_text(x->arena, REASON_EXPIRED, sv_cstr(why->msg));
@@ -360,7 +377,7 @@ static void refuse_old(Exchange *x, const Err *why)
     }
 }
 
-static Watch *watch_new(Exchange *x, const WatchOptions *o, Err *err)
+static Watch *watch_new(ApiCall *x, const WatchOptions *o, Err *err)
 {
     Watch *w = calloc(1, sizeof *w);
     if (!w) {
@@ -390,7 +407,7 @@ static Watch *watch_new(Exchange *x, const WatchOptions *o, Err *err)
     return w;
 }
 
-void rest_watch(Exchange *x)
+void rest_watch(ApiCall *x)
 {
     WatchOptions o = { 0 };
     Err err = { 0 };

@@ -1,0 +1,28 @@
+/* authz.h - may they: the Node authoriser and RBAC. */
+#pragma once
+
+#include "apiserver/call.h"
+
+typedef struct Access {
+    const User *user;
+    StrView verb;
+    bool is_resource;
+    StrView group, version, resource, sub, ns, name; /* resource requests */
+    StrView path;                                    /* others */
+} Access;
+
+/* True when RBAC or the Node authoriser allows it. */
+bool authorize(ApiServer *srv, const Access *a);
+/* The same for another verb on what the call names. */
+bool authorize_call(ApiCall *x, StrView verb);
+
+/* rbac.c */
+int rbac_new(Store *store, Rbac **ret, Err *err);
+Rbac *rbac_free(Rbac *r);
+bool rbac_allows(Rbac *rbac, const Access *a);
+void rbac_invalidate(Rbac *r); /* something of rbac.authorization.k8s.io has changed */
+/* The rules of a user in a namespace (for SelfSubjectRulesReview), appended as JSON values. */
+void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_resource_rules,
+                    Value *ret_path_rules);
+/* Escalation check: does the user hold all rules of this Role's `rules`? */
+bool rbac_covers(Rbac *r, const User *u, StrView ns, const Value *rules);

@@ -1,0 +1,78 @@
+/* call.h - one request to the API while it is answered, and the parts of the server it may use.
+ *
+ * A request goes: route.c parses and authenticates it into an ApiCall, authorises it, and calls the
+ * verb's function (handlers.h). That function answers at once through respond.h, or makes a WriteOp
+ * (write.h) that answers when the write is durable. */
+#pragma once
+
+#include "apiserver/apiserver.h"
+#include "codec/value.h"
+
+typedef struct Rbac Rbac;
+typedef struct WatchHub WatchHub;
+typedef struct ServiceAlloc ServiceAlloc;
+typedef struct OpenApiCache OpenApiCache;
+typedef struct NodeLinks NodeLinks;
+typedef struct TokenSigner TokenSigner;
+
+enum {
+    BODY_MAX = 3 * 1024 * 1024,
+    JSON_DEPTH_LIMIT = 100,
+    GROUPS_MAX = 24,
+};
+
+struct ApiServer {
+    Loop *loop;
+    Store *store;
+    HttpServer *http;
+    TokenSigner *tokens;
+    Rbac *rbac;
+    WatchHub *hub;
+    ServiceAlloc *services;
+    OpenApiCache *openapi;
+    NodeLinks *nodes; /* connections to kubelets */
+    StrView client_ca;
+    uint16_t advertise_port;
+};
+
+/* Who asks. Views live as long as the call's arena. */
+typedef struct User {
+    StrView name, uid;
+    StrView groups[GROUPS_MAX];
+    unsigned n_groups;
+    StrView pod_name, pod_uid, node_name; /* of a bound token */
+} User;
+
+bool user_in_group(const User *u, StrView group);
+
+typedef enum OutputForm {
+    OUTPUT_OBJECT,
+    OUTPUT_TABLE,
+    OUTPUT_PARTIAL, /* PartialObjectMetadata */
+} OutputForm;
+
+typedef enum OutputType { OUTPUT_JSON, OUTPUT_YAML, OUTPUT_PROTOBUF } OutputType;
+
+typedef struct ApiCall {
+    ApiServer *srv;
+    HttpReq *req;
+    Arena *arena;
+    User user;
+
+    /* What is asked for, as authorisation sees it. */
+    StrView verb; /* "get", "list", "watch", "create", "update", "patch", "delete",
+                     "deletecollection" */
+    bool is_resource;
+    StrView group, version, resource, ns, name, sub;
+    const ApiResource *res;
+
+    /* How the answer is wanted. */
+    OutputForm form;
+    OutputType type;
+    bool dry_run;
+    char key[STORE_KEY_MAX];
+} ApiCall;
+
+/* The namespace that is part of the key: none for kinds without one, whose path may still carry it
+ * (a Namespace's own name). */
+StrView call_scope(const ApiCall *x);

@@ -1,0 +1,37 @@
+/* handlers.h - the functions that requests end in. */
+#pragma once
+
+#include "apiserver/call.h"
+
+/* ---- verbs on stored objects ---- */
+void rest_get(ApiCall *x);
+void rest_list(ApiCall *x);
+void rest_watch(ApiCall *x);
+void rest_create(ApiCall *x);
+void rest_update(ApiCall *x);
+void rest_patch(ApiCall *x);
+void rest_apply(ApiCall *x); /* a patch of type application/apply-patch+yaml */
+void rest_delete(ApiCall *x);
+void rest_delete_collection(ApiCall *x);
+
+/* A deletion with options that do not come from the body, answered with Status: Success. */
+void delete_evicted(ApiCall *x, const Value *options);
+/* Assigns the pod x->name to the node of a Binding. */
+void bind_pod(ApiCall *x, const Value *binding);
+
+/* ---- subresources, reviews, other paths; false: not theirs ---- */
+bool subresource_handle(ApiCall *x);
+bool review_handle(ApiCall *x);
+bool discovery_handle(ApiCall *x);
+bool openapi_handle(ApiCall *x);
+bool health_handle(ApiCall *x);
+bool node_link_handle(ApiCall *x); /* log, exec, attach, portforward, proxy */
+
+/* ---- what is behind some of them, for the server's start and end ---- */
+int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err);
+OpenApiCache *openapi_cache_free(OpenApiCache *c);
+int node_links_new(ApiServer *srv, const ApiServerConfig *cfg, NodeLinks **ret, Err *err);
+NodeLinks *node_links_free(NodeLinks *n);
+
+/* The server's handler of requests: an ApiServer as ctx (net/http.h). */
+void route_request(void *ctx, HttpReq *req);

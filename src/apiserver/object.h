@@ -1,0 +1,32 @@
+/* object.h - between documents and stored bytes: keys, the stored form, and the attributes that
+ * selectors look at. */
+#pragma once
+
+#include "api/kinds.h"
+#include "codec/value.h"
+#include "store/store.h"
+
+/* "/registry/pods/" for a resource; with ns and name the object's key. False when too long. */
+bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[static STORE_KEY_MAX]);
+/* Resource, namespace and name of a key; false when it is none of ours. */
+bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, StrView *ret_name);
+
+/* Stored form: metadata first, without kind, apiVersion and resourceVersion. */
+void object_store_form(const Value *obj, Buf *out);
+/* What of a stored value follows the head that depends on who asks. */
+StrView object_stored_rest(const ObjectRev *o);
+/* The head: kind and apiVersion (unless `item`), and the metadata up to and with resourceVersion.
+ */
+void object_head(const ApiResource *res, uint64_t rev, bool item, Buf *out);
+/* Appends the object as clients see it: head and rest. */
+void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out);
+/* The same as a tree in the arena. */
+int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err);
+/* The raw text of the stored object's metadata: from "{" to the matching "}". */
+StrView object_metadata_text(const ObjectRev *o);
+
+/* Labels and selectable fields in compact form (ObjectRev.attrs). */
+void attrs_build(const ApiResource *res, const Value *obj, Buf *out);
+StrView attrs_label(StrView attrs, StrView key, bool *ret_found);
+/* A selectable field of a stored object; empty when it is not set. */
+StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label);

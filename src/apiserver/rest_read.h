@@ -1,0 +1,21 @@
+/* rest_read.h - what reading shares with watching and writing: the object that a call names, and
+ * the selectors of lists. */
+#pragma once
+
+#include "api/selector.h"
+#include "apiserver/call.h"
+
+/* The object that the call names; x->key becomes its key. Answers 404 itself when it is missing.
+ * Borrowed from the snapshot. */
+ObjectRev *current_object(ApiCall *x, Snapshot *sn);
+
+/* Label and field selector of a list or watch. */
+typedef struct Filter {
+    Selector labels, fields;
+} Filter;
+int filter_parse(ApiCall *x, Filter *ret, Err *err);
+bool filter_empty(const Filter *f); /* selects everything */
+bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o);
+
+/* Text that may be worth compressing: gzip from 128 KiB on, where the client takes it. */
+void respond_large(ApiCall *x, StrView content_type, StrView text);

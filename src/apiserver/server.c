@@ -1,0 +1,91 @@
+/* server.c - the parts of an API server, from start to end. */
+#include "apiserver/authz.h"
+#include "apiserver/handlers.h"
+#include "apiserver/hub.h"
+#include "apiserver/services.h"
+#include "apiserver/token.h"
+
+uint16_t apiserver_port(const ApiServer *s)
+{
+    return http_server_port(s->http);
+}
+
+static void on_rbac(void *ctx, const StoreEvent *ev)
+{
+    rbac_invalidate(ctx);
+}
+
+static int start_hub(ApiServer *s, Err *err)
+{
+    const HubSubscriber subscribers[] = {
+        { SV("rbac.authorization.k8s.io"), SV(""), on_rbac, s->rbac },
+        { SV(""), SV("Service"), services_event, s->services },
+    };
+    return hub_new(s, subscribers, ARRAY_SIZE(subscribers), &s->hub, err);
+}
+
+static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
+{
+    int r;
+    if ((r = token_signer_new(cfg->token_key, cfg->issuer, &s->tokens, err)) < 0 ||
+        (r = rbac_new(s->store, &s->rbac, err)) < 0 ||
+        (r = services_new(s->store, cfg->service_cidr,
+                          cfg->node_port_min ? cfg->node_port_min : 30000,
+                          cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) <
+            0 ||
+        (r = bootstrap_objects(s, cfg, err)) < 0 || (r = start_hub(s, err)) < 0 ||
+        (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
+        return r;
+    TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain,
+                          .key = cfg->key,
+                          .ca = cfg->client_ca,
+                          .client_auth = TLS_CLIENT_ASK,
+                          .alpn_h2 = true };
+    TlsContext *tls = NULL;
+    if ((r = tls_context_new_server(&tls_cfg, &tls, err)) < 0)
+        return r;
+    HttpServerConfig http = {
+        .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX
+    };
+    r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
+    tls_context_unref(tls);
+    return r;
+}
+
+int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err)
+{
+    ApiServer *s = calloc(1, sizeof *s);
+    char *ca = strndup(cfg->client_ca.ptr, cfg->client_ca.len);
+    if (!s || !ca) {
+        free(s);
+        free(ca);
+        return err_nomem(err);
+    }
+    s->loop = loop;
+    s->store = cfg->store;
+    s->client_ca = sv_cstr(ca);
+    s->advertise_port = cfg->advertise_port;
+    int r = start_parts(s, cfg, err);
+    if (r < 0) {
+        apiserver_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+ApiServer *apiserver_free(ApiServer *s)
+{
+    if (!s)
+        return NULL;
+    http_server_free(s->http);
+    node_links_free(s->nodes);
+    hub_free(s->hub);
+    services_free(s->services);
+    rbac_free(s->rbac);
+    token_signer_free(s->tokens);
+    openapi_cache_free(s->openapi);
+    free((char *)s->client_ca.ptr);
+    free(s);
+    return NULL;
+}

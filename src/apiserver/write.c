@@ -1,0 +1,443 @@
+/* write.c - the states of a WriteOp, one function each.
+ *
+ * A write is checked against a snapshot and committed under the condition that the object is still
+ * the version it was made from. When somebody was faster, a patch (and an update without a
+ * revision) is done again on the newer version; everything else is answered with a conflict. */
+#include "apiserver/write.h"
+
+#include "api/defaults.h"
+#include "api/validate.h"
+#include "apiserver/fields.h"
+#include "apiserver/object.h"
+#include "apiserver/respond.h"
+#include "apiserver/strategy.h"
+#include "base/clock.h"
+#include "base/encode.h"
+
+static const Value *old_of(const WriteOp *w)
+{
+    return w->have ? &w->old : NULL;
+}
+
+static int success_code(const WriteOp *w)
+{
+    if (w->plan.code)
+        return w->plan.code;
+    return w->have ? 200 : 201;
+}
+
+/* ---- prepare: an object that is new ---- */
+
+static bool place_in_namespace(ApiCall *x, Value *meta)
+{
+    StrView ns = value_str(value_get(meta, SV("namespace")));
+    if (!x->res->namespaced) {
+        value_del(meta, SV("namespace"));
+        return true;
+    }
+    if (ns.len && !sv_eq(ns, x->ns)) {
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the namespace of the provided object does not match the namespace sent on the request");
+        return false;
+    }
+    value_set(x->arena, meta, SV("namespace"), value_sv(x->ns));
+    return true;
+}
+
+/* Takes the name, or makes one from generateName (five random characters, names cut at 63). */
+static bool name_object(ApiCall *x, Value *meta)
+{
+    x->name = value_str(value_get(meta, SV("name")));
+    StrView base = value_str(value_get(meta, SV("generateName")));
+    if (!x->name.len && base.len) {
+        char suffix[5];
+        random_suffix(suffix, sizeof suffix);
+        x->name =
+            arena_printf(x->arena, "%.*s%.5s", (int)MIN(base.len, (size_t)58), base.ptr, suffix);
+        value_set(x->arena, meta, SV("name"), value_sv(x->name));
+    }
+    if (!x->name.len) {
+        ApiErrors errors = { .arena = x->arena };
+        ApiPath metadata = API_FIELD(NULL, "metadata"), name = API_FIELD(&metadata, "name");
+        api_required(&errors, &name, "name or generateName is required");
+        respond_invalid(x, SV(""), &errors);
+        return false;
+    }
+    return true;
+}
+
+static void stamp_new(ApiCall *x, Value *meta)
+{
+    char uid[UUID_SIZE] = "", now[RFC3339_SIZE];
+    uuid4(uid);
+    rfc3339_format(clock_real_ns(), 0, now);
+    value_set(x->arena, meta, SV("uid"), value_sv(arena_sv(x->arena, sv_cstr(uid))));
+    value_set(x->arena, meta, SV("creationTimestamp"), value_sv(arena_sv(x->arena, sv_cstr(now))));
+    value_del(meta, SV("deletionTimestamp"));
+    value_del(meta, SV("deletionGracePeriodSeconds"));
+    value_del(meta, SV("selfLink"));
+    value_del(meta, SV("managedFields"));
+    value_del(meta, SV("resourceVersion"));
+}
+
+static bool is_taken(ApiCall *x)
+{
+    Snapshot *sn = store_snapshot(x->srv->store);
+    bool taken = snapshot_get(sn, sv_cstr(x->key)) != NULL;
+    snapshot_unref(sn);
+    return taken;
+}
+
+static bool prepare_create(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    Value *meta = value_get(&w->obj, SV("metadata"));
+    if (!value_is(meta, VALUE_MAP))
+        meta = value_set(x->arena, &w->obj, SV("metadata"), value_map());
+    if (!meta) {
+        respond_nomem(x);
+        return false;
+    }
+    if (value_str(value_get(meta, SV("resourceVersion"))).len) {
+        respond_status(x, REASON_BAD_REQUEST,
+                       "resourceVersion should not be set on objects to be created");
+        return false;
+    }
+    if (!place_in_namespace(x, meta) || !name_object(x, meta))
+        return false;
+    if (!registry_key(x->res, call_scope(x), x->name, x->key)) {
+        respond_status(x, REASON_BAD_REQUEST,
+                       "metadata.name: Too long: may not be more than 253 bytes");
+        return false;
+    }
+    if (is_taken(x)) { /* before any work for it; the store has the last word */
+        respond_exists(x, x->name);
+        return false;
+    }
+    stamp_new(x, meta);
+    strategy_prepare_create(x, &w->obj);
+    return true;
+}
+
+/* ---- prepare: a new version ---- */
+
+/* What no client may change. */
+static void keep_identity(ApiCall *x, Value *obj, const Value *old)
+{
+    static const StrView kept[] = { SV_INIT("uid"),
+                                    SV_INIT("creationTimestamp"),
+                                    SV_INIT("deletionTimestamp"),
+                                    SV_INIT("deletionGracePeriodSeconds"),
+                                    SV_INIT("generation"),
+                                    SV_INIT("generateName") };
+    Value *meta = value_get(obj, SV("metadata"));
+    const Value *old_meta = value_get(old, SV("metadata"));
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        const Value *v = value_get(old_meta, kept[i]);
+        if (v)
+            value_set(x->arena, meta, kept[i], *v);
+        else
+            value_del(meta, kept[i]);
+    }
+    value_del(meta, SV("selfLink"));
+    value_del(meta, SV("managedFields"));
+}
+
+static bool check_preconditions(ApiCall *x, const Value *obj, const Value *old,
+                                const ObjectRev *have, bool *ret_unconditional)
+{
+    StrView rv = value_path_str(obj, "metadata.resourceVersion"),
+            uid = value_path_str(obj, "metadata.uid");
+    uint64_t rev = 0;
+    *ret_unconditional = !rv.len || sv_eq(rv, SV("0"));
+    if (uid.len && !sv_eq(uid, value_path_str(old, "metadata.uid"))) {
+        StrView why =
+            arena_printf(x->arena,
+                         "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+                         SV_FMT(uid), SV_FMT(value_path_str(old, "metadata.uid")));
+        respond_conflict(x, why.ptr);
+        return false;
+    }
+    if (!*ret_unconditional && (sv_to_u64(rv, &rev) < 0 || rev != have->mod_rev)) {
+        respond_conflict(x, NULL);
+        return false;
+    }
+    return true;
+}
+
+/* An object that is being deleted goes when its last finalizer does. */
+static bool deletion_complete(const Value *obj)
+{
+    const Value *meta = value_get(obj, SV("metadata"));
+    return value_get(meta, SV("deletionTimestamp")) &&
+           !value_len(value_get(meta, SV("finalizers"))) &&
+           !value_len(value_path(obj, "spec.finalizers")) &&
+           value_int_or(value_get(meta, SV("deletionGracePeriodSeconds")), 0) == 0;
+}
+
+static bool prepare_update(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    Value *obj = &w->obj;
+    const Value *sent = value_path(obj, "metadata.managedFields");
+    w->has_given = sent != NULL;
+    w->given = sent ? *sent : value_null();
+    if (!check_preconditions(x, obj, &w->old, w->have, &w->retriable))
+        return false;
+    if (!value_is(value_get(obj, SV("metadata")), VALUE_MAP))
+        value_set(x->arena, obj, SV("metadata"), value_map());
+    value_set(x->arena, obj, SV("kind"), value_sv(x->res->kind));
+    value_set(x->arena, obj, SV("apiVersion"), value_sv(x->res->api_version));
+    keep_identity(x, obj, &w->old);
+    if (x->res->namespaced)
+        value_set_path(x->arena, obj, "metadata.namespace", value_sv(x->ns));
+    strategy_prepare_update(x, obj, &w->old);
+    w->effect = deletion_complete(obj) ? EFFECT_DELETE : EFFECT_PUT;
+    return true;
+}
+
+/* ---- the states ---- */
+
+/* Takes a reference of the newest version; false after answering that there is none. */
+static bool find(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    w->have = object_rev_unref(w->have);
+    if (w->plan.way == WRITE_CREATE)
+        return true;
+    if (!registry_key(x->res, call_scope(x), x->name, x->key)) {
+        respond_not_found(x);
+        return false;
+    }
+    Snapshot *sn = store_snapshot(x->srv->store);
+    w->have = object_rev_ref(snapshot_get(sn, sv_cstr(x->key)));
+    snapshot_unref(sn);
+    Err err = { 0 };
+    if (w->have && object_decode(x->res, w->have, x->arena, &w->old, &err) < 0) {
+        respond_err(x, &err);
+        return false;
+    }
+    if (!w->have && w->plan.way != WRITE_UPSERT) {
+        respond_not_found(x);
+        return false;
+    }
+    return true;
+}
+
+static WriteState step_prepare(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    w->effect = EFFECT_PUT;
+    w->retriable = w->plan.way == WRITE_DELETION || w->plan.way == WRITE_ACTION;
+    if (!find(w) || !w->plan.make(w))
+        return WRITE_DONE;
+    if (w->plan.way == WRITE_ACTION)
+        return WRITE_COMMIT;
+    w->checked = false;
+    w->admit.old = old_of(w);
+    if (w->plan.way == WRITE_DELETION)
+        return WRITE_VALIDATE;
+    admit_begin(&w->admit, ADMIT_MUTATING);
+    if (!(w->have ? prepare_update(w) : prepare_create(w)))
+        return WRITE_DONE;
+    if (!api_defaults_apply(x->res, &w->obj, x->arena)) {
+        respond_nomem(x);
+        return WRITE_DONE;
+    }
+    return WRITE_MUTATE;
+}
+
+/* Where admission leads to: on, to the end, or into waiting for the same state to go on. */
+static WriteState after_admission(WriteOp *w, WriteState on)
+{
+    AdmitResult r = admit_run(&w->admit);
+    w->resume = w->state;
+    return r == ADMIT_OK ? on : r == ADMIT_WAIT ? WRITE_WAITING : WRITE_DONE;
+}
+
+static WriteState step_mutate(WriteOp *w)
+{
+    return after_admission(w, WRITE_VALIDATE);
+}
+
+static bool is_valid(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    ApiErrors errors = { .arena = x->arena };
+    if (sv_eq(x->sub, SV("status")))
+        api_validate_meta(x->res, &w->obj, old_of(w), &errors);
+    else
+        api_validate(x->res, &w->obj, old_of(w), &errors);
+    if (!errors.len)
+        return true;
+    respond_invalid(x, x->name, &errors);
+    return false;
+}
+
+static WriteState step_validate(WriteOp *w)
+{
+    if (!w->checked) {
+        if (w->plan.way != WRITE_DELETION && !is_valid(w))
+            return WRITE_DONE;
+        w->checked = true;
+        admit_begin(&w->admit, w->plan.way == WRITE_DELETION ? ADMIT_DELETING : ADMIT_VALIDATING);
+    }
+    return after_admission(w, WRITE_CLAIM);
+}
+
+static WriteState step_claim(WriteOp *w)
+{
+    if (!w->have)
+        strategy_warn_if_idle(w->x);
+    if (w->plan.way == WRITE_DELETION ||
+        fields_track(w->x, &w->obj, old_of(w), w->has_given ? &w->given : NULL, w->settled))
+        return WRITE_COMMIT;
+    respond_nomem(w->x);
+    return WRITE_DONE;
+}
+
+/* The object as it stays without a write: a dry run, or nothing that changes. */
+static WriteState answer_stored(WriteOp *w)
+{
+    answer_written(w->x, w->plan.answer, success_code(w), w->have);
+    return WRITE_DONE;
+}
+
+static WriteState answer_dry(WriteOp *w)
+{
+    if (w->effect == EFFECT_PUT)
+        answer_unwritten(w->x, w->plan.answer, success_code(w), &w->obj);
+    else
+        answer_written(w->x, w->plan.answer, success_code(w), w->have);
+    return WRITE_DONE;
+}
+
+/* Kubernetes keeps events for an hour. */
+static int64_t lifetime_of(const ApiResource *res)
+{
+    return sv_eq(res->kind, SV("Event")) ? 3600 : 0;
+}
+
+static WriteState hand_over(WriteOp *w, const StoreOp *op)
+{
+    ApiCall *x = w->x;
+    Err err = { 0 };
+    w->resume = WRITE_ANSWER;
+    if (commit_start(&w->commit, x->srv->store, op, 1, &err) == 0)
+        return WRITE_WAITING;
+    respond_err(x, &err);
+    return WRITE_DONE;
+}
+
+static WriteState step_commit(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    if (w->effect == EFFECT_NONE)
+        return answer_stored(w);
+    if (x->dry_run)
+        return answer_dry(w);
+    uint64_t rev = w->have ? w->have->mod_rev : 0;
+    if (w->effect == EFFECT_DELETE)
+        return hand_over(w, &(StoreOp){ .kind = STORE_DELETE, .key = w->have->key, .if_rev = rev });
+    _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
+    object_store_form(&w->obj, &val);
+    attrs_build(x->res, &w->obj, &attrs);
+    if (val.failed || attrs.failed) {
+        respond_nomem(x);
+        return WRITE_DONE;
+    }
+    if (w->have && sv_eq(buf_view(&val), w->have->val))
+        return answer_stored(w); /* no new revision */
+    return hand_over(w, &(StoreOp){ .kind = STORE_PUT,
+                                    .key = sv_cstr(x->key),
+                                    .if_rev = rev,
+                                    .val = buf_view(&val),
+                                    .attrs = buf_view(&attrs),
+                                    .ttl_sec = lifetime_of(x->res) });
+}
+
+static WriteState step_answer(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    const Err *err = &w->commit.err;
+    if (err->code == ERR_NONE) {
+        if (w->effect == EFFECT_DELETE && w->plan.way != WRITE_DELETION)
+            answer_unwritten(x, w->plan.answer, success_code(w), &w->obj);
+        else
+            answer_written(x, w->plan.answer, success_code(w), w->commit.obj);
+        return WRITE_DONE;
+    }
+    if ((err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND) && w->retriable &&
+        ++w->tries < WRITE_TRIES_MAX)
+        return WRITE_PREPARE;
+    if (err->code == ERR_EXISTS)
+        respond_exists(x, x->name);
+    else if (err->code == ERR_NOT_FOUND)
+        respond_not_found(x);
+    else if (err->code == ERR_CONFLICT)
+        respond_conflict(x, NULL);
+    else
+        respond_err(x, err);
+    return WRITE_DONE;
+}
+
+/* ---- running ---- */
+
+static void write_free(WriteOp *w)
+{
+    admit_stop(&w->admit);
+    commit_reset(&w->commit);
+    object_rev_unref(w->have);
+    free(w);
+}
+
+/* A write that the store has goes on, only its answer has nobody to go to; any other ends. */
+static void on_peer_gone(void *ctx)
+{
+    WriteOp *w = ctx;
+    w->x = NULL;
+    if (w->resume != WRITE_ANSWER)
+        write_free(w);
+}
+
+static void write_run(WriteOp *w)
+{
+    static WriteState (*const steps[WRITE_STATES])(WriteOp *) = {
+        [WRITE_PREPARE] = step_prepare,   [WRITE_MUTATE] = step_mutate,
+        [WRITE_VALIDATE] = step_validate, [WRITE_CLAIM] = step_claim,
+        [WRITE_COMMIT] = step_commit,     [WRITE_ANSWER] = step_answer,
+    };
+    while (w->state < WRITE_STATES)
+        w->state = steps[w->state](w);
+    if (w->state == WRITE_DONE)
+        write_free(w);
+    else
+        http_on_close(w->x->req, on_peer_gone, w);
+}
+
+static void write_resume(void *ctx)
+{
+    WriteOp *w = ctx;
+    if (!w->x) {
+        write_free(w);
+        return;
+    }
+    http_on_close(w->x->req, NULL, NULL);
+    w->state = w->resume;
+    write_run(w);
+}
+
+void write_start(ApiCall *x, const WritePlan *plan)
+{
+    WriteOp *w = calloc(1, sizeof *w);
+    if (!w) {
+        respond_nomem(x);
+        return;
+    }
+    w->x = x;
+    w->plan = *plan;
+    w->admit = (AdmitChain){ .x = x, .obj = &w->obj, .resume = write_resume, .ctx = w };
+    w->commit = (Commit){ .loop = x->srv->loop, .done = write_resume, .ctx = w };
+    write_run(w);
+}
