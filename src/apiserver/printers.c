@@ -119,10 +119,22 @@ static bool is_ready(const Value *status)
     return value_bool_or(value_get(status, SV("ready")), false);
 }
 
-/* "Init:1/3" and the like while init containers are at work; SV_NULL when they are done. */
+static bool condition_true(const Value *obj, StrView type)
+{
+    value_list_foreach (c, value_path(obj, "status.conditions")) {
+        if (sv_eq(value_str(value_get(c, SV("type"))), type))
+            return sv_eq(value_str(value_get(c, SV("status"))), SV("True"));
+    }
+    return false;
+}
+
+/* "Init:1/3" and the like while init containers are at work; SV_NULL when they are done: then a
+ * sidecar that was killed at the pod's end says nothing of it. */
 static StrView init_status(Arena *a, const Value *pod)
 {
     uint32_t total = value_len(value_path(pod, "spec.initContainers")), i = 0;
+    if (condition_true(pod, SV("Initialized")))
+        return SV_NULL;
     value_list_foreach (s, value_path(pod, "status.initContainerStatuses")) {
         const Value *ended = value_path(s, "state.terminated");
         bool done = ended && value_int_or(value_get(ended, SV("exitCode")), 1) == 0;
@@ -135,15 +147,6 @@ static StrView init_status(Arena *a, const Value *pod)
         i++;
     }
     return SV_NULL;
-}
-
-static bool condition_true(const Value *obj, StrView type)
-{
-    value_list_foreach (c, value_path(obj, "status.conditions")) {
-        if (sv_eq(value_str(value_get(c, SV("type"))), type))
-            return sv_eq(value_str(value_get(c, SV("status"))), SV("True"));
-    }
-    return false;
 }
 
 static StrView pod_status(Arena *a, const Value *pod)

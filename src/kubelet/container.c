@@ -358,6 +358,10 @@ static int add_own_mounts(StartJob *job, const Value *c, const char *dir, Err *e
     int r = 0;
     if (!mounts_at(c, SV("/etc/hosts")))
         r = add_mount(job, arena_printf(a, "%s/hosts", dir).ptr, "/etc/hosts", err);
+    /* A pod from before this file was written has none. */
+    const char *hostname = arena_printf(a, "%s/hostname", dir).ptr;
+    if (r == 0 && !mounts_at(c, SV("/etc/hostname")) && hostname && path_exists(AT_FDCWD, hostname))
+        r = add_mount(job, hostname, "/etc/hostname", err);
     if (r == 0 && !mounts_at(c, SV("/etc/resolv.conf")))
         r = add_mount(job, arena_printf(a, "%s/resolv.conf", dir).ptr, "/etc/resolv.conf", err);
     if (r < 0 || !log.len)

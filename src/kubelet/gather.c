@@ -113,10 +113,22 @@ static void finish(Gather *g)
     worker_gathered(w, err.code == ERR_NONE ? NULL : &err);
 }
 
+/* In a pod that runs, what could not be got stays as it was, and does not hold the rest up. */
+static bool keep_old(Gather *g, const Want *want, const Err *why)
+{
+    Worker *w = g->w;
+    const Buf *old = w->phase == WORKER_RUNNING ? map_get(&w->resources, sv_cstr(want->key)) : NULL;
+    if (!old || !resource_put(&g->got, sv_cstr(want->key), buf_view(old)))
+        return false;
+    worker_event(w, NULL, SV("Warning"), SV("FailedMount"), "MountVolume.SetUp failed: %s",
+                 why->msg);
+    return true;
+}
+
 static void fail(Gather *g, const Want *want, const Err *why)
 {
-    StrView kind, name;
-    sv_cut(sv_cstr(want->key), '/', &kind, &name);
+    if (keep_old(g, want, why))
+        return;
     if (g->first.code == ERR_NONE)
         err_set(&g->first, why->code, 0, "MountVolume.SetUp failed: %s", why->msg);
 }

@@ -35,7 +35,10 @@ enum {
     VOLUME_REFRESH_MS = 60 * 1000,
     TOKEN_LIFETIME_SEC = 3607,
     PATH_SIZE = 1024,
+    VOLUME_FILE_MAX = 4 * 1024 * 1024,
 };
+#define MEMORY_DIR                                                                                 \
+    "memory" /* below DATA_DIR/node: a tmpfs, for the volumes that may hold secrets */
 
 typedef struct Worker Worker;
 typedef struct Container Container;
@@ -89,6 +92,7 @@ struct Container {
     unsigned attempt; /* restartCount; app id is NAME.ATTEMPT */
     bool ever_started;
     AppStatus run; /* of this attempt, when running or exited */
+    bool counted; /* `attempt` was counted on from the pod's status: no earlier run is known here */
     bool has_last;
     AppStatus last;                /* of the attempt before */
     char reason[48], message[512]; /* while waiting: "ContainerCreating", "CrashLoopBackOff" … */
@@ -132,6 +136,7 @@ struct Worker {
     char reason[64], message[512];
     Pod *conn; /* to stage1 */
     Source *conn_source, *timer;
+    Source *deadline; /* of spec.activeDeadlineSeconds */
     Container containers[CONTAINERS_MAX];
     unsigned n_containers;
     char pod_ip[48];
@@ -211,10 +216,21 @@ typedef struct SetupJob {
     Err err;
 } SetupJob;
 bool worker_copy_inputs(Worker *w, SetupJob *job);
+
+/* ---- hosts.c ---- */
+/* The pod's host name (in the arena of the job), with setHostnameAsFQDN the full one. ERR_LIMIT
+ * when that is longer than the kernel takes. */
+int pod_hostname(SetupJob *job, const char **ret, Err *err);
+/* /etc/hosts, /etc/hostname and /etc/resolv.conf of its containers, in its folder. */
+int hosts_write(SetupJob *job, const char *dir, Err *err);
+
 int sandbox_create(SetupJob *job, Err *err);                /* sandbox.c */
 int sandbox_destroy(Kubelet *k, const char *uid, Err *err); /* network, namespaces, files */
 int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);
 int volumes_write(SetupJob *job, Err *err); /* volumes.c */
+/* The node's tmpfs; opening it again changes nothing. */
+int volumes_open_memory(Kubelet *k, Err *err);
+void volumes_close_memory(Kubelet *k);
 /* Where a mounted volume comes from; texts are in the job's arena. With a subPath `root` is the
  * volume's folder and `path` lies inside it, to be resolved where it is mounted (OciMount.root);
  * without one `root` is "" and `path` absolute. */
@@ -251,9 +267,19 @@ Value service_links(Kubelet *k, StrView ns, Arena *a); /* on the loop */
 /* ---- status.c ---- */
 void status_send(Worker *w); /* when it differs from what was sent last */
 
+/* ---- admit.c ---- */
+/* False: the pod is not begun; it has failed, or waits for good, and says why. */
+bool pod_admit(Worker *w);
+/* Fails a pod that has been active for longer than its spec allows, else sees to it that it will.
+ */
+void pod_watch_deadline(Worker *w);
+
 /* ---- support.c ---- */
 /* ERR_UNSUPPORTED names the first field that this kubelet would have to ignore. */
 int support_check(const Value *pod, Err *err);
+/* One line for each field of a pod's spec that is in no row, or in two, and for each row that names
+ * no field; for the build. */
+void support_coverage(Buf *out);
 
 /* ---- sysctl.c ---- */
 /* ERR_DENIED, with the kubelet's message and the field, for the first sysctl that is not one of the
@@ -269,6 +295,8 @@ typedef enum ProbeKind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS } ProbeK
  * c->started and wake the worker; a failed liveness or startup probe calls container_stop(). */
 void probes_start(Container *c);
 void probes_stop(Container *c);
+/* While a pod ends, readiness goes on to say whether it can serve. */
+void probes_stop_but_readiness(Container *c);
 
 /* ---- hooks.c ---- */
 /* Runs the postStart hook; false: there is none, or it could not be begun. */

@@ -356,7 +356,8 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
         return r;
     }
     limit_pods(k);
-    if ((r = link_plugins(k, err)) < 0 || (r = make_bridge(k, err)) < 0 ||
+    if ((r = volumes_open_memory(k, err)) < 0 || (r = link_plugins(k, err)) < 0 ||
+        (r = make_bridge(k, err)) < 0 ||
         (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) <
             0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||
@@ -455,6 +456,7 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
         goto out;
     each_pod_folder(&k, ask_to_stop, NULL);
     r = each_pod_folder(&k, destroy_one, err);
+    volumes_close_memory(&k);
     snprintf(cgroup, sizeof cgroup, "/%s", cfg->instance);
     if (cgroup_remove(&k.cgroups, cgroup, &own) < 0 && r == 0) {
         *err = own;

@@ -101,7 +101,8 @@ static void on_period(void *ctx)
                           .timeout_ms = p->timeout_ms,
                           .fn = on_result,
                           .ctx = p };
-    if (p->action || !spec || c->stopping || (p->kind == PROBE_STARTUP ? c->started : !c->started))
+    bool ends = c->stopping && c->worker->phase != WORKER_STOPPING;
+    if (p->action || !spec || ends || (p->kind == PROBE_STARTUP ? c->started : !c->started))
         return;
     if (action_new(c, spec, &opt, &p->action, &err) < 0)
         log_error("pod %s/%s: probe: %s", c->worker->ns, c->worker->name, err.msg);
@@ -137,14 +138,24 @@ void probes_start(Container *c)
         probe_start(c, kind);
 }
 
+static void probe_stop(Container *c, ProbeKind kind)
+{
+    Probe *p = TAKE_PTR(c->probes[kind]);
+    if (!p)
+        return;
+    action_free(p->action);
+    source_free(p->timer);
+    free(p);
+}
+
+void probes_stop_but_readiness(Container *c)
+{
+    probe_stop(c, PROBE_STARTUP);
+    probe_stop(c, PROBE_LIVENESS);
+}
+
 void probes_stop(Container *c)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(c->probes); i++) {
-        Probe *p = TAKE_PTR(c->probes[i]);
-        if (!p)
-            continue;
-        action_free(p->action);
-        source_free(p->timer);
-        free(p);
-    }
+    for (ProbeKind kind = PROBE_STARTUP; kind <= PROBE_READINESS; kind++)
+        probe_stop(c, kind);
 }

@@ -119,7 +119,8 @@ static void start_container(Container *c)
 
 static bool may_restart(const Container *c)
 {
-    StrView policy = value_path_str(&c->worker->pod, "spec.restartPolicy");
+    StrView own = value_str(value_get(c->spec, SV("restartPolicy")));
+    StrView policy = own.len ? own : value_path_str(&c->worker->pod, "spec.restartPolicy");
     if (c->kind == CONTAINER_SIDECAR)
         return true;
     if (c->kind ==

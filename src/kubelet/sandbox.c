@@ -149,16 +149,6 @@ static const char *qos_of(const Value *pod)
                                          : "besteffort";
 }
 
-static StrView hostname_of(const Value *pod)
-{
-    StrView own = value_path_str(pod, "spec.hostname");
-    StrView name = own.len ? own : value_path_str(pod, "metadata.name");
-    name = sv_head(name, 63);
-    while (name.len && (name.ptr[name.len - 1] == '-' || name.ptr[name.len - 1] == '.'))
-        name.len--;
-    return name;
-}
-
 static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *err)
 {
     const Value *spec = value_get(&job->pod, SV("spec"));
@@ -178,70 +168,13 @@ static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *
     p.limits.pids_max = MAX(job->k->cfg.pod_max_pids, INT64_C(0));
     if (sysctls_of(&job->pod, &job->arena, &p, err) < 0)
         return -(int)ERR_NOMEM;
-    p.hostname = host_net ? "" : arena_cstr(&job->arena, hostname_of(&job->pod));
-    if (!p.cgroup || !p.hostname)
+    p.hostname = "";
+    if (!p.cgroup)
         return err_nomem(err);
+    int r = host_net ? 0 : pod_hostname(job, &p.hostname, err);
+    if (r < 0)
+        return r;
     return pod_start_supervisor(dir, &p, NULL, &job->conn, err);
-}
-
-static int write_hosts(SetupJob *job, const char *dir, Err *err)
-{
-    char path[PATH_SIZE + 16];
-    _cleanup_buf_ Buf hosts = BUF_INIT;
-    buf_sv(
-        &hosts,
-        SV("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-           "fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"));
-    if (job->pod_ip[0] && !pod_is_host_network(&job->pod))
-        buf_printf(&hosts, "%s\t%.*s\n", job->pod_ip, SV_FMT(hostname_of(&job->pod)));
-    value_list_foreach (alias, value_path(&job->pod, "spec.hostAliases")) {
-        buf_sv(&hosts, value_str(value_get(alias, SV("ip"))));
-        value_list_foreach (name, value_get(alias, SV("hostnames")))
-            buf_printf(&hosts, "\t%.*s", SV_FMT(value_str(name)));
-        buf_putc(&hosts, '\n');
-    }
-    snprintf(path, sizeof path, "%s/hosts", dir);
-    int r = hosts.failed ? -ENOMEM : file_write(AT_FDCWD, path, buf_view(&hosts), 0644);
-    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
-}
-
-static void dns_lines(const Value *config, Buf *out, Buf *search, Buf *options)
-{
-    value_list_foreach (s, value_get(config, SV("nameservers")))
-        buf_printf(out, "nameserver %.*s\n", SV_FMT(value_str(s)));
-    value_list_foreach (s, value_get(config, SV("searches")))
-        buf_printf(search, " %.*s", SV_FMT(value_str(s)));
-    value_list_foreach (o, value_get(config, SV("options"))) {
-        StrView v = value_str(value_get(o, SV("value")));
-        buf_printf(options, " %.*s%s%.*s", SV_FMT(value_str(value_get(o, SV("name")))),
-                   v.len ? ":" : "", SV_FMT(v));
-    }
-}
-
-static int write_resolv_conf(SetupJob *job, const char *dir, Err *err)
-{
-    char path[PATH_SIZE + 16];
-    _cleanup_buf_ Buf out = BUF_INIT, search = BUF_INIT, options = BUF_INIT, host = BUF_INIT;
-    StrView policy = value_path_str(&job->pod, "spec.dnsPolicy"),
-            ns = value_path_str(&job->pod, "metadata.namespace");
-    const char *zone = job->k->cfg.cluster_domain;
-    bool cluster = sv_eq(policy, SV("ClusterFirstWithHostNet")) ||
-                   (sv_eq(policy, SV("ClusterFirst")) && !pod_is_host_network(&job->pod));
-    if (cluster) {
-        buf_printf(&out, "nameserver %s\n", job->k->cfg.cluster_dns);
-        buf_printf(&search, " %.*s.svc.%s svc.%s %s", SV_FMT(ns), zone, zone, zone);
-        buf_sv(&options, SV(" ndots:5"));
-    } else if (!sv_eq(policy, SV("None")) &&
-               file_read(AT_FDCWD, "/etc/resolv.conf", 65536, &host) == 0)
-        buf_sv(&out, buf_view(&host));
-    dns_lines(value_path(&job->pod, "spec.dnsConfig"), &out, &search, &options);
-    if (search.len)
-        buf_printf(&out, "search%.*s\n", (int)search.len, search.ptr);
-    if (options.len)
-        buf_printf(&out, "options%.*s\n", (int)options.len, options.ptr);
-    snprintf(path, sizeof path, "%s/resolv.conf", dir);
-    int r = out.failed ? -ENOMEM : file_write(AT_FDCWD, path, buf_view(&out), 0644);
-    return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 
 static int write_ip(SetupJob *job, const char *dir, Err *err)
@@ -309,8 +242,8 @@ int sandbox_create(SetupJob *job, Err *err)
         snprintf(job->pod_ip, sizeof job->pod_ip, "%s", k->cfg.node_ip);
     else if ((r = make_netns(netns, err)) < 0 || (r = connect_network(job, netns, err)) < 0)
         goto fail;
-    if ((r = write_ip(job, dir, err)) < 0 || (r = write_hosts(job, dir, err)) < 0 ||
-        (r = write_resolv_conf(job, dir, err)) < 0 || (r = start_stage1(job, dir, netns, err)) < 0)
+    if ((r = write_ip(job, dir, err)) < 0 || (r = hosts_write(job, dir, err)) < 0 ||
+        (r = start_stage1(job, dir, netns, err)) < 0)
         goto fail;
     return 0;
 fail:
@@ -372,6 +305,9 @@ int sandbox_destroy(Kubelet *k, const char *uid, Err *err)
     pod_path(k, uid, "netns", netns);
     if ((r = clear_remains(k, uid, dir, netns, err)) < 0 || (r = unmount_below(dir, err)) < 0)
         return r;
+    if ((r = rm_rf(AT_FDCWD, dir)) < 0)
+        return err_neg(err, r, "remove '%s'", dir);
+    pod_path(k, uid, MEMORY_DIR, dir);
     if ((r = rm_rf(AT_FDCWD, dir)) < 0)
         return err_neg(err, r, "remove '%s'", dir);
     return unpin_images(k, uid, err);

@@ -13,7 +13,13 @@
 #include "kubelet/internal.h"
 #include "pod/log_file.h"
 
-enum { MESSAGE_MAX = 4096, LOG_TAIL_MAX = 2048, LOG_TAIL_LINES = 80, LOG_READ_MAX = 128 * 1024 };
+enum {
+    MESSAGE_MAX = 4096,
+    POD_MESSAGES_MAX = 12 * 1024,
+    LOG_TAIL_MAX = 2048,
+    LOG_TAIL_LINES = 80,
+    LOG_READ_MAX = 128 * 1024
+};
 
 static Value when(Arena *a, int64_t ns)
 {
@@ -46,6 +52,17 @@ static StrView log_tail(const Container *c, unsigned attempt, Arena *a)
     return arena_sv(a, tail.len > LOG_TAIL_MAX ? sv_skip(tail, tail.len - LOG_TAIL_MAX) : tail);
 }
 
+/* The last bytes of a file, which may be of any size: the container wrote it. */
+static void read_end(const char *path, size_t max, Buf *ret)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !buf_reserve(ret, max))
+        return;
+    ssize_t n = pread(fd, ret->ptr, max, MAX(st.st_size - (off_t)max, (off_t)0));
+    ret->len = n > 0 ? (size_t)n : 0;
+}
+
 static StrView termination_message(const Container *c, unsigned attempt, const AppStatus *s,
                                    Arena *a)
 {
@@ -54,10 +71,10 @@ static StrView termination_message(const Container *c, unsigned attempt, const A
     if (s->message[0])
         return arena_sv(a, sv_cstr(s->message));
     snprintf(path, sizeof path, "%s/messages/%s.%u", worker_dir(c->worker, dir), c->name, attempt);
-    int r = file_read(AT_FDCWD, path, MESSAGE_MAX, &msg);
+    read_end(path, MESSAGE_MAX, &msg);
     bool fallback = sv_eq(value_str(value_get(c->spec, SV("terminationMessagePolicy"))),
                           SV("FallbackToLogsOnError"));
-    if ((r == 0 || msg.len) && msg.len)
+    if (msg.len)
         return arena_sv(a, buf_view(&msg));
     return fallback && s->exit_code ? log_tail(c, attempt, a) : SV("");
 }
@@ -66,7 +83,9 @@ static Value terminated(const Container *c, unsigned attempt, const AppStatus *s
 {
     Value v = value_map(), state = value_map();
     char id[160];
-    StrView message = termination_message(c, attempt, s, a);
+    /* All containers of a pod share POD_MESSAGES_MAX. */
+    StrView message = sv_head(termination_message(c, attempt, s, a),
+                              POD_MESSAGES_MAX / MAX(c->worker->n_containers, 1u));
     snprintf(id, sizeof id, "knarr://%.60s-%.60s.%u", c->worker->uid, c->name, attempt);
     value_set(a, &v, SV("exitCode"), value_int(s->exit_code));
     if (s->signal && s->exit_code == 0)
@@ -110,6 +129,13 @@ static bool runs(const Container *c)
     return c->phase == PHASE_RUNNING && !c->post_start;
 }
 
+/* A restart counts when it begins, not while it is waited for. */
+static unsigned restart_count(const Container *c)
+{
+    bool begun = c->phase == PHASE_RUNNING || c->phase == PHASE_EXITED;
+    return begun || (!c->has_last && !c->counted) ? c->attempt : c->attempt - 1;
+}
+
 static Value container_status(const Container *c, Arena *a)
 {
     Value v = value_map(), last = value_map();
@@ -124,7 +150,7 @@ static Value container_status(const Container *c, Arena *a)
     value_set(a, &v, SV("state"), state);
     value_set(a, &v, SV("lastState"), last);
     value_set(a, &v, SV("ready"), value_bool(init_done || (is_running && c->ready)));
-    value_set(a, &v, SV("restartCount"), value_int(c->attempt));
+    value_set(a, &v, SV("restartCount"), value_int(restart_count(c)));
     value_set(a, &v, SV("image"), text(a, c->image));
     value_set(a, &v, SV("imageID"), text(a, c->image_id));
     if (c->container_id[0])
@@ -183,8 +209,10 @@ static void summarize(const Worker *w, Summary *s, Arena *a)
             s->initialized &= is_running && c->started;
         if (c->kind == CONTAINER_INIT)
             continue;
-        s->any_running |= c->kind == CONTAINER_MAIN &&
-                          (is_running || (c->ever_started && c->phase != PHASE_EXITED));
+        /* One that has ended before counts as running while its next start is waited for. */
+        bool again = c->phase != PHASE_EXITED && (c->ever_started || c->has_last);
+        s->any_running |= c->kind == CONTAINER_MAIN && (is_running || again);
+        s->initialized |= c->kind == CONTAINER_MAIN && (c->ever_started || c->has_last);
         s->any_waiting |= c->kind == CONTAINER_MAIN && !is_running && c->phase != PHASE_EXITED;
         if (!is_running || !c->ready) {
             s->containers_ready = false;
@@ -220,7 +248,7 @@ static Value conditions(Worker *w, const Summary *s, Arena *a)
     Value list = value_list();
     bool over = w->terminal;
     StrView why = over ? SV("PodCompleted") : SV("ContainersNotReady");
-    bool stopped = w->phase >= WORKER_STOPPING;
+    bool stopped = w->phase > WORKER_STOPPING;
     add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING,
                   w->refused ? SV("UnsupportedField") : SV_NULL,
                   w->refused ? sv_cstr(w->message) : SV_NULL, a);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "kubelet/internal.h"
 
 typedef struct File {
@@ -24,13 +25,22 @@ typedef struct File {
 typedef struct Payload {
     SetupJob *job;
     VEC(File) files;
+    Map paths, names; /* of `files`, and the first parts of those */
     mode_t default_mode;
 } Payload;
 
-static char *volume_dir(const SetupJob *job, StrView name, char buf[static PATH_SIZE])
+/* What may hold secrets is never written to a disk: it lies in the node's own tmpfs, which is gone
+ * after a reboot as the pods are. A volume that an earlier program made stays where it is. */
+static char *volume_dir(const SetupJob *job, const Value *volume, char buf[static PATH_SIZE])
 {
+    StrView name = value_str(value_get(volume, SV("name")));
+    bool memory = value_get(volume, SV("secret")) || value_get(volume, SV("projected")) ||
+                  value_get(volume, SV("downwardAPI"));
     snprintf(buf, PATH_SIZE, "%s/node/pods/%s/volumes/%.*s", job->k->cfg.data_dir, job->uid,
              SV_FMT(name));
+    if (memory && !path_exists(AT_FDCWD, buf))
+        snprintf(buf, PATH_SIZE, "%s/node/" MEMORY_DIR "/%s/%.*s", job->k->cfg.data_dir, job->uid,
+                 SV_FMT(name));
     return buf;
 }
 
@@ -182,11 +192,16 @@ static int64_t run_as_user(const SetupJob *job)
     return value_int_or(value_path(&job->pod, "spec.securityContext.runAsUser"), -1);
 }
 
+static mode_t mode_of(const SetupJob *job, const File *f)
+{
+    return (fs_group(job) >= 0 ? f->mode | ((f->mode & 0400) >> 3) : f->mode) & 07777;
+}
+
 static int write_one(const SetupJob *job, const char *dir, const File *f, Err *err)
 {
     char path[2 * PATH_SIZE], parent[2 * PATH_SIZE];
     int64_t gid = fs_group(job), uid = run_as_user(job);
-    mode_t mode = gid >= 0 ? f->mode | ((f->mode & 0400) >> 3) : f->mode;
+    mode_t mode = mode_of(job, f);
     snprintf(path, sizeof path, "%s/%.*s", dir, SV_FMT(f->path));
     snprintf(parent, sizeof parent, "%s", path);
     *strrchr(parent, '/') = 0;
@@ -200,24 +215,57 @@ static int write_one(const SetupJob *job, const char *dir, const File *f, Err *e
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 
-static bool same_as_now(const char *dir, const Payload *p)
-{
-    char path[2 * PATH_SIZE];
-    for (size_t i = 0; i < p->files.len; i++) {
-        _cleanup_buf_ Buf now = BUF_INIT;
-        snprintf(path, sizeof path, "%s/..data/%.*s", dir, SV_FMT(p->files.items[i].path));
-        if (file_read(AT_FDCWD, path, 4 * 1024 * 1024, &now) < 0 ||
-            !sv_eq(buf_view(&now), p->files.items[i].data))
-            return false;
-    }
-    return true;
-}
-
 static StrView first_part(StrView path)
 {
     StrView head, tail;
     sv_cut(path, '/', &head, &tail);
     return head;
+}
+
+/* Regular files below a folder. */
+static size_t count_files(int dir_fd, const char *path)
+{
+    int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    size_t n = 0;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (e->d_type == DT_DIR && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            n += count_files(fd, e->d_name);
+        n += e->d_type != DT_DIR;
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* The same files, contents and modes, and no others. */
+static bool same_as_now(const char *dir, const Payload *p)
+{
+    char path[2 * PATH_SIZE];
+    for (size_t i = 0; i < p->files.len; i++) {
+        const File *f = &p->files.items[i];
+        _cleanup_buf_ Buf now = BUF_INIT;
+        struct stat st;
+        if (map_get(&p->paths, f->path) != f)
+            continue; /* a later source wrote over it */
+        snprintf(path, sizeof path, "%s/..data/%.*s", dir, SV_FMT(f->path));
+        if (stat(path, &st) < 0 || (st.st_mode & 07777) != mode_of(p->job, f) ||
+            file_read(AT_FDCWD, path, VOLUME_FILE_MAX, &now) < 0 || !sv_eq(buf_view(&now), f->data))
+            return false;
+    }
+    snprintf(path, sizeof path, "%s/..data", dir);
+    return count_files(AT_FDCWD, path) == p->paths.len;
+}
+
+static int index_names(Payload *p, Err *err)
+{
+    for (size_t i = 0; i < p->files.len; i++) {
+        File *f = &p->files.items[i];
+        if (!map_set(&p->paths, f->path, f, NULL) ||
+            !map_set(&p->names, first_part(f->path), f, NULL))
+            return err_nomem(err);
+    }
+    return 0;
 }
 
 static int link_names(const char *dir, const Payload *p, Err *err)
@@ -243,20 +291,20 @@ static void remove_old(const char *dir, const Payload *p, const char *keep)
         StrView name = sv_cstr(e->d_name);
         bool wanted = sv_eq(name, SV(".")) || sv_eq(name, SV("..")) || sv_eq(name, SV("..data")) ||
                       sv_eq(name, sv_cstr(keep));
-        for (size_t i = 0; i < p->files.len && !wanted; i++)
-            wanted = sv_eq(first_part(p->files.items[i].path), name);
-        if (!wanted)
+        if (!wanted && !map_has(&p->names, name))
             rm_rf(dirfd(d), e->d_name);
     }
     closedir(d);
 }
 
-static int write_payload(const char *dir, const Payload *p, Err *err)
+static int write_payload(const char *dir, Payload *p, Err *err)
 {
     char stamp[48], fresh[PATH_SIZE + 64], link[PATH_SIZE + 64], data[PATH_SIZE + 64];
     int r = mkdir_p(AT_FDCWD, dir, 0755);
     if (r < 0)
         return err_neg(err, r, "make '%s'", dir);
+    if ((r = index_names(p, err)) < 0)
+        return r;
     snprintf(data, sizeof data, "%s/..data", dir);
     if (path_exists(AT_FDCWD, data) && same_as_now(dir, p))
         return 0;
@@ -284,11 +332,42 @@ static int write_payload(const char *dir, const Payload *p, Err *err)
 
 /* ---- the kinds ---- */
 
+static bool is_mount_point(const char *dir)
+{
+    char above[PATH_SIZE + 4];
+    struct stat st, up;
+    snprintf(above, sizeof above, "%s/..", dir);
+    return stat(dir, &st) == 0 && stat(above, &up) == 0 && st.st_dev != up.st_dev;
+}
+
+int volumes_open_memory(Kubelet *k, Err *err)
+{
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/node/" MEMORY_DIR, k->cfg.data_dir);
+    int r = mkdir_p(AT_FDCWD, path, 0700);
+    if (r < 0)
+        return err_neg(err, r, "make folder '%s'", path);
+    if (!is_mount_point(path) &&
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700") < 0)
+        return err_errno(err, "mount a tmpfs on '%s'", path);
+    return 0;
+}
+
+void volumes_close_memory(Kubelet *k)
+{
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%s/node/" MEMORY_DIR, k->cfg.data_dir);
+    if (is_mount_point(path) && umount2(path, MNT_DETACH) < 0)
+        log_warn("unmount '%s': %m", path);
+    rmdir(path);
+}
+
 static int make_empty_dir(SetupJob *job, const Value *src, const char *dir, Err *err)
 {
     int64_t gid = fs_group(job);
     bool memory = sv_eq(value_str(value_get(src, SV("medium"))), SV("Memory"));
-    if (path_exists(AT_FDCWD, dir))
+    /* After a reboot the folder is there, and its memory is not. */
+    if (memory ? is_mount_point(dir) : path_exists(AT_FDCWD, dir))
         return 0;
     int r = mkdir_p(AT_FDCWD, dir, 0777);
     if (r < 0)
@@ -352,13 +431,12 @@ static int check_host_path(const Value *src, Err *err)
 static int write_volume(SetupJob *job, const Value *volume, Err *err)
 {
     char dir[PATH_SIZE];
-    StrView name = value_str(value_get(volume, SV("name")));
     const Value *empty = value_get(volume, SV("emptyDir")),
                 *host = value_get(volume, SV("hostPath"));
     const Value *cm = value_get(volume, SV("configMap")), *secret = value_get(volume, SV("secret"));
     const Value *projected = value_get(volume, SV("projected")),
                 *down = value_get(volume, SV("downwardAPI"));
-    volume_dir(job, name, dir);
+    volume_dir(job, volume, dir);
     if (empty)
         return make_empty_dir(job, empty, dir, err);
     if (host)
@@ -378,18 +456,28 @@ static int write_volume(SetupJob *job, const Value *volume, Err *err)
     if (r == 0)
         r = write_payload(dir, &p, err);
     vec_free(&p.files);
+    map_free(&p.paths);
+    map_free(&p.names);
     return r;
 }
 
+/* One that fails does not keep the others from being brought up to date; the first error is told.
+ */
 int volumes_write(SetupJob *job, Err *err)
 {
-    int r = 0;
+    int first = 0;
     value_list_foreach (volume, value_path(&job->pod, "spec.volumes")) {
-        if (r == 0 && (r = write_volume(job, volume, err)) < 0)
-            err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\"",
-                     SV_FMT(value_str(value_get(volume, SV("name")))));
+        Err own = { 0 };
+        int r = write_volume(job, volume, &own);
+        if (r == 0 || first < 0)
+            continue;
+        first = r;
+        if (err)
+            *err = own;
+        err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\"",
+                 SV_FMT(value_str(value_get(volume, SV("name")))));
     }
-    return r;
+    return first;
 }
 
 static const Value *volume_named(const Value *pod, StrView name)
@@ -439,7 +527,7 @@ int volume_source(SetupJob *job, const Value *mount, VolumeSource *ret, Err *err
                     value_get(volume, SV("projected")) || value_get(volume, SV("downwardAPI")),
         .root = "",
         .path = host ? arena_cstr(&job->arena, value_str(value_get(host, SV("path"))))
-                     : arena_cstr(&job->arena, sv_cstr(volume_dir(job, name, dir))),
+                     : arena_cstr(&job->arena, sv_cstr(volume_dir(job, volume, dir))),
     };
     if (!ret->path)
         return err_nomem(err);

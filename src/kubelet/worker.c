@@ -66,6 +66,7 @@ Worker *worker_free(Worker *w)
     api_call_cancel(w->delete_call);
     source_free(w->conn_source);
     source_free(w->timer);
+    source_free(w->deadline);
     pod_close(w->conn);
     resources_free(&w->resources);
     buf_free(&w->sent_status);
@@ -111,8 +112,23 @@ void worker_event(Worker *w, const Container *c, StrView type, StrView reason, c
 
 /* ---- the pod as wanted ---- */
 
+/* A container that this node has nothing of may have run before the node was taken down: its runs
+ * are counted on. */
+static unsigned next_attempt(const Worker *w, StrView name, bool init)
+{
+    const Value *statuses =
+        value_path(&w->pod, init ? "status.initContainerStatuses" : "status.containerStatuses");
+    value_list_foreach (s, statuses) {
+        if (sv_eq(value_str(value_get(s, SV("name"))), name) &&
+            value_str(value_get(s, SV("containerID"))).len)
+            return (unsigned)MAX(value_int_or(value_get(s, SV("restartCount")), 0), INT64_C(0)) + 1;
+    }
+    return 0;
+}
+
 static void list_containers(Worker *w, StrView list, bool init)
 {
+    bool has_init = value_len(value_path(&w->pod, "spec.initContainers")) > 0;
     value_list_foreach (spec, value_get(value_get(&w->pod, SV("spec")), list)) {
         StrView name = value_str(value_get(spec, SV("name")));
         Container *c = worker_container(w, name);
@@ -121,7 +137,9 @@ static void list_containers(Worker *w, StrView list, bool init)
             *c = (Container){ .worker = w };
             sv_copy_cstr(name, c->name, sizeof c->name);
             snprintf(c->reason, sizeof c->reason, "%s",
-                     init ? "PodInitializing" : "ContainerCreating");
+                     has_init ? "PodInitializing" : "ContainerCreating");
+            c->attempt = next_attempt(w, name, init);
+            c->counted = c->attempt > 0;
         }
         if (!c)
             continue;
@@ -535,7 +553,7 @@ static void begin_stop(Worker *w)
     w->by_hand = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
         Container *c = &w->containers[i];
-        probes_stop(c);
+        probes_stop_but_readiness(c);
         w->by_hand |= grace_ms > 0 && hook_pre_stop_wanted(c);
         if (c->phase == PHASE_RUNNING && !c->stopping)
             worker_event(w, c, SV("Normal"), SV("Killing"), "Stopping container %s", c->name);
@@ -686,33 +704,8 @@ static void sync_stopping(Worker *w)
 
 /* ---- one turn ---- */
 
-/* As the kubelet rejects a pod at its admission: it has failed. */
-static void reject(Worker *w, const char *reason, const Err *err)
-{
-    w->rejected = w->terminal = true;
-    w->terminal_phase = SV("Failed");
-    snprintf(w->reason, sizeof w->reason, "%s", reason);
-    snprintf(w->message, sizeof w->message, "Pod was rejected: %.480s", err->msg);
-    worker_event(w, NULL, SV("Warning"), sv_cstr(reason), "%s", w->message);
-}
-
-/* What this node cannot do it will not be able to do for the next replica either: the pod stays,
- * pending, and its containers say why. */
-static void refuse(Worker *w, const Err *err)
-{
-    w->refused = true;
-    snprintf(w->message, sizeof w->message, "%s", err->msg);
-    for (unsigned i = 0; i < w->n_containers; i++) {
-        Container *c = &w->containers[i];
-        snprintf(c->reason, sizeof c->reason, "CreateContainerConfigError");
-        snprintf(c->message, sizeof c->message, "%s", err->msg);
-    }
-    worker_event(w, NULL, SV("Warning"), SV("UnsupportedField"), "%s", err->msg);
-}
-
 static void sync_new(Worker *w)
 {
-    Err err = { 0 };
     StrView finished = finished_phase(w);
     if (finished.len) {
         w->terminal = w->settled = true;
@@ -721,14 +714,8 @@ static void sync_new(Worker *w)
     }
     if (!w->started_at)
         w->started_at = clock_real_ns();
-    if (sysctls_check(&w->pod, &err) < 0) {
-        reject(w, "SysctlForbidden", &err);
+    if (!pod_admit(w))
         return;
-    }
-    if (support_check(&w->pod, &err) < 0) {
-        refuse(w, &err);
-        return;
-    }
     w->phase = WORKER_GATHERING;
     gather_start(w);
 }
@@ -752,8 +739,12 @@ void worker_sync(void *ctx)
     }
     if (w->phase == WORKER_NEW && !w->busy && !w->terminal && !w->refused)
         sync_new(w);
+    if (w->phase != WORKER_NEW || w->refused)
+        pod_watch_deadline(w);
     if (w->phase == WORKER_RUNNING && !w->terminal)
         containers_run(w);
+    if (w->terminal && !w->conn && w->gather)
+        gather_cancel(w);
     if (w->terminal && w->conn && !w->busy && w->phase != WORKER_STOPPING)
         begin_stop(w); /* sidecars and stage1 are not needed any more; files and logs stay */
     if (w->terminal && w->conn && w->by_hand)
