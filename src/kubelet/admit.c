@@ -22,7 +22,7 @@ static void refuse(Worker *w, const Err *err)
     w->refused = true;
     snprintf(w->message, sizeof w->message, "%s", err->msg);
     for (unsigned i = 0; i < w->n_containers; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         snprintf(c->reason, sizeof c->reason, "CreateContainerConfigError");
         snprintf(c->message, sizeof c->message, "%s", err->msg);
     }

@@ -61,6 +61,7 @@ struct Kubelet {
     NodeAgent *node;
     KubeletServer *server;
     LogRotator *rotator;
+    Source *trim;  /* timer: kubelet_trim_soon() */
     Map workers;   /* pod UID to Worker */
     unsigned jobs; /* on pool threads; they use the configuration, images and networks */
     bool ended;    /* kubelet_free() was called: what jobs use is freed with the last of them */
@@ -71,6 +72,8 @@ struct Kubelet {
  * then the kubelet's workers may be gone: a job finds its own by UID. */
 int kubelet_job(Kubelet *k, LoopFn *work, LoopFn *done, void *job, Err *err) NODISCARD;
 void kubelet_job_done(Kubelet *k);
+/* A pod is gone: when no more go for a while, freed memory is given back to the machine. */
+void kubelet_trim_soon(Kubelet *k);
 
 /* ---- containers ---- */
 
@@ -136,8 +139,8 @@ struct Worker {
     char reason[64], message[512];
     Pod *conn; /* to stage1 */
     Source *conn_source, *timer;
-    Source *deadline; /* of spec.activeDeadlineSeconds */
-    Container containers[CONTAINERS_MAX];
+    Source *deadline;                      /* of spec.activeDeadlineSeconds */
+    Container *containers[CONTAINERS_MAX]; /* owned */
     unsigned n_containers;
     char pod_ip[48];
     int64_t started_at; /* wall clock ns: status.startTime */

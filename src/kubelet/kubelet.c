@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -381,6 +382,8 @@ static void free_rest(Kubelet *k)
     free(k);
 }
 
+enum { TRIM_AFTER_MS = 2000 };
+
 int kubelet_job(Kubelet *k, LoopFn *work, LoopFn *done, void *job, Err *err)
 {
     int r = loop_work(k->loop, work, done, job, err);
@@ -395,6 +398,31 @@ void kubelet_job_done(Kubelet *k)
         free_rest(k);
 }
 
+static void trim_work(void *ctx)
+{
+    malloc_trim(0);
+}
+
+static void trim_done(void *ctx)
+{
+    kubelet_job_done(ctx);
+}
+
+/* On a pool thread: it walks all that was ever allocated. */
+static void trim(void *ctx)
+{
+    if (kubelet_job(ctx, trim_work, trim_done, ctx, NULL) < 0)
+        log_debug("give memory back: no thread for it, ignoring");
+}
+
+void kubelet_trim_soon(Kubelet *k)
+{
+    if (k->trim)
+        source_set_timer(k->trim, TRIM_AFTER_MS, 0, NULL);
+    else if (loop_add_timer(k->loop, TRIM_AFTER_MS, 0, trim, k, &k->trim, NULL) < 0)
+        k->trim = NULL;
+}
+
 Kubelet *kubelet_free(Kubelet *k)
 {
     if (!k)
@@ -404,6 +432,7 @@ Kubelet *kubelet_free(Kubelet *k)
     kubelet_server_free(k->server);
     node_agent_free(k->node);
     log_rotator_free(k->rotator);
+    source_free(k->trim);
     informer_free(k->pods);
     informer_free(k->services);
     for (size_t i = 0; map_next(&k->workers, &i, &uid, &w);)

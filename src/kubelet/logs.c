@@ -128,7 +128,7 @@ static void look_at_pod(Worker *w)
     char path[PATH_SIZE];
     struct stat st;
     for (unsigned i = 0; i < w->n_containers && w->conn; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         if (c->phase == PHASE_RUNNING && lstat(container_log_path(c, c->attempt, path), &st) == 0 &&
             S_ISREG(st.st_mode) && st.st_size > MAX_SIZE)
             rotate(c, path);

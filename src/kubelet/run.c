@@ -234,7 +234,7 @@ static void check_terminal(Worker *w)
 {
     bool failed = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
-        const Container *c = &w->containers[i];
+        const Container *c = w->containers[i];
         if (c->kind == CONTAINER_SIDECAR)
             continue;
         if (c->kind == CONTAINER_INIT && c->phase == PHASE_EXITED && c->run.exit_code != 0 &&
@@ -258,7 +258,7 @@ void containers_run(Worker *w)
     /* A pod taken up from before starts nothing until what it refers to is known again. */
     t.started = w->busy || !w->refreshed;
     for (unsigned i = 0; i < w->n_containers && go_on; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         /* A pod found again after a restart of its sandbox does not repeat init containers that
          * succeeded. */
         go_on = step_container(c, &t);

@@ -112,7 +112,7 @@ static void serve_metrics(KubeletRequest *r)
         const Worker *w = v;
         pods += w->phase == WORKER_RUNNING;
         for (unsigned n = 0; n < w->n_containers; n++)
-            running += w->containers[n].phase == PHASE_RUNNING;
+            running += w->containers[n]->phase == PHASE_RUNNING;
     }
     buf_printf(
         &b,

@@ -201,7 +201,7 @@ static void summarize(const Worker *w, Summary *s, Arena *a)
     _cleanup_buf_ Buf names = BUF_INIT;
     *s = (Summary){ .initialized = true, .containers_ready = true };
     for (unsigned i = 0; i < w->n_containers; i++) {
-        const Container *c = &w->containers[i];
+        const Container *c = w->containers[i];
         bool is_running = runs(c);
         if (c->kind == CONTAINER_INIT)
             s->initialized &= c->phase == PHASE_EXITED && c->run.exit_code == 0;
@@ -298,7 +298,7 @@ static Value build(Worker *w, Arena *a)
     Summary s;
     summarize(w, &s, a);
     for (unsigned i = 0; i < w->n_containers; i++) {
-        const Container *c = &w->containers[i];
+        const Container *c = w->containers[i];
         if (c->spec && !w->rejected)
             value_push(a, c->kind == CONTAINER_MAIN ? &main : &init, container_status(c, a));
     }

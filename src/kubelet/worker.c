@@ -59,8 +59,9 @@ Worker *worker_free(Worker *w)
         return NULL;
     gather_cancel(w);
     for (unsigned i = 0; i < w->n_containers; i++) {
-        probes_stop(&w->containers[i]);
-        hook_cancel(&w->containers[i]);
+        probes_stop(w->containers[i]);
+        hook_cancel(w->containers[i]);
+        free(w->containers[i]);
     }
     api_call_cancel(w->status_call);
     api_call_cancel(w->delete_call);
@@ -76,11 +77,22 @@ Worker *worker_free(Worker *w)
     return NULL;
 }
 
+/* NULL when there is no room, or no memory. */
+static Container *add_container(Worker *w, StrView name)
+{
+    Container *c = w->n_containers < CONTAINERS_MAX ? calloc(1, sizeof *c) : NULL;
+    if (!c)
+        return NULL;
+    c->worker = w;
+    sv_copy_cstr(name, c->name, sizeof c->name);
+    return w->containers[w->n_containers++] = c;
+}
+
 Container *worker_container(Worker *w, StrView name)
 {
     for (unsigned i = 0; i < w->n_containers; i++)
-        if (sv_eq(sv_cstr(w->containers[i].name), name))
-            return &w->containers[i];
+        if (sv_eq(sv_cstr(w->containers[i]->name), name))
+            return w->containers[i];
     return NULL;
 }
 
@@ -132,10 +144,7 @@ static void list_containers(Worker *w, StrView list, bool init)
     value_list_foreach (spec, value_get(value_get(&w->pod, SV("spec")), list)) {
         StrView name = value_str(value_get(spec, SV("name")));
         Container *c = worker_container(w, name);
-        if (!c && w->n_containers < CONTAINERS_MAX) {
-            c = &w->containers[w->n_containers++];
-            *c = (Container){ .worker = w };
-            sv_copy_cstr(name, c->name, sizeof c->name);
+        if (!c && (c = add_container(w, name))) {
             snprintf(c->reason, sizeof c->reason, "%s",
                      has_init ? "PodInitializing" : "ContainerCreating");
             c->attempt = next_attempt(w, name, init);
@@ -287,7 +296,7 @@ static void note_stage1_gone(Worker *w)
     char dir[PATH_SIZE], id[APP_ID_MAX + 1];
     drop_connection(w);
     for (unsigned i = 0; i < w->n_containers; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         AppStatus s;
         if (c->phase != PHASE_RUNNING && c->phase != PHASE_STARTING)
             continue;
@@ -372,11 +381,8 @@ static void restore_app(Worker *w, const char *dir, const char *id)
         pod_app_read(dir, id, &s, NULL) < 0)
         return;
     Container *c = worker_container(w, sv_head(all, (size_t)dot));
-    if (!c && w->n_containers < CONTAINERS_MAX) {
-        c = &w->containers[w->n_containers++];
-        *c = (Container){ .worker = w };
-        sv_copy_cstr(sv_head(all, (size_t)dot), c->name, sizeof c->name);
-    }
+    if (!c)
+        c = add_container(w, sv_head(all, (size_t)dot));
     if (!c || (c->ever_started && attempt < c->attempt))
         return;
     if (c->ever_started && c->run.state == APP_EXITED) {
@@ -552,7 +558,7 @@ static void begin_stop(Worker *w)
     w->kill_at = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
     w->by_hand = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         probes_stop_but_readiness(c);
         w->by_hand |= grace_ms > 0 && hook_pre_stop_wanted(c);
         if (c->phase == PHASE_RUNNING && !c->stopping)
@@ -561,7 +567,7 @@ static void begin_stop(Worker *w)
     if (!w->by_hand)
         send_stop(w, grace_ms);
     for (unsigned i = 0; i < w->n_containers && w->by_hand; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         if (c->phase == PHASE_RUNNING && !c->stopping) {
             c->stopping = true;
             hook_end(c, grace_ms);
@@ -575,7 +581,7 @@ static void stop_by_hand(Worker *w)
     int64_t now = clock_mono_ns(), next = 0;
     bool running = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
-        Container *c = &w->containers[i];
+        Container *c = w->containers[i];
         if (c->phase != PHASE_RUNNING || c->kill_sent)
             continue;
         running = true;
@@ -594,7 +600,7 @@ static void stop_by_hand(Worker *w)
     if (running && !w->deleted)
         return;
     for (unsigned i = 0; i < w->n_containers; i++)
-        hook_cancel(&w->containers[i]);
+        hook_cancel(w->containers[i]);
     w->by_hand = false;
     send_stop(w, 0);
 }
@@ -681,8 +687,10 @@ static void delete_object(Worker *w)
 
 static void forget(Worker *w)
 {
-    map_del(&w->k->workers, sv_cstr(w->uid));
+    Kubelet *k = w->k;
+    map_del(&k->workers, sv_cstr(w->uid));
     worker_free(w);
+    kubelet_trim_soon(k);
 }
 
 static void sync_stopping(Worker *w)

@@ -207,3 +207,25 @@ status_of() { [ "$(kubectl get pod "$1" --no-headers | awk '{print $3}')" = "$2"
     wait_for 30 counted
     kubectl delete pod again
 }
+
+node_kb() { # resident memory of the node agent
+    awk '/^Rss:/ {print $2}' "/proc/$(pgrep -P "$(jq .supervisor "$DATA/cluster.json")" -f "knarr-node " | head -n 1)/smaps_rollup"
+}
+small_again() { [ "$(node_kb)" -le "$((idle + 16384))" ]; }
+
+@test "what pods took is given back when they are gone" {
+    idle=$(node_kb)
+    node=$(kubectl get nodes -o jsonpath='{.items[0].metadata.name}')
+    for _ in 1 2; do
+        jq -n --arg node "$node" '{apiVersion: "v1", kind: "List", items: [range(400) | {apiVersion: "v1", kind: "Pod",
+            metadata: {name: "much-\(.)", labels: {app: "much"}}, spec: {hostUsers: false, nodeName: $node,
+            containers: [{name: "c", image: "x", env: [range(40) | {name: "E\(.)", value: "some value of a variable, to have some weight"}]}]}}]}' >"$DATA/much.json"
+        kubectl create -f "$DATA/much.json" >/dev/null
+        all_wait() { [ "$(kubectl get pods -l app=much --no-headers | grep -c CreateContainerConfigError)" = 400 ]; }
+        wait_for 60 all_wait
+        kubectl delete pods -l app=much --wait=false >/dev/null
+        none() { [ -z "$(kubectl get pods -l app=much -o name)" ]; }
+        wait_for 60 none
+    done
+    wait_for 15 small_again
+}
