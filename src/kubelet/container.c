@@ -487,6 +487,8 @@ int container_prepare(StartJob *job, Err *err)
     app->shm_source = "";
     app->lower = (WireStrings){ .items = layers.items, .len = layers.len };
     app->log_path = job->pod_log;
+    app->log_max_bytes = LOG_MAX_SIZE;
+    app->log_max_files = LOG_MAX_FILES;
     app->stop_signal = (uint32_t)stop_signal(c, &img);
     app->tty = value_bool_or(value_get(c, SV("tty")), false);
     app->use_stdin = value_bool_or(value_get(c, SV("stdin")), false);

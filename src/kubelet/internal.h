@@ -35,6 +35,8 @@ enum {
     VOLUME_REFRESH_MS = 60 * 1000,
     TOKEN_LIFETIME_SEC = 3607,
     PATH_SIZE = 1024,
+    LOG_MAX_SIZE = 10 * 1024 * 1024, /* containerLogMaxSize */
+    LOG_MAX_FILES = 5,               /* containerLogMaxFiles */
     VOLUME_FILE_MAX = 4 * 1024 * 1024,
 };
 #define MEMORY_DIR                                                                                 \

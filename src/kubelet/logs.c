@@ -1,25 +1,23 @@
-/* logs.c - where the logs of pods lie, and their rotation as kubelet's defaults have it: a log over
- * MAX_SIZE is renamed to ATTEMPT.log.TIME and begun anew by the supervisor; with the new one at
- * most MAX_FILES are kept. */
+/* logs.c - where the logs of pods lie, and their removal. Supervisors rotate them as they write, as
+ * kubelet's defaults have it: a log of LOG_MAX_SIZE is renamed to ATTEMPT.log.TIME and begun anew;
+ * with the new one at most LOG_MAX_FILES are kept. Those of supervisors that do not know this yet
+ * are looked at every now and then. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "kubelet/internal.h"
+#include "pod/log_file.h"
 
 #define DEFAULT_DATA_DIR "/var/lib/knarr"
 #define SYSTEM_LOGS      "/var/log/pods" /* where log collectors look */
 
 enum {
-    MAX_SIZE = 10 * 1024 * 1024, /* containerLogMaxSize */
-    MAX_FILES = 5,               /* containerLogMaxFiles */
-    LOOK_MS = 10 * 1000,         /* containerLogMonitorInterval */
-    ROTATED_MAX = 64,            /* of one log: more is not expected, and waits for the next look */
+    LOOK_MS = 10 * 1000,     /* containerLogMonitorInterval */
+    SLACK = 2 * 1024 * 1024, /* supervisors that look themselves are never that far above */
 };
 
 struct LogRotator {
@@ -36,58 +34,10 @@ const char *log_root(const Kubelet *k, char buf[static PATH_SIZE])
     return buf;
 }
 
-/* ---- what was rotated of a log ---- */
-
-typedef struct Rotated {
-    char dir[PATH_SIZE];
-    char names[ROTATED_MAX][64];
-    unsigned n;
-} Rotated;
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-/* "0.log.20260102-150405": names in the order of their times. */
-static void list_rotated(const char *log, Rotated *r)
-{
-    *r = (Rotated){ 0 };
-    snprintf(r->dir, sizeof r->dir, "%s", log);
-    char *slash = strrchr(r->dir, '/');
-    *slash = 0;
-    const char *base = log + (slash - r->dir) + 1;
-    size_t len = strlen(base);
-    DIR *d = opendir(r->dir);
-    if (!d)
-        return;
-    for (struct dirent *e; (e = readdir(d)) && r->n < ROTATED_MAX;)
-        if (strncmp(e->d_name, base, len) == 0 && e->d_name[len] == '.' &&
-            sv_copy_cstr(sv_cstr(e->d_name), r->names[r->n], sizeof r->names[0]))
-            r->n++;
-    closedir(d);
-    qsort(r->names, r->n, sizeof r->names[0], by_name);
-}
-
-static void remove_rotated(const char *log, unsigned keep)
-{
-    Rotated *r = malloc(sizeof *r);
-    char path[PATH_SIZE + 64];
-    if (!r)
-        return;
-    list_rotated(log, r);
-    for (unsigned i = 0; i + keep < r->n; i++) {
-        snprintf(path, sizeof path, "%s/%s", r->dir, r->names[i]);
-        unlink(path);
-    }
-    free(r);
-}
-
 void log_remove_attempt(const Container *c, unsigned attempt)
 {
     char path[PATH_SIZE];
-    unlink(container_log_path(c, attempt, path));
-    remove_rotated(path, 0);
+    log_file_remove(container_log_path(c, attempt, path));
 }
 
 int log_remove_pod(const Kubelet *k, const char *uid, Err *err)
@@ -109,16 +59,12 @@ int log_remove_pod(const Kubelet *k, const char *uid, Err *err)
 
 static void rotate(Container *c, const char *path)
 {
-    char to[PATH_SIZE + 32], stamp[32], id[APP_ID_MAX + 1];
-    time_t now = (time_t)(clock_real_ns() / NSEC_PER_SEC);
-    struct tm tm;
+    char id[APP_ID_MAX + 1];
     uint32_t request;
     Err err = { 0 };
-    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", gmtime_r(&now, &tm));
-    snprintf(to, sizeof to, "%s.%s", path, stamp);
-    remove_rotated(path, MAX_FILES - 2); /* with this one and the new one it is MAX_FILES */
-    if (rename(path, to) < 0)
-        log_warn("rotate log '%s': %m", path);
+    int r = log_file_rotate(path, LOG_MAX_FILES);
+    if (r < 0)
+        log_warn("rotate log '%s': %s", path, strerror(-r));
     else if (pod_send_rotate_log(c->worker->conn, container_app_id(c, id), &request, &err) < 0)
         log_warn("rotate log '%s': %s", path, err.msg);
 }
@@ -130,7 +76,7 @@ static void look_at_pod(Worker *w)
     for (unsigned i = 0; i < w->n_containers && w->conn; i++) {
         Container *c = w->containers[i];
         if (c->phase == PHASE_RUNNING && lstat(container_log_path(c, c->attempt, path), &st) == 0 &&
-            S_ISREG(st.st_mode) && st.st_size > MAX_SIZE)
+            S_ISREG(st.st_mode) && st.st_size > LOG_MAX_SIZE + SLACK)
             rotate(c, path);
     }
 }

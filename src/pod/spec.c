@@ -90,6 +90,8 @@ static const WireField app_table[] = {
     WIRE(29, WIRE_TEXT, AppSpec, shm_source),
     WIRE(30, WIRE_U32, AppSpec, stop_signal),
     WIRE(31, WIRE_BOOL, AppSpec, host_cgroupns),
+    WIRE(32, WIRE_U64, AppSpec, log_max_bytes),
+    WIRE(33, WIRE_U32, AppSpec, log_max_files),
     { 0 },
 };
 

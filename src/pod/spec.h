@@ -71,6 +71,8 @@ typedef struct AppSpec {
     const char *shm_source; /* directory for /dev/shm shared by the pod's apps; "": its own tmpfs */
     uint32_t stop_signal;   /* 0: SIGTERM */
     bool host_cgroupns;     /* sees the host's cgroup paths */
+    uint64_t log_max_bytes; /* a log of this size is rotated (log_file.h); 0: never */
+    uint32_t log_max_files; /* kept of it, the one that is written included */
 } AppSpec;
 
 void pod_spec_encode(const PodSpec *s, Buf *out);

@@ -53,6 +53,7 @@ struct App {
     pid_t pid; /* in our pid namespace */
     int pidfd;
     int log_fd;
+    uint64_t log_bytes; /* in the file that is written */
     Stream out, err;
     Source
         in; /* write end of standard input, or the terminal; watched only while `pending` waits */

@@ -3,6 +3,7 @@
  * a newline ends in a part, as containerd writes it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -11,6 +12,7 @@
 
 int log_open(App *app, Err *err)
 {
+    struct stat st;
     int fd;
 
     if (!*app->spec.log_path)
@@ -20,6 +22,7 @@ int log_open(App *app, Err *err)
         return err_neg(err, fd, "open log '%s'", app->spec.log_path);
     closep(&app->log_fd);
     app->log_fd = fd;
+    app->log_bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
     return 0;
 }
 
@@ -57,6 +60,14 @@ void log_format(Buf *partial, const char *name, const char *stamp, StrView data,
     }
 }
 
+/* What cannot be done now is tried again after as much output once more. */
+static void rotate(App *app)
+{
+    app->log_bytes = 0;
+    if (log_file_rotate(app->spec.log_path, app->spec.log_max_files) == 0)
+        (void)!log_open(app, NULL);
+}
+
 void log_output(Stage1 *s, Stream *st, StrView data, bool end)
 {
     char stamp[RFC3339_SIZE];
@@ -68,6 +79,9 @@ void log_output(Stage1 *s, Stream *st, StrView data, bool end)
                &s->scratch);
     /* A full disk must not stop the app: its output is lost then, ignoring. */
     (void)!fd_write_full(st->app->log_fd, s->scratch.ptr, s->scratch.len);
+    st->app->log_bytes += s->scratch.len;
+    if (st->app->spec.log_max_bytes && st->app->log_bytes >= st->app->spec.log_max_bytes)
+        rotate(st->app);
     if (st->partial.len == 0)
         buf_free(&st->partial);
     if (s->scratch.cap > 64 * 1024)

@@ -140,7 +140,24 @@ waits_for() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[
     wait_for 15 no_logs_of loud
 }
 no_logs_of() { ! logs_of "$1"; }
-log_is_small() { [ "$(stat -c %s "$(logs_of "$1")/c/0.log")" -lt 1000000 ]; }
+log_is_small() { [ "$(stat -c %s "$(logs_of "$1")/c/0.log")" -le 10600000 ]; }
+
+@test "a log is rotated while it is written, however fast" {
+    pod flood 'command: [sh, -c, "head -c 300000000 /dev/zero | tr \\\\0 x | fold -w 4000; echo; echo end of the flood; exec sleep 1000"]' 'terminationGracePeriodSeconds: 0'
+    most=0
+    flooded() {
+        now=$(du -s --apparent-size -B1 "$(logs_of flood)/c" | cut -f1)
+        [ "$now" -le "$most" ] || most=$now
+        tail -n 1 "$(logs_of flood)/c/0.log" | grep -q "end of the flood"
+    }
+    kubectl wait --for=condition=Ready pod/flood --timeout=15s
+    deadline=$((SECONDS + 60))
+    until flooded; do [ "$SECONDS" -lt "$deadline" ]; sleep 0.1; done
+    echo "at most $most bytes"
+    [ "$most" -le 56000000 ]
+    [ "$(ls "$(logs_of flood)/c" | wc -l)" -eq 5 ]
+    kubectl delete pod flood
+}
 
 @test "logs: previous, tail, since, timestamps" {
     pod talk 'command: [sh, -c, "if [ -e /v/second ]; then echo two; exec sleep 1000; fi; touch /v/second; for i in 1 2 3 4 5; do echo line $i; done; exit 1"], volumeMounts: [{name: v, mountPath: /v}]' \
