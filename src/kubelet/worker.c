@@ -415,7 +415,8 @@ int worker_restore(Worker *w, Err *err)
     Pod *conn = NULL;
     worker_dir(w, dir);
     if (pod_app_list(dir, &a, &apps, NULL) == 0) {
-        qsort(apps.items, apps.len, sizeof *apps.items, compare_attempts);
+        if (apps.len)
+            qsort(apps.items, apps.len, sizeof *apps.items, compare_attempts);
         for (uint32_t i = 0; i < apps.len; i++)
             restore_app(w, dir, apps.items[i]);
     }
