@@ -86,7 +86,7 @@ Y
     wait_for 30 shows crash 'CrashLoopBackOff'
     wait_for 30 shows noimage 'ErrImagePull|ImagePullBackOff'
     wait_for 30 shows nocommand 'StartError|CrashLoopBackOff|RunContainerError'
-    wait_for 30 shows unsupported 'UnsupportedField'
+    wait_for 30 shows unsupported 'CreateContainerConfigError'
     [ "$(kubectl get pod crash -o jsonpath='{.status.containerStatuses[0].lastState.terminated.exitCode}')" = 3 ]
     kubectl get events | grep -q 'spec.hostUsers is not supported'
     kubectl delete pod crash noimage nocommand unsupported --grace-period=0 --force
