@@ -3,9 +3,10 @@
  * The hub reads the store's events once per publish, encodes each once per kind, and hands the text
  * to every watch that it concerns and that keeps up. A watch whose client has not taken what it got
  * is `behind`: it gets no more from the hub, but reads on by itself, from the state at its start (a
- * snapshot) or from the store's history, each time the client has taken everything. So what waits
- * for a client is bounded by WATCH_CHUNK and one revision, however much happens, and no event is
- * lost or doubled: `rev` says up to which revision everything has been handed out.
+ * snapshot) or from the store's history, each time the client has taken everything, and large
+ * objects in parts. So what waits for a client is little more than WATCH_CHUNK, however much
+ * happens, and no event is lost or doubled: `rev` says up to which revision everything has been
+ * handed out, and `done` how many events of the next one.
  *
  * Cut are only clients that take nothing for a minute, and those whose place has left the history:
  * these hear of it (410), and list again. */
@@ -45,8 +46,11 @@ struct Watch {
     bool bookmarks, table_columns_sent;
     Snapshot *initial; /* the state at the start while it is being sent; NULL: done */
     SnapshotIter at;
-    bool initial_end; /* a bookmark follows it */
-    size_t waiting;   /* what waited for the client at the last look, and since when it is that */
+    bool initial_end;   /* a bookmark follows it */
+    unsigned done;      /* of the revision behind `rev`: so many events have been handed out */
+    ObjectRev *part_of; /* an object in the middle of being handed out; NULL: none */
+    StrView part;       /* what is left of its text */
+    size_t waiting;     /* what waited for the client at the last look, and since when it is that */
     int64_t since_ns, start_ns;
     Source *timeout, *bookmark;
 };
@@ -72,6 +76,7 @@ static void watch_free(Watch *w)
             w->next->link = w->link;
     }
     snapshot_unref(w->initial);
+    object_rev_unref(w->part_of);
     source_free(w->timeout);
     source_free(w->bookmark);
     free(w);
@@ -212,14 +217,46 @@ static bool deliver(Watch *w, const StoreEvent *ev, Buf *shared, const char **sh
 
 /* ---- a watch that reads by itself ---- */
 
+static bool is_large(const Watch *w, const ObjectRev *o)
+{
+    return w->x->form == OUTPUT_OBJECT && o->val.len > WATCH_CHUNK;
+}
+
+/* An event whose object's text follows in parts (send_part). */
+static void begin_part(Watch *w, const char *type, ObjectRev *o, uint64_t rev, Buf *out)
+{
+    buf_printf(out, "{\"type\":\"%s\",\"object\":", type);
+    object_head(w->res, rev, false, out);
+    w->part_of = object_rev_ref(o);
+    w->part = object_stored_rest(o);
+}
+
+static bool send_part(Watch *w)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    StrView some = sv_head(w->part, WATCH_CHUNK);
+    w->part = sv_skip(w->part, some.len);
+    buf_sv(&text, some);
+    if (w->part.len == 0) {
+        buf_sv(&text, SV("}\n"));
+        w->part_of = object_rev_unref(w->part_of);
+    }
+    return watch_send(w, &text);
+}
+
 /* More of the state at the start; false when the watch is gone. */
 static bool send_initial(Watch *w)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     ObjectRev *o = NULL;
-    while (text.len < WATCH_CHUNK && !text.failed && (o = snapshot_next(&w->at)))
-        if (in_scope(w, o->key) && filter_match(w->res, &w->filter, o))
+    while (text.len < WATCH_CHUNK && !text.failed && !w->part_of && (o = snapshot_next(&w->at))) {
+        if (!in_scope(w, o->key) || !filter_match(w->res, &w->filter, o))
+            continue;
+        if (is_large(w, o))
+            begin_part(w, "ADDED", o, o->mod_rev, &text);
+        else
             encode_event(w, "ADDED", o, o->mod_rev, &text);
+    }
     if (!watch_send(w, &text))
         return false;
     if (o)
@@ -227,6 +264,21 @@ static bool send_initial(Watch *w)
     w->rev = snapshot_revision(w->initial);
     w->initial = snapshot_unref(w->initial);
     return !w->initial_end || send_bookmark(w, w->rev, true);
+}
+
+/* As deliver(), but large objects only begin. */
+static bool deliver_behind(Watch *w, const StoreEvent *ev)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    const char *none = NULL;
+    ObjectRev *o;
+    if (!in_scope(w, ev->obj ? ev->obj->key : ev->prev->key))
+        return true;
+    const char *type = event_type(w, ev, &o);
+    if (!type || !is_large(w, o))
+        return !type || deliver(w, ev, &text, &none);
+    begin_part(w, type, o, ev->rev, &text);
+    return watch_send(w, &text);
 }
 
 /* The place has left the history: one ERROR event with Status 410, as the peer sends it. */
@@ -239,30 +291,34 @@ static void send_expired(Watch *w, const Err *why)
         watch_end(w);
 }
 
-/* More of what happened since, whole revisions at a time; false when the watch is gone. */
+/* More of what happened since; false when the watch is gone. */
 static bool send_history(Watch *w)
 {
     StoreEvent events[STORE_OPS_MAX];
     uint64_t pos = w->rev;
     size_t n = 0, i = 0;
+    unsigned nth = 0; /* of its revision */
     bool alive = true;
     Err err = { 0 };
-    _cleanup_buf_ Buf text = BUF_INIT;
     if (store_events(w->hub->srv->store, &pos, events, STORE_OPS_MAX, &n, &err) < 0) {
         send_expired(w, &err);
         return false;
     }
     for (; i < n && alive; i++) {
-        const char *type = NULL;
         if (i && events[i].rev != events[i - 1].rev) {
             w->rev = events[i - 1].rev;
-            if (is_full(w))
-                break;
+            w->done = nth = 0;
         }
-        alive = deliver(w, &events[i], &text, &type);
+        if (nth++ < w->done)
+            continue;
+        if (is_full(w) || w->part_of)
+            break;
+        if ((alive = deliver_behind(w, &events[i])))
+            w->done = nth;
     }
     if (alive && i == n) {
         w->rev = pos;
+        w->done = 0;
         w->behind = n > 0;
     }
     store_events_release(events, n);
@@ -274,7 +330,7 @@ static void catch_up(void *ctx)
 {
     Watch *w = ctx;
     while (w->behind && !is_full(w))
-        if (!(w->initial ? send_initial(w) : send_history(w)))
+        if (!(w->part_of ? send_part(w) : w->initial ? send_initial(w) : send_history(w)))
             return;
 }
 
@@ -289,6 +345,11 @@ static void tell_subscribers(WatchHub *h, const ApiResource *res, const StoreEve
         if (sv_eq(res->group, s->group) && (!s->kind.len || sv_eq(res->kind, s->kind)))
             s->fn(s->ctx, ev);
     }
+}
+
+static bool is_large_event(const Watch *w, const StoreEvent *ev)
+{
+    return (ev->obj && is_large(w, ev->obj)) || (ev->prev && is_large(w, ev->prev));
 }
 
 static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
@@ -306,10 +367,11 @@ static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
         next = w->next;
         if (w->res != res || !w->takes)
             continue;
-        if (w->rev < ev->rev && is_full(w)) { /* before anything of this revision */
-            w->behind = true;
+        if (w->rev < ev->rev && (is_full(w) || is_large_event(w, ev))) {
+            w->behind = true; /* before anything of this revision */
             w->takes = false;
             w->rev = ev->rev - 1;
+            catch_up(w);
             continue;
         }
         w->rev = ev->rev;
