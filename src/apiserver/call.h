@@ -68,6 +68,7 @@ typedef struct ApiCall {
 
     /* How the answer is wanted. */
     OutputForm form;
+    StrView include; /* a Table's includeObject once it has been read */
     OutputType type;
     bool dry_run;
     char key[STORE_KEY_MAX];

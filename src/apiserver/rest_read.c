@@ -6,10 +6,10 @@
 #include <zlib.h>
 
 #include "apiserver/handlers.h"
+#include "apiserver/list_stream.h"
 #include "apiserver/object.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
-#include "apiserver/table.h"
 #include "base/encode.h"
 #include "base/vec.h"
 #include "codec/json.h"
@@ -177,32 +177,6 @@ static int collect(ApiCall *x, List *l, Err *err)
     return 0;
 }
 
-static void encode_list_head(ApiCall *x, const char *kind_suffix, StrView rv, StrView cont,
-                             int64_t remaining, Buf *out)
-{
-    if (x->form == OUTPUT_PARTIAL)
-        buf_sv(out,
-               SV("{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\""));
-    else
-        buf_printf(out, "{\"kind\":\"%.*s%s\",\"apiVersion\":\"%.*s\"", SV_FMT(x->res->kind),
-                   kind_suffix, SV_FMT(x->res->api_version));
-    buf_printf(out, ",\"metadata\":{\"resourceVersion\":\"%.*s\"", SV_FMT(rv));
-    if (cont.len)
-        buf_printf(out, ",\"continue\":\"%.*s\"", SV_FMT(cont));
-    if (remaining >= 0)
-        buf_printf(out, ",\"remainingItemCount\":%lld", (long long)remaining);
-    buf_sv(out, SV("},\"items\":["));
-}
-
-static void encode_partial_item(const ObjectRev *o, Buf *out)
-{
-    buf_sv(out, SV("{\"metadata\":{\"resourceVersion\":\""));
-    buf_u64(out, o->mod_rev);
-    buf_sv(out, SV("\","));
-    buf_sv(out, sv_skip(object_metadata_text(o), 1));
-    buf_putc(out, '}');
-}
-
 static bool gzip_into(StrView in, Buf *out)
 {
     z_stream z = { 0 };
@@ -234,32 +208,40 @@ void respond_large(ApiCall *x, StrView content_type, StrView json)
     http_respond(x->req, 200, content_type, json);
 }
 
-static void send_list(ApiCall *x, List *l)
+/* YAML is made of the whole tree. */
+static void send_yaml(ApiCall *x, const ListAnswer *l)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
-    StrView rv = arena_printf(x->arena, "%llu", (unsigned long long)snapshot_revision(l->sn));
-    StrView cont = l->next_key.len ? make_continue(x, l) : SV_NULL;
-    if (x->form == OUTPUT_TABLE)
-        table_encode(x, l->objs.items, l->objs.len, rv, cont, true, &out);
-    else {
-        encode_list_head(x, "List", rv, cont, l->remaining, &out);
-        for (size_t i = 0; i < l->objs.len; i++) {
-            if (i)
-                buf_putc(&out, ',');
-            if (x->form == OUTPUT_PARTIAL)
-                encode_partial_item(l->objs.items[i], &out);
-            else
-                object_encode(x->res, l->objs.items[i], l->objs.items[i]->mod_rev, true, &out);
-        }
-        buf_sv(&out, SV("]}"));
-    }
     Value v;
-    if (out.failed)
-        respond_nomem(x);
-    else if (x->type != OUTPUT_YAML)
-        respond_large(x, SV("application/json"), buf_view(&out));
-    else if (json_decode(buf_view(&out), x->arena, NULL, &v, NULL) == 0)
+    if (!list_encode(x, l, LIST_YAML_MAX, &out))
+        respond_status(x, REASON_TOO_LARGE,
+                       "the list is larger than %d bytes, too large for YAML: ask for JSON, or for "
+                       "pages with limit",
+                       LIST_YAML_MAX);
+    else if (!out.failed && json_decode(buf_view(&out), x->arena, NULL, &v, NULL) == 0)
         respond_value(x, 200, &v);
+    else
+        respond_nomem(x);
+}
+
+static void send_list(ApiCall *x, List *l)
+{
+    ListAnswer answer = {
+        .sn = l->sn,
+        .objs = l->objs.items,
+        .n = l->objs.len,
+        .rv = arena_printf(x->arena, "%llu", (unsigned long long)snapshot_revision(l->sn)),
+        .cont = l->next_key.len ? make_continue(x, l) : SV_NULL,
+        .remaining = l->remaining,
+    };
+    _cleanup_buf_ Buf out = BUF_INIT;
+    if (x->type == OUTPUT_YAML)
+        send_yaml(x, &answer);
+    else if (!list_encode(x, &answer, LIST_WHOLE_MAX, &out) && list_stream(x, &answer)) {
+        l->objs.items = NULL; /* the stream's, as is the snapshot */
+        l->sn = NULL;
+    } else if (!out.failed)
+        respond_large(x, SV("application/json"), buf_view(&out));
     else
         respond_nomem(x);
 }

@@ -43,13 +43,13 @@ static void encode_columns(const ApiResource *res, Buf *out)
     buf_putc(out, ']');
 }
 
-static void encode_row_object(ApiCall *x, StrView include, const ObjectRev *o, Buf *out)
+static void encode_row_object(ApiCall *x, const ObjectRev *o, Buf *out)
 {
-    if (sv_eq(include, SV("None"))) {
+    if (sv_eq(x->include, SV("None"))) {
         buf_sv(out, SV("null"));
         return;
     }
-    if (sv_eq(include, SV("Object"))) {
+    if (sv_eq(x->include, SV("Object"))) {
         object_encode(x->res, o, o->mod_rev, false, out);
         return;
     }
@@ -63,9 +63,11 @@ static void encode_row_object(ApiCall *x, StrView include, const ObjectRev *o, B
 }
 
 /* One row; its tree lives in an arena of its own, since a watch prints for hours. */
-static void encode_row(ApiCall *x, StrView include, const ObjectRev *o, Arena *scratch, Buf *out)
+void table_row(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out)
 {
     Value obj;
+    if (!x->include.ptr && !http_query(x->req, SV("includeObject"), &x->include))
+        x->include = SV("Metadata"); /* read once: a watch prints for hours */
     arena_reset(scratch);
     buf_sv(out, SV("{\"cells\":["));
     if (json_decode(o->val, scratch, NULL, &obj, NULL) == 0) {
@@ -78,15 +80,12 @@ static void encode_row(ApiCall *x, StrView include, const ObjectRev *o, Arena *s
     } else
         out->failed = true;
     buf_sv(out, SV("],\"object\":"));
-    encode_row_object(x, include, o, out);
+    encode_row_object(x, o, out);
     buf_putc(out, '}');
 }
 
-void table_encode(ApiCall *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont,
-                  bool with_columns, Buf *out)
+void table_begin(ApiCall *x, StrView rv, StrView cont, bool with_columns, Buf *out)
 {
-    StrView include = SV("Metadata");
-    http_query(x->req, SV("includeObject"), &include);
     buf_sv(
         out,
         SV("{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\""));
@@ -103,13 +102,24 @@ void table_encode(ApiCall *x, ObjectRev *const *objs, size_t n, StrView rv, StrV
     else
         buf_sv(out, SV(",\"columnDefinitions\":null"));
     buf_sv(out, SV(",\"rows\":["));
+}
+
+void table_end(Buf *out)
+{
+    buf_sv(out, SV("]}"));
+}
+
+void table_encode(ApiCall *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont,
+                  bool with_columns, Buf *out)
+{
+    table_begin(x, rv, cont, with_columns, out);
     Arena scratch;
     arena_init(&scratch, ARENA_DEFAULT_LIMIT);
     for (size_t i = 0; i < n; i++) {
         if (i)
             buf_putc(out, ',');
-        encode_row(x, include, objs[i], &scratch, out);
+        table_row(x, objs[i], &scratch, out);
     }
     arena_free(&scratch);
-    buf_sv(out, SV("]}"));
+    table_end(out);
 }

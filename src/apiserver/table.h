@@ -3,7 +3,12 @@
 
 #include "apiserver/call.h"
 
-/* Appends a Table of objects as stored. `with_columns` is false for all but the first event of a
- * watch. */
+/* A Table in parts: its head, rows with a comma between them, its end. `with_columns` is false for
+ * all but the first event of a watch; scratch is reset for each row. A row that cannot be made sets
+ * out->failed. */
+void table_begin(ApiCall *x, StrView rv, StrView cont, bool with_columns, Buf *out);
+void table_row(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out);
+void table_end(Buf *out);
+/* Appends a whole Table of objects as stored. */
 void table_encode(ApiCall *x, ObjectRev *const *objs, size_t n, StrView rv, StrView cont,
                   bool with_columns, Buf *out);

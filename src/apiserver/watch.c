@@ -1,10 +1,15 @@
 /* watch.c - streams of changes.
  *
  * The hub reads the store's events once per publish, encodes each once per kind, and hands the text
- * to every watch that it concerns. A watch starts at a revision: what lies between that and the
- * hub's position is replayed from the store's history, so that no event is lost or doubled. A
- * watcher that does not read is cut when more than WATCH_PENDING_MAX bytes wait for it; it resumes
- * where it was. */
+ * to every watch that it concerns and that keeps up. A watch whose client has not taken what it got
+ * is `behind`: it gets no more from the hub, but reads on by itself, from the state at its start (a
+ * snapshot) or from the store's history, each time the client has taken everything, and large
+ * objects in parts. So what waits for a client is little more than WATCH_CHUNK, however much
+ * happens, and no event is lost or doubled: `rev` says up to which revision everything has been
+ * handed out, and `done` how many events of the next one.
+ *
+ * Cut are only clients that take nothing for a minute, and those whose place has left the history:
+ * these hear of it (410), and list again. */
 #include <stdio.h>
 
 #include "apiserver/handlers.h"
@@ -17,9 +22,12 @@
 #include "base/log.h"
 
 enum {
-    WATCH_PENDING_MAX = 8 * 1024 * 1024,
+    WATCH_CHUNK = 64 * 1024,
     WATCH_TIMEOUT_MIN_SEC = 1800,
     BOOKMARK_EVERY_MS = 60 * 1000,
+    SWEEP_EVERY_MS = 5 * 1000,
+    STALL_MAX_MS = 60 * 1000,
+    INITIAL_MAX_MS = 10 * 60 * 1000, /* for the state at the start, of which a snapshot is held */
     EVENTS_AT_ONCE = 256,
 };
 
@@ -32,19 +40,30 @@ struct Watch {
     char prefix[STORE_KEY_MAX];
     size_t prefix_len;
     Filter filter;
-    uint64_t rev; /* everything up to here has been sent */
+    uint64_t rev; /* everything up to here has been handed out */
+    bool behind;  /* reads the store by itself; else the hub hands it what comes */
+    bool takes;   /* the revision that the hub has in hand */
     bool bookmarks, table_columns_sent;
+    Snapshot *initial; /* the state at the start while it is being sent; NULL: done */
+    SnapshotIter at;
+    bool initial_end;   /* a bookmark follows it */
+    unsigned done;      /* of the revision behind `rev`: so many events have been handed out */
+    ObjectRev *part_of; /* an object in the middle of being handed out; NULL: none */
+    StrView part;       /* what is left of its text */
+    size_t waiting;     /* what waited for the client at the last look, and since when it is that */
+    int64_t since_ns, start_ns;
     Source *timeout, *bookmark;
 };
 
 struct WatchHub {
     ApiServer *srv;
+    HubSubscriber subscribers[HUB_SUBSCRIBERS_MAX];
+    unsigned n_subscribers;
     Watch *watches;
     uint64_t pos;
     atomic_bool posted; /* a wake-up is on its way to the loop */
     Buf text;           /* scratch of the event in hand */
-    HubSubscriber subscribers[HUB_SUBSCRIBERS_MAX];
-    unsigned n_subscribers;
+    Source *sweep;
 };
 
 /* ---- one watch ---- */
@@ -56,6 +75,8 @@ static void watch_free(Watch *w)
         if (w->next)
             w->next->link = w->link;
     }
+    snapshot_unref(w->initial);
+    object_rev_unref(w->part_of);
     source_free(w->timeout);
     source_free(w->bookmark);
     free(w);
@@ -78,38 +99,51 @@ static void on_timeout(void *ctx)
     watch_end(ctx);
 }
 
-/* Sends text; false when the watch is gone. */
-static bool watch_send(Watch *w, StrView text)
+/* Without an end of the stream, so that the client does not take it for one. */
+static void watch_cut(Watch *w, const char *why)
+{
+    HttpReq *req = w->x->req;
+    log_warn("a watch of %.*s by %.*s is cut: %s", SV_FMT(w->res->plural), SV_FMT(w->x->user.name),
+             why);
+    watch_free(w);
+    http_abort(req);
+}
+
+/* Hands text out; false when the watch is gone. `text.failed`: an event would be lost in silence.
+ */
+static bool watch_send(Watch *w, const Buf *text)
 {
     Err err = { 0 };
-    if (http_stream_pending(w->x->req) > WATCH_PENDING_MAX ||
-        http_stream_write(w->x->req, text.ptr, text.len, &err) < 0) {
-        HttpReq *req = w->x->req;
-        log_warn("watch of %.*s is cut: the client does not read", SV_FMT(w->res->plural));
-        watch_free(w);
-        http_abort(req);
+    if (text->failed || http_stream_write(w->x->req, text->ptr, text->len, &err) < 0) {
+        watch_cut(w, "memory is exhausted");
         return false;
     }
     return true;
 }
 
+static bool is_full(const Watch *w)
+{
+    return http_stream_pending(w->x->req) >= WATCH_CHUNK;
+}
+
 static bool send_bookmark(Watch *w, uint64_t rev, bool initial_end)
 {
-    char text[512];
-    int n = snprintf(
-        text, sizeof text,
+    _cleanup_buf_ Buf text = BUF_INIT;
+    buf_printf(
+        &text,
         "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%.*s\",\"apiVersion\":\"%.*s\",\"metadata\":{"
         "\"resourceVersion\":\"%llu\",\"creationTimestamp\":null%s}}}\n",
         SV_FMT(w->res->kind), SV_FMT(w->res->api_version), (unsigned long long)rev,
         initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
-    return watch_send(w, sv_n(text, (size_t)n));
+    return watch_send(w, &text);
 }
 
 static void on_bookmark(void *ctx)
 {
     Watch *w = ctx;
-    if (w->rev < w->hub->pos)
-        w->rev = w->hub->pos; /* nothing that concerns it came in between */
+    if (w->behind) /* what it has taken tells how far it is */
+        return;
+    w->rev = MAX(w->rev, w->hub->pos); /* nothing that concerns it came in between */
     send_bookmark(w, w->rev, false);
 }
 
@@ -157,32 +191,150 @@ static bool in_scope(const Watch *w, StrView key)
     return w->x->name.len ? sv_eq(key, prefix) : sv_starts(key, prefix);
 }
 
-static bool concerns(const Watch *w, const StoreEvent *ev)
-{
-    return ev->rev > w->rev && in_scope(w, ev->obj ? ev->obj->key : ev->prev->key);
-}
-
-/* Delivers one event; false when the watch is gone. `shared` keeps the plain text for the next one.
+/* Hands one event out; false when the watch is gone. `shared` keeps the plain text for the next
+ * one.
  */
 static bool deliver(Watch *w, const StoreEvent *ev, Buf *shared, const char **shared_type)
 {
     ObjectRev *o;
+    if (!in_scope(w, ev->obj ? ev->obj->key : ev->prev->key))
+        return true;
     const char *type = event_type(w, ev, &o);
-    w->rev = ev->rev;
     if (!type)
         return true;
     if (w->x->form != OUTPUT_OBJECT) {
         _cleanup_buf_ Buf own = BUF_INIT;
         encode_event(w, type, o, ev->rev, &own);
-        return own.failed || watch_send(w, buf_view(&own));
+        return watch_send(w, &own);
     }
     if (!*shared_type || strcmp(*shared_type, type) != 0) {
         buf_clear(shared);
         encode_event(w, type, o, ev->rev, shared);
         *shared_type = type;
     }
-    return shared->failed || watch_send(w, buf_view(shared));
+    return watch_send(w, shared);
 }
+
+/* ---- a watch that reads by itself ---- */
+
+static bool is_large(const Watch *w, const ObjectRev *o)
+{
+    return w->x->form == OUTPUT_OBJECT && o->val.len > WATCH_CHUNK;
+}
+
+/* An event whose object's text follows in parts (send_part). */
+static void begin_part(Watch *w, const char *type, ObjectRev *o, uint64_t rev, Buf *out)
+{
+    buf_printf(out, "{\"type\":\"%s\",\"object\":", type);
+    object_head(w->res, rev, false, out);
+    w->part_of = object_rev_ref(o);
+    w->part = object_stored_rest(o);
+}
+
+static bool send_part(Watch *w)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    StrView some = sv_head(w->part, WATCH_CHUNK);
+    w->part = sv_skip(w->part, some.len);
+    buf_sv(&text, some);
+    if (w->part.len == 0) {
+        buf_sv(&text, SV("}\n"));
+        w->part_of = object_rev_unref(w->part_of);
+    }
+    return watch_send(w, &text);
+}
+
+/* More of the state at the start; false when the watch is gone. */
+static bool send_initial(Watch *w)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    ObjectRev *o = NULL;
+    while (text.len < WATCH_CHUNK && !text.failed && !w->part_of && (o = snapshot_next(&w->at))) {
+        if (!in_scope(w, o->key) || !filter_match(w->res, &w->filter, o))
+            continue;
+        if (is_large(w, o))
+            begin_part(w, "ADDED", o, o->mod_rev, &text);
+        else
+            encode_event(w, "ADDED", o, o->mod_rev, &text);
+    }
+    if (!watch_send(w, &text))
+        return false;
+    if (o)
+        return true;
+    w->rev = snapshot_revision(w->initial);
+    w->initial = snapshot_unref(w->initial);
+    return !w->initial_end || send_bookmark(w, w->rev, true);
+}
+
+/* As deliver(), but large objects only begin. */
+static bool deliver_behind(Watch *w, const StoreEvent *ev)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    const char *none = NULL;
+    ObjectRev *o;
+    if (!in_scope(w, ev->obj ? ev->obj->key : ev->prev->key))
+        return true;
+    const char *type = event_type(w, ev, &o);
+    if (!type || !is_large(w, o))
+        return !type || deliver(w, ev, &text, &none);
+    begin_part(w, type, o, ev->rev, &text);
+    return watch_send(w, &text);
+}
+
+/* The place has left the history: one ERROR event with Status 410, as the peer sends it. */
+static void send_expired(Watch *w, const Err *why)
+{
+    _cleanup_buf_ Buf out = BUF_INIT;
+    StrView status = status_text(w->x->arena, REASON_EXPIRED, sv_cstr(why->msg));
+    buf_printf(&out, "{\"type\":\"ERROR\",\"object\":%.*s}\n", SV_FMT(status));
+    if (watch_send(w, &out))
+        watch_end(w);
+}
+
+/* More of what happened since; false when the watch is gone. */
+static bool send_history(Watch *w)
+{
+    StoreEvent events[STORE_OPS_MAX];
+    uint64_t pos = w->rev;
+    size_t n = 0, i = 0;
+    unsigned nth = 0; /* of its revision */
+    bool alive = true;
+    Err err = { 0 };
+    if (store_events(w->hub->srv->store, &pos, events, STORE_OPS_MAX, &n, &err) < 0) {
+        send_expired(w, &err);
+        return false;
+    }
+    for (; i < n && alive; i++) {
+        if (i && events[i].rev != events[i - 1].rev) {
+            w->rev = events[i - 1].rev;
+            w->done = nth = 0;
+        }
+        if (nth++ < w->done)
+            continue;
+        if (is_full(w) || w->part_of)
+            break;
+        if ((alive = deliver_behind(w, &events[i])))
+            w->done = nth;
+    }
+    if (alive && i == n) {
+        w->rev = pos;
+        w->done = 0;
+        w->behind = n > 0;
+    }
+    store_events_release(events, n);
+    return alive;
+}
+
+/* Fills up what waits for the client; when nothing is left to read, the hub takes over. */
+static void catch_up(void *ctx)
+{
+    Watch *w = ctx;
+    while (w->behind && !is_full(w))
+        if (!(w->part_of ? send_part(w) : w->initial ? send_initial(w) : send_history(w)))
+            return;
+}
+
+/* ---- the hub ---- */
 
 /* ---- the hub ---- */
 
@@ -195,19 +347,50 @@ static void tell_subscribers(WatchHub *h, const ApiResource *res, const StoreEve
     }
 }
 
-static void dispatch_event(WatchHub *h, const StoreEvent *ev)
+static bool is_large_event(const Watch *w, const StoreEvent *ev)
+{
+    return (ev->obj && is_large(w, ev->obj)) || (ev->prev && is_large(w, ev->prev));
+}
+
+static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
 {
     const ApiResource *res;
     StrView ns, name, key = ev->obj ? ev->obj->key : ev->prev->key;
+    if (first_of_rev)
+        for (Watch *w = h->watches; w; w = w->next)
+            w->takes = !w->behind && ev->rev > w->rev;
     if (!registry_parse(key, &res, &ns, &name))
         return;
     tell_subscribers(h, res, ev);
     const char *shared_type = NULL;
     for (Watch *w = h->watches, *next; w; w = next) {
         next = w->next;
-        if (w->res == res && concerns(w, ev))
-            deliver(w, ev, &h->text, &shared_type);
+        if (w->res != res || !w->takes)
+            continue;
+        if (w->rev < ev->rev && (is_full(w) || is_large_event(w, ev))) {
+            w->behind = true; /* before anything of this revision */
+            w->takes = false;
+            w->rev = ev->rev - 1;
+            catch_up(w);
+            continue;
+        }
+        w->rev = ev->rev;
+        deliver(w, ev, &h->text, &shared_type);
     }
+}
+
+/* Only after minutes without a turn of the loop: let the clients list again. */
+static void fell_out(WatchHub *h, const Err *why)
+{
+    log_error("watches fell out of the kept history: %s", why->msg);
+    for (Watch *w = h->watches, *next; w; w = next) {
+        next = w->next;
+        if (!w->behind) /* those that read by themselves find out by themselves */
+            send_expired(w, why);
+    }
+    h->pos = store_revision(h->srv->store);
+    for (unsigned i = 0; i < h->n_subscribers; i++)
+        h->subscribers[i].fn(h->subscribers[i].ctx, NULL);
 }
 
 static void hub_run(void *ctx)
@@ -219,19 +402,32 @@ static void hub_run(void *ctx)
     Err err = { 0 };
     do {
         if (store_events(h->srv->store, &h->pos, events, EVENTS_AT_ONCE, &n, &err) < 0) {
-            /* Only after minutes without a turn of the loop: let the clients list again. */
-            log_error("watches fell out of the kept history: %s", err.msg);
-            while (h->watches)
-                watch_end(h->watches);
-            h->pos = store_revision(h->srv->store);
-            for (unsigned i = 0; i < h->n_subscribers; i++)
-                h->subscribers[i].fn(h->subscribers[i].ctx, NULL);
+            fell_out(h, &err);
             return;
         }
         for (size_t i = 0; i < n; i++)
-            dispatch_event(h, &events[i]);
+            dispatch_event(h, &events[i], i == 0 || events[i].rev != events[i - 1].rev);
         store_events_release(events, n);
     } while (n);
+}
+
+/* Clients that take nothing. */
+static void hub_sweep(void *ctx)
+{
+    WatchHub *h = ctx;
+    int64_t now = loop_now_ns(h->srv->loop);
+    for (Watch *w = h->watches, *next; w; w = next) {
+        next = w->next;
+        size_t waiting = http_stream_pending(w->x->req);
+        if (waiting == 0 || waiting != w->waiting) {
+            w->waiting = waiting;
+            w->since_ns = now;
+        }
+        if (now - w->since_ns > STALL_MAX_MS * NSEC_PER_MSEC)
+            watch_cut(w, "the client takes nothing");
+        else if (w->initial && now - w->start_ns > INITIAL_MAX_MS * NSEC_PER_MSEC)
+            watch_cut(w, "the client takes the state at its start too slowly");
+    }
 }
 
 static void on_publish(void *ctx)
@@ -250,6 +446,11 @@ int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchH
     h->srv = srv;
     memcpy(h->subscribers, subscribers, n * sizeof *subscribers);
     h->n_subscribers = n;
+    int r = loop_add_timer(srv->loop, SWEEP_EVERY_MS, SWEEP_EVERY_MS, hub_sweep, h, &h->sweep, err);
+    if (r < 0) {
+        free(h);
+        return r;
+    }
     h->pos = store_revision(srv->store);
     store_on_publish(srv->store, on_publish, h);
     *ret = h;
@@ -263,6 +464,7 @@ WatchHub *hub_free(WatchHub *h)
     store_on_publish(h->srv->store, NULL, NULL);
     while (h->watches)
         watch_free(h->watches);
+    source_free(h->sweep);
     buf_free(&h->text);
     free(h);
     return NULL;
@@ -313,70 +515,6 @@ static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
     return 0;
 }
 
-/* All that matches now, as ADDED; then, where asked for, the bookmark that ends it. */
-static bool send_initial(Watch *w, const WatchOptions *o)
-{
-    Snapshot *sn = store_snapshot(w->hub->srv->store);
-    SnapshotIter it;
-    snapshot_iter(sn, sv_n(w->prefix, w->prefix_len), SV_NULL, &it);
-    bool alive = true;
-    _cleanup_buf_ Buf text = BUF_INIT;
-    for (ObjectRev *obj; alive && (obj = snapshot_next(&it));) {
-        if (!in_scope(w, obj->key) || !filter_match(w->res, &w->filter, obj))
-            continue;
-        encode_event(w, "ADDED", obj, obj->mod_rev, &text);
-        if (text.len > 64 * 1024 || text.failed) {
-            alive = watch_send(w, buf_view(&text));
-            buf_clear(&text);
-        }
-    }
-    if (alive && text.len)
-        alive = watch_send(w, buf_view(&text));
-    if (alive) {
-        w->rev = snapshot_revision(sn);
-        if (o->initial_end)
-            alive = send_bookmark(w, w->rev, true);
-    }
-    snapshot_unref(sn);
-    return alive;
-}
-
-/* What happened between the asked-for revision and the hub's position. */
-static bool replay(Watch *w)
-{
-    StoreEvent events[EVENTS_AT_ONCE];
-    uint64_t pos = w->rev;
-    size_t n;
-    bool alive = true;
-    _cleanup_buf_ Buf text = BUF_INIT;
-    do {
-        if (store_events(w->hub->srv->store, &pos, events, EVENTS_AT_ONCE, &n, NULL) < 0)
-            n = 0;
-        for (size_t i = 0; i < n && alive; i++) {
-            const char *type = NULL;
-            StrView key = events[i].obj ? events[i].obj->key : events[i].prev->key;
-            if (in_scope(w, key))
-                alive = deliver(w, &events[i], &text, &type);
-        }
-        store_events_release(events, n);
-    } while (n && alive);
-    if (alive)
-        w->rev = pos;
-    return alive;
-}
-
-/* A revision that is no longer kept: one ERROR event with Status 410, as the peer sends it. */
-static void refuse_old(ApiCall *x, const Err *why)
-{
-    _cleanup_buf_ Buf out = BUF_INIT;
-    StrView status = status_text(x->arena, REASON_EXPIRED, sv_cstr(why->msg));
-    buf_printf(&out, "{\"type\":\"ERROR\",\"object\":%.*s}\n", SV_FMT(status));
-    if (http_stream_start(x->req, 200, SV("application/json"), NULL) == 0) {
-        http_stream_write(x->req, out.ptr, out.len, NULL);
-        http_stream_end(x->req);
-    }
-}
-
 static Watch *watch_new(ApiCall *x, const WatchOptions *o, Err *err)
 {
     Watch *w = calloc(1, sizeof *w);
@@ -389,6 +527,9 @@ static Watch *watch_new(ApiCall *x, const WatchOptions *o, Err *err)
     w->x = x;
     w->res = x->res;
     w->rev = o->rev;
+    w->behind = true;
+    w->initial_end = o->initial_end;
+    w->start_ns = w->since_ns = loop_now_ns(x->srv->loop);
     w->bookmarks = o->bookmarks;
     uint64_t seconds = o->timeout_sec ? o->timeout_sec
                                       : WATCH_TIMEOUT_MIN_SEC +
@@ -413,7 +554,7 @@ void rest_watch(ApiCall *x)
     Err err = { 0 };
     Watch *w = NULL;
     char key[STORE_KEY_MAX];
-    if (!registry_key(x->res, x->res->namespaced ? x->ns : SV_NULL, x->name, key)) {
+    if (!registry_key(x->res, call_scope(x), x->name, key)) {
         respond_not_found(x);
         return;
     }
@@ -421,25 +562,22 @@ void rest_watch(ApiCall *x)
         respond_err(x, &err);
         return;
     }
-    StoreEvent probe[STORE_OPS_MAX];
-    uint64_t pos = o.rev;
-    size_t n = 0;
-    if (!o.initial && store_events(x->srv->store, &pos, probe, STORE_OPS_MAX, &n, &err) < 0) {
-        watch_free(w);
-        refuse_old(x, &err);
-        return;
-    }
-    store_events_release(probe, n);
     if (http_stream_start(x->req, 200, SV("application/json"), &err) < 0) {
         watch_free(w);
         return;
     }
+    if (!o.initial && w->rev == 0)
+        w->rev = store_revision(x->srv->store);
+    if (o.initial) {
+        w->initial = store_snapshot(x->srv->store);
+        snapshot_iter(w->initial, sv_n(w->prefix, w->prefix_len), SV_NULL, &w->at);
+    }
     http_on_close(x->req, on_peer_gone, w);
-    if (!(o.initial ? send_initial(w, &o) : replay(w)))
-        return;
+    http_stream_on_drain(x->req, catch_up, w);
     w->link = &x->srv->hub->watches;
     w->next = *w->link;
     if (w->next)
         w->next->link = &w->next;
     *w->link = w;
+    catch_up(w);
 }

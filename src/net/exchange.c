@@ -193,6 +193,7 @@ size_t exchange_available(const Exchange *e)
 
 void exchange_take(Exchange *e, Buf *dst, size_t n)
 {
+    e->since_ns = loop_now_ns(e->conn->loop);
     if (e->streaming) {
         buf_append(dst, e->out.ptr + e->out_off, n);
         e->out_off += n;
@@ -257,6 +258,7 @@ static void respond(Exchange *e, int status, StrView content_type)
     if (e->head_only || !http_status_has_body(status)) /* HEAD tells the length it would have */
         e->n_pieces = e->piece_at = 0;
     e->state = EX_ENDED;
+    e->since_ns = loop_now_ns(c->loop);
     if (c->ops->start(e, status, content_type, total, NULL) < 0) {
         c->ops->reset(e);
         return;
@@ -316,6 +318,7 @@ int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err)
     Exchange *e = exchange_of(req);
     e->streaming = true;
     e->state = EX_RESPONDING;
+    e->since_ns = loop_now_ns(e->conn->loop);
     int r = e->conn->ops->start(e, status, content_type, SIZE_MAX, err);
     if (r < 0) {
         e->state = EX_HANDLING;
@@ -335,6 +338,8 @@ int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err)
         e->out.failed = false;
         return err_nomem(err);
     }
+    if (e->out.len == e->out_off) /* nothing waited: the time for the peer to take it begins */
+        e->since_ns = loop_now_ns(e->conn->loop);
     buf_append(&e->out, data, len);
     e->conn->ops->more(e);
     conn_pump_later(e->conn);

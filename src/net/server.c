@@ -278,16 +278,19 @@ static void conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remot
 
 /* ---- time ---- */
 
+/* A peer that takes nothing of an answer for so long is given up. */
+static const int64_t STALL_MAX = INT64_C(60) * 1000 * 1000 * 1000;
+
 static void conn_sweep(HttpConn *c, int64_t now)
 {
     int64_t idle = (int64_t)c->cfg.idle_timeout_ms * 1000000;
-    int64_t request = (int64_t)c->cfg.request_timeout_ms * 1000000;
+    int64_t request = (int64_t)c->cfg.request_timeout_ms * 1000000, stall = MIN(idle, STALL_MAX);
     if (!c->ops) { /* handshake, or not even the first bytes */
         if (now - c->since_ns > request)
             conn_close(c);
         return;
     }
-    if (net_stream_pending(c->stream) > 0 && now - net_stream_progress_ns(c->stream) > idle) {
+    if (net_stream_pending(c->stream) > 0 && now - net_stream_progress_ns(c->stream) > stall) {
         conn_close(c);
         return;
     }
@@ -301,8 +304,11 @@ static void conn_sweep(HttpConn *c, int64_t now)
     }
     for (Exchange *e = c->exchanges, *next; e; e = next) {
         next = e->next;
+        bool answered = e->state == EX_RESPONDING || e->state == EX_ENDED;
         if (e->state == EX_READING && now - e->since_ns > request)
             c->ops->timed_out(e);
+        else if (answered && exchange_available(e) > 0 && now - e->since_ns > stall)
+            c->ops->reset(e); /* HTTP/2: its window stays closed */
     }
 }
 

@@ -51,7 +51,8 @@ struct Exchange {
     bool close_after; /* HTTP/1: no further request on this connection */
     bool chunked;     /* HTTP/1: response framing */
     bool headers_too_large;
-    int64_t since_ns; /* when the request began */
+    int64_t
+        since_ns; /* when the request began; once it is answered, when the peer took some last */
     Buf body;
     size_t unconsumed; /* HTTP/2: bytes of the connection's window it holds */
     uint32_t header_bytes, headers_cap;
