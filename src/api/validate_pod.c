@@ -79,18 +79,15 @@ static void check_source(ApiErrors *e, const ApiPath *p, StrView kind, const Val
 void validate_volumes(ApiErrors *e, const ApiPath *p, const Value *volumes)
 {
     uint32_t i = 0;
+    Twins names = { .errors = e };
 
     value_list_foreach (v, volumes) {
         ApiPath at = API_INDEX(p, i), name = API_FIELD(&at, "name");
         StrView s = text(v, "name");
         unsigned sources = 0;
         check_required_name(e, &name, s, name_dns1123_label);
-        for (uint32_t j = 0; j < i && s.len > 0; j++) {
-            if (sv_eq(text(&volumes->items[j], "name"), s)) {
-                api_duplicate(e, &name, value_sv(s));
-                break;
-            }
-        }
+        if (s.len > 0 && is_twin(&names, s))
+            api_duplicate(e, &name, value_sv(s));
         value_map_foreach (m, v) {
             ApiPath source = API_FIELD_SV(&at, m->key);
             if (sv_eq(m->key, SV("name")))
@@ -205,7 +202,7 @@ static void check_spread(ApiErrors *e, const ApiPath *p, const Value *list)
     }
 }
 
-void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
+void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec, const Value *claims)
 {
     static const StrView restart[] = { SV_INIT("Always"), SV_INIT("OnFailure"), SV_INIT("Never") };
     static const StrView dns[] = { SV_INIT("ClusterFirstWithHostNet"), SV_INIT("ClusterFirst"),
@@ -218,7 +215,7 @@ void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
     const Value *dns_config = get(spec, "dnsConfig");
 
     validate_volumes(e, &volumes, get(spec, "volumes"));
-    validate_containers(e, p, spec);
+    validate_containers(e, p, spec, claims);
     check_one_of(e, p, spec, "restartPolicy", restart, ARRAY_SIZE(restart), true);
     check_one_of(e, p, spec, "dnsPolicy", dns, ARRAY_SIZE(dns), true);
     if (sv_eq(text(spec, "dnsPolicy"), SV("None")) && !dns_config)
@@ -237,13 +234,13 @@ void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
         check_host_ports(e, &containers, get(spec, "containers"));
 }
 
-void validate_template(ApiErrors *e, const ApiPath *p, const Value *template)
+void validate_template(ApiErrors *e, const ApiPath *p, const Value *template, const Value *claims)
 {
     ApiPath meta = API_FIELD(p, "metadata"), labels = API_FIELD(&meta, "labels");
     ApiPath spec = API_FIELD(p, "spec");
 
     check_labels(e, &labels, get(get(template, "metadata"), "labels"));
-    validate_pod_spec(e, &spec, get(template, "spec"));
+    validate_pod_spec(e, &spec, get(template, "spec"), claims);
 }
 
 /* A copy of the new spec in which everything that may change is as it was. */
@@ -328,7 +325,7 @@ void validate_pod(const Value *obj, const Value *old, ApiErrors *e)
 {
     ApiPath spec = API_FIELD(NULL, "spec");
 
-    validate_pod_spec(e, &spec, get(obj, "spec"));
+    validate_pod_spec(e, &spec, get(obj, "spec"), NULL);
     if (old)
         check_pod_update(e, &spec, get(obj, "spec"), get(old, "spec"));
 }

@@ -70,6 +70,7 @@ typedef struct ApiCall {
     OutputForm form;
     OutputType type;
     bool dry_run;
+    bool starved; /* the arena was full once: the answer says so from a reserve */
     char key[STORE_KEY_MAX];
 } ApiCall;
 

@@ -333,6 +333,8 @@ static WriteState hand_over(WriteOp *w, const StoreOp *op)
 static WriteState step_commit(WriteOp *w)
 {
     ApiCall *x = w->x;
+    if (respond_exhausted(x))
+        return WRITE_DONE;
     if (w->effect == EFFECT_NONE)
         return answer_stored(w);
     if (x->dry_run)

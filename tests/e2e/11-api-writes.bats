@@ -88,3 +88,54 @@ setup() {
     run kubectl get pod bound -o jsonpath='{.spec.nodeName} {range .status.conditions[*]}{.type}={.status}{" "}{end}'
     [ "$output" = "n example.com/Gate=True PodScheduled=True " ]
 }
+
+# A ConfigMap whose body is a Python expression: post EXPRESSION
+post() {
+    python3 -c "print($1)" >"$BATS_TEST_TMPDIR/body"
+    api POST /api/v1/namespaces/default/configmaps --data-binary @"$BATS_TEST_TMPDIR/body" "${@:2}"
+}
+
+@test "a body of nothing but doubled fields is answered, with bounded warnings" {
+    run post '"{\"metadata\":{\"name\":\"doubled\"}" + ",\"data\":{}" * 280000 + "}"' -D "$BATS_TEST_TMPDIR/head"
+    [[ "$output" == *'"name":"doubled"'* ]]
+    [ "$(grep -ic '^warning:' "$BATS_TEST_TMPDIR/head")" -gt 10 ]
+    [ "$(grep -i '^warning:' "$BATS_TEST_TMPDIR/head" | wc -c)" -lt 12000 ]
+    run post '"{\"metadata\":{\"name\":\"unknown\"}" + "".join(",\"u%d\":1" % n for n in range(200000)) + "}"'
+    [[ "$output" == *'"name":"unknown"'* ]]
+}
+
+@test "a request that needs more memory than it may have is told so, and nothing of it is kept" {
+    run post '"{\"metadata\":{\"name\":\"wide\",\"labels\":{" + ",".join("\"l%d\":\"\"" % n for n in range(200000)) + "}}}"'
+    [[ "$output" == *'"reason":"RequestEntityTooLarge"'*'"code":413'* ]]
+    run kubectl get configmap wide
+    [ "$status" -ne 0 ]
+    python3 -c 'print("{\"spec\":{\"user\":\"u\",\"resourceAttributes\":{\"verb\":\"get\",\"resource\":\"pods\"},\"extra\":{" + ",".join("\"k%d\":[]" % n for n in range(250000)) + "}}}")' >"$BATS_TEST_TMPDIR/review"
+    run api POST /apis/authorization.k8s.io/v1/subjectaccessreviews --data-binary @"$BATS_TEST_TMPDIR/review"
+    [[ "$output" == *'"status":{"allowed":'* || "$output" == *'"code":413'* ]]
+    kubectl get --raw /readyz
+}
+
+@test "headless ports may lead elsewhere, and a StatefulSet may mount its claims" {
+    kubectl create -f - <<'Y'
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec: {clusterIP: None, selector: {a: b}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: claims}
+spec:
+  serviceName: headless
+  selector: {matchLabels: {a: b}}
+  template:
+    metadata: {labels: {a: b}}
+    spec: {containers: [{name: c, image: i, volumeMounts: [{name: data, mountPath: /data}]}]}
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+Y
+    run kubectl patch statefulset claims --type=json \
+        -p '[{"op":"replace","path":"/spec/template/spec/containers/0/volumeMounts/0/name","value":"other"}]'
+    [[ "$output" == *'volumeMounts[0].name: Not found: "other"'* ]]
+}
