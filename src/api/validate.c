@@ -206,6 +206,7 @@ static const struct {
     { SV_INIT("storage.k8s.io"), SV_INIT("StorageClass"), validate_storage_class, NULL },
     { SV_INIT("networking.k8s.io"), SV_INIT("Ingress"), validate_ingress, NULL },
     { SV_INIT("networking.k8s.io"), SV_INIT("NetworkPolicy"), validate_network_policy, NULL },
+    { SV_INIT("networking.k8s.io"), SV_INIT("IPAddress"), validate_ip_address, NULL },
 };
 
 static int find_kind(const ApiResource *r)

@@ -352,3 +352,20 @@ void validate_network_policy(const Value *obj, const Value *old, ApiErrors *e)
     check_policy_rules(e, &in, get(spec, "ingress"), "from");
     check_policy_rules(e, &out, get(spec, "egress"), "to");
 }
+
+void validate_ip_address(const Value *obj, const Value *old, ApiErrors *e)
+{
+    const Value *spec = get(obj, "spec"), *parent = get(spec, "parentRef");
+    ApiPath meta = API_FIELD(NULL, "metadata"), name = API_FIELD(&meta, "name");
+    ApiPath p = API_FIELD(NULL, "spec"), ref = API_FIELD(&p, "parentRef");
+
+    check_address(e, &name, text(get(obj, "metadata"), "name"));
+    if (!parent) {
+        api_required(e, &ref, "");
+        return;
+    }
+    check_required_text(e, &ref, parent, "resource");
+    check_required_text(e, &ref, parent, "name");
+    if (old)
+        check_immutable(e, &p, spec, get(old, "spec"), "parentRef");
+}

@@ -301,7 +301,7 @@ static AdmitResult service_addresses(AdmitChain *c)
     if (!is_kind(x, "", "Service") || x->sub.len)
         return ADMIT_OK;
     ApiErrors errors = { .arena = x->arena };
-    if (services_assign(x->srv->services, x->arena, obj, old, &errors))
+    if (services_choose(x->srv->services, x->arena, obj, old, &errors))
         return ADMIT_OK;
     respond_invalid(x, x->name, &errors);
     return ADMIT_REFUSED;

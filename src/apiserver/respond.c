@@ -36,6 +36,10 @@ enum { ANSWER_RESERVE = 64 * 1024 };
 
 static void respond_starved(ApiCall *x)
 {
+    if (x->outcome) {
+        x->outcome->code = 429;
+        return;
+    }
     http_respond(
         x->req, 429, SV("application/json"),
         SV("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":"
@@ -267,6 +271,12 @@ void respond_value(ApiCall *x, int status, const Value *v)
 {
     if (respond_exhausted(x))
         return;
+    if (x->outcome) {
+        x->outcome->code = status;
+        if (status >= 300)
+            json_encode(v, &x->outcome->status);
+        return;
+    }
     _cleanup_buf_ Buf out = BUF_INIT;
     Err err = { 0 };
     if (x->type == OUTPUT_YAML) {
@@ -329,6 +339,10 @@ void respond_object(ApiCall *x, int status, ObjectRev *o)
 {
     if (respond_exhausted(x))
         return;
+    if (x->outcome) {
+        x->outcome->code = status;
+        return;
+    }
     _cleanup_buf_ Buf out = BUF_INIT;
     if (x->form == OUTPUT_OBJECT && x->type != OUTPUT_YAML) {
         respond_stored(x, status, o);

@@ -139,3 +139,94 @@ Y
         -p '[{"op":"replace","path":"/spec/template/spec/containers/0/volumeMounts/0/name","value":"other"}]'
     [[ "$output" == *'volumeMounts[0].name: Not found: "other"'* ]]
 }
+
+claims() { kubectl get ipaddresses -o name | sort | tr '\n' ' '; }
+
+@test "addresses and node ports are claimed with the Service, and go with it" {
+    kubectl create service nodeport taken --tcp=80 --node-port=30123
+    ip=$(kubectl get service taken -o jsonpath='{.spec.clusterIP}')
+    [ "$(kubectl get ipaddress "$ip" -o jsonpath='{.spec.parentRef.resource} {.spec.parentRef.namespace}/{.spec.parentRef.name}')" = "services default/taken" ]
+    kubectl get ipaddresses -l ipaddress.kubernetes.io/managed-by=ipallocator.k8s.io -o name | grep -q "/$ip\$"
+    run kubectl create service nodeport other --tcp=80 --node-port=30123
+    [[ "$output" == *"provided port is already allocated"* ]]
+    run kubectl create service clusterip other --tcp=80 --clusterip="$ip"
+    [[ "$output" == *"provided IP is already allocated"* ]]
+    kubectl delete service taken
+    run kubectl get ipaddress "$ip"
+    [ "$status" -ne 0 ]
+    kubectl create service nodeport again --tcp=80 --node-port=30123
+    kubectl create service clusterip again2 --tcp=80 --clusterip="$ip"
+    kubectl delete service again again2
+}
+
+@test "a dry run, a diff and a refusal claim nothing" {
+    before=$(claims)
+    kubectl create service nodeport dry --tcp=80 --node-port=30124 --dry-run=server
+    kubectl create service clusterip refused --tcp=80 -o json --dry-run=client |
+        sed 's/"refused"/"Not a name"/' >"$BATS_TEST_TMPDIR/bad.json"
+    run kubectl create -f "$BATS_TEST_TMPDIR/bad.json"
+    [ "$status" -ne 0 ]
+    kubectl create service nodeport diffed --tcp=80 --node-port=30124 -o yaml --dry-run=client >"$BATS_TEST_TMPDIR/svc.yaml"
+    kubectl diff -f "$BATS_TEST_TMPDIR/svc.yaml" || true
+    [ "$(claims)" = "$before" ]
+    kubectl create -f "$BATS_TEST_TMPDIR/svc.yaml"
+    kubectl delete -f "$BATS_TEST_TMPDIR/svc.yaml"
+    [ "$(claims)" = "$before" ]
+}
+
+@test "many Services at once get addresses of their own" {
+    for n in $(seq 30); do
+        printf -- '---\napiVersion: v1\nkind: Service\nmetadata: {name: many%s, labels: {many: x}}\nspec: {type: NodePort, ports: [{port: 80}, {port: 81, name: b}]}\n' "$n" |
+            sed 's/{port: 80}/{port: 80, name: a}/' >>"$BATS_TEST_TMPDIR/many.yaml"
+    done
+    kubectl create -f "$BATS_TEST_TMPDIR/many.yaml" >/dev/null
+    [ "$(kubectl get services -l many=x -o jsonpath='{range .items[*]}{.spec.clusterIP}{"\n"}{end}' | sort -u | wc -l)" -eq 30 ]
+    [ "$(kubectl get services -l many=x -o jsonpath='{range .items[*]}{range .spec.ports[*]}{.nodePort}{"\n"}{end}{end}' | sort -u | wc -l)" -eq 60 ]
+    kubectl delete services -l many=x
+    [ "$(kubectl get ipaddresses -o json | grep -c '"name": "many')" -eq 0 ]
+}
+
+@test "a Service changes its type, and what came with the old one goes" {
+    kubectl create service nodeport turn --tcp=80 --node-port=30125
+    kubectl patch service turn -p '{"spec":{"type":"ClusterIP"}}'
+    [ -z "$(kubectl get service turn -o jsonpath='{.spec.ports[0].nodePort}{.spec.externalTrafficPolicy}')" ]
+    kubectl create service nodeport next --tcp=80 --node-port=30125
+    ip=$(kubectl get service turn -o jsonpath='{.spec.clusterIP}')
+    kubectl patch service turn -p '{"spec":{"type":"ExternalName","externalName":"example.com"}}'
+    [ -z "$(kubectl get service turn -o jsonpath='{.spec.clusterIP}{.spec.ipFamilies}')" ]
+    run kubectl get ipaddress "$ip"
+    [ "$status" -ne 0 ]
+    kubectl patch service turn -p '{"spec":{"type":"LoadBalancer","externalName":null}}'
+    [ -n "$(kubectl get service turn -o jsonpath='{.spec.ports[0].nodePort}')" ]
+    kubectl patch service turn -p '{"spec":{"type":"ClusterIP"}}'
+    # What the client itself asks for is still refused.
+    run kubectl patch service turn --type=merge -p '{"spec":{"ports":[{"port":80,"nodePort":30999}]}}'
+    [[ "$output" == *"may not be used when"* ]]
+}
+
+@test "a collection is deleted whole, and says what could not be" {
+    kubectl create namespace full
+    for n in $(seq 300); do
+        printf -- '---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%s, namespace: full}\n' "$n"
+    done >"$BATS_TEST_TMPDIR/full.yaml"
+    kubectl create -f "$BATS_TEST_TMPDIR/full.yaml" >/dev/null
+    run api DELETE '/api/v1/namespaces/full/configmaps?dryRun=All'
+    [[ "$output" == *'"status":"Success"'* ]]
+    [ "$(kubectl get configmaps -n full -o name | wc -l)" -ge 300 ]
+    run api DELETE /api/v1/namespaces/full/configmaps
+    [[ "$output" == *'"status":"Success"'* ]]
+    [ -z "$(kubectl get configmaps -n full -o name)" ]
+    run api DELETE '/api/v1/namespaces?labelSelector=kubernetes.io%2Fmetadata.name%3Dkube-public'
+    [[ "$output" == *'"code":403'* || "$output" == *'"code":405'* ]]
+    kubectl get namespace kube-public
+}
+
+@test "a store without claims gets them at the start" {
+    kubectl create service clusterip older --tcp=80
+    ip=$(kubectl get service older -o jsonpath='{.spec.clusterIP}')
+    kubectl delete ipaddress "$ip"
+    kill_role server
+    start_server
+    kubectl get ipaddress "$ip"
+    [ "$(kubectl get ipaddress 10.96.0.1 -o jsonpath='{.spec.parentRef.name}')" = kubernetes ]
+}
