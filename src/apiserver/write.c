@@ -268,6 +268,8 @@ static bool is_valid(WriteOp *w)
     ApiErrors errors = { .arena = x->arena };
     if (sv_eq(x->sub, SV("status")))
         api_validate_meta(x->res, &w->obj, old_of(w), &errors);
+    else if (sv_eq(x->sub, SV("ephemeralcontainers")))
+        api_validate_ephemeral(x->res, &w->obj, old_of(w), &errors);
     else
         api_validate(x->res, &w->obj, old_of(w), &errors);
     if (!errors.len)

@@ -230,3 +230,44 @@ claims() { kubectl get ipaddresses -o name | sort | tr '\n' ' '; }
     kubectl get ipaddress "$ip"
     [ "$(kubectl get ipaddress 10.96.0.1 -o jsonpath='{.spec.parentRef.name}')" = kubernetes ]
 }
+
+@test "ephemeral containers are added, and nothing else comes in by that door" {
+    kubectl create -f <(pod debugged)
+    patch='{"metadata":{"labels":{"sneaked":"in"}},"spec":{"containers":[{"name":"c","image":"evil"}],"serviceAccountName":"other","ephemeralContainers":[{"name":"debug","image":"d"}]}}'
+    kubectl patch pod debugged --subresource=ephemeralcontainers -p "$patch" ||
+        api PATCH /api/v1/namespaces/default/pods/debugged/ephemeralcontainers -d "$patch"
+    run kubectl get pod debugged -o jsonpath='{.metadata.labels.sneaked}{.spec.containers[0].image} {.spec.serviceAccountName} {.spec.ephemeralContainers[0].name}'
+    [ "$output" = "i default debug" ]
+    run api PATCH /api/v1/namespaces/default/pods/debugged/ephemeralcontainers -d '{"spec":{"ephemeralContainers":[{"name":"debug","image":"x"}]}}'
+    [[ "$output" == *"may not be changed"* ]]
+    run api PATCH /api/v1/namespaces/default/pods/debugged/ephemeralcontainers -d '{"spec":{"ephemeralContainers":null}}'
+    [[ "$output" == *"may not be removed"* ]]
+}
+
+@test "who gathers the rules of other roles has to hold everything" {
+    kubectl create clusterrole role-maker --verb=create,update,patch --resource=clusterroles.rbac.authorization.k8s.io
+    kubectl create clusterrolebinding role-maker --clusterrole=role-maker --user=maker
+    printf 'apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: gathered}\naggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}\n' >"$BATS_TEST_TMPDIR/role.yaml"
+    run kubectl create --as=maker -f "$BATS_TEST_TMPDIR/role.yaml"
+    [[ "$output" == *"must have cluster-admin privileges to use the aggregationRule"* ]]
+    kubectl create -f "$BATS_TEST_TMPDIR/role.yaml"
+}
+
+@test "a token request says what it gives, and is for the account of its path" {
+    run api POST /api/v1/namespaces/default/serviceaccounts/default/token -d '{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":400000}}'
+    [[ "$output" == *'"expirationSeconds":86400'* ]]
+    run api POST /api/v1/namespaces/default/serviceaccounts/default/token -d '{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"name":"other"},"spec":{}}'
+    [[ "$output" == *'"code":400'* ]]
+    run api POST /api/v1/namespaces/default/serviceaccounts/default/token -d '{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"namespace":"kube-system"},"spec":{}}'
+    [[ "$output" == *'"code":400'* ]]
+}
+
+@test "a write of the status changes the metadata that the kind's strategy allows" {
+    kubectl create deployment d --image=i
+    kubectl create -f <(pod labelled)
+    for path in apis/apps/v1/namespaces/default/deployments/d api/v1/namespaces/default/pods/labelled; do
+        api PATCH "/$path/status" -d '{"metadata":{"labels":{"new":"x"},"annotations":{"new":"x"}}}' >/dev/null
+    done
+    [ "$(kubectl get deployment d -o jsonpath='{.metadata.labels.new}{.metadata.annotations.new}')" = x ]
+    [ "$(kubectl get pod labelled -o jsonpath='{.metadata.labels.new}{.metadata.annotations.new}')" = xx ]
+}
