@@ -302,7 +302,7 @@ static int report_unknown(Check *c, const ApiPath *p)
 {
     _cleanup_buf_ Buf path = BUF_INIT;
 
-    if (!c->unknown)
+    if (!c->unknown || c->unknown->len >= API_UNKNOWN_MAX)
         return 0;
     api_path_put(p, &path);
     StrView text = arena_printf(c->arena, "unknown field \"%.*s\"", SV_FMT(buf_view(&path)));

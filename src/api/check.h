@@ -14,6 +14,7 @@
  *   - nulls are dropped, in lists they become the zero value;
  *   - quantities, times and durations are put into their canonical text.
  * New texts live in `a`. */
+enum { API_UNKNOWN_MAX = 256 }; /* so many unknown fields are named */
 int api_decode_check(const SchemaObject *type, Value *obj, Arena *a, Value *unknown,
                      Err *err) NODISCARD;
 

@@ -2,6 +2,7 @@
 #include "api/fieldset.h"
 #include "base/buf.h"
 #include "codec/json.h"
+#include "codec/key_index.h"
 
 /* ---- order and place ---- */
 
@@ -76,18 +77,62 @@ static FieldSet *append(FieldSet *s, StrView step, Arena *a)
     return &s->children[s->len++];
 }
 
+enum { SHIFT_MAX = 64 }; /* up to so many children, one is put into its place at once */
+
+/* Makes appending in any order possible: the order comes with fieldset_settle(). */
+static bool loosen(FieldSet *s, Arena *a)
+{
+    uint32_t at;
+    bool fresh;
+    if (!(s->loose = arena_new(a, KeyIndex)))
+        return false;
+    for (unsigned i = 0; i < s->len; i++)
+        if (!key_index_add(s->loose, a, s->children[i].step, i, &at, &fresh))
+            return false;
+    return true;
+}
+
+static FieldSet *loose_child_or_new(FieldSet *s, StrView step, Arena *a)
+{
+    uint32_t at;
+    bool fresh;
+    if (!key_index_add(s->loose, a, step, s->len, &at, &fresh))
+        return NULL;
+    return fresh ? append(s, step, a) : &s->children[at];
+}
+
 static FieldSet *child_or_new(FieldSet *s, StrView step, Arena *a)
 {
     bool found;
+    if (s->loose)
+        return loose_child_or_new(s, step, a);
+    if (!s->len || step_cmp(s->children[s->len - 1].step, step) < 0)
+        return append(s, step, a);
     unsigned i = place_of(s, step, &found);
     if (found)
         return &s->children[i];
+    if (s->len >= SHIFT_MAX)
+        return loosen(s, a) ? loose_child_or_new(s, step, a) : NULL;
     if (!grow(s, a))
         return NULL;
     memmove(&s->children[i + 1], &s->children[i], (s->len - i) * sizeof *s->children);
     s->len++;
     s->children[i] = (FieldSet){ .step = step };
     return &s->children[i];
+}
+
+static int child_cmp(const void *x, const void *y)
+{
+    return step_cmp(((const FieldSet *)x)->step, ((const FieldSet *)y)->step);
+}
+
+void fieldset_settle(FieldSet *s)
+{
+    if (s->loose)
+        qsort(s->children, s->len, sizeof *s->children, child_cmp);
+    s->loose = NULL;
+    for (unsigned i = 0; i < s->len; i++)
+        fieldset_settle(&s->children[i]);
 }
 
 static FieldSet *descend(FieldSet *s, const FieldPath *path, Arena *a)
@@ -129,14 +174,27 @@ bool fieldset_equal(const FieldSet *x, const FieldSet *y)
     return true;
 }
 
+/* Both are in order: a merge, in one walk. */
 bool fieldset_union(FieldSet *s, const FieldSet *with, Arena *a)
 {
-    s->member |= with->member;
-    for (unsigned i = 0; i < with->len; i++) {
-        FieldSet *c = child_or_new(s, with->children[i].step, a);
-        if (!c || !fieldset_union(c, &with->children[i], a))
+    FieldSet out = { .step = s->step, .member = s->member || with->member };
+    unsigned i = 0, j = 0;
+    if (!with->len) {
+        s->member = out.member;
+        return true;
+    }
+    while (i < s->len || j < with->len) {
+        int c = i == s->len      ? 1
+                : j == with->len ? -1
+                                 : step_cmp(s->children[i].step, with->children[j].step);
+        if (!grow(&out, a))
+            return false;
+        FieldSet *slot = &out.children[out.len++];
+        *slot = c <= 0 ? s->children[i++] : (FieldSet){ .step = with->children[j].step };
+        if (c >= 0 && !fieldset_union(slot, &with->children[j++], a))
             return false;
     }
+    *s = out;
     return true;
 }
 
@@ -219,6 +277,7 @@ int fieldset_decode(const Value *v, Arena *a, FieldSet *ret, Err *err)
 {
     *ret = (FieldSet){ 0 };
     int r = decode_node(v, 0, a, ret, err);
+    fieldset_settle(ret);
     ret->member = false; /* an empty document is the empty set */
     return r;
 }
@@ -231,7 +290,7 @@ bool fieldset_encode(const FieldSet *s, Arena *a, Value *ret)
     for (unsigned i = 0; i < s->len; i++) {
         Value child;
         if (!fieldset_encode(&s->children[i], a, &child) ||
-            !value_set(a, ret, s->children[i].step, child))
+            !value_append(a, ret, s->children[i].step, child))
             return false;
     }
     return true;

@@ -15,6 +15,7 @@ struct FieldSet {
     bool member;
     unsigned len, cap;
     FieldSet *children;
+    struct KeyIndex *loose; /* while it is built: children are in no order and found by this */
 };
 
 /* A path as a chain of steps, the last one first. */
@@ -27,8 +28,10 @@ enum { FIELD_SET_DEPTH_MAX = 250 };
 
 /* The child with this step, or NULL. */
 FieldSet *fieldset_child(const FieldSet *s, StrView step);
-/* Adds the path; false: arena exhausted. Steps must live as long as the set. */
+/* Adds the path; false: arena exhausted. Steps must live as long as the set. After the last one,
+ * fieldset_settle() puts the set in order: no other function may see it before. */
 bool fieldset_insert(FieldSet *s, const FieldPath *path, Arena *a) NODISCARD;
+void fieldset_settle(FieldSet *s);
 bool fieldset_empty(const FieldSet *s);
 bool fieldset_equal(const FieldSet *x, const FieldSet *y);
 /* Adds all members of `with` to `s`. */

@@ -6,6 +6,7 @@
  * only the server has in the server's order, interleaved by where the server had them.
  */
 #include "api/patch.h"
+#include "codec/key_index.h"
 
 #define DIRECTIVE   "$patch"
 #define RETAIN_KEYS "$retainKeys"
@@ -73,81 +74,127 @@ static bool take(Arena *a, const Value *v, Value *ret)
         if (m->val.kind == VALUE_NULL || is_directive(m->key))
             continue;
         StrView key = arena_sv(a, m->key);
-        if (!key.ptr || !take(a, &m->val, &copy) || !value_set(a, ret, key, copy))
+        if (!key.ptr || !take(a, &m->val, &copy) || !value_append(a, ret, key, copy))
             return false;
     }
     return true;
 }
 
-/* Whether two items of a list are the same one: by merge key, or by value. */
-static bool same_item(const ListRule *rule, const Value *x, const Value *y)
+/* What two items of a list share when they are the same one: the value of the merge key, or the
+ * item itself. ptr NULL in *ret: it has none, and is the same as no other. */
+static int item_key(Merge *m, const ListRule *rule, const Value *item, StrView *ret)
 {
-    if (rule->key.len == 0)
-        return value_equal(x, y);
-    const Value *kx = value_get(x, rule->key), *ky = value_get(y, rule->key);
-    return kx && ky && value_equal(kx, ky);
+    const Value *v = rule->key.len ? value_get(item, rule->key) : item;
+
+    *ret = v ? key_of_value(v, m->arena) : SV_NULL;
+    return v && !ret->ptr ? err_nomem(m->err) : 0;
 }
 
-static int64_t index_in(const ListRule *rule, const Value *list, const Value *item)
+/* The items of a list by their keys; of those that are the same, the first. */
+typedef struct ListIndex {
+    StrView *keys; /* one for each item */
+    KeyIndex at;
+} ListIndex;
+
+static int list_index(Merge *m, const ListRule *rule, const Value *list, ListIndex *ret)
 {
-    for (uint32_t i = 0; i < value_len(list); i++) {
-        if (same_item(rule, &list->items[i], item))
-            return i;
+    uint32_t n = value_len(list), at;
+    bool fresh;
+    int r;
+
+    *ret = (ListIndex){ .keys = arena_array(m->arena, StrView, n ? n : 1) };
+    if (!ret->keys || !key_index_reserve(&ret->at, m->arena, n))
+        return err_nomem(m->err);
+    for (uint32_t i = 0; i < n; i++) {
+        if ((r = item_key(m, rule, &list->items[i], &ret->keys[i])) < 0)
+            return r;
+        if (ret->keys[i].ptr && !key_index_add(&ret->at, m->arena, ret->keys[i], i, &at, &fresh))
+            return err_nomem(m->err);
     }
-    return -1;
+    return 0;
+}
+
+static int64_t index_in(const ListIndex *x, StrView key)
+{
+    return key.ptr ? key_index_find(&x->at, key) : -1;
 }
 
 /* Puts `merged` into its order: see the head of the file. `wanted` has the patch's order, `server`
  * the list as it was. */
 static int put_in_order(Merge *m, const ListRule *rule, Value *merged, const Value *wanted,
-                        const Value *server)
+                        const ListIndex *server)
 {
-    Value ours = value_list(), theirs = value_list(), out = value_list();
-    uint32_t i = 0, j = 0;
+    Value out = value_list();
+    ListIndex have, want;
+    uint32_t n_ours = 0, n_theirs = 0, i = 0, j = 0;
+    int r;
 
-    value_list_foreach (w, wanted) {
-        int64_t at = index_in(rule, merged, w);
-        if (at >= 0 && index_in(rule, &ours, w) < 0 &&
-            !value_push(m->arena, &ours, merged->items[at]))
-            return err_nomem(m->err);
+    if ((r = list_index(m, rule, merged, &have)) < 0 ||
+        (r = list_index(m, rule, wanted, &want)) < 0)
+        return r;
+    uint32_t *ours = arena_array(m->arena, uint32_t, value_len(wanted) + 1),
+             *theirs = arena_array(m->arena, uint32_t, merged->len + 1);
+    if (!ours || !theirs)
+        return err_nomem(m->err);
+    for (uint32_t w = 0; w < value_len(wanted); w++) {
+        int64_t at = index_in(&have, want.keys[w]);
+        if (at >= 0 && index_in(&want, want.keys[w]) == w)
+            ours[n_ours++] = (uint32_t)at;
     }
-    value_list_foreach (it, merged) {
-        if (index_in(rule, wanted, it) < 0 && !value_push(m->arena, &theirs, *it))
-            return err_nomem(m->err);
-    }
-    while (i < theirs.len || j < ours.len) {
-        bool server_first = j >= ours.len;
-        if (i < theirs.len && j < ours.len) {
-            int64_t s = index_in(rule, server, &theirs.items[i]);
-            int64_t p = index_in(rule, server, &ours.items[j]);
+    for (uint32_t k = 0; k < merged->len; k++)
+        if (index_in(&want, have.keys[k]) < 0)
+            theirs[n_theirs++] = k;
+    while (i < n_theirs || j < n_ours) {
+        bool server_first = j >= n_ours;
+        if (i < n_theirs && j < n_ours) {
+            int64_t s = index_in(server, have.keys[theirs[i]]);
+            int64_t p = index_in(server, have.keys[ours[j]]);
             server_first = s >= 0 && p >= 0 && s < p;
         }
-        if (!value_push(m->arena, &out, server_first ? theirs.items[i++] : ours.items[j++]))
+        uint32_t from = server_first ? theirs[i++] : ours[j++];
+        if (!value_push(m->arena, &out, merged->items[from]))
             return err_nomem(m->err);
     }
     *merged = out;
     return 0;
 }
 
-static int delete_scalars(const ListRule *rule, Value *list, const Value *gone)
+/* Takes out the items whose key is in `gone`. */
+static int delete_items(Merge *m, const ListRule *rule, Value *list, const ListIndex *gone)
 {
-    for (uint32_t i = 0; i < list->len;) {
-        if (index_in(rule, gone, &list->items[i]) >= 0)
-            value_remove(list, i);
-        else
-            i++;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < list->len; i++) {
+        StrView key;
+        int r = item_key(m, rule, &list->items[i], &key);
+        if (r < 0)
+            return r;
+        if (index_in(gone, key) < 0)
+            list->items[kept++] = list->items[i];
     }
+    list->len = kept;
     return 0;
 }
 
 static int merge_scalars(Merge *m, const ListRule *rule, Value *list, const Value *patch)
 {
-    Value server = *list, merged = value_list();
+    Value merged = value_list();
+    ListIndex server;
+    KeyIndex seen = { 0 };
+    int r;
 
-    const Value *const parts[] = { &server, patch };
+    if ((r = list_index(m, rule, list, &server)) < 0)
+        return r;
+    const Value *const parts[] = { list, patch };
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         value_list_foreach (it, parts[i]) {
-            if (index_in(rule, &merged, it) < 0 && !value_push(m->arena, &merged, *it))
+            StrView key;
+            uint32_t at;
+            bool fresh;
+            if ((r = item_key(m, rule, it, &key)) < 0)
+                return r;
+            if (!key_index_add(&seen, m->arena, key, 0, &at, &fresh) ||
+                (fresh && !value_push(m->arena, &merged, *it)))
                 return err_nomem(m->err);
         }
     }
@@ -159,19 +206,26 @@ static int merge_scalars(Merge *m, const ListRule *rule, Value *list, const Valu
 static int obey_list_directives(Merge *m, const ListRule *rule, Value *list, const Value *patch,
                                 bool *ret_replace)
 {
+    ListIndex doomed = { 0 };
+
     *ret_replace = false;
     value_list_foreach (it, patch) {
         const Value *directive = value_get(it, SV(DIRECTIVE));
-        StrView what = value_str(directive);
+        StrView what = value_str(directive), key;
+        uint32_t at;
+        bool fresh;
+        int r;
         if (!directive)
             continue;
         if (sv_eq(what, SV("replace"))) {
             *ret_replace = true;
         } else if (sv_eq(what, SV("delete"))) {
-            if (!value_get(it, rule->key))
+            if ((r = item_key(m, rule, it, &key)) < 0)
+                return r;
+            if (!key.ptr)
                 return no_merge_key(m, rule->key);
-            for (int64_t i; (i = index_in(rule, list, it)) >= 0;)
-                value_remove(list, (uint32_t)i);
+            if (!key_index_add(&doomed.at, m->arena, key, 0, &at, &fresh))
+                return err_nomem(m->err);
         } else if (sv_eq(what, SV("merge"))) {
             return err_set(m->err, ERR_INVALID, 0,
                            "merging lists cannot yet be specified in the patch");
@@ -179,37 +233,52 @@ static int obey_list_directives(Merge *m, const ListRule *rule, Value *list, con
             return err_set(m->err, ERR_INVALID, 0, "unknown patch type: %.*s", SV_FMT(what));
         }
     }
-    return 0;
+    return doomed.at.len ? delete_items(m, rule, list, &doomed) : 0;
+}
+
+/* One item of the patch into the list, which `have` indexes. */
+static int merge_item(Merge *m, const ListRule *rule, Value *list, ListIndex *have, const Value *it)
+{
+    Value copy;
+    StrView key;
+    uint32_t at;
+    bool fresh;
+    int r;
+
+    if ((r = item_key(m, rule, it, &key)) < 0)
+        return r;
+    if (!key.ptr)
+        return no_merge_key(m, rule->key);
+    if (!key_index_add(&have->at, m->arena, key, list->len, &at, &fresh))
+        return err_nomem(m->err);
+    if (!fresh)
+        return merge_map(m, rule->type, &list->items[at], it);
+    return take(m->arena, it, &copy) && value_push(m->arena, list, copy) ? 0 : err_nomem(m->err);
 }
 
 static int merge_objects(Merge *m, const ListRule *rule, Value *list, const Value *patch)
 {
-    Value server, plain = value_list(), copy;
+    Value plain = value_list();
+    ListIndex server, have;
     bool replace;
     int r;
 
-    if (!value_clone(m->arena, list, &server))
-        return err_nomem(m->err);
-    if ((r = obey_list_directives(m, rule, list, patch, &replace)) < 0)
+    if ((r = list_index(m, rule, list, &server)) < 0 ||
+        (r = obey_list_directives(m, rule, list, patch, &replace)) < 0)
         return r;
     if (replace)
         return take(m->arena, patch, list) ? 0 : err_nomem(m->err);
+    if ((r = list_index(m, rule, list, &have)) < 0)
+        return r;
     value_list_foreach (it, patch) {
         if (!value_is(it, VALUE_MAP))
             return bad_argument(m, "map", it);
         if (value_get(it, SV(DIRECTIVE)))
             continue;
-        if (!value_get(it, rule->key))
-            return no_merge_key(m, rule->key);
+        if ((r = merge_item(m, rule, list, &have, it)) < 0)
+            return r;
         if (!value_push(m->arena, &plain, *it))
             return err_nomem(m->err);
-        int64_t at = index_in(rule, list, it);
-        if (at >= 0) {
-            if ((r = merge_map(m, rule->type, &list->items[at], it)) < 0)
-                return r;
-        } else if (!take(m->arena, it, &copy) || !value_push(m->arena, list, copy)) {
-            return err_nomem(m->err);
-        }
     }
     return put_in_order(m, rule, list, &plain, &server);
 }
@@ -236,24 +305,25 @@ static int obey_retain_keys(Merge *m, Value *doc, const Value *patch)
 {
     const Value *keep = value_get(patch, SV(RETAIN_KEYS));
     const ListRule scalars = { 0 };
+    ListIndex named;
+    uint32_t kept = 0;
+    int r;
 
     if (!keep)
         return 0;
     if (keep->kind != VALUE_LIST)
         return err_set(m->err, ERR_INVALID, 0, "invalid patch format of retainKeys");
+    if ((r = list_index(m, &scalars, keep, &named)) < 0)
+        return r;
     value_map_foreach (x, patch) {
-        Value key = value_sv(x->key);
-        if (!is_directive(x->key) && x->val.kind != VALUE_NULL &&
-            index_in(&scalars, keep, &key) < 0)
+        if (!is_directive(x->key) && x->val.kind != VALUE_NULL && index_in(&named, x->key) < 0)
             return err_set(m->err, ERR_INVALID, 0, "patch content doesn't match retainKeys list");
     }
-    for (uint32_t i = 0; i < doc->len;) {
-        Value key = value_sv(doc->members[i].key);
-        if (index_in(&scalars, keep, &key) < 0)
-            value_del(doc, doc->members[i].key);
-        else
-            i++;
+    value_map_foreach (x, doc) {
+        if (index_in(&named, x->key) >= 0)
+            doc->members[kept++] = *x;
     }
+    doc->len = kept;
     return 0;
 }
 
@@ -273,13 +343,17 @@ static int obey_prefixed(Merge *m, const SchemaObject *type, Value *doc, const V
     if (!value_is(list, VALUE_LIST) || !f)
         return 0;
     ListRule rule = list_rule(f);
+    ListIndex index;
+    int r = list_index(m, &rule, order ? value_get(server, name) : &directive->val, &index);
+    if (r < 0)
+        return r;
     if (!order)
-        return delete_scalars(&rule, list, &directive->val);
+        return delete_items(m, &rule, list, &index);
     value_list_foreach (it, rule.type ? &directive->val : NULL) {
         if (!value_get(it, rule.key))
             return no_merge_key(m, rule.key);
     }
-    return put_in_order(m, &rule, list, &directive->val, value_get(server, name));
+    return put_in_order(m, &rule, list, &directive->val, &index);
 }
 
 static int merge_member(Merge *m, const SchemaField *f, Value *old, const Value *patch)
@@ -316,9 +390,34 @@ static int obey_map_directive(Merge *m, Value *doc, const Value *patch, bool *re
     return err_set(m->err, ERR_INVALID, 0, "unknown patch type: %.*s", SV_FMT(what));
 }
 
+static int merge_members(Merge *m, const SchemaObject *type, Value *doc, const Value *patch)
+{
+    MapView view;
+    Value copy;
+
+    if (!map_view_init(&view, doc, patch->len, m->arena))
+        return err_nomem(m->err);
+    value_map_foreach (x, patch) {
+        if (is_directive(x->key))
+            continue;
+        Value *old = map_view_get(&view, x->key);
+        if (x->val.kind == VALUE_NULL) {
+            map_view_drop(&view, x->key);
+        } else if (old) {
+            int r = merge_member(m, schema_field(type, x->key), old, &x->val);
+            if (r < 0)
+                return r;
+        } else if (!take(m->arena, &x->val, &copy) || !map_view_append(&view, x->key, copy)) {
+            return err_nomem(m->err);
+        }
+    }
+    map_view_end(&view);
+    return 0;
+}
+
 static int merge_map(Merge *m, const SchemaObject *type, Value *doc, const Value *patch)
 {
-    Value server = *doc, copy;
+    Value server = *doc;
     bool done, ordered = false;
     int r;
 
@@ -329,21 +428,8 @@ static int merge_map(Merge *m, const SchemaObject *type, Value *doc, const Value
     /* The order before the merge is only needed when an order is asked for. */
     if (ordered && !value_clone(m->arena, doc, &server))
         return err_nomem(m->err);
-    if ((r = obey_retain_keys(m, doc, patch)) < 0)
+    if ((r = obey_retain_keys(m, doc, patch)) < 0 || (r = merge_members(m, type, doc, patch)) < 0)
         return r;
-    value_map_foreach (x, patch) {
-        if (is_directive(x->key))
-            continue;
-        Value *old = value_get(doc, x->key);
-        if (x->val.kind == VALUE_NULL) {
-            value_del(doc, x->key);
-        } else if (old) {
-            if ((r = merge_member(m, schema_field(type, x->key), old, &x->val)) < 0)
-                return r;
-        } else if (!take(m->arena, &x->val, &copy) || !value_set(m->arena, doc, x->key, copy)) {
-            return err_nomem(m->err);
-        }
-    }
     value_map_foreach (x, patch) {
         bool prefixed = sv_starts(x->key, SV(SET_ORDER)) || sv_starts(x->key, SV(DELETE_FROM));
         if (prefixed && (r = obey_prefixed(m, type, doc, &server, x)) < 0)

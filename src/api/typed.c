@@ -2,6 +2,7 @@
 #include "api/typed.h"
 #include "base/buf.h"
 #include "codec/json.h"
+#include "codec/key_index.h"
 
 /* ---- shapes ---- */
 
@@ -119,30 +120,30 @@ static StrView item_step(const Shape *s, const Value *item, Arena *a, bool *ret_
     return out.failed ? SV_NULL : arena_sv(a, buf_view(&out));
 }
 
-/* A list's items by their steps. */
+/* A list's items by their steps; of those with the same, the first. */
 typedef struct Items {
     const Value *list;
     StrView *steps;
+    KeyIndex at;
 } Items;
 
 static bool items_init(Items *t, const Shape *s, const Value *list, Arena *a)
 {
-    uint32_t n = value_is(list, VALUE_LIST) ? list->len : 0;
-    bool whole;
-    *t = (Items){ list, arena_array(a, StrView, n ? n : 1) };
+    uint32_t n = value_is(list, VALUE_LIST) ? list->len : 0, at;
+    bool whole, fresh;
+    *t = (Items){ list, arena_array(a, StrView, n ? n : 1), { 0 } };
+    if (!key_index_reserve(&t->at, a, n))
+        return false;
     for (uint32_t i = 0; t->steps && i < n; i++)
-        if (!(t->steps[i] = item_step(s, &list->items[i], a, &whole)).ptr)
+        if (!(t->steps[i] = item_step(s, &list->items[i], a, &whole)).ptr ||
+            !key_index_add(&t->at, a, t->steps[i], i, &at, &fresh))
             return false;
     return t->steps != NULL;
 }
 
 static int64_t items_find(const Items *t, StrView step)
 {
-    uint32_t n = value_is(t->list, VALUE_LIST) ? t->list->len : 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (sv_eq(t->steps[i], step))
-            return i;
-    return -1;
+    return key_index_find(&t->at, step);
 }
 
 /* ---- which fields there are ---- */
@@ -174,21 +175,23 @@ static int bad_item(Walk *w, const FieldPath *path, const char *why)
 static int walk_items(Walk *w, const Shape *s, const Value *v, const FieldPath *path)
 {
     Shape inner = item_shape(s);
-    FieldSet seen = { 0 };
+    KeyIndex seen = { 0 };
     value_list_foreach (it, v) {
-        bool whole;
+        bool whole, fresh;
+        uint32_t at;
         FieldPath here = { path, item_step(s, it, w->arena, &whole) };
-        FieldPath alone = { NULL, here.step };
         if (!here.step.ptr)
             return err_nomem(w->err);
         if (!whole)
             return bad_item(w, &here, "an item of this list needs all of its keys");
-        if (fieldset_child(&seen, here.step))
+        if (!key_index_add(&seen, w->arena, here.step, 0, &at, &fresh))
+            return err_nomem(w->err);
+        if (!fresh)
             return bad_item(w, &here, "duplicate entries for key");
         int r = walk_fields(w, inner, it, &here);
         if (r < 0)
             return r;
-        if (!fieldset_insert(&seen, &alone, w->arena) || !fieldset_insert(w->set, &here, w->arena))
+        if (!fieldset_insert(w->set, &here, w->arena))
             return err_nomem(w->err);
     }
     return 0;
@@ -218,7 +221,9 @@ int typed_fields(const SchemaObject *type, const Value *obj, Arena *a, FieldSet 
 {
     *ret = (FieldSet){ 0 };
     Walk w = { a, ret, err };
-    return walk_fields(&w, struct_shape(type), obj, NULL);
+    int r = walk_fields(&w, struct_shape(type), obj, NULL);
+    fieldset_settle(ret);
+    return r;
 }
 
 /* ---- what differs ---- */
@@ -242,10 +247,14 @@ static bool compare_members(Compare *c, const Shape *s, const Value *x, const Va
                             const FieldPath *path)
 {
     const Value *sides[] = { y, x };
+    MapView of_x, of_y; /* read only */
+    if (!map_view_init(&of_x, (Value *)x, value_len(y), c->arena) ||
+        !map_view_init(&of_y, (Value *)y, value_len(x), c->arena))
+        return false;
     for (size_t side = 0; side < ARRAY_SIZE(sides); side++) {
         value_map_foreach (m, sides[side]) {
-            const Value *before = side ? &m->val : value_get(x, m->key),
-                        *after = side ? value_get(y, m->key) : &m->val;
+            const Value *before = side ? &m->val : map_view_get(&of_x, m->key),
+                        *after = side ? map_view_get(&of_y, m->key) : &m->val;
             if (side && after) /* seen from the other side */
                 continue;
             if (before && after && before->kind != VALUE_MAP && before->kind != VALUE_LIST &&
@@ -304,7 +313,10 @@ bool typed_compare(const SchemaObject *type, const Value *before, const Value *a
     *ret_changed = *ret_removed = (FieldSet){ 0 };
     Compare c = { a, ret_changed, ret_removed };
     Shape s = struct_shape(type);
-    return compare_members(&c, &s, before, after, NULL);
+    bool ok = compare_members(&c, &s, before, after, NULL);
+    fieldset_settle(ret_changed);
+    fieldset_settle(ret_removed);
+    return ok;
 }
 
 /* ---- merging ---- */
@@ -350,10 +362,13 @@ static bool merge_values(Shape s, Value *to, const Value *with, Arena *a)
         *to = *with;
         return true;
     }
+    MapView view;
+    if (!map_view_init(&view, to, with->len, a))
+        return false;
     value_map_foreach (m, with) {
-        Value *have = value_get(to, m->key);
+        Value *have = map_view_get(&view, m->key);
         if (have ? !merge_values(member_shape(&s, m->key), have, &m->val, a)
-                 : !value_set(a, to, m->key, m->val))
+                 : !map_view_append(&view, m->key, m->val))
             return false;
     }
     return true;
@@ -370,8 +385,8 @@ static bool remove_below(Shape s, Value *v, const FieldSet *doomed, Arena *a);
 
 static bool remove_members(const Shape *s, Value *v, const FieldSet *doomed, Arena *a)
 {
-    for (uint32_t i = 0; i < v->len;) {
-        Member *m = &v->members[i];
+    uint32_t kept = 0;
+    value_map_foreach (m, v) {
         StrView step = field_step(m->key, a);
         if (!step.ptr)
             return false;
@@ -382,30 +397,29 @@ static bool remove_members(const Shape *s, Value *v, const FieldSet *doomed, Are
                 return false;
             gone = !value_len(&m->val);
         }
-        if (gone)
-            value_del(v, m->key);
-        else
-            i++;
+        if (!gone)
+            v->members[kept++] = *m;
     }
+    v->len = kept;
     return true;
 }
 
 static bool remove_items(const Shape *s, Value *v, const FieldSet *doomed, Arena *a)
 {
-    for (uint32_t i = 0; i < v->len;) {
+    uint32_t kept = 0;
+    value_list_foreach (it, v) {
         bool whole;
-        StrView step = item_step(s, &v->items[i], a, &whole);
+        StrView step = item_step(s, it, a, &whole);
         if (!step.ptr)
             return false;
         const FieldSet *d = fieldset_child(doomed, step);
-        if (d && d->member) {
-            value_remove(v, i);
+        if (d && d->member)
             continue;
-        }
-        if (d && !remove_below(item_shape(s), &v->items[i], d, a))
+        if (d && !remove_below(item_shape(s), it, d, a))
             return false;
-        i++;
+        v->items[kept++] = *it;
     }
+    v->len = kept;
     return true;
 }
 

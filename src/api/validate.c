@@ -6,6 +6,20 @@
 
 enum { ANNOTATIONS_MAX = 256 * 1024, NAME_BUFFER = 512 };
 
+bool is_twin(Twins *t, StrView name)
+{
+    uint32_t at;
+    bool fresh;
+
+    /* Without memory nothing is committed: the arena remembers. */
+    return key_index_add(&t->seen, t->errors->arena, name, 0, &at, &fresh) && !fresh;
+}
+
+bool twin_known(const Twins *t, StrView name)
+{
+    return key_index_find(&t->seen, name) >= 0;
+}
+
 void check_name(ApiErrors *e, const ApiPath *p, StrView s, NameCheck *check)
 {
     NameFaults f = { .n = 0 };
@@ -192,6 +206,7 @@ static const struct {
     { SV_INIT("storage.k8s.io"), SV_INIT("StorageClass"), validate_storage_class, NULL },
     { SV_INIT("networking.k8s.io"), SV_INIT("Ingress"), validate_ingress, NULL },
     { SV_INIT("networking.k8s.io"), SV_INIT("NetworkPolicy"), validate_network_policy, NULL },
+    { SV_INIT("networking.k8s.io"), SV_INIT("IPAddress"), validate_ip_address, NULL },
 };
 
 static int find_kind(const ApiResource *r)
@@ -246,6 +261,7 @@ static void check_owners(ApiErrors *e, const ApiPath *p, const Value *owners)
 {
     static const char *const members[] = { "kind", "name", "uid" };
     const Value *controller = NULL;
+    bool reported = false;
     uint32_t i = 0;
 
     value_list_foreach (o, owners) {
@@ -259,14 +275,14 @@ static void check_owners(ApiErrors *e, const ApiPath *p, const Value *owners)
         }
         if (!truth(o, "controller"))
             continue;
-        if (controller)
+        if (controller && !reported)
             api_invalid(e, p, *owners,
                         "Only one reference can have Controller set to true. Found \"true\" in "
                         "references for %.*s/%.*s and %.*s/%.*s",
                         SV_FMT(text(controller, "kind")), SV_FMT(text(controller, "name")),
                         SV_FMT(text(o, "kind")), SV_FMT(text(o, "name")));
-        else
-            controller = o;
+        reported |= controller != NULL; /* once: the sentence shows the whole list */
+        controller = o;
     }
 }
 
@@ -285,16 +301,16 @@ static void check_meta_update(ApiErrors *e, const ApiPath *p, const Value *meta,
                                          "deletionTimestamp",
                                          "deletionGracePeriodSeconds" };
     ApiPath finalizers = API_FIELD(p, "finalizers");
+    Twins known = { .errors = e };
 
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         check_immutable(e, p, meta, old, fixed[i]);
     if (!get(old, "deletionTimestamp"))
         return;
+    value_list_foreach (g, get(old, "finalizers"))
+        is_twin(&known, value_str(g));
     value_list_foreach (f, get(meta, "finalizers")) {
-        bool known = false;
-        value_list_foreach (g, get(old, "finalizers"))
-            known = known || value_equal(f, g);
-        if (!known)
+        if (!twin_known(&known, value_str(f)))
             api_forbidden(
                 e, &finalizers,
                 "no new finalizers can be added if the object is being deleted, found new "

@@ -10,4 +10,7 @@
  */
 void api_validate(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);
 
+/* A pod written through its ephemeralcontainers subresource: those that it has stay as they are. */
+void api_validate_ephemeral(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);
+
 void api_validate_meta(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);

@@ -38,7 +38,7 @@ static void check_always(ApiErrors *e, const ApiPath *p, const Value *spec)
     ApiPath deadline = API_FIELD(&pod_path, "activeDeadlineSeconds");
     StrView policy = text(pod, "restartPolicy");
 
-    validate_template(e, &template, get(spec, "template"));
+    validate_template(e, &template, get(spec, "template"), get(spec, "volumeClaimTemplates"));
     if (policy.len > 0 && !sv_eq(policy, SV("Always")))
         api_not_supported(e, &restart, value_sv(policy), always, 1);
     if (get(pod, "activeDeadlineSeconds"))
@@ -231,7 +231,7 @@ static void check_job_template(ApiErrors *e, const ApiPath *p, const Value *spec
     ApiPath restart = API_FIELD(&pod, "restartPolicy");
     StrView policy = text(get(get(spec, "template"), "spec"), "restartPolicy");
 
-    validate_template(e, &template, get(spec, "template"));
+    validate_template(e, &template, get(spec, "template"), NULL);
     if (policy.len == 0 || sv_eq(policy, SV("Always")))
         api_required(e, &restart, "valid values: \"OnFailure\", \"Never\"");
     else if (!sv_eq(policy, allowed[0]) && !sv_eq(policy, allowed[1]))

@@ -42,10 +42,13 @@ void validate_config_map(const Value *obj, const Value *old, ApiErrors *e)
     ApiPath whole = API_FIELD(NULL, ""), data = API_FIELD(NULL, "data");
     size_t total = check_data(e, "data", get(obj, "data"), false) +
                    check_data(e, "binaryData", get(obj, "binaryData"), true);
+    Twins binary = { .errors = e };
 
+    value_map_foreach (m, get(obj, "binaryData"))
+        is_twin(&binary, m->key);
     value_map_foreach (m, get(obj, "data")) {
         ApiPath at = API_KEY(&data, m->key);
-        if (value_get(get(obj, "binaryData"), m->key))
+        if (twin_known(&binary, m->key))
             api_invalid(e, &at, value_sv(m->key), "duplicate of key present in binaryData");
     }
     if (total > CONFIG_MAX)

@@ -7,6 +7,7 @@ static const StrView protocols[] = { SV_INIT("SCTP"), SV_INIT("TCP"), SV_INIT("U
 static void check_ports(ApiErrors *e, const ApiPath *p, const Value *ports)
 {
     uint32_t i = 0;
+    Twins names = { .errors = e };
 
     value_list_foreach (port, ports) {
         ApiPath at = API_INDEX(p, i), name = API_FIELD(&at, "name");
@@ -14,10 +15,8 @@ static void check_ports(ApiErrors *e, const ApiPath *p, const Value *ports)
         StrView s = text(port, "name");
         if (s.len > 0) {
             check_name(e, &name, s, name_port);
-            for (uint32_t j = 0; j < i; j++) {
-                if (sv_eq(text(&ports->items[j], "name"), s))
-                    api_duplicate(e, &name, value_sv(s));
-            }
+            if (is_twin(&names, s))
+                api_duplicate(e, &name, value_sv(s));
         }
         if (number(port, "containerPort") == 0)
             api_required(e, &container, "");
@@ -94,20 +93,12 @@ static void check_env_from(ApiErrors *e, const ApiPath *p, const Value *list)
     }
 }
 
-static bool has_volume(const Value *volumes, StrView name)
-{
-    value_list_foreach (v, volumes) {
-        if (sv_eq(text(v, "name"), name))
-            return true;
-    }
-    return false;
-}
-
-static void check_mounts(ApiErrors *e, const ApiPath *p, const Value *mounts, const Value *volumes)
+static void check_mounts(ApiErrors *e, const ApiPath *p, const Value *mounts, const Twins *volumes)
 {
     static const StrView propagation[] = { SV_INIT("Bidirectional"), SV_INIT("HostToContainer"),
                                            SV_INIT("None") };
     uint32_t i = 0;
+    Twins places = { .errors = e };
 
     value_list_foreach (m, mounts) {
         ApiPath at = API_INDEX(p, i), name = API_FIELD(&at, "name");
@@ -116,16 +107,12 @@ static void check_mounts(ApiErrors *e, const ApiPath *p, const Value *mounts, co
         StrView where = text(m, "mountPath");
         if (text(m, "name").len == 0)
             api_required(e, &name, "");
-        else if (!has_volume(volumes, text(m, "name")))
+        else if (!twin_known(volumes, text(m, "name")))
             api_not_found(e, &name, value_sv(text(m, "name")));
         if (where.len == 0)
             api_required(e, &path, "");
-        for (uint32_t j = 0; j < i && where.len > 0; j++) {
-            if (sv_eq(text(&mounts->items[j], "mountPath"), where)) {
-                api_invalid(e, &path, value_sv(where), "must be unique");
-                break;
-            }
-        }
+        if (where.len > 0 && is_twin(&places, where))
+            api_invalid(e, &path, value_sv(where), "must be unique");
         if (text(m, "subPath").len > 0)
             check_relative_path(e, &sub, text(m, "subPath"));
         if (text(m, "subPathExpr").len > 0) {
@@ -260,7 +247,7 @@ static void check_policies(ApiErrors *e, const ApiPath *p, const Value *c)
     check_one_of(e, p, c, "terminationMessagePolicy", message, ARRAY_SIZE(message), true);
 }
 
-static void check_container(ApiErrors *e, const ApiPath *p, const Value *c, const Value *volumes)
+static void check_container(ApiErrors *e, const ApiPath *p, const Value *c, const Twins *volumes)
 {
     ApiPath image = API_FIELD(p, "image"), ports = API_FIELD(p, "ports"), env = API_FIELD(p, "env");
     ApiPath from = API_FIELD(p, "envFrom"), mounts = API_FIELD(p, "volumeMounts");
@@ -291,21 +278,6 @@ static void check_container(ApiErrors *e, const ApiPath *p, const Value *c, cons
     check_security(e, &security, get(c, "securityContext"));
 }
 
-/* Whether a name is taken by an earlier container, of this list or of an earlier one. */
-static bool is_taken(const Value *spec, const char *const *keys, size_t list, uint32_t index,
-                     StrView name)
-{
-    for (size_t k = 0; k <= list; k++) {
-        const Value *l = get(spec, keys[k]);
-        uint32_t end = k == list ? index : value_len(l);
-        for (uint32_t i = 0; i < end; i++) {
-            if (sv_eq(text(&l->items[i], "name"), name))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* A container that runs to the end before the others start cannot be probed or hooked. */
 static void check_init(ApiErrors *e, const ApiPath *p, const Value *c)
 {
@@ -324,10 +296,16 @@ static void check_init(ApiErrors *e, const ApiPath *p, const Value *c)
     }
 }
 
-void validate_containers(ApiErrors *e, const ApiPath *spec_path, const Value *spec)
+void validate_containers(ApiErrors *e, const ApiPath *spec_path, const Value *spec,
+                         const Value *claims)
 {
     static const char *const keys[] = { "containers", "initContainers", "ephemeralContainers" };
+    Twins names = { .errors = e }, volumes = { .errors = e };
 
+    value_list_foreach (v, get(spec, "volumes"))
+        is_twin(&volumes, text(v, "name"));
+    value_list_foreach (v, claims)
+        is_twin(&volumes, text(get(v, "metadata"), "name"));
     for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
         const Value *list = get(spec, keys[k]);
         ApiPath p = API_FIELD_SV(spec_path, sv_cstr(keys[k]));
@@ -337,9 +315,9 @@ void validate_containers(ApiErrors *e, const ApiPath *spec_path, const Value *sp
             const Value *c = &list->items[i];
             ApiPath at = API_INDEX(&p, i), name = API_FIELD(&at, "name");
             check_required_name(e, &name, text(c, "name"), name_dns1123_label);
-            if (text(c, "name").len > 0 && is_taken(spec, keys, k, i, text(c, "name")))
+            if (text(c, "name").len > 0 && is_twin(&names, text(c, "name")))
                 api_duplicate(e, &name, value_sv(text(c, "name")));
-            check_container(e, &at, c, get(spec, "volumes"));
+            check_container(e, &at, c, &volumes);
             if (k == 1)
                 check_init(e, &at, c);
         }

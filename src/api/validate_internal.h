@@ -3,6 +3,7 @@
 
 #include "api/names.h"
 #include "api/validate.h"
+#include "codec/key_index.h"
 
 static inline const Value *get(const Value *map, const char *key)
 {
@@ -30,6 +31,15 @@ static inline Value shown(const Value *v)
     return v ? *v : value_sv(SV(""));
 }
 
+/* Names that must differ: each is noted as it passes, at constant cost. */
+typedef struct Twins {
+    ApiErrors *errors; /* whose arena is used */
+    KeyIndex seen;
+} Twins;
+/* Whether the name has passed before; notes it. */
+bool is_twin(Twins *t, StrView name);
+bool twin_known(const Twins *t, StrView name);
+
 void check_name(ApiErrors *e, const ApiPath *p, StrView s, NameCheck *check);
 /* Required when empty, else the name's faults. */
 void check_required_name(ApiErrors *e, const ApiPath *p, StrView s, NameCheck *check);
@@ -51,11 +61,13 @@ bool same(const Value *a, const Value *b); /* absent, null and empty are the sam
 void check_relative_path(ApiErrors *e, const ApiPath *p, StrView path);
 
 /* Pods: spec at `p`; `meta_labels` of the template are checked by the caller. */
-void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec);
-void validate_containers(ApiErrors *e, const ApiPath *spec_path, const Value *spec);
+/* `claims`: volumeClaimTemplates, which may be mounted like volumes; or NULL. */
+void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec, const Value *claims);
+void validate_containers(ApiErrors *e, const ApiPath *spec_path, const Value *spec,
+                         const Value *claims);
 void validate_volumes(ApiErrors *e, const ApiPath *p, const Value *volumes);
 void validate_resources(ApiErrors *e, const ApiPath *p, const Value *resources);
-void validate_template(ApiErrors *e, const ApiPath *p, const Value *template);
+void validate_template(ApiErrors *e, const ApiPath *p, const Value *template, const Value *claims);
 
 typedef void ValidateFn(const Value *obj, const Value *old, ApiErrors *e);
 ValidateFn validate_pod, validate_service, validate_deployment, validate_replica_set,
@@ -64,4 +76,4 @@ ValidateFn validate_pod, validate_service, validate_deployment, validate_replica
     validate_role_binding, validate_cluster_role_binding, validate_lease, validate_claim,
     validate_volume, validate_endpoints, validate_endpoint_slice, validate_disruption_budget,
     validate_priority_class, validate_storage_class, validate_ingress, validate_node,
-    validate_network_policy;
+    validate_network_policy, validate_ip_address;

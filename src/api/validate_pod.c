@@ -79,18 +79,15 @@ static void check_source(ApiErrors *e, const ApiPath *p, StrView kind, const Val
 void validate_volumes(ApiErrors *e, const ApiPath *p, const Value *volumes)
 {
     uint32_t i = 0;
+    Twins names = { .errors = e };
 
     value_list_foreach (v, volumes) {
         ApiPath at = API_INDEX(p, i), name = API_FIELD(&at, "name");
         StrView s = text(v, "name");
         unsigned sources = 0;
         check_required_name(e, &name, s, name_dns1123_label);
-        for (uint32_t j = 0; j < i && s.len > 0; j++) {
-            if (sv_eq(text(&volumes->items[j], "name"), s)) {
-                api_duplicate(e, &name, value_sv(s));
-                break;
-            }
-        }
+        if (s.len > 0 && is_twin(&names, s))
+            api_duplicate(e, &name, value_sv(s));
         value_map_foreach (m, v) {
             ApiPath source = API_FIELD_SV(&at, m->key);
             if (sv_eq(m->key, SV("name")))
@@ -205,7 +202,7 @@ static void check_spread(ApiErrors *e, const ApiPath *p, const Value *list)
     }
 }
 
-void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
+void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec, const Value *claims)
 {
     static const StrView restart[] = { SV_INIT("Always"), SV_INIT("OnFailure"), SV_INIT("Never") };
     static const StrView dns[] = { SV_INIT("ClusterFirstWithHostNet"), SV_INIT("ClusterFirst"),
@@ -218,7 +215,7 @@ void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
     const Value *dns_config = get(spec, "dnsConfig");
 
     validate_volumes(e, &volumes, get(spec, "volumes"));
-    validate_containers(e, p, spec);
+    validate_containers(e, p, spec, claims);
     check_one_of(e, p, spec, "restartPolicy", restart, ARRAY_SIZE(restart), true);
     check_one_of(e, p, spec, "dnsPolicy", dns, ARRAY_SIZE(dns), true);
     if (sv_eq(text(spec, "dnsPolicy"), SV("None")) && !dns_config)
@@ -237,13 +234,13 @@ void validate_pod_spec(ApiErrors *e, const ApiPath *p, const Value *spec)
         check_host_ports(e, &containers, get(spec, "containers"));
 }
 
-void validate_template(ApiErrors *e, const ApiPath *p, const Value *template)
+void validate_template(ApiErrors *e, const ApiPath *p, const Value *template, const Value *claims)
 {
     ApiPath meta = API_FIELD(p, "metadata"), labels = API_FIELD(&meta, "labels");
     ApiPath spec = API_FIELD(p, "spec");
 
     check_labels(e, &labels, get(get(template, "metadata"), "labels"));
-    validate_pod_spec(e, &spec, get(template, "spec"));
+    validate_pod_spec(e, &spec, get(template, "spec"), claims);
 }
 
 /* A copy of the new spec in which everything that may change is as it was. */
@@ -276,14 +273,23 @@ static bool with_old_mutables(Arena *a, const Value *spec, const Value *old, Val
     return true;
 }
 
-/* Tolerations may only be added. */
-static bool only_added(const Value *list, const Value *old)
+/* What makes a toleration; its seconds may change. */
+static StrView toleration_key(Arena *a, const Value *t)
 {
+    return arena_printf(a, "%.*s\n%.*s\n%.*s\n%.*s", SV_FMT(text(t, "key")),
+                        SV_FMT(text(t, "operator")), SV_FMT(text(t, "value")),
+                        SV_FMT(text(t, "effect")));
+}
+
+/* Tolerations may only be added. */
+static bool only_added(ApiErrors *e, const Value *list, const Value *old)
+{
+    Twins present = { .errors = e };
+
+    value_list_foreach (t, list)
+        is_twin(&present, toleration_key(e->arena, t));
     value_list_foreach (o, old) {
-        bool there = false;
-        value_list_foreach (t, list)
-            there = there || value_equal(t, o);
-        if (!there)
+        if (!twin_known(&present, toleration_key(e->arena, o)))
             return false;
     }
     return true;
@@ -310,7 +316,7 @@ static void check_pod_update(ApiErrors *e, const ApiPath *p, const Value *spec, 
     else if (was && !now)
         api_invalid(e, &deadline, value_null(),
                     "must not update from a positive integer to nil value");
-    if (!only_added(get(spec, "tolerations"), get(old, "tolerations")))
+    if (!only_added(e, get(spec, "tolerations"), get(old, "tolerations")))
         api_forbidden(e, &tolerations,
                       "existing toleration can not be modified except its tolerationSeconds");
     if (!with_old_mutables(e->arena, spec, old, &as_was))
@@ -328,7 +334,30 @@ void validate_pod(const Value *obj, const Value *old, ApiErrors *e)
 {
     ApiPath spec = API_FIELD(NULL, "spec");
 
-    validate_pod_spec(e, &spec, get(obj, "spec"));
+    validate_pod_spec(e, &spec, get(obj, "spec"), NULL);
     if (old)
         check_pod_update(e, &spec, get(obj, "spec"), get(old, "spec"));
+}
+
+void api_validate_ephemeral(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e)
+{
+    ApiPath spec = API_FIELD(NULL, "spec"), p = API_FIELD(&spec, "ephemeralContainers");
+    const Value *now = get(get(obj, "spec"), "ephemeralContainers");
+    KeyIndex places = { 0 };
+    uint32_t at, i = 0;
+    bool fresh;
+
+    api_validate_meta(r, obj, old, e);
+    validate_pod_spec(e, &spec, get(obj, "spec"), NULL);
+    value_list_foreach (c, now)
+        e->failed |= !key_index_add(&places, e->arena, text(c, "name"), i++, &at, &fresh);
+    value_list_foreach (c, get(get(old, "spec"), "ephemeralContainers")) {
+        int64_t place = key_index_find(&places, text(c, "name"));
+        if (place < 0)
+            api_forbidden(e, &p, "existing ephemeral containers \"%.*s\" may not be removed\n",
+                          SV_FMT(text(c, "name")));
+        else if (!value_equal(c, value_at(now, (uint32_t)place)))
+            api_forbidden(e, &p, "existing ephemeral containers \"%.*s\" may not be changed\n",
+                          SV_FMT(text(c, "name")));
+    }
 }

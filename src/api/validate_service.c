@@ -22,47 +22,37 @@ static void check_address(ApiErrors *e, const ApiPath *p, StrView s)
 }
 
 /* The part of a port that makes it unique, as an error shows it. */
-static void check_twins(ApiErrors *e, const ApiPath *p, const Value *ports, uint32_t i)
+static void check_twins(ApiErrors *e, const ApiPath *p, const Value *port, Twins *names,
+                        Twins *numbers)
 {
-    const Value *port = &ports->items[i];
     ApiPath name = API_FIELD(p, "name");
+    StrView s = text(port, "name"), protocol = text(port, "protocol");
+    StrView both =
+        arena_printf(e->arena, "%lld/%.*s", (long long)number(port, "port"), SV_FMT(protocol));
 
-    for (uint32_t j = 0; j < i; j++) {
-        const Value *other = &ports->items[j];
-        StrView s = text(port, "name");
-        if (s.len > 0 && sv_eq(text(other, "name"), s))
-            api_duplicate(e, &name, value_sv(s));
-        if (number(other, "port") == number(port, "port") &&
-            sv_eq(text(other, "protocol"), text(port, "protocol"))) {
-            Value twin = value_map();
-            value_set(e->arena, &twin, SV("protocol"), value_sv(text(port, "protocol")));
-            value_set(e->arena, &twin, SV("port"), value_int(number(port, "port")));
-            api_duplicate(e, p, twin);
-        }
+    if (s.len > 0 && is_twin(names, s))
+        api_duplicate(e, &name, value_sv(s));
+    if (is_twin(numbers, both)) {
+        Value twin = value_map();
+        value_set(e->arena, &twin, SV("protocol"), value_sv(protocol));
+        value_set(e->arena, &twin, SV("port"), value_int(number(port, "port")));
+        api_duplicate(e, p, twin);
     }
 }
 
-static void check_service_port(ApiErrors *e, const ApiPath *p, const Value *ports, uint32_t i,
-                               bool headless)
+static void check_service_port(ApiErrors *e, const ApiPath *p, const Value *port, bool alone)
 {
-    const Value *port = &ports->items[i];
     ApiPath name = API_FIELD(p, "name"), app = API_FIELD(p, "appProtocol");
-    ApiPath target = API_FIELD(p, "targetPort");
 
     if (text(port, "name").len > 0)
         check_name(e, &name, text(port, "name"), name_dns1123_label);
-    else if (ports->len > 1)
+    else if (!alone)
         api_required(e, &name, "");
     check_port(e, p, port, "port");
     check_one_of(e, p, port, "protocol", protocols, ARRAY_SIZE(protocols), true);
     check_port(e, p, port, "targetPort");
-    if (headless && value_is(get(port, "targetPort"), VALUE_INT) &&
-        number(port, "targetPort") != number(port, "port"))
-        api_invalid(e, &target, *get(port, "targetPort"),
-                    "must be equal to the value of 'port' when clusterIP = None");
     if (text(port, "appProtocol").len > 0)
         check_name(e, &app, text(port, "appProtocol"), name_label_key);
-    check_twins(e, p, ports, i);
 }
 
 static void check_node_ports(ApiErrors *e, const ApiPath *p, const Value *spec)
@@ -128,13 +118,15 @@ void validate_service(const Value *obj, const Value *old, ApiErrors *e)
     ApiPath external = API_FIELD(&p, "externalIPs");
     bool headless = sv_eq(text(spec, "clusterIP"), SV("None"));
     bool named = sv_eq(text(spec, "type"), SV("ExternalName"));
+    Twins names = { .errors = e }, numbers = { .errors = e };
     uint32_t i = 0;
 
     if (value_len(list) == 0 && !headless && !named)
         api_required(e, &ports, "");
     for (i = 0; i < value_len(list); i++) {
         ApiPath at = API_INDEX(&ports, i);
-        check_service_port(e, &at, list, i, headless);
+        check_service_port(e, &at, &list->items[i], list->len == 1);
+        check_twins(e, &at, &list->items[i], &names, &numbers);
     }
     check_labels(e, &selector, get(spec, "selector"));
     check_one_of(e, &p, spec, "type", types, ARRAY_SIZE(types), true);
@@ -359,4 +351,21 @@ void validate_network_policy(const Value *obj, const Value *old, ApiErrors *e)
     check_label_selector(e, &selector, get(spec, "podSelector"));
     check_policy_rules(e, &in, get(spec, "ingress"), "from");
     check_policy_rules(e, &out, get(spec, "egress"), "to");
+}
+
+void validate_ip_address(const Value *obj, const Value *old, ApiErrors *e)
+{
+    const Value *spec = get(obj, "spec"), *parent = get(spec, "parentRef");
+    ApiPath meta = API_FIELD(NULL, "metadata"), name = API_FIELD(&meta, "name");
+    ApiPath p = API_FIELD(NULL, "spec"), ref = API_FIELD(&p, "parentRef");
+
+    check_address(e, &name, text(get(obj, "metadata"), "name"));
+    if (!parent) {
+        api_required(e, &ref, "");
+        return;
+    }
+    check_required_text(e, &ref, parent, "resource");
+    check_required_text(e, &ref, parent, "name");
+    if (old)
+        check_immutable(e, &p, spec, get(old, "spec"), "parentRef");
 }

@@ -301,7 +301,7 @@ static AdmitResult service_addresses(AdmitChain *c)
     if (!is_kind(x, "", "Service") || x->sub.len)
         return ADMIT_OK;
     ApiErrors errors = { .arena = x->arena };
-    if (services_assign(x->srv->services, x->arena, obj, old, &errors))
+    if (services_choose(x->srv->services, x->arena, obj, old, &errors))
         return ADMIT_OK;
     respond_invalid(x, x->name, &errors);
     return ADMIT_REFUSED;
@@ -324,6 +324,29 @@ static bool referenced_role(ApiCall *x, const Value *ref, Value *role)
     return ok;
 }
 
+static bool aggregates(const Value *role)
+{
+    return value_is(value_get(role, SV("aggregationRule")), VALUE_MAP);
+}
+
+static bool same_aggregation(const Value *obj, const Value *old)
+{
+    return aggregates(obj) == aggregates(old) &&
+           (!aggregates(obj) || value_equal(value_get(obj, SV("aggregationRule")),
+                                            value_get(old, SV("aggregationRule"))));
+}
+
+/* A role that gathers others' rules may come to hold anything. */
+static bool holds_everything(ApiCall *x)
+{
+    static const char everything[] =
+        "[{\"verbs\":[\"*\"],\"apiGroups\":[\"*\"],\"resources\":[\"*\"]},"
+        "{\"verbs\":[\"*\"],\"nonResourceURLs\":[\"*\"]}]";
+    Value rules;
+    return json_decode(sv_cstr(everything), x->arena, NULL, &rules, NULL) == 0 &&
+           rbac_covers(x->srv->rbac, &x->user, SV_NULL, &rules);
+}
+
 /* Nobody may grant what they do not hold, unless they may "escalate" roles or "bind" them. */
 static AdmitResult rbac_escalation(AdmitChain *c)
 {
@@ -336,8 +359,9 @@ static AdmitResult rbac_escalation(AdmitChain *c)
     Value role = value_null();
     bool there = is_role || referenced_role(x, value_get(obj, SV("roleRef")), &role);
     const Value *rules = value_get(is_role ? obj : &role, SV("rules"));
+    bool gathers = is_role && (aggregates(obj) || aggregates(old));
     if (is_role && old && value_get(old, SV("rules")) && rules &&
-        value_equal(rules, value_get(old, SV("rules"))))
+        value_equal(rules, value_get(old, SV("rules"))) && same_aggregation(obj, old))
         return ADMIT_OK;
     const Value *ref = value_get(obj, SV("roleRef"));
     bool ref_cluster = sv_eq(value_str(value_get(ref, SV("kind"))), SV("ClusterRole"));
@@ -355,6 +379,10 @@ static AdmitResult rbac_escalation(AdmitChain *c)
     if (!there) { /* whoever makes such a role later would grant it by that */
         respond_status(x, REASON_NOT_FOUND, "%.*s.rbac.authorization.k8s.io \"%.*s\" not found",
                        SV_FMT(a.resource), SV_FMT(a.name));
+        return ADMIT_REFUSED;
+    }
+    if (gathers && !holds_everything(x)) {
+        respond_forbidden(x, "must have cluster-admin privileges to use the aggregationRule");
         return ADMIT_REFUSED;
     }
     if (rbac_covers(x->srv->rbac, &x->user, x->ns, rules))

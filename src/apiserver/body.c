@@ -10,12 +10,17 @@
 typedef struct Strictness {
     bool strict, warn;
     Arena *arena;
-    Value found; /* list of sentences */
+    Value found; /* list of sentences, at most API_UNKNOWN_MAX */
 } Strictness;
+
+/* All warnings of an answer together, as kube-apiserver bounds them. */
+enum { WARNINGS_MAX = 4 * 1024 };
 
 static void on_duplicate(void *ctx, StrView path)
 {
     Strictness *s = ctx;
+    if (s->found.len >= API_UNKNOWN_MAX)
+        return;
     value_push(s->arena, &s->found,
                value_sv(arena_printf(s->arena, "duplicate field \"%.*s\"", SV_FMT(path))));
 }
@@ -72,30 +77,40 @@ static int decode_text(ApiCall *x, const SchemaObject *schema, Strictness *s, Va
     return json_decode(x->req->body, x->arena, &opt, ret, err);
 }
 
-/* Reports what strictness found: an error, or warnings in headers (RFC 7234's Warning). */
+/* Warnings in headers (RFC 7234), as many as fit. */
+static void warn(ApiCall *x, const Value *sentences)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    size_t total = 0;
+    value_list_foreach (it, sentences) {
+        buf_clear(&text);
+        buf_sv(&text, SV("299 - "));
+        json_encode_string(value_str(it), &text);
+        total += text.len;
+        if (total > WARNINGS_MAX)
+            return;
+        http_set_header(x->req, SV("Warning"), buf_view(&text), NULL);
+    }
+}
+
+/* Reports what strictness found: an error, or warnings. */
 static bool report_found(ApiCall *x, const Strictness *s, StrView kind, StrView api_version)
 {
     if (!value_len(&s->found) || (!s->strict && !s->warn))
         return true;
-    _cleanup_buf_ Buf text = BUF_INIT;
-    value_list_foreach (it, &s->found) {
-        if (s->strict)
-            buf_printf(&text, "%s%.*s", text.len ? ", " : "", SV_FMT(value_str(it)));
-        else {
-            buf_clear(&text);
-            buf_sv(&text, SV("299 - "));
-            json_encode_string(value_str(it), &text);
-            http_set_header(x->req, SV("Warning"), buf_view(&text), NULL);
-        }
-    }
-    if (!s->strict)
+    if (!s->strict) {
+        warn(x, &s->found);
         return true;
-    StrView version = api_version;
+    }
+    _cleanup_buf_ Buf text = BUF_INIT;
+    text.limit = WARNINGS_MAX;
+    value_list_foreach (it, &s->found)
+        buf_printf(&text, "%s%.*s", text.len ? ", " : "", SV_FMT(value_str(it)));
     respond_status(
         x, REASON_BAD_REQUEST,
         "%.*s in version \"%.*s\" cannot be handled as a %.*s: strict decoding error: %.*s",
-        SV_FMT(kind), SV_FMT(x->version.len ? x->version : version), SV_FMT(kind), (int)text.len,
-        text.ptr);
+        SV_FMT(kind), SV_FMT(x->version.len ? x->version : api_version), SV_FMT(kind),
+        (int)text.len, text.ptr);
     return false;
 }
 

@@ -53,6 +53,15 @@ typedef enum OutputForm {
 
 typedef enum OutputType { OUTPUT_JSON, OUTPUT_YAML, OUTPUT_PROTOBUF } OutputType;
 
+/* Where an answer goes that is one of many of a request, instead of to the peer. */
+typedef struct Outcome {
+    int code;       /* of HTTP */
+    Buf status;     /* the Status object when the code is an error's; whoever has it frees it */
+    bool abandoned; /* nobody waits any more: what has not been committed ends */
+    LoopFn *done;   /* called when the call has been answered or has ended */
+    void *ctx;
+} Outcome;
+
 typedef struct ApiCall {
     ApiServer *srv;
     HttpReq *req;
@@ -71,7 +80,9 @@ typedef struct ApiCall {
     StrView include; /* a Table's includeObject once it has been read */
     OutputType type;
     bool dry_run;
+    bool starved; /* the arena was full once: the answer says so from a reserve */
     char key[STORE_KEY_MAX];
+    Outcome *outcome; /* NULL: the peer gets the answer */
 } ApiCall;
 
 /* The namespace that is part of the key: none for kinds without one, whose path may still carry it

@@ -250,7 +250,8 @@ static void respond_version(ApiCall *x)
         x, 200,
         SV("{\"major\":\"1\",\"minor\":\"35\",\"emulationMajor\":\"1\",\"emulationMinor\":\"35\","
            "\"minCompatibilityMajor\":\"1\",\"minCompatibilityMinor\":\"34\",\"gitVersion\":\"v1.35.0+knarr.1\","
-           "\"gitCommit\":\"\",\"gitTreeState\":\"\",\"buildDate\":\"1970-01-01T00:00:00Z\",\"goVersion\":\"\","
+           "\"gitCommit\":\"" GIT_COMMIT
+           "\",\"gitTreeState\":\"clean\",\"buildDate\":\"1970-01-01T00:00:00Z\",\"goVersion\":\"\","
            "\"compiler\":\"gcc\",\"platform\":\"linux/amd64\"}"));
 }
 

@@ -487,6 +487,19 @@ static bool print_secret(Arena *a, StrView col, const Value *obj, Value *ret)
     return true;
 }
 
+static bool print_ip_address(Arena *a, StrView col, const Value *obj, Value *ret)
+{
+    StrView group = value_path_str(obj, "spec.parentRef.group"),
+            ns = value_path_str(obj, "spec.parentRef.namespace");
+    if (!sv_eq(col, SV("ParentRef")))
+        return false;
+    *ret = text(arena_printf(a, "%.*s%s%.*s/%.*s%s%.*s",
+                             SV_FMT(value_path_str(obj, "spec.parentRef.resource")),
+                             group.len ? "." : "", SV_FMT(group), SV_FMT(ns), ns.len ? "/" : "",
+                             SV_FMT(value_path_str(obj, "spec.parentRef.name"))));
+    return true;
+}
+
 static bool print_service_account(Arena *a, StrView col, const Value *obj, Value *ret)
 {
     if (!sv_eq(col, SV("Secrets")))
@@ -592,6 +605,7 @@ bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Va
         { SV_INIT("ConfigMap"), print_configmap },
         { SV_INIT("Secret"), print_secret },
         { SV_INIT("ServiceAccount"), print_service_account },
+        { SV_INIT("IPAddress"), print_ip_address },
         { SV_INIT("RoleBinding"), print_binding },
         { SV_INIT("ClusterRoleBinding"), print_binding },
         { SV_INIT("Lease"), print_lease },

@@ -31,6 +31,43 @@ static const struct {
     [REASON_TIMEOUT] = { SV_INIT("Timeout"), 504 },
 };
 
+/* An answer that the call's arena has no room for gets so much more, once. */
+enum { ANSWER_RESERVE = 64 * 1024 };
+
+static void respond_starved(ApiCall *x)
+{
+    if (x->outcome) {
+        x->outcome->code = 429;
+        return;
+    }
+    http_respond(
+        x->req, 429, SV("application/json"),
+        SV("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":"
+           "\"the server is out of memory\",\"reason\":\"TooManyRequests\",\"code\":429}"));
+}
+
+bool respond_exhausted(ApiCall *x)
+{
+    Arena *a = x->arena;
+    if (!a->failed)
+        return false;
+    if (x->starved) {
+        respond_starved(x);
+        return true;
+    }
+    bool full = a->used > a->limit / 2; /* else the machine has no memory */
+    size_t limit = a->limit;
+    x->starved = true;
+    a->failed = false;
+    a->limit += ANSWER_RESERVE;
+    if (full)
+        respond_status(x, REASON_TOO_LARGE,
+                       "Request entity too large: it needs more than %zu bytes of memory", limit);
+    else
+        respond_status(x, REASON_TOO_MANY_REQUESTS, "the server is out of memory");
+    return true;
+}
+
 static Value status_value(Arena *a, Reason reason, StrView message, const Value *details)
 {
     Value v = value_map();
@@ -206,7 +243,8 @@ void respond_err(ApiCall *x, const Err *err)
 
 void respond_nomem(ApiCall *x)
 {
-    respond_status(x, REASON_TOO_MANY_REQUESTS, "the request needs more memory than it may have");
+    x->arena->failed = true;
+    respond_exhausted(x);
 }
 
 void respond_success(ApiCall *x, StrView uid)
@@ -224,11 +262,21 @@ void respond_success(ApiCall *x, StrView uid)
 
 void respond_json(ApiCall *x, int status, StrView json)
 {
+    if (respond_exhausted(x))
+        return;
     http_respond(x->req, status, SV("application/json"), json);
 }
 
 void respond_value(ApiCall *x, int status, const Value *v)
 {
+    if (respond_exhausted(x))
+        return;
+    if (x->outcome) {
+        x->outcome->code = status;
+        if (status >= 300)
+            json_encode(v, &x->outcome->status);
+        return;
+    }
     _cleanup_buf_ Buf out = BUF_INIT;
     Err err = { 0 };
     if (x->type == OUTPUT_YAML) {
@@ -237,7 +285,7 @@ void respond_value(ApiCall *x, int status, const Value *v)
     } else
         json_encode(v, &out);
     if (out.failed)
-        http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
+        respond_starved(x);
     else
         http_respond(x->req, status,
                      x->type == OUTPUT_YAML ? SV("application/yaml") : SV("application/json"),
@@ -257,7 +305,7 @@ static void respond_stored(ApiCall *x, int status, ObjectRev *o)
     object_head(x->res, o->mod_rev, false, &head);
     StrView h = arena_sv(x->arena, buf_view(&head));
     if (head.failed || !h.ptr) {
-        http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
+        respond_starved(x);
         return;
     }
     StrView rest = object_stored_rest(o);
@@ -289,6 +337,12 @@ static void respond_yaml(ApiCall *x, int status, ObjectRev *o)
 
 void respond_object(ApiCall *x, int status, ObjectRev *o)
 {
+    if (respond_exhausted(x))
+        return;
+    if (x->outcome) {
+        x->outcome->code = status;
+        return;
+    }
     _cleanup_buf_ Buf out = BUF_INIT;
     if (x->form == OUTPUT_OBJECT && x->type != OUTPUT_YAML) {
         respond_stored(x, status, o);
@@ -305,7 +359,7 @@ void respond_object(ApiCall *x, int status, ObjectRev *o)
         table_encode(x, &o, 1, rv, SV_NULL, true, &out);
     }
     if (out.failed)
-        http_respond(x->req, 500, SV("text/plain"), SV("out of memory\n"));
+        respond_starved(x);
     else
         respond_json(x, status, buf_view(&out));
 }

@@ -26,6 +26,9 @@ typedef enum Reason {
     REASON_MAX
 } Reason;
 
+/* The call's memory is full: answers that and returns true. Asked before every answer and every
+ * commit; those of this header ask themselves. */
+bool respond_exhausted(ApiCall *x);
 void respond_status(ApiCall *x, Reason reason, const char *fmt, ...) PRINTF(3, 4);
 void respond_not_found(ApiCall *x); /* `pods "web" not found` */
 void respond_exists(ApiCall *x, StrView name);
@@ -35,7 +38,7 @@ void respond_forbidden(ApiCall *x, const char *fmt, ...)
 void respond_invalid(ApiCall *x, StrView name, const ApiErrors *errors);
 void respond_with_causes(ApiCall *x, Reason reason, StrView message, const Value *causes);
 void respond_err(ApiCall *x, const Err *err);  /* maps the code to a reason */
-void respond_nomem(ApiCall *x);                /* the request needs more memory than it may have */
+void respond_nomem(ApiCall *x);                /* as if respond_exhausted() had found it */
 void respond_success(ApiCall *x, StrView uid); /* Status: Success, after a deletion */
 void respond_json(ApiCall *x, int status, StrView json);
 void respond_value(ApiCall *x, int status, const Value *v); /* in the type asked for */

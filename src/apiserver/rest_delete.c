@@ -1,23 +1,13 @@
-/* rest_delete.c - delete and deletecollection: preconditions, grace, finalizers, propagation.
+/* rest_delete.c - delete: preconditions, grace, finalizers, propagation.
  *
  * deletion_plan() decides, without touching the store, what a deletion means for an object: gone at
  * once, or marked with a deletionTimestamp until its kubelet, its finalizers or its controller are
  * done. */
-#include <pthread.h>
-
 #include "apiserver/body.h"
+#include "apiserver/delete.h"
 #include "apiserver/handlers.h"
-#include "apiserver/object.h"
 #include "apiserver/respond.h"
-#include "apiserver/rest_read.h"
-#include "apiserver/write.h"
 #include "base/clock.h"
-
-typedef struct DeleteOptions {
-    int64_t grace; /* seconds; -1: the object's own */
-    StrView propagation;
-    StrView uid, rv; /* preconditions */
-} DeleteOptions;
 
 static void read_members(ApiCall *x, const Value *body, DeleteOptions *o)
 {
@@ -33,8 +23,7 @@ static void read_members(ApiCall *x, const Value *body, DeleteOptions *o)
         x->dry_run = true;
 }
 
-/* `given`: options that do not come from the body; NULL: they do. */
-static bool read_options(ApiCall *x, const Value *given, DeleteOptions *o)
+bool delete_options_read(ApiCall *x, const Value *given, DeleteOptions *o)
 {
     StrView text;
     *o = (DeleteOptions){ .grace = -1 };
@@ -171,125 +160,30 @@ static bool make_deletion(WriteOp *w)
     return true;
 }
 
-static void start_deletion(ApiCall *x, const Value *options, AnswerForm answer, int code)
+void delete_start(ApiCall *x, DeleteOptions *o, AnswerForm answer, int code)
+{
+    write_start(x, &(WritePlan){ .way = WRITE_DELETION,
+                                 .make = make_deletion,
+                                 .ctx = o,
+                                 .answer = answer,
+                                 .code = code });
+}
+
+static void delete_named(ApiCall *x, const Value *options, AnswerForm answer, int code)
 {
     DeleteOptions *o = arena_new(x->arena, DeleteOptions);
     if (!o)
         respond_nomem(x);
-    else if (read_options(x, options, o))
-        write_start(x, &(WritePlan){ .way = WRITE_DELETION,
-                                     .make = make_deletion,
-                                     .ctx = o,
-                                     .answer = answer,
-                                     .code = code });
+    else if (delete_options_read(x, options, o))
+        delete_start(x, o, answer, code);
 }
 
 void rest_delete(ApiCall *x)
 {
-    start_deletion(x, NULL, ANSWER_DELETED, 200);
+    delete_named(x, NULL, ANSWER_DELETED, 200);
 }
 
 void delete_evicted(ApiCall *x, const Value *options)
 {
-    start_deletion(x, options, ANSWER_STATUS, 201);
-}
-
-/* ---- deletecollection ---- */
-
-/* Counts the writes of one request; answers when the last one is done. */
-typedef struct Sweep {
-    ApiCall *x; /* NULL once the peer has gone */
-    Loop *loop;
-    size_t waiting;
-    Err first;
-    pthread_mutex_t lock;
-} Sweep;
-
-static void sweep_done(Sweep *s)
-{
-    if (--s->waiting)
-        return;
-    if (s->x) {
-        http_on_close(s->x->req, NULL, NULL);
-        if (s->first.code)
-            respond_err(s->x, &s->first);
-        else
-            respond_success(s->x, SV_NULL);
-    }
-    pthread_mutex_destroy(&s->lock);
-    free(s);
-}
-
-static void sweep_step(void *ctx)
-{
-    sweep_done(ctx);
-}
-
-static void on_swept(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err)
-{
-    Sweep *s = ctx;
-    pthread_mutex_lock(&s->lock);
-    /* Somebody else's change or deletion of one of many is no failure of the whole. */
-    if (err && err->code != ERR_NOT_FOUND && err->code != ERR_CONFLICT && !s->first.code)
-        s->first = *err;
-    pthread_mutex_unlock(&s->lock);
-    loop_post(s->loop, sweep_step, s, NULL);
-}
-
-static void on_sweep_peer_gone(void *ctx)
-{
-    Sweep *s = ctx;
-    s->x = NULL;
-}
-
-static void sweep_one(Sweep *s, const DeleteOptions *o, const ObjectRev *have)
-{
-    ApiCall *x = s->x;
-    Value obj;
-    _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
-    if (object_decode(x->res, have, x->arena, &obj, NULL) < 0)
-        return;
-    WriteEffect step = deletion_plan(x, o, &obj);
-    if (step == EFFECT_NONE || x->dry_run)
-        return;
-    StoreOp op = { STORE_DELETE, have->key, have->mod_rev, SV_NULL, SV_NULL, 0 };
-    if (step == EFFECT_PUT) {
-        object_store_form(&obj, &val);
-        attrs_build(x->res, &obj, &attrs);
-        op = (StoreOp){ STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
-    }
-    s->waiting++;
-    if (val.failed || attrs.failed ||
-        store_commit(x->srv->store, &op, 1, on_swept, s, &s->first) < 0)
-        s->waiting--;
-}
-
-void rest_delete_collection(ApiCall *x)
-{
-    DeleteOptions o;
-    Filter filter;
-    Err err = { 0 };
-    char prefix[STORE_KEY_MAX];
-    if (!read_options(x, NULL, &o))
-        return;
-    if (filter_parse(x, &filter, &err) < 0) {
-        respond_err(x, &err);
-        return;
-    }
-    Sweep *s = calloc(1, sizeof *s);
-    if (!s || !registry_key(x->res, x->res->namespaced ? x->ns : SV_NULL, SV_NULL, prefix)) {
-        free(s);
-        respond_nomem(x);
-        return;
-    }
-    *s = (Sweep){ .x = x, .loop = x->srv->loop, .waiting = 1, .lock = PTHREAD_MUTEX_INITIALIZER };
-    http_on_close(x->req, on_sweep_peer_gone, s);
-    Snapshot *sn = store_snapshot(x->srv->store);
-    SnapshotIter it;
-    snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
-    for (ObjectRev *have; (have = snapshot_next(&it));)
-        if (filter_match(x->res, &filter, have))
-            sweep_one(s, &o, have);
-    snapshot_unref(sn);
-    sweep_done(s);
+    delete_named(x, options, ANSWER_STATUS, 201);
 }

@@ -7,8 +7,8 @@
 static bool make_from_body(WriteOp *w)
 {
     const Value *body = w->plan.ctx;
-    if (w->plan.way == WRITE_CREATE) {
-        w->obj = *body; /* made once */
+    if (w->plan.way == WRITE_CREATE && !sv_eq(w->x->res->kind, SV("Service"))) {
+        w->obj = *body; /* made once: it claims nothing but its name */
         return true;
     }
     if (value_clone(w->x->arena, body, &w->obj))

@@ -33,8 +33,8 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
                           cfg->node_port_min ? cfg->node_port_min : 30000,
                           cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) <
             0 ||
-        (r = bootstrap_objects(s, cfg, err)) < 0 || (r = start_hub(s, err)) < 0 ||
-        (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
+        (r = bootstrap_objects(s, cfg, err)) < 0 || (r = services_repair(s->store, err)) < 0 ||
+        (r = start_hub(s, err)) < 0 || (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
         return r;
     TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain,
                           .key = cfg->key,

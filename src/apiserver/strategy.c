@@ -117,16 +117,26 @@ static void keep_member(Arena *a, Value *obj, const Value *old, StrView key)
         value_del(obj, key);
 }
 
-/* /status: everything but the status (and labels and annotations) is the old object's. */
-static void keep_all_but_status(Arena *a, Value *obj, const Value *old)
+/* What of the metadata a write of the status cannot change, where that is more than for any write:
+ * the status strategies of Kubernetes. */
+static const struct {
+    StrView group, kind, field;
+} kept_by_status[] = {
+    { SV_INIT("apps"), SV_INIT("Deployment"), SV_INIT("labels") },
+    { SV_INIT(""), SV_INIT("Pod"), SV_INIT("ownerReferences") },
+};
+
+/* /status: everything but the status and the metadata is the old object's. */
+static void keep_all_but_status(const ApiResource *res, Arena *a, Value *obj, const Value *old)
 {
     Value status = value_null(), out;
     const Value *s = value_get(obj, SV("status"));
     if (s)
         status = *s;
     Value *meta = value_get(obj, SV("metadata"));
-    keep_member(a, meta, value_get(old, SV("metadata")), SV("ownerReferences"));
-    keep_member(a, meta, value_get(old, SV("metadata")), SV("finalizers"));
+    for (size_t i = 0; i < ARRAY_SIZE(kept_by_status); i++)
+        if (sv_eq(kept_by_status[i].kind, res->kind) && sv_eq(kept_by_status[i].group, res->group))
+            keep_member(a, meta, value_get(old, SV("metadata")), kept_by_status[i].field);
     Value new_meta = *meta;
     if (!value_clone(a, old, &out))
         return;
@@ -135,6 +145,22 @@ static void keep_all_but_status(Arena *a, Value *obj, const Value *old)
         value_set(a, &out, SV("status"), status);
     else
         value_del(&out, SV("status"));
+    *obj = out;
+}
+
+/* /ephemeralcontainers: nothing but that list is looked at. */
+static void keep_all_but_ephemeral(Arena *a, Value *obj, const Value *old)
+{
+    StrView key = SV("ephemeralContainers");
+    const Value *list = value_path(obj, "spec.ephemeralContainers");
+    Value given = list ? *list : value_null(), out;
+    if (!value_clone(a, old, &out)) /* the arena remembers */
+        return;
+    value_del(value_get(&out, SV("metadata")), SV("managedFields"));
+    if (list)
+        value_set(a, value_get(&out, SV("spec")), key, given);
+    else
+        value_del(value_get(&out, SV("spec")), key);
     *obj = out;
 }
 
@@ -153,8 +179,12 @@ static bool spec_changed(const Value *obj, const Value *old)
 
 void strategy_prepare_update(ApiCall *x, Value *obj, const Value *old)
 {
+    if (sv_eq(x->sub, SV("ephemeralcontainers"))) {
+        keep_all_but_ephemeral(x->arena, obj, old);
+        return;
+    }
     if (sv_eq(x->sub, SV("status"))) {
-        keep_all_but_status(x->arena, obj, old);
+        keep_all_but_status(x->res, x->arena, obj, old);
         return;
     }
     if (has_status(x->res))

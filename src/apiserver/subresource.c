@@ -243,6 +243,7 @@ static void issue_token(ApiCall *x, Value *review, TokenClaims *c)
             SV_FMT(x->name), (long long)life);
         return;
     }
+    life = MIN(life, (int64_t)TOKEN_LIFETIME_MAX_SEC);
     StrView own = token_issuer(x->srv->tokens), *audiences;
     const Value *wanted = value_path(review, "spec.audiences");
     c->n_audiences = MAX(1, value_len(wanted));
@@ -255,7 +256,7 @@ static void issue_token(ApiCall *x, Value *review, TokenClaims *c)
         audiences[i] = value_str(value_at(wanted, i));
     c->audiences = audiences;
     c->issued = clock_real_ns() / NSEC_PER_SEC;
-    c->expires = c->issued + MIN(life, (int64_t)TOKEN_LIFETIME_MAX_SEC);
+    c->expires = c->issued + life;
     StrView token;
     Err err = { 0 };
     if (token_issue(x->srv->tokens, c, x->arena, &token, &err) < 0) {
@@ -279,11 +280,30 @@ static void issue_token(ApiCall *x, Value *review, TokenClaims *c)
     respond_value(x, 201, review);
 }
 
+/* A body may leave the account out, but not name another. */
+static bool is_for_account(ApiCall *x, const Value *review)
+{
+    StrView name = value_path_str(review, "metadata.name"),
+            ns = value_path_str(review, "metadata.namespace");
+    if (name.len && !sv_eq(name, x->name))
+        respond_status(x, REASON_BAD_REQUEST,
+                       "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                       SV_FMT(name), SV_FMT(x->name));
+    else if (ns.len && !sv_eq(ns, x->ns))
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the namespace of the provided object does not match the namespace sent on the request");
+    else
+        return true;
+    return false;
+}
+
 static void handle_token(ApiCall *x)
 {
     Value review, account;
     const SchemaObject *schema = api_schema_find(SV("io.k8s.api.authentication.v1.TokenRequest"));
-    if (!body_read(x, schema, SV("authentication.k8s.io"), SV("v1"), SV("TokenRequest"), &review))
+    if (!body_read(x, schema, SV("authentication.k8s.io"), SV("v1"), SV("TokenRequest"), &review) ||
+        !is_for_account(x, &review))
         return;
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);

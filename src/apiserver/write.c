@@ -10,6 +10,7 @@
 #include "apiserver/fields.h"
 #include "apiserver/object.h"
 #include "apiserver/respond.h"
+#include "apiserver/services.h"
 #include "apiserver/strategy.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -267,6 +268,8 @@ static bool is_valid(WriteOp *w)
     ApiErrors errors = { .arena = x->arena };
     if (sv_eq(x->sub, SV("status")))
         api_validate_meta(x->res, &w->obj, old_of(w), &errors);
+    else if (sv_eq(x->sub, SV("ephemeralcontainers")))
+        api_validate_ephemeral(x->res, &w->obj, old_of(w), &errors);
     else
         api_validate(x->res, &w->obj, old_of(w), &errors);
     if (!errors.len)
@@ -286,10 +289,27 @@ static WriteState step_validate(WriteOp *w)
     return after_admission(w, WRITE_CLAIM);
 }
 
+/* Addresses and ports of Services, for the transaction that writes the object in this form. */
+static bool make_claims(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    const Value *after = w->effect == EFFECT_DELETE ? NULL : &w->obj;
+    Err err = { 0 };
+    w->n_claims = 0;
+    if (w->effect == EFFECT_NONE || x->res->group.len || !sv_eq(x->res->kind, SV("Service")) ||
+        services_claims(x->srv->store, after, old_of(w), x->arena, &w->claims, &w->n_claims,
+                        &err) == 0)
+        return true;
+    respond_err(x, &err);
+    return false;
+}
+
 static WriteState step_claim(WriteOp *w)
 {
     if (!w->have)
         strategy_warn_if_idle(w->x);
+    if (!make_claims(w))
+        return WRITE_DONE;
     if (w->plan.way == WRITE_DELETION ||
         fields_track(w->x, &w->obj, old_of(w), w->has_given ? &w->given : NULL, w->settled))
         return WRITE_COMMIT;
@@ -323,8 +343,11 @@ static WriteState hand_over(WriteOp *w, const StoreOp *op)
 {
     ApiCall *x = w->x;
     Err err = { 0 };
+    StoreOp ops[STORE_OPS_MAX] = { *op };
+    for (size_t i = 0; i < w->n_claims; i++)
+        ops[1 + i] = w->claims[i];
     w->resume = WRITE_ANSWER;
-    if (commit_start(&w->commit, x->srv->store, op, 1, &err) == 0)
+    if (commit_start(&w->commit, x->srv->store, ops, 1 + w->n_claims, &err) == 0)
         return WRITE_WAITING;
     respond_err(x, &err);
     return WRITE_DONE;
@@ -333,6 +356,8 @@ static WriteState hand_over(WriteOp *w, const StoreOp *op)
 static WriteState step_commit(WriteOp *w)
 {
     ApiCall *x = w->x;
+    if (respond_exhausted(x))
+        return WRITE_DONE;
     if (w->effect == EFFECT_NONE)
         return answer_stored(w);
     if (x->dry_run)
@@ -368,8 +393,9 @@ static WriteState step_answer(WriteOp *w)
             answer_written(x, w->plan.answer, success_code(w), w->commit.obj);
         return WRITE_DONE;
     }
-    if ((err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND) && w->retriable &&
-        ++w->tries < WRITE_TRIES_MAX)
+    bool lost = err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND;
+    bool claims_lost = w->n_claims && (lost || err->code == ERR_EXISTS);
+    if (((lost && w->retriable) || claims_lost) && ++w->tries < WRITE_TRIES_MAX)
         return WRITE_PREPARE;
     if (err->code == ERR_EXISTS)
         respond_exists(x, x->name);
@@ -410,10 +436,15 @@ static void write_run(WriteOp *w)
     };
     while (w->state < WRITE_STATES)
         w->state = steps[w->state](w);
-    if (w->state == WRITE_DONE)
-        write_free(w);
-    else
-        http_on_close(w->x->req, on_peer_gone, w);
+    Outcome *outcome = w->x->outcome;
+    if (w->state == WRITE_WAITING) {
+        if (!outcome)
+            http_on_close(w->x->req, on_peer_gone, w);
+        return;
+    }
+    write_free(w);
+    if (outcome)
+        outcome->done(outcome->ctx);
 }
 
 static void write_resume(void *ctx)
@@ -423,8 +454,10 @@ static void write_resume(void *ctx)
         write_free(w);
         return;
     }
-    http_on_close(w->x->req, NULL, NULL);
-    w->state = w->resume;
+    Outcome *outcome = w->x->outcome;
+    if (!outcome)
+        http_on_close(w->x->req, NULL, NULL);
+    w->state = outcome && outcome->abandoned ? WRITE_DONE : w->resume;
     write_run(w);
 }
 

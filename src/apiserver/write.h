@@ -69,6 +69,8 @@ struct WriteOp {
     struct Managers *settled; /* an apply has settled who owns which field; else NULL */
     bool retriable;           /* after a conflict */
     unsigned tries;
+    StoreOp *claims; /* what the object takes and gives back beside itself */
+    size_t n_claims;
     AdmitChain admit;
     Commit commit;
 };

@@ -28,6 +28,7 @@ void arena_free(Arena *a)
 
 void arena_reset(Arena *a)
 {
+    a->failed = false;
     if (!a->chunk)
         return;
     ArenaChunk *keep = a->chunk;
@@ -72,11 +73,15 @@ static bool arena_grow(Arena *a, size_t need)
 
 void *arena_alloc(Arena *a, size_t n)
 {
-    if (n > SIZE_MAX / 2)
+    if (n > SIZE_MAX / 2) {
+        a->failed = true;
         return NULL;
+    }
     n = n ? (n + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
-    if ((size_t)(a->end - a->at) < n && !arena_grow(a, n))
+    if ((size_t)(a->end - a->at) < n && !arena_grow(a, n)) {
+        a->failed = true;
         return NULL;
+    }
     void *p = a->at;
     a->at += n;
     return memset(p, 0, n);
@@ -85,7 +90,7 @@ void *arena_alloc(Arena *a, size_t n)
 void *arena_alloc_n(Arena *a, size_t n, size_t size)
 {
     size_t bytes;
-    return __builtin_mul_overflow(n, size, &bytes) ? NULL : arena_alloc(a, bytes);
+    return arena_alloc(a, __builtin_mul_overflow(n, size, &bytes) ? SIZE_MAX : bytes);
 }
 
 void *arena_realloc(Arena *a, void *old, size_t old_size, size_t new_size)

@@ -12,6 +12,7 @@ typedef struct Arena {
     char *at, *end;    /* free space in the newest chunk */
     size_t used;       /* bytes of all chunks */
     size_t limit;      /* 0: none */
+    bool failed;       /* sticky: something did not fit; what was built is not complete */
 } Arena;
 
 enum { ARENA_DEFAULT_LIMIT = 64 * 1024 * 1024 };
@@ -21,7 +22,9 @@ void arena_init(Arena *a, size_t limit);
 void arena_free(Arena *a);  /* frees everything; the arena may be used again */
 void arena_reset(Arena *a); /* forgets everything but keeps the first chunk for the next event */
 
-/* Zeroed memory, aligned for any type; NULL once the limit is reached or memory is exhausted. */
+/* Zeroed memory, aligned for any type; NULL, and `failed` from then on, once the limit is reached
+ * or memory is exhausted. Whoever builds something asks once, at its end, whether the arena failed.
+ */
 void *arena_alloc(Arena *a, size_t n);
 /* Grows the newest allocation in place where possible, else copies. `old` may be NULL. */
 void *arena_realloc(Arena *a, void *old, size_t old_size, size_t new_size);

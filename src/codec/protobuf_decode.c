@@ -8,6 +8,7 @@
 #include "base/encode.h"
 #include "codec/json.h"
 #include "codec/protobuf.h"
+#include "codec/key_index.h"
 
 typedef struct Decoder {
     Arena *arena;
@@ -395,9 +396,23 @@ static int decode_entry(Decoder *d, const SchemaField *f, const ProtobufField *i
     }
     if (r == 0 && !sv_is_utf8(key))
         return err_set(d->err, ERR_INVALID, 0, "proto: string is not valid UTF-8");
-    if (r == 0 && !value_set(d->arena, map, key, v))
-        return err_nomem(d->err);
-    return r;
+    if (r < 0)
+        return r;
+    /* What repeats in a large map is united when the message has been read. */
+    Value *at = map->len < KEY_INDEX_MIN ? value_set(d->arena, map, key, v)
+                                         : value_append(d->arena, map, key, v);
+    return at ? 0 : err_nomem(d->err);
+}
+
+static int unite_large_maps(Decoder *d, const SchemaObject *type, Value *v)
+{
+    value_map_foreach (m, v) {
+        const SchemaField *f = m->val.len > KEY_INDEX_MIN ? schema_field(type, m->key) : NULL;
+        if (f && f->card == SCHEMA_MAP && m->val.kind == VALUE_MAP &&
+            !value_unite_members(&m->val, d->arena))
+            return err_nomem(d->err);
+    }
+    return 0;
 }
 
 static const SchemaField *find_number(const SchemaObject *type, unsigned number, unsigned *hint)
@@ -436,7 +451,7 @@ static int decode_message(Decoder *d, const SchemaObject *type, StrView bytes, V
             return r;
     }
     d->depth--;
-    return r;
+    return r < 0 ? r : unite_large_maps(d, type, into);
 }
 
 int protobuf_decode(const SchemaObject *type, StrView bytes, Arena *a, Value *ret, Err *err)

@@ -3,8 +3,11 @@
  * Containers are arrays in the arena that double when full; since the arena grows its newest
  * allocation in place, building one container after the other costs no copies. Lookups are linear:
  * Kubernetes' objects have few members per map, and comparing lengths first skips nearly all.
+ * Whoever looks once per member of something that a client sends uses key_index.h.
  */
 #include "codec/value.h"
+
+#include "codec/key_index.h"
 
 enum { CONTAINER_FIRST_CAP = 4 };
 
@@ -57,6 +60,16 @@ static bool grow(Arena *a, Value *v, size_t size)
     return true;
 }
 
+Value *value_append(Arena *a, Value *map, StrView key, Value val)
+{
+    if (!value_is(map, VALUE_MAP) || !grow(a, map, sizeof(Member)))
+        return NULL;
+    Member *m = &map->members[map->len++];
+    m->key = key;
+    m->val = val;
+    return &m->val;
+}
+
 Value *value_set(Arena *a, Value *map, StrView key, Value val)
 {
     Value *old = value_get(map, key);
@@ -65,12 +78,7 @@ Value *value_set(Arena *a, Value *map, StrView key, Value val)
         *old = val;
         return old;
     }
-    if (!value_is(map, VALUE_MAP) || !grow(a, map, sizeof(Member)))
-        return NULL;
-    Member *m = &map->members[map->len++];
-    m->key = key;
-    m->val = val;
-    return &m->val;
+    return value_append(a, map, key, val);
 }
 
 bool value_del(Value *map, StrView key)
@@ -203,11 +211,23 @@ bool value_clone(Arena *a, const Value *v, Value *ret)
 
 static bool map_equal(const Value *a, const Value *b)
 {
-    for (uint32_t i = 0; i < a->len; i++) {
+    /* Most often both sides have the same order: look at the same place first. */
+    uint32_t i = 0;
+    while (i < a->len && sv_eq(a->members[i].key, b->members[i].key)) {
+        if (!value_equal(&a->members[i].val, &b->members[i].val))
+            return false;
+        i++;
+    }
+    if (i == a->len)
+        return true;
+    _cleanup_arena_ Arena arena;
+    MapView view;
+    arena_init(&arena, 0);
+    if (!map_view_init(&view, (Value *)b, a->len, &arena))
+        return false;
+    for (; i < a->len; i++) {
         const Member *m = &a->members[i];
-        /* Most often both sides have the same order: look at the same place first. */
-        const Member *n = &b->members[i];
-        const Value *other = sv_eq(m->key, n->key) ? &n->val : value_get(b, m->key);
+        const Value *other = map_view_get(&view, m->key);
         if (!other || !value_equal(&m->val, other))
             return false;
     }

@@ -104,6 +104,8 @@ Value *value_path(const Value *v, const char *dotted);
 StrView value_path_str(const Value *v, const char *dotted);
 Value *value_at(const Value *v, uint32_t i); /* item of a list, or NULL */
 
+/* Adds a member whose key is known not to be there. NULL when the arena is exhausted. */
+Value *value_append(Arena *a, Value *map, StrView key, Value val);
 /* Sets or replaces a member; the key is not copied. NULL when the arena is exhausted. */
 Value *value_set(Arena *a, Value *map, StrView key, Value val);
 bool value_del(Value *map, StrView key); /* keeps the order; true if it was there */

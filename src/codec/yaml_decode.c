@@ -12,6 +12,7 @@
 #include "codec/json_internal.h"
 #include "codec/yaml.h"
 #include "codec/yaml_internal.h"
+#include "codec/key_index.h"
 
 enum { ALIAS_NODES_MAX = 200000, ANCHORS_MAX = 10000, PATH_TEXT_MAX = 1024 };
 
@@ -200,10 +201,14 @@ static void report_duplicate(Decoder *d)
 /* Adds the members of a merged map that `into` lacks. */
 static int merge_map(Decoder *d, Value *into, const Value *from)
 {
+    MapView have;
+
     if (from->kind != VALUE_MAP)
         return fail(d, "map merge requires map or sequence of maps as the value");
+    if (!map_view_init(&have, into, from->len, d->arena))
+        return err_nomem(d->err);
     value_map_foreach (m, from) {
-        if (!value_get(into, m->key) && !value_set(d->arena, into, m->key, m->val))
+        if (!map_view_get(&have, m->key) && !map_view_append(&have, m->key, m->val))
             return err_nomem(d->err);
     }
     return 0;

@@ -88,3 +88,186 @@ setup() {
     run kubectl get pod bound -o jsonpath='{.spec.nodeName} {range .status.conditions[*]}{.type}={.status}{" "}{end}'
     [ "$output" = "n example.com/Gate=True PodScheduled=True " ]
 }
+
+# A ConfigMap whose body is a Python expression: post EXPRESSION
+post() {
+    python3 -c "print($1)" >"$BATS_TEST_TMPDIR/body"
+    api POST /api/v1/namespaces/default/configmaps --data-binary @"$BATS_TEST_TMPDIR/body" "${@:2}"
+}
+
+@test "a body of nothing but doubled fields is answered, with bounded warnings" {
+    run post '"{\"metadata\":{\"name\":\"doubled\"}" + ",\"data\":{}" * 280000 + "}"' -D "$BATS_TEST_TMPDIR/head"
+    [[ "$output" == *'"name":"doubled"'* ]]
+    [ "$(grep -ic '^warning:' "$BATS_TEST_TMPDIR/head")" -gt 10 ]
+    [ "$(grep -i '^warning:' "$BATS_TEST_TMPDIR/head" | wc -c)" -lt 12000 ]
+    run post '"{\"metadata\":{\"name\":\"unknown\"}" + "".join(",\"u%d\":1" % n for n in range(200000)) + "}"'
+    [[ "$output" == *'"name":"unknown"'* ]]
+}
+
+@test "a request that needs more memory than it may have is told so, and nothing of it is kept" {
+    run post '"{\"metadata\":{\"name\":\"wide\",\"labels\":{" + ",".join("\"l%d\":\"\"" % n for n in range(200000)) + "}}}"'
+    [[ "$output" == *'"reason":"RequestEntityTooLarge"'*'"code":413'* ]]
+    run kubectl get configmap wide
+    [ "$status" -ne 0 ]
+    python3 -c 'print("{\"spec\":{\"user\":\"u\",\"resourceAttributes\":{\"verb\":\"get\",\"resource\":\"pods\"},\"extra\":{" + ",".join("\"k%d\":[]" % n for n in range(250000)) + "}}}")' >"$BATS_TEST_TMPDIR/review"
+    run api POST /apis/authorization.k8s.io/v1/subjectaccessreviews --data-binary @"$BATS_TEST_TMPDIR/review"
+    [[ "$output" == *'"status":{"allowed":'* || "$output" == *'"code":413'* ]]
+    kubectl get --raw /readyz
+}
+
+@test "headless ports may lead elsewhere, and a StatefulSet may mount its claims" {
+    kubectl create -f - <<'Y'
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec: {clusterIP: None, selector: {a: b}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: claims}
+spec:
+  serviceName: headless
+  selector: {matchLabels: {a: b}}
+  template:
+    metadata: {labels: {a: b}}
+    spec: {containers: [{name: c, image: i, volumeMounts: [{name: data, mountPath: /data}]}]}
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+Y
+    run kubectl patch statefulset claims --type=json \
+        -p '[{"op":"replace","path":"/spec/template/spec/containers/0/volumeMounts/0/name","value":"other"}]'
+    [[ "$output" == *'volumeMounts[0].name: Not found: "other"'* ]]
+}
+
+claims() { kubectl get ipaddresses -o name | sort | tr '\n' ' '; }
+
+@test "addresses and node ports are claimed with the Service, and go with it" {
+    kubectl create service nodeport taken --tcp=80 --node-port=30123
+    ip=$(kubectl get service taken -o jsonpath='{.spec.clusterIP}')
+    [ "$(kubectl get ipaddress "$ip" -o jsonpath='{.spec.parentRef.resource} {.spec.parentRef.namespace}/{.spec.parentRef.name}')" = "services default/taken" ]
+    kubectl get ipaddresses -l ipaddress.kubernetes.io/managed-by=ipallocator.k8s.io -o name | grep -q "/$ip\$"
+    run kubectl create service nodeport other --tcp=80 --node-port=30123
+    [[ "$output" == *"provided port is already allocated"* ]]
+    run kubectl create service clusterip other --tcp=80 --clusterip="$ip"
+    [[ "$output" == *"provided IP is already allocated"* ]]
+    kubectl delete service taken
+    run kubectl get ipaddress "$ip"
+    [ "$status" -ne 0 ]
+    kubectl create service nodeport again --tcp=80 --node-port=30123
+    kubectl create service clusterip again2 --tcp=80 --clusterip="$ip"
+    kubectl delete service again again2
+}
+
+@test "a dry run, a diff and a refusal claim nothing" {
+    before=$(claims)
+    kubectl create service nodeport dry --tcp=80 --node-port=30124 --dry-run=server
+    kubectl create service clusterip refused --tcp=80 -o json --dry-run=client |
+        sed 's/"refused"/"Not a name"/' >"$BATS_TEST_TMPDIR/bad.json"
+    run kubectl create -f "$BATS_TEST_TMPDIR/bad.json"
+    [ "$status" -ne 0 ]
+    kubectl create service nodeport diffed --tcp=80 --node-port=30124 -o yaml --dry-run=client >"$BATS_TEST_TMPDIR/svc.yaml"
+    kubectl diff -f "$BATS_TEST_TMPDIR/svc.yaml" || true
+    [ "$(claims)" = "$before" ]
+    kubectl create -f "$BATS_TEST_TMPDIR/svc.yaml"
+    kubectl delete -f "$BATS_TEST_TMPDIR/svc.yaml"
+    [ "$(claims)" = "$before" ]
+}
+
+@test "many Services at once get addresses of their own" {
+    for n in $(seq 30); do
+        printf -- '---\napiVersion: v1\nkind: Service\nmetadata: {name: many%s, labels: {many: x}}\nspec: {type: NodePort, ports: [{port: 80}, {port: 81, name: b}]}\n' "$n" |
+            sed 's/{port: 80}/{port: 80, name: a}/' >>"$BATS_TEST_TMPDIR/many.yaml"
+    done
+    kubectl create -f "$BATS_TEST_TMPDIR/many.yaml" >/dev/null
+    [ "$(kubectl get services -l many=x -o jsonpath='{range .items[*]}{.spec.clusterIP}{"\n"}{end}' | sort -u | wc -l)" -eq 30 ]
+    [ "$(kubectl get services -l many=x -o jsonpath='{range .items[*]}{range .spec.ports[*]}{.nodePort}{"\n"}{end}{end}' | sort -u | wc -l)" -eq 60 ]
+    kubectl delete services -l many=x
+    [ "$(kubectl get ipaddresses -o json | grep -c '"name": "many')" -eq 0 ]
+}
+
+@test "a Service changes its type, and what came with the old one goes" {
+    kubectl create service nodeport turn --tcp=80 --node-port=30125
+    kubectl patch service turn -p '{"spec":{"type":"ClusterIP"}}'
+    [ -z "$(kubectl get service turn -o jsonpath='{.spec.ports[0].nodePort}{.spec.externalTrafficPolicy}')" ]
+    kubectl create service nodeport next --tcp=80 --node-port=30125
+    ip=$(kubectl get service turn -o jsonpath='{.spec.clusterIP}')
+    kubectl patch service turn -p '{"spec":{"type":"ExternalName","externalName":"example.com"}}'
+    [ -z "$(kubectl get service turn -o jsonpath='{.spec.clusterIP}{.spec.ipFamilies}')" ]
+    run kubectl get ipaddress "$ip"
+    [ "$status" -ne 0 ]
+    kubectl patch service turn -p '{"spec":{"type":"LoadBalancer","externalName":null}}'
+    [ -n "$(kubectl get service turn -o jsonpath='{.spec.ports[0].nodePort}')" ]
+    kubectl patch service turn -p '{"spec":{"type":"ClusterIP"}}'
+    # What the client itself asks for is still refused.
+    run kubectl patch service turn --type=merge -p '{"spec":{"ports":[{"port":80,"nodePort":30999}]}}'
+    [[ "$output" == *"may not be used when"* ]]
+}
+
+@test "a collection is deleted whole, and says what could not be" {
+    kubectl create namespace full
+    for n in $(seq 300); do
+        printf -- '---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%s, namespace: full}\n' "$n"
+    done >"$BATS_TEST_TMPDIR/full.yaml"
+    kubectl create -f "$BATS_TEST_TMPDIR/full.yaml" >/dev/null
+    run api DELETE '/api/v1/namespaces/full/configmaps?dryRun=All'
+    [[ "$output" == *'"status":"Success"'* ]]
+    [ "$(kubectl get configmaps -n full -o name | wc -l)" -ge 300 ]
+    run api DELETE /api/v1/namespaces/full/configmaps
+    [[ "$output" == *'"status":"Success"'* ]]
+    [ -z "$(kubectl get configmaps -n full -o name)" ]
+    run api DELETE '/api/v1/namespaces?labelSelector=kubernetes.io%2Fmetadata.name%3Dkube-public'
+    [[ "$output" == *'"code":403'* || "$output" == *'"code":405'* ]]
+    kubectl get namespace kube-public
+}
+
+@test "a store without claims gets them at the start" {
+    kubectl create service clusterip older --tcp=80
+    ip=$(kubectl get service older -o jsonpath='{.spec.clusterIP}')
+    kubectl delete ipaddress "$ip"
+    kill_role server
+    start_server
+    kubectl get ipaddress "$ip"
+    [ "$(kubectl get ipaddress 10.96.0.1 -o jsonpath='{.spec.parentRef.name}')" = kubernetes ]
+}
+
+@test "ephemeral containers are added, and nothing else comes in by that door" {
+    kubectl create -f <(pod debugged)
+    patch='{"metadata":{"labels":{"sneaked":"in"}},"spec":{"containers":[{"name":"c","image":"evil"}],"serviceAccountName":"other","ephemeralContainers":[{"name":"debug","image":"d"}]}}'
+    kubectl patch pod debugged --subresource=ephemeralcontainers -p "$patch" ||
+        api PATCH /api/v1/namespaces/default/pods/debugged/ephemeralcontainers -d "$patch"
+    run kubectl get pod debugged -o jsonpath='{.metadata.labels.sneaked}{.spec.containers[0].image} {.spec.serviceAccountName} {.spec.ephemeralContainers[0].name}'
+    [ "$output" = "i default debug" ]
+    run api PATCH /api/v1/namespaces/default/pods/debugged/ephemeralcontainers -d '{"spec":{"ephemeralContainers":[{"name":"debug","image":"x"}]}}'
+    [[ "$output" == *"may not be changed"* ]]
+    run api PATCH /api/v1/namespaces/default/pods/debugged/ephemeralcontainers -d '{"spec":{"ephemeralContainers":null}}'
+    [[ "$output" == *"may not be removed"* ]]
+}
+
+@test "who gathers the rules of other roles has to hold everything" {
+    kubectl create clusterrole role-maker --verb=create,update,patch --resource=clusterroles.rbac.authorization.k8s.io
+    kubectl create clusterrolebinding role-maker --clusterrole=role-maker --user=maker
+    printf 'apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: gathered}\naggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}\n' >"$BATS_TEST_TMPDIR/role.yaml"
+    run kubectl create --as=maker -f "$BATS_TEST_TMPDIR/role.yaml"
+    [[ "$output" == *"must have cluster-admin privileges to use the aggregationRule"* ]]
+    kubectl create -f "$BATS_TEST_TMPDIR/role.yaml"
+}
+
+@test "a token request says what it gives, and is for the account of its path" {
+    run api POST /api/v1/namespaces/default/serviceaccounts/default/token -d '{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":400000}}'
+    [[ "$output" == *'"expirationSeconds":86400'* ]]
+    run api POST /api/v1/namespaces/default/serviceaccounts/default/token -d '{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"name":"other"},"spec":{}}'
+    [[ "$output" == *'"code":400'* ]]
+    run api POST /api/v1/namespaces/default/serviceaccounts/default/token -d '{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"namespace":"kube-system"},"spec":{}}'
+    [[ "$output" == *'"code":400'* ]]
+}
+
+@test "a write of the status changes the metadata that the kind's strategy allows" {
+    kubectl create deployment d --image=i
+    kubectl create -f <(pod labelled)
+    for path in apis/apps/v1/namespaces/default/deployments/d api/v1/namespaces/default/pods/labelled; do
+        api PATCH "/$path/status" -d '{"metadata":{"labels":{"new":"x"},"annotations":{"new":"x"}}}' >/dev/null
+    done
+    [ "$(kubectl get deployment d -o jsonpath='{.metadata.labels.new}{.metadata.annotations.new}')" = x ]
+    [ "$(kubectl get pod labelled -o jsonpath='{.metadata.labels.new}{.metadata.annotations.new}')" = xx ]
+}
