@@ -17,7 +17,8 @@
 enum {
     CHECKPOINT_FRAMES = 1000,
     CHECKPOINT_FRAMES_FULL = 200, /* on a full disk the log must stay far below the reserve */
-    PAST_LUMP = 256,              /* revisions forgotten at once */
+    PAST_LUMP = 16,               /* revisions whose events are forgotten at once: at least, */
+    PAST_LUMP_MAX = 256,          /* and at most */
     VACUUM_PAGES = 256,           /* given back to the disk at once */
     VACUUM_FROM = 512,            /* free pages that are kept for what comes next */
 };
@@ -190,7 +191,7 @@ static int trim_past(SqliteEngine *e, uint64_t floor, uint64_t *ret_first, Err *
     }
     if (floor < e->first_past + PAST_LUMP)
         return 0;
-    *ret_first = e->first_past + PAST_LUMP;
+    *ret_first = MIN(floor + 1, e->first_past + PAST_LUMP_MAX);
     snprintf(sql, sizeof sql, "DELETE FROM history WHERE seq < %llu",
              (unsigned long long)(*ret_first * HISTORY_SLOTS));
     return sqlite_run(e, sql, "write to store", err);
