@@ -2,8 +2,8 @@
  * each recent event replaced) and table meta(name, value) in one SQLite file.
  *
  * WAL mode with synchronous=FULL: a commit is on disk when it returns. Each row carries a CRC-32C
- * of everything in it. The log is emptied at each checkpoint instead of being written over, so that
- * what a torn write left out is missing or zero; mark.h says what must be there. A file `reserve`
+ * of everything in it. The log is zeroed at each checkpoint before it is written over, so that what
+ * a torn write left out is missing or zero; mark.h says what must be there. A file `reserve`
  * beside the database holds 4 MiB that deletions alone may use when the disk is full. */
 #include <errno.h>
 #include <stdio.h>
@@ -72,10 +72,32 @@ static uint64_t log_offset(const SqliteEngine *e, uint64_t frame)
     return WAL_HEADER + frame * (WAL_FRAME_HEADER + (uint64_t)e->page);
 }
 
-int sqlite_checkpoint(SqliteEngine *e, Err *err)
+/* Zeros over a log that is in the database by now. Its blocks stay: to write over them costs half
+ * of what it costs to let a file grow. */
+static bool wipe_log(SqliteEngine *e, uint64_t bytes)
 {
-    if (sqlite3_wal_checkpoint_v2(e->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+    static const char zeros[64 * 1024];
+    sqlite3_file *f = log_file(e);
+    sqlite3_int64 size, keep = (sqlite3_int64)log_offset(e, CHECKPOINT_FRAMES + 64);
+    if (!f || f->pMethods->xFileSize(f, &size) != SQLITE_OK ||
+        (size > keep && f->pMethods->xTruncate(f, keep) != SQLITE_OK))
+        return false;
+    size = MIN(MIN(size, keep), (sqlite3_int64)bytes);
+    for (sqlite3_int64 at = 0; at < size; at += (sqlite3_int64)sizeof zeros)
+        if (f->pMethods->xWrite(f, zeros, (int)MIN(size - at, (sqlite3_int64)sizeof zeros), at) !=
+            SQLITE_OK)
+            return false;
+    return f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+}
+
+int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err)
+{
+    int mode = keep_blocks ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_TRUNCATE;
+    uint64_t bytes = log_offset(e, e->frames);
+    if (sqlite3_wal_checkpoint_v2(e->db, NULL, mode, NULL, NULL) != SQLITE_OK)
         return sqlite_fail(e, err, "move the log into the store");
+    if (keep_blocks && !wipe_log(e, bytes))
+        return sqlite_checkpoint(e, false, err);
     e->frames = 0;
     e->mark.last.frames = 0;
     return 0;
@@ -297,7 +319,7 @@ static bool engine_tend(void *self)
     if (!e->reserved)
         sqlite_keep_reserve(e);
     if (e->frames >= (e->reserved ? CHECKPOINT_FRAMES : CHECKPOINT_FRAMES_FULL) &&
-        sqlite_checkpoint(e, &err) == 0)
+        sqlite_checkpoint(e, e->reserved, &err) == 0)
         e->shrinking = true;
     if (e->shrinking)
         e->shrinking = give_back(e);
@@ -351,7 +373,7 @@ static void engine_close(void *self)
     sqlite3_finalize(e->del);
     sqlite3_finalize(e->meta);
     sqlite3_finalize(e->past);
-    if (e->sound && e->frames && sqlite_checkpoint(e, &err) < 0)
+    if (e->sound && sqlite_checkpoint(e, false, &err) < 0)
         err_clear(&err); /* the log stays; the next start reads it */
     sqlite3_close(e->db);
     if (e->mark_fd >= 0)

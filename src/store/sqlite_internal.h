@@ -36,8 +36,8 @@ uint32_t sqlite_row_crc(const ObjectRev *o);
 uint64_t sqlite_row_sum(const ObjectRev *o);
 void sqlite_keep_reserve(SqliteEngine *e);
 void sqlite_release_reserve(SqliteEngine *e);
-/* Moves the log into the database and empties it. */
-int sqlite_checkpoint(SqliteEngine *e, Err *err);
+/* Moves the log into the database and empties it; its blocks go back to the disk or stay. */
+int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err);
 
 /* sqlite_open.c: locks, checks, loads. On failure the caller closes. */
 int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, EngineState *ret,

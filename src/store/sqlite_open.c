@@ -313,11 +313,11 @@ static int page_size(SqliteEngine *e, Err *err)
  * what is held in reserve. */
 static int settle(SqliteEngine *e, uint64_t rev, Err *err)
 {
-    int r = sqlite_checkpoint(e, err);
+    int r = sqlite_checkpoint(e, false, err);
     if (r < 0 && err->sys == ENOSPC) {
         sqlite_release_reserve(e);
         err_clear(err);
-        r = sqlite_checkpoint(e, err);
+        r = sqlite_checkpoint(e, false, err);
     }
     if (r < 0 || (r = mark_open(e->mark_file, &e->mark_fd, err)) < 0)
         return r;

@@ -147,17 +147,22 @@ static bool lost_piece(Wal *w, uint64_t i, Err *err)
 }
 
 /* Can everything from frame `from` on be the rest of one torn transaction? */
-static int explain(Wal *w, uint64_t from, Sum sum, bool *ret, Err *err)
+static int explain(Wal *w, uint64_t from, Sum sum, WalState *ret, Err *err)
 {
-    bool ended = false, before_lost = false;
-    *ret = false;
+    bool ended = false, before_lost = false, any = false;
+    *ret = WAL_DAMAGED;
     for (uint64_t i = from; i < w->n; i++) {
         if (read_at(w, w->frame, frame_size(w), offset_of(w, i), err) < 0)
             return -ERR_SYS;
+        if (all_zero(w->frame, frame_size(w))) { /* lost, or not written since the log was wiped */
+            before_lost = true;
+            continue;
+        }
         if (w->reused && !salted(w, w->frame))
             break; /* what the log held before */
         if (ended)
             return 0; /* there is more behind the transaction's end */
+        any = true;
         ended = salted(w, w->frame) && be32(w->frame + 4) != 0;
         bool fits = follows(w, w->frame, &sum);
         sum = (Sum){ be32(w->frame + 16), be32(w->frame + 20) };
@@ -166,7 +171,7 @@ static int explain(Wal *w, uint64_t from, Sum sum, bool *ret, Err *err)
             return 0;
         before_lost = lost; /* its checksum, the next one's beginning, may be what was lost */
     }
-    *ret = true;
+    *ret = any ? WAL_TORN : WAL_WHOLE;
     return 0;
 }
 
@@ -186,16 +191,11 @@ static int scan(Wal *w, WalReport *rep, Err *err)
     }
     rep->keep = rep->frames ? offset_of(w, rep->frames) : 0;
     rep->damage_at = offset_of(w, i);
-    bool torn = false;
     if (w->mark && rep->frames < w->mark->before.frames) {
         rep->state = WAL_DAMAGED;
         return 0;
     }
-    if (rep->frames == w->n)
-        return 0;
-    int r = explain(w, rep->frames, last_sum, &torn, err);
-    rep->state = torn ? WAL_TORN : WAL_DAMAGED;
-    return r;
+    return explain(w, rep->frames, last_sum, &rep->state, err);
 }
 
 /* Without a header only the very first transaction can have been torn. */
@@ -212,14 +212,18 @@ static int without_header(Wal *w, bool zero, WalReport *rep, Err *err)
     }
     w->n = (w->size - WAL_HEADER + frame_size(w) - 1) / frame_size(w);
     int ends = 0;
+    bool any = false;
     for (uint64_t i = 0; i < w->n; i++) {
         if (read_at(w, first, WAL_FRAME_HEADER, offset_of(w, i), err) < 0)
             return -ERR_SYS;
+        if (all_zero(first, WAL_FRAME_HEADER))
+            continue;
         if (ends)
             return 0; /* more behind a transaction's end */
+        any = true;
         ends += be32(first + 4) != 0;
     }
-    rep->state = WAL_TORN;
+    rep->state = any ? WAL_TORN : WAL_WHOLE;
     return 0;
 }
 

@@ -15,9 +15,10 @@
 #include "store/store.h"
 #include "store/wal_check.h"
 
-enum { WRITES = 40, FILES_MAX = 16 * 1024 * 1024 };
+enum { WRITES = 40, WRITES_WIPED = 460, FILES_MAX = 16 * 1024 * 1024 };
 
 static char dir[64];
+static int64_t log_end; /* of the last write in the log; behind it there may be zeros */
 static uint64_t seed;
 
 static uint64_t rnd(uint64_t n)
@@ -65,11 +66,11 @@ static uint64_t put(Store *s, const char *key, const char *val)
 }
 
 /* A child opens the store, writes and is killed. Value of "n" is the number of the write; some
- * values are long enough for several pages. Returns the length of the log before the last write. */
+ * values are long enough for several pages. Returns where in the log the last write begins. */
 static int64_t write_and_die(int writes)
 {
     int p[2];
-    int64_t begins = 0;
+    char ok = 1;
     assert_int_equal(pipe(p), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -83,19 +84,23 @@ static int64_t write_and_die(int writes)
             size_t len = i % 3 ? 900 : sizeof val - 1;
             memset(val + n, 'a' + i % 26, len - (size_t)n);
             val[len] = 0;
-            begins = size_of("state.db-wal");
             put(s, "n", val);
         }
-        if (write(p[1], &begins, sizeof begins) < 0)
+        if (write(p[1], &ok, 1) < 0)
             _exit(1);
         pause();
     }
-    assert_int_equal(fd_read_full(p[0], &begins, sizeof begins), 0);
+    assert_int_equal(fd_read_full(p[0], &ok, 1), 0);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     close(p[0]);
     close(p[1]);
-    return begins;
+    Mark mark;
+    bool bad;
+    Err err = { 0 };
+    assert_int_equal(mark_read(file("mark"), &mark, &bad, &err), 0);
+    log_end = WAL_HEADER + (int64_t)mark.last.frames * (WAL_FRAME_HEADER + 4096);
+    return WAL_HEADER + (int64_t)mark.before.frames * (WAL_FRAME_HEADER + 4096);
 }
 
 typedef struct Saved {
@@ -171,7 +176,7 @@ static bool damage(Kind kind, int64_t *ret_at)
 {
     static const char zeros[2048];
     const Buf *log = &saved[1].data;
-    int64_t size = (int64_t)log->len, at = (int64_t)rnd((uint64_t)size);
+    int64_t size = log_end, at = (int64_t)rnd((uint64_t)size);
     char bytes[64];
     size_t n = sizeof bytes;
     if (kind == FLIP) {
@@ -195,13 +200,16 @@ static bool damage(Kind kind, int64_t *ret_at)
     return true;
 }
 
-static void test_a_damaged_log_is_never_served_as_an_older_state(void **state)
+static void damage_log(bool again)
 {
     const char *rounds_text = getenv("KNARR_ROUNDS"), *seed_text = getenv("KNARR_SEED");
     int rounds = rounds_text ? atoi(rounds_text) : 20, refused = 0, cut = 0;
     seed = seed_text ? strtoull(seed_text, NULL, 10) : (uint64_t)clock_real_ns() | 1;
     print_message("KNARR_SEED=%llu\n", (unsigned long long)seed);
-    int64_t begins = write_and_die(WRITES);
+    /* The second time the log has been wiped and is written over. */
+    int writes = again ? WRITES_WIPED : WRITES;
+    int64_t begins = write_and_die(writes);
+    assert_int_equal(size_of("state.db-wal") > log_end, again);
     save_files();
     for (int i = 0; i < rounds; i++) {
         Kind kind = (Kind)(i % KIND_MAX);
@@ -214,7 +222,7 @@ static void test_a_damaged_log_is_never_served_as_an_older_state(void **state)
         bool torn = at >= begins / SECTOR * SECTOR && (kind == ZERO || kind == CUT);
         if (n == -1)
             refused++;
-        else if (torn && n == WRITES - 1 && said)
+        else if (torn && n == writes - 1 && said)
             cut++;
         else
             fail_msg("damage %d at byte %lld (the last write begins at %lld): %d is served%s", kind,
@@ -227,11 +235,21 @@ static void test_a_damaged_log_is_never_served_as_an_older_state(void **state)
     free_files();
 }
 
+static void test_a_damaged_log_is_never_served_as_an_older_state(void **state)
+{
+    damage_log(false);
+}
+
+static void test_a_damaged_wiped_log_neither(void **state)
+{
+    damage_log(true);
+}
+
 /* Every sector of the last write in turn, and every length to which it can be cut. */
 static void test_a_torn_last_write_is_cut_wherever_it_is_torn(void **state)
 {
     static const char zeros[SECTOR];
-    int64_t begins = write_and_die(5), size = size_of("state.db-wal");
+    int64_t begins = write_and_die(5), size = log_end;
     save_files();
     for (int64_t at = (begins + SECTOR - 1) / SECTOR * SECTOR; at + SECTOR <= size; at += SECTOR) {
         bool said = false, same = memcmp(saved[1].data.ptr + at, zeros, SECTOR) == 0;
@@ -372,6 +390,7 @@ int main(void)
     seed = 1;
     const struct CMUnitTest tests[] = {
         T(test_a_damaged_log_is_never_served_as_an_older_state),
+        T(test_a_damaged_wiped_log_neither),
         T(test_a_torn_last_write_is_cut_wherever_it_is_torn),
         T(test_a_lost_log_is_refused),
         T(test_a_lost_or_emptied_database_is_refused),
