@@ -39,6 +39,8 @@ void sqlite_release_reserve(SqliteEngine *e);
 /* Moves the log into the database and empties it; its blocks go back to the disk or stay. */
 int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err);
 
+/* From here on the log is empty, and the mark says exactly what there is. */
+int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err);
 /* sqlite_open.c: locks, checks, loads. On failure the caller closes. */
 int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, EngineState *ret,
                     Err *err);

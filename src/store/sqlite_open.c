@@ -309,9 +309,8 @@ static int page_size(SqliteEngine *e, Err *err)
     return 0;
 }
 
-/* From here on the log is empty and the mark says exactly what there is. On a full disk that takes
- * what is held in reserve. */
-static int settle(SqliteEngine *e, uint64_t rev, Err *err)
+/* On a full disk this takes what is held in reserve. */
+int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err)
 {
     int r = sqlite_checkpoint(e, false, err);
     if (r < 0 && err->sys == ENOSPC) {
@@ -366,7 +365,7 @@ int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, En
     ret->rev = rev;
     say(e, &log, rev, bad_mark, ret);
     if ((r = load_past(e, load, rev, err)) < 0 || (r = prepare(e, err)) < 0 ||
-        (r = settle(e, rev, err)) < 0)
+        (r = sqlite_settle(e, rev, err)) < 0)
         return r;
     sqlite_keep_reserve(e);
     return 0;

@@ -125,6 +125,12 @@ void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx);
 /* Writes a consistent copy to a new file while running; blocks until it is done. */
 int store_backup(Store *s, const char *path, Err *err) NODISCARD;
 
+/* Makes a copy that store_backup() wrote ready to be served: folder `dir` holds it as state.db. It
+ * is checked like any store, and its revisions go on above its own and above those of the store
+ * that it replaces, `old_dir` (whatever is left of that; may be NULL): what clients remember is
+ * then older than anything kept, and they list anew. */
+int store_adopt(const char *dir, const char *old_dir, uint64_t *ret_rev, Err *err) NODISCARD;
+
 /* Derived sizes for metrics. */
 typedef struct StoreStats {
     uint64_t revision, oldest_revision, objects, commits, writes;
