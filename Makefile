@@ -38,8 +38,9 @@ lint: deps $(BUILD)/build.ninja
 check: deps
 	@tools/check $(BUILD)
 
-# Races of tests/e2e for as long as it takes to trust them; make check tries each for some seconds.
+# Damages of the store and races of tests/e2e, for as long as it takes to trust them; make check tries each for some seconds.
 soak: deps build
+	@KNARR_ROUNDS=200 $(BUILD)/tests/unit/store/test_damage
 	@KNARR_SOAK=1 KNARR_BUILD="$(BUILD)" bats --tap -f "^race:" tests/e2e
 
 fuzz: deps

@@ -109,7 +109,7 @@ int openapi_v3(const ApiResource *const *rows, size_t n, Arena *a, Value *ret, E
 void openapi_hash(StrView bytes, char buf[static OPENAPI_HASH_SIZE])
 {
     /* Two halves of the bytes hashed apart: 128 bits tell versions of one document apart. */
-    uint64_t high = sv_hash(sv_head(bytes, bytes.len / 2)), low = sv_hash(bytes);
+    uint64_t high = sv_hash_stable(sv_head(bytes, bytes.len / 2)), low = sv_hash_stable(bytes);
 
     snprintf(buf, OPENAPI_HASH_SIZE, "%016llX%016llX", (unsigned long long)high,
              (unsigned long long)low);

@@ -26,7 +26,7 @@ bool sv_eq_nocase(StrView a, StrView b)
     return true;
 }
 
-uint64_t sv_hash(StrView s)
+uint64_t sv_hash_stable(StrView s)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a, then mixed: its low bits alone are weak */
     for (size_t i = 0; i < s.len; i++)

@@ -59,7 +59,14 @@ static inline StrView sv_head(StrView s, size_t n) /* at most its first n bytes 
 
 int sv_cmp(StrView a, StrView b);        /* bytewise, like memcmp then length: <0, 0, >0 */
 bool sv_eq_nocase(StrView a, StrView b); /* ASCII only */
-uint64_t sv_hash(StrView s);             /* not keyed; for tables whose keys we limit */
+
+/* For tables: SipHash-1-3 under a key that each process draws at its start, so that nobody outside
+ * can choose texts that fall together. Never stored, sent or used to name something. */
+uint64_t sv_hash(StrView s);
+uint64_t num_hash(uint64_t n); /* the same for a number */
+/* For names and offsets that outlive the process: the same everywhere and always. Whoever knows it
+ * can make texts that fall together, so no table is built on it. */
+uint64_t sv_hash_stable(StrView s);
 
 ssize_t sv_find(StrView s, StrView needle); /* offset of the first occurrence, or -1 */
 ssize_t sv_find_char(StrView s, char c);

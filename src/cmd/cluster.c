@@ -169,7 +169,7 @@ int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
                        "--data-dir: '%s' must be an absolute path of less than 200 bytes",
                        opt->data_dir);
     memcpy(c->dir, opt->data_dir, n);
-    uint32_t hash = (uint32_t)(sv_hash(sv_n(c->dir, n)) >> 32);
+    uint32_t hash = (uint32_t)(sv_hash_stable(sv_n(c->dir, n)) >> 32);
     if (strcmp(c->dir, "/var/lib/knarr") == 0)
         strcpy(c->instance, "knarr");
     else

@@ -13,6 +13,8 @@ static int usage(FILE *out)
           "  up         start a one-node cluster and supervise it\n"
           "  down       stop it; its state stays\n"
           "  status     show its processes and their memory\n"
+          "  backup     write a running cluster's state and keys to a file\n"
+          "  restore    bring such a file back\n"
           "  image      import, list and remove images\n"
           "  monitor    a Prometheus server: scrape, store and query metrics\n"
           "  promtool   Prometheus' tool: check, test, query, look into databases\n"

@@ -3,6 +3,7 @@
 
 #include "apiserver/apiserver.h"
 #include "base/log.h"
+#include "cmd/backup_socket.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
 
@@ -73,11 +74,14 @@ static int serve(const Args *a, const Pems *p, Err *err)
     Daemon daemon = { 0 };
     Store *store = NULL;
     ApiServer *server = NULL;
+    BackupSocket *backups = NULL;
     StoreConfig store_cfg = apiserver_store_config();
     int r;
     if ((r = daemon_open(&daemon, err)) < 0 ||
         (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0)
         goto out;
+    if (store_note(store))
+        log_warn("%s", store_note(store));
     ApiServerConfig cfg = { .store = store,
                             .listen = listen,
                             .cert_chain = buf_view(&p->cert),
@@ -92,12 +96,14 @@ static int serve(const Args *a, const Pems *p, Err *err)
                             .kubelet_client_cert = buf_view(&p->kubelet_cert),
                             .kubelet_client_key = buf_view(&p->kubelet_key),
                             .kubelet_ca = buf_view(&p->ca) };
-    if ((r = apiserver_new(daemon.loop, &cfg, &server, err)) < 0)
+    if ((r = apiserver_new(daemon.loop, &cfg, &server, err)) < 0 ||
+        (r = backup_socket_new(store, a->store_dir, &backups, err)) < 0)
         goto out;
     log_info("serving on %s, revision %llu", listen, (unsigned long long)store_revision(store));
     daemon_ready(NULL);
     r = daemon_run(&daemon, err);
 out:
+    backup_socket_free(backups);
     apiserver_free(server);
     store_close(store);
     daemon_close(&daemon);

@@ -1,44 +1,42 @@
-/* sqlite.c - table kv(key, value, revisions, expiry, crc) and table meta(name, value).
+/* sqlite.c - the embedded engine: table kv(key, value, revisions, expiry, crc), table history (what
+ * each recent event replaced) and table meta(name, value) in one SQLite file.
  *
  * WAL mode with synchronous=FULL: a commit is on disk when it returns. Each row carries a CRC-32C
- * of everything in it, checked at load, so that damage is named and refused instead of served. A
- * file `reserve` beside the database holds 4 MiB that a delete may use when the disk is full. */
-#include "store/sqlite.h"
-
+ * of everything in it. The log is zeroed at each checkpoint before it is written over, so that what
+ * a torn write left out is missing or zero; mark.h says what must be there. A file `reserve`
+ * beside the database holds 4 MiB that deletions alone may use when the disk is full. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
-#include <sys/file.h>
+#include <unistd.h>
 
-#include "base/file.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/file.h"
+#include "store/sqlite_internal.h"
 
-enum { RESERVE_BYTES = 4 * 1024 * 1024 };
-
-struct Engine {
-    sqlite3 *db;
-    sqlite3_stmt *put, *del, *meta;
-    int lock_fd;
-    uint64_t newest_put; /* of the open transaction: revision of its newest row */
-    bool reserved;
-    char file[PATH_MAX], reserve[PATH_MAX + 16];
+enum {
+    CHECKPOINT_FRAMES = 1000,
+    CHECKPOINT_FRAMES_FULL = 200, /* on a full disk the log must stay far below the reserve */
+    PAST_LUMP = 16,               /* revisions whose events are forgotten at once: at least, */
+    PAST_LUMP_MAX = 256,          /* and at most */
+    VACUUM_PAGES = 256,           /* given back to the disk at once */
+    VACUUM_FROM = 512,            /* free pages that are kept for what comes next */
 };
 
-static int fail(Engine *e, Err *err, const char *what)
+int sqlite_fail(SqliteEngine *e, Err *err, const char *what)
 {
     int code = sqlite3_errcode(e->db);
     if (code == SQLITE_FULL || (code == SQLITE_IOERR && sqlite3_system_errno(e->db) == ENOSPC))
         return err_set(err, ERR_SYS, ENOSPC, "%s '%s'", what, e->file);
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return err_set(err, ERR_CORRUPT, 0, "%s '%s': %s; restore it from a backup", what, e->file,
-                       sqlite3_errmsg(e->db));
+    /* Before it is sound, tables or columns that are not there are damage, too. */
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB || (code == SQLITE_ERROR && !e->sound))
+        return err_set(err, ERR_CORRUPT, 0, "%s '%s': %s; bring back a backup with `knarr restore`",
+                       what, e->file, sqlite3_errmsg(e->db));
     return err_set(err, ERR_SYS, sqlite3_system_errno(e->db), "%s '%s': %s", what, e->file,
                    sqlite3_errmsg(e->db));
 }
 
-static uint32_t row_crc(const ObjectRev *o)
+uint32_t sqlite_row_crc(const ObjectRev *o)
 {
     uint64_t nums[3] = { o->mod_rev, o->create_rev, (uint64_t)o->expires };
     uint32_t c = crc32c(0, nums, sizeof nums);
@@ -46,277 +44,311 @@ static uint32_t row_crc(const ObjectRev *o)
     return crc32c(c, o->val.ptr, o->val.len);
 }
 
-static int exec(Engine *e, const char *sql, const char *what, Err *err)
+uint64_t sqlite_row_sum(const ObjectRev *o)
 {
-    return sqlite3_exec(e->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(e, err, what);
+    uint64_t x = sqlite_row_crc(o) ^ o->mod_rev << 32;
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
 }
 
-static int lock_dir(Engine *e, const char *dir, Err *err)
+int sqlite_run(SqliteEngine *e, const char *sql, const char *what, Err *err)
 {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/lock", dir);
-    e->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (e->lock_fd < 0)
-        return err_errno(err, "open store in '%s'", dir);
-    if (flock(e->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return err_set(err, ERR_CONFLICT, 0,
-                       "store in '%s' is in use by another process; stop that one first", dir);
-    return 0;
+    return sqlite3_exec(e->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(e, err, what);
 }
 
-static int read_meta(Engine *e, const char *name, uint64_t *ret, Err *err)
-{
-    sqlite3_stmt *st = NULL;
-    int r = 0;
-    if (sqlite3_prepare_v2(e->db, "SELECT value FROM meta WHERE name=?", -1, &st, NULL) !=
-        SQLITE_OK)
-        return fail(e, err, "read store");
-    sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
-    int code = sqlite3_step(st);
-    if (code == SQLITE_ROW)
-        *ret = (uint64_t)sqlite3_column_int64(st, 0);
-    else if (code != SQLITE_DONE)
-        r = fail(e, err, "read store");
-    sqlite3_finalize(st);
-    return r;
-}
+/* ---- the log and its mark ---- */
 
-static int check_integrity(Engine *e, Err *err)
+static sqlite3_file *log_file(SqliteEngine *e)
 {
-    sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(e->db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK)
-        return fail(e, err, "check store");
-    int code = sqlite3_step(st), r = 0;
-    const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
-    if (code != SQLITE_ROW)
-        r = fail(e, err, "check store");
-    else if (!text || strcmp(text, "ok") != 0)
-        r = err_set(err, ERR_CORRUPT, 0, "store file '%s' is damaged: %s; restore it from a backup",
-                    e->file, text ? text : "no answer");
-    sqlite3_finalize(st);
-    return r;
-}
-
-/* *rev comes in as what table meta says, and goes out as at least that of the newest row. */
-static int load_rows(Engine *e, EngineRowFn *row, void *ctx, uint64_t *rev, Err *err)
-{
-    sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(e->db,
-                           "SELECT key,val,mod_rev,create_rev,expires,crc FROM kv ORDER BY key", -1,
-                           &st, NULL) != SQLITE_OK)
-        return fail(e, err, "read store");
-    int code, r = 0;
-    while (r == 0 && (code = sqlite3_step(st)) != SQLITE_DONE) {
-        if (code != SQLITE_ROW) {
-            r = fail(e, err, "read store");
-            break;
-        }
-        ObjectRev o = {
-            .key = sv_n(sqlite3_column_blob(st, 0), (size_t)sqlite3_column_bytes(st, 0)),
-            .val = sv_n(sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1)),
-            .mod_rev = (uint64_t)sqlite3_column_int64(st, 2),
-            .create_rev = (uint64_t)sqlite3_column_int64(st, 3),
-            .expires = sqlite3_column_int64(st, 4),
-        };
-        if ((uint32_t)sqlite3_column_int64(st, 5) != row_crc(&o))
-            r = err_set(
-                err, ERR_CORRUPT, 0,
-                "store file '%s': row '%.*s' is damaged (checksum); restore it from a backup",
-                e->file, (int)MIN(o.key.len, 200), o.key.ptr);
-        else
-            r = row(ctx, &o, err);
-        *rev = MAX(*rev, o.mod_rev);
-    }
-    sqlite3_finalize(st);
-    return r;
-}
-
-static int prepare(Engine *e, Err *err)
-{
-    static const char put[] =
-        "INSERT INTO kv(key,val,mod_rev,create_rev,expires,crc) VALUES(?,?,?,?,?,?)"
-        " ON CONFLICT(key) DO UPDATE SET val=excluded.val,mod_rev=excluded.mod_rev,"
-        "create_rev=excluded.create_rev,expires=excluded.expires,crc=excluded.crc";
-    static const char meta[] = "INSERT INTO meta(name,value) VALUES('revision',?)"
-                               " ON CONFLICT(name) DO UPDATE SET value=excluded.value";
-    if (sqlite3_prepare_v2(e->db, put, -1, &e->put, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(e->db, "DELETE FROM kv WHERE key=?", -1, &e->del, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(e->db, meta, -1, &e->meta, NULL) != SQLITE_OK)
-        return fail(e, err, "prepare store");
-    return 0;
-}
-
-/* Rows have a rowid: a row of up to 4 KB then lies in one page, and a change of it writes that page
- * only. (WITHOUT ROWID, as format 1 had it, spills what is over 1 KB into pages of its own.) */
-#define KV_COLUMNS                                                                                 \
-    "(key BLOB PRIMARY KEY NOT NULL, mod_rev INTEGER NOT NULL, create_rev INTEGER NOT NULL,"       \
-    " expires INTEGER NOT NULL, crc INTEGER NOT NULL, val BLOB NOT NULL)"
-
-static int upgrade_format_1(Engine *e, Err *err)
-{
-    int r = exec(e,
-                 "BEGIN IMMEDIATE;"
-                 "CREATE TABLE kv2" KV_COLUMNS ";"
-                 "INSERT INTO kv2(key,mod_rev,create_rev,expires,crc,val)"
-                 " SELECT key,mod_rev,create_rev,expires,crc,val FROM kv;"
-                 "DROP TABLE kv;"
-                 "ALTER TABLE kv2 RENAME TO kv;"
-                 "UPDATE meta SET value=2 WHERE name='format';"
-                 "COMMIT;",
-                 "bring store to format 2:", err);
-    if (r < 0)
-        engine_rollback(e);
-    return r;
-}
-
-static int open_tables(Engine *e, Err *err)
-{
-    uint64_t format = 0;
-    int r =
-        exec(e,
-             "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
-             "CREATE TABLE IF NOT EXISTS kv" KV_COLUMNS ";"
-             "INSERT OR IGNORE INTO meta(name,value) VALUES('format',2);",
-             "create store", err);
-    if (r < 0 || (r = read_meta(e, "format", &format, err)) < 0)
-        return r;
-    if (format == 1)
-        return upgrade_format_1(e, err);
-    if (format != STORE_FORMAT)
-        return err_set(
-            err, ERR_UNSUPPORTED, 0,
-            "store file '%s' has format %llu, this program knows format %d; use a newer knarr",
-            e->file, (unsigned long long)format, STORE_FORMAT);
-    return 0;
-}
-
-static int open_db(Engine *e, EngineRowFn *row, void *ctx, uint64_t *ret_rev, Err *err)
-{
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(e->file, &e->db, flags, NULL) != SQLITE_OK)
-        return e->db ? fail(e, err, "open store") : err_nomem(err);
-    int r;
-    uint64_t rev = 0;
-    if ((r = exec(e,
-                  "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                  "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-2048;"
-                  "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;",
-                  "open store", err)) < 0 ||
-        (r = check_integrity(e, err)) < 0 || (r = open_tables(e, err)) < 0)
-        return r;
-    if ((r = read_meta(e, "revision", &rev, err)) < 0 ||
-        (r = load_rows(e, row, ctx, &rev, err)) < 0 || (r = prepare(e, err)) < 0)
-        return r;
-    *ret_rev = rev;
-    return 0;
-}
-
-int engine_open(const char *dir, EngineRowFn *row, void *ctx, Engine **ret, uint64_t *ret_rev,
-                Err *err)
-{
-    Engine *e = calloc(1, sizeof *e);
-    if (!e)
-        return err_nomem(err);
-    e->lock_fd = -1;
-    snprintf(e->file, sizeof e->file, "%s/state.db", dir);
-    snprintf(e->reserve, sizeof e->reserve, "%s/reserve", dir);
-    int r;
-    if ((r = lock_dir(e, dir, err)) < 0 || (r = open_db(e, row, ctx, ret_rev, err)) < 0) {
-        engine_close(e);
-        return r;
-    }
-    engine_keep_reserve(e);
-    *ret = e;
-    return 0;
-}
-
-Engine *engine_close(Engine *e)
-{
-    if (!e)
+    sqlite3_file *f = NULL;
+    if (sqlite3_file_control(e->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) != SQLITE_OK)
         return NULL;
-    sqlite3_finalize(e->put);
-    sqlite3_finalize(e->del);
-    sqlite3_finalize(e->meta);
-    sqlite3_close(e->db);
-    if (e->lock_fd >= 0)
-        close(e->lock_fd);
-    free(e);
-    return NULL;
+    return f && f->pMethods ? f : NULL;
 }
 
-int engine_begin(Engine *e, Err *err)
+static uint64_t log_offset(const SqliteEngine *e, uint64_t frame)
 {
-    e->newest_put = 0;
-    return exec(e, "BEGIN IMMEDIATE", "write to store", err);
+    return WAL_HEADER + frame * (WAL_FRAME_HEADER + (uint64_t)e->page);
 }
 
-static int run(Engine *e, sqlite3_stmt *st, Err *err)
+/* Zeros over a log that is in the database by now. Its blocks stay: to write over them costs half
+ * of what it costs to let a file grow. */
+static bool wipe_log(SqliteEngine *e, uint64_t bytes)
+{
+    static const char zeros[64 * 1024];
+    sqlite3_file *f = log_file(e);
+    sqlite3_int64 size, keep = (sqlite3_int64)log_offset(e, CHECKPOINT_FRAMES + 64);
+    if (!f || f->pMethods->xFileSize(f, &size) != SQLITE_OK ||
+        (size > keep && f->pMethods->xTruncate(f, keep) != SQLITE_OK))
+        return false;
+    size = MIN(MIN(size, keep), (sqlite3_int64)bytes);
+    for (sqlite3_int64 at = 0; at < size; at += (sqlite3_int64)sizeof zeros)
+        if (f->pMethods->xWrite(f, zeros, (int)MIN(size - at, (sqlite3_int64)sizeof zeros), at) !=
+            SQLITE_OK)
+            return false;
+    return f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK;
+}
+
+int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err)
+{
+    int mode = keep_blocks ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_TRUNCATE;
+    uint64_t bytes = log_offset(e, e->frames);
+    if (sqlite3_wal_checkpoint_v2(e->db, NULL, mode, NULL, NULL) != SQLITE_OK)
+        return sqlite_fail(e, err, "move the log into the store");
+    if (keep_blocks && !wipe_log(e, bytes))
+        return sqlite_checkpoint(e, false, err);
+    e->frames = 0;
+    e->mark.last.frames = 0;
+    return 0;
+}
+
+/* A commit that failed half-way leaves frames that nobody must take for part of the log. */
+static void cut_log(SqliteEngine *e)
+{
+    sqlite3_file *f = log_file(e);
+    if (f)
+        f->pMethods->xTruncate(f, e->frames ? (sqlite3_int64)log_offset(e, e->frames) : 0);
+}
+
+/* Which sectors of frames [first, end) were written as zeros. */
+static void note_zeros(SqliteEngine *e, sqlite3_file *f, uint64_t first, uint64_t end)
+{
+    uint64_t from = log_offset(e, first) / SECTOR;
+    uint64_t n = (log_offset(e, end) + SECTOR - 1) / SECTOR - from;
+    unsigned char buf[32 * SECTOR];
+    e->mark.zero_bits = 0;
+    if (n > MARK_ZERO_BYTES * 8)
+        return;
+    memset(e->mark.zeros, 0, (n + 7) / 8);
+    for (uint64_t i = 0; i < n; i += 32) {
+        int code = f->pMethods->xRead(f, buf, sizeof buf, (sqlite3_int64)((from + i) * SECTOR));
+        if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) /* the rest is then zero */
+            return;
+        for (uint64_t k = 0; k < 32 && i + k < n; k++) {
+            const unsigned char *s = buf + k * SECTOR;
+            if (s[0] == 0 && memcmp(s, s + 1, SECTOR - 1) == 0)
+                e->mark.zeros[(i + k) / 8] |= (unsigned char)(1u << ((i + k) % 8));
+        }
+    }
+    e->mark.zero_bits = (uint32_t)n;
+}
+
+static void write_mark(SqliteEngine *e, uint64_t rev)
+{
+    Mark *m = &e->mark;
+    sqlite3_file *f = log_file(e);
+    unsigned char salts[8];
+    uint64_t before = m->last.frames;
+    m->before = m->last;
+    m->last = (MarkPoint){ rev, e->sum, e->frames };
+    m->time = clock_real_ns() / NSEC_PER_SEC;
+    m->zero_bits = 0;
+    if (f && before < e->frames) {
+        if (before == 0 && f->pMethods->xRead(f, salts, sizeof salts, 16) == SQLITE_OK)
+            for (int i = 0; i < 2; i++)
+                m->salts[i] = (uint32_t)salts[4 * i] << 24 | (uint32_t)salts[4 * i + 1] << 16 |
+                              (uint32_t)salts[4 * i + 2] << 8 | salts[4 * i + 3];
+        note_zeros(e, f, before, e->frames);
+    }
+    mark_write(e->mark_fd, m, false); /* one that lags says less, and nothing wrong */
+}
+
+/* ---- writing ---- */
+
+static int step(SqliteEngine *e, sqlite3_stmt *st, Err *err)
 {
     int code = sqlite3_step(st);
-    int r = code == SQLITE_DONE ? 0 : fail(e, err, "write to store");
+    int r = code == SQLITE_DONE ? 0 : sqlite_fail(e, err, "write to store");
     sqlite3_reset(st);
     sqlite3_clear_bindings(st);
     return r;
 }
 
-int engine_put(Engine *e, const ObjectRev *o, Err *err)
+static int put_row(SqliteEngine *e, const ObjectRev *o, Err *err)
 {
     sqlite3_bind_blob(e->put, 1, o->key.ptr, (int)o->key.len, SQLITE_STATIC);
     sqlite3_bind_blob(e->put, 2, o->val.ptr, (int)o->val.len, SQLITE_STATIC);
     sqlite3_bind_int64(e->put, 3, (int64_t)o->mod_rev);
     sqlite3_bind_int64(e->put, 4, (int64_t)o->create_rev);
     sqlite3_bind_int64(e->put, 5, o->expires);
-    sqlite3_bind_int64(e->put, 6, row_crc(o));
-    e->newest_put = MAX(e->newest_put, o->mod_rev);
-    return run(e, e->put, err);
+    sqlite3_bind_int64(e->put, 6, sqlite_row_crc(o));
+    return step(e, e->put, err);
 }
 
-int engine_del(Engine *e, StrView key, Err *err)
+static int del_row(SqliteEngine *e, StrView key, Err *err)
 {
     sqlite3_bind_blob(e->del, 1, key.ptr, (int)key.len, SQLITE_STATIC);
-    return run(e, e->del, err);
+    return step(e, e->del, err);
 }
 
-/* The revision is that of the newest row, unless the newest change was a deletion: only then it is
- * written by itself. */
-int engine_commit(Engine *e, uint64_t rev, Err *err)
+static int put_past(SqliteEngine *e, const StoreEvent *ev, unsigned place, int64_t now, Err *err)
 {
-    int r = 0;
-    if (e->newest_put < rev) {
-        sqlite3_bind_int64(e->meta, 1, (int64_t)rev);
-        r = run(e, e->meta, err);
+    const ObjectRev *o = ev->prev;
+    StrView key = (o ? o : ev->obj)->key;
+    sqlite3_bind_int64(e->past, 1, (int64_t)(ev->rev * HISTORY_SLOTS + place));
+    sqlite3_bind_int64(e->past, 2, now);
+    sqlite3_bind_blob(e->past, 3, key.ptr, (int)key.len, SQLITE_STATIC);
+    if (o) {
+        sqlite3_bind_blob(e->past, 4, o->val.ptr, (int)o->val.len, SQLITE_STATIC);
+        sqlite3_bind_int64(e->past, 5, (int64_t)o->mod_rev);
+        sqlite3_bind_int64(e->past, 6, (int64_t)o->create_rev);
+        sqlite3_bind_int64(e->past, 7, o->expires);
+        sqlite3_bind_int64(e->past, 8, sqlite_row_crc(o));
     }
-    return r < 0 ? r : exec(e, "COMMIT", "write to store", err);
+    return step(e, e->past, err);
 }
 
-void engine_rollback(Engine *e)
+/* Forgets old events, a lump at a time. Without the reserve all are forgotten: what deletions free
+ * must not be filled with what they deleted. */
+static int trim_past(SqliteEngine *e, uint64_t floor, uint64_t *ret_first, Err *err)
 {
-    if (!sqlite3_get_autocommit(e->db))
-        sqlite3_exec(e->db, "ROLLBACK", NULL, NULL, NULL);
+    char sql[96];
+    *ret_first = e->first_past;
+    if (!e->first_past)
+        return 0;
+    if (!e->reserved) {
+        *ret_first = 0;
+        return sqlite_run(e, "DELETE FROM history", "write to store", err);
+    }
+    if (floor < e->first_past + PAST_LUMP)
+        return 0;
+    *ret_first = MIN(floor + 1, e->first_past + PAST_LUMP_MAX);
+    snprintf(sql, sizeof sql, "DELETE FROM history WHERE seq < %llu",
+             (unsigned long long)(*ret_first * HISTORY_SLOTS));
+    return sqlite_run(e, sql, "write to store", err);
 }
 
-int engine_backup(Engine *e, const char *path, Err *err)
+static int write_all(SqliteEngine *e, const EngineBatch *b, uint64_t *ret_sum, uint64_t *ret_first,
+                     Err *err)
 {
+    int64_t now = clock_real_ns() / NSEC_PER_SEC;
+    uint64_t sum = e->sum, newest_put = 0;
+    unsigned place = 0;
+    int r = trim_past(e, b->floor, ret_first, err);
+    for (size_t i = 0; i < b->n && r == 0; i++) {
+        const StoreEvent *ev = &b->events[i];
+        place = i && b->events[i - 1].rev == ev->rev ? place + 1 : 0;
+        sum += ev->obj ? sqlite_row_sum(ev->obj) : 0;
+        sum -= ev->prev ? sqlite_row_sum(ev->prev) : 0;
+        if (ev->obj)
+            newest_put = ev->rev;
+        r = ev->obj ? put_row(e, ev->obj, err) : del_row(e, ev->prev->key, err);
+        if (r == 0 && e->reserved) {
+            r = put_past(e, ev, place, now, err);
+            *ret_first = *ret_first ? *ret_first : ev->rev;
+        }
+    }
+    /* The revision is that of the newest row, unless the newest change was a deletion: only then it
+     * is written by itself. */
+    if (r == 0 && newest_put < b->rev) {
+        sqlite3_bind_int64(e->meta, 1, (int64_t)b->rev);
+        r = step(e, e->meta, err);
+    }
+    *ret_sum = sum;
+    return r;
+}
+
+static int commit(SqliteEngine *e, const EngineBatch *b, Err *err)
+{
+    uint64_t sum = e->sum, first = e->first_past;
+    int r = sqlite_run(e, "BEGIN IMMEDIATE", "write to store", err);
+    if (r == 0)
+        r = write_all(e, b, &sum, &first, err);
+    if (r == 0)
+        r = sqlite_run(e, "COMMIT", "write to store", err);
+    if (r < 0) {
+        if (!sqlite3_get_autocommit(e->db))
+            sqlite3_exec(e->db, "ROLLBACK", NULL, NULL, NULL);
+        cut_log(e);
+        return r;
+    }
+    e->sum = sum;
+    e->first_past = first;
+    write_mark(e, b->rev);
+    return 0;
+}
+
+static int engine_submit(void *self, const EngineBatch *b, Err *err)
+{
+    SqliteEngine *e = self;
+    if (!e->reserved && !b->deletes_only) {
+        sqlite_keep_reserve(e);
+        if (!e->reserved)
+            return err_set(err, ERR_SYS, ENOSPC, "write to store '%s'", e->file);
+    }
+    int r = commit(e, b, err);
+    if (r == 0 || err->sys != ENOSPC || !b->deletes_only || !e->reserved)
+        return r;
+    sqlite_release_reserve(e);
+    return commit(e, b, err);
+}
+
+static int64_t pragma_int(SqliteEngine *e, const char *sql)
+{
+    sqlite3_stmt *st = NULL;
+    int64_t n = 0;
+    if (sqlite3_prepare_v2(e->db, sql, -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW)
+        n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return n;
+}
+
+/* Cuts some free pages off the database's end, when they are many. True: there may be more. */
+static bool give_back(SqliteEngine *e)
+{
+    char sql[64];
+    Err err = { 0 };
+    int64_t spare = pragma_int(e, "PRAGMA freelist_count") - VACUUM_FROM;
+    if (spare <= pragma_int(e, "PRAGMA page_count") / 4)
+        return false;
+    snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
+    if (sqlite_run(e, sql, "give space back", &err) == 0)
+        return true;
+    cut_log(e);
+    return false;
+}
+
+/* Moves the log into the database when it is long; after that it is worth looking for space to give
+ * back. Failures leave things as they are: tried again after the next batch. */
+static bool engine_tend(void *self)
+{
+    SqliteEngine *e = self;
+    Err err = { 0 };
+    if (!e->reserved)
+        sqlite_keep_reserve(e);
+    if (e->frames >= (e->reserved ? CHECKPOINT_FRAMES : CHECKPOINT_FRAMES_FULL) &&
+        sqlite_checkpoint(e, e->reserved, &err) == 0)
+        e->shrinking = true;
+    if (e->shrinking)
+        e->shrinking = give_back(e);
+    return e->shrinking;
+}
+
+static int engine_backup(void *self, const char *path, Err *err)
+{
+    SqliteEngine *e = self;
     if (path_exists(AT_FDCWD, path))
         return err_set(err, ERR_EXISTS, 0, "backup file '%s' exists already", path);
     sqlite3_stmt *st = NULL;
     if (sqlite3_prepare_v2(e->db, "VACUUM INTO ?", -1, &st, NULL) != SQLITE_OK)
-        return fail(e, err, "back up store");
+        return sqlite_fail(e, err, "back up store");
     sqlite3_bind_text(st, 1, path, -1, SQLITE_STATIC);
-    int r = sqlite3_step(st) == SQLITE_DONE ? 0 : fail(e, err, "back up store");
+    int r = sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_fail(e, err, "back up store");
     sqlite3_finalize(st);
     if (r < 0)
         unlink(path);
     return r;
 }
 
-void engine_release_reserve(Engine *e)
+void sqlite_release_reserve(SqliteEngine *e)
 {
     unlink(e->reserve);
     e->reserved = false;
 }
 
-void engine_keep_reserve(Engine *e)
+void sqlite_keep_reserve(SqliteEngine *e)
 {
     if (e->reserved)
         return;
@@ -328,3 +360,45 @@ void engine_keep_reserve(Engine *e)
     else
         e->reserved = true;
 }
+
+/* ---- opening and closing ---- */
+
+static void engine_close(void *self)
+{
+    SqliteEngine *e = self;
+    Err err = { 0 };
+    if (!e)
+        return;
+    sqlite3_finalize(e->put);
+    sqlite3_finalize(e->del);
+    sqlite3_finalize(e->meta);
+    sqlite3_finalize(e->past);
+    if (e->sound && sqlite_checkpoint(e, false, &err) < 0)
+        err_clear(&err); /* the log stays; the next start reads it */
+    sqlite3_close(e->db);
+    if (e->mark_fd >= 0)
+        close(e->mark_fd);
+    if (e->lock_fd >= 0)
+        close(e->lock_fd);
+    free(e);
+}
+
+static int engine_open(const char *dir, const EngineLoad *load, void **ret, EngineState *ret_state,
+                       Err *err)
+{
+    SqliteEngine *e = calloc(1, sizeof *e);
+    if (!e)
+        return err_nomem(err);
+    e->lock_fd = e->mark_fd = -1;
+    int r = sqlite_open_dir(e, dir, load, ret_state, err);
+    if (r < 0) {
+        engine_close(e);
+        return r;
+    }
+    e->sound = true;
+    *ret = e;
+    return 0;
+}
+
+const StoreEngine engine_sqlite = { "sqlite",    engine_open,   engine_submit,
+                                    engine_tend, engine_backup, engine_close };

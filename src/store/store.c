@@ -1,9 +1,9 @@
-/* store.c - the cache and its writer thread.
+/* store.c - the writer: takes what waits, makes it durable by the engine, publishes it in the
+ * cache.
  *
- * State: `current` (a snapshot) and the history, a queue of events each with the snapshot that it
- * led to; both under one mutex that is held only for pointer swaps. The writer thread takes all
- * waiting writes, checks each against the state that the ones before it lead to, writes them in one
- * engine transaction, and publishes them in order. */
+ * One thread takes all waiting writes, checks each against the state that the ones before it lead
+ * to, hands them to the engine as one transaction, and publishes them in order. With every batch go
+ * some deletions of what has expired. */
 #include "store/store.h"
 
 #include <errno.h>
@@ -12,15 +12,14 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/vec.h"
+#include "store/cache.h"
+#include "store/engine.h"
 #include "store/expiry.h"
-#include "store/sqlite.h"
-#include "store/tree.h"
 
-struct Snapshot {
-    atomic_uint refs;
-    uint64_t rev;
-    TreeNode *root;
+enum {
+    EXPIRE_EACH = 64, /* with every batch: bounded, and more than can be written meanwhile */
+    IDLE_SEC = 5,
+    PROGRESS_ROWS = 4096,
 };
 
 typedef struct Write Write;
@@ -37,20 +36,16 @@ struct Write {
     StoreOp ops[]; /* texts follow in the same block */
 };
 
-typedef struct History {
-    StoreEvent ev;
-    Snapshot *after;
-    int64_t when; /* monotonic ns */
-    size_t bytes;
-} History;
-
 struct Store {
-    Engine *engine; /* the writer thread's, after store_open */
+    const StoreEngine *ops;
+    void *engine; /* the writer thread's, after store_open */
     StoreConfig cfg;
+    Cache cache;
+    char note[512];
     pthread_t writer;
     bool writer_runs;
 
-    pthread_mutex_t lock; /* guards all below but `expiries` */
+    pthread_mutex_t lock; /* guards the following */
     pthread_cond_t wake;
     Write *queue, **queue_end;
     bool closing;
@@ -58,199 +53,35 @@ struct Store {
     Err *backup_err;
     int backup_result;
     pthread_cond_t backup_done;
-    Snapshot *current;
-    Snapshot *base; /* the state before the oldest kept event */
-    VEC(History) history;
-    size_t history_head; /* the oldest kept one */
-    size_t history_bytes;
     uint64_t n_commits, n_writes;
     void (*on_publish)(void *ctx);
     void *on_publish_ctx;
 
-    ExpiryHeap expiries; /* the writer's */
+    /* The writer's own. */
+    ExpiryHeap expiries;
+    VEC(StoreEvent) events; /* of the batch under way; borrowed */
 };
 
-/* ---- reference counts ---- */
-
-static Snapshot *snapshot_new(TreeNode *root_taken, uint64_t rev)
-{
-    Snapshot *sn = malloc(sizeof *sn);
-    if (!sn) {
-        tree_unref(root_taken);
-        return NULL;
-    }
-    *sn = (Snapshot){ .refs = 1, .rev = rev, .root = root_taken };
-    return sn;
-}
-
-Snapshot *snapshot_ref(Snapshot *sn)
-{
-    atomic_fetch_add_explicit(&sn->refs, 1, memory_order_relaxed);
-    return sn;
-}
-
-Snapshot *snapshot_unref(Snapshot *sn)
-{
-    if (sn && atomic_fetch_sub_explicit(&sn->refs, 1, memory_order_acq_rel) == 1) {
-        tree_unref(sn->root);
-        free(sn);
-    }
-    return NULL;
-}
-
-/* ---- reading ---- */
+/* ---- reading: the cache's ---- */
 
 Snapshot *store_snapshot(Store *s)
 {
-    pthread_mutex_lock(&s->lock);
-    Snapshot *sn = snapshot_ref(s->current);
-    pthread_mutex_unlock(&s->lock);
-    return sn;
+    return cache_snapshot(&s->cache);
 }
 
 uint64_t store_revision(Store *s)
 {
-    pthread_mutex_lock(&s->lock);
-    uint64_t rev = s->current->rev;
-    pthread_mutex_unlock(&s->lock);
-    return rev;
-}
-
-/* Index of the first kept event after `rev`. The lock is held. */
-static size_t history_after(const Store *s, uint64_t rev)
-{
-    size_t lo = s->history_head, hi = s->history.len;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (s->history.items[mid].ev.rev <= rev)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return cache_revision(&s->cache);
 }
 
 int store_snapshot_at(Store *s, uint64_t rev, Snapshot **ret, Err *err)
 {
-    int r = 0;
-    pthread_mutex_lock(&s->lock);
-    if (rev > s->current->rev)
-        r = err_set(err, ERR_INVALID, 0, "Too large resource version: %llu, current: %llu",
-                    (unsigned long long)rev, (unsigned long long)s->current->rev);
-    else if (rev < s->base->rev)
-        r = err_set(
-            err, ERR_GONE, 0,
-            "The provided continue parameter is too old to display a consistent list result.");
-    else {
-        size_t i = history_after(s, rev);
-        *ret = snapshot_ref(i == s->history_head ? s->base : s->history.items[i - 1].after);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return r;
+    return cache_snapshot_at(&s->cache, rev, ret, err);
 }
-
-uint64_t snapshot_revision(const Snapshot *sn)
-{
-    return sn->rev;
-}
-
-ObjectRev *snapshot_get(const Snapshot *sn, StrView key)
-{
-    return tree_get(sn->root, key);
-}
-
-size_t snapshot_count(const Snapshot *sn, StrView prefix)
-{
-    char end[STORE_KEY_MAX];
-    size_t first = tree_rank(sn->root, prefix), n = prefix.len;
-    ASSERT(n <= sizeof end);
-    if (n == 0)
-        return sn->root ? sn->root->count : 0;
-    memcpy(end, prefix.ptr, n);
-    while (n && (unsigned char)end[n - 1] == 0xff)
-        n--;
-    if (!n)
-        return (sn->root ? sn->root->count : 0) - first;
-    end[n - 1]++;
-    return tree_rank(sn->root, sv_n(end, n)) - first;
-}
-
-static void push_left(SnapshotIter *it, const TreeNode *n)
-{
-    for (; n; n = n->left) {
-        ASSERT(it->depth < SNAPSHOT_DEPTH_MAX);
-        it->stack[it->depth++] = n;
-    }
-}
-
-void snapshot_iter(const Snapshot *sn, StrView prefix, StrView from, SnapshotIter *it)
-{
-    it->prefix = prefix;
-    it->depth = 0;
-    StrView start = sv_cmp(from, prefix) > 0 ? from : prefix;
-    const TreeNode *n = sn->root;
-    while (n) {
-        if (sv_cmp(n->obj->key, start) < 0)
-            n = n->right;
-        else {
-            ASSERT(it->depth < SNAPSHOT_DEPTH_MAX);
-            it->stack[it->depth++] = n;
-            n = n->left;
-        }
-    }
-}
-
-ObjectRev *snapshot_next(SnapshotIter *it)
-{
-    if (!it->depth)
-        return NULL;
-    const TreeNode *n = it->stack[--it->depth];
-    if (!sv_starts(n->obj->key, it->prefix)) {
-        it->depth = 0;
-        return NULL;
-    }
-    push_left(it, n->right);
-    return n->obj;
-}
-
-/* ---- events ---- */
 
 int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n, Err *err)
 {
-    int r = 0;
-    size_t got = 0;
-    pthread_mutex_lock(&s->lock);
-    if (*pos < s->base->rev)
-        r = err_set(err, ERR_GONE, 0, "too old resource version: %llu (%llu)",
-                    (unsigned long long)*pos, (unsigned long long)s->base->rev);
-    else {
-        size_t i = history_after(s, *pos);
-        while (i < s->history.len) {
-            size_t end = i + 1; /* the transaction's events: all or none */
-            while (end < s->history.len &&
-                   s->history.items[end].ev.rev == s->history.items[i].ev.rev)
-                end++;
-            if (got + (end - i) > n)
-                break;
-            for (; i < end; i++) {
-                StoreEvent *ev = &s->history.items[i].ev;
-                events[got++] =
-                    (StoreEvent){ ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) };
-            }
-            *pos = events[got - 1].rev;
-        }
-    }
-    pthread_mutex_unlock(&s->lock);
-    *ret_n = got;
-    return r;
-}
-
-void store_events_release(StoreEvent *events, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        object_rev_unref(events[i].obj);
-        object_rev_unref(events[i].prev);
-    }
+    return cache_events(&s->cache, pos, events, n, ret_n, err);
 }
 
 void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx)
@@ -259,36 +90,6 @@ void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx)
     s->on_publish = fn;
     s->on_publish_ctx = ctx;
     pthread_mutex_unlock(&s->lock);
-}
-
-static void history_drop(Store *s, size_t i)
-{
-    History *h = &s->history.items[i];
-    snapshot_unref(s->base);
-    s->base = h->after;
-    s->history_bytes -= h->bytes;
-    store_events_release(&h->ev, 1);
-}
-
-/* Drops what is over the bounds, whole transactions at a time; then closes the gap at the front
- * when it is more than half of the array. The lock is held. */
-static void history_trim(Store *s, int64_t now)
-{
-    int64_t oldest = now - (int64_t)s->cfg.history_sec * NSEC_PER_SEC;
-    while (s->history_head < s->history.len) {
-        History *h = &s->history.items[s->history_head];
-        if (s->history_bytes <= s->cfg.history_bytes && h->when >= oldest)
-            break;
-        uint64_t rev = h->ev.rev;
-        while (s->history_head < s->history.len && s->history.items[s->history_head].ev.rev == rev)
-            history_drop(s, s->history_head++);
-    }
-    if (s->history_head > 1024 && s->history_head * 2 > s->history.len) {
-        s->history.len -= s->history_head;
-        memmove(s->history.items, s->history.items + s->history_head,
-                s->history.len * sizeof *s->history.items);
-        s->history_head = 0;
-    }
 }
 
 /* ---- writing ---- */
@@ -410,14 +211,17 @@ static int apply_op(Write *w, const StoreOp *op, uint64_t rev, TreeNode **root, 
 }
 
 /* Checks a write against the state `before` and computes the state after it. */
-static void write_check(Write *w, const Snapshot *before)
+static void write_check(Write *w, Snapshot *before)
 {
-    TreeNode *root = tree_ref(before->root);
+    TreeNode *root = tree_ref(snapshot_root(before));
+    uint64_t rev = snapshot_revision(before) + 1;
     int r = 0;
     w->err = (Err){ 0 };
     for (size_t i = 0; i < w->n && r == 0; i++)
-        r = apply_op(w, &w->ops[i], before->rev + 1, &root, &w->err);
-    if (r == 0 && !(w->after = snapshot_new(TAKE_PTR(root), before->rev + 1)))
+        r = apply_op(w, &w->ops[i], rev, &root, &w->err);
+    if (r == 0 && !w->n_events) /* nothing was written: no new revision */
+        w->after = snapshot_ref(before);
+    else if (r == 0 && !(w->after = snapshot_new(TAKE_PTR(root), rev)))
         r = err_nomem(&w->err);
     tree_unref(root);
     w->refused = r < 0;
@@ -425,20 +229,28 @@ static void write_check(Write *w, const Snapshot *before)
         write_reset(w);
 }
 
-static int write_rows(Engine *e, const Write *w, Err *err)
+/* The events of what was accepted, in one row. */
+static bool batch_events(Store *s, const Write *batch)
 {
-    int r = 0;
-    for (size_t i = 0; i < w->n_events && r == 0; i++)
-        r = w->events[i].obj ? engine_put(e, w->events[i].obj, err)
-                             : engine_del(e, w->events[i].prev->key, err);
-    return r;
+    vec_clear(&s->events);
+    for (const Write *w = batch; w; w = w->next) {
+        if (w->refused || !vec_reserve(&s->events, s->events.len + w->n_events)) {
+            if (!w->refused)
+                return false;
+            continue;
+        }
+        memcpy(s->events.items + s->events.len, w->events, w->n_events * sizeof *w->events);
+        s->events.len += w->n_events;
+    }
+    return true;
 }
 
 /* Checks the batch in order and makes what is accepted durable. With `only_deletes`, writes that
  * put something are left with the error that they have. */
 static int batch_run(Store *s, Write *batch, bool only_deletes, Err *err)
 {
-    const Snapshot *state = s->current; /* only this thread changes it */
+    Snapshot *state = s->cache.current; /* only this thread changes it */
+    EngineBatch b = { .deletes_only = true, .floor = cache_floor(&s->cache) };
     bool any = false;
     for (Write *w = batch; w; w = w->next) {
         if (only_deletes && !w->deletes_only)
@@ -446,20 +258,18 @@ static int batch_run(Store *s, Write *batch, bool only_deletes, Err *err)
         write_check(w, state);
         if (!w->refused) {
             state = w->after;
-            any = true;
+            b.deletes_only &= w->deletes_only;
+            any |= w->n_events > 0;
         }
     }
     if (!any)
         return 0;
-    int r = engine_begin(s->engine, err);
-    for (Write *w = batch; w && r == 0; w = w->next)
-        if (!w->refused)
-            r = write_rows(s->engine, w, err);
-    if (r == 0)
-        r = engine_commit(s->engine, state->rev, err);
-    if (r < 0)
-        engine_rollback(s->engine);
-    return r;
+    if (!batch_events(s, batch))
+        return err_nomem(err);
+    b.events = s->events.items;
+    b.n = s->events.len;
+    b.rev = snapshot_revision(state);
+    return s->ops->submit(s->engine, &b, err);
 }
 
 static void batch_refuse(Write *batch, const Err *why)
@@ -472,47 +282,20 @@ static void batch_refuse(Write *batch, const Err *why)
         }
 }
 
-/* Room for the events of the batch, taken before anything becomes durable. */
-static bool history_reserve(Store *s, const Write *batch)
-{
-    size_t n = 0;
-    for (; batch; batch = batch->next)
-        n += batch->n;
-    pthread_mutex_lock(&s->lock);
-    bool ok = vec_reserve(&s->history, s->history.len + n);
-    pthread_mutex_unlock(&s->lock);
-    return ok;
-}
-
 static void batch_publish(Store *s, Write *batch)
 {
-    int64_t now = clock_mono_ns();
-    Snapshot *old = NULL;
-    pthread_mutex_lock(&s->lock);
+    uint64_t n = 0;
     for (Write *w = batch; w; w = w->next) {
         if (w->refused)
             continue;
-        for (size_t i = 0; i < w->n_events; i++) {
-            StoreEvent *ev = &w->events[i];
-            size_t bytes = sizeof(History) + 1024 + (ev->obj ? ev->obj->val.len : 0) +
-                           (ev->prev ? ev->prev->val.len / 2 : 0);
-            History h = { { ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) },
-                          snapshot_ref(w->after),
-                          now,
-                          bytes };
-            bool ok = vec_push(&s->history, h);
-            ASSERT(ok); /* reserved before the commit */
-            s->history_bytes += bytes;
-        }
-        snapshot_unref(old);
-        old = s->current;
-        s->current = snapshot_ref(w->after);
-        s->n_writes++;
+        cache_publish(&s->cache, w->events, w->n_events, w->after);
+        n++;
     }
+    cache_trim(&s->cache);
+    pthread_mutex_lock(&s->lock);
+    s->n_writes += n;
     s->n_commits++;
-    history_trim(s, now);
     pthread_mutex_unlock(&s->lock);
-    snapshot_unref(old);
 }
 
 static void batch_finish(Store *s, Write *batch)
@@ -527,7 +310,8 @@ static void batch_finish(Store *s, Write *batch)
                 expiry_push(&s->expiries, w->events[i].obj);
         published |= !w->refused;
         if (w->done)
-            w->done(w->ctx, w->refused ? 0 : w->after->rev, obj, w->refused ? &w->err : NULL);
+            w->done(w->ctx, w->refused ? 0 : snapshot_revision(w->after), obj,
+                    w->refused ? &w->err : NULL);
         write_free(w);
     }
     pthread_mutex_lock(&s->lock);
@@ -538,31 +322,38 @@ static void batch_finish(Store *s, Write *batch)
         fn(ctx);
 }
 
+/* Room for the events of the batch, taken before anything becomes durable. */
+static bool batch_reserve(Store *s, const Write *batch)
+{
+    size_t n = 0;
+    for (; batch; batch = batch->next)
+        n += batch->n;
+    return cache_reserve(&s->cache, n);
+}
+
 static void batch_process(Store *s, Write *batch)
 {
     Err err = { 0 };
-    int r = history_reserve(s, batch) ? batch_run(s, batch, false, &err) : err_nomem(&err);
+    int r = batch_reserve(s, batch) ? batch_run(s, batch, false, &err) : err_nomem(&err);
     if (r < 0) {
         bool full = err.sys == ENOSPC;
         batch_refuse(batch, &err);
-        if (full) {
-            engine_release_reserve(s->engine);
-            r = batch_run(s, batch, true, &err);
-            if (r < 0)
-                batch_refuse(batch, &err);
-        }
-    } else
-        engine_keep_reserve(s->engine);
+        if (full && (r = batch_run(s, batch, true, &err)) < 0)
+            batch_refuse(batch, &err);
+    }
     batch_publish(s, batch);
     batch_finish(s, batch);
 }
 
+/* Deletions of some of what has expired. (One that the batch before them changes meanwhile is
+ * refused by its revision.) */
 static Write *expired(Store *s)
 {
     Write *first = NULL, **end = &first;
     int64_t now = clock_real_ns() / NSEC_PER_SEC;
-    for (ObjectRev *o; (o = expiry_pop_due(&s->expiries, now)) != NULL;) {
-        ObjectRev *have = tree_get(s->current->root, o->key);
+    ObjectRev *o;
+    for (int n = 0; n < EXPIRE_EACH && (o = expiry_pop_due(&s->expiries, now)) != NULL; n++) {
+        ObjectRev *have = snapshot_get(s->cache.current, o->key);
         if (have && have->mod_rev == o->mod_rev) {
             StoreOp op = { STORE_DELETE, o->key, o->mod_rev, SV_NULL, SV_NULL, 0 };
             Err err;
@@ -582,40 +373,53 @@ static void run_backup(Store *s)
     const char *path = s->backup_path;
     Err *err = s->backup_err;
     pthread_mutex_unlock(&s->lock);
-    int r = engine_backup(s->engine, path, err);
+    int r = s->ops->backup(s->engine, path, err);
     pthread_mutex_lock(&s->lock);
     s->backup_path = NULL;
     s->backup_result = r;
     pthread_cond_broadcast(&s->backup_done);
 }
 
+/* Waits for writes or for time to pass; takes what there is. The lock is held. */
+static Write *next_batch(Store *s, bool busy, Write **ret_end)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += IDLE_SEC;
+    while (!busy && !s->queue && !s->closing && !s->backup_path)
+        if (pthread_cond_timedwait(&s->wake, &s->lock, &at) == ETIMEDOUT)
+            break;
+    Write *batch = s->queue;
+    *ret_end = batch ? (Write *)((char *)s->queue_end - offsetof(Write, next)) : NULL;
+    s->queue = NULL;
+    s->queue_end = &s->queue;
+    return batch;
+}
+
 static void *writer_main(void *arg)
 {
     Store *s = arg;
+    bool busy = false; /* more to expire, or housekeeping to go on with */
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        while (!s->queue && !s->closing && !s->backup_path) {
-            struct timespec at;
-            clock_gettime(CLOCK_MONOTONIC, &at);
-            at.tv_sec += 5;
-            if (pthread_cond_timedwait(&s->wake, &s->lock, &at) == ETIMEDOUT)
-                break;
-        }
+        Write *last, *batch = next_batch(s, busy, &last);
         if (s->backup_path)
             run_backup(s);
-        if (!s->queue && s->closing)
+        if (!batch && s->closing)
             break;
-        Write *batch = s->queue;
-        s->queue = NULL;
-        s->queue_end = &s->queue;
         pthread_mutex_unlock(&s->lock);
-        if (!batch)
-            batch = expired(s);
+        Write *old = expired(s);
+        busy = old != NULL;
+        if (batch)
+            last->next = old; /* behind what was asked for */
+        else
+            batch = old;
         if (batch)
             batch_process(s, batch);
+        else
+            cache_trim(&s->cache);
+        busy |= s->ops->tend(s->engine);
         pthread_mutex_lock(&s->lock);
-        if (!batch)
-            history_trim(s, clock_mono_ns());
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -678,13 +482,11 @@ int store_backup(Store *s, const char *path, Err *err)
 
 void store_stats(Store *s, StoreStats *ret)
 {
+    *ret = (StoreStats){ 0 };
+    cache_stats(&s->cache, ret);
     pthread_mutex_lock(&s->lock);
-    *ret = (StoreStats){ .revision = s->current->rev,
-                         .oldest_revision = s->base->rev,
-                         .objects = s->current->root ? s->current->root->count : 0,
-                         .commits = s->n_commits,
-                         .writes = s->n_writes,
-                         .history_bytes = s->history_bytes };
+    ret->commits = s->n_commits;
+    ret->writes = s->n_writes;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -694,20 +496,36 @@ typedef struct Load {
     Store *s;
     TreeNode *root;
     Buf attrs;
+    uint64_t n;
+    bool started; /* all rows are there */
+    EngineState state;
 } Load;
+
+static ObjectRev *load_object(Load *l, const ObjectRev *row, Err *err)
+{
+    StoreConfig *cfg = &l->s->cfg;
+    if (++l->n % PROGRESS_ROWS == 0 && cfg->progress)
+        cfg->progress(cfg->ctx);
+    buf_clear(&l->attrs);
+    if (cfg->derive)
+        cfg->derive(cfg->ctx, row->key, row->val, &l->attrs);
+    ObjectRev *o = l->attrs.failed ? NULL : object_rev_new(row->key, row->val, buf_view(&l->attrs));
+    if (!o) {
+        err_nomem(err);
+        return NULL;
+    }
+    o->mod_rev = row->mod_rev;
+    o->create_rev = row->create_rev;
+    o->expires = row->expires;
+    return o;
+}
 
 static int load_row(void *ctx, const ObjectRev *row, Err *err)
 {
     Load *l = ctx;
-    buf_clear(&l->attrs);
-    if (l->s->cfg.derive)
-        l->s->cfg.derive(l->s->cfg.ctx, row->key, row->val, &l->attrs);
-    ObjectRev *o = l->attrs.failed ? NULL : object_rev_new(row->key, row->val, buf_view(&l->attrs));
+    ObjectRev *o = load_object(l, row, err);
     if (!o)
-        return err_nomem(err);
-    o->mod_rev = row->mod_rev;
-    o->create_rev = row->create_rev;
-    o->expires = row->expires;
+        return -ERR_NOMEM;
     bool oom = false;
     TreeNode *next = tree_put(l->root, o, &oom);
     if (!oom) {
@@ -720,29 +538,53 @@ static int load_row(void *ctx, const ObjectRev *row, Err *err)
     return oom ? err_nomem(err) : 0;
 }
 
-static int start(Store *s, Snapshot *first, Err *err)
+/* Revision 1 is the first that exists: clients take 0 for "any". */
+static int start_cache(Load *l, Err *err)
 {
-    s->current = first;
-    s->base = snapshot_ref(first);
-    int r = pthread_create(&s->writer, NULL, writer_main, s);
-    if (r)
-        return err_set(err, ERR_SYS, r, "start store writer");
-    s->writer_runs = true;
-    return 0;
+    l->started = true;
+    return cache_start(&l->s->cache, TAKE_PTR(l->root), MAX(l->state.rev, (uint64_t)1), err);
 }
 
-int store_open(const char *dir, const StoreConfig *cfg, Store **ret, Err *err)
+static int load_past(void *ctx, uint64_t rev, StrView key, const ObjectRev *prev, int64_t age,
+                     Err *err)
+{
+    Load *l = ctx;
+    int r = l->started ? 0 : start_cache(l, err);
+    ObjectRev *o = r == 0 && prev ? load_object(l, prev, err) : NULL;
+    if (r == 0 && prev && !o)
+        r = -ERR_NOMEM;
+    if (r == 0)
+        r = cache_add_past(&l->s->cache, rev, key, o, age, err);
+    object_rev_unref(o);
+    return r;
+}
+
+static int load(Store *s, const char *dir, Err *err)
+{
+    Load l = { .s = s };
+    const EngineLoad fns = { &l, load_row, load_past };
+    int r = s->ops->open(dir, &fns, &s->engine, &l.state, err);
+    if (r == 0 && !l.started)
+        r = start_cache(&l, err);
+    if (r == 0)
+        cache_past_ends(&s->cache);
+    memcpy(s->note, l.state.note, sizeof s->note);
+    tree_unref(l.root);
+    buf_free(&l.attrs);
+    return r;
+}
+
+static Store *store_new(const StoreConfig *cfg)
 {
     Store *s = calloc(1, sizeof *s);
     if (!s)
-        return err_nomem(err);
+        return NULL;
     if (cfg)
         s->cfg = *cfg;
-    if (!s->cfg.history_bytes)
-        s->cfg.history_bytes = 32 * 1024 * 1024;
-    if (!s->cfg.history_sec)
-        s->cfg.history_sec = 300;
+    s->ops = s->cfg.engine ? s->cfg.engine : &engine_sqlite;
     s->queue_end = &s->queue;
+    cache_init(&s->cache, s->cfg.history_bytes ? s->cfg.history_bytes : 32 * 1024 * 1024,
+               s->cfg.history_sec ? s->cfg.history_sec : 300);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t mono;
     pthread_condattr_init(&mono);
@@ -750,24 +592,29 @@ int store_open(const char *dir, const StoreConfig *cfg, Store **ret, Err *err)
     pthread_cond_init(&s->wake, &mono);
     pthread_condattr_destroy(&mono);
     pthread_cond_init(&s->backup_done, NULL);
+    return s;
+}
 
-    Load load = { .s = s };
-    uint64_t rev = 0;
-    Snapshot *first = NULL;
-    int r = engine_open(dir, load_row, &load, &s->engine, &rev, err);
-    /* Revision 1 is the first that exists: clients take 0 for "any". */
-    if (r == 0 && !(first = snapshot_new(TAKE_PTR(load.root), rev ? rev : 1)))
-        r = err_nomem(err);
-    if (r == 0)
-        r = start(s, first, err);
-    tree_unref(load.root);
-    buf_free(&load.attrs);
+int store_open(const char *dir, const StoreConfig *cfg, Store **ret, Err *err)
+{
+    Store *s = store_new(cfg);
+    if (!s)
+        return err_nomem(err);
+    int r = load(s, dir, err), code;
+    if (r == 0 && (code = pthread_create(&s->writer, NULL, writer_main, s)) != 0)
+        r = err_set(err, ERR_SYS, code, "start store writer");
     if (r < 0) {
         store_close(s);
         return r;
     }
+    s->writer_runs = true;
     *ret = s;
     return 0;
+}
+
+const char *store_note(const Store *s)
+{
+    return s->note[0] ? s->note : NULL;
 }
 
 Store *store_close(Store *s)
@@ -781,13 +628,10 @@ Store *store_close(Store *s)
         pthread_mutex_unlock(&s->lock);
         pthread_join(s->writer, NULL);
     }
-    while (s->history_head < s->history.len)
-        history_drop(s, s->history_head++);
-    vec_free(&s->history);
+    cache_free(&s->cache);
     expiry_free(&s->expiries);
-    snapshot_unref(s->current);
-    snapshot_unref(s->base);
-    engine_close(s->engine);
+    vec_free(&s->events);
+    s->ops->close(s->engine);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->backup_done);

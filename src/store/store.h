@@ -15,6 +15,7 @@
 
 typedef struct Store Store;
 typedef struct Snapshot Snapshot;
+typedef struct StoreEngine StoreEngine; /* engine.h */
 
 /* One version of one object: immutable, reference-counted. */
 typedef struct ObjectRev {
@@ -36,14 +37,20 @@ typedef struct StoreConfig {
     void *ctx;
     size_t history_bytes; /* bound of kept events and roots; 0: 32 MiB */
     unsigned history_sec; /* how long they are kept; 0: 300 */
+    /* Called now and then while a store is loaded. May be NULL. */
+    void (*progress)(void *ctx);
+    const StoreEngine *engine; /* NULL: SQLite */
 } StoreConfig;
 
-enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 2 };
+enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 3 };
 
 /* Opens or creates the store in folder `dir` (must exist) and loads it. Fails with ERR_CONFLICT
  * (another process has it), ERR_CORRUPT (names the file and the damaged row; nothing is served),
  * ERR_UNSUPPORTED (written by a newer knarr), ERR_SYS. */
 int store_open(const char *dir, const StoreConfig *cfg, Store **ret, Err *err) NODISCARD;
+/* One sentence on what was mended while opening (a write that a power cut tore was cut off); NULL:
+ * nothing. */
+const char *store_note(const Store *s);
 /* Finishes the waiting writes, then closes. Snapshots that are still held stay valid. Always NULL.
  */
 Store *store_close(Store *s);
@@ -61,10 +68,12 @@ ObjectRev *snapshot_get(const Snapshot *sn, StrView key); /* borrowed from the s
 size_t snapshot_count(const Snapshot *sn, StrView prefix);
 
 /* Walks keys that start with `prefix` and are >= `from` (which may be empty), in byte order. */
-enum { SNAPSHOT_DEPTH_MAX = 192 };
+enum { SNAPSHOT_DEPTH_MAX = 64 };
 typedef struct SnapshotIter {
     StrView prefix;
-    unsigned depth;
+    const struct TreeNode *root;
+    unsigned depth, top; /* a ring: what is deeper than it holds is looked up again later */
+    bool lost;
     const struct TreeNode *stack[SNAPSHOT_DEPTH_MAX];
 } SnapshotIter;
 void snapshot_iter(const Snapshot *sn, StrView prefix, StrView from, SnapshotIter *ret);
@@ -115,6 +124,12 @@ void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx);
 
 /* Writes a consistent copy to a new file while running; blocks until it is done. */
 int store_backup(Store *s, const char *path, Err *err) NODISCARD;
+
+/* Makes a copy that store_backup() wrote ready to be served: folder `dir` holds it as state.db. It
+ * is checked like any store, and its revisions go on above its own and above those of the store
+ * that it replaces, `old_dir` (whatever is left of that; may be NULL): what clients remember is
+ * then older than anything kept, and they list anew. */
+int store_adopt(const char *dir, const char *old_dir, uint64_t *ret_rev, Err *err) NODISCARD;
 
 /* Derived sizes for metrics. */
 typedef struct StoreStats {

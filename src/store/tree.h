@@ -1,7 +1,7 @@
 /* tree.h - a persistent ordered map: every change returns a new root that shares what did not
  * change. Nodes are immutable and reference-counted with atomic counts, so roots may be read by any
- * thread. Shape: a treap whose priorities are hashes of the keys; depth is O(log n) whatever the
- * order. */
+ * thread. Shape: a treap whose priorities are keyed hashes of the keys: depth is O(log n) whatever
+ * the order, and whoever chooses the keys. */
 #pragma once
 
 #include "store/store.h"

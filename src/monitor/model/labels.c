@@ -47,11 +47,16 @@ bool labels_eq(Labels a, Labels b)
 
 #define HASH_SEED UINT64_C(0x9ae16a3b2f90404f)
 
+static uint64_t mix_in(uint64_t h, uint64_t name, uint64_t value)
+{
+    h = (h ^ name) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ (h >> 33) ^ value) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return h ^ (h >> 29);
+}
+
 static uint64_t mix(uint64_t h, const Label *l)
 {
-    h = (h ^ sv_hash(l->name)) * UINT64_C(0xff51afd7ed558ccd);
-    h = (h ^ (h >> 33) ^ sv_hash(l->value)) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return h ^ (h >> 29);
+    return mix_in(h, sv_hash(l->name), sv_hash(l->value));
 }
 
 uint64_t labels_hash(Labels l)
@@ -59,6 +64,14 @@ uint64_t labels_hash(Labels l)
     uint64_t h = HASH_SEED;
     for (unsigned i = 0; i < l.len; i++)
         h = mix(h, &l.items[i]);
+    return h;
+}
+
+uint64_t labels_hash_stable(Labels l)
+{
+    uint64_t h = HASH_SEED;
+    for (unsigned i = 0; i < l.len; i++)
+        h = mix_in(h, sv_hash_stable(l.items[i].name), sv_hash_stable(l.items[i].value));
     return h;
 }
 

@@ -28,7 +28,8 @@ bool labels_has(Labels l, StrView name);
 /* Name by name, then value by value, then the shorter first (Prometheus' labels.Compare). */
 int labels_cmp(Labels a, Labels b);
 bool labels_eq(Labels a, Labels b);
-uint64_t labels_hash(Labels l);
+uint64_t labels_hash(Labels l);        /* for tables: keyed per process */
+uint64_t labels_hash_stable(Labels l); /* the same everywhere and always: for what shows */
 /* Of only the named labels (`names` sorted), or of all but those and the metric name. */
 uint64_t labels_hash_by(Labels l, const StrView *names, unsigned n_names);
 uint64_t labels_hash_without(Labels l, const StrView *names, unsigned n_names);

@@ -139,7 +139,7 @@ static int offer(Picker *p, Heap *h, const Column *c, unsigned i, int64_t k)
 /* Whether limit_ratio takes a series: by its hash, so that x and x - 1 complement each other. */
 static bool in_ratio(double ratio, Labels l)
 {
-    double offset = (double)labels_hash(l) / (double)UINT64_MAX;
+    double offset = (double)labels_hash_stable(l) / (double)UINT64_MAX;
     return ratio >= 0 ? offset < ratio : offset >= 1.0 + ratio;
 }
 

@@ -134,7 +134,7 @@ static void take_name(RemoteQueue *q)
     if (q->cfg->name.len && sv_copy_cstr(q->cfg->name, q->name, sizeof q->name))
         return;
     snprintf(q->name, sizeof q->name, "%06x",
-             (unsigned)(sv_hash(buf_view(&q->identity)) & 0xffffff));
+             (unsigned)(sv_hash_stable(buf_view(&q->identity)) & 0xffffff));
 }
 
 /* Where a queue of this name and URL ended, if the log still goes that far. */
@@ -161,7 +161,7 @@ static int find_place(RemoteQueue *q, const char *dir, Err *err)
         return err_nomem(err);
     snprintf(folder, sizeof folder, "%.4000s/remote", dir);
     snprintf(q->place_path, sizeof q->place_path, "%.4020s/%016llx", folder,
-             (unsigned long long)sv_hash(buf_view(&id)));
+             (unsigned long long)sv_hash_stable(buf_view(&id)));
     int r = wal_end(q->wal_dir, &now, err);
     if (r < 0)
         return r;

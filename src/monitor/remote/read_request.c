@@ -42,7 +42,7 @@ static void take_name(ReadStorage *s)
     _cleanup_buf_ Buf text = BUF_INIT;
     if (s->cfg->name.len && sv_copy_cstr(s->cfg->name, s->name, sizeof s->name))
         return;
-    uint64_t hash = config_remote_read_text(s->cfg, &text) ? sv_hash(buf_view(&text)) : 0;
+    uint64_t hash = config_remote_read_text(s->cfg, &text) ? sv_hash_stable(buf_view(&text)) : 0;
     snprintf(s->name, sizeof s->name, "%06x", (unsigned)(hash & 0xffffff));
 }
 

@@ -105,7 +105,7 @@ Rules *rules_free(Rules *r)
  * shift them. */
 int64_t group_next_time(const Group *g, int64_t now)
 {
-    uint64_t h = sv_hash(g->file->path) * 31 + sv_hash(g->def->name);
+    uint64_t h = sv_hash_stable(g->file->path) * 31 + sv_hash_stable(g->def->name);
     int64_t offset = (int64_t)(h % (uint64_t)g->interval), at = now - offset;
     return at - ((at % g->interval) + g->interval) % g->interval + offset + g->interval;
 }

@@ -26,21 +26,6 @@ static bool is(const CacheEntry *e, StrView s)
     return e->len == s.len && memcmp(e->text, s.ptr, s.len) == 0;
 }
 
-/* Eight bytes at a time; collisions cost a comparison only. */
-static uint32_t hash_text(StrView s)
-{
-    uint64_t h = s.len * UINT64_C(0x9e3779b97f4a7c15), w;
-    for (; s.len >= 8; s = sv_n(s.ptr + 8, s.len - 8)) {
-        memcpy(&w, s.ptr, 8);
-        h = (h ^ w) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-    }
-    w = 0;
-    memcpy(&w, s.ptr, s.len);
-    h = (h ^ w) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return (uint32_t)(h ^ h >> 32);
-}
-
 static void follow(ScrapeCache *c, uint32_t place)
 {
     if (c->last)
@@ -79,7 +64,7 @@ CacheEntry *scrape_cache_find(ScrapeCache *c, StrView series, bool expected)
     }
     if (!c->cap)
         return NULL;
-    uint32_t hash = hash_text(series);
+    uint32_t hash = (uint32_t)sv_hash(series);
     for (size_t i = hash & (c->cap - 1); c->table[i]; i = (i + 1) & (c->cap - 1)) {
         CacheEntry *e = scrape_cache_entry(c, c->table[i] - 1);
         if (e->hash == hash && is(e, series)) {
@@ -142,7 +127,7 @@ CacheEntry *scrape_cache_add(ScrapeCache *c, StrView series)
     CacheEntry *e = new_entry(c, series);
     if (!e)
         return NULL;
-    e->hash = hash_text(series);
+    e->hash = (uint32_t)sv_hash(series);
     e->born = c->scrape;
     place_entry(c, (uint32_t)c->places.len);
     follow(c, (uint32_t)c->places.len);

@@ -121,9 +121,10 @@ enum {
 
 struct ScrapeTarget {
     ScrapePool *pool;
-    Arena arena; /* of labels and URL */
-    Arena shown; /* of `discovered` */
-    uint64_t hash;
+    Arena arena;        /* of labels and URL */
+    Arena shown;        /* of `discovered` */
+    uint64_t hash;      /* who it is; keyed: no target can take the place of another */
+    uint64_t spread;    /* when it is scraped: the same after a restart */
     Labels discovered;  /* the newest that led here */
     Labels all, labels; /* all: with __name__-like ones; labels: what samples get */
     StrView url, global_url;

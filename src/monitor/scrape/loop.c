@@ -17,7 +17,7 @@ static int64_t first_due(const ScrapeTarget *t, int64_t now)
     int64_t tick = MAX(MIN(t->interval_ms / TICKS_MIN, (int64_t)TICK_MAX_MS), (int64_t)1);
     int64_t base = t->interval_ms - now % t->interval_ms;
     int64_t offset =
-        (int64_t)((t->hash ^ t->pool->manager->opt.offset_seed) % (uint64_t)t->interval_ms);
+        (int64_t)((t->spread ^ t->pool->manager->opt.offset_seed) % (uint64_t)t->interval_ms);
     int64_t next = now + base + offset - offset % tick;
     return next > now + t->interval_ms ? next - t->interval_ms : next;
 }

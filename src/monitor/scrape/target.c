@@ -212,6 +212,7 @@ static int fill(ScrapeTarget *t, Labels target, Labels group, Err *err)
     if ((r = take_public(t, err)) < 0 || (r = make_url(t, err)) < 0)
         return r;
     t->hash = labels_hash(t->all) ^ sv_hash(t->url) * UINT64_C(0x9e3779b97f4a7c15);
+    t->spread = labels_hash_stable(t->all) ^ sv_hash_stable(t->url) * UINT64_C(0x9e3779b97f4a7c15);
     return 1;
 }
 

@@ -15,8 +15,7 @@ static uint32_t *posting_ids(Posting *p)
 
 static Posting *posting_slot(Posting *slots, uint32_t n, uint32_t name, uint32_t value)
 {
-    uint64_t h = ((uint64_t)name << 32 | value) * 0x9e3779b97f4a7c15ULL;
-    uint32_t i = (uint32_t)(h >> 32) & (n - 1);
+    uint32_t i = (uint32_t)num_hash((uint64_t)name << 32 | value) & (n - 1);
     while (slots[i].name != SYMBOL_NONE && (slots[i].name != name || slots[i].value != value))
         i = (i + 1) & (n - 1);
     return &slots[i];

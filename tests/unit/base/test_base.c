@@ -263,6 +263,45 @@ static void test_hex_and_uuid(void **state)
     assert_int_equal(id[14], '4');
 }
 
+/* The upper half of the stable hash chose a slot once: texts that share it must not share one now.
+ */
+static void test_map_keys_cannot_be_chosen_to_collide(void **state)
+{
+    enum { KEYS = 2000, BITS = 12 };
+    _cleanup_map_ Map m = { 0 };
+    char key[32];
+    for (unsigned i = 0, n = 0; n < KEYS; i++) {
+        snprintf(key, sizeof key, "label-%u", i);
+        if (sv_hash_stable(sv_cstr(key)) >> 32 & ((1u << BITS) - 1))
+            continue;
+        assert_true(map_set(&m, sv_cstr(key), (void *)1, NULL));
+        n++;
+    }
+    size_t farthest = 0;
+    for (size_t i = 0; i < m.cap; i++)
+        if (m.slots[i].key)
+            farthest = MAX(farthest, (i - m.slots[i].hash) & (m.cap - 1));
+    assert_in_range(farthest, 0, 200);
+}
+
+/* Known answers cannot be given under a drawn key; what must hold is that every byte counts. */
+static void test_hash_depends_on_every_byte(void **state)
+{
+    char text[40] = { 0 };
+    for (size_t n = 0; n < sizeof text; n++) {
+        uint64_t before = sv_hash(sv_n(text, n));
+        assert_int_equal(sv_hash(sv_n(text, n)), before);
+        assert_int_not_equal(sv_hash(sv_n(text, n + 1)), before);
+        for (size_t i = 0; i < n; i++) {
+            text[i] ^= 1;
+            assert_int_not_equal(sv_hash(sv_n(text, n)), before);
+            text[i] ^= 1;
+        }
+    }
+    assert_int_not_equal(num_hash(1), num_hash(2));
+    assert_int_equal(sv_hash_stable(SV("knarr")), sv_hash_stable(SV("knarr")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +316,8 @@ int main(void)
         cmocka_unit_test(test_sv_numbers),
         cmocka_unit_test(test_sv_utf8),
         cmocka_unit_test(test_map_set_get_delete_many),
+        cmocka_unit_test(test_map_keys_cannot_be_chosen_to_collide),
+        cmocka_unit_test(test_hash_depends_on_every_byte),
         cmocka_unit_test(test_vec_grows_and_removes),
         cmocka_unit_test(test_rfc3339_round_trip),
         cmocka_unit_test(test_duration_parse),

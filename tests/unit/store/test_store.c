@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/crc32c.h"
+#include "store/cache.h"
 #include "store/store.h"
 
 static char dir[64];
@@ -148,6 +149,89 @@ static void test_iteration_and_counts(void **state)
     assert_int_equal(n, 300);
     snapshot_unref(sn);
     store_close(s);
+}
+
+typedef struct Chosen {
+    char key[16];
+    uint32_t prio;
+    int before, run; /* the longest rising run that ends here */
+} Chosen;
+
+/* Of many names the longest run that rises in both name and stable hash: once a path of a tree
+ * without branches. Returns how many; chosen[...].run > 0 marks them. */
+static size_t choose_keys(Chosen *all, int n)
+{
+    int best = 0, *tails = calloc((size_t)n, sizeof *tails), len = 0;
+    for (int i = 0; i < n; i++) {
+        snprintf(all[i].key, sizeof all[i].key, "/x/%07d", i);
+        all[i].prio = (uint32_t)sv_hash_stable(sv_cstr(all[i].key));
+        int lo = 0, hi = len;
+        while (lo < hi) {
+            int mid = (lo + hi) / 2;
+            if (all[tails[mid]].prio < all[i].prio)
+                lo = mid + 1;
+            else
+                hi = mid;
+        }
+        all[i].before = lo ? tails[lo - 1] : -1;
+        tails[lo] = i;
+        len = MAX(len, lo + 1);
+    }
+    best = tails[len - 1];
+    free(tails);
+    for (int i = best; i >= 0; i = all[i].before)
+        all[i].run = 1;
+    return (size_t)len;
+}
+
+static void test_chosen_names_make_no_deep_tree(void **state)
+{
+    enum { NAMES = 60000 };
+    Chosen *all = calloc(NAMES, sizeof *all);
+    size_t want = choose_keys(all, NAMES), n = 0;
+    assert_true(want > 300);
+    Store *s = open_store();
+    for (int i = 0; i < NAMES; i++)
+        if (all[i].run)
+            put(s, all[i].key, "x");
+    Snapshot *sn = store_snapshot(s);
+    SnapshotIter it;
+    unsigned deepest = 0;
+    snapshot_iter(sn, SV("/x/"), SV_NULL, &it);
+    for (; snapshot_next(&it); n++)
+        deepest = MAX(deepest, it.depth);
+    assert_int_equal(n, want);
+    assert_in_range(deepest, 1, 60);
+    snapshot_unref(sn);
+    store_close(s);
+    free(all);
+}
+
+/* A tree of any depth is walked whole: here a list, built by hand. */
+static void test_a_walk_asserts_nothing_about_depth(void **state)
+{
+    enum { DEEP = 1000 };
+    TreeNode *root = NULL;
+    char key[16];
+    for (int i = DEEP - 1; i >= 0; i--) {
+        snprintf(key, sizeof key, "%04d", i % 2 ? i : DEEP * 2 - i);
+        TreeNode *n = calloc(1, sizeof *n);
+        n->refs = 1;
+        n->obj = object_rev_new(sv_cstr(key), SV_NULL, SV_NULL);
+        *(i % 2 ? &n->right : &n->left) = root;
+        root = n;
+    }
+    Snapshot *sn = snapshot_new(root, 1);
+    SnapshotIter it;
+    snapshot_iter(sn, SV_NULL, SV_NULL, &it);
+    int n = 0;
+    char last[16] = "";
+    for (ObjectRev *o; (o = snapshot_next(&it)); n++) {
+        assert_true(sv_cmp(sv_cstr(last), o->key) < 0);
+        sv_copy_cstr(o->key, last, sizeof last);
+    }
+    assert_int_equal(n, DEEP);
+    snapshot_unref(sn);
 }
 
 static void test_snapshots_do_not_change(void **state)
@@ -400,6 +484,8 @@ int main(void)
         T(test_transaction_is_all_or_nothing),
         T(test_limits),
         T(test_iteration_and_counts),
+        T(test_chosen_names_make_no_deep_tree),
+        T(test_a_walk_asserts_nothing_about_depth),
         T(test_snapshots_do_not_change),
         T(test_events_in_order_then_gone),
         T(test_everything_is_there_after_reopening),

@@ -1,0 +1,62 @@
+/* cache.h - the half of the store that is read: the newest state, and the recent states and events
+ * before it. Knows nothing of disks: whoever makes writes durable publishes them here. */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/vec.h"
+#include "store/store.h"
+#include "store/tree.h"
+
+typedef struct History {
+    StoreEvent ev;
+    Snapshot *after;
+    int64_t when; /* monotonic ns */
+    size_t bytes; /* in memory */
+    size_t kept;  /* in the engine's history */
+} History;
+
+typedef struct Cache {
+    pthread_mutex_t lock; /* guards all below */
+    Snapshot *current;
+    Snapshot *base; /* the state before the oldest kept event */
+    VEC(History) history;
+    size_t head;  /* the oldest event in memory */
+    size_t floor; /* the oldest event that the engine shall keep; >= head */
+    size_t bytes, kept;
+    size_t bytes_max, kept_max;
+    int64_t age_max; /* ns */
+} Cache;
+
+void cache_init(Cache *c, size_t bytes_max, unsigned age_sec);
+void cache_free(Cache *c);
+
+/* A state of its own; takes over the reference to the tree, also when it fails (NULL: no memory).
+ */
+Snapshot *snapshot_new(TreeNode *root_taken, uint64_t rev);
+TreeNode *snapshot_root(const Snapshot *sn); /* borrowed */
+
+/* The first state, at `rev`; takes the tree over. */
+int cache_start(Cache *c, TreeNode *root_taken, uint64_t rev, Err *err) NODISCARD;
+/* Adds an event from before the first state, newest first: at `rev` the object `key` was made or
+ * replaced `prev` (which may be NULL). `age` is how long ago that was, in ns. */
+int cache_add_past(Cache *c, uint64_t rev, StrView key, ObjectRev *prev, int64_t age,
+                   Err *err) NODISCARD;
+/* Call once after the last cache_add_past(). */
+void cache_past_ends(Cache *c);
+
+/* Room for n more events: publishing then cannot fail. */
+bool cache_reserve(Cache *c, size_t n) NODISCARD;
+/* One durable write: its events, and the state that it led to. References are taken. */
+void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after);
+/* Forgets what is over the bounds. */
+void cache_trim(Cache *c);
+/* What the functions of store.h of the same names do. */
+Snapshot *cache_snapshot(Cache *c);
+uint64_t cache_revision(Cache *c);
+int cache_snapshot_at(Cache *c, uint64_t rev, Snapshot **ret, Err *err) NODISCARD;
+int cache_events(Cache *c, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n,
+                 Err *err) NODISCARD;
+void cache_stats(Cache *c, StoreStats *ret); /* its own fields */
+/* Events up to this revision need not be kept by the engine any more. */
+uint64_t cache_floor(Cache *c);
