@@ -434,9 +434,9 @@ static void write_run(WriteOp *w)
         [WRITE_VALIDATE] = step_validate, [WRITE_CLAIM] = step_claim,
         [WRITE_COMMIT] = step_commit,     [WRITE_ANSWER] = step_answer,
     };
+    Outcome *outcome = w->x->outcome; /* the call may be gone once it is answered */
     while (w->state < WRITE_STATES)
         w->state = steps[w->state](w);
-    Outcome *outcome = w->x->outcome;
     if (w->state == WRITE_WAITING) {
         if (!outcome)
             http_on_close(w->x->req, on_peer_gone, w);
