@@ -188,3 +188,8 @@ bool path_exists(int dirfd, const char *path)
     struct stat st;
     return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
+
+int rename_durable(const char *from, const char *to)
+{
+    return rename(from, to) < 0 ? -errno : fsync_parent(AT_FDCWD, to);
+}

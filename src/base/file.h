@@ -20,6 +20,10 @@ int file_write_atomic(int dirfd, const char *path, StrView data, mode_t mode, bo
 int file_write(int dirfd, const char *path, StrView data,
                mode_t mode); /* plain: for procfs, cgroups */
 
+/* Renames and fsyncs the folder of the new name: after a power cut the name is there, too. Paths
+ * are relative to the working directory. */
+int rename_durable(const char *from, const char *to);
+
 int mkdir_p(int dirfd, const char *path, mode_t mode); /* existing folders are fine */
 /* Removes a tree without crossing a mount and without following links; a missing one is fine. */
 int rm_rf(int dirfd, const char *path);

@@ -390,7 +390,7 @@ static Write *next_batch(Store *s, bool busy, Write **ret_end)
         if (pthread_cond_timedwait(&s->wake, &s->lock, &at) == ETIMEDOUT)
             break;
     Write *batch = s->queue;
-    *ret_end = batch ? (Write *)((char *)s->queue_end - offsetof(Write, next)) : NULL;
+    *ret_end = batch ? (Write *)(void *)((char *)s->queue_end - offsetof(Write, next)) : NULL;
     s->queue = NULL;
     s->queue_end = &s->queue;
     return batch;

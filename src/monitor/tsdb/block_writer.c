@@ -411,8 +411,8 @@ int block_writer_finish(BlockWriter *w, BlockMeta *meta, Err *err)
     meta->histograms = w->stats.histograms;
     snprintf(path, sizeof path, "%.4000s/meta.json", w->tmp);
     if (r == 0 && (r = block_meta_write(path, meta, err)) == 0 &&
-        (r = sync_folder(w->tmp, err)) == 0 && rename(w->tmp, w->final) < 0)
-        r = err_errno(err, "put block '%s' in its place", w->final);
+        (r = sync_folder(w->tmp, err)) == 0 && (r = rename_durable(w->tmp, w->final)) < 0)
+        r = err_neg(err, r, "put block '%s' in its place", w->final);
     block_writer_abort(w); /* nothing is left under the temporary name after the rename */
     return r;
 }

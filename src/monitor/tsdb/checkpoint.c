@@ -172,8 +172,8 @@ int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err)
     wal_close(c.out);
     arena_free(&c.scratch);
     buf_free(&c.record);
-    if (r == 0 && rename(tmp, final) < 0)
-        r = err_errno(err, "put checkpoint '%s' in its place", final);
+    if (r == 0 && (r = rename_durable(tmp, final)) < 0)
+        r = err_neg(err, r, "put checkpoint '%s' in its place", final);
     if (r < 0) {
         rm_rf(AT_FDCWD, tmp);
         return r;

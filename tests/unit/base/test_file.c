@@ -114,9 +114,24 @@ static void test_stop_kills_who_ignores_term(void **state)
     assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
+static void test_rename_durable_moves_or_says_why(void **state)
+{
+    char top[] = "/tmp/knarr-rename-XXXXXX", from[64], to[64];
+    assert_non_null(mkdtemp(top));
+    snprintf(from, sizeof from, "%s/a", top);
+    snprintf(to, sizeof to, "%s/b", top);
+    assert_int_equal(rename_durable(from, to), -ENOENT);
+    assert_int_equal(file_write(AT_FDCWD, from, SV("x"), 0600), 0);
+    assert_int_equal(rename_durable(from, to), 0);
+    assert_true(path_exists(AT_FDCWD, to));
+    assert_false(path_exists(AT_FDCWD, from));
+    assert_int_equal(rm_rf(AT_FDCWD, top), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rename_durable_moves_or_says_why),
         cmocka_unit_test(test_write_atomic_replaces_and_leaves_nothing),
         cmocka_unit_test(test_read_over_limit_is_refused),
         cmocka_unit_test(test_mkdir_p_and_rm_rf),
