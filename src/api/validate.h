@@ -13,4 +13,7 @@ void api_validate(const ApiResource *r, const Value *obj, const Value *old, ApiE
 /* A pod written through its ephemeralcontainers subresource: those that it has stay as they are. */
 void api_validate_ephemeral(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);
 
+/* An address that is no machine's: unspecified, loopback, link-local. */
+void api_validate_address_not_special(ApiErrors *e, const ApiPath *p, StrView address);
+
 void api_validate_meta(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);

@@ -147,7 +147,7 @@ void validate_service(const Value *obj, const Value *old, ApiErrors *e)
 
 /* What no endpoint may be: a Service would lead its clients to themselves, to the node, or to what
  * the node alone may ask (a cloud's metadata at 169.254.169.254). */
-static void check_not_special(ApiErrors *e, const ApiPath *p, StrView s)
+void api_validate_address_not_special(ApiErrors *e, const ApiPath *p, StrView s)
 {
     struct in6_addr a6;
     struct in_addr a4;
@@ -181,7 +181,7 @@ static void check_endpoint_addresses(ApiErrors *e, const ApiPath *p, const Value
     value_list_foreach (a, list) {
         ApiPath at = API_INDEX(p, i++), ip = API_FIELD(&at, "ip");
         check_address(e, &ip, text(a, "ip"));
-        check_not_special(e, &ip, text(a, "ip"));
+        api_validate_address_not_special(e, &ip, text(a, "ip"));
     }
 }
 
@@ -220,7 +220,7 @@ static void check_slice_address(ApiErrors *e, const ApiPath *p, StrView s, StrVi
     else if (sv_eq(type, SV("IPv6")) && (!has_colon || !is_address(s)))
         api_invalid(e, p, value_sv(s), "must be a valid IPv6 address");
     else
-        check_not_special(e, p, s);
+        api_validate_address_not_special(e, p, s);
 }
 
 void validate_endpoint_slice(const Value *obj, const Value *old, ApiErrors *e)

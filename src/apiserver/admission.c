@@ -3,6 +3,7 @@
  * RBAC. To add a link, write its function and put it into links[]. */
 #include "apiserver/admit.h"
 #include "apiserver/authz.h"
+#include "apiserver/external_ips.h"
 #include "apiserver/object.h"
 #include "apiserver/respond.h"
 #include "apiserver/services.h"
@@ -293,15 +294,26 @@ static AdmitResult default_tolerations(AdmitChain *c)
     return ADMIT_OK;
 }
 
+/* Kubernetes' plugin DenyServiceExternalIPs: off unless it is asked for. */
+static AdmitResult deny_external_ips(AdmitChain *c)
+{
+    ApiCall *x = c->x;
+    if (!x->srv->deny_external_ips || !is_kind(x, "", "Service") || x->sub.len ||
+        !external_ips_new(c->obj, c->old))
+        return ADMIT_OK;
+    respond_forbidden(x, "Use of external IPs is denied by admission control");
+    return ADMIT_REFUSED;
+}
+
 static AdmitResult service_addresses(AdmitChain *c)
 {
     ApiCall *x = c->x;
-    Value *obj = c->obj;
-    const Value *old = c->old;
-    if (!is_kind(x, "", "Service") || x->sub.len)
+    if (!is_kind(x, "", "Service") || (x->sub.len && !sv_eq(x->sub, SV("status"))))
         return ADMIT_OK;
     ApiErrors errors = { .arena = x->arena };
-    if (services_choose(x->srv->services, x->arena, obj, old, &errors))
+    external_ips_check(x, c->obj, c->old, &errors);
+    if (!errors.len &&
+        (x->sub.len || services_choose(x->srv->services, x->arena, c->obj, c->old, &errors)))
         return ADMIT_OK;
     respond_invalid(x, x->name, &errors);
     return ADMIT_REFUSED;
@@ -408,7 +420,7 @@ static AdmitResult immortal_namespaces(AdmitChain *c)
 
 static AdmitFn *const links[ADMIT_PHASE_MAX][8] = {
     [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, service_account, priority,
-                         default_tolerations, service_addresses },
+                         default_tolerations, deny_external_ips, service_addresses },
     [ADMIT_VALIDATING] = { rbac_escalation },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };

@@ -19,6 +19,8 @@ typedef struct ApiServerConfig {
     StrView advertise_address; /* where the `kubernetes` Service leads */
     uint16_t advertise_port;
     StrView dns_endpoint; /* "10.244.0.1:10053": where the `kube-dns` Service leads; empty: none */
+    StrView
+        admission_plugins; /* beside the built-in ones: DenyServiceExternalIPs; comma separated */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
     StrView kubelet_client_cert, kubelet_client_key,
         kubelet_ca; /* PEM, for logs and exec; may be empty */

@@ -33,6 +33,7 @@ struct ApiServer {
     NodeLinks *nodes; /* connections to kubelets */
     StrView client_ca;
     uint16_t advertise_port;
+    bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */
 };
 
 /* Who asks. Views live as long as the call's arena. */

@@ -52,6 +52,22 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
     return r;
 }
 
+static int enable_plugins(ApiServer *s, StrView names, Err *err)
+{
+    for (StrView rest = names, name; rest.len;) {
+        if (!sv_cut(rest, ',', &name, &rest)) {
+            name = rest;
+            rest = SV_NULL;
+        }
+        if (!sv_eq(name, SV("DenyServiceExternalIPs")))
+            return err_set(err, ERR_INVALID, 0,
+                           "--enable-admission-plugins: '%.*s': expected DenyServiceExternalIPs",
+                           SV_FMT(sv_head(name, 60)));
+        s->deny_external_ips = true;
+    }
+    return 0;
+}
+
 int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err)
 {
     ApiServer *s = calloc(1, sizeof *s);
@@ -65,8 +81,8 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
     s->store = cfg->store;
     s->client_ca = sv_cstr(ca);
     s->advertise_port = cfg->advertise_port;
-    int r = start_parts(s, cfg, err);
-    if (r < 0) {
+    int r = enable_plugins(s, cfg->admission_plugins, err);
+    if (r < 0 || (r = start_parts(s, cfg, err)) < 0) {
         apiserver_free(s);
         return r;
     }

@@ -114,6 +114,12 @@ ServiceAlloc *services_free(ServiceAlloc *a)
     return NULL;
 }
 
+bool services_has_address(const ServiceAlloc *a, StrView text)
+{
+    uint32_t i;
+    return addr_index(a, text, &i);
+}
+
 void services_first_address(const ServiceAlloc *a, unsigned nth, char buf[static 16])
 {
     struct in_addr in = { htonl(a->net + nth) };

@@ -19,5 +19,6 @@ int services_claims(Store *store, const Value *obj, const Value *old, Arena *are
                     StoreOp **ret_ops, size_t *ret_n, Err *err);
 /* At the start: claims what Services of an older store have, gives back what nobody has. */
 int services_repair(Store *store, Err *err);
-void services_event(void *alloc, const StoreEvent *ev); /* a HubFn */
+bool services_has_address(const ServiceAlloc *a, StrView text); /* in the range of addresses */
+void services_event(void *alloc, const StoreEvent *ev);         /* a HubFn */
 void services_first_address(const ServiceAlloc *a, unsigned nth, char buf[static 16]);

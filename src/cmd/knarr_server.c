@@ -8,7 +8,7 @@
 #include "cmd/flags.h"
 
 typedef struct Args {
-    const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns;
+    const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns, *plugins;
     const char *tls_cert, *tls_key, *client_ca, *sa_key, *kubelet_cert, *kubelet_key;
     uint16_t port;
 } Args;
@@ -23,6 +23,8 @@ static int parse_args(int argc, char **argv, Args *a)
           "where the `kubernetes` Service leads (127.0.0.1)" },
         { "service-cluster-ip-range", FLAG_TEXT, &a->service_cidr, "CIDR",
           "addresses of Services (10.96.0.0/16)" },
+        { "enable-admission-plugins", FLAG_TEXT, &a->plugins, "NAMES",
+          "beside those that are always on: DenyServiceExternalIPs" },
         { "tls-cert-file", FLAG_TEXT, &a->tls_cert, "FILE", "the server's certificate", true },
         { "tls-private-key-file", FLAG_TEXT, &a->tls_key, "FILE", "its key", true },
         { "client-ca-file", FLAG_TEXT, &a->client_ca, "FILE", "who signs clients' certificates",
@@ -92,6 +94,7 @@ static int serve(const Args *a, const Pems *p, Err *err)
                             .service_cidr = sv_cstr(a->service_cidr),
                             .advertise_address = sv_cstr(a->advertise),
                             .advertise_port = a->port,
+                            .admission_plugins = a->plugins ? sv_cstr(a->plugins) : SV(""),
                             .dns_endpoint = sv_cstr(a->dns),
                             .kubelet_client_cert = buf_view(&p->kubelet_cert),
                             .kubelet_client_key = buf_view(&p->kubelet_key),

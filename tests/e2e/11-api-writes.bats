@@ -271,3 +271,33 @@ claims() { kubectl get ipaddresses -o name | sort | tr '\n' ' '; }
     [ "$(kubectl get deployment d -o jsonpath='{.metadata.labels.new}{.metadata.annotations.new}')" = x ]
     [ "$(kubectl get pod labelled -o jsonpath='{.metadata.labels.new}{.metadata.annotations.new}')" = xx ]
 }
+
+@test "a Service cannot take an address that belongs to a node, to pods or to Services" {
+    cat <<Y | kubectl create -f -
+apiVersion: v1
+kind: Node
+metadata: {name: far}
+spec: {podCIDR: 10.99.0.0/24, podCIDRs: [10.99.0.0/24]}
+Y
+    kubectl patch node far --subresource=status --type=merge \
+        -p '{"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.77"}]}}'
+    svc() { printf 'apiVersion: v1\nkind: Service\nmetadata: {name: taker}\nspec: {ports: [{port: 443}], externalIPs: [%s]}\n' "$1"; }
+    for pair in "192.0.2.77:is the address of a node" "10.99.0.5:is in the range of pods" \
+        "10.96.0.1:is in the range of Services" "127.0.0.1:may not be in the loopback range" \
+        "169.254.169.254:may not be in the link-local range"; do
+        run kubectl create -f <(svc "${pair%%:*}")
+        [ "$status" -ne 0 ]
+        [[ "$output" == *"spec.externalIPs[0]: Invalid value: \"${pair%%:*}\": ${pair#*:}"* ]]
+    done
+    svc 198.51.100.7 | kubectl create -f -
+    # What was there before may stay.
+    kubectl patch node far --subresource=status --type=merge \
+        -p '{"status": {"addresses": [{"type": "InternalIP", "address": "198.51.100.7"}]}}'
+    kubectl label service taker a=b
+    run kubectl patch service taker --subresource=status --type=merge \
+        -p '{"status": {"loadBalancer": {"ingress": [{"ip": "10.96.0.1"}]}}}'
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"status.loadBalancer.ingress[0].ip: Invalid value"* ]]
+    kubectl delete service taker
+    kubectl delete node far
+}

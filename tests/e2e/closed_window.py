@@ -1,9 +1,10 @@
 """HTTP/2 clients that ask for lists and never open their window.
 
 usage: closed_window.py CA CERT KEY CONNECTIONS STREAMS PATH
-Prints "asked" when every list has been begun to be answered; then holds everything until stdin ends.
+Prints "asked" when every list has been begun to be answered; then holds everything until it is killed.
 """
 
+import signal
 import socket
 import ssl
 import struct
@@ -53,7 +54,7 @@ def main():
             begun += head[3] == HEADERS
         held.append(sock)
     print("asked", flush=True)
-    sys.stdin.read()
+    signal.pause()
 
 
 main()
