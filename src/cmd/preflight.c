@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "netlink/nft_need.h"
 
 enum { MODPROBE_TIMEOUT_MS = 10000 };
 
@@ -179,6 +180,43 @@ static int check_features(Err *err)
     return 0;
 }
 
+/* The module of nf_tables that the rules lack, tried in a network namespace of its own; NULL: none.
+ */
+static const char *missing_rules(void)
+{
+    int ends[2];
+    static char name[64];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return NULL;
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *module = unshare(CLONE_NEWNET) == 0 ? nft_missing_module() : NULL;
+        _exit(module && write(ends[1], module, strlen(module)) > 0);
+    }
+    close(ends[1]);
+    ssize_t n = pid < 0 ? 0 : read(ends[0], name, sizeof name - 1);
+    name[MAX(n, 0)] = 0;
+    close(ends[0]);
+    int status;
+    if (pid > 0)
+        (void)!proc_wait(pid, MODPROBE_TIMEOUT_MS, &status);
+    return n > 0 ? name : NULL;
+}
+
+static int check_rules(Err *err)
+{
+    const char *module = missing_rules();
+    if (module) {
+        load_module(module);
+        module = missing_rules();
+    }
+    return module
+               ? err_set(err, ERR_UNSUPPORTED, 0,
+                         "kernel module %s is missing: `modprobe %s`, or install linux-image-amd64",
+                         module, module)
+               : 0;
+}
+
 /* Settings without which pods cannot talk beyond their bridge. */
 static int check_settings(Err *err)
 {
@@ -218,7 +256,8 @@ int preflight_check(const Cluster *c, Err *err)
 {
     int r;
     if ((r = check_reachable(c, err)) < 0 || (r = check_features(err)) < 0 ||
-        (r = check_settings(err)) < 0 || (r = port_free(c->opt.api_port, "API server", err)) < 0)
+        (r = check_rules(err)) < 0 || (r = check_settings(err)) < 0 ||
+        (r = port_free(c->opt.api_port, "API server", err)) < 0)
         return r;
     return port_free(c->kubelet_port, "kubelet", err);
 }

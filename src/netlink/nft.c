@@ -529,11 +529,12 @@ static void put_mark(Buf *out, uint16_t type, uint32_t seq)
 
 static int refused(const NftBatch *b, uint32_t index, int e, Err *err)
 {
-    ErrCode code = e == ENOENT   ? ERR_NOT_FOUND
-                   : e == EEXIST ? ERR_EXISTS
-                   : e == EPERM  ? ERR_DENIED
-                   : e == ENOMEM ? ERR_NOMEM
-                                 : ERR_SYS;
+    ErrCode code = e == ENOENT       ? ERR_NOT_FOUND
+                   : e == EEXIST     ? ERR_EXISTS
+                   : e == EPERM      ? ERR_DENIED
+                   : e == EOPNOTSUPP ? ERR_UNSUPPORTED
+                   : e == ENOMEM     ? ERR_NOMEM
+                                     : ERR_SYS;
     const char *op = index < b->n ? ((const Op *)b->ops.ptr)[index].text : "commit";
     return err_set(err, code, e, "nf_tables '%s': %s", b->table, op);
 }

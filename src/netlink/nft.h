@@ -25,7 +25,8 @@ static inline void nft_batch_freep(NftBatch **b)
 }
 size_t nft_batch_len(const NftBatch *b); /* messages so far */
 /* All or nothing. The error names the first operation that the kernel refused: ENOENT
- * ERR_NOT_FOUND, EEXIST ERR_EXISTS, EPERM ERR_DENIED, others ERR_SYS. An empty batch is fine. */
+ * ERR_NOT_FOUND, EEXIST ERR_EXISTS, EPERM ERR_DENIED, EOPNOTSUPP ERR_UNSUPPORTED, others ERR_SYS.
+ * An empty batch is fine. */
 int nft_commit(Nft *n, NftBatch *b, Err *err) NODISCARD;
 
 void nft_table_add(NftBatch *b); /* fine when it is there */

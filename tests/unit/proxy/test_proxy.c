@@ -3,12 +3,14 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <linux/netfilter.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "codec/json.h"
+#include "netlink/nft_need.h"
 #include "proxy/internal.h"
 
 static const char service_json[] =
@@ -267,6 +269,21 @@ static void test_kernel_takes_it(void **state)
     nft_close(n);
 }
 
+static void no_rule(NftBatch *b)
+{
+    nft_x_verdict(b, NF_ACCEPT, NULL);
+}
+
+/* What this kernel has is found, and what no kernel has is missed. */
+static void test_missing_modules(void **state)
+{
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
+        skip();
+    assert_null(nft_missing_module());
+    assert_true(nft_try("filter", NF_INET_PRE_ROUTING, no_rule));
+    assert_false(nft_try("no-such-type", NF_INET_PRE_ROUTING, no_rule));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_no_endpoints_are_refused),
         cmocka_unit_test(test_many_source_ranges),
         cmocka_unit_test(test_what_is_never_programmed),
+        cmocka_unit_test(test_missing_modules),
         cmocka_unit_test(test_kernel_takes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

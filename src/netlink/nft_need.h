@@ -1,0 +1,17 @@
+/* nft_need.h - whether this kernel has what the rules of the service proxy and of portmap are made
+ * of. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netlink/nft.h"
+
+/* Tries one rule in a table of its own, which goes again; `rule` appends its expressions. Type and
+ * hook as of nft_chain_base(). False only when the kernel knows the type or an expression not. In
+ * the caller's network namespace: an empty one is best. */
+bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b));
+
+/* The first kernel module that is missing (and that the kernel could not load by itself); NULL:
+ * none is. */
+const char *nft_missing_module(void);
