@@ -30,7 +30,9 @@ struct ApiServer {
     WatchHub *hub;
     ServiceAlloc *services;
     OpenApiCache *openapi;
-    NodeLinks *nodes; /* connections to kubelets */
+    NodeLinks *nodes;     /* connections to kubelets */
+    HttpBodyLimit bodies; /* of requests that arrive */
+    Source *housekeeping;
     StrView client_ca;
     uint16_t advertise_port;
     bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */

@@ -261,6 +261,12 @@ void route_request(void *ctx, HttpReq *req)
     x->arena = req->arena;
     req->user = x;
     Err err = { 0 };
+    if (req->busy) {
+        http_set_header(req, SV("Retry-After"), SV("1"), NULL);
+        respond_status(x, REASON_TOO_MANY_REQUESTS,
+                       "too many bytes of requests are on their way: try again");
+        return;
+    }
     if (req->body_too_large) {
         respond_status(x, REASON_TOO_LARGE, "Request entity too large: limit is %d", BODY_MAX);
         return;

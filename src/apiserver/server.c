@@ -1,9 +1,17 @@
 /* server.c - the parts of an API server, from start to end. */
+#include <malloc.h>
+
 #include "apiserver/authz.h"
 #include "apiserver/handlers.h"
 #include "apiserver/hub.h"
 #include "apiserver/services.h"
 #include "apiserver/token.h"
+
+enum {
+    BODIES_MAX = 128 * 1024 * 1024,
+    TRIM_EVERY_MS = 15 * 1000,
+    TRIM_FROM = 8 * 1024 * 1024,
+};
 
 uint16_t apiserver_port(const ApiServer *s)
 {
@@ -22,6 +30,19 @@ static int start_hub(ApiServer *s, Err *err)
         { SV(""), SV("Service"), services_event, s->services },
     };
     return hub_new(s, subscribers, ARRAY_SIZE(subscribers), &s->hub, err);
+}
+
+/* The platform's own roles, by their certificates. */
+static bool is_own_role(const TlsPeer *peer)
+{
+    return peer->verified && sv_starts(peer->common_name, SV("system:"));
+}
+
+/* What a burst left behind in the heap goes back to the machine. */
+static void give_memory_back(void *ctx)
+{
+    if (mallinfo2().fordblks > TRIM_FROM)
+        malloc_trim(0);
 }
 
 static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
@@ -44,12 +65,15 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
     TlsContext *tls = NULL;
     if ((r = tls_context_new_server(&tls_cfg, &tls, err)) < 0)
         return r;
+    s->bodies = (HttpBodyLimit){ .max = BODIES_MAX, .preferred = is_own_role };
     HttpServerConfig http = {
-        .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX
+        .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX, .bodies = &s->bodies
     };
     r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
     tls_context_unref(tls);
-    return r;
+    return r == 0 ? loop_add_timer(s->loop, TRIM_EVERY_MS, TRIM_EVERY_MS, give_memory_back, s,
+                                   &s->housekeeping, err)
+                  : r;
 }
 
 static int enable_plugins(ApiServer *s, StrView names, Err *err)
@@ -94,6 +118,7 @@ ApiServer *apiserver_free(ApiServer *s)
 {
     if (!s)
         return NULL;
+    source_free(s->housekeeping);
     http_server_free(s->http);
     node_links_free(s->nodes);
     hub_free(s->hub);

@@ -23,6 +23,7 @@ Exchange *exchange_new(HttpConn *c, Err *err)
     size_t limit = c->cfg.arena_limit;
     arena_init(&e->arena, limit ? limit : ARENA_DEFAULT_LIMIT);
     e->conn = c;
+    e->bodies = c->cfg.bodies;
     e->since_ns = loop_now_ns(c->loop);
     e->req.arena = &e->arena;
     e->req.peer = net_stream_peer(c->stream);
@@ -44,11 +45,19 @@ void exchange_hold(Exchange *e)
     e->held++;
 }
 
+static void drop_body(Exchange *e)
+{
+    buf_free(&e->body);
+    if (e->bodies)
+        e->bodies->held -= e->held_bytes;
+    e->held_bytes = 0;
+}
+
 void exchange_unhold(Exchange *e)
 {
     if (--e->held > 0 || !e->gone)
         return;
-    buf_free(&e->body);
+    drop_body(e);
     buf_free(&e->out);
     free(e->copy);
     arena_free(&e->arena);
@@ -150,14 +159,29 @@ int exchange_add_header(Exchange *e, StrView name, StrView value, Err *err)
     return 0;
 }
 
+static bool hold_bytes(Exchange *e, size_t len)
+{
+    HttpBodyLimit *l = e->bodies;
+    if (!l)
+        return true;
+    bool all = !l->preferred || (e->req.peer && l->preferred(e->req.peer));
+    size_t max = all ? l->max : l->max / 4 * 3;
+    if (len > max || l->held > max - len)
+        return false;
+    l->held += len;
+    e->held_bytes += len;
+    return true;
+}
+
 int exchange_body(Exchange *e, const void *data, size_t len, Err *err)
 {
     size_t max = e->conn->cfg.body_max;
     if (e->req.body_too_large)
         return 0;
-    if (len > max || e->body.len + len > max) {
+    e->req.busy = !hold_bytes(e, len);
+    if (e->req.busy || len > max || e->body.len + len > max) {
         e->req.body_too_large = true;
-        buf_free(&e->body);
+        drop_body(e);
         return 0;
     }
     buf_append(&e->body, data, len);

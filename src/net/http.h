@@ -32,11 +32,23 @@ typedef struct HttpConnLimit {
     HttpServer *waiting;
 } HttpConnLimit;
 
+/* A bound on the bytes of requests that are arriving and have not been answered, for all
+ * connections of the servers that share it. Zero but for the first two; must outlive the servers.
+ */
+typedef struct HttpBodyLimit {
+    size_t max;
+    /* Whether a peer may use the last quarter, which is kept for those that the program itself
+     * depends on; NULL: all may. */
+    bool (*preferred)(const TlsPeer *peer);
+    size_t held; /* the servers' own */
+} HttpBodyLimit;
+
 typedef struct HttpServerConfig {
     TlsContext *tls; /* NULL: clear text */
     HttpHandlerFn *handler;
     void *ctx;
     size_t body_max;             /* larger: handler is called with body_too_large set and no body */
+    HttpBodyLimit *bodies;       /* NULL: no bound. Beyond: as body_max, and `busy` is set */
     size_t arena_limit;          /* per exchange; 0: ARENA_DEFAULT_LIMIT */
     uint32_t header_max;         /* bytes of all headers; 0: 64 KiB; larger: 431 */
     uint32_t idle_timeout_ms;    /* of a connection without exchanges; 0: 120 s */
@@ -67,6 +79,7 @@ struct HttpReq {
     uint32_t n_headers;
     StrView body;
     bool body_too_large;
+    bool busy; /* the body was dropped because others' fill the server: to be tried again */
     bool is_tls;
     uint8_t version; /* 1 or 2 */
     const TlsPeer *peer;

@@ -54,6 +54,8 @@ struct Exchange {
     int64_t
         since_ns; /* when the request began; once it is answered, when the peer took some last */
     Buf body;
+    HttpBodyLimit *bodies;
+    size_t held_bytes; /* of it */
     size_t unconsumed; /* HTTP/2: bytes of the connection's window it holds */
     uint32_t header_bytes, headers_cap;
     HttpHeader *out_headers; /* set by the handler, in the arena */

@@ -68,6 +68,20 @@ peak_kb() { awk '/VmHWM/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status";
     kill "$holder"
 }
 
+@test "bodies that never end are bounded, the platform's own are taken, and the memory goes back" {
+    before=$(rss_kb)
+    inside python3 "$BATS_TEST_DIRNAME/half_bodies.py" "$DATA/pki/ca.crt" 100 2900000 >"$BATS_TEST_TMPDIR/out" 3>&- &
+    holder=$!
+    wait_for 60 grep -q sent "$BATS_TEST_TMPDIR/out"
+    echo "before $before kB, with 290 MB on their way $(rss_kb) kB; $(cat "$BATS_TEST_TMPDIR/out") refused"
+    [ "$(rss_kb)" -lt $((before + 200 * 1024)) ]
+    [ "$(awk '{ print $2 }' "$BATS_TEST_TMPDIR/out")" -gt 50 ]
+    kubectl --kubeconfig "$DATA/pki/controller/kubeconfig" create serviceaccount own
+    kill "$holder"
+    memory_is_back() { [ "$(rss_kb)" -lt $((before + 16 * 1024)) ]; }
+    wait_for 60 memory_is_back
+}
+
 @test "what waits for clients is bounded" {
     echo "peak: $(peak_kb) kB"
     [ "$(peak_kb)" -lt 300000 ] # 55 MB stored, as much deleted and still in the history, and 10 clients
