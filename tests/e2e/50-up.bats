@@ -125,6 +125,18 @@ refused() { # CODE ARGS…
     [[ $(k "$ONE" get pods -l app=hello -o jsonpath='{.items[0].status.podIP}') == 10.244.* ]]
 }
 
+@test "roles have no capability to give, no new ones, and nothing of the caller's environment" {
+    for role in server controller scheduler dns; do
+        pid=$(pgrep -P "$(jq .supervisor "$ONE/cluster.json")" -f "/knarr-$role ")
+        [ "$(awk '/^Cap(Inh|Prm|Eff|Bnd|Amb):/ { print $2 }' "/proc/$pid/status" | sort -u)" = 0000000000000000 ]
+        grep -q '^NoNewPrivs:.*1' "/proc/$pid/status"
+        [ "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" -ne 0 ]
+    done
+    for pid in $(pgrep -P "$(jq .supervisor "$ONE/cluster.json")"); do
+        [ -z "$(tr '\0' '\n' <"/proc/$pid/environ" | grep -vE '^(PATH|NOTIFY_SOCKET|KNARR_LOG|TZ)=')" ]
+    done
+}
+
 @test "each cluster's pods resolve their own names" {
     for dir in "$ONE" "$TWO"; do
         k "$dir" run visitor --image=knarr.local/demo:1 --restart=Never --command -- sh -c \
