@@ -153,6 +153,16 @@ static int64_t head_newest(const TsdbAppender *a, int64_t t)
     return a->samples.len ? a->samples.items[0].t : t;
 }
 
+/* The time before which the head takes nothing but late samples: what is in blocks already, and as
+ * Prometheus has it (Head.appendableMinValidTime) what lies half a block behind the newest sample,
+ * so that what is about to become a block stays as it is. */
+static int64_t oldest_valid(const TsdbAppender *a, int64_t t)
+{
+    int64_t newest = head_newest(a, t), half = a->db->opt.block_ms / 2;
+    int64_t behind = newest < INT64_MIN + half ? INT64_MIN : newest - half;
+    return MAX(a->db->head.min_valid, behind);
+}
+
 static AppendResult check_time(TsdbAppender *a, const HeadSeries *s, int64_t t, double v,
                                const Histogram *h, bool *ret_late)
 {
@@ -160,12 +170,13 @@ static AppendResult check_time(TsdbAppender *a, const HeadSeries *s, int64_t t, 
     const Pending *p = last_pending(a, s);
     int64_t newest = p ? MAX(p->t, s->max_t) : s->max_t, window = db->opt.out_of_order_ms;
     *ret_late = false;
-    if (t > newest && t >= db->head.min_valid)
+    int64_t oldest = oldest_valid(a, t);
+    if (t > newest && t >= oldest)
         return APPEND_OK;
     if (t == newest && newest != INT64_MIN)
         return same_value(s, p, v, h) ? APPEND_OK : APPEND_DUPLICATE;
     if (window <= 0)
-        return t > newest ? APPEND_OUT_OF_BOUNDS : APPEND_OUT_OF_ORDER;
+        return t < oldest ? APPEND_OUT_OF_BOUNDS : APPEND_OUT_OF_ORDER;
     *ret_late = true;
     return t < head_newest(a, t) - window ? APPEND_TOO_OLD : APPEND_OK;
 }
@@ -253,6 +264,25 @@ AppendResult tsdb_append_zero(TsdbAppender *a, SeriesRef *ref, Labels labels, in
     return gather(a, s, start, 0, like, err);
 }
 
+/* OpenMetrics bounds the names and values of an exemplar's labels together. */
+enum { EXEMPLAR_RUNES_MAX = 128 };
+
+static size_t runes(StrView s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    return n;
+}
+
+static size_t label_runes(Labels l)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < l.len; i++)
+        n += runes(l.items[i].name) + runes(l.items[i].value);
+    return n;
+}
+
 AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar *e, Err *err)
 {
     HeadSeries *s = head_by_id(&a->db->head, ref);
@@ -260,6 +290,8 @@ AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar
     PendingExemplar p = { s, *e };
     if (!s)
         return refuse(a, APPEND_INVALID);
+    if (label_runes(e->labels) > EXEMPLAR_RUNES_MAX)
+        return APPEND_INVALID;
     AppendResult r = exemplars_check(a->db->exemplars, head_labels(&a->db->head, s, buf), e);
     if (r != APPEND_OK)
         return r;

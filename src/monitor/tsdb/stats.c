@@ -12,11 +12,11 @@ static void head_numbers(Tsdb *db, TsdbStats *s)
 {
     const Head *h = &db->head;
     s->series = h->n_series;
-    s->chunks = h->chunks;
+    s->chunks = h->chunks + h->n_series; /* each series has one that is open */
     s->series_created = h->series_created;
     s->series_removed = h->series_created - h->n_series;
-    s->chunks_created = h->chunks_created;
-    s->chunks_removed = h->chunks_created - h->chunks;
+    s->chunks_created = h->chunks_created + h->series_created;
+    s->chunks_removed = s->chunks_created - s->chunks;
     s->retention_ms = db->opt.retention_ms;
     s->retention_bytes = db->opt.retention_bytes;
     s->label_pairs = h->n_postings;

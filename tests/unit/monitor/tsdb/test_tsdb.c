@@ -73,6 +73,27 @@ static void fill(const char *name, const char *job, int64_t from, int n)
         fail_msg("%s", err.msg);
 }
 
+/* "m" of the jobs a and b, five hours from 0 and from `from_b` on, in one go: a sample long before
+ * the newest is not taken. */
+static void fill_two(int64_t from_b)
+{
+    Label buf[2];
+    SeriesRef a_ref = 0, b_ref = 0;
+    TsdbAppender *a;
+    Err err = { 0 };
+    assert_int_equal(tsdb_appender_new(db, &a, &err), 0);
+    for (int64_t t = 0; t < 5 * HOUR; t += 15000) {
+        assert_int_equal(
+            tsdb_append(a, &a_ref, labels_of("m", "a", buf), t, (double)t / 1000, &err), APPEND_OK);
+        if (t >= from_b)
+            assert_int_equal(tsdb_append(a, &b_ref, labels_of("m", "b", buf), t,
+                                         (double)(t - from_b) / 1000, &err),
+                             APPEND_OK);
+    }
+    if (tsdb_appender_commit(a, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
 /* Everything that matches job=~`jobs`, as text: "name{job}: t=v t=v …\n". Long series are shown by
  * their number, first and last sample. */
 static void expect(int64_t start, int64_t end, const char *jobs, const char *want)
@@ -277,8 +298,7 @@ static void test_two_processes_do_not_share_a_folder(void **state)
 static void test_the_head_is_cut_and_nothing_is_missed(void **state)
 {
     open_db();
-    fill("m", "a", 0, 5 * 240); /* five hours */
-    fill("m", "b", HOUR, 4 * 240);
+    fill_two(HOUR);
     const char *want = "m{a}: 1200 0=0 17985000=17985\nm{b}: 960 3600000=0 17985000=14385\n";
     expect(0, 6 * HOUR, ".*", want);
     maintain();
@@ -291,6 +311,26 @@ static void test_the_head_is_cut_and_nothing_is_missed(void **state)
     expect(2 * HOUR - 15000, 2 * HOUR, "a", "m{a}: 7185000=7185 7200000=7200\n");
     /* Before the block's end nothing is taken any more. */
     assert_int_equal(put("new", "a", HOUR, 1), APPEND_OUT_OF_BOUNDS);
+}
+
+/* Half a block behind the newest sample a new series may begin, not before. */
+static void test_far_behind_the_newest(void **state)
+{
+    open_db();
+    assert_int_equal(put("m", "a", 240 * HOUR, 1), APPEND_OK);
+    assert_int_equal(put("m", "b", 0, 1), APPEND_OUT_OF_BOUNDS);
+    assert_int_equal(put("m", "b", 239 * HOUR - 1, 1), APPEND_OUT_OF_BOUNDS);
+    assert_int_equal(put("m", "b", 239 * HOUR, 1), APPEND_OK);
+    assert_int_equal(put("m", "a", 239 * HOUR + 1, 1), APPEND_OUT_OF_ORDER);
+    assert_int_equal(put("m", "a", 0, 1), APPEND_OUT_OF_BOUNDS);
+    expect(0, 241 * HOUR, ".*", "m{a}: 864000000=1\nm{b}: 860400000=1\n");
+    TsdbStats stats;
+    Arena arena;
+    Err err = { 0 };
+    arena_init(&arena, 0);
+    assert_int_equal(tsdb_stats(db, 0, &arena, &stats, &err), 0);
+    assert_int_equal(stats.chunks, 2);
+    arena_free(&arena);
 }
 
 /* One chunk of slow samples covers several blocks' ranges. */
@@ -478,8 +518,7 @@ static void test_deleted_samples_are_gone_for_good(void **state)
 {
     Err err = { 0 };
     open_db();
-    fill("m", "a", 0, 5 * 240);
-    fill("m", "b", 0, 5 * 240);
+    fill_two(0);
     maintain();
     delete (0, HOUR - 1, "a");
     delete (4LL * HOUR, INT64_MAX, "a");
@@ -561,6 +600,12 @@ static void test_histograms_and_exemplars(void **state)
         Exemplar e = { { &trace, 1 }, i, 1000 + i };
         assert_int_equal(tsdb_append_exemplar(a, ref, &e, &err), APPEND_OK);
     }
+    char text[130];
+    memset(text, 'x', sizeof text);
+    Label sizes[] = { { SV("id"), sv_n(text, 126) }, { SV("id"), sv_n(text, 127) } };
+    Exemplar fits = { { &sizes[0], 1 }, 1, 1004 }, large = { { &sizes[1], 1 }, 1, 1004 };
+    assert_int_equal(tsdb_append_exemplar(a, ref, &fits, &err), APPEND_OK);
+    assert_int_equal(tsdb_append_exemplar(a, ref, &large, &err), APPEND_INVALID);
     assert_int_equal(tsdb_appender_commit(a, &err), 0);
     for (int i = 0; i < 2; i++) {
         expect(0, 5000, ".*", "h{a}: 1000=5 2000=7 3000=5 4000=8\n");
@@ -630,6 +675,7 @@ int main(void)
         T(test_a_torn_log_is_cut_and_goes_on),
         T(test_two_processes_do_not_share_a_folder),
         T(test_the_head_is_cut_and_nothing_is_missed),
+        T(test_far_behind_the_newest),
         T(test_a_chunk_longer_than_a_block),
         T(test_blocks_are_compacted_and_expire),
         T(test_late_samples_are_taken_inside_the_window),
