@@ -10,6 +10,7 @@
 
 #include "api/events.h"
 #include "api/informer.h"
+#include "api/selector.h"
 #include "api/workqueue.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -148,3 +149,15 @@ bool pod_active(const Controller *c, const ApiObject *pod); /* not ended, not be
 bool pod_ready(const Value *pod);
 /* Since when it is ready, for minReadySeconds; *ret_wait_ms: when it will be, or 0. */
 bool pod_available(const Value *pod, int64_t min_ready_s, int64_t now_ns, uint64_t *ret_wait_ms);
+
+/* ---- claiming ---- */
+
+bool claim_matches(const Selector *selector, const ApiObject *o);
+/* Makes `owner`, which must be the object that the job is for, control the objects of `kind` in its
+ * namespace that match, are not on their way out and have no controller. True when there are any:
+ * the job should end, and comes back when the informers have seen them. The selector must live as
+ * long as the job. */
+bool claim_orphans(Job *j, KindId owner_kind, const ApiObject *owner, KindId kind,
+                   const Selector *selector);
+/* `o` is left to itself: `owner` does not own it any more. */
+void claim_release(Job *j, const ApiObject *owner, KindId kind, const ApiObject *o);

@@ -1,6 +1,6 @@
 /* deployment.c - one ReplicaSet for each pod template of a Deployment, and the way from the old
  * ones to the new: rolling or by recreation, with revisions, pause, scaling and a limited history.
- */
+ * ReplicaSets that it selects and that nobody controls are adopted. */
 #include "controller/deployment.h"
 
 #include "codec/json.h"
@@ -9,6 +9,21 @@
 #define REVISION    SV("deployment.kubernetes.io/revision")
 #define DESIRED     SV("deployment.kubernetes.io/desired-replicas")
 #define MAX_ALLOWED SV("deployment.kubernetes.io/max-replicas")
+
+static void queue_owner(Controller *c, const ApiObject *rs)
+{
+    const Value *ref = obj_controller_ref(rs);
+    if (ref && sv_eq(value_str(value_get(ref, SV("kind"))), SV("Deployment")))
+        controller_queue(c, rs->ns, value_str(value_get(ref, SV("name"))));
+}
+
+static void queue_all(Controller *c, StrView ns)
+{
+    size_t n;
+    ApiObject *const *all = informer_by_index(c->cs->informers[KIND_DEPLOYMENT], INDEX_NS, ns, &n);
+    for (size_t i = 0; i < n; i++)
+        controller_queue(c, all[i]->ns, all[i]->name);
+}
 
 static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 {
@@ -21,9 +36,12 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
                 : NULL;
     } else if (kind != KIND_REPLICASET)
         return;
-    const Value *ref = o ? obj_controller_ref(o) : NULL;
-    if (ref && sv_eq(value_str(value_get(ref, SV("kind"))), SV("Deployment")))
-        controller_queue(c, o->ns, value_str(value_get(ref, SV("name"))));
+    if (o)
+        queue_owner(c, o);
+    if (old && now)
+        queue_owner(c, old); /* it may have had another one */
+    if (kind == KIND_REPLICASET && now && !obj_controller_ref(now))
+        queue_all(c, now->ns); /* whoever selects it adopts it */
 }
 
 /* ---- what there is ---- */
@@ -66,8 +84,12 @@ static bool gather(DeploymentView *v)
     if (!v->sets || !v->plan)
         return false;
     v->n = 1;
-    for (size_t i = 0; i < n_owned; i++)
-        v->sets[v->n++] = owned[i];
+    for (size_t i = 0; i < n_owned; i++) {
+        if (claim_matches(v->selector, owned[i]))
+            v->sets[v->n++] = owned[i];
+        else if (!obj_deleting(v->deployment))
+            claim_release(v->job, v->deployment, KIND_REPLICASET, owned[i]);
+    }
     qsort(v->sets + 1, v->n - 1, sizeof *v->sets, by_age);
     for (size_t i = 1; i < v->n; i++) {
         if (!same_template(v->job, v->sets[i], value_path(v->doc, "spec.template")))
@@ -283,6 +305,24 @@ static void roll(DeploymentView *v)
     }
 }
 
+/* True when there is something to do for this round; false: it comes back, or cannot go on. */
+static bool claim_sets(DeploymentView *v)
+{
+    Job *j = v->job;
+    Selector *selector = arena_new(&j->arena, Selector);
+    if (!selector ||
+        selector_from_object(value_path(v->doc, "spec.selector"), &j->arena, selector, NULL) < 0) {
+        job_fail(j);
+        return false;
+    }
+    v->selector = selector;
+    if (obj_deleting(v->deployment) ||
+        !claim_orphans(j, KIND_DEPLOYMENT, v->deployment, KIND_REPLICASET, selector))
+        return true;
+    job_again(j, 10); /* they count when the informer has seen whose they are */
+    return false;
+}
+
 static void reconcile(Job *j)
 {
     DeploymentView v = { .job = j,
@@ -297,6 +337,8 @@ static void reconcile(Job *j)
         v.limits = rollout_limits(value_path(v.doc, "spec.strategy.rollingUpdate.maxSurge"),
                                   value_path(v.doc, "spec.strategy.rollingUpdate.maxUnavailable"),
                                   v.replicas);
+    if (!claim_sets(&v))
+        return;
     if (!gather(&v)) {
         job_fail(j);
         return;

@@ -9,6 +9,7 @@ typedef struct DeploymentView {
     Job *job;
     ApiObject *deployment;
     const Value *doc;
+    const Selector *selector;
     ApiObject **sets; /* sets[0]: the new ReplicaSet, or NULL; then the old ones, oldest first */
     RolloutSet *plan; /* beside them */
     size_t n;         /* at least 1 */

@@ -1,10 +1,10 @@
 /* replicaset.c - keeps spec.replicas pods of each ReplicaSet and ReplicationController: creates
  * what is missing - in batches of 1, 2, 4 …, so that a template which is refused costs one request
  * -, deletes what is too many (the least useful first), adopts and releases pods, and reports the
- * counts. */
+ * counts. A template whose pods fail at once is tried again after growing delays only. */
+#include "controller/attempt.h"
 #include "controller/rank.h"
 
-#include "api/selector.h"
 #include "controller/controller_internal.h"
 
 enum { BURST = 500 }; /* pods made or deleted in one go */
@@ -44,51 +44,19 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 
 /* ---- claiming ---- */
 
-static bool selector_of(Job *j, const ApiObject *rs, Selector *ret)
+static Selector *selector_of(Job *j, const ApiObject *rs)
 {
+    Selector *ret = arena_new(&j->arena, Selector);
+    if (!ret) {
+        job_fail(j);
+        return NULL;
+    }
     const Value *sel = value_path(obj_doc(rs), "spec.selector");
     int r = set_kind(j->c) == KIND_REPLICASET ? selector_from_object(sel, &j->arena, ret, NULL)
                                               : selector_from_labels(sel, &j->arena, ret, NULL);
     if (r < 0)
         job_fail(j);
-    return r >= 0;
-}
-
-static bool selects(const Selector *selector, const ApiObject *pod)
-{
-    return selector_matches(selector, value_get(obj_meta(pod), SV("labels")));
-}
-
-/* Takes the selected pods that nobody controls; true when there were any. */
-static bool adopt(Job *j, const ApiObject *rs, const Selector *selector)
-{
-    size_t n;
-    bool any = false;
-    ApiObject *const *pods = informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, rs->ns, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (obj_controller_ref(pods[i]) || !pod_active(j->c, pods[i]) ||
-            !selects(selector, pods[i]))
-            continue;
-        Value copy = obj_copy(j, pods[i]), refs = obj_owner_refs(&j->arena, set_kind(j->c), rs);
-        value_list_foreach (ref, value_get(obj_meta(pods[i]), SV("ownerReferences")))
-            value_push(&j->arena, &refs, *ref);
-        value_set_path(&j->arena, &copy, "metadata.ownerReferences", refs);
-        job_update(j, KIND_POD, SV_NULL, &copy);
-        any = true;
-    }
-    return any;
-}
-
-/* A pod whose labels do not match any more is left to itself. */
-static void release(Job *j, const ApiObject *rs, const ApiObject *pod)
-{
-    Value copy = obj_copy(j, pod), *list = value_path(&copy, "metadata.ownerReferences");
-    for (uint32_t i = value_len(list); i-- > 0;)
-        if (sv_eq(value_str(value_get(value_at(list, i), SV("uid"))), rs->uid))
-            value_remove(list, i);
-    if (value_len(list) == 0)
-        value_del(value_get(&copy, SV("metadata")), SV("ownerReferences"));
-    job_update(j, KIND_POD, SV_NULL, &copy);
+    return r < 0 ? NULL : ret;
 }
 
 /* ---- creating ---- */
@@ -161,6 +129,50 @@ static void create_pods(Job *j, const ApiObject *rs, int64_t n)
     b->left = n;
     b->size = 1;
     create_batch(j, b);
+}
+
+/* When the pod's last container ended; 0 when none has. */
+static int64_t last_end(const Value *pod)
+{
+    int64_t end = 0;
+    value_list_foreach (s, value_path(pod, "status.containerStatuses")) {
+        end = MAX(end, time_of(value_path(s, "state.terminated.finishedAt")));
+        end = MAX(end, time_of(value_path(s, "lastState.terminated.finishedAt")));
+    }
+    return end;
+}
+
+static Attempt attempt_of(const ApiObject *pod)
+{
+    const Value *doc = obj_doc(pod);
+    StrView phase = value_path_str(doc, "status.phase");
+    Attempt a = { time_of(value_path(doc, "metadata.creationTimestamp")), ATTEMPT_TAKEN };
+    if (sv_eq(phase, SV("Failed"))) {
+        int64_t age_ms = (last_end(doc) - a.created_ns) / NSEC_PER_MSEC;
+        if (age_ms < ATTEMPT_YOUNG_MS)
+            a.outcome = ATTEMPT_REFUSED;
+    } else if (!sv_eq(phase, SV("Running")) && !sv_eq(phase, SV("Succeeded")))
+        a.outcome = ATTEMPT_OPEN;
+    return a;
+}
+
+/* While the pods fail at once, one is tried at growing intervals; the rest follow when a node takes
+ * it. */
+static void create_missing(Job *j, const ApiObject *rs, ApiObject *const *owned, size_t n_owned,
+                           int64_t missing)
+{
+    Attempt *attempts = arena_array(&j->arena, Attempt, n_owned + 1);
+    if (!attempts) {
+        job_fail(j);
+        return;
+    }
+    for (size_t i = 0; i < n_owned; i++)
+        attempts[i] = attempt_of(owned[i]);
+    AttemptDelay d = attempt_delay(attempts, n_owned, clock_real_ns());
+    if (d.wait_ms > 0)
+        job_again(j, d.wait_ms);
+    else
+        create_pods(j, rs, d.refused ? 1 : missing);
 }
 
 /* ---- deleting ---- */
@@ -285,10 +297,10 @@ static void write_status(Job *j, const ApiObject *rs, const Counts *c)
 static void reconcile(Job *j)
 {
     ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
-    Selector selector;
-    if (!rs || !selector_of(j, rs, &selector))
+    const Selector *selector = rs ? selector_of(j, rs) : NULL;
+    if (!selector)
         return;
-    if (!obj_deleting(rs) && adopt(j, rs, &selector)) {
+    if (!obj_deleting(rs) && claim_orphans(j, set_kind(j->c), rs, KIND_POD, selector)) {
         job_again(j, 10); /* counted when the informer has seen it */
         return;
     }
@@ -302,10 +314,10 @@ static void reconcile(Job *j)
     for (size_t i = 0; i < n_owned; i++) {
         if (!pod_active(j->c, owned[i]))
             continue;
-        if (selects(&selector, owned[i]))
+        if (claim_matches(selector, owned[i]))
             active[n++] = owned[i];
         else if (!obj_deleting(rs))
-            release(j, rs, owned[i]);
+            claim_release(j, rs, KIND_POD, owned[i]);
     }
     int64_t wanted = value_int_or(value_path(obj_doc(rs), "spec.replicas"), 1),
             diff = wanted - (int64_t)n;
@@ -314,7 +326,7 @@ static void reconcile(Job *j)
     if (obj_deleting(rs))
         return;
     if (diff > 0)
-        create_pods(j, rs, MIN(diff, BURST));
+        create_missing(j, rs, owned, n_owned, MIN(diff, BURST));
     else if (diff < 0)
         delete_pods(j, active, n, (size_t)MIN(-diff, BURST));
 }

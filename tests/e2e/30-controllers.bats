@@ -317,6 +317,58 @@ Y
     eventually field deployment/late '{.status.readyReplicas}' 3
 }
 
+refuse() { # SELECTOR: fails each of its pods at once, as a kubelet that refuses them does, until it is killed
+    local name
+    while true; do
+        for name in $(kubectl get pods -l "$1" --field-selector=status.phase=Pending -o name 2>/dev/null); do
+            kubectl patch "$name" --subresource=status --type=merge >/dev/null 2>&1 \
+                -p '{"status":{"phase":"Failed","reason":"UnexpectedAdmissionError","message":"no"}}' || true
+        done
+        sleep 0.05
+    done
+}
+
+@test "pods that fail at once are replaced more and more slowly, and all are made when one is taken" {
+    local kubelet
+    refuse app=refused 3>&- &
+    kubelet=$!
+    kubectl create deployment refused --image=x
+    wait_for 20 eval '[ "$(kubectl get pods -l app=refused --field-selector=status.phase=Failed -o name | wc -l)" -ge 3 ]'
+    # 1, 2 and 4 seconds between them: the fourth is at least 4 s younger than the third.
+    wait_for 30 eval '[ "$(kubectl get pods -l app=refused --field-selector=status.phase=Failed -o name | wc -l)" -ge 4 ]'
+    kubectl get pods -l app=refused -o json | jq -e '[.items[].metadata.creationTimestamp | fromdate] | sort |
+        [.[1] - .[0], .[2] - .[1], .[3] - .[2]] | .[0] >= 1 and .[1] >= 2 and .[2] >= 4'
+    kubectl scale deployment refused --replicas=5
+    # One at a time, still.
+    wait_for 30 eval '[ "$(kubectl get pods -l app=refused -o name | wc -l)" -ge 5 ]'
+    [ "$(kubectl get pods -l app=refused -o name | wc -l)" -eq 5 ]
+    kill "$kubelet"
+    wait "$kubelet" || true
+    LIMIT=60 eventually field deployment/refused '{.status.readyReplicas}' 5
+    kubectl delete deployment refused
+    eventually count 0 pods -l app=refused
+}
+
+@test "a deployment adopts the replica sets that it selects, and lets go of those that it does not" {
+    local set
+    kubectl create deployment kept --image=x --replicas=2
+    eventually rolled_out deployment/kept
+    set=$(kubectl get replicasets -l app=kept -o name)
+    kubectl get deployment kept -o json | jq 'del(.metadata.uid, .metadata.resourceVersion, .status)' >"$BATS_TEST_TMPDIR/kept"
+    kubectl delete deployment kept --cascade=orphan
+    wait_for 10 field "$set" '{.metadata.ownerReferences[*].kind}' ''
+    kubectl create -f "$BATS_TEST_TMPDIR/kept"
+    eventually field "$set" '{.metadata.ownerReferences[0].kind}' Deployment
+    eventually rolled_out deployment/kept
+    [ "$(kubectl get replicasets -l app=kept -o name)" = "$set" ]
+    [ "$(kubectl get "$set" -o jsonpath='{.metadata.ownerReferences[0].uid}')" = "$(kubectl get deployment kept -o jsonpath='{.metadata.uid}')" ]
+    kubectl label "$set" app=free --overwrite
+    eventually field "$set" '{.metadata.ownerReferences[*].kind}' ''
+    kubectl delete deployment kept
+    kubectl delete "$set"
+    eventually count 0 pods -l app=kept
+}
+
 pod_in_circle() { # NAME OWNER UID: NAME gets OWNER as an owner that waits for it
     kubectl patch pod "$1" --type=merge >/dev/null -p "{\"metadata\":{\"ownerReferences\":[
         {\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"$2\",\"uid\":\"$3\",\"blockOwnerDeletion\":true}]}}"
