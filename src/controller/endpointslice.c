@@ -1,6 +1,6 @@
-/* endpointslice.c - where the pods of each Service are: one EndpointSlice for a Service with a
- * selector, and the Endpoints object of the same name for older clients. Two controllers, keyed by
- * Service. */
+/* endpointslice.c - where the pods of each Service with a selector are: EndpointSlices, one for
+ * each set of ports (a named target port may differ from pod to pod) and 1000 pods, and the
+ * Endpoints object of the same name for older clients. Two controllers, keyed by Service. */
 #include "api/selector.h"
 #include "controller/controller_internal.h"
 
@@ -95,31 +95,19 @@ static int64_t port_number(const Value *port, const ApiObject *pod)
     return 0;
 }
 
-/* Named target ports are looked up in the first pod that has them. */
-static Value ports_of(Job *j, const ApiObject *service, ApiObject *const *pods, size_t n,
-                      bool with_empty_name)
+static Value port_value(Arena *a, const Value *port, int64_t number, bool with_empty_name)
 {
-    Arena *a = &j->arena;
-    Value list = value_list();
-    value_list_foreach (port, value_path(obj_doc(service), "spec.ports")) {
-        int64_t number = port_number(port, NULL);
-        for (size_t i = 0; i < n && !number; i++)
-            number = port_number(port, pods[i]);
-        if (!number)
-            continue;
-        Value out = value_map();
-        StrView name = value_str(value_get(port, SV("name"))),
-                protocol = value_str(value_get(port, SV("protocol")));
-        if (name.len || with_empty_name)
-            value_set(a, &out, SV("name"), value_sv(name));
-        value_set(a, &out, SV("port"), value_int(number));
-        value_set(a, &out, SV("protocol"), value_sv(protocol.len ? protocol : SV("TCP")));
-        const Value *app = value_get(port, SV("appProtocol"));
-        if (app)
-            value_set(a, &out, SV("appProtocol"), *app);
-        value_push(a, &list, out);
-    }
-    return list;
+    Value out = value_map();
+    StrView name = value_str(value_get(port, SV("name"))),
+            protocol = value_str(value_get(port, SV("protocol")));
+    const Value *app = value_get(port, SV("appProtocol"));
+    if (name.len || with_empty_name)
+        value_set(a, &out, SV("name"), value_sv(name));
+    value_set(a, &out, SV("port"), value_int(number));
+    value_set(a, &out, SV("protocol"), value_sv(protocol.len ? protocol : SV("TCP")));
+    if (app)
+        value_set(a, &out, SV("appProtocol"), *app);
+    return out;
 }
 
 static Value target_ref(Arena *a, const ApiObject *pod)
@@ -161,14 +149,80 @@ static Value endpoint_of(Arena *a, const ApiObject *service, const ApiObject *po
     return e;
 }
 
+/* The pods that serve the Service on the same ports, up to a slice's limit. */
+typedef struct Group {
+    Value ports, endpoints;
+    ApiObject *slice;   /* where they are already, or NULL */
+    struct Group *next; /* of all */
+    struct Group *same; /* with the same ports */
+} Group;
+
+typedef struct Groups {
+    Group *first, **end;
+    Map by_ports;
+} Groups;
+
+static Value ports_of_pod(Arena *a, const ApiObject *service, const ApiObject *pod)
+{
+    Value list = value_list();
+    value_list_foreach (port, value_path(obj_doc(service), "spec.ports")) {
+        int64_t number = port_number(port, pod);
+        if (number)
+            value_push(a, &list, port_value(a, port, number, true));
+    }
+    return list;
+}
+
+/* A text that two lists of ports share when they say the same. */
+static void ports_key(const Value *ports, Buf *key)
+{
+    buf_clear(key);
+    value_list_foreach (p, ports) {
+        StrView name = value_str(value_get(p, SV("name"))),
+                protocol = value_str(value_get(p, SV("protocol"))),
+                app = value_str(value_get(p, SV("appProtocol")));
+        buf_printf(key, "%.*s/%lld/%.*s/%.*s,", SV_FMT(name),
+                   (long long)value_int_or(value_get(p, SV("port")), 0), SV_FMT(protocol),
+                   SV_FMT(app));
+    }
+}
+
+static bool put_endpoint(Job *j, Groups *gs, Buf *key, Value ports, const Value *endpoint)
+{
+    ports_key(&ports, key);
+    Group *have = map_get(&gs->by_ports, buf_view(key)), *g = have;
+    if (!g || value_len(&g->endpoints) >= SLICE_ENDPOINTS_MAX) {
+        g = arena_new(&j->arena, Group);
+        if (!g || key->failed || !map_set(&gs->by_ports, buf_view(key), g, NULL))
+            return false;
+        *g = (Group){ .ports = ports, .endpoints = value_list(), .same = have };
+        *gs->end = g;
+        gs->end = &g->next;
+    }
+    return !endpoint || value_push(&j->arena, &g->endpoints, *endpoint);
+}
+
+static bool group_pods(Job *j, Groups *gs, Buf *key, const ApiObject *service,
+                       ApiObject *const *pods, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        Value endpoint = endpoint_of(&j->arena, service, pods[i]);
+        if (!put_endpoint(j, gs, key, ports_of_pod(&j->arena, service, pods[i]), &endpoint))
+            return false;
+    }
+    return n > 0 || put_endpoint(j, gs, key, value_list(), NULL); /* an empty slice stands for it */
+}
+
 static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value endpoints,
                         Value ports)
 {
     Arena *a = &j->arena;
     Value slice = value_map(), labels = value_map();
     if (had) {
-        if (value_equal(value_get(obj_doc(had), SV("endpoints")), &endpoints) &&
-            value_equal(value_get(obj_doc(had), SV("ports")), &ports))
+        const Value none = value_list(), *old = value_get(obj_doc(had), SV("endpoints")),
+                    *old_ports = value_get(obj_doc(had), SV("ports"));
+        if (value_equal(old ? old : &none, &endpoints) &&
+            value_equal(old_ports ? old_ports : &none, &ports))
             return;
         slice = obj_copy(j, had);
     } else {
@@ -203,6 +257,36 @@ static bool is_served(const ApiObject *service)
            !sv_eq(value_path_str(obj_doc(service), "spec.type"), SV("ExternalName"));
 }
 
+/* Each group goes to a slice that has its ports already, else to one that nothing else needs, else
+ * to a new one. */
+static void write_groups(Job *j, const ApiObject *service, Groups *gs, Buf *key,
+                         ApiObject *const *slices, size_t n_slices)
+{
+    ApiObject **spare = arena_array(&j->arena, ApiObject *, n_slices + 1);
+    size_t n_spare = 0, used = 0;
+    if (!spare) {
+        job_fail(j);
+        return;
+    }
+    for (size_t i = 0; i < n_slices; i++) {
+        ports_key(value_get(obj_doc(slices[i]), SV("ports")), key);
+        Group *g = map_get(&gs->by_ports, buf_view(key));
+        if (g && !map_set(&gs->by_ports, buf_view(key), g->same, NULL))
+            g = NULL;
+        if (g)
+            g->slice = slices[i];
+        else
+            spare[n_spare++] = slices[i];
+    }
+    for (Group *g = gs->first; g; g = g->next) {
+        if (!g->slice && used < n_spare)
+            g->slice = spare[used++];
+        write_slice(j, service, g->slice, g->endpoints, g->ports);
+    }
+    for (; used < n_spare; used++)
+        job_delete(j, KIND_ENDPOINTSLICE, spare[used], SV("Background"), NULL, NULL);
+}
+
 static void reconcile_slices(Job *j)
 {
     ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name);
@@ -210,51 +294,117 @@ static void reconcile_slices(Job *j)
         return; /* its slices go with their owner */
     size_t n, n_slices;
     ApiObject **pods = pods_of(j, service, &n);
-    ApiObject *const *slices = obj_owned(j->c->cs, KIND_ENDPOINTSLICE, service, &n_slices);
-    if (!pods) {
+    ApiObject *const *owned = obj_owned(j->c->cs, KIND_ENDPOINTSLICE, service, &n_slices);
+    ApiObject **slices = arena_array(&j->arena, ApiObject *, n_slices + 1);
+    if (!pods || !slices) {
         job_fail(j);
         return;
     }
+    for (size_t i = 0; i < n_slices; i++)
+        slices[i] = owned[i];
+    qsort(slices, n_slices, sizeof *slices, by_name); /* the same group for the same slice */
     qsort(pods, n, sizeof *pods, by_name);
-    Value endpoints = value_list();
-    for (size_t i = 0; i < MIN(n, (size_t)SLICE_ENDPOINTS_MAX); i++)
-        value_push(&j->arena, &endpoints, endpoint_of(&j->arena, service, pods[i]));
-    write_slice(j, service, n_slices ? slices[0] : NULL, endpoints,
-                ports_of(j, service, pods, n, true));
-    for (size_t i = 1; i < n_slices; i++)
-        job_delete(j, KIND_ENDPOINTSLICE, slices[i], SV("Background"), NULL, NULL);
+    _cleanup_buf_ Buf key = BUF_INIT;
+    Groups gs = { .end = &gs.first };
+    if (group_pods(j, &gs, &key, service, pods, n))
+        write_groups(j, service, &gs, &key, slices, n_slices);
+    else
+        job_fail(j);
+    map_free(&gs.by_ports);
 }
 
 /* ---- Endpoints ---- */
 
-static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods, size_t n)
+/* One subset for each set of pods that share ports, as Kubernetes' canonical form has it. */
+typedef struct Offer { /* one port, and who has it */
+    Value port;        /* null: the Service names no ports */
+    Value ready, not_ready;
+    Buf pods; /* their numbers */
+    struct Offer *next;
+} Offer;
+
+static Value address_of(Arena *a, const ApiObject *pod)
 {
-    Arena *a = &j->arena;
-    Value subsets = value_list(), subset = value_map(), ready = value_list(),
-          not_ready = value_list();
+    Value address = value_map();
+    StrView node = value_path_str(obj_doc(pod), "spec.nodeName");
+    value_set(a, &address, SV("ip"), value_sv(pod_ip(pod)));
+    if (node.len)
+        value_set(a, &address, SV("nodeName"), value_sv(node));
+    value_set(a, &address, SV("targetRef"), target_ref(a, pod));
+    return address;
+}
+
+/* Appends the offers of one port of the Service (NULL: of a Service without ports) at *end. */
+static Offer **add_offers(Job *j, const ApiObject *service, const Value *port,
+                          ApiObject *const *pods, size_t n, Offer **end)
+{
+    _cleanup_map_ Map by_number = { 0 };
     bool anyway =
         value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
-    for (size_t i = 0; i < MIN(n, (size_t)SLICE_ENDPOINTS_MAX); i++) {
-        Value address = value_map();
-        StrView node = value_path_str(obj_doc(pods[i]), "spec.nodeName");
-        if (obj_deleting(pods[i]) && !anyway)
+    for (size_t i = 0; i < n; i++) {
+        int64_t number = port ? port_number(port, pods[i]) : -1;
+        StrView key = arena_printf(&j->arena, "%lld", (long long)number);
+        if (!number || (obj_deleting(pods[i]) && !anyway))
             continue;
-        value_set(a, &address, SV("ip"), value_sv(pod_ip(pods[i])));
-        if (node.len)
-            value_set(a, &address, SV("nodeName"), value_sv(node));
-        value_set(a, &address, SV("targetRef"), target_ref(a, pods[i]));
-        value_push(a, anyway || pod_ready(obj_doc(pods[i])) ? &ready : &not_ready, address);
+        Offer *o = map_get(&by_number, key);
+        if (!o) {
+            o = arena_new(&j->arena, Offer);
+            if (!o || !map_set(&by_number, key, o, NULL)) {
+                job_fail(j);
+                break;
+            }
+            *o = (Offer){ .port = port ? port_value(&j->arena, port, number, false) : value_null(),
+                          .ready = value_list(),
+                          .not_ready = value_list() };
+            *end = o;
+            end = &o->next;
+        }
+        buf_printf(&o->pods, "%zu,", i);
+        value_push(&j->arena, anyway || pod_ready(obj_doc(pods[i])) ? &o->ready : &o->not_ready,
+                   address_of(&j->arena, pods[i]));
     }
-    if (!ready.len && !not_ready.len)
-        return subsets;
-    if (ready.len)
-        value_set(a, &subset, SV("addresses"), ready);
-    if (not_ready.len)
-        value_set(a, &subset, SV("notReadyAddresses"), not_ready);
-    Value ports = ports_of(j, service, pods, n, false);
-    if (ports.len)
+    return end;
+}
+
+static Value subset_of(Arena *a, const Offer *o)
+{
+    Value subset = value_map(), ports = value_list();
+    if (value_len(&o->ready))
+        value_set(a, &subset, SV("addresses"), o->ready);
+    if (value_len(&o->not_ready))
+        value_set(a, &subset, SV("notReadyAddresses"), o->not_ready);
+    if (value_is(&o->port, VALUE_MAP)) {
+        value_push(a, &ports, o->port);
         value_set(a, &subset, SV("ports"), ports);
-    value_push(a, &subsets, subset);
+    }
+    return subset;
+}
+
+static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods, size_t n)
+{
+    _cleanup_map_ Map by_pods = { 0 }; /* a text of pods → the number of its subset + 1 */
+    Value subsets = value_list();
+    Offer *offers = NULL, **end = &offers;
+    const Value *ports = value_path(obj_doc(service), "spec.ports");
+    n = MIN(n, (size_t)SLICE_ENDPOINTS_MAX);
+    if (!value_len(ports))
+        add_offers(j, service, NULL, pods, n, end);
+    value_list_foreach (port, ports)
+        end = add_offers(j, service, port, pods, n, end);
+    for (Offer *o = offers; o; o = o->next) {
+        uintptr_t at = (uintptr_t)map_get(&by_pods, buf_view(&o->pods));
+        if (at)
+            value_push(&j->arena, value_get(value_at(&subsets, (uint32_t)at - 1), SV("ports")),
+                       o->port);
+        else if (value_push(&j->arena, &subsets, subset_of(&j->arena, o)) && !o->pods.failed &&
+                 map_set(&by_pods, buf_view(&o->pods), (void *)(uintptr_t)value_len(&subsets),
+                         NULL))
+            continue;
+        else
+            job_fail(j);
+    }
+    for (Offer *o = offers; o; o = o->next)
+        buf_free(&o->pods);
     return subsets;
 }
 

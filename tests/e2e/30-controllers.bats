@@ -217,6 +217,51 @@ Y
     wait_for 10 absent endpoints web
 }
 
+port_pod() { # NAME WEB ADMIN: a pod whose ports of these names are so
+    kubectl apply -f - >/dev/null <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $1, labels: {app: named}}
+spec: {containers: [{name: c, image: c, ports: [{name: web, containerPort: $2}, {name: admin, containerPort: $3}]}]}
+Y
+}
+
+@test "named ports that differ from pod to pod have a subset and a slice each" {
+    port_pod named-a 8080 9000
+    port_pod named-b 8081 9000
+    port_pod named-c 8080 9000
+    kubectl apply -f - <<Y
+apiVersion: v1
+kind: Service
+metadata: {name: named}
+spec:
+  selector: {app: named}
+  ports: [{name: web, port: 80, targetPort: web}, {name: admin, port: 90, targetPort: admin}]
+Y
+    slices() {
+        kubectl get endpointslices -l kubernetes.io/service-name=named -o json |
+            jq -c '[.items[] | [[.endpoints[]?.targetRef.name], [.ports[]?.port]]] | sort'
+    }
+    subsets() { kubectl get endpoints named -o json | jq -c '[.subsets[] | [[.addresses[].targetRef.name], [.ports[].port]]] | sort'; }
+    same() { [ "$("$1")" = "$2" ] || { "$1"; return 1; }; }
+    eventually same slices '[[["named-a","named-c"],[8080,9000]],[["named-b"],[8081,9000]]]'
+    eventually same subsets '[[["named-a","named-b","named-c"],[9000]],[["named-a","named-c"],[8080]],[["named-b"],[8081]]]'
+    kubectl delete pod named-b --force --grace-period=0
+    eventually same slices '[[["named-a","named-c"],[8080,9000]]]'
+    eventually same subsets '[[["named-a","named-c"],[8080,9000]]]'
+    # On its way out a pod that passes its readiness serves, but is not ready.
+    kubectl delete pod named-a --wait=false
+    conditions() {
+        kubectl get endpointslices -l kubernetes.io/service-name=named -o json |
+            jq -c '.items[].endpoints[] | select(.targetRef.name == "named-a") | .conditions | [.ready, .serving, .terminating]'
+    }
+    wait_for 10 same conditions '[false,true,true]'
+    wait_for 10 same subsets '[[["named-c"],[8080,9000]]]'
+    kubectl delete service named
+    eventually absent pod named-a
+    kubectl delete pod named-c --force --grace-period=0
+}
+
 @test "deleting an owner deletes what it owned, or leaves it as orphans" {
     kubectl create deployment tree --image=x --replicas=2
     eventually rolled_out deployment/tree
