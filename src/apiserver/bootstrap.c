@@ -1,6 +1,7 @@
-/* bootstrap.c - what every cluster has: namespaces, Kubernetes' default roles and bindings, and the
- * `kubernetes` Service. Created where missing; an operator's changes are left alone, except that
- * the cluster roles named here get their rules back at each start, as in Kubernetes. */
+/* bootstrap.c - what every cluster has: namespaces, Kubernetes' default roles and bindings, the
+ * system's priority classes and the `kubernetes` Service. Created where missing; an operator's
+ * changes are left alone, except that the cluster roles named here get their rules back at each
+ * start, as in Kubernetes. */
 #include "apiserver/handlers.h"
 #include "apiserver/object.h"
 #include "apiserver/services.h"
@@ -296,6 +297,32 @@ static int ensure_bindings(Boot *b, Err *err)
     return r;
 }
 
+/* The classes that admission knows by name, as objects that users can see. */
+static int ensure_priority_classes(Boot *b, Err *err)
+{
+    static const struct {
+        const char *name, *description;
+        int64_t value;
+    } classes[] = {
+        { "system-cluster-critical",
+          "For pods that the cluster needs, and that may move to another node if they must.",
+          2000000000 },
+        { "system-node-critical", "For pods that their node needs, and that no other node can run.",
+          2000001000 },
+    };
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(classes) && r == 0; i++) {
+        Value obj = value_map();
+        value_set(b->a, &obj, SV("metadata"), metadata(b->a, classes[i].name, NULL));
+        value_set(b->a, &obj, SV("value"), value_int(classes[i].value));
+        value_set(b->a, &obj, SV("description"), value_sv(sv_cstr(classes[i].description)));
+        value_set(b->a, &obj, SV("preemptionPolicy"), value_sv(SV("PreemptLowerPriority")));
+        r = ensure(b, SV("scheduling.k8s.io"), SV("priorityclasses"), NULL, classes[i].name, &obj,
+                   false, err);
+    }
+    return r;
+}
+
 static StrView address_text(Boot *b, unsigned nth)
 {
     char ip[16];
@@ -407,7 +434,8 @@ int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err)
     Boot b = { srv, store_snapshot(srv->store), &a };
     int r;
     if ((r = ensure_namespaces(&b, err)) < 0 || (r = ensure_roles(&b, err)) < 0 ||
-        (r = ensure_bindings(&b, err)) < 0 || (r = ensure_api_service(&b, cfg, err)) < 0 ||
+        (r = ensure_bindings(&b, err)) < 0 || (r = ensure_priority_classes(&b, err)) < 0 ||
+        (r = ensure_api_service(&b, cfg, err)) < 0 ||
         (r = ensure_dns_service(&b, cfg->dns_endpoint, err)) < 0)
         err_wrap(err, "create the cluster's first objects");
     snapshot_unref(b.sn);

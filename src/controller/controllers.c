@@ -14,6 +14,8 @@ static const ControllerDef *const defs[] = {
     &node_controller,           &eviction_controller,   &pod_gc_controller,
 };
 
+_Static_assert(ARRAY_SIZE(defs) <= CONTROLLERS_MAX, "every controller needs its place");
+
 /* ---- changes ---- */
 
 typedef struct Feed { /* an informer's context */

@@ -19,6 +19,18 @@ teardown_file() { stop_all; }
     done
 }
 
+@test "the system's priority classes are objects with the values that their pods get" {
+    local name
+    kubectl create serviceaccount default -n kube-system
+    [ "$(kubectl get priorityclasses -o jsonpath='{range .items[*]}{.metadata.name}={.value} {end}')" = "system-cluster-critical=2000000000 system-node-critical=2000001000 " ]
+    for name in system-cluster-critical system-node-critical; do
+        kubectl run critical -n kube-system --image=x --overrides="{\"spec\":{\"priorityClassName\":\"$name\"}}" --dry-run=client -o yaml >"$BATS_TEST_TMPDIR/pod"
+        kubectl create -f "$BATS_TEST_TMPDIR/pod"
+        [ "$(kubectl get pod critical -n kube-system -o jsonpath='{.spec.priority}')" = "$(kubectl get priorityclass "$name" -o jsonpath='{.value}')" ]
+        kubectl delete pod critical -n kube-system --force --grace-period=0
+    done
+}
+
 @test "version is a Kubernetes 1.35" {
     run kubectl version
     [[ "$output" == *"Server Version: v1.35.0+knarr"* ]]
