@@ -365,7 +365,7 @@ int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, En
     ret->rev = rev;
     say(e, &log, rev, bad_mark, ret);
     if ((r = load_past(e, load, rev, err)) < 0 || (r = prepare(e, err)) < 0 ||
-        (r = sqlite_settle(e, rev, err)) < 0)
+        (r = sqlite_settle(e, rev, err)) < 0 || (r = sqlite_log_gather(e, err)) < 0)
         return r;
     sqlite_keep_reserve(e);
     return 0;
