@@ -15,7 +15,7 @@
 #include "store/sqlite_internal.h"
 
 enum {
-    CHECKPOINT_FRAMES = 1000,
+    CHECKPOINT_FRAMES = 2000,
     CHECKPOINT_FRAMES_FULL = 200, /* on a full disk the log must stay far below the reserve */
     PAST_LUMP = 16,               /* revisions whose events are forgotten at once: at least, */
     PAST_LUMP_MAX = 256,          /* and at most */
@@ -249,11 +249,11 @@ static int write_all(SqliteEngine *e, const EngineBatch *b, uint64_t *ret_sum, u
 static int commit(SqliteEngine *e, const EngineBatch *b, Err *err)
 {
     uint64_t sum = e->sum, first = e->first_past;
-    int r = sqlite_run(e, "BEGIN IMMEDIATE", "write to store", err);
+    int r = step(e, e->begin, err);
     if (r == 0)
         r = write_all(e, b, &sum, &first, err);
     if (r == 0)
-        r = sqlite_run(e, "COMMIT", "write to store", err);
+        r = step(e, e->commit, err);
     if (r < 0) {
         if (!sqlite3_get_autocommit(e->db))
             sqlite3_exec(e->db, "ROLLBACK", NULL, NULL, NULL);
@@ -366,6 +366,8 @@ static void engine_close(void *self)
     Err err = { 0 };
     if (!e)
         return;
+    sqlite3_finalize(e->begin);
+    sqlite3_finalize(e->commit);
     sqlite3_finalize(e->put);
     sqlite3_finalize(e->del);
     sqlite3_finalize(e->meta);

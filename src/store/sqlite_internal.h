@@ -27,7 +27,7 @@ typedef struct LogBuffer {
 
 typedef struct SqliteEngine {
     sqlite3 *db;
-    sqlite3_stmt *put, *del, *meta, *past;
+    sqlite3_stmt *begin, *commit, *put, *del, *meta, *past;
     int lock_fd, mark_fd;
     uint32_t page;
     uint64_t frames;     /* in the log, as of the last commit */
