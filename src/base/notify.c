@@ -19,7 +19,7 @@ static int make_addr(const char *path, struct sockaddr_un *addr, socklen_t *ret_
     return 0;
 }
 
-int notify_send(const char *state)
+static int send_state(const char *state, int flags)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     if (!path)
@@ -30,9 +30,20 @@ int notify_send(const char *state)
     if (r < 0)
         return r;
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&addr, len) < 0)
+    if (fd < 0 ||
+        sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (struct sockaddr *)&addr, len) < 0)
         return -errno;
     return 0;
+}
+
+int notify_send(const char *state)
+{
+    return send_state(state, 0);
+}
+
+int notify_ping(const char *state)
+{
+    return send_state(state, MSG_DONTWAIT);
 }
 
 int notify_listen(const char *path)

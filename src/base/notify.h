@@ -8,6 +8,10 @@
  * a negative errno; a lost message is no reason to stop. */
 int notify_send(const char *state);
 
+/* The same of what is said again soon: -EAGAIN instead of waiting for a supervisor that does not
+ * read. */
+int notify_ping(const char *state);
+
 /* The supervisor's end: a datagram socket at `path` (replaced if it exists), non-blocking. Returns
  * the descriptor or a negative errno. */
 int notify_listen(const char *path);

@@ -1,12 +1,14 @@
 /* daemon.c - see daemon.h. */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "api/kubeconfig.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "cmd/daemon.h"
+#include "cmd/watchdog.h"
 
 enum { PEM_MAX = 1024 * 1024 };
 
@@ -22,6 +24,11 @@ static void on_stop(void *ctx, int signo)
     loop_stop(ctx);
 }
 
+static void say_alive(void *ctx)
+{
+    notify_ping("WATCHDOG=1");
+}
+
 int daemon_open(Daemon *d, Err *err)
 {
     int r = loop_new(&d->loop, err);
@@ -29,6 +36,9 @@ int daemon_open(Daemon *d, Err *err)
         r = loop_add_signal(d->loop, SIGTERM, on_stop, d->loop, &d->term, err);
     if (r == 0)
         r = loop_add_signal(d->loop, SIGINT, on_stop, d->loop, &d->intr, err);
+    if (r == 0 && getenv("NOTIFY_SOCKET"))
+        r = loop_add_timer(d->loop, WATCHDOG_PING_MS, WATCHDOG_PING_MS, say_alive, NULL, &d->alive,
+                           err);
     return r;
 }
 
@@ -41,6 +51,7 @@ void daemon_close(Daemon *d)
 {
     d->term = source_free(d->term);
     d->intr = source_free(d->intr);
+    d->alive = source_free(d->alive);
     d->loop = loop_free(d->loop);
 }
 
@@ -67,6 +78,11 @@ int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err
         r = api_client_new(d->loop, &cfg, ret, err);
     kube_config_free(&cfg);
     return r;
+}
+
+void daemon_progress(void *ctx)
+{
+    notify_ping("EXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1");
 }
 
 void daemon_ready(void *ctx)

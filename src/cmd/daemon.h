@@ -8,7 +8,7 @@
 
 typedef struct Daemon {
     Loop *loop;
-    Source *term, *intr;
+    Source *term, *intr, *alive;
 } Daemon;
 
 /* Names the log, ignores SIGPIPE. First of all. */
@@ -26,5 +26,8 @@ int daemon_exit(int r, const Err *err);
 int daemon_read_pem(const char *path, Buf *out, Err *err) NODISCARD;
 /* A client with the identity of this kubeconfig. */
 int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err) NODISCARD;
+/* Tells the supervisor that starting takes longer and gets on. `ctx` is not used. (That the loop
+ * turns it says by itself.) */
+void daemon_progress(void *ctx);
 /* Tells the supervisor that the role is ready. `ctx` is not used. */
 void daemon_ready(void *ctx);

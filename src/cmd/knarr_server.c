@@ -78,6 +78,7 @@ static int serve(const Args *a, const Pems *p, Err *err)
     ApiServer *server = NULL;
     BackupSocket *backups = NULL;
     StoreConfig store_cfg = apiserver_store_config();
+    store_cfg.progress = daemon_progress;
     int r;
     if ((r = daemon_open(&daemon, err)) < 0 ||
         (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0)

@@ -2,8 +2,8 @@
  *
  * Order: check the machine, make folders and certificates, start the API server, then all others at
  * once. Each role says READY=1 on the notify socket (sd_notify's protocol). A role that dies is
- * started again, after 0.1 s at first and at most 10 s when it keeps dying. Everything ends with
- * the supervisor. */
+ * started again, after 0.1 s at first and at most 10 s when it keeps dying; one that does not
+ * answer (watchdog.h) is ended for that. Everything ends with the supervisor. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -22,6 +22,7 @@
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
 #include "cmd/preflight.h"
+#include "cmd/watchdog.h"
 
 enum {
     START_TIMEOUT_MS = 30000,
@@ -33,7 +34,8 @@ enum {
 
 typedef struct Role {
     pid_t pid; /* 0: not running */
-    bool wanted, ready;
+    bool wanted;
+    Watchdog dog;
     int64_t started, restart_at; /* monotonic ns; restart_at 0: not waiting */
     int backoff_ms;
 } Role;
@@ -176,8 +178,8 @@ static int start_role(Up *u, RoleId id, Err *err)
         return err_neg(err, r, "start %s", args.argv[0]);
     }
     role->wanted = true;
-    role->ready = false;
     role->started = clock_mono_ns();
+    watchdog_start(&role->dog, role->started);
     role->restart_at = 0;
     return 0;
 }
@@ -187,7 +189,7 @@ static void on_role_end(Up *u, RoleId id, int status)
     Role *role = &u->roles[id];
     int64_t now = clock_mono_ns();
     role->pid = 0;
-    role->ready = false;
+    role->dog.ready = false;
     if (u->stopping)
         return;
     if (now - role->started > HEALTHY_AFTER_MS * NSEC_PER_MSEC || !role->backoff_ms)
@@ -231,16 +233,50 @@ static void take_notices(Up *u)
     pid_t pid;
     while (notify_receive(u->notify_fd, text, sizeof text, &pid) == 0)
         for (int id = 0; id < ROLE_MAX; id++)
-            if (u->roles[id].pid == pid && strstr(text, "READY=1"))
-                u->roles[id].ready = true;
+            if (u->roles[id].pid == pid)
+                watchdog_hear(&u->roles[id].dog, sv_cstr(text), clock_mono_ns());
+}
+
+/* What a process has used; 0 when that cannot be read. */
+static int64_t cpu_ns(pid_t pid)
+{
+    char path[64];
+    _cleanup_buf_ Buf text = BUF_INIT;
+    unsigned long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    /* The name, in brackets, may hold anything. */
+    if (file_read(AT_FDCWD, path, 4096, &text) < 0 || !buf_cstr(&text) || !strrchr(text.ptr, ')') ||
+        sscanf(strrchr(text.ptr, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+               &user, &system) != 2)
+        return 0;
+    return (int64_t)(user + system) * (NSEC_PER_SEC / sysconf(_SC_CLK_TCK));
+}
+
+/* Ends the roles that do not answer; all that they said was taken before. */
+static void end_silent(Up *u)
+{
+    for (int id = 0; id < ROLE_MAX; id++) {
+        Role *role = &u->roles[id];
+        int64_t now = clock_mono_ns();
+        if (!role->pid || watchdog_due(&role->dog) > now ||
+            !watchdog_look(&role->dog, now, cpu_ns(role->pid)))
+            continue;
+        log_warn("%s has not answered for %lld s and is ended", role_names[id],
+                 (long long)((now - role->dog.heard) / NSEC_PER_SEC));
+        kill(role->pid, SIGKILL);
+        watchdog_start(&role->dog, now);
+    }
 }
 
 static int next_wait_ms(const Up *u, int64_t deadline)
 {
     int64_t next = deadline;
-    for (int id = 0; id < ROLE_MAX; id++)
-        if (u->roles[id].restart_at && (!next || u->roles[id].restart_at < next))
-            next = u->roles[id].restart_at;
+    for (int id = 0; id < ROLE_MAX; id++) {
+        const Role *role = &u->roles[id];
+        int64_t due = role->pid ? watchdog_due(&role->dog) : role->restart_at;
+        if (due && (!next || due < next))
+            next = due;
+    }
     if (!next)
         return -1;
     int64_t left = next - clock_mono_ns();
@@ -254,8 +290,6 @@ static void turn(Up *u, int64_t deadline)
                             { .fd = u->signal_fd, .events = POLLIN } };
     if (poll(fds, ARRAY_SIZE(fds), next_wait_ms(u, deadline)) > 0) {
         struct signalfd_siginfo si;
-        if (fds[0].revents)
-            take_notices(u);
         while (fds[1].revents && read(u->signal_fd, &si, sizeof si) == sizeof si) {
             if (si.ssi_signo == SIGCHLD)
                 reap(u);
@@ -263,18 +297,24 @@ static void turn(Up *u, int64_t deadline)
                 u->stopping = true;
         }
     }
-    if (!u->stopping)
+    take_notices(u);
+    if (!u->stopping) {
+        end_silent(u);
         restart_due(u);
+    }
 }
 
 static int wait_ready(Up *u, RoleId id, Err *err)
 {
-    int64_t deadline = clock_mono_ns() + START_TIMEOUT_MS * NSEC_PER_MSEC;
+    const Role *role = &u->roles[id];
+    int64_t begun = clock_mono_ns();
     int died = 0;
-    while (!u->roles[id].ready && !u->stopping) {
-        bool ran = u->roles[id].pid != 0;
+    while (!role->dog.ready && !u->stopping) {
+        bool ran = role->pid != 0;
+        /* A large store takes its time, and says that it gets on. */
+        int64_t deadline = MAX(begun + START_TIMEOUT_MS * NSEC_PER_MSEC, role->dog.extended);
         turn(u, deadline);
-        died += ran && !u->roles[id].pid;
+        died += ran && !role->pid;
         if (died >= 3 || clock_mono_ns() > deadline)
             return err_set(err, ERR_TIMEOUT, 0, "%s %s; its log: %s/log/%s.log", role_names[id],
                            died >= 3 ? "keeps dying" : "did not become ready in time", u->c.dir,

@@ -15,7 +15,7 @@
 #include "store/sqlite_internal.h"
 
 enum {
-    CHECKPOINT_FRAMES = 1000,
+    CHECKPOINT_FRAMES = 2000,
     CHECKPOINT_FRAMES_FULL = 200, /* on a full disk the log must stay far below the reserve */
     PAST_LUMP = 16,               /* revisions whose events are forgotten at once: at least, */
     PAST_LUMP_MAX = 256,          /* and at most */
@@ -59,14 +59,6 @@ int sqlite_run(SqliteEngine *e, const char *sql, const char *what, Err *err)
 
 /* ---- the log and its mark ---- */
 
-static sqlite3_file *log_file(SqliteEngine *e)
-{
-    sqlite3_file *f = NULL;
-    if (sqlite3_file_control(e->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) != SQLITE_OK)
-        return NULL;
-    return f && f->pMethods ? f : NULL;
-}
-
 static uint64_t log_offset(const SqliteEngine *e, uint64_t frame)
 {
     return WAL_HEADER + frame * (WAL_FRAME_HEADER + (uint64_t)e->page);
@@ -77,7 +69,7 @@ static uint64_t log_offset(const SqliteEngine *e, uint64_t frame)
 static bool wipe_log(SqliteEngine *e, uint64_t bytes)
 {
     static const char zeros[64 * 1024];
-    sqlite3_file *f = log_file(e);
+    sqlite3_file *f = sqlite_log_file(e);
     sqlite3_int64 size, keep = (sqlite3_int64)log_offset(e, CHECKPOINT_FRAMES + 64);
     if (!f || f->pMethods->xFileSize(f, &size) != SQLITE_OK ||
         (size > keep && f->pMethods->xTruncate(f, keep) != SQLITE_OK))
@@ -106,12 +98,14 @@ int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err)
 /* A commit that failed half-way leaves frames that nobody must take for part of the log. */
 static void cut_log(SqliteEngine *e)
 {
-    sqlite3_file *f = log_file(e);
+    sqlite3_file *f = sqlite_log_file(e);
     if (f)
         f->pMethods->xTruncate(f, e->frames ? (sqlite3_int64)log_offset(e, e->frames) : 0);
 }
 
-/* Which sectors of frames [first, end) were written as zeros. */
+/* Which sectors of frames [first, end) were written as zeros. The first and the last one may be
+ * shared with what is not theirs: the first holds a frame's header, never zero, and behind the last
+ * nothing was written yet. */
 static void note_zeros(SqliteEngine *e, sqlite3_file *f, uint64_t first, uint64_t end)
 {
     uint64_t from = log_offset(e, first) / SECTOR;
@@ -122,9 +116,12 @@ static void note_zeros(SqliteEngine *e, sqlite3_file *f, uint64_t first, uint64_
         return;
     memset(e->mark.zeros, 0, (n + 7) / 8);
     for (uint64_t i = 0; i < n; i += 32) {
-        int code = f->pMethods->xRead(f, buf, sizeof buf, (sqlite3_int64)((from + i) * SECTOR));
-        if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) /* the rest is then zero */
-            return;
+        uint64_t at = (from + i) * SECTOR;
+        if (!sqlite_log_recall(e, log_offset(e, first), log_offset(e, end), at, buf, sizeof buf)) {
+            int code = f->pMethods->xRead(f, buf, sizeof buf, (sqlite3_int64)at);
+            if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) /* the rest is then zero */
+                return;
+        }
         for (uint64_t k = 0; k < 32 && i + k < n; k++) {
             const unsigned char *s = buf + k * SECTOR;
             if (s[0] == 0 && memcmp(s, s + 1, SECTOR - 1) == 0)
@@ -137,7 +134,7 @@ static void note_zeros(SqliteEngine *e, sqlite3_file *f, uint64_t first, uint64_
 static void write_mark(SqliteEngine *e, uint64_t rev)
 {
     Mark *m = &e->mark;
-    sqlite3_file *f = log_file(e);
+    sqlite3_file *f = sqlite_log_file(e);
     unsigned char salts[8];
     uint64_t before = m->last.frames;
     m->before = m->last;
@@ -252,11 +249,11 @@ static int write_all(SqliteEngine *e, const EngineBatch *b, uint64_t *ret_sum, u
 static int commit(SqliteEngine *e, const EngineBatch *b, Err *err)
 {
     uint64_t sum = e->sum, first = e->first_past;
-    int r = sqlite_run(e, "BEGIN IMMEDIATE", "write to store", err);
+    int r = step(e, e->begin, err);
     if (r == 0)
         r = write_all(e, b, &sum, &first, err);
     if (r == 0)
-        r = sqlite_run(e, "COMMIT", "write to store", err);
+        r = step(e, e->commit, err);
     if (r < 0) {
         if (!sqlite3_get_autocommit(e->db))
             sqlite3_exec(e->db, "ROLLBACK", NULL, NULL, NULL);
@@ -369,6 +366,8 @@ static void engine_close(void *self)
     Err err = { 0 };
     if (!e)
         return;
+    sqlite3_finalize(e->begin);
+    sqlite3_finalize(e->commit);
     sqlite3_finalize(e->put);
     sqlite3_finalize(e->del);
     sqlite3_finalize(e->meta);
@@ -376,6 +375,7 @@ static void engine_close(void *self)
     if (e->sound && sqlite_checkpoint(e, false, &err) < 0)
         err_clear(&err); /* the log stays; the next start reads it */
     sqlite3_close(e->db);
+    free(e->log.bytes);
     if (e->mark_fd >= 0)
         close(e->mark_fd);
     if (e->lock_fd >= 0)

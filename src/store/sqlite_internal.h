@@ -12,17 +12,29 @@
 enum {
     RESERVE_BYTES = 4 * 1024 * 1024,
     HISTORY_SLOTS = STORE_OPS_MAX, /* history.seq is revision * this + place in the transaction */
+    LOG_BUFFER = 256 * 1024,       /* of a transaction's frames, written at once */
 };
+
+/* Between SQLite and its log: see sqlite_log.c. */
+typedef struct LogBuffer {
+    sqlite3_io_methods methods;
+    const sqlite3_io_methods *real; /* the file's own */
+    unsigned char *bytes;           /* LOG_BUFFER */
+    sqlite3_int64 at;               /* where in the file they belong */
+    size_t n;                       /* how many; once written they stay until the next write */
+    bool waiting;                   /* to be written */
+} LogBuffer;
 
 typedef struct SqliteEngine {
     sqlite3 *db;
-    sqlite3_stmt *put, *del, *meta, *past;
+    sqlite3_stmt *begin, *commit, *put, *del, *meta, *past;
     int lock_fd, mark_fd;
     uint32_t page;
     uint64_t frames;     /* in the log, as of the last commit */
     uint64_t first_past; /* revision of the oldest event on disk; 0: there are none */
     uint64_t sum;        /* over all rows */
     Mark mark;
+    LogBuffer log;
     bool reserved;
     bool shrinking;
     bool sound; /* opened and checked: closing may tidy up */
@@ -38,6 +50,16 @@ void sqlite_keep_reserve(SqliteEngine *e);
 void sqlite_release_reserve(SqliteEngine *e);
 /* Moves the log into the database and empties it; its blocks go back to the disk or stay. */
 int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err);
+
+/* sqlite_log.c. The log, borrowed; NULL while it is not open. */
+sqlite3_file *sqlite_log_file(SqliteEngine *e);
+/* From here on the writes of a transaction are gathered. e->log.bytes is freed by whoever closes.
+ */
+int sqlite_log_gather(SqliteEngine *e, Err *err) NODISCARD;
+/* n bytes of the log from `at` on, out of memory; zeros outside of what was written last. False:
+ * that was not all of [from, end). */
+bool sqlite_log_recall(const SqliteEngine *e, uint64_t from, uint64_t end, uint64_t at,
+                       unsigned char *buf, size_t n);
 
 /* From here on the log is empty, and the mark says exactly what there is. */
 int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err);

@@ -262,7 +262,9 @@ static int prepare(SqliteEngine *e, Err *err)
     static const char past[] =
         "INSERT OR REPLACE INTO history(seq,at,key,val,mod_rev,create_rev,expires,crc)"
         " VALUES(?,?,?,?,?,?,?,?)";
-    if (sqlite3_prepare_v2(e->db, put, -1, &e->put, NULL) != SQLITE_OK ||
+    if (sqlite3_prepare_v2(e->db, "BEGIN IMMEDIATE", -1, &e->begin, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(e->db, "COMMIT", -1, &e->commit, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(e->db, put, -1, &e->put, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(e->db, "DELETE FROM kv WHERE key=?", -1, &e->del, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(e->db, meta, -1, &e->meta, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(e->db, past, -1, &e->past, NULL) != SQLITE_OK)
@@ -365,7 +367,7 @@ int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, En
     ret->rev = rev;
     say(e, &log, rev, bad_mark, ret);
     if ((r = load_past(e, load, rev, err)) < 0 || (r = prepare(e, err)) < 0 ||
-        (r = sqlite_settle(e, rev, err)) < 0)
+        (r = sqlite_settle(e, rev, err)) < 0 || (r = sqlite_log_gather(e, err)) < 0)
         return r;
     sqlite_keep_reserve(e);
     return 0;

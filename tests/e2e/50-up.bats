@@ -186,6 +186,32 @@ refused() { # CODE ARGS…
     kill "$sleeper"
 }
 
+# notify DIR PID TEXT: as if that role had said it.
+notify() {
+    python3 - "$@" <<'EOF'
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+creds = struct.pack("3i", int(sys.argv[2]), 0, 0)
+s.connect(sys.argv[1] + "/run/notify")
+s.sendmsg([sys.argv[3].encode()], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, creds)])
+EOF
+}
+
+@test "a role that does not answer is ended and started again" {
+    up=$(jq .supervisor "$ONE/cluster.json")
+    for role in dns server; do
+        role_pid() { pgrep -P "$up" -f "knarr-$role"; }
+        before=$(role_pid)
+        # Its own limit, as a unit with WatchdogSec= would have it: a minute is long for a test.
+        notify "$ONE" "$before" WATCHDOG_USEC=6000000
+        kill -STOP "$before"
+        other_pid() { pid=$(role_pid) && [ "$pid" != "$before" ]; }
+        wait_for 30 other_pid
+        grep -q "$role has not answered for [0-9]* s and is ended" "$ONE/log/up.log"
+    done
+    wait_for 30 k "$ONE" get --raw /readyz
+}
+
 @test "one goes down, the other serves on" {
     ids() { k "$TWO" get pods -l app=hello -o jsonpath='{.items[*].status.containerStatuses[*].containerID}'; }
     before=$(ids)
