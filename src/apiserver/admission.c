@@ -5,6 +5,7 @@
 #include "apiserver/authz.h"
 #include "apiserver/node_rights.h"
 #include "apiserver/object.h"
+#include "apiserver/pod_security.h"
 #include "apiserver/respond.h"
 #include "apiserver/services.h"
 #include "base/encode.h"
@@ -370,7 +371,7 @@ static AdmitResult immortal_namespaces(AdmitChain *c)
 static AdmitFn *const links[ADMIT_PHASE_MAX][8] = {
     [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, service_account, priority,
                          default_tolerations, service_addresses },
-    [ADMIT_VALIDATING] = { rbac_escalation },
+    [ADMIT_VALIDATING] = { rbac_escalation, pod_security },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };
 

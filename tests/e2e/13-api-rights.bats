@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What the credential of a node may do to the API, field by field: nothing but what its own pods need.
+# What the credential of a node may do to the API, field by field, and what a namespace lets its pods be.
 
 load helpers
 
@@ -191,4 +191,41 @@ raw_patch() {
     kubectl get pod foreign
     node kubectl delete pod mine --grace-period=0 --force --wait=false
     refused '"mine" not found' kubectl get pod mine
+}
+
+@test "a namespace's Pod Security labels are enforced, warned of, and checked" {
+    kubectl create namespace guarded
+    kubectl create serviceaccount default -n guarded
+    plain() { printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: guarded}\nspec: {%s containers: [{name: c, image: i}]}\n' "$1" "${2:-}"; }
+    plain old 'hostNetwork: true,' | kubectl create -f -
+    plain old2 'hostNetwork: true,' | kubectl create -f -
+
+    # The labels themselves, and the pods that a stricter level meets.
+    refused 'must be one of privileged, baseline, restricted' kubectl label namespace guarded pod-security.kubernetes.io/enforce=strict
+    refused 'must be "latest" or "v1.x"' kubectl label namespace guarded pod-security.kubernetes.io/warn-version=1.35
+    run kubectl label namespace guarded pod-security.kubernetes.io/enforce=baseline
+    [[ "$output" == *'Warning: existing pods in namespace "guarded" violate the new PodSecurity enforce level "baseline:latest"'* ]]
+    [[ "$output" == *'Warning: old (and 1 other pod): host namespaces'* ]]
+
+    refused 'pods "new" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostPID=true)' \
+        kubectl create -f <(plain new 'hostPID: true,')
+    plain fine | kubectl create -f -
+    # What is there may still change where the rules do not look.
+    kubectl label pod old -n guarded a=b
+    refused 'violates PodSecurity' kubectl patch pod old -n guarded -p '{"spec":{"containers":[{"name":"c","image":"j"}]}}'
+
+    # Templates are warned of, by the level for warnings if there is one.
+    run kubectl create deployment web -n guarded --image=i
+    [[ "$output" != *Warning* ]]
+    kubectl label namespace guarded pod-security.kubernetes.io/warn=restricted pod-security.kubernetes.io/warn-version=v1.24 \
+        pod-security.kubernetes.io/audit=restricted
+    run kubectl create deployment web2 -n guarded --image=i
+    [ "$status" -eq 0 ]
+    [[ "$output" == *'Warning: would violate PodSecurity "restricted:v1.24": allowPrivilegeEscalation != false'* ]]
+    run kubectl create -f <(plain warned)
+    [ "$status" -eq 0 ]
+    [[ "$output" == *'Warning: would violate PodSecurity "restricted:v1.24"'* ]]
+    grep -q 'audit: create of pods in namespace guarded would violate PodSecurity' "$DATA/log/server.log"
+    kubectl label namespace guarded pod-security.kubernetes.io/enforce-
+    plain new 'hostPID: true,' | kubectl create -f -
 }
