@@ -4,7 +4,9 @@
 #include "apiserver/admit.h"
 #include "apiserver/authz.h"
 #include "apiserver/external_ips.h"
+#include "apiserver/node_rights.h"
 #include "apiserver/object.h"
+#include "apiserver/pod_security.h"
 #include "apiserver/respond.h"
 #include "apiserver/services.h"
 #include "base/encode.h"
@@ -76,46 +78,6 @@ static AdmitResult namespace_lifecycle(AdmitChain *c)
         respond_forbidden(
             x, "unable to create new content in namespace %.*s because it is being terminated",
             SV_FMT(x->ns));
-        return ADMIT_REFUSED;
-    }
-    return ADMIT_OK;
-}
-
-/* A kubelet writes only its own node and its own pods. */
-static AdmitResult node_restriction(AdmitChain *c)
-{
-    ApiCall *x = c->x;
-    Value *obj = c->obj;
-    const Value *old = c->old;
-    StrView prefix = SV("system:node:");
-    if (!user_in_group(&x->user, SV("system:nodes")) || !sv_starts(x->user.name, prefix))
-        return ADMIT_OK;
-    StrView node = sv_skip(x->user.name, prefix.len);
-    if (is_kind(x, "", "Node") && !sv_eq(x->name, node)) {
-        respond_forbidden(x, "node \"%.*s\" is not allowed to modify node \"%.*s\"", SV_FMT(node),
-                          SV_FMT(x->name));
-        return ADMIT_REFUSED;
-    }
-    if (is_kind(x, "", "Pod")) {
-        const Value *pod = old ? old : obj;
-        if (!sv_eq(value_path_str(pod, "spec.nodeName"), node)) {
-            respond_forbidden(
-                x,
-                "node \"%.*s\" can only update pod status for pods with spec.nodeName set to itself",
-                SV_FMT(node));
-            return ADMIT_REFUSED;
-        }
-        if (!old && !value_path(obj, "metadata.annotations")) {
-            respond_forbidden(
-                x,
-                "pod does not have \"kubernetes.io/config.mirror\" annotation, node \"%.*s\" can only create mirror pods",
-                SV_FMT(node));
-            return ADMIT_REFUSED;
-        }
-    }
-    if (is_kind(x, "coordination.k8s.io", "Lease") && !sv_eq(x->name, node)) {
-        respond_forbidden(x,
-                          "can only access node lease with the same name as the requesting node");
         return ADMIT_REFUSED;
     }
     return ADMIT_OK;
@@ -421,7 +383,7 @@ static AdmitResult immortal_namespaces(AdmitChain *c)
 static AdmitFn *const links[ADMIT_PHASE_MAX][8] = {
     [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, service_account, priority,
                          default_tolerations, deny_external_ips, service_addresses },
-    [ADMIT_VALIDATING] = { rbac_escalation },
+    [ADMIT_VALIDATING] = { rbac_escalation, pod_security },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };
 

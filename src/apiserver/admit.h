@@ -15,7 +15,7 @@ typedef enum AdmitResult { ADMIT_OK, ADMIT_REFUSED, ADMIT_WAIT } AdmitResult;
 
 typedef struct AdmitChain {
     ApiCall *x;
-    Value *obj;       /* NULL when deleting */
+    Value *obj;       /* when deleting: as it is marked, if it stays for a while */
     const Value *old; /* NULL on create */
     LoopFn *resume;   /* called on the loop when a link that waited can go on: admit_run() again */
     void *ctx;

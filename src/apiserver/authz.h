@@ -1,4 +1,4 @@
-/* authz.h - may they: the Node authoriser and RBAC. */
+/* authz.h - may they: the rights of nodes (node_rights.h) and RBAC. */
 #pragma once
 
 #include "apiserver/call.h"
@@ -8,10 +8,11 @@ typedef struct Access {
     StrView verb;
     bool is_resource;
     StrView group, version, resource, sub, ns, name; /* resource requests */
-    StrView path;                                    /* others */
+    StrView on_node; /* a list or watch of nothing but the pods of this node */
+    StrView path;    /* others */
 } Access;
 
-/* True when RBAC or the Node authoriser allows it. */
+/* True when the rights of nodes or RBAC allow it. */
 bool authorize(ApiServer *srv, const Access *a);
 /* The same for another verb on what the call names. */
 bool authorize_call(ApiCall *x, StrView verb);

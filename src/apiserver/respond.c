@@ -363,3 +363,13 @@ void respond_object(ApiCall *x, int status, ObjectRev *o)
     else
         respond_json(x, status, buf_view(&out));
 }
+
+void respond_warning(ApiCall *x, StrView text)
+{
+    enum { WARNING_MAX = 2048 };
+    _cleanup_buf_ Buf header = BUF_INIT;
+    buf_sv(&header, SV("299 - "));
+    json_encode_string(sv_head(text, WARNING_MAX), &header);
+    if (!header.failed)
+        http_set_header(x->req, SV("Warning"), buf_view(&header), NULL);
+}

@@ -3,6 +3,7 @@
 #include "api/patch.h"
 #include "apiserver/body.h"
 #include "apiserver/handlers.h"
+#include "apiserver/node_rights.h"
 #include "apiserver/object.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
@@ -314,7 +315,8 @@ static void handle_token(ApiCall *x)
         return;
     c.account_uid = value_path_str(&account, "metadata.uid");
     const Value *ref = value_path(&review, "spec.boundObjectRef");
-    if (bind_to_pod(x, value_is(ref, VALUE_MAP) ? ref : NULL, &c))
+    if (bind_to_pod(x, value_is(ref, VALUE_MAP) ? ref : NULL, &c) &&
+        node_token_allowed(x, ref, c.node))
         issue_token(x, &review, &c);
 }
 
