@@ -1,6 +1,7 @@
 /* knarr_pki.c - knarr-pki makes the keys, certificates and kubeconfigs of a one-node cluster where
- * they are missing or near their end. A program of its own, so that no other process ever reads the
- * authority's key.
+ * they are missing, not valid now or near their end; nothing else is written, so that a start works
+ * on a full disk. The authority's and the tokens' keys are never made again. A program of its own,
+ * so that no other process ever reads the authority's key.
  *
  * Each role's files lie in pki/ROLE, readable by the role's user only. */
 #include <errno.h>
@@ -33,11 +34,21 @@ static int read_file(const Cluster *c, const char *name, Buf *out, Err *err)
     return r < 0 ? err_neg(err, r, "read '%s'", path) : 0;
 }
 
+static bool holds(const char *path, StrView data)
+{
+    _cleanup_buf_ Buf have = BUF_INIT;
+    return path_exists(AT_FDCWD, path) && file_read(AT_FDCWD, path, PEM_MAX, &have) == 0 &&
+           sv_eq(buf_view(&have), data);
+}
+
 static int write_file(const Cluster *c, const char *name, StrView data, mode_t mode, uid_t uid,
                       Err *err)
 {
     char path[PATH_MAX];
-    int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "pki/%s", name), data, mode, true);
+    int r = 0;
+    cluster_path(c, path, "pki/%s", name);
+    if (!holds(path, data))
+        r = file_write_atomic(AT_FDCWD, path, data, mode, true);
     if (r == 0 && chown(path, uid, uid) < 0)
         r = -errno;
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
@@ -74,23 +85,23 @@ static int ensure_folder(const Cluster *c, RoleId id, Err *err)
     return r < 0 ? err_neg(err, r, "make '%s'", path) : 0;
 }
 
-/* A certificate past two thirds of its life is made anew; serving ones always: addresses may have
- * changed. */
-static bool still_good(const Cluster *c, const char *name)
+static bool still_good(const Pki *p, const char *cert_name, const char *key_name,
+                       const PkiSubject *subject)
 {
-    _cleanup_buf_ Buf pem = BUF_INIT;
-    int64_t end;
-    return exists(c, name) && read_file(c, name, &pem, NULL) == 0 &&
-           pki_not_after(buf_view(&pem), &end, NULL) == 0 && end - time(NULL) > LEAF_LIFETIME / 3;
+    _cleanup_buf_ Buf cert = BUF_INIT, key = BUF_INIT;
+    return exists(p->c, cert_name) && exists(p->c, key_name) &&
+           read_file(p->c, cert_name, &cert, NULL) == 0 &&
+           read_file(p->c, key_name, &key, NULL) == 0 &&
+           pki_still_good(buf_view(&cert), buf_view(&key), buf_view(&p->ca_cert), subject,
+                          time(NULL));
 }
 
-static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *subject, bool again,
-                       Err *err)
+static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *subject, Err *err)
 {
     char cert_name[128], key_name[128];
     snprintf(cert_name, sizeof cert_name, "%s/%s.crt", role_names[id], name);
     snprintf(key_name, sizeof key_name, "%s/%s.key", role_names[id], name);
-    if (!again && still_good(p->c, cert_name) && exists(p->c, key_name))
+    if (still_good(p, cert_name, key_name, subject))
         return 0;
     _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT;
     uid_t uid = role_uid(p->c, id);
@@ -135,7 +146,7 @@ static int ensure_role_client(Pki *p, RoleId id, const char *user, const char *o
                            .orgs = org ? orgs : NULL,
                            .use = PKI_CLIENT,
                            .lifetime_sec = LEAF_LIFETIME };
-    int r = ensure_leaf(p, id, file, &subject, false, err);
+    int r = ensure_leaf(p, id, file, &subject, err);
     return r < 0 || !config ? r : write_kubeconfig(p, id, config, file, err);
 }
 
@@ -160,8 +171,8 @@ static int ensure_serving(Pki *p, Err *err)
     const char *const nodes[] = { "system:nodes", NULL };
     PkiSubject server = { "kube-apiserver", NULL, server_sans, PKI_SERVER, LEAF_LIFETIME };
     PkiSubject node = { node_user, nodes, node_sans, PKI_SERVER, LEAF_LIFETIME };
-    int r = ensure_leaf(p, ROLE_SERVER, "serving", &server, true, err);
-    return r < 0 ? r : ensure_leaf(p, ROLE_NODE, "serving", &node, true, err);
+    int r = ensure_leaf(p, ROLE_SERVER, "serving", &server, err);
+    return r < 0 ? r : ensure_leaf(p, ROLE_NODE, "serving", &node, err);
 }
 
 static int ensure_token_key(Pki *p, Err *err)
@@ -186,12 +197,18 @@ static int write_admin(Pki *p, Err *err)
     char path[PATH_MAX];
     const Cluster *c = p->c;
     const char *const masters[] = { "system:masters", NULL };
-    PkiSubject subject = { "kubernetes-admin", masters, NULL, PKI_CLIENT, LEAF_LIFETIME };
+    const PkiSubject subject = { "kubernetes-admin", masters, NULL, PKI_CLIENT, LEAF_LIFETIME };
     _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT, text = BUF_INIT;
     int r;
-    if ((r = pki_new_key(&key, err)) < 0 ||
-        (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), &subject, &cert,
-                       err)) < 0)
+    if (!still_good(p, "admin.crt", "admin.key", &subject)) {
+        if ((r = pki_new_key(&key, err)) < 0 ||
+            (r = pki_issue(buf_view(&p->ca_cert), buf_view(&p->ca_key), buf_view(&key), &subject,
+                           &cert, err)) < 0 ||
+            (r = write_file(c, "admin.key", buf_view(&key), 0600, 0, err)) < 0 ||
+            (r = write_file(c, "admin.crt", buf_view(&cert), 0600, 0, err)) < 0)
+            return r;
+    } else if ((r = read_file(c, "admin.key", &key, err)) < 0 ||
+               (r = read_file(c, "admin.crt", &cert, err)) < 0)
         return r;
     buf_printf(
         &text,
@@ -209,8 +226,10 @@ static int write_admin(Pki *p, Err *err)
         c->instance, c->instance, c->instance);
     if (text.failed)
         return err_nomem(err);
-    r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "admin.kubeconfig"), buf_view(&text),
-                          0600, true);
+    cluster_path(c, path, "admin.kubeconfig");
+    if (holds(path, buf_view(&text)))
+        return 0;
+    r = file_write_atomic(AT_FDCWD, path, buf_view(&text), 0600, true);
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 

@@ -186,14 +186,45 @@ int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject
     return r < 0 ? r : sign_and_take(cert, signer, ret_cert, err);
 }
 
-int pki_not_after(StrView cert_pem, int64_t *ret, Err *err)
+static bool in_first_two_thirds(X509 *cert, int64_t now)
 {
-    _cleanup_(x509_freep) X509 *cert = read_cert(cert_pem, err);
-    if (!cert)
-        return -ERR_INVALID;
-    struct tm tm;
-    if (!ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm))
-        return fail(err, "read end of certificate");
-    *ret = timegm(&tm);
-    return 0;
+    struct tm begin_tm, end_tm;
+    if (!ASN1_TIME_to_tm(X509_get0_notBefore(cert), &begin_tm) ||
+        !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end_tm))
+        return false;
+    int64_t begin = timegm(&begin_tm), end = timegm(&end_tm);
+    return begin <= now && now - begin < (end - begin) / 3 * 2;
+}
+
+static bool has_names(X509 *cert, const char *const *sans)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    int left = names ? sk_GENERAL_NAME_num(names) : 0;
+    GENERAL_NAMES_free(names);
+    bool ok = true;
+    for (; ok && sans && *sans; sans++, left--)
+        ok = X509_check_ip_asc(cert, *sans, 0) == 1 ||
+             X509_check_host(cert, *sans, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+    return ok && left == 0;
+}
+
+static bool is_called(X509 *cert, const char *name)
+{
+    char have[256];
+    int n =
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, have, sizeof have);
+    return n >= 0 && strcmp(have, name) == 0;
+}
+
+bool pki_still_good(StrView cert_pem, StrView key_pem, StrView ca_cert, const PkiSubject *subject,
+                    int64_t now)
+{
+    _cleanup_(x509_freep) X509 *cert = read_cert(cert_pem, NULL);
+    _cleanup_(x509_freep) X509 *ca = cert ? read_cert(ca_cert, NULL) : NULL;
+    _cleanup_(pkey_freep) EVP_PKEY *key = ca ? read_key(key_pem, NULL) : NULL;
+    bool good = key && X509_verify(cert, X509_get0_pubkey(ca)) == 1 &&
+                X509_check_private_key(cert, key) == 1 && in_first_two_thirds(cert, now) &&
+                is_called(cert, subject->common_name) && has_names(cert, subject->sans);
+    ERR_clear_error();
+    return good;
 }

@@ -186,6 +186,22 @@ refused() { # CODE ARGS…
     kill "$sleeper"
 }
 
+@test "certificates and kubeconfigs that are good are not written again; what changed is" {
+    pki() { "$KNARR_BUILD/src/cmd/knarr-pki" --data-dir "$DATA" --api-port "$1" --pod-cidr 10.244.0.0/16 --service-cidr "$2"; }
+    files() { (cd "$DATA" && find pki admin.kubeconfig -type f -exec stat -c '%n %i %y' {} + | sort); }
+    pki 6443 10.96.0.0/16
+    before=$(files)
+    [ "$(wc -l <<<"$before")" -gt 15 ]
+    pki 6443 10.96.0.0/16
+    [ "$(files)" = "$before" ]
+    pki 6443 10.98.0.0/16
+    changed=$(diff <(echo "$before") <(files) | awk '/^>/{print $2}' | xargs)
+    [ "$changed" = "pki/server/serving.crt pki/server/serving.key" ]
+    : >"$DATA/pki/dns/client.crt"
+    pki 6443 10.98.0.0/16
+    openssl x509 -in "$DATA/pki/dns/client.crt" -noout
+}
+
 # notify DIR PID TEXT: as if that role had said it.
 notify() {
     python3 - "$@" <<'EOF'
