@@ -229,4 +229,11 @@ void name_path_segment(StrView s, NameFaults *ret)
         fault(ret, SV("may not contain '/'"));
     if (sv_find_char(s, '%') >= 0)
         fault(ret, SV("may not contain '%'"));
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c >= 0x20 && c != 0x7f)
+            continue;
+        fault(ret, SV("may not contain control characters")); /* a NUL would end a store's key */
+        return;
+    }
 }

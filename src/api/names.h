@@ -23,7 +23,7 @@ NameCheck name_port;       /* IANA service name */
 NameCheck name_env;        /* printable ASCII without '=' */
 NameCheck name_config_key; /* key of a ConfigMap or Secret */
 NameCheck name_http_header;
-NameCheck name_path_segment; /* any text that can stand in a URL's path: RBAC names */
+NameCheck name_path_segment; /* any printable text that can be a step of a URL's path: RBAC names */
 
 /* Whether the format accepts the text. */
 static inline bool name_ok(NameCheck *check, StrView s)

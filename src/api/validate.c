@@ -218,6 +218,12 @@ static int find_kind(const ApiResource *r)
     return -1;
 }
 
+NameCheck *api_name_format(const ApiResource *r)
+{
+    int kind = find_kind(r);
+    return kind >= 0 && kinds[kind].name ? kinds[kind].name : name_dns1123_subdomain;
+}
+
 /* A generated name gets more characters, so the start of one may end with a dash. */
 static void check_generate_name(ApiErrors *e, const ApiPath *p, StrView s, NameCheck *check)
 {
@@ -326,8 +332,7 @@ void api_validate_meta(const ApiResource *r, const Value *obj, const Value *old,
     ApiPath generate = API_FIELD(&p, "generateName"), ns = API_FIELD(&p, "namespace");
     ApiPath labels = API_FIELD(&p, "labels"), annotations = API_FIELD(&p, "annotations");
     ApiPath owners = API_FIELD(&p, "ownerReferences"), finalizers = API_FIELD(&p, "finalizers");
-    int kind = find_kind(r);
-    NameCheck *check = kind >= 0 && kinds[kind].name ? kinds[kind].name : name_dns1123_subdomain;
+    NameCheck *check = api_name_format(r);
 
     if (text(meta, "generateName").len > 0)
         check_generate_name(e, &generate, text(meta, "generateName"), check);

@@ -3,6 +3,7 @@
 
 #include "api/errors.h"
 #include "api/kinds.h"
+#include "api/names.h"
 
 /* Checks a complete object (defaults applied, name generated, metadata filled by the server) and
  * gathers all that is wrong in `e`. `old` is the stored object on update, NULL on create. A write
@@ -17,3 +18,6 @@ void api_validate_ephemeral(const ApiResource *r, const Value *obj, const Value 
 void api_validate_address_not_special(ApiErrors *e, const ApiPath *p, StrView address);
 
 void api_validate_meta(const ApiResource *r, const Value *obj, const Value *old, ApiErrors *e);
+
+/* The format of the names that objects of this kind have. */
+NameCheck *api_name_format(const ApiResource *r);

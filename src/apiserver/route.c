@@ -2,6 +2,7 @@
  *
  * Order as in kube-apiserver's chain: parse the path into verb and resource, authenticate,
  * authorise, negotiate the form of the answer, dispatch. */
+#include "api/validate.h"
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
 #include "apiserver/handlers.h"
@@ -171,10 +172,24 @@ static void respond_unknown(ApiCall *x)
     respond_status(x, REASON_NOT_FOUND, "the server could not find the requested resource");
 }
 
+/* Whether an object of the kind can have the name at all. What an apply would create is told what
+ * is wrong with its name, and a proxied name may carry scheme and port. */
+static bool name_is_possible(ApiCall *x)
+{
+    if (!x->name.len || sv_eq(x->sub, SV("proxy")))
+        return true;
+    return (sv_eq(x->verb, SV("patch")) || name_ok(api_name_format(x->res), x->name)) &&
+           (!x->res->namespaced || name_ok(name_dns1123_label, x->ns));
+}
+
 static void dispatch_resource(ApiCall *x)
 {
     if (x->res->namespaced && !x->ns.len && x->name.len) {
         respond_unknown(x);
+        return;
+    }
+    if (x->res->stored && !name_is_possible(x)) {
+        respond_not_found(x);
         return;
     }
     if (!x->res->stored) {
@@ -201,26 +216,22 @@ static void dispatch_resource(ApiCall *x)
                    "the server does not allow this method on the requested resource");
 }
 
-/* Names become parts of store keys and of texts that end at a NUL: what no object can be called is
- * refused here, before any use. Kubernetes' rule for path segments (ValidatePathSegmentName), and
- * no control characters, which no kind's names may hold. */
+/* Names become parts of store keys and of texts that end at a NUL: what no object of any kind can
+ * be called is refused here, before any use. */
 static bool names_are_sound(ApiCall *x)
 {
-    const StrView names[] = { x->ns, x->name };
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        bool sound = !sv_eq(names[i], SV(".")) && !sv_eq(names[i], SV(".."));
-        for (size_t at = 0; sound && at < names[i].len; at++) {
-            unsigned char c = (unsigned char)names[i].ptr[at];
-            sound = c >= 0x20 && c != 0x7f && c != '%';
-        }
-        if (!sound) {
-            respond_status(
-                x, REASON_BAD_REQUEST,
-                "the %s in the URL's path is not one that an object can have: it may not "
-                "be \".\" or \"..\", nor hold \"%%\" or control characters",
-                i == 0 ? "namespace" : "name");
-            return false;
-        }
+    const struct {
+        const char *what;
+        StrView name;
+    } parts[] = { { "namespace", x->ns }, { "name", x->name } };
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        NameFaults faults = { .n = 0 };
+        name_path_segment(parts[i].name, &faults);
+        if (!faults.n)
+            continue;
+        respond_status(x, REASON_BAD_REQUEST, "invalid %s in the URL's path: %.*s", parts[i].what,
+                       SV_FMT(faults.why[0]));
+        return false;
     }
     return true;
 }

@@ -58,14 +58,18 @@ static bool name_object(ApiCall *x, Value *meta)
             arena_printf(x->arena, "%.*s%.5s", (int)MIN(base.len, (size_t)58), base.ptr, suffix);
         value_set(x->arena, meta, SV("name"), value_sv(x->name));
     }
-    if (!x->name.len) {
-        ApiErrors errors = { .arena = x->arena };
-        ApiPath metadata = API_FIELD(NULL, "metadata"), name = API_FIELD(&metadata, "name");
+    ApiErrors errors = { .arena = x->arena };
+    ApiPath metadata = API_FIELD(NULL, "metadata"), name = API_FIELD(&metadata, "name");
+    NameFaults faults = { .n = 0 };
+    if (!x->name.len)
         api_required(&errors, &name, "name or generateName is required");
-        respond_invalid(x, SV(""), &errors);
-        return false;
-    }
-    return true;
+    name_path_segment(x->name, &faults); /* the rest is validation's, but this becomes a key now */
+    for (unsigned i = 0; i < faults.n; i++)
+        api_invalid(&errors, &name, value_sv(x->name), "%.*s", SV_FMT(faults.why[i]));
+    if (!errors.len)
+        return true;
+    respond_invalid(x, x->name, &errors);
+    return false;
 }
 
 static void stamp_new(ApiCall *x, Value *meta)

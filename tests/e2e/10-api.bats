@@ -318,6 +318,17 @@ Y
         [ "$status" -ne 0 ]
     done
     kubectl get namespace kube-public
+    # Nor by the body: a role's name may hold nearly anything, but no NUL.
+    printf '{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"view\\u0000x"},"rules":[]}' >"$BATS_TEST_TMPDIR/role"
+    run kubectl create --raw /apis/rbac.authorization.k8s.io/v1/clusterroles -f "$BATS_TEST_TMPDIR/role"
+    [[ "$output" == *"may not contain control characters"* ]]
+    # Each kind by its own rule.
+    kubectl create clusterrole 'a:B_c' --verb=get --resource=pods
+    kubectl delete clusterrole 'a:B_c'
+    run kubectl get configmap 'a:B_c'
+    [[ "$output" == *'configmaps "a:B_c" not found'* ]]
+    run kubectl get --raw /api/v1/namespaces/Kube:System/configmaps/a
+    [[ "$output" == *NotFound* ]]
 }
 
 @test "a query's boolean is false for 0 and false alone, as Kubernetes reads it" {

@@ -230,9 +230,39 @@ static void test_rbac(void **state)
            "\"rbac.authorization.k8s.io\"}: cannot change roleRef");
 }
 
+static void expect_name(const char *group, const char *kind, StrView name, const char *fault)
+{
+    const ApiResource *r = api_kind_find(sv_cstr(group), SV("v1"), sv_cstr(kind));
+    NameFaults f = { .n = 0 };
+
+    assert_non_null(r);
+    api_name_format(r)(name, &f);
+    assert_sv(f.n ? f.why[0] : SV(""), fault);
+}
+
+static void test_each_kind_has_its_own_names(void **state)
+{
+    const char *rbac = "rbac.authorization.k8s.io";
+
+    expect_name("", "ConfigMap", SV("a.b-1"), "");
+    expect_name(rbac, "Role", SV("a:B c"), "");
+    expect_name(rbac, "ClusterRole", SV("a\0b"), "may not contain control characters");
+    expect_name(rbac, "RoleBinding", SV("a\x7f"), "may not contain control characters");
+    expect_name(rbac, "ClusterRoleBinding", SV("a%b"), "may not contain '%'");
+    expect_name(rbac, "Role", SV(".."), "may not be '..'");
+    assert_true(name_ok(name_dns1035_label, SV("web")));
+    assert_ptr_equal(api_name_format(api_kind_find(SV(""), SV("v1"), SV("Service"))),
+                     name_dns1035_label);
+    assert_ptr_equal(api_name_format(api_kind_find(SV(""), SV("v1"), SV("Namespace"))),
+                     name_dns1123_label);
+    assert_ptr_equal(api_name_format(api_kind_find(SV(""), SV("v1"), SV("Secret"))),
+                     name_dns1123_subdomain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_kind_has_its_own_names),
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_pod),
         cmocka_unit_test(test_pod_update),
