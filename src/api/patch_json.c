@@ -59,8 +59,12 @@ static Value *step(Value *in, StrView token)
     return value_get(in, token);
 }
 
+/* A key is looked for from the front of its map, and a list moves when an item comes or goes: so
+ * many members and items all operations of a patch may pass together. */
+enum { WORK_MAX = 10 * 1000 * 1000 };
+
 /* The container of the pointer's target; false when the way there does not exist. */
-static bool find(Value *doc, StrView pointer, Arena *a, Target *ret)
+static bool find(Value *doc, StrView pointer, Arena *a, uint64_t *work, Target *ret)
 {
     StrView rest = sv_skip(pointer, 1), raw, token;
 
@@ -71,10 +75,12 @@ static bool find(Value *doc, StrView pointer, Arena *a, Target *ret)
     while (sv_cut(rest, '/', &raw, &rest)) {
         if (!unescape(a, raw, &token))
             return false;
+        *work += value_len(at);
         at = step(at, token);
         if (!value_is(at, VALUE_MAP) && !value_is(at, VALUE_LIST))
             return false;
     }
+    *work += value_len(at);
     ret->in = at;
     return (value_is(at, VALUE_MAP) || value_is(at, VALUE_LIST)) && unescape(a, raw, &ret->token);
 }
@@ -91,12 +97,12 @@ static int missing(const char *op, StrView path, Err *err)
                    SV_FMT(path));
 }
 
-static int add(Value *doc, StrView path, Value v, Arena *a, Err *err)
+static int add(Value *doc, StrView path, Value v, Arena *a, uint64_t *work, Err *err)
 {
     uint32_t i;
     Target t;
 
-    if (!find(doc, path, a, &t))
+    if (!find(doc, path, a, work, &t))
         return missing("add", path, err);
     if (!t.in) {
         *doc = v;
@@ -117,12 +123,12 @@ static int add(Value *doc, StrView path, Value v, Arena *a, Err *err)
     return 0;
 }
 
-static int take_away(Value *doc, StrView path, Arena *a, Err *err)
+static int take_away(Value *doc, StrView path, Arena *a, uint64_t *work, Err *err)
 {
     uint32_t i;
     Target t;
 
-    if (!find(doc, path, a, &t) || !t.in)
+    if (!find(doc, path, a, work, &t) || !t.in)
         return missing("remove", path, err);
     if (t.in->kind == VALUE_LIST && list_index(t.token, t.in->len, false, &i) == 0)
         value_remove(t.in, i);
@@ -135,11 +141,11 @@ static int take_away(Value *doc, StrView path, Arena *a, Err *err)
     return 0;
 }
 
-static int replace(Value *doc, StrView path, Value v, Arena *a, Err *err)
+static int replace(Value *doc, StrView path, Value v, Arena *a, uint64_t *work, Err *err)
 {
     Target t;
 
-    if (!find(doc, path, a, &t))
+    if (!find(doc, path, a, work, &t))
         return missing("replace", path, err);
     Value *old = target_value(doc, &t);
     if (!old)
@@ -150,10 +156,10 @@ static int replace(Value *doc, StrView path, Value v, Arena *a, Err *err)
     return 0;
 }
 
-static int test(Value *doc, StrView path, const Value *want, Arena *a, Err *err)
+static int test(Value *doc, StrView path, const Value *want, Arena *a, uint64_t *work, Err *err)
 {
     Target t;
-    Value *v = find(doc, path, a, &t) ? target_value(doc, &t) : NULL;
+    Value *v = find(doc, path, a, work, &t) ? target_value(doc, &t) : NULL;
 
     /* A member that is not there equals null. */
     if ((!v && want->kind == VALUE_NULL) || (v && value_equal(v, want)))
@@ -162,17 +168,18 @@ static int test(Value *doc, StrView path, const Value *want, Arena *a, Err *err)
 }
 
 /* move and copy: the value at `from`, as a copy of its own. */
-static int fetch(Value *doc, StrView from, const char *op, Arena *a, Value *ret, Err *err)
+static int fetch(Value *doc, StrView from, const char *op, Arena *a, uint64_t *work, Value *ret,
+                 Err *err)
 {
     Target t;
-    Value *v = find(doc, from, a, &t) ? target_value(doc, &t) : NULL;
+    Value *v = find(doc, from, a, work, &t) ? target_value(doc, &t) : NULL;
 
     if (!v)
         return missing(op, from, err);
     return value_clone(a, v, ret) ? 0 : err_nomem(err);
 }
 
-static int apply(Value *doc, const Value *op, Arena *a, Err *err)
+static int apply(Value *doc, const Value *op, Arena *a, uint64_t *work, Err *err)
 {
     StrView name = value_str(value_get(op, SV("op"))), path = value_str(value_get(op, SV("path")));
     const Value *from = value_get(op, SV("from")), *arg = value_get(op, SV("value"));
@@ -184,27 +191,27 @@ static int apply(Value *doc, const Value *op, Arena *a, Err *err)
     if (path.len > 0 && path.ptr[0] != '/')
         return missing(sv_eq(name, SV("add")) ? "add" : "replace", path, err);
     if (sv_eq(name, SV("remove")))
-        return take_away(doc, path, a, err);
+        return take_away(doc, path, a, work, err);
     if (sv_eq(name, SV("move")) || sv_eq(name, SV("copy"))) {
         bool move = sv_eq(name, SV("move"));
         if (!value_is(from, VALUE_STRING))
             return err_set(err, ERR_INVALID, 0, "%s operation needs \"from\"",
                            move ? "move" : "copy");
-        r = fetch(doc, value_str(from), move ? "move" : "copy", a, &v, err);
+        r = fetch(doc, value_str(from), move ? "move" : "copy", a, work, &v, err);
         if (r >= 0 && move)
-            r = take_away(doc, value_str(from), a, err);
-        return r < 0 ? r : add(doc, path, v, a, err);
+            r = take_away(doc, value_str(from), a, work, err);
+        return r < 0 ? r : add(doc, path, v, a, work, err);
     }
     if (arg && !value_clone(a, arg, &v))
         return err_nomem(err);
     if (sv_eq(name, SV("test")))
-        return test(doc, path, &v, a, err);
+        return test(doc, path, &v, a, work, err);
     if (!arg)
         return err_set(err, ERR_INVALID, 0, "a JSON patch operation needs \"value\"");
     if (sv_eq(name, SV("add")))
-        return add(doc, path, v, a, err);
+        return add(doc, path, v, a, work, err);
     if (sv_eq(name, SV("replace")))
-        return replace(doc, path, v, a, err);
+        return replace(doc, path, v, a, work, err);
     return err_set(err, ERR_INVALID, 0, "unexpected kind: %.*s", SV_FMT(name));
 }
 
@@ -216,10 +223,15 @@ int patch_json(Value *doc, const Value *patch, Arena *a, Err *err)
         return err_set(err, ERR_LIMIT, 0,
                        "The allowed maximum operations in a JSON patch is %d, got %u",
                        PATCH_OPERATIONS_MAX, patch->len);
+    uint64_t work = 0;
     value_list_foreach (op, patch) {
-        int r = apply(doc, op, a, err);
+        int r = apply(doc, op, a, &work, err);
         if (r < 0)
             return r;
+        if (work > WORK_MAX)
+            return err_set(err, ERR_LIMIT, 0,
+                           "the JSON patch has too many operations on maps and lists as large as "
+                           "these: use a merge patch, or several patches");
     }
     return 0;
 }

@@ -21,7 +21,7 @@ typedef struct RuleRow {
 #define CORE      "-" /* the empty group */
 
 #define CORE_WORK                                                                                  \
-    "configmaps,endpoints,events,persistentvolumeclaims,pods,replicationcontrollers,"              \
+    "configmaps,events,persistentvolumeclaims,pods,replicationcontrollers,"                        \
     "replicationcontrollers/scale,services"
 #define CORE_VIEW                                                                                  \
     "configmaps,endpoints,events,persistentvolumeclaims,persistentvolumeclaims/status,pods,"       \

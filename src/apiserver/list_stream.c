@@ -23,8 +23,8 @@ typedef struct ListStream {
     ApiCall *x;
     ListAnswer list;
     size_t at;    /* the next item */
-    StrView rest; /* what is left of the text of the one before */
-    Arena scratch;
+    StrView rest; /* what is left of the stored text of the one before, and what follows it */
+    StrView end;
     bool zips;
     z_stream z;
 } ListStream;
@@ -46,11 +46,16 @@ static void encode_list_head(ApiCall *x, const char *kind_suffix, StrView rv, St
     buf_sv(out, SV("},\"items\":["));
 }
 
-static void encode_partial_item(const ObjectRev *o, Buf *out)
+static void partial_head(const ObjectRev *o, Buf *out)
 {
     buf_sv(out, SV("{\"metadata\":{\"resourceVersion\":\""));
     buf_u64(out, o->mod_rev);
     buf_sv(out, SV("\","));
+}
+
+static void encode_partial_item(const ObjectRev *o, Buf *out)
+{
+    partial_head(o, out);
     buf_sv(out, sv_skip(object_metadata_text(o), 1));
     buf_putc(out, '}');
 }
@@ -99,7 +104,6 @@ static void stream_free(ListStream *s)
 {
     if (s->zips)
         deflateEnd(&s->z);
-    arena_free(&s->scratch);
     snapshot_unref(s->list.sn);
     free(s->list.objs);
     free(s);
@@ -136,24 +140,37 @@ static bool write_out(ListStream *s, const Buf *text, bool last)
     return http_stream_write(s->x->req, out->ptr, out->len, NULL) == 0;
 }
 
+/* The begin of an item; what follows it as it is stored, and what ends it. */
+static void begin_item(ListStream *s, const ObjectRev *o, Buf *text)
+{
+    s->end = SV("");
+    if (s->x->form == OUTPUT_TABLE) {
+        _cleanup_arena_ Arena scratch;
+        arena_init(&scratch, SCRATCH_MAX);
+        table_row_parts(s->x, o, &scratch, text, &s->rest, &s->end);
+    } else if (s->x->form == OUTPUT_PARTIAL) {
+        partial_head(o, text);
+        s->rest = sv_skip(object_metadata_text(o), 1);
+        s->end = SV("}");
+    } else {
+        object_head(s->x->res, o->mod_rev, true, text);
+        s->rest = object_stored_rest(o);
+    }
+}
+
 /* The next item, or a part of it where it is large. */
 static void produce_some(ListStream *s, Buf *text)
 {
-    if (s->rest.len) {
-        StrView some = sv_head(s->rest, LIST_CHUNK);
-        s->rest = sv_skip(s->rest, some.len);
-        buf_sv(text, some);
-        return;
+    if (!s->rest.len) {
+        if (s->at)
+            buf_putc(text, ',');
+        begin_item(s, s->list.objs[s->at++], text);
     }
-    ObjectRev *o = s->list.objs[s->at];
-    if (s->x->form != OUTPUT_OBJECT || o->val.len < LIST_CHUNK) {
-        encode_item(s->x, &s->list, s->at++, &s->scratch, text);
-        return;
-    }
-    if (s->at++)
-        buf_putc(text, ',');
-    object_head(s->x->res, o->mod_rev, true, text);
-    s->rest = object_stored_rest(o);
+    StrView some = sv_head(s->rest, LIST_CHUNK);
+    s->rest = sv_skip(s->rest, some.len);
+    buf_sv(text, some);
+    if (!s->rest.len)
+        buf_sv(text, s->end);
 }
 
 /* A compressor may keep a whole chunk to itself: then there is nothing to wait for yet. */
@@ -195,7 +212,6 @@ bool list_stream(ApiCall *x, const ListAnswer *l)
     if (!s)
         return false;
     s->x = x;
-    arena_init(&s->scratch, SCRATCH_MAX);
     s->zips = wants_gzip(x) && deflateInit2(&s->z, 1, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEM_LEVEL,
                                             Z_DEFAULT_STRATEGY) == Z_OK;
     if (s->zips && (http_set_header(x->req, SV("Content-Encoding"), SV("gzip"), NULL) < 0 ||

@@ -43,14 +43,20 @@ static void encode_columns(const ApiResource *res, Buf *out)
     buf_putc(out, ']');
 }
 
-static void encode_row_object(ApiCall *x, const ObjectRev *o, Buf *out)
+/* What a row carries of its object. */
+static void row_object(ApiCall *x, const ObjectRev *o, Buf *out, StrView *ret_rest,
+                       StrView *ret_end)
 {
+    *ret_end = SV("}");
+    if (!x->include.ptr && !http_query(x->req, SV("includeObject"), &x->include))
+        x->include = SV("Metadata"); /* read once: a watch prints for hours */
     if (sv_eq(x->include, SV("None"))) {
-        buf_sv(out, SV("null"));
+        *ret_rest = SV("null");
         return;
     }
     if (sv_eq(x->include, SV("Object"))) {
-        object_encode(x->res, o, o->mod_rev, false, out);
+        object_head(x->res, o->mod_rev, false, out);
+        *ret_rest = object_stored_rest(o);
         return;
     }
     buf_sv(out,
@@ -58,16 +64,15 @@ static void encode_row_object(ApiCall *x, const ObjectRev *o, Buf *out)
               "\"resourceVersion\":\""));
     buf_u64(out, o->mod_rev);
     buf_sv(out, SV("\","));
-    buf_sv(out, sv_skip(object_metadata_text(o), 1));
-    buf_putc(out, '}');
+    *ret_rest = sv_skip(object_metadata_text(o), 1);
+    *ret_end = SV("}}");
 }
 
-/* One row; its tree lives in an arena of its own, since a watch prints for hours. */
-void table_row(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out)
+/* The tree of the object lives in an arena of its own, since a watch prints for hours. */
+void table_row_parts(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out, StrView *ret_rest,
+                     StrView *ret_end)
 {
     Value obj;
-    if (!x->include.ptr && !http_query(x->req, SV("includeObject"), &x->include))
-        x->include = SV("Metadata"); /* read once: a watch prints for hours */
     arena_reset(scratch);
     buf_sv(out, SV("{\"cells\":["));
     if (json_decode(o->val, scratch, NULL, &obj, NULL) == 0) {
@@ -80,8 +85,15 @@ void table_row(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out)
     } else
         out->failed = true;
     buf_sv(out, SV("],\"object\":"));
-    encode_row_object(x, o, out);
-    buf_putc(out, '}');
+    row_object(x, o, out, ret_rest, ret_end);
+}
+
+void table_row(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out)
+{
+    StrView rest, end;
+    table_row_parts(x, o, scratch, out, &rest, &end);
+    buf_sv(out, rest);
+    buf_sv(out, end);
 }
 
 void table_begin(ApiCall *x, StrView rv, StrView cont, bool with_columns, Buf *out)

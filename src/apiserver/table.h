@@ -7,6 +7,10 @@
  * all but the first event of a watch; scratch is reset for each row. A row that cannot be made sets
  * out->failed. */
 void table_begin(ApiCall *x, StrView rv, StrView cont, bool with_columns, Buf *out);
+/* The same row in parts: what is appended, what follows as it is stored (a view that lives as long
+ * as `o`), and an end; `scratch` may be reset after the call. */
+void table_row_parts(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out, StrView *ret_rest,
+                     StrView *ret_end);
 void table_row(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out);
 void table_end(Buf *out);
 /* Appends a whole Table of objects as stored. */

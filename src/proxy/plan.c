@@ -124,6 +124,11 @@ static unsigned unique(PlanTarget *t, unsigned n)
     return out;
 }
 
+static bool is_port(const ServicePort *of_slice, const ServicePort *of_service)
+{
+    return of_slice->proto == of_service->proto && sv_eq(of_slice->name, of_service->name);
+}
+
 /* Ready ones; when there is none, those that end but still serve. */
 static unsigned pick(const PlanInput *in, const SliceList *list, const ServiceModel *s,
                      const ServicePort *sp, bool local_only, PlanTarget *out)
@@ -133,7 +138,7 @@ static unsigned pick(const PlanInput *in, const SliceList *list, const ServiceMo
         for (const SliceList *l = list; l; l = l->next)
             for (unsigned k = 0; k < l->slice->n_ports; k++) {
                 const ServicePort *port = &l->slice->ports[k];
-                if (port->proto != sp->proto || !sv_eq(port->name, sp->name))
+                if (!is_port(port, sp))
                     continue;
                 for (unsigned i = 0; i < l->slice->n_eps; i++) {
                     const Endpoint *e = &l->slice->eps[i];
@@ -152,9 +157,11 @@ static unsigned pick(const PlanInput *in, const SliceList *list, const ServiceMo
 static int pick_both(Plan *p, const PlanInput *in, const SliceList *list, const ServiceModel *s,
                      const ServicePort *sp, Picked *ret, Err *err)
 {
-    unsigned most = 1;
+    size_t most = 1;
     for (const SliceList *l = list; l; l = l->next)
-        most += l->slice->n_eps * l->slice->n_ports;
+        for (unsigned k = 0; k < l->slice->n_ports; k++)
+            if (is_port(&l->slice->ports[k], sp))
+                most += l->slice->n_eps;
     ret->all = arena_array(&p->arena, PlanTarget, most);
     ret->local = arena_array(&p->arena, PlanTarget, most);
     if (!ret->all || !ret->local)
@@ -263,6 +270,18 @@ static int refuse_endpoints(Plan *p, const PlanInput *in, const SliceList *list,
     return 0;
 }
 
+/* Beyond so many pairs of port and endpoint a service costs the others too much; each pair of one
+ * with affinity is two rules and a set. */
+enum { PAIRS_MAX = 100000, AFFINE_PAIRS_MAX = 5000 };
+
+static bool is_too_large(const SliceList *list, const ServiceModel *s)
+{
+    uint64_t eps = 0;
+    for (const SliceList *l = list; l; l = l->next)
+        eps += l->slice->n_eps;
+    return MAX(eps, UINT64_C(1)) * s->n_ports > (s->affinity_s ? AFFINE_PAIRS_MAX : PAIRS_MAX);
+}
+
 static int plan_service(Plan *p, const PlanInput *in, const Map *groups, const ServiceModel *s,
                         Err *err)
 {
@@ -271,6 +290,13 @@ static int plan_service(Plan *p, const PlanInput *in, const Map *groups, const S
     const SliceList *list = map_get(groups, sv_n(key, (size_t)n));
     if (!s->cluster_ip)
         return 0;
+    if (is_too_large(list, s))
+        return plan_refuse(p, s, "ServiceTooLarge",
+                           "its ports and endpoints are more than %d pairs%s",
+                           s->affinity_s ? AFFINE_PAIRS_MAX : PAIRS_MAX,
+                           s->affinity_s ? " with session affinity" : "")
+                   ? 0
+                   : err_nomem(err);
     int r = refuse_endpoints(p, in, list, s, err);
     for (unsigned k = 0; r == 0 && k < s->n_ports; k++)
         r = plan_port(p, in, list, s, &s->ports[k], err);

@@ -301,3 +301,28 @@ Y
     kubectl delete service taker
     kubectl delete node far
 }
+
+@test "what a request may look at is bounded: rights of a role, members under a JSON patch" {
+    jq -n '[range(350)] as $n | {apiVersion: "rbac.authorization.k8s.io/v1", kind: "Role", metadata: {name: "wide"},
+        rules: [{verbs: ($n | map("v\(.)")), apiGroups: ($n | map("g\(.)")), resources: ($n | map("r\(.)"))}]}' \
+        >"$BATS_TEST_TMPDIR/role.json"
+    kubectl create serviceaccount small
+    kubectl create rolebinding small --clusterrole=admin --serviceaccount=default:small
+    run kubectl --as system:serviceaccount:default:small create -f "$BATS_TEST_TMPDIR/role.json"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *Forbidden* ]]
+    kubectl create -f "$BATS_TEST_TMPDIR/role.json" # who holds everything may
+    kubectl delete role wide
+    kubectl create configmap wide
+    jq -n '[{op: "add", path: "/metadata/zz", value: ([range(50000) | {key: "k\(.)", value: 0}] | from_entries)}] +
+        [range(9900) | {op: "test", path: "/metadata/zz/k49999", value: 0}] + [{op: "remove", path: "/metadata/zz"}]' \
+        >"$BATS_TEST_TMPDIR/patch.json"
+    run kubectl patch configmap wide --type=json --patch-file "$BATS_TEST_TMPDIR/patch.json"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"too many operations on maps and lists as large as these"* ]]
+}
+
+@test "tenants do not write Endpoints" {
+    [ "$(kubectl auth can-i create endpoints --as system:serviceaccount:default:small || true)" = no ]
+    [ "$(kubectl auth can-i get endpoints --as system:serviceaccount:default:small)" = yes ]
+}

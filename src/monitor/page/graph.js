@@ -57,7 +57,16 @@ export class Graph {
 
   free() {
     darkMode.removeEventListener('change', this.onTheme);
-    if (this.chart) this.chart.destroy();
+    this.dropChart();
+  }
+
+  dropChart() {
+    if (this.chart) {
+      /* Its fading of a highlight goes on by timers, which must not find a chart that is gone. */
+      this.chart.animateId++;
+      this.chart.fadeLevel = 0;
+      this.chart.destroy();
+    }
     this.chart = null;
   }
 
@@ -69,8 +78,7 @@ export class Graph {
 
   draw() {
     if (!this.data || !this.root.isConnected) return;
-    if (this.chart) this.chart.destroy();
-    this.chart = null;
+    this.dropChart();
     this.tip.hidden = true;
     const { list, start, end, step, stacked } = this.data;
     const floats = list.filter((s) => s.values && s.values.length);

@@ -159,6 +159,37 @@ static void test_many_source_ranges(void **state)
     plan_free(p);
 }
 
+/* Many ports with an endpoint each are planned; a service that is too large is told, and costs
+ * nobody else anything. */
+static void test_many_ports(void **state)
+{
+    enum { N = 9000 };
+    _cleanup_buf_ Buf ports = BUF_INIT, service = BUF_INIT, slice = BUF_INIT, eps = BUF_INIT;
+    for (int i = 0; i < N; i++)
+        buf_printf(&ports, "%s{\"name\":\"p%d\",\"port\":%d}", i ? "," : "", i, i + 1);
+    for (int i = 0; i < 20; i++)
+        buf_printf(&eps, "%s{\"addresses\":[\"10.42.0.%d\"]}", i ? "," : "", i + 2);
+    buf_printf(&service,
+               "{\"metadata\":{\"namespace\":\"d\",\"name\":\"web\"},\"spec\":{\"clusterIP\":"
+               "\"10.43.0.9\",\"ports\":[%.*s]}}",
+               (int)ports.len, ports.ptr);
+    buf_putc(&service, 0);
+    for (int many = 0; many < 2; many++) {
+        buf_clear(&slice);
+        buf_printf(
+            &slice,
+            "{\"metadata\":{\"namespace\":\"d\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},"
+            "\"ports\":[%.*s],\"endpoints\":[%.*s]}",
+            (int)ports.len, ports.ptr, many ? (int)eps.len : 27, eps.ptr);
+        buf_putc(&slice, 0);
+        PlanInput in = { 0 };
+        Plan *p = make_of(service.ptr, slice.ptr, &in);
+        assert_int_equal(p->chains.len, many ? 0 : N);
+        assert_int_equal(p->refusals != NULL, many);
+        plan_free(p);
+    }
+}
+
 /* Addresses and ports that belong to the machine, to Services or to nobody are told, not taken. */
 static void test_what_is_never_programmed(void **state)
 {
@@ -292,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_sctp),
         cmocka_unit_test(test_no_endpoints_are_refused),
         cmocka_unit_test(test_many_source_ranges),
+        cmocka_unit_test(test_many_ports),
         cmocka_unit_test(test_what_is_never_programmed),
         cmocka_unit_test(test_missing_modules),
         cmocka_unit_test(test_kernel_takes_it),
