@@ -58,9 +58,10 @@ peak_kb() { awk '/VmHWM/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status";
 
 @test "clients that never open their window cost little, and others are served" {
     before=$(rss_kb)
-    inside python3 "$BATS_TEST_DIRNAME/closed_window.py" "$DATA/pki/ca.crt" "$BATS_FILE_TMPDIR/crt" "$BATS_FILE_TMPDIR/key" \
+    nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/closed_window.py" "$DATA/pki/ca.crt" "$BATS_FILE_TMPDIR/crt" "$BATS_FILE_TMPDIR/key" \
         3 100 /api/v1/configmaps >"$BATS_TEST_TMPDIR/out" 3>&- &
     holder=$!
+    echo "$holder" >>"$PIDS"
     wait_for 60 grep -q asked "$BATS_TEST_TMPDIR/out"
     echo "before $before kB, with 300 lists $(rss_kb) kB"
     [ "$(rss_kb)" -lt $((before + 96 * 1024)) ]
@@ -70,8 +71,9 @@ peak_kb() { awk '/VmHWM/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status";
 
 @test "bodies that never end are bounded, the platform's own are taken, and the memory goes back" {
     before=$(rss_kb)
-    inside python3 "$BATS_TEST_DIRNAME/half_bodies.py" "$DATA/pki/ca.crt" 100 2900000 >"$BATS_TEST_TMPDIR/out" 3>&- &
+    nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/half_bodies.py" "$DATA/pki/ca.crt" 100 2900000 >"$BATS_TEST_TMPDIR/out" 3>&- &
     holder=$!
+    echo "$holder" >>"$PIDS"
     wait_for 60 grep -q sent "$BATS_TEST_TMPDIR/out"
     echo "before $before kB, with 290 MB on their way $(rss_kb) kB; $(cat "$BATS_TEST_TMPDIR/out") refused"
     [ "$(rss_kb)" -lt $((before + 200 * 1024)) ]

@@ -195,8 +195,9 @@ line 5" ]
     wait_for 20 says_so thief "port 6443/TCP of the host"
     [ "$(kubectl get pod thief -o jsonpath='{.status.phase}')" = Pending ]
     kubectl delete pod thief
-    inside python3 -m http.server 31999 >/dev/null 2>&1 3>&- &
+    nsenter --net="/run/netns/$NS" python3 -m http.server 31999 >/dev/null 2>&1 3>&- &
     listener=$!
+    echo "$listener" >>"$PIDS"
     wait_for 20 is_the_process
     kubectl create service nodeport shy --tcp=80:80 --node-port=31999
     wait_for 20 says_so shy "node port 31999: a process of the node listens on it"
