@@ -480,11 +480,6 @@ typedef struct WatchOptions {
     uint64_t timeout_sec;
 } WatchOptions;
 
-static bool query_bool(ApiCall *x, StrView name)
-{
-    return http_query_true(x->req, name);
-}
-
 static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
 {
     StrView text;
@@ -496,8 +491,8 @@ static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
         sv_to_u64(text, &o->timeout_sec) < 0)
         return err_set(err, ERR_INVALID, 0, "timeoutSeconds: Invalid value: \"%.*s\"",
                        SV_FMT(sv_head(text, 64)));
-    o->bookmarks = query_bool(x, SV("allowWatchBookmarks"));
-    o->initial_end = query_bool(x, SV("sendInitialEvents"));
+    o->bookmarks = http_query_true(x->req, SV("allowWatchBookmarks"));
+    o->initial_end = http_query_true(x->req, SV("sendInitialEvents"));
     bool has_match = http_query(x->req, SV("resourceVersionMatch"), &text) && text.len;
     if (o->initial_end && (!has_match || !sv_eq(text, SV("NotOlderThan"))))
         return err_set(err, ERR_INVALID, 0,
@@ -509,8 +504,7 @@ static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
             "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
     o->initial = o->initial_end || o->rev == 0;
-    if (query_bool(x, SV("sendInitialEvents")) == false &&
-        http_query(x->req, SV("sendInitialEvents"), &text))
+    if (!o->initial_end && http_query(x->req, SV("sendInitialEvents"), &text))
         o->initial = false;
     return 0;
 }
