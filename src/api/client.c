@@ -76,15 +76,20 @@ static int load_token(ApiClient *c, Err *err)
     return c->authorization.failed ? err_nomem(err) : 0;
 }
 
-static int make_http(ApiClient *c, const KubeConfig *cfg, Err *err)
+static int make_tls(const KubeConfig *cfg, TlsContext **ret, Err *err)
 {
-    TlsContext *tls = NULL;
     TlsConfig tc = { .cert_chain = buf_view(&cfg->cert),
                      .key = buf_view(&cfg->key),
                      .ca = buf_view(&cfg->ca),
                      .insecure_skip_verify = cfg->insecure,
                      .alpn_h2 = true };
-    int r = cfg->tls ? tls_context_new_client(&tc, &tls, err) : 0;
+    return cfg->tls ? tls_context_new_client(&tc, ret, err) : 0;
+}
+
+static int make_http(ApiClient *c, const KubeConfig *cfg, Err *err)
+{
+    TlsContext *tls = NULL;
+    int r = make_tls(cfg, &tls, err);
     if (r < 0)
         return r;
     HttpClientConfig hc = {
@@ -117,6 +122,16 @@ int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err)
     }
     *ret = c;
     return 0;
+}
+
+int api_client_reload(ApiClient *c, const KubeConfig *cfg, Err *err)
+{
+    TlsContext *tls = NULL;
+    int r = make_tls(cfg, &tls, err);
+    if (r == 0)
+        http_client_set_tls(c->http, tls);
+    tls_context_unref(tls);
+    return r;
 }
 
 uint16_t api_client_port(const ApiClient *c)

@@ -14,6 +14,9 @@ typedef struct ApiCall ApiCall;
 enum { API_BODY_MAX = 256 * 1024 * 1024 }; /* of one answer; larger: ERR_LIMIT */
 
 int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err) NODISCARD;
+/* New connections show the certificate and trust the authority of `cfg`; where the server is stays
+ * as it was. After a failure the client goes on with what it had. */
+int api_client_reload(ApiClient *c, const KubeConfig *cfg, Err *err) NODISCARD;
 uint16_t api_client_port(const ApiClient *c); /* of the server */
 ApiClient *api_client_free(ApiClient *c);     /* always NULL */
 Loop *api_client_loop(const ApiClient *c);

@@ -32,5 +32,8 @@ StoreConfig apiserver_store_config(void);
 /* Creates what every cluster has (namespaces, default roles, the `kubernetes` Service) where it is
  * missing, then serves on the loop. ERR_INVALID names the bad field; ERR_SYS the address in use. */
 int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err) NODISCARD;
+/* New connections, those to kubelets too, use the certificates and keys of `cfg`, which may have
+ * come anew; nothing else of it is looked at. */
+int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err) NODISCARD;
 ApiServer *apiserver_free(ApiServer *s); /* always NULL */
 uint16_t apiserver_port(const ApiServer *s);

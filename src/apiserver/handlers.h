@@ -31,6 +31,8 @@ bool node_link_handle(ApiCall *x); /* log, exec, attach, portforward, proxy */
 int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err);
 OpenApiCache *openapi_cache_free(OpenApiCache *c);
 int node_links_new(ApiServer *srv, const ApiServerConfig *cfg, NodeLinks **ret, Err *err);
+/* The certificates for kubelets came anew: new connections use them. */
+int node_links_reload(NodeLinks *n, const ApiServerConfig *cfg, Err *err);
 NodeLinks *node_links_free(NodeLinks *n);
 
 /* The server's handler of requests: an ApiServer as ctx (net/http.h). */

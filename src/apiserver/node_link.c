@@ -24,22 +24,42 @@ struct NodeLinks {
     Map clients; /* "address:port" to HttpClient */
 };
 
+static int make_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
+{
+    TlsConfig tls = { .cert_chain = cfg->kubelet_client_cert,
+                      .key = cfg->kubelet_client_key,
+                      .ca = cfg->kubelet_ca,
+                      .alpn_h2 = true };
+    return cfg->kubelet_client_cert.len ? tls_context_new_client(&tls, ret, err) : 0;
+}
+
 int node_links_new(ApiServer *srv, const ApiServerConfig *cfg, NodeLinks **ret, Err *err)
 {
     NodeLinks *n = calloc(1, sizeof *n);
     if (!n)
         return err_nomem(err);
     n->srv = srv;
-    TlsConfig tls = { .cert_chain = cfg->kubelet_client_cert,
-                      .key = cfg->kubelet_client_key,
-                      .ca = cfg->kubelet_ca,
-                      .alpn_h2 = true };
-    int r = cfg->kubelet_client_cert.len ? tls_context_new_client(&tls, &n->tls, err) : 0;
+    int r = make_tls(cfg, &n->tls, err);
     if (r < 0) {
         free(n);
         return r;
     }
     *ret = n;
+    return 0;
+}
+
+int node_links_reload(NodeLinks *n, const ApiServerConfig *cfg, Err *err)
+{
+    TlsContext *tls = NULL;
+    int r = make_tls(cfg, &tls, err);
+    if (r < 0)
+        return r;
+    StrView key;
+    void *client;
+    for (size_t i = 0; map_next(&n->clients, &i, &key, &client);)
+        http_client_set_tls(client, tls);
+    tls_context_unref(n->tls);
+    n->tls = tls;
     return 0;
 }
 

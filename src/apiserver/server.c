@@ -45,6 +45,16 @@ static void give_memory_back(void *ctx)
         malloc_trim(0);
 }
 
+static int make_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
+{
+    TlsConfig tls = { .cert_chain = cfg->cert_chain,
+                      .key = cfg->key,
+                      .ca = cfg->client_ca,
+                      .client_auth = TLS_CLIENT_ASK,
+                      .alpn_h2 = true };
+    return tls_context_new_server(&tls, ret, err);
+}
+
 static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
 {
     int r;
@@ -57,13 +67,8 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
         (r = bootstrap_objects(s, cfg, err)) < 0 || (r = services_repair(s->store, err)) < 0 ||
         (r = start_hub(s, err)) < 0 || (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
         return r;
-    TlsConfig tls_cfg = { .cert_chain = cfg->cert_chain,
-                          .key = cfg->key,
-                          .ca = cfg->client_ca,
-                          .client_auth = TLS_CLIENT_ASK,
-                          .alpn_h2 = true };
     TlsContext *tls = NULL;
-    if ((r = tls_context_new_server(&tls_cfg, &tls, err)) < 0)
+    if ((r = make_tls(cfg, &tls, err)) < 0)
         return r;
     s->bodies = (HttpBodyLimit){ .max = BODIES_MAX, .preferred = is_own_role };
     HttpServerConfig http = {
@@ -112,6 +117,16 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
     }
     *ret = s;
     return 0;
+}
+
+int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err)
+{
+    TlsContext *tls = NULL;
+    int r = make_tls(cfg, &tls, err);
+    if (r == 0 && (r = node_links_reload(s->nodes, cfg, err)) == 0)
+        http_server_set_tls(s->http, tls);
+    tls_context_unref(tls);
+    return r;
 }
 
 ApiServer *apiserver_free(ApiServer *s)

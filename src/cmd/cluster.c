@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
 #include "codec/json.h"
@@ -22,6 +24,7 @@ enum {
     UIDS_EACH = 8,
     KUBELET_PORT = 10250,
     API_PORT = 6443,
+    LIFETIME_MIN_S = 10,
 };
 
 const char *const role_names[ROLE_MAX] = {
@@ -183,6 +186,15 @@ int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
     return own_folder(c->bin_dir, err);
 }
 
+int certificate_lifetime_parse(StrView text, int64_t *ret_ns)
+{
+    int r = duration_parse(text, ret_ns);
+    if (r == 0 &&
+        (*ret_ns < LIFETIME_MIN_S * NSEC_PER_SEC || *ret_ns > INT64_C(87600) * 3600 * NSEC_PER_SEC))
+        r = -ERANGE;
+    return r;
+}
+
 /* ---- command lines ---- */
 
 static void arg(RoleArgs *a, const char *fmt, ...)
@@ -268,15 +280,27 @@ int role_args(const Cluster *c, RoleId id, RoleArgs *a, Err *err)
 
 /* ---- what a later `down` or `status` needs to know ---- */
 
+/* On a full disk there is no room for a new file: the supervisor's number always takes the same
+ * room, so that the one that is there can be written over where nothing else has changed. */
+static bool write_over(const char *path, StrView text)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_size == (off_t)text.len &&
+           pwrite(fd, text.ptr, text.len, 0) == (ssize_t)text.len && fdatasync(fd) == 0;
+}
+
 int cluster_save(const Cluster *c, pid_t supervisor, Err *err)
 {
     char path[PATH_MAX], text[512];
     int n =
         snprintf(text, sizeof text,
-                 "{\"apiPort\":%u,\"podCIDR\":\"%s\",\"serviceCIDR\":\"%s\",\"supervisor\":%d}\n",
+                 "{\"apiPort\":%u,\"podCIDR\":\"%s\",\"serviceCIDR\":\"%s\",\"supervisor\":%8d}\n",
                  c->opt.api_port, c->opt.pod_cidr, c->opt.service_cidr, (int)supervisor);
-    int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "cluster.json"),
-                              sv_n(text, (size_t)n), 0644, true);
+    StrView whole = sv_n(text, (size_t)n);
+    int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "cluster.json"), whole, 0644, true);
+    if ((r == -ENOSPC || r == -EDQUOT) && write_over(path, whole))
+        r = 0;
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
 

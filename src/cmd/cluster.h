@@ -54,6 +54,10 @@ char *cluster_path(const Cluster *c, char buf[static PATH_MAX], const char *fmt,
 /* Path of one of our programs: beside the dispatcher, else in libexec. ERR_NOT_FOUND. */
 int cluster_program(const Cluster *c, const char *name, char buf[static PATH_MAX],
                     Err *err) NODISCARD;
+/* For a flag: a Go duration ("8760h") of at least ten seconds and at most ten years. */
+int certificate_lifetime_parse(StrView text, int64_t *ret_ns);
+/* knarr-pki's exit code for a clock that cannot be true. Nothing was written. */
+enum { PKI_EXIT_CLOCK = 3 };
 /* Finds the folder of the running program. */
 int own_folder(char buf[static PATH_MAX], Err *err) NODISCARD;
 

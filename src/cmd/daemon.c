@@ -42,6 +42,44 @@ int daemon_open(Daemon *d, Err *err)
     return r;
 }
 
+static int reload_api(ApiClient *client, const char *kubeconfig, Err *err)
+{
+    KubeConfig cfg = { 0 };
+    int r = kube_config_load(kubeconfig, NULL, &cfg, err);
+    if (r == 0)
+        r = api_client_reload(client, &cfg, err);
+    kube_config_free(&cfg);
+    return r;
+}
+
+static void on_reload(void *ctx, int signo)
+{
+    (void)signo;
+    Daemon *d = ctx;
+    Err err = { 0 };
+    int r = 0;
+    for (unsigned i = 0; i < d->n_apis && r == 0; i++)
+        r = reload_api(d->apis[i].client, d->apis[i].kubeconfig, &err);
+    if (r == 0 && d->reload)
+        r = d->reload(d->reload_ctx, &err);
+    if (r < 0)
+        log_error("read the certificates again: %s; going on with the old ones", err.msg);
+    else
+        log_info("read the certificates again");
+}
+
+static int watch_reload(Daemon *d, Err *err)
+{
+    return d->hup ? 0 : loop_add_signal(d->loop, SIGHUP, on_reload, d, &d->hup, err);
+}
+
+int daemon_on_reload(Daemon *d, int (*fn)(void *ctx, Err *err), void *ctx, Err *err)
+{
+    d->reload = fn;
+    d->reload_ctx = ctx;
+    return watch_reload(d, err);
+}
+
 int daemon_run(Daemon *d, Err *err)
 {
     return loop_run(d->loop, err);
@@ -52,6 +90,7 @@ void daemon_close(Daemon *d)
     d->term = source_free(d->term);
     d->intr = source_free(d->intr);
     d->alive = source_free(d->alive);
+    d->hup = source_free(d->hup);
     d->loop = loop_free(d->loop);
 }
 
@@ -73,11 +112,16 @@ int daemon_read_pem(const char *path, Buf *out, Err *err)
 int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err)
 {
     KubeConfig cfg = { 0 };
+    ASSERT(d->n_apis < DAEMON_APIS_MAX);
     int r = kube_config_load(kubeconfig, NULL, &cfg, err);
     if (r == 0)
         r = api_client_new(d->loop, &cfg, ret, err);
     kube_config_free(&cfg);
-    return r;
+    if (r < 0)
+        return r;
+    d->apis[d->n_apis].client = *ret;
+    d->apis[d->n_apis++].kubeconfig = kubeconfig;
+    return watch_reload(d, err);
 }
 
 void daemon_progress(void *ctx)

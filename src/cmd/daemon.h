@@ -6,9 +6,18 @@
 #include "base/buf.h"
 #include "net/loop.h"
 
+enum { DAEMON_APIS_MAX = 2 };
+
 typedef struct Daemon {
     Loop *loop;
-    Source *term, *intr, *alive;
+    Source *term, *intr, *alive, *hup;
+    struct {
+        ApiClient *client;
+        const char *kubeconfig; /* the caller's, for as long as the daemon */
+    } apis[DAEMON_APIS_MAX];
+    unsigned n_apis;
+    int (*reload)(void *ctx, Err *err);
+    void *reload_ctx;
 } Daemon;
 
 /* Names the log, ignores SIGPIPE. First of all. */
@@ -24,8 +33,12 @@ int daemon_exit(int r, const Err *err);
 
 /* Reads a PEM file whole; a NULL path reads nothing. The caller frees `out`. */
 int daemon_read_pem(const char *path, Buf *out, Err *err) NODISCARD;
-/* A client with the identity of this kubeconfig. */
+/* A client with the identity of this kubeconfig, which is read again on SIGHUP: that is how the
+ * supervisor says that there are new certificates. At most DAEMON_APIS_MAX. */
 int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err) NODISCARD;
+/* `fn` too is called on SIGHUP, to read the role's own certificates again. After a failure it goes
+ * on with what it had, and the log says so. */
+int daemon_on_reload(Daemon *d, int (*fn)(void *ctx, Err *err), void *ctx, Err *err) NODISCARD;
 /* Tells the supervisor that starting takes longer and gets on. `ctx` is not used. (That the loop
  * turns it says by itself.) */
 void daemon_progress(void *ctx);

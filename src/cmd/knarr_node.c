@@ -58,6 +58,7 @@ static int parse_args(int argc, char **argv, Args *a)
 }
 
 typedef struct Node {
+    const Args *args;
     Daemon daemon;
     ApiClient *kubelet_api, *proxy_api;
     Kubelet *kubelet;
@@ -65,13 +66,32 @@ typedef struct Node {
     Buf cert, key, ca;
 } Node;
 
+static int read_pems(Node *n, Err *err)
+{
+    int r;
+    buf_clear(&n->cert);
+    buf_clear(&n->key);
+    buf_clear(&n->ca);
+    if ((r = daemon_read_pem(n->args->tls_cert, &n->cert, err)) < 0 ||
+        (r = daemon_read_pem(n->args->tls_key, &n->key, err)) < 0)
+        return r;
+    return daemon_read_pem(n->args->client_ca, &n->ca, err);
+}
+
+static int on_reload(void *ctx, Err *err)
+{
+    Node *n = ctx;
+    int r = read_pems(n, err);
+    return r < 0 ? r
+                 : kubelet_reload(n->kubelet, buf_view(&n->cert), buf_view(&n->key),
+                                  buf_view(&n->ca), err);
+}
+
 static int start(Node *n, Args *a, Err *err)
 {
     int r;
-    if ((r = daemon_read_pem(a->tls_cert, &n->cert, err)) < 0 ||
-        (r = daemon_read_pem(a->tls_key, &n->key, err)) < 0 ||
-        (r = daemon_read_pem(a->client_ca, &n->ca, err)) < 0 ||
-        (r = daemon_open(&n->daemon, err)) < 0 ||
+    n->args = a;
+    if ((r = read_pems(n, err)) < 0 || (r = daemon_open(&n->daemon, err)) < 0 ||
         (r = daemon_open_api(&n->daemon, a->kubeconfig, &n->kubelet_api, err)) < 0 ||
         (r = daemon_open_api(&n->daemon, a->proxy_kubeconfig, &n->proxy_api, err)) < 0)
         return r;
@@ -80,7 +100,8 @@ static int start(Node *n, Args *a, Err *err)
     a->kubelet.client_ca = buf_view(&n->ca);
     a->kubelet.on_ready = daemon_ready;
     a->kubelet.pod_max_pids = a->max_pids.value;
-    if ((r = kubelet_new(n->daemon.loop, n->kubelet_api, &a->kubelet, &n->kubelet, err)) < 0)
+    if ((r = kubelet_new(n->daemon.loop, n->kubelet_api, &a->kubelet, &n->kubelet, err)) < 0 ||
+        (r = daemon_on_reload(&n->daemon, on_reload, n, err)) < 0)
         return r;
     char bridge[32];
     snprintf(bridge, sizeof bridge, "%s0", a->kubelet.instance);

@@ -1,7 +1,8 @@
 /* knarr_pki.c - knarr-pki makes the keys, certificates and kubeconfigs of a one-node cluster where
  * they are missing, not valid now or near their end; nothing else is written, so that a start works
  * on a full disk. The authority's and the tokens' keys are never made again. A program of its own,
- * so that no other process ever reads the authority's key.
+ * so that no other process ever reads the authority's key. What it made for a role it says on
+ * standard output, a line with the role's name for each.
  *
  * Each role's files lie in pki/ROLE, readable by the role's user only. */
 #include <errno.h>
@@ -10,7 +11,8 @@
 
 #include "base/encode.h"
 #include "base/file.h"
-#include "base/log.h"
+#include "base/clock.h"
+#include "cmd/clock_check.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
 #include "net/pki.h"
@@ -19,11 +21,12 @@ enum {
     PEM_MAX = 65536,
     DAY = 86400,
     CA_LIFETIME = 3650 * DAY,
-    LEAF_LIFETIME = 365 * DAY,
 };
 
 typedef struct Pki {
     const Cluster *c;
+    int64_t lifetime_sec; /* of all but the authority */
+    bool ignore_clock;
     Buf ca_cert, ca_key;
 } Pki;
 
@@ -60,18 +63,39 @@ static bool exists(const Cluster *c, const char *name)
     return path_exists(AT_FDCWD, cluster_path(c, path, "pki/%s", name));
 }
 
+static int make_ca(Pki *p, Err *err)
+{
+    _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT;
+    int r;
+    if ((r = pki_new_key(&key, err)) < 0 ||
+        (r = pki_new_ca(buf_view(&key), "knarr-ca", CA_LIFETIME, &cert, err)) < 0 ||
+        (r = write_file(p->c, "ca.key", buf_view(&key), 0600, 0, err)) < 0)
+        return r;
+    return write_file(p->c, "ca.crt", buf_view(&cert), 0644, 0, err);
+}
+
+/* ERR_TIMEOUT: the clock cannot be true, and is not to be ignored. */
+static int check_clock(const Pki *p, Err *err)
+{
+    _cleanup_buf_ Buf why = BUF_INIT;
+    if (!clock_is_wrong(p->c, buf_view(&p->ca_cert), time(NULL), &why))
+        return 0;
+    if (!p->ignore_clock)
+        return err_set(err, ERR_TIMEOUT, 0, "%.*s; set the clock, or use --ignore-clock",
+                       SV_FMT(buf_view(&why)));
+    fprintf(stderr, "%.*s, ignoring\n", SV_FMT(buf_view(&why)));
+    return 0;
+}
+
 static int ensure_ca(Pki *p, Err *err)
 {
+    bool there = exists(p->c, "ca.crt");
     int r;
-    if (!exists(p->c, "ca.crt")) {
-        _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT;
-        if ((r = pki_new_key(&key, err)) < 0 ||
-            (r = pki_new_ca(buf_view(&key), "knarr-ca", CA_LIFETIME, &cert, err)) < 0 ||
-            (r = write_file(p->c, "ca.key", buf_view(&key), 0600, 0, err)) < 0 ||
-            (r = write_file(p->c, "ca.crt", buf_view(&cert), 0644, 0, err)) < 0)
-            return r;
-    }
-    if ((r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0)
+    if ((there && (r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0) ||
+        (r = check_clock(p, err)) < 0)
+        return r;
+    if (!there &&
+        ((r = make_ca(p, err)) < 0 || (r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0))
         return r;
     return read_file(p->c, "ca.key", &p->ca_key, err);
 }
@@ -111,7 +135,9 @@ static int ensure_leaf(Pki *p, RoleId id, const char *name, const PkiSubject *su
                        err)) < 0 ||
         (r = write_file(p->c, key_name, buf_view(&key), 0600, uid, err)) < 0)
         return r;
-    return write_file(p->c, cert_name, buf_view(&cert), 0644, uid, err);
+    if ((r = write_file(p->c, cert_name, buf_view(&cert), 0644, uid, err)) == 0)
+        printf("%s\n", role_names[id]);
+    return r;
 }
 
 /* A kubeconfig that names the role's certificate files. */
@@ -145,7 +171,7 @@ static int ensure_role_client(Pki *p, RoleId id, const char *user, const char *o
     PkiSubject subject = { .common_name = user,
                            .orgs = org ? orgs : NULL,
                            .use = PKI_CLIENT,
-                           .lifetime_sec = LEAF_LIFETIME };
+                           .lifetime_sec = p->lifetime_sec };
     int r = ensure_leaf(p, id, file, &subject, err);
     return r < 0 || !config ? r : write_kubeconfig(p, id, config, file, err);
 }
@@ -169,8 +195,8 @@ static int ensure_serving(Pki *p, Err *err)
     char node_user[sizeof c->node_name + sizeof "system:node:"];
     snprintf(node_user, sizeof node_user, "system:node:%.*s", NODE_NAME_MAX, c->node_name);
     const char *const nodes[] = { "system:nodes", NULL };
-    PkiSubject server = { "kube-apiserver", NULL, server_sans, PKI_SERVER, LEAF_LIFETIME };
-    PkiSubject node = { node_user, nodes, node_sans, PKI_SERVER, LEAF_LIFETIME };
+    PkiSubject server = { "kube-apiserver", NULL, server_sans, PKI_SERVER, p->lifetime_sec };
+    PkiSubject node = { node_user, nodes, node_sans, PKI_SERVER, p->lifetime_sec };
     int r = ensure_leaf(p, ROLE_SERVER, "serving", &server, err);
     return r < 0 ? r : ensure_leaf(p, ROLE_NODE, "serving", &node, err);
 }
@@ -197,7 +223,7 @@ static int write_admin(Pki *p, Err *err)
     char path[PATH_MAX];
     const Cluster *c = p->c;
     const char *const masters[] = { "system:masters", NULL };
-    const PkiSubject subject = { "kubernetes-admin", masters, NULL, PKI_CLIENT, LEAF_LIFETIME };
+    const PkiSubject subject = { "kubernetes-admin", masters, NULL, PKI_CLIENT, p->lifetime_sec };
     _cleanup_buf_ Buf key = BUF_INIT, cert = BUF_INIT, text = BUF_INIT;
     int r;
     if (!still_good(p, "admin.crt", "admin.key", &subject)) {
@@ -257,15 +283,36 @@ static int make_all(Pki *p, Err *err)
     return write_admin(p, err);
 }
 
+static int run(const ClusterOptions *opt, Pki *p, Err *err)
+{
+    Cluster c;
+    int r = cluster_init(opt, &c, err);
+    p->c = &c;
+    if (r == 0)
+        r = make_all(p, err);
+    p->c = NULL;
+    buf_free(&p->ca_cert);
+    if (p->ca_key.ptr)
+        explicit_bzero(p->ca_key.ptr, p->ca_key.len);
+    buf_free(&p->ca_key);
+    return r;
+}
+
 int main(int argc, char **argv)
 {
-    log_init("pki");
     ClusterOptions opt = { .api_port = 6443 };
+    FlagAmount lifetime = { "8760h", INT64_C(8760) * 3600 * NSEC_PER_SEC };
+    Pki p = { 0 };
     const Flag flags[] = {
         { "data-dir", FLAG_TEXT, &opt.data_dir, "DIR", "where the cluster lives", true },
         { "api-port", FLAG_PORT, &opt.api_port, "N", "port of the API server (6443)" },
         { "pod-cidr", FLAG_TEXT, &opt.pod_cidr, "CIDR", "addresses of pods", true },
         { "service-cidr", FLAG_TEXT, &opt.service_cidr, "CIDR", "addresses of Services", true },
+        { "certificate-lifetime", FLAG_AMOUNT, &lifetime, "DURATION",
+          "how long certificates are valid; made anew after two thirds of it",
+          .parse = certificate_lifetime_parse },
+        { "ignore-clock", FLAG_ON, &p.ignore_clock, NULL,
+          "go on although the clock cannot be true" },
     };
     const FlagSet set = {
         .program = "knarr-pki",
@@ -276,17 +323,10 @@ int main(int argc, char **argv)
     int r = flags_parse(&set, argc, argv, NULL);
     if (r != FLAGS_OK)
         return r;
-    Cluster c;
     Err err = { 0 };
-    r = cluster_init(&opt, &c, &err);
-    Pki p = { .c = &c };
-    if (r == 0)
-        r = make_all(&p, &err);
-    buf_free(&p.ca_cert);
-    if (p.ca_key.ptr)
-        explicit_bzero(p.ca_key.ptr, p.ca_key.len);
-    buf_free(&p.ca_key);
+    p.lifetime_sec = lifetime.value / NSEC_PER_SEC;
+    r = run(&opt, &p, &err);
     if (r < 0)
-        log_error("%s", err.msg);
-    return r < 0 ? 1 : 0;
+        fprintf(stderr, "%s\n", err.msg);
+    return r == -ERR_TIMEOUT ? PKI_EXIT_CLOCK : r < 0 ? 1 : 0;
 }

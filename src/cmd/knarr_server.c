@@ -69,47 +69,73 @@ static void pems_free(Pems *p)
         buf_free(all[i]);
 }
 
-static int serve(const Args *a, const Pems *p, Err *err)
+typedef struct Serving {
+    const Args *args;
+    ApiServer *server;
+} Serving;
+
+static ApiServerConfig with_pems(const Pems *p)
+{
+    return (ApiServerConfig){ .cert_chain = buf_view(&p->cert),
+                              .key = buf_view(&p->key),
+                              .client_ca = buf_view(&p->ca),
+                              .token_key = buf_view(&p->sa),
+                              .kubelet_client_cert = buf_view(&p->kubelet_cert),
+                              .kubelet_client_key = buf_view(&p->kubelet_key),
+                              .kubelet_ca = buf_view(&p->ca) };
+}
+
+static int on_reload(void *ctx, Err *err)
+{
+    Serving *v = ctx;
+    Pems pems = { 0 };
+    int r = read_pems(v->args, &pems, err);
+    if (r == 0) {
+        ApiServerConfig cfg = with_pems(&pems);
+        r = apiserver_reload(v->server, &cfg, err);
+    }
+    pems_free(&pems);
+    return r;
+}
+
+static int serve(const Args *a, Err *err)
 {
     char listen[128];
     snprintf(listen, sizeof listen, "%s:%u", a->bind, a->port);
     Daemon daemon = { 0 };
     Store *store = NULL;
-    ApiServer *server = NULL;
+    Serving serving = { .args = a };
     BackupSocket *backups = NULL;
+    Pems pems = { 0 };
     StoreConfig store_cfg = apiserver_store_config();
     store_cfg.progress = daemon_progress;
     int r;
-    if ((r = daemon_open(&daemon, err)) < 0 ||
+    if ((r = read_pems(a, &pems, err)) < 0 || (r = daemon_open(&daemon, err)) < 0 ||
         (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0)
         goto out;
     if (store_note(store))
         log_warn("%s", store_note(store));
-    ApiServerConfig cfg = { .store = store,
-                            .listen = listen,
-                            .cert_chain = buf_view(&p->cert),
-                            .key = buf_view(&p->key),
-                            .client_ca = buf_view(&p->ca),
-                            .token_key = buf_view(&p->sa),
-                            .issuer = sv_cstr(a->issuer),
-                            .service_cidr = sv_cstr(a->service_cidr),
-                            .advertise_address = sv_cstr(a->advertise),
-                            .advertise_port = a->port,
-                            .admission_plugins = a->plugins ? sv_cstr(a->plugins) : SV(""),
-                            .dns_endpoint = sv_cstr(a->dns),
-                            .kubelet_client_cert = buf_view(&p->kubelet_cert),
-                            .kubelet_client_key = buf_view(&p->kubelet_key),
-                            .kubelet_ca = buf_view(&p->ca) };
-    if ((r = apiserver_new(daemon.loop, &cfg, &server, err)) < 0 ||
-        (r = backup_socket_new(store, a->store_dir, &backups, err)) < 0)
+    ApiServerConfig cfg = with_pems(&pems);
+    cfg.store = store;
+    cfg.listen = listen;
+    cfg.issuer = sv_cstr(a->issuer);
+    cfg.service_cidr = sv_cstr(a->service_cidr);
+    cfg.advertise_address = sv_cstr(a->advertise);
+    cfg.advertise_port = a->port;
+    cfg.admission_plugins = a->plugins ? sv_cstr(a->plugins) : SV("");
+    cfg.dns_endpoint = sv_cstr(a->dns);
+    if ((r = apiserver_new(daemon.loop, &cfg, &serving.server, err)) < 0 ||
+        (r = backup_socket_new(store, a->store_dir, &backups, err)) < 0 ||
+        (r = daemon_on_reload(&daemon, on_reload, &serving, err)) < 0)
         goto out;
     log_info("serving on %s, revision %llu", listen, (unsigned long long)store_revision(store));
     daemon_ready(NULL);
     r = daemon_run(&daemon, err);
 out:
     backup_socket_free(backups);
-    apiserver_free(server);
+    apiserver_free(serving.server);
     store_close(store);
+    pems_free(&pems);
     daemon_close(&daemon);
     return r;
 }
@@ -125,10 +151,7 @@ int main(int argc, char **argv)
     int r = parse_args(argc, argv, &args);
     if (r != FLAGS_OK)
         return r;
-    Pems pems = { 0 };
     Err err = { 0 };
-    if ((r = read_pems(&args, &pems, &err)) == 0)
-        r = serve(&args, &pems, &err);
-    pems_free(&pems);
+    r = serve(&args, &err);
     return daemon_exit(r, &err);
 }

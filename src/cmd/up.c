@@ -3,7 +3,8 @@
  * Order: check the machine, make folders and certificates, start the API server, then all others at
  * once. Each role says READY=1 on the notify socket (sd_notify's protocol). A role that dies is
  * started again, after 0.1 s at first and at most 10 s when it keeps dying; one that does not
- * answer (watchdog.h) is ended for that. Everything ends with the supervisor. */
+ * answer (watchdog.h) is ended for that. One that has new certificates gets SIGHUP. Everything ends
+ * with the supervisor. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/proc.h"
+#include "cmd/certs.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
 #include "cmd/preflight.h"
@@ -30,6 +32,7 @@ enum {
     RESTART_MIN_MS = 100,
     RESTART_MAX_MS = 10000,
     HEALTHY_AFTER_MS = 30000,
+    CLOCK_WAIT_MS = 1000,
 };
 
 typedef struct Role {
@@ -42,6 +45,7 @@ typedef struct Role {
 
 typedef struct Up {
     Cluster c;
+    Certs certs;
     Role roles[ROLE_MAX];
     int notify_fd, signal_fd, lock_fd, ready_fd; /* ready_fd: tells a detaching parent */
     char notify_path[PATH_MAX];
@@ -101,28 +105,6 @@ static int make_folders(Up *u, Err *err)
         r = make_folder(&u->c, folders[i].name, folders[i].mode, role_uid(&u->c, folders[i].owner),
                         err);
     return r;
-}
-
-static int make_pki(Up *u, Err *err)
-{
-    char program[PATH_MAX], port[16];
-    int r = cluster_program(&u->c, "knarr-pki", program, err);
-    if (r < 0)
-        return r;
-    snprintf(port, sizeof port, "%u", u->c.opt.api_port);
-    const char *const argv[] = {
-        program,      "--data-dir",      u->c.dir,         "--api-port",          port,
-        "--pod-cidr", u->c.opt.pod_cidr, "--service-cidr", u->c.opt.service_cidr, NULL
-    };
-    _cleanup_buf_ Buf why = { .limit = 4096 };
-    int status;
-    r = proc_run(argv, NULL, SV_NULL, START_TIMEOUT_MS, NULL, &why, &status);
-    if (r < 0)
-        return err_neg(err, r, "run %s", program);
-    if (status != 0)
-        return err_set(err, ERR_INVALID, 0, "make certificates: %.*s", (int)why.len,
-                       why.ptr ? why.ptr : "");
-    return 0;
 }
 
 /* ---- roles ---- */
@@ -268,6 +250,21 @@ static void end_silent(Up *u)
     }
 }
 
+/* Makes certificates anew where that is due, and tells the roles, which read them again. */
+static void look_after_certs(Up *u)
+{
+    Err err = { 0 };
+    unsigned roles;
+    int r = certs_look(&u->certs, &roles, &err);
+    for (int id = 0; id < ROLE_MAX && r == 0; id++)
+        if (roles & 1u << id && u->roles[id].pid) {
+            log_info("%s has new certificates", role_names[id]);
+            kill(u->roles[id].pid, SIGHUP);
+        }
+    if (r < 0)
+        log_error("look after the certificates: %s", err.msg);
+}
+
 static int next_wait_ms(const Up *u, int64_t deadline)
 {
     int64_t next = deadline;
@@ -287,7 +284,8 @@ static int next_wait_ms(const Up *u, int64_t deadline)
 static void turn(Up *u, int64_t deadline)
 {
     struct pollfd fds[] = { { .fd = u->notify_fd, .events = POLLIN },
-                            { .fd = u->signal_fd, .events = POLLIN } };
+                            { .fd = u->signal_fd, .events = POLLIN },
+                            { .fd = u->certs.timer_fd, .events = POLLIN } };
     if (poll(fds, ARRAY_SIZE(fds), next_wait_ms(u, deadline)) > 0) {
         struct signalfd_siginfo si;
         while (fds[1].revents && read(u->signal_fd, &si, sizeof si) == sizeof si) {
@@ -299,6 +297,8 @@ static void turn(Up *u, int64_t deadline)
     }
     take_notices(u);
     if (!u->stopping) {
+        if (fds[2].revents)
+            look_after_certs(u);
         end_silent(u);
         restart_due(u);
     }
@@ -373,15 +373,33 @@ static void raise_limits(void)
     }
 }
 
+/* A clock that cannot be true is waited for: it is set soon where a network can be reached. */
+static int make_certs(Up *u, Err *err)
+{
+    unsigned roles;
+    bool said = false;
+    int r;
+    while ((r = certs_make(&u->certs, &roles, err)) == -ERR_TIMEOUT && !u->stopping) {
+        if (!said)
+            fprintf(stderr, "knarr up: %s; waiting\n", err->msg);
+        said = true;
+        err_clear(err);
+        turn(u, clock_mono_ns() + CLOCK_WAIT_MS * NSEC_PER_MSEC);
+    }
+    if (r == -ERR_TIMEOUT)
+        return err_set(err, ERR_CLOSED, 0, "stopped while it waited for the clock");
+    return r < 0 ? r : certs_watch(&u->certs, err);
+}
+
 static int prepare(Up *u, Err *err)
 {
     int r;
     if ((r = make_folder(&u->c, "", 0755, 0, err)) < 0 || (r = take_lock(u, err)) < 0 ||
         (r = preflight_check(&u->c, err)) < 0 || (r = make_folders(u, err)) < 0 ||
-        (r = make_pki(u, err)) < 0 || (r = open_notify(u, err)) < 0)
+        (r = cluster_save(&u->c, getpid(), err)) < 0 || (r = make_certs(u, err)) < 0)
         return r;
     raise_limits();
-    return cluster_save(&u->c, getpid(), err);
+    return open_notify(u, err);
 }
 
 static int start_all(Up *u, Err *err)
@@ -477,8 +495,9 @@ static int detach(Up *u)
     return ready ? 0 : 1;
 }
 
-static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
+static int parse(int argc, char **argv, ClusterOptions *opt, Certs *certs, bool *ret_detach)
 {
+    FlagAmount lifetime = { certs->lifetime, certs->lifetime_ns };
     const Flag flags[] = {
         { "data-dir", FLAG_TEXT, &opt->data_dir, "DIR",
           "where the cluster lives (/var/lib/knarr)" },
@@ -486,6 +505,11 @@ static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
         { "pod-cidr", FLAG_TEXT, &opt->pod_cidr, "CIDR", "addresses of pods (10.244.0.0/16)" },
         { "service-cidr", FLAG_TEXT, &opt->service_cidr, "CIDR",
           "addresses of Services (10.96.0.0/16)" },
+        { "certificate-lifetime", FLAG_AMOUNT, &lifetime, "DURATION",
+          "of certificates that are made from now on; replaced after two thirds of it (8760h)",
+          .parse = certificate_lifetime_parse },
+        { "ignore-clock", FLAG_ON, &certs->ignore_clock, NULL,
+          "start although the clock cannot be true, instead of waiting for it" },
         { "detach", FLAG_ON, ret_detach, NULL,
           "return once the cluster is ready, and leave it running" },
     };
@@ -496,7 +520,10 @@ static int parse(int argc, char **argv, ClusterOptions *opt, bool *ret_detach)
         .flags = flags,
         .len = ARRAY_SIZE(flags)
     };
-    return flags_parse(&set, argc, argv, NULL);
+    int r = flags_parse(&set, argc, argv, NULL);
+    certs->lifetime = lifetime.text;
+    certs->lifetime_ns = lifetime.value;
+    return r;
 }
 
 int verb_up(int argc, char **argv)
@@ -507,7 +534,11 @@ int verb_up(int argc, char **argv)
     ClusterOptions opt = { "/var/lib/knarr", 6443, "10.244.0.0/16", "10.96.0.0/16" };
     bool background = false;
     Err err = { 0 };
-    int r = parse(argc, argv, &opt, &background);
+    u.certs = (Certs){ .c = &u.c,
+                       .lifetime = "8760h",
+                       .lifetime_ns = INT64_C(8760) * 3600 * NSEC_PER_SEC,
+                       .timer_fd = -1 };
+    int r = parse(argc, argv, &opt, &u.certs, &background);
     if (r != FLAGS_OK)
         return r;
     if (geteuid() != 0) {
@@ -531,6 +562,7 @@ int verb_up(int argc, char **argv)
     closep(&u.notify_fd);
     closep(&u.signal_fd);
     closep(&u.ready_fd);
+    closep(&u.certs.timer_fd);
     closep(&u.lock_fd);
     return r < 0 ? 1 : 0;
 }

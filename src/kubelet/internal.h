@@ -332,4 +332,5 @@ NodeAgent *node_agent_free(NodeAgent *n);
 
 /* ---- server.c ---- */
 int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err);
+int kubelet_server_reload(KubeletServer *s, StrView cert, StrView key, StrView client_ca, Err *err);
 KubeletServer *kubelet_server_free(KubeletServer *s);

@@ -423,6 +423,11 @@ void kubelet_trim_soon(Kubelet *k)
         k->trim = NULL;
 }
 
+int kubelet_reload(Kubelet *k, StrView tls_cert, StrView tls_key, StrView client_ca, Err *err)
+{
+    return k->server ? kubelet_server_reload(k->server, tls_cert, tls_key, client_ca, err) : 0;
+}
+
 Kubelet *kubelet_free(Kubelet *k)
 {
     if (!k)

@@ -26,6 +26,9 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
                 Err *err) NODISCARD;
 /* Lets go of everything; pods run on. What is under way on pool threads keeps what it uses until it
  * ends, on the loop, at the latest in loop_free(). Always NULL. */
+/* New connections to the kubelet's own API meet this certificate. */
+int kubelet_reload(Kubelet *k, StrView tls_cert, StrView tls_key, StrView client_ca,
+                   Err *err) NODISCARD;
 Kubelet *kubelet_free(Kubelet *k);
 
 /* Stops all pods of a data directory and removes what they left: processes, network namespaces,

@@ -199,26 +199,41 @@ static void on_request(void *ctx, HttpReq *req)
                           on_allowed);
 }
 
+static int make_tls(StrView cert, StrView key, StrView client_ca, TlsContext **ret, Err *err)
+{
+    TlsConfig tls = { .cert_chain = cert,
+                      .key = key,
+                      .ca = client_ca,
+                      .client_auth = TLS_CLIENT_ASK,
+                      .alpn_h2 = true };
+    return tls_context_new_server(&tls, ret, err);
+}
+
+int kubelet_server_reload(KubeletServer *s, StrView cert, StrView key, StrView client_ca, Err *err)
+{
+    TlsContext *tls = NULL;
+    int r = make_tls(cert, key, client_ca, &tls, err);
+    if (r == 0)
+        http_server_set_tls(s->http, tls);
+    tls_context_unref(tls);
+    return r;
+}
+
 int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err)
 {
     KubeletServer *s = calloc(1, sizeof *s);
+    TlsContext *tls = NULL;
     char addr[32];
     if (!s)
         return err_nomem(err);
     s->k = k;
-    TlsConfig tls = { .cert_chain = k->cfg.tls_cert,
-                      .key = k->cfg.tls_key,
-                      .ca = k->cfg.client_ca,
-                      .client_auth = TLS_CLIENT_ASK,
-                      .alpn_h2 = true };
     snprintf(addr, sizeof addr, "0.0.0.0:%u", k->cfg.port);
-    int r = tls_context_new_server(&tls, &s->tls, err);
+    int r = make_tls(k->cfg.tls_cert, k->cfg.tls_key, k->cfg.client_ca, &tls, err);
     if (r == 0) {
-        HttpServerConfig cfg = {
-            .tls = s->tls, .handler = on_request, .ctx = s, .body_max = 65536
-        };
+        HttpServerConfig cfg = { .tls = tls, .handler = on_request, .ctx = s, .body_max = 65536 };
         r = http_server_new(k->loop, addr, &cfg, &s->http, err);
     }
+    tls_context_unref(tls);
     if (r < 0) {
         kubelet_server_free(s);
         return r;
@@ -234,7 +249,6 @@ KubeletServer *kubelet_server_free(KubeletServer *s)
     while (s->sessions)
         s->sessions->end(s->sessions);
     http_server_free(s->http);
-    tls_context_unref(s->tls);
     kubelet_verdicts_free(s);
     free(s);
     return NULL;

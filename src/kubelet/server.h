@@ -20,7 +20,6 @@ typedef struct Session {
 
 struct KubeletServer {
     Kubelet *k;
-    TlsContext *tls;
     HttpServer *http;
     Map verdicts; /* key of what was asked to Verdict */
     Session *sessions;

@@ -554,6 +554,13 @@ int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err 
     return 0;
 }
 
+void http_client_set_tls(HttpClient *cl, TlsContext *tls)
+{
+    TlsContext *old = cl->cfg.tls;
+    cl->cfg.tls = tls_context_ref(tls);
+    tls_context_unref(old);
+}
+
 HttpClient *http_client_free(HttpClient *cl)
 {
     if (!cl)

@@ -25,6 +25,8 @@ typedef struct HttpClientConfig {
 } HttpClientConfig;
 
 int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err *err) NODISCARD;
+/* For new connections; those that are open stay as they are. */
+void http_client_set_tls(HttpClient *c, TlsContext *tls);
 HttpClient *http_client_free(HttpClient *c); /* ends all calls without events; always NULL */
 
 typedef struct HttpCallSpec {

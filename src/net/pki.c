@@ -186,14 +186,29 @@ int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject
     return r < 0 ? r : sign_and_take(cert, signer, ret_cert, err);
 }
 
+static bool period(X509 *cert, int64_t *ret_begin, int64_t *ret_end)
+{
+    struct tm begin, end;
+    if (!ASN1_TIME_to_tm(X509_get0_notBefore(cert), &begin) ||
+        !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end))
+        return false;
+    *ret_begin = timegm(&begin);
+    *ret_end = timegm(&end);
+    return true;
+}
+
+int pki_period(StrView cert_pem, int64_t *ret_begin, int64_t *ret_end, Err *err)
+{
+    _cleanup_(x509_freep) X509 *cert = read_cert(cert_pem, err);
+    if (!cert)
+        return -ERR_INVALID;
+    return period(cert, ret_begin, ret_end) ? 0 : fail(err, "read the certificate's period");
+}
+
 static bool in_first_two_thirds(X509 *cert, int64_t now)
 {
-    struct tm begin_tm, end_tm;
-    if (!ASN1_TIME_to_tm(X509_get0_notBefore(cert), &begin_tm) ||
-        !ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end_tm))
-        return false;
-    int64_t begin = timegm(&begin_tm), end = timegm(&end_tm);
-    return begin <= now && now - begin < (end - begin) / 3 * 2;
+    int64_t begin, end;
+    return period(cert, &begin, &end) && begin <= now && now - begin < (end - begin) / 3 * 2;
 }
 
 static bool has_names(X509 *cert, const char *const *sans)

@@ -25,6 +25,8 @@ int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, B
  * minutes in the past, so that clocks may differ. ERR_INVALID names the bad SAN or PEM. */
 int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject *subject,
               Buf *ret_cert, Err *err) NODISCARD;
+/* When a certificate's period begins and ends, in Unix seconds. */
+int pki_period(StrView cert_pem, int64_t *ret_begin, int64_t *ret_end, Err *err) NODISCARD;
 /* Is this certificate, at `now` (Unix seconds), what pki_issue() would make for the subject, and in
  * the first two thirds of its period? One that begins later, was signed by another authority or is
  * for another key or other names is not. */
