@@ -1,7 +1,8 @@
 /* openapi.c - /openapi/v2 and /openapi/v3.
  *
- * Documents are made anew for each request that needs one: clients keep them by ETag and hash, and
- * the megabytes that they take are better spent elsewhere. What is kept are the hashes. */
+ * A document is made when a request needs it, shared by all answers that are on their way, and gone
+ * with the last of them: clients keep documents by ETag and hash, and the megabytes that they take
+ * are better spent elsewhere. What is kept are the hashes. */
 #include "api/openapi.h"
 
 #include "apiserver/handlers.h"
@@ -9,9 +10,27 @@
 #include "apiserver/rest_read.h"
 #include "codec/json.h"
 
+typedef struct Document {
+    struct Document *next, **link;
+    unsigned refs; /* answers on their way */
+    StrView path;  /* as in its URL; lies in `name` */
+    bool protobuf, gzip;
+    char hash[OPENAPI_HASH_SIZE]; /* of the JSON */
+    Buf text;
+    char name[];
+} Document;
+
 struct OpenApiCache {
+    Document *documents;
     Buf index; /* the v3 index as JSON */
     char v2_hash[OPENAPI_HASH_SIZE];
+};
+
+/* The older spelling, with '@', is no media type that Go's clients can parse: answered is the
+ * other. */
+static const StrView v2_protobuf[] = {
+    SV_INIT("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+    SV_INIT("application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
 };
 
 OpenApiCache *openapi_cache_free(OpenApiCache *c)
@@ -80,54 +99,157 @@ static OpenApiCache *cache(ApiCall *x)
     return x->srv->openapi;
 }
 
-/* Answers 304 when the client has it; else sets the ETag. */
+static StrView tag_of(ApiCall *x, const char *hash)
+{
+    return arena_printf(x->arena, "\"%s\"", hash);
+}
+
+/* Answers 304 when the client has it. */
 static bool unchanged(ApiCall *x, const char *hash)
 {
-    StrView tag = arena_printf(x->arena, "\"%s\"", hash);
-    http_set_header(x->req, SV("ETag"), tag, NULL);
+    StrView tag = tag_of(x, hash);
     if (!sv_eq(http_header(x->req, SV("if-none-match")), tag))
         return false;
+    http_set_header(x->req, SV("ETag"), tag, NULL);
     http_respond(x->req, 304, SV(""), SV(""));
     return true;
 }
 
-static void respond_v2(ApiCall *x)
+static void document_unref(void *ctx)
 {
-    static const StrView spellings[] = {
-        SV_INIT("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
-        SV_INIT("application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
-    };
-    StrView accept = http_header(x->req, SV("accept")), type = SV("application/json");
-    bool protobuf = false;
-    for (size_t i = 0; i < ARRAY_SIZE(spellings); i++)
-        if (sv_find(accept, spellings[i]) >= 0) {
-            protobuf = true;
-            type = spellings[1]; /* the older one, with '@', is no media type that Go's clients can
-                                    parse */
-        }
-    OpenApiCache *c = cache(x);
-    if (c && c->v2_hash[0] && unchanged(x, c->v2_hash))
+    Document *d = ctx;
+    if (--d->refs)
         return;
+    if (d->link)
+        *d->link = d->next;
+    if (d->next)
+        d->next->link = d->link;
+    buf_free(&d->text);
+    free(d);
+}
+
+static Document *document_find(const OpenApiCache *c, StrView path, bool protobuf, bool gzip)
+{
+    Document *d = c->documents;
+    while (d && !(sv_eq(d->path, path) && d->protobuf == protobuf && d->gzip == gzip))
+        d = d->next;
+    if (d)
+        d->refs++;
+    return d;
+}
+
+static Document *document_new(StrView path, bool protobuf)
+{
+    Document *d = calloc(1, sizeof *d + path.len);
+    if (!d)
+        return NULL;
+    memcpy(d->name, path.ptr, path.len);
+    d->path = sv_n(d->name, path.len);
+    d->protobuf = protobuf;
+    d->refs = 1;
+    return d;
+}
+
+/* The text for a client that takes gzip is the compressed one alone. */
+static void document_zip(Document *d)
+{
+    Buf zipped = BUF_INIT;
+    if (!gzip_into(buf_view(&d->text), &zipped)) {
+        buf_free(&zipped);
+        return;
+    }
+    buf_free(&d->text);
+    d->text = zipped;
+    d->gzip = true;
+}
+
+/* `version` empty: v2, of everything. */
+static int document_make(const ApiCall *x, StrView path, StrView group, StrView version,
+                         bool protobuf, Document **ret, Err *err)
+{
     _cleanup_arena_ Arena a;
-    _cleanup_buf_ Buf text = BUF_INIT, binary = BUF_INIT;
+    _cleanup_buf_ Buf json = BUF_INIT;
     arena_init(&a, 0);
-    Value doc;
+    Value tree;
+    int r = build(group, version, !version.len, &a, &json, &tree, err);
+    if (r < 0)
+        return r;
+    Document *d = document_new(path, protobuf);
+    if (!d)
+        return err_nomem(err);
+    openapi_hash(buf_view(&json), d->hash);
+    if (protobuf)
+        openapi_v2_protobuf(&tree, &d->text);
+    else {
+        d->text = json;
+        json = (Buf)BUF_INIT;
+    }
+    if (d->text.failed) {
+        document_unref(d);
+        return err_nomem(err);
+    }
+    if (gzip_wanted(x, d->text.len))
+        document_zip(d);
+    *ret = d;
+    return 0;
+}
+
+static void document_share(OpenApiCache *c, Document *d)
+{
+    d->next = c->documents;
+    d->link = &c->documents;
+    if (d->next)
+        d->next->link = &d->next;
+    c->documents = d;
+}
+
+/* Takes over the caller's reference. */
+static void respond_document(ApiCall *x, Document *d)
+{
+    if (unchanged(x, d->hash)) {
+        document_unref(d);
+        return;
+    }
+    http_set_header(x->req, SV("ETag"), tag_of(x, d->hash), NULL);
+    if (d->gzip)
+        set_gzip_headers(x);
+    HttpPiece piece = { d->text.ptr, d->text.len };
+    http_respond_pieces(x->req, 200, d->protobuf ? v2_protobuf[1] : SV("application/json"), &piece,
+                        1, document_unref, d);
+}
+
+static void respond_shared(ApiCall *x, StrView path, StrView group, StrView version, bool protobuf)
+{
+    OpenApiCache *c = cache(x);
     Err err = { 0 };
-    if (build(SV(""), SV(""), true, &a, &text, &doc, &err) < 0) {
+    if (!c) {
+        respond_nomem(x);
+        return;
+    }
+    bool gzip = gzip_wanted(x, SIZE_MAX);
+    Document *d = document_find(c, path, protobuf, gzip);
+    if (!d && gzip)
+        d = document_find(c, path, protobuf, false); /* too short to be worth it */
+    if (!d && document_make(x, path, group, version, protobuf, &d, &err) < 0) {
         respond_err(x, &err);
         return;
     }
-    if (c && !c->v2_hash[0]) {
-        openapi_hash(buf_view(&text), c->v2_hash);
-        if (unchanged(x, c->v2_hash))
-            return;
-    }
-    if (protobuf)
-        openapi_v2_protobuf(&doc, &binary);
-    if (binary.failed)
-        respond_nomem(x);
-    else
-        respond_large(x, type, protobuf ? buf_view(&binary) : buf_view(&text));
+    if (!d->link)
+        document_share(c, d);
+    if (!version.len)
+        memcpy(c->v2_hash, d->hash, sizeof d->hash);
+    respond_document(x, d);
+}
+
+static void respond_v2(ApiCall *x)
+{
+    StrView accept = http_header(x->req, SV("accept"));
+    bool protobuf = false;
+    for (size_t i = 0; i < ARRAY_SIZE(v2_protobuf); i++)
+        protobuf |= sv_find(accept, v2_protobuf[i]) >= 0;
+    OpenApiCache *c = cache(x);
+    if (!c || !c->v2_hash[0] || !unchanged(x, c->v2_hash))
+        respond_shared(x, SV("v2"), SV(""), SV(""), protobuf);
 }
 
 static void respond_v3_index(ApiCall *x)
@@ -147,23 +269,14 @@ static void respond_v3_index(ApiCall *x)
 static void respond_v3(ApiCall *x, StrView path)
 {
     StrView first, rest, group = SV(""), version;
-    char hash[OPENAPI_HASH_SIZE];
-    _cleanup_arena_ Arena a;
-    _cleanup_buf_ Buf text = BUF_INIT;
-    arena_init(&a, 0);
-    Value doc;
-    Err err = { 0 };
     sv_cut(path, '/', &first, &rest);
     version = rest;
     if (sv_eq(first, SV("apis")))
         sv_cut(rest, '/', &group, &version);
-    if (!version.len || build(group, version, false, &a, &text, &doc, &err) < 0) {
+    if (version.len)
+        respond_shared(x, path, group, version, false);
+    else
         respond_status(x, REASON_NOT_FOUND, "the server could not find the requested resource");
-        return;
-    }
-    openapi_hash(buf_view(&text), hash);
-    if (!unchanged(x, hash))
-        respond_large(x, SV("application/json"), buf_view(&text));
 }
 
 bool openapi_handle(ApiCall *x)

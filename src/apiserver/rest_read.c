@@ -177,7 +177,18 @@ static int collect(ApiCall *x, List *l, Err *err)
     return 0;
 }
 
-static bool gzip_into(StrView in, Buf *out)
+bool gzip_wanted(const ApiCall *x, size_t len)
+{
+    return len >= GZIP_MIN && sv_find(http_header(x->req, SV("accept-encoding")), SV("gzip")) >= 0;
+}
+
+void set_gzip_headers(ApiCall *x)
+{
+    http_set_header(x->req, SV("Content-Encoding"), SV("gzip"), NULL);
+    http_set_header(x->req, SV("Vary"), SV("Accept-Encoding"), NULL);
+}
+
+bool gzip_into(StrView in, Buf *out)
 {
     z_stream z = { 0 };
     if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
@@ -199,10 +210,8 @@ static bool gzip_into(StrView in, Buf *out)
 void respond_large(ApiCall *x, StrView content_type, StrView json)
 {
     _cleanup_buf_ Buf zipped = BUF_INIT;
-    StrView accepted = http_header(x->req, SV("accept-encoding"));
-    if (json.len >= GZIP_MIN && sv_find(accepted, SV("gzip")) >= 0 && gzip_into(json, &zipped)) {
-        http_set_header(x->req, SV("Content-Encoding"), SV("gzip"), NULL);
-        http_set_header(x->req, SV("Vary"), SV("Accept-Encoding"), NULL);
+    if (gzip_wanted(x, json.len) && gzip_into(json, &zipped)) {
+        set_gzip_headers(x);
         json = buf_view(&zipped);
     }
     http_respond(x->req, 200, content_type, json);

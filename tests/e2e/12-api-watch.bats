@@ -56,17 +56,36 @@ peak_kb() { awk '/VmHWM/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status";
     api $LIST -H 'Accept: application/yaml' | grep -q 'too large for YAML'
 }
 
-@test "clients that never open their window cost little, and others are served" {
-    before=$(rss_kb)
+holds_streams() { # CONNECTIONS STREAMS PATH: their process is $holder
     nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/closed_window.py" "$DATA/pki/ca.crt" "$BATS_FILE_TMPDIR/crt" "$BATS_FILE_TMPDIR/key" \
-        3 100 /api/v1/configmaps >"$BATS_TEST_TMPDIR/out" 3>&- &
+        "$@" >"$BATS_TEST_TMPDIR/out" 3>&- &
     holder=$!
     echo "$holder" >>"$PIDS"
     wait_for 60 grep -q asked "$BATS_TEST_TMPDIR/out"
+}
+
+@test "clients that never open their window cost little, and others are served" {
+    before=$(rss_kb)
+    holds_streams 3 100 /api/v1/configmaps
     echo "before $before kB, with 300 lists $(rss_kb) kB"
     [ "$(rss_kb)" -lt $((before + 96 * 1024)) ]
     kubectl get namespaces
     kill "$holder"
+}
+
+@test "a document that many wait for is in memory once" {
+    api /openapi/v2 >/dev/null
+    for path in /openapi/v2 /openapi/v3/api/v1; do
+        before=$(rss_kb)
+        holds_streams 4 100 "$path"
+        echo "before $before kB, with 400 of $path $(rss_kb) kB"
+        [ "$(rss_kb)" -lt $((before + 32 * 1024)) ]
+        [ "$(api "$path" | jq '.paths | length')" -gt 20 ] # the one that is on its way
+        [ "$(api "$path" --compressed | jq '.paths | length')" -gt 20 ]
+        [ "$(api "$path" -H "If-None-Match: $(api "$path" -I | tr -d '\r' | sed -n 's/^etag: //p')" -o /dev/null -w '%{http_code}')" = 304 ]
+        kill "$holder"
+        [ "$(api "$path" | jq '.paths | length')" -gt 20 ]
+    done
 }
 
 @test "bodies that never end are bounded, the platform's own are taken, and the memory goes back" {
