@@ -43,18 +43,26 @@ static void encode_columns(const ApiResource *res, Buf *out)
     buf_putc(out, ']');
 }
 
+TableInclude table_include(ApiCall *x)
+{
+    if (!x->include.ptr && !http_query(x->req, SV("includeObject"), &x->include))
+        x->include = SV("Metadata"); /* read once: a watch prints for hours */
+    return sv_eq(x->include, SV("None"))     ? TABLE_NONE
+           : sv_eq(x->include, SV("Object")) ? TABLE_OBJECT
+                                             : TABLE_METADATA;
+}
+
 /* What a row carries of its object. */
 static void row_object(ApiCall *x, const ObjectRev *o, Buf *out, StrView *ret_rest,
                        StrView *ret_end)
 {
     *ret_end = SV("}");
-    if (!x->include.ptr && !http_query(x->req, SV("includeObject"), &x->include))
-        x->include = SV("Metadata"); /* read once: a watch prints for hours */
-    if (sv_eq(x->include, SV("None"))) {
+    TableInclude include = table_include(x);
+    if (include == TABLE_NONE) {
         *ret_rest = SV("null");
         return;
     }
-    if (sv_eq(x->include, SV("Object"))) {
+    if (include == TABLE_OBJECT) {
         object_head(x->res, o->mod_rev, false, out);
         *ret_rest = object_stored_rest(o);
         return;

@@ -3,6 +3,10 @@
 
 #include "apiserver/call.h"
 
+/* What each row carries of its object: the call's includeObject. */
+typedef enum TableInclude { TABLE_METADATA, TABLE_NONE, TABLE_OBJECT } TableInclude;
+TableInclude table_include(ApiCall *x);
+
 /* A Table in parts: its head, rows with a comma between them, its end. `with_columns` is false for
  * all but the first event of a watch; scratch is reset for each row. A row that cannot be made sets
  * out->failed. */

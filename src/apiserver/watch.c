@@ -29,6 +29,9 @@ enum {
     STALL_MAX_MS = 60 * 1000,
     INITIAL_MAX_MS = 10 * 60 * 1000, /* for the state at the start, of which a snapshot is held */
     EVENTS_AT_ONCE = 256,
+    EVENT_TEXTS = 8, /* forms of one event that are kept for the next watch */
+    EVENT_END_MAX = 16,
+    SCRATCH_MAX = 64 * 1024 * 1024, /* the tree of one object, for a Table's cells */
 };
 
 typedef struct Watch Watch;
@@ -49,11 +52,25 @@ struct Watch {
     bool initial_end;   /* a bookmark follows it */
     unsigned done;      /* of the revision behind `rev`: so many events have been handed out */
     ObjectRev *part_of; /* an object in the middle of being handed out; NULL: none */
-    StrView part;       /* what is left of its text */
-    size_t waiting;     /* what waited for the client at the last look, and since when it is that */
+    StrView part;       /* what is left of its text, and what follows that */
+    char part_end[EVENT_END_MAX];
+    size_t waiting; /* what waited for the client at the last look, and since when it is that */
     int64_t since_ns, start_ns;
     Source *timeout, *bookmark;
 };
+
+/* An event as text in one form. Of a large object it is only what comes before `rest`, a view into
+ * the object, which is handed out in parts; `end` follows it. */
+typedef struct EventText {
+    const char *type; /* a literal; NULL: not made */
+    const ObjectRev *obj;
+    int form; /* OutputForm */
+    TableInclude include;
+    bool columns;
+    Buf text;
+    StrView rest; /* NULL: nothing */
+    char end[EVENT_END_MAX];
+} EventText;
 
 struct WatchHub {
     ApiServer *srv;
@@ -61,8 +78,9 @@ struct WatchHub {
     unsigned n_subscribers;
     Watch *watches;
     uint64_t pos;
-    atomic_bool posted; /* a wake-up is on its way to the loop */
-    Buf text;           /* scratch of the event in hand */
+    atomic_bool posted;           /* a wake-up is on its way to the loop */
+    const StoreEvent *in_hand;    /* that is being dispatched; NULL: none */
+    EventText texts[EVENT_TEXTS]; /* of it, for all watches that want the same */
     Source *sweep;
 };
 
@@ -147,25 +165,49 @@ static void on_bookmark(void *ctx)
     send_bookmark(w, w->rev, false);
 }
 
-static void encode_event(Watch *w, const char *type, ObjectRev *o, uint64_t rev, Buf *out)
+static bool is_large(const ObjectRev *o)
 {
+    return o->val.len > WATCH_CHUNK;
+}
+
+static void begin_table(Watch *w, const ObjectRev *o, uint64_t rev, EventText *t)
+{
+    _cleanup_arena_ Arena scratch;
+    char rv[24];
+    StrView end;
+    arena_init(&scratch, SCRATCH_MAX);
+    int n = snprintf(rv, sizeof rv, "%llu", (unsigned long long)rev);
+    table_begin(w->x, sv_n(rv, (size_t)n), SV_NULL, !w->table_columns_sent, &t->text);
+    w->table_columns_sent = true;
+    table_row_parts(w->x, o, &scratch, &t->text, &t->rest, &end);
+    snprintf(t->end, sizeof t->end, "%.*s]}}\n", SV_FMT(end));
+}
+
+/* Appends an event; of a large object its beginning. */
+static void make_text(Watch *w, const char *type, const ObjectRev *o, uint64_t rev, EventText *t)
+{
+    Buf *out = &t->text;
     buf_printf(out, "{\"type\":\"%s\",\"object\":", type);
-    if (w->x->form == OUTPUT_TABLE) {
-        char rv[24];
-        int n = snprintf(rv, sizeof rv, "%llu", (unsigned long long)rev);
-        table_encode(w->x, &o, 1, sv_n(rv, (size_t)n), SV_NULL, !w->table_columns_sent, out);
-        w->table_columns_sent = true;
-    } else if (w->x->form == OUTPUT_PARTIAL) {
+    if (w->x->form == OUTPUT_TABLE)
+        begin_table(w, o, rev, t);
+    else if (w->x->form == OUTPUT_PARTIAL) {
         buf_printf(
             out,
             "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{"
             "\"resourceVersion\":\"%llu\",",
             (unsigned long long)rev);
-        buf_sv(out, sv_skip(object_metadata_text(o), 1));
-        buf_putc(out, '}');
-    } else
-        object_encode(w->res, o, rev, false, out);
-    buf_sv(out, SV("}\n"));
+        t->rest = sv_skip(object_metadata_text(o), 1);
+        strcpy(t->end, "}}\n");
+    } else {
+        object_head(w->res, rev, false, out);
+        t->rest = object_stored_rest(o);
+        strcpy(t->end, "}\n");
+    }
+    if (is_large(o))
+        return;
+    buf_sv(out, t->rest);
+    buf_sv(out, sv_cstr(t->end));
+    t->rest = SV_NULL;
 }
 
 /* What an event means for this watch; NULL: nothing. A change into or out of the selection is an
@@ -191,10 +233,57 @@ static bool in_scope(const Watch *w, StrView key)
     return w->x->name.len ? sv_eq(key, prefix) : sv_starts(key, prefix);
 }
 
-/* Hands one event out; false when the watch is gone. `shared` keeps the plain text for the next
- * one.
- */
-static bool deliver(Watch *w, const StoreEvent *ev, Buf *shared, const char **shared_type)
+static void forget_texts(WatchHub *h, const StoreEvent *next)
+{
+    h->in_hand = next;
+    for (EventText *t = h->texts; t < h->texts + EVENT_TEXTS && t->type; t++) {
+        t->type = NULL;
+        if (t->text.cap > WATCH_CHUNK)
+            buf_free(&t->text);
+    }
+}
+
+/* The text in this watch's form, made if no watch before had the same. NULL: it is not of the event
+ * in hand, or there is no place to keep it. */
+static EventText *shared_text(Watch *w, const char *type, const ObjectRev *o, uint64_t rev)
+{
+    const StoreEvent *ev = w->hub->in_hand;
+    bool table = w->x->form == OUTPUT_TABLE, columns = table && !w->table_columns_sent;
+    TableInclude include = table ? table_include(w->x) : TABLE_METADATA;
+    if (!ev || ev->rev != rev || (o != ev->obj && o != ev->prev))
+        return NULL;
+    EventText *t = w->hub->texts, *end = t + EVENT_TEXTS;
+    for (; t < end && t->type; t++)
+        if (strcmp(t->type, type) == 0 && t->obj == o && t->form == (int)w->x->form &&
+            t->include == include && t->columns == columns) {
+            w->table_columns_sent |= columns;
+            return t;
+        }
+    if (t == end)
+        return NULL;
+    t->type = type;
+    t->obj = o;
+    t->form = (int)w->x->form;
+    t->include = include;
+    t->columns = columns;
+    buf_clear(&t->text);
+    make_text(w, type, o, rev, t);
+    return t;
+}
+
+/* False when the watch is gone. */
+static bool send_text(Watch *w, const EventText *t, ObjectRev *o)
+{
+    if (t->rest.ptr) {
+        w->part_of = object_rev_ref(o);
+        w->part = t->rest;
+        strcpy(w->part_end, t->end);
+    }
+    return watch_send(w, &t->text);
+}
+
+/* Hands one event out, or the beginning of a large one; false when the watch is gone. */
+static bool deliver(Watch *w, const StoreEvent *ev)
 {
     ObjectRev *o;
     if (!in_scope(w, ev->obj ? ev->obj->key : ev->prev->key))
@@ -202,34 +291,15 @@ static bool deliver(Watch *w, const StoreEvent *ev, Buf *shared, const char **sh
     const char *type = event_type(w, ev, &o);
     if (!type)
         return true;
-    if (w->x->form != OUTPUT_OBJECT) {
-        _cleanup_buf_ Buf own = BUF_INIT;
-        encode_event(w, type, o, ev->rev, &own);
-        return watch_send(w, &own);
-    }
-    if (!*shared_type || strcmp(*shared_type, type) != 0) {
-        buf_clear(shared);
-        encode_event(w, type, o, ev->rev, shared);
-        *shared_type = type;
-    }
-    return watch_send(w, shared);
+    EventText own = { .text = BUF_INIT }, *t = shared_text(w, type, o, ev->rev);
+    if (!t)
+        make_text(w, type, o, ev->rev, t = &own);
+    bool alive = send_text(w, t, o);
+    buf_free(&own.text);
+    return alive;
 }
 
 /* ---- a watch that reads by itself ---- */
-
-static bool is_large(const Watch *w, const ObjectRev *o)
-{
-    return w->x->form == OUTPUT_OBJECT && o->val.len > WATCH_CHUNK;
-}
-
-/* An event whose object's text follows in parts (send_part). */
-static void begin_part(Watch *w, const char *type, ObjectRev *o, uint64_t rev, Buf *out)
-{
-    buf_printf(out, "{\"type\":\"%s\",\"object\":", type);
-    object_head(w->res, rev, false, out);
-    w->part_of = object_rev_ref(o);
-    w->part = object_stored_rest(o);
-}
 
 static bool send_part(Watch *w)
 {
@@ -238,7 +308,7 @@ static bool send_part(Watch *w)
     w->part = sv_skip(w->part, some.len);
     buf_sv(&text, some);
     if (w->part.len == 0) {
-        buf_sv(&text, SV("}\n"));
+        buf_sv(&text, sv_cstr(w->part_end));
         w->part_of = object_rev_unref(w->part_of);
     }
     return watch_send(w, &text);
@@ -247,38 +317,21 @@ static bool send_part(Watch *w)
 /* More of the state at the start; false when the watch is gone. */
 static bool send_initial(Watch *w)
 {
-    _cleanup_buf_ Buf text = BUF_INIT;
+    EventText t = { .text = BUF_INIT };
     ObjectRev *o = NULL;
-    while (text.len < WATCH_CHUNK && !text.failed && !w->part_of && (o = snapshot_next(&w->at))) {
-        if (!in_scope(w, o->key) || !filter_match(w->res, &w->filter, o))
-            continue;
-        if (is_large(w, o))
-            begin_part(w, "ADDED", o, o->mod_rev, &text);
-        else
-            encode_event(w, "ADDED", o, o->mod_rev, &text);
-    }
-    if (!watch_send(w, &text))
+    bool alive = true;
+    while (t.text.len < WATCH_CHUNK && !t.text.failed && !t.rest.ptr && (o = snapshot_next(&w->at)))
+        if (in_scope(w, o->key) && filter_match(w->res, &w->filter, o))
+            make_text(w, "ADDED", o, o->mod_rev, &t);
+    alive = send_text(w, &t, o);
+    buf_free(&t.text);
+    if (!alive)
         return false;
     if (o)
         return true;
     w->rev = snapshot_revision(w->initial);
     w->initial = snapshot_unref(w->initial);
     return !w->initial_end || send_bookmark(w, w->rev, true);
-}
-
-/* As deliver(), but large objects only begin. */
-static bool deliver_behind(Watch *w, const StoreEvent *ev)
-{
-    _cleanup_buf_ Buf text = BUF_INIT;
-    const char *none = NULL;
-    ObjectRev *o;
-    if (!in_scope(w, ev->obj ? ev->obj->key : ev->prev->key))
-        return true;
-    const char *type = event_type(w, ev, &o);
-    if (!type || !is_large(w, o))
-        return !type || deliver(w, ev, &text, &none);
-    begin_part(w, type, o, ev->rev, &text);
-    return watch_send(w, &text);
 }
 
 /* The place has left the history: one ERROR event with Status 410, as the peer sends it. */
@@ -313,7 +366,7 @@ static bool send_history(Watch *w)
             continue;
         if (is_full(w) || w->part_of)
             break;
-        if ((alive = deliver_behind(w, &events[i])))
+        if ((alive = deliver(w, &events[i])))
             w->done = nth;
     }
     if (alive && i == n) {
@@ -336,8 +389,6 @@ static void catch_up(void *ctx)
 
 /* ---- the hub ---- */
 
-/* ---- the hub ---- */
-
 static void tell_subscribers(WatchHub *h, const ApiResource *res, const StoreEvent *ev)
 {
     for (unsigned i = 0; i < h->n_subscribers; i++) {
@@ -347,9 +398,9 @@ static void tell_subscribers(WatchHub *h, const ApiResource *res, const StoreEve
     }
 }
 
-static bool is_large_event(const Watch *w, const StoreEvent *ev)
+static bool is_large_event(const StoreEvent *ev)
 {
-    return (ev->obj && is_large(w, ev->obj)) || (ev->prev && is_large(w, ev->prev));
+    return (ev->obj && is_large(ev->obj)) || (ev->prev && is_large(ev->prev));
 }
 
 static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
@@ -362,12 +413,12 @@ static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
     if (!registry_parse(key, &res, &ns, &name))
         return;
     tell_subscribers(h, res, ev);
-    const char *shared_type = NULL;
+    forget_texts(h, ev);
     for (Watch *w = h->watches, *next; w; w = next) {
         next = w->next;
         if (w->res != res || !w->takes)
             continue;
-        if (w->rev < ev->rev && (is_full(w) || is_large_event(w, ev))) {
+        if (w->rev < ev->rev && (is_full(w) || is_large_event(ev))) {
             w->behind = true; /* before anything of this revision */
             w->takes = false;
             w->rev = ev->rev - 1;
@@ -375,7 +426,7 @@ static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
             continue;
         }
         w->rev = ev->rev;
-        deliver(w, ev, &h->text, &shared_type);
+        deliver(w, ev);
     }
 }
 
@@ -407,6 +458,7 @@ static void hub_run(void *ctx)
         }
         for (size_t i = 0; i < n; i++)
             dispatch_event(h, &events[i], i == 0 || events[i].rev != events[i - 1].rev);
+        forget_texts(h, NULL);
         store_events_release(events, n);
     } while (n);
 }
@@ -465,7 +517,8 @@ WatchHub *hub_free(WatchHub *h)
     while (h->watches)
         watch_free(h->watches);
     source_free(h->sweep);
-    buf_free(&h->text);
+    for (unsigned i = 0; i < EVENT_TEXTS; i++)
+        buf_free(&h->texts[i].text);
     free(h);
     return NULL;
 }

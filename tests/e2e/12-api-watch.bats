@@ -56,6 +56,43 @@ peak_kb() { awk '/VmHWM/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status";
     api $LIST -H 'Accept: application/yaml' | grep -q 'too large for YAML'
 }
 
+@test "watches of large objects in every form get each event once, whole" {
+    head -c 700000 /dev/urandom | base64 -w 0 | jq -Rc '{metadata: {name: "formed"}, data: {a: ., round: "0"}}' >"$BATS_TEST_TMPDIR/body"
+    api "$LIST" --data-binary "@$BATS_TEST_TMPDIR/body" >/dev/null
+    forms=("application/json" "$META;as=PartialObjectMetadata" "$META;as=Table")
+    watch_of() { # FILE FORM QUERY
+        nsenter --net="/run/netns/$NS" curl -sSN --cacert "$DATA/pki/ca.crt" --cert "$BATS_FILE_TMPDIR/crt" --key "$BATS_FILE_TMPDIR/key" \
+            -H "Accept: $2" "https://127.0.0.1:6443$LIST?watch=1&fieldSelector=metadata.name%3Dformed$3" >"$1" 3>&- &
+        echo "$!" >>"$PIDS"
+        holders+=("$!")
+    }
+    holders=()
+    for i in 1 2 3 4; do
+        for form in 0 1 2; do watch_of "$BATS_TEST_TMPDIR/w$form.$i" "${forms[$form]}" ""; done
+        watch_of "$BATS_TEST_TMPDIR/w3.$i" "${forms[2]}" "&includeObject=Object"
+        watch_of "$BATS_TEST_TMPDIR/w4.$i" "${forms[2]}" "&includeObject=None"
+    done
+    have() { [ "$(cat "$BATS_TEST_TMPDIR"/w?.? | grep -c '}$')" -eq $((20 * $1)) ]; }
+    wait_for 30 have 1
+    for round in 1 2 3; do
+        kubectl patch configmap formed --type merge -p "{\"data\": {\"round\": \"$round\"}, \"metadata\": {\"labels\": {\"round\": \"$round\"}}}"
+        wait_for 30 have $((round + 1))
+    done
+    kubectl delete configmap formed
+    wait_for 30 have 5
+    kill "${holders[@]}"
+    for form in 0 1 2 3 4; do
+        for i in 1 2 3 4; do jq -c . "$BATS_TEST_TMPDIR/w$form.$i" | md5sum; done | sort -u | wc -l | grep -qx 1
+        [ "$(jq -r .type "$BATS_TEST_TMPDIR/w$form.1" | xargs)" = "ADDED MODIFIED MODIFIED MODIFIED DELETED" ]
+    done
+    [ "$(jq -r .object.data.round "$BATS_TEST_TMPDIR/w0.1" | xargs)" = "0 1 2 3 3" ]
+    [ "$(jq -r .object.metadata.labels.round "$BATS_TEST_TMPDIR/w1.1" | xargs)" = "null 1 2 3 3" ]
+    [ "$(jq -r '.object.rows[0].object.metadata.labels.round' "$BATS_TEST_TMPDIR/w2.1" | xargs)" = "null 1 2 3 3" ]
+    [ "$(jq -r '.object.rows[0].object.data.a | length' "$BATS_TEST_TMPDIR/w3.1" | sort -u)" = 933336 ]
+    [ "$(jq -r '.object.rows[0].object' "$BATS_TEST_TMPDIR/w4.1" | sort -u)" = null ]
+    [ "$(jq -c '.object.columnDefinitions == null' "$BATS_TEST_TMPDIR/w4.1" | xargs)" = "false true true true true" ]
+}
+
 holds_streams() { # CONNECTIONS STREAMS PATH: their process is $holder
     nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/closed_window.py" "$DATA/pki/ca.crt" "$BATS_FILE_TMPDIR/crt" "$BATS_FILE_TMPDIR/key" \
         "$@" >"$BATS_TEST_TMPDIR/out" 3>&- &
