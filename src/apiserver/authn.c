@@ -78,12 +78,18 @@ int authenticate_token(ApiServer *srv, StrView token, Arena *a, const StrView *a
     return 0;
 }
 
+bool authn_is_own_role(const TlsPeer *peer)
+{
+    return peer && peer->verified && sv_starts(peer->common_name, SV("system:"));
+}
+
 static int from_certificate(ApiCall *x, Err *err)
 {
     const TlsPeer *peer = x->req->peer;
-    x->user.name = peer->common_name;
+    x->user.name =
+        arena_sv(x->arena, peer->common_name); /* the connection may end before the call */
     for (unsigned i = 0; i < peer->n_orgs; i++)
-        add_group(&x->user, peer->orgs[i]);
+        add_group(&x->user, arena_sv(x->arena, peer->orgs[i]));
     add_group(&x->user, SV("system:authenticated"));
     return 0;
 }

@@ -4,6 +4,8 @@
 #include "apiserver/call.h"
 #include "apiserver/token.h"
 
+/* Is this one of the platform's own roles, by its certificate? */
+bool authn_is_own_role(const TlsPeer *peer);
 /* Fills x->user; ERR_UNAUTHENTICATED for bad credentials. No credentials: system:anonymous. */
 int authenticate(ApiCall *x, Err *err);
 /* Puts whom the request claims to act as in place of x->user, where that is allowed; answers itself

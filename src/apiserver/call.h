@@ -12,6 +12,7 @@ typedef struct Rbac Rbac;
 typedef struct WatchHub WatchHub;
 typedef struct ServiceAlloc ServiceAlloc;
 typedef struct OpenApiCache OpenApiCache;
+typedef struct HeavyQueue HeavyQueue;
 typedef struct NodeLinks NodeLinks;
 typedef struct TokenSigner TokenSigner;
 
@@ -30,6 +31,7 @@ struct ApiServer {
     WatchHub *hub;
     ServiceAlloc *services;
     OpenApiCache *openapi;
+    HeavyQueue *heavy; /* large writes */
     NodeLinks *nodes;     /* connections to kubelets */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;

@@ -292,6 +292,18 @@ void respond_value(ApiCall *x, int status, const Value *v)
                      buf_view(&out));
 }
 
+void respond_outcome(ApiCall *x, const Outcome *o)
+{
+    Value v;
+    if (!o->status.len)
+        respond_starved(x);
+    else if (x->type == OUTPUT_YAML &&
+             json_decode(buf_view(&o->status), x->arena, NULL, &v, NULL) == 0)
+        respond_value(x, o->code, &v);
+    else
+        http_respond(x->req, o->code, SV("application/json"), buf_view(&o->status));
+}
+
 /* ---- objects ---- */
 
 static void release_object(void *ctx)

@@ -44,6 +44,8 @@ void respond_json(ApiCall *x, int status, StrView json);
 void respond_value(ApiCall *x, int status, const Value *v); /* in the type asked for */
 /* An object as stored; takes a reference of its own. Form and type as asked for. */
 void respond_object(ApiCall *x, int status, ObjectRev *o);
+/* The error that another answered for this call into an Outcome. */
+void respond_outcome(ApiCall *x, const Outcome *o);
 /* A Warning header (RFC 7234) beside the answer that is still to come; no more than 2 KiB of it. */
 void respond_warning(ApiCall *x, StrView text);
 /* Status object as text, for ERROR events of watches. */

@@ -94,8 +94,6 @@ static bool make_applied(WriteOp *w)
     FieldWriter writer;
     ApplyConflicts conflicts;
     Err err = { 0 };
-    if (!w->have && !may_create(x))
-        return false;
     if (!m || !fields_writer(x, &writer)) {
         respond_nomem(x);
         return false;
@@ -121,12 +119,21 @@ static bool make_applied(WriteOp *w)
     return false;
 }
 
+static bool read_config(ApiCall *x, void *ctx)
+{
+    Apply *ap = ctx;
+    return body_read_object(x, &ap->config) && check_config(x, &ap->config);
+}
+
 void rest_apply(ApiCall *x)
 {
     Apply *ap = arena_new(x->arena, Apply);
     if (!ap)
         respond_nomem(x);
-    else if (check_options(x, ap) && body_read_object(x, &ap->config) &&
-             check_config(x, &ap->config))
-        write_start(x, &(WritePlan){ .way = WRITE_UPSERT, .make = make_applied, .ctx = ap });
+    else if (check_options(x, ap))
+        write_start(x, &(WritePlan){ .way = WRITE_UPSERT,
+                                     .read = read_config,
+                                     .may_create = may_create,
+                                     .make = make_applied,
+                                     .ctx = ap });
 }

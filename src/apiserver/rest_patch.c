@@ -69,6 +69,16 @@ static bool make_patched(WriteOp *w)
     return stays_in_place(x, &w->obj);
 }
 
+static bool read_patch(ApiCall *x, void *ctx)
+{
+    Err err = { 0 };
+    JsonOptions opt = { .depth_max = JSON_DEPTH_LIMIT };
+    if (json_decode(x->req->body, x->arena, &opt, ctx, &err) == 0)
+        return true;
+    respond_status(x, REASON_BAD_REQUEST, "error decoding patch: %s", err.msg);
+    return false;
+}
+
 void rest_patch(ApiCall *x)
 {
     static const StrView types[] = { SV_INIT("application/json-patch+json"),
@@ -83,8 +93,6 @@ void rest_patch(ApiCall *x)
         return;
     }
     Value *patch = arena_new(x->arena, Value);
-    Err err = { 0 };
-    JsonOptions opt = { .depth_max = JSON_DEPTH_LIMIT };
     if (!known)
         respond_status(
             x, REASON_UNSUPPORTED_MEDIA_TYPE,
@@ -93,8 +101,9 @@ void rest_patch(ApiCall *x)
             "application/strategic-merge-patch+json, application/apply-patch+yaml");
     else if (!patch)
         respond_nomem(x);
-    else if (json_decode(x->req->body, x->arena, &opt, patch, &err) < 0)
-        respond_status(x, REASON_BAD_REQUEST, "error decoding patch: %s", err.msg);
     else
-        write_start(x, &(WritePlan){ .way = WRITE_UPDATE, .make = make_patched, .ctx = patch });
+        write_start(x, &(WritePlan){ .way = WRITE_UPDATE,
+                                     .read = read_patch,
+                                     .make = make_patched,
+                                     .ctx = patch });
 }

@@ -17,27 +17,28 @@ static bool make_from_body(WriteOp *w)
     return false;
 }
 
+static bool read_object(ApiCall *x, void *ctx)
+{
+    return body_read_object(x, ctx);
+}
+
 void rest_create(ApiCall *x)
 {
     Value *body = arena_new(x->arena, Value);
-    if (!body) {
+    if (!body)
         respond_nomem(x);
-        return;
-    }
-    if (!body_read_object(x, body))
-        return;
-    write_start(x, &(WritePlan){ .way = WRITE_CREATE, .make = make_from_body, .ctx = body });
+    else
+        write_start(x, &(WritePlan){ .way = WRITE_CREATE,
+                                     .read = read_object,
+                                     .make = make_from_body,
+                                     .ctx = body });
 }
 
-void rest_update(ApiCall *x)
+static bool read_same_object(ApiCall *x, void *ctx)
 {
-    Value *body = arena_new(x->arena, Value);
-    if (!body) {
-        respond_nomem(x);
-        return;
-    }
-    if (!body_read_object(x, body))
-        return;
+    const Value *body = ctx;
+    if (!body_read_object(x, ctx))
+        return false;
     StrView name = value_path_str(body, "metadata.name"),
             ns = value_path_str(body, "metadata.namespace");
     if (!sv_eq(name, x->name))
@@ -49,5 +50,18 @@ void rest_update(ApiCall *x)
             x, REASON_BAD_REQUEST,
             "the namespace of the provided object does not match the namespace sent on the request");
     else
-        write_start(x, &(WritePlan){ .way = WRITE_UPDATE, .make = make_from_body, .ctx = body });
+        return true;
+    return false;
+}
+
+void rest_update(ApiCall *x)
+{
+    Value *body = arena_new(x->arena, Value);
+    if (!body)
+        respond_nomem(x);
+    else
+        write_start(x, &(WritePlan){ .way = WRITE_UPDATE,
+                                     .read = read_same_object,
+                                     .make = make_from_body,
+                                     .ctx = body });
 }

@@ -2,7 +2,9 @@
 #include <malloc.h>
 
 #include "apiserver/authz.h"
+#include "apiserver/authn.h"
 #include "apiserver/handlers.h"
+#include "apiserver/heavy.h"
 #include "apiserver/hub.h"
 #include "apiserver/services.h"
 #include "apiserver/token.h"
@@ -32,12 +34,6 @@ static int start_hub(ApiServer *s, Err *err)
     return hub_new(s, subscribers, ARRAY_SIZE(subscribers), &s->hub, err);
 }
 
-/* The platform's own roles, by their certificates. */
-static bool is_own_role(const TlsPeer *peer)
-{
-    return peer->verified && sv_starts(peer->common_name, SV("system:"));
-}
-
 /* What a burst left behind in the heap goes back to the machine. */
 static void give_memory_back(void *ctx)
 {
@@ -58,6 +54,8 @@ static int make_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
 static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
 {
     int r;
+    if (!(s->heavy = heavy_queue_new(s->loop)))
+        return err_nomem(err);
     if ((r = token_signer_new(cfg->token_key, cfg->issuer, &s->tokens, err)) < 0 ||
         (r = rbac_new(s->store, &s->rbac, err)) < 0 ||
         (r = services_new(s->store, cfg->service_cidr,
@@ -70,7 +68,7 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
     TlsContext *tls = NULL;
     if ((r = make_tls(cfg, &tls, err)) < 0)
         return r;
-    s->bodies = (HttpBodyLimit){ .max = BODIES_MAX, .preferred = is_own_role };
+    s->bodies = (HttpBodyLimit){ .max = BODIES_MAX, .preferred = authn_is_own_role };
     HttpServerConfig http = {
         .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX, .bodies = &s->bodies
     };
@@ -135,6 +133,7 @@ ApiServer *apiserver_free(ApiServer *s)
         return NULL;
     source_free(s->housekeeping);
     http_server_free(s->http);
+    heavy_queue_close(s->heavy);
     node_links_free(s->nodes);
     hub_free(s->hub);
     services_free(s->services);

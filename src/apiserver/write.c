@@ -204,45 +204,56 @@ static bool prepare_update(WriteOp *w)
 
 /* ---- the states ---- */
 
-/* Takes a reference of the newest version; false after answering that there is none. */
-static bool find(WriteOp *w)
+static WriteState step_read(WriteOp *w)
+{
+    return !w->plan.read || w->plan.read(w->x, w->plan.ctx) ? WRITE_FIND : WRITE_DONE;
+}
+
+/* Takes a reference of the newest version. */
+static WriteState step_find(WriteOp *w)
 {
     ApiCall *x = w->x;
     w->have = object_rev_unref(w->have);
     if (w->plan.way == WRITE_CREATE)
-        return true;
+        return WRITE_MAKE;
     if (!registry_key(x->res, call_scope(x), x->name, x->key)) {
         respond_not_found(x);
-        return false;
+        return WRITE_DONE;
     }
     Snapshot *sn = store_snapshot(x->srv->store);
     w->have = object_rev_ref(snapshot_get(sn, sv_cstr(x->key)));
     snapshot_unref(sn);
-    Err err = { 0 };
-    if (w->have && object_decode(x->res, w->have, x->arena, &w->old, &err) < 0) {
-        respond_err(x, &err);
-        return false;
-    }
-    if (!w->have && w->plan.way != WRITE_UPSERT) {
-        respond_not_found(x);
-        return false;
-    }
-    return true;
+    if (w->have)
+        return WRITE_MAKE;
+    if (w->plan.way == WRITE_UPSERT)
+        return w->plan.may_create(x) ? WRITE_MAKE : WRITE_DONE;
+    respond_not_found(x);
+    return WRITE_DONE;
 }
 
-static WriteState step_prepare(WriteOp *w)
+static bool decode_old(WriteOp *w)
+{
+    Err err = { 0 };
+    if (!w->have || object_decode(w->x->res, w->have, w->x->arena, &w->old, &err) == 0)
+        return true;
+    respond_err(w->x, &err);
+    return false;
+}
+
+static WriteState step_make(WriteOp *w)
 {
     ApiCall *x = w->x;
     w->effect = EFFECT_PUT;
     w->retriable = w->plan.way == WRITE_DELETION || w->plan.way == WRITE_ACTION;
-    if (!find(w) || !w->plan.make(w))
+    if (!decode_old(w) || !w->plan.make(w))
         return WRITE_DONE;
     if (w->plan.way == WRITE_ACTION)
-        return WRITE_COMMIT;
-    w->checked = false;
+        return WRITE_FORM;
     w->admit.old = old_of(w);
-    if (w->plan.way == WRITE_DELETION)
-        return WRITE_VALIDATE;
+    if (w->plan.way == WRITE_DELETION) {
+        admit_begin(&w->admit, ADMIT_DELETING);
+        return WRITE_ADMIT;
+    }
     admit_begin(&w->admit, ADMIT_MUTATING);
     if (!(w->have ? prepare_update(w) : prepare_create(w)))
         return WRITE_DONE;
@@ -284,12 +295,14 @@ static bool is_valid(WriteOp *w)
 
 static WriteState step_validate(WriteOp *w)
 {
-    if (!w->checked) {
-        if (w->plan.way != WRITE_DELETION && !is_valid(w))
-            return WRITE_DONE;
-        w->checked = true;
-        admit_begin(&w->admit, w->plan.way == WRITE_DELETION ? ADMIT_DELETING : ADMIT_VALIDATING);
-    }
+    if (!is_valid(w))
+        return WRITE_DONE;
+    admit_begin(&w->admit, ADMIT_VALIDATING);
+    return WRITE_ADMIT;
+}
+
+static WriteState step_admit(WriteOp *w)
+{
     return after_admission(w, WRITE_CLAIM);
 }
 
@@ -312,12 +325,29 @@ static WriteState step_claim(WriteOp *w)
 {
     if (!w->have)
         strategy_warn_if_idle(w->x);
-    if (!make_claims(w))
+    return make_claims(w) ? WRITE_FORM : WRITE_DONE;
+}
+
+static WriteState step_form(WriteOp *w)
+{
+    ApiCall *x = w->x;
+    bool tracked = w->plan.way != WRITE_DELETION && w->plan.way != WRITE_ACTION;
+    buf_clear(&w->val);
+    buf_clear(&w->attrs);
+    if (tracked &&
+        !fields_track(x, &w->obj, old_of(w), w->has_given ? &w->given : NULL, w->settled)) {
+        respond_nomem(x);
         return WRITE_DONE;
-    if (w->plan.way == WRITE_DELETION ||
-        fields_track(w->x, &w->obj, old_of(w), w->has_given ? &w->given : NULL, w->settled))
+    }
+    if (respond_exhausted(x))
+        return WRITE_DONE;
+    if (w->effect != EFFECT_PUT || x->dry_run)
         return WRITE_COMMIT;
-    respond_nomem(w->x);
+    object_store_form(&w->obj, &w->val);
+    attrs_build(x->res, &w->obj, &w->attrs);
+    if (!w->val.failed && !w->attrs.failed)
+        return WRITE_COMMIT;
+    respond_nomem(x);
     return WRITE_DONE;
 }
 
@@ -369,20 +399,13 @@ static WriteState step_commit(WriteOp *w)
     uint64_t rev = w->have ? w->have->mod_rev : 0;
     if (w->effect == EFFECT_DELETE)
         return hand_over(w, &(StoreOp){ .kind = STORE_DELETE, .key = w->have->key, .if_rev = rev });
-    _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
-    object_store_form(&w->obj, &val);
-    attrs_build(x->res, &w->obj, &attrs);
-    if (val.failed || attrs.failed) {
-        respond_nomem(x);
-        return WRITE_DONE;
-    }
-    if (w->have && sv_eq(buf_view(&val), w->have->val))
+    if (w->have && sv_eq(buf_view(&w->val), w->have->val))
         return answer_stored(w); /* no new revision */
     return hand_over(w, &(StoreOp){ .kind = STORE_PUT,
                                     .key = sv_cstr(x->key),
                                     .if_rev = rev,
-                                    .val = buf_view(&val),
-                                    .attrs = buf_view(&attrs),
+                                    .val = buf_view(&w->val),
+                                    .attrs = buf_view(&w->attrs),
                                     .ttl_sec = lifetime_of(x->res) });
 }
 
@@ -400,7 +423,7 @@ static WriteState step_answer(WriteOp *w)
     bool lost = err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND;
     bool claims_lost = w->n_claims && (lost || err->code == ERR_EXISTS);
     if (((lost && w->retriable) || claims_lost) && ++w->tries < WRITE_TRIES_MAX)
-        return WRITE_PREPARE;
+        return WRITE_FIND;
     if (err->code == ERR_EXISTS)
         respond_exists(x, x->name);
     else if (err->code == ERR_NOT_FOUND)
@@ -414,11 +437,26 @@ static WriteState step_answer(WriteOp *w)
 
 /* ---- running ---- */
 
+/* Those with `apart` use nothing of the server, and may run on another thread. */
+static const struct {
+    WriteState (*fn)(WriteOp *);
+    bool apart;
+} steps[WRITE_STATES] = {
+    [WRITE_READ] = { step_read, true },         [WRITE_FIND] = { step_find, false },
+    [WRITE_MAKE] = { step_make, true },         [WRITE_MUTATE] = { step_mutate, false },
+    [WRITE_VALIDATE] = { step_validate, true }, [WRITE_ADMIT] = { step_admit, false },
+    [WRITE_CLAIM] = { step_claim, false },      [WRITE_FORM] = { step_form, true },
+    [WRITE_COMMIT] = { step_commit, false },    [WRITE_ANSWER] = { step_answer, false },
+};
+
 static void write_free(WriteOp *w)
 {
     admit_stop(&w->admit);
+    heavy_leave(&w->heavy);
     commit_reset(&w->commit);
     object_rev_unref(w->have);
+    buf_free(&w->val);
+    buf_free(&w->attrs);
     free(w);
 }
 
@@ -431,18 +469,40 @@ static void on_peer_gone(void *ctx)
         write_free(w);
 }
 
+static bool is_heavy(const WriteOp *w)
+{
+    size_t bytes = w->x->req->body.len + (w->have ? w->have->val.len : 0);
+    return bytes >= HEAVY_FROM && !w->x->outcome && w->plan.way <= WRITE_UPSERT;
+}
+
+/* The state in hand, and those behind it that are apart as well. */
+static void work_apart(void *ctx)
+{
+    WriteOp *w = ctx;
+    WriteState at = w->resume;
+    while (at < WRITE_STATES && steps[at].apart)
+        at = steps[at].fn(w);
+    w->resume = at;
+}
+
+/* True: the state is taken apart, or waits for a place to be. */
+static bool go_apart(WriteOp *w)
+{
+    w->resume = w->state;
+    return (!w->heavy.placed && !heavy_enter(&w->heavy)) || heavy_run(&w->heavy);
+}
+
 static void write_run(WriteOp *w)
 {
-    static WriteState (*const steps[WRITE_STATES])(WriteOp *) = {
-        [WRITE_PREPARE] = step_prepare,   [WRITE_MUTATE] = step_mutate,
-        [WRITE_VALIDATE] = step_validate, [WRITE_CLAIM] = step_claim,
-        [WRITE_COMMIT] = step_commit,     [WRITE_ANSWER] = step_answer,
-    };
     Outcome *outcome = w->x->outcome; /* the call may be gone once it is answered */
-    while (w->state < WRITE_STATES)
-        w->state = steps[w->state](w);
+    while (w->state < WRITE_STATES) {
+        if (steps[w->state].apart && is_heavy(w) && go_apart(w))
+            w->state = WRITE_WAITING;
+        else
+            w->state = steps[w->state].fn(w);
+    }
     if (w->state == WRITE_WAITING) {
-        if (!outcome)
+        if (!outcome && !w->heavy.working)
             http_on_close(w->x->req, on_peer_gone, w);
         return;
     }
@@ -465,6 +525,21 @@ static void write_resume(void *ctx)
     write_run(w);
 }
 
+/* There is a place, or the work is done. */
+static void on_heavy(void *ctx)
+{
+    WriteOp *w = ctx;
+    Outcome answer = w->heavy.answer;
+    w->heavy.answer = (Outcome){ 0 };
+    w->x = w->heavy.x;
+    if (w->x && answer.code) {
+        w->resume = WRITE_DONE;
+        respond_outcome(w->x, &answer);
+    }
+    buf_free(&answer.status);
+    write_resume(w);
+}
+
 void write_start(ApiCall *x, const WritePlan *plan)
 {
     WriteOp *w = calloc(1, sizeof *w);
@@ -476,5 +551,6 @@ void write_start(ApiCall *x, const WritePlan *plan)
     w->plan = *plan;
     w->admit = (AdmitChain){ .x = x, .obj = &w->obj, .resume = write_resume, .ctx = w };
     w->commit = (Commit){ .loop = x->srv->loop, .done = write_resume, .ctx = w };
+    w->heavy = (Heavy){ .x = x, .work = work_apart, .done = on_heavy, .ctx = w };
     write_run(w);
 }

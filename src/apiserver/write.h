@@ -1,25 +1,31 @@
 /* write.h - the way of every write into the store.
  *
- * A WriteOp goes through its states: prepare (take the newest version, make the wanted object from
- * it, apply strategy and defaults), mutate and validate (admission, validation), claim (names,
- * addresses and ports that the object needs, as keys of the same transaction), commit, answer. A
- * state may wait; the rest of the way is then taken when that is over. Whoever was slower than
- * another writer begins again with prepare, where the request allows it, at most WRITE_TRIES_MAX
- * times. */
+ * A WriteOp goes through its states: read (the body), find (the newest version), make (the wanted
+ * object from it; strategy and defaults), mutate (admission), validate, admit (admission again),
+ * claim (names, addresses and ports that the object needs, as keys of the same transaction), form
+ * (owners of fields, text), commit, answer. A state may wait; the rest of the way is then taken
+ * when that is over. Read, make, validate and form depend on nothing but the request and the
+ * version that was found: where they are long (heavy.h) they run on another thread. Whoever was
+ * slower than another writer begins again with find, where the request allows it, at most
+ * WRITE_TRIES_MAX times. */
 #pragma once
 
 #include "apiserver/admit.h"
 #include "apiserver/answer.h"
 #include "apiserver/call.h"
 #include "apiserver/commit.h"
+#include "apiserver/heavy.h"
 
 enum { WRITE_TRIES_MAX = 9 };
 
 typedef struct WriteOp WriteOp;
 
 /* Makes w->obj (and w->effect) from w->old and the request; again after a lost race, so it must not
- * change what it is made from. Answers itself and returns false when it cannot. */
+ * change what it is made from. Answers itself and returns false when it cannot. Of WRITE_CREATE,
+ * WRITE_UPDATE and WRITE_UPSERT it may run on another thread. */
 typedef bool WriteMakeFn(WriteOp *w);
+/* Reads the request's body into the plan's ctx; as WriteMakeFn, but once. */
+typedef bool WriteReadFn(ApiCall *x, void *ctx);
 
 typedef enum WriteWay {
     WRITE_CREATE,   /* the object must not exist; x->name comes from it */
@@ -38,6 +44,8 @@ typedef enum WriteEffect {
 /* What is to be written and how it is answered. */
 typedef struct WritePlan {
     WriteWay way;
+    WriteReadFn *read;              /* NULL: has been read */
+    bool (*may_create)(ApiCall *x); /* WRITE_UPSERT of what is not there; answers itself */
     WriteMakeFn *make;
     void *ctx; /* of make; lives in the call's arena */
     AnswerForm answer;
@@ -45,10 +53,14 @@ typedef struct WritePlan {
 } WritePlan;
 
 typedef enum WriteState {
-    WRITE_PREPARE,
+    WRITE_READ,
+    WRITE_FIND,
+    WRITE_MAKE,
     WRITE_MUTATE,
     WRITE_VALIDATE,
+    WRITE_ADMIT,
     WRITE_CLAIM,
+    WRITE_FORM,
     WRITE_COMMIT,
     WRITE_ANSWER,
     WRITE_STATES, /* the number of those with a function */
@@ -64,13 +76,15 @@ struct WriteOp {
     ObjectRev *have; /* owned: the version it is made from; NULL: none */
     Value old, obj;  /* `old` is valid with `have` */
     WriteEffect effect;
-    Value given;              /* metadata.managedFields as the client sent it; null: nothing */
-    bool has_given, checked;  /* checked: validation has passed, admission may still wait */
+    Value given; /* metadata.managedFields as the client sent it; null: nothing */
+    bool has_given;
     struct Managers *settled; /* an apply has settled who owns which field; else NULL */
     bool retriable;           /* after a conflict */
     unsigned tries;
     StoreOp *claims; /* what the object takes and gives back beside itself */
     size_t n_claims;
+    Buf val, attrs; /* the object as it is stored */
+    Heavy heavy;
     AdmitChain admit;
     Commit commit;
 };

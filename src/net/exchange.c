@@ -45,12 +45,17 @@ void exchange_hold(Exchange *e)
     e->held++;
 }
 
-static void drop_body(Exchange *e)
+static void uncount_body(Exchange *e)
 {
-    buf_free(&e->body);
     if (e->bodies)
         e->bodies->held -= e->held_bytes;
     e->held_bytes = 0;
+}
+
+static void drop_body(Exchange *e)
+{
+    buf_free(&e->body);
+    uncount_body(e);
 }
 
 void exchange_unhold(Exchange *e)
@@ -112,6 +117,8 @@ void exchange_gone(Exchange *e)
     if (e->release)
         e->release(e->release_ctx);
     e->release = NULL;
+    uncount_body(e); /* whoever holds it may outlive the server */
+    e->bodies = NULL;
     exchange_unhold(e);
 }
 
@@ -314,6 +321,16 @@ void http_respond(HttpReq *req, int status, StrView content_type, StrView body)
     }
     exchange_unhold(e);
     conn_leave(c);
+}
+
+void http_hold(HttpReq *req)
+{
+    exchange_hold(exchange_of(req));
+}
+
+void http_release(HttpReq *req)
+{
+    exchange_unhold(exchange_of(req));
 }
 
 void http_respond_pieces(HttpReq *req, int status, StrView content_type, const HttpPiece *pieces,

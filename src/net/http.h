@@ -131,6 +131,11 @@ void http_abort(HttpReq *req);      /* reset without a proper end; ends the exch
  */
 void http_on_close(HttpReq *req, LoopFn *fn, void *ctx);
 
+/* What the exchange owns (arena, headers, body) stays until http_release(), also when the peer goes
+ * away: for work on another thread, during which nobody else uses it. on_close is called as ever. */
+void http_hold(HttpReq *req);
+void http_release(HttpReq *req);
+
 /* Takes an HTTP/1.1 connection over after an Upgrade (or CONNECT-like) request: sends the given
  * head (a complete "HTTP/1.1 101 …\r\n…\r\n\r\n", may be empty) and hands a byte stream out. The
  * exchange ends. Bytes that already arrived are delivered first. */

@@ -326,3 +326,26 @@ Y
     [ "$(kubectl auth can-i create endpoints --as system:serviceaccount:default:small || true)" = no ]
     [ "$(kubectl auth can-i get endpoints --as system:serviceaccount:default:small)" = yes ]
 }
+
+@test "large writes, many at once, are each answered rightly, and small reads meanwhile" {
+    run inside python3 "$BATS_TEST_DIRNAME/large_writes.py" "$DATA/pki/ca.crt" "$BATS_FILE_TMPDIR/crt" "$BATS_FILE_TMPDIR/key" answered
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == "{200: 48, 400: 24, 413: 24, 422: 24} reads "* ]]
+    [ "${output##* }" -gt 24 ]
+}
+
+@test "who goes away during a large write, or stops the server, breaks nothing" {
+    large() { nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/large_writes.py" "$DATA/pki/ca.crt" "$BATS_FILE_TMPDIR/crt" "$BATS_FILE_TMPDIR/key" "$1" 3>&- & }
+    large left
+    wait $!
+    kubectl get configmap large-0 -o jsonpath='{.data.k0000000}' | grep -qx w
+    large answered 2>/dev/null
+    writer=$!
+    sleep 1
+    kill_role server TERM
+    wait "$writer" || true
+    ! grep -E 'AddressSanitizer|ThreadSanitizer|runtime error' "$DATA/log/server.log"
+    start_server
+    kubectl get configmap large-0
+}

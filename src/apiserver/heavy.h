@@ -1,0 +1,43 @@
+/* heavy.h - the parts of a call that are too long for the loop, on another thread.
+ *
+ * Only so many calls have such parts at a time, for each holds the trees of what it works on;
+ * others wait for a place, the platform's own before all others. */
+#pragma once
+
+#include "apiserver/call.h"
+
+/* Bytes of JSON from which on it is worth it: less is done in a few milliseconds. */
+enum { HEAVY_FROM = 64 * 1024 };
+
+typedef struct Heavy Heavy;
+
+/* One call's use of it. All but `work` runs on the loop; zeroed at first, then x, work, done, ctx
+ * are set. */
+struct Heavy {
+    ApiCall *x;
+    LoopFn *work; /* on another thread: answers go to `answer`; nothing of the server is used but
+                     snapshots */
+    LoopFn *done; /* after work, or when a place is free that was waited for */
+    void *ctx;
+
+    HeavyQueue *queue;
+    bool placed, working;
+    bool gone; /* the peer went away meanwhile: `x` is no more */
+    Outcome answer;
+    HttpReq *req;
+    Heavy *next, **link; /* while it waits for a place */
+};
+
+HeavyQueue *heavy_queue_new(Loop *l);
+/* Once nobody asks any more: waits for what works, so that the store may go; the rest goes with the
+ * last call that has a place. Always NULL. */
+HeavyQueue *heavy_queue_close(HeavyQueue *q);
+
+/* Takes a place. False: it waits, and `done` is called when it has one. */
+bool heavy_enter(Heavy *h);
+/* Starts `work`. False: it must be done on the loop. The call lives on until `done`, also when its
+ * peer goes away: on_close is not called then, but `gone` is set. */
+bool heavy_run(Heavy *h);
+/* Gives the place back, or leaves the queue; harmless for one that has neither. Not while it works.
+ */
+void heavy_leave(Heavy *h);
