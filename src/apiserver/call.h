@@ -31,7 +31,7 @@ struct ApiServer {
     WatchHub *hub;
     ServiceAlloc *services;
     OpenApiCache *openapi;
-    HeavyQueue *heavy; /* large writes */
+    HeavyQueue *heavy;    /* large writes */
     NodeLinks *nodes;     /* connections to kubelets */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;

@@ -132,7 +132,8 @@ void http_abort(HttpReq *req);      /* reset without a proper end; ends the exch
 void http_on_close(HttpReq *req, LoopFn *fn, void *ctx);
 
 /* What the exchange owns (arena, headers, body) stays until http_release(), also when the peer goes
- * away: for work on another thread, during which nobody else uses it. on_close is called as ever. */
+ * away: for work on another thread, during which nobody else uses it. on_close is called as ever.
+ */
 void http_hold(HttpReq *req);
 void http_release(HttpReq *req);
 
