@@ -29,7 +29,7 @@ static unsigned roles_named(StrView lines)
     return roles;
 }
 
-int certs_make(const Certs *certs, unsigned *ret_roles, Err *err)
+static int make(const Certs *certs, bool running, unsigned *ret_roles, Err *err)
 {
     const Cluster *c = certs->c;
     char program[PATH_MAX], port[16];
@@ -48,6 +48,7 @@ int certs_make(const Certs *certs, unsigned *ret_roles, Err *err)
                                  c->opt.service_cidr,
                                  "--certificate-lifetime",
                                  certs->lifetime,
+                                 running ? "--running" : "--no-running",
                                  certs->ignore_clock ? "--ignore-clock" : NULL,
                                  NULL };
     _cleanup_buf_ Buf out = { .limit = 4096 }, why = { .limit = 4096 };
@@ -63,6 +64,11 @@ int certs_make(const Certs *certs, unsigned *ret_roles, Err *err)
         log_warn("%.*s", SV_FMT(text));
     *ret_roles = roles_named(buf_view(&out));
     return 0;
+}
+
+int certs_make(const Certs *certs, unsigned *ret_roles, Err *err)
+{
+    return make(certs, false, ret_roles, err);
 }
 
 static int arm(const Certs *certs, Err *err)
@@ -87,7 +93,7 @@ int certs_look(Certs *certs, unsigned *ret_roles, Err *err)
     *ret_roles = 0;
     if (read(certs->timer_fd, &times, sizeof times) < 0 && errno != ECANCELED)
         return 0; /* not yet */
-    int r = certs_make(certs, ret_roles, err);
+    int r = make(certs, true, ret_roles, err);
     int armed = arm(certs, r < 0 ? NULL : err);
     return r < 0 ? r : armed;
 }

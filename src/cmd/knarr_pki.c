@@ -26,7 +26,7 @@ enum {
 typedef struct Pki {
     const Cluster *c;
     int64_t lifetime_sec; /* of all but the authority */
-    bool ignore_clock;
+    bool ignore_clock, running;
     Buf ca_cert, ca_key;
 } Pki;
 
@@ -78,7 +78,7 @@ static int make_ca(Pki *p, Err *err)
 static int check_clock(const Pki *p, Err *err)
 {
     _cleanup_buf_ Buf why = BUF_INIT;
-    if (!clock_is_wrong(p->c, buf_view(&p->ca_cert), time(NULL), &why))
+    if (!clock_is_wrong(p->c, buf_view(&p->ca_cert), time(NULL), p->running, &why))
         return 0;
     if (!p->ignore_clock)
         return err_set(err, ERR_TIMEOUT, 0, "%.*s; set the clock, or use --ignore-clock",
@@ -313,6 +313,8 @@ int main(int argc, char **argv)
           .parse = certificate_lifetime_parse },
         { "ignore-clock", FLAG_ON, &p.ignore_clock, NULL,
           "go on although the clock cannot be true" },
+        { "running", FLAG_ON, &p.running, NULL,
+          "the cluster runs: the clock may have been set back behind its store" },
     };
     const FlagSet set = {
         .program = "knarr-pki",

@@ -21,6 +21,8 @@
 #include "base/proc.h"
 #include "netlink/nft_need.h"
 
+#define NO_BRIDGE_RULES "CONFIG_NF_TABLES_BRIDGE"
+
 enum { MODPROBE_TIMEOUT_MS = 10000 };
 
 static int port_free(uint16_t port, const char *what, Err *err)
@@ -191,6 +193,8 @@ static const char *missing_rules(void)
     pid_t pid = fork();
     if (pid == 0) {
         const char *module = unshare(CLONE_NEWNET) == 0 ? nft_missing_module() : NULL;
+        if (!module && !nft_has_bridge())
+            module = NO_BRIDGE_RULES;
         _exit(module && write(ends[1], module, strlen(module)) > 0);
     }
     close(ends[1]);
@@ -206,6 +210,9 @@ static const char *missing_rules(void)
 static int check_rules(Err *err)
 {
     const char *module = missing_rules();
+    if (module && strcmp(module, NO_BRIDGE_RULES) == 0)
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "this kernel lacks rules for bridges; use a kernel with " NO_BRIDGE_RULES);
     if (module) {
         load_module(module);
         module = missing_rules();

@@ -1,8 +1,11 @@
 /* bridge.c - connects a container to a bridge of the host by a veth pair.
  *
+ * Beside the reference's options it has `ipspoofchk`, which like `macspoofchk` is off by default:
+ * the port takes only what has one of the container's addresses (guard.h).
+ *
  * ADD is all or nothing: what was made is taken away when a later step fails. Steps: bridge, veth
  * pair straight into the container's namespace, port settings, address from IPAM, then inside the
- * container addresses and routes, and last the gateway address on the bridge. */
+ * container addresses and routes, the gateway address on the bridge, and last the port's guard. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,15 +14,15 @@
 #include <stdio.h>
 #include <sys/vfs.h>
 
-#include "base/encode.h"
 #include "base/file.h"
+#include "cni/guard.h"
 #include "cni/plugin.h"
 
 #define DEFAULT_BRIDGE "cni0"
 
 typedef struct BridgeConf {
     char bridge[16];
-    bool is_gateway, default_gateway, force_address, hairpin, promisc;
+    bool is_gateway, default_gateway, force_address, hairpin, promisc, guard_mac, guard_ip;
     unsigned mtu;
 } BridgeConf;
 
@@ -36,7 +39,9 @@ static int read_conf(CniCall *c, BridgeConf *b, Err *err)
                        .default_gateway = flag(v, SV("isDefaultGateway")),
                        .force_address = flag(v, SV("forceAddress")),
                        .hairpin = flag(v, SV("hairpinMode")),
-                       .promisc = flag(v, SV("promiscMode")) };
+                       .promisc = flag(v, SV("promiscMode")),
+                       .guard_mac = flag(v, SV("macspoofchk")),
+                       .guard_ip = flag(v, SV("ipspoofchk")) };
     b->is_gateway |= b->default_gateway;
     int64_t mtu = value_int_or(value_get(v, SV("mtu")), 0);
     if (!sv_copy_cstr(name.len ? name : SV(DEFAULT_BRIDGE), b->bridge, sizeof b->bridge))
@@ -54,10 +59,9 @@ static int read_conf(CniCall *c, BridgeConf *b, Err *err)
         return cni_fail(
             c, CNI_ERR_FIELD, err,
             "ipMasq: not supported by this plugin; the service proxy masquerades pod traffic");
-    if (value_int_or(value_get(v, SV("vlan")), 0) || flag(v, SV("macspoofchk")) ||
-        flag(v, SV("portIsolation")))
+    if (value_int_or(value_get(v, SV("vlan")), 0) || flag(v, SV("portIsolation")))
         return cni_fail(c, CNI_ERR_FIELD, err,
-                        "vlan, macspoofchk and portIsolation are not supported by this plugin");
+                        "vlan and portIsolation are not supported by this plugin");
     return 0;
 }
 
@@ -81,21 +85,30 @@ static int ensure_bridge(Rtnl *nl, const BridgeConf *b, RtnlLink *ret, Err *err)
     return b->promisc ? rtnl_link_set_promisc(nl, ret->index, true, err) : 0;
 }
 
-static void host_name(char buf[static 16])
+/* The host's end has its name from the container's: DEL finds the port's guard by it when the link
+ * is gone already. */
+static void host_name(const CniCall *c, char buf[static 16])
 {
-    uint8_t b[4] = { 0 };
-    random_bytes(b, sizeof b);
-    memcpy(buf, "veth", 4);
-    hex_encode(b, sizeof b, buf + 4);
-    buf[12] = 0;
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+    enum { PREFIX = 4, DIGITS = 11 };
+    StrView whole = arena_printf(c->arena, "%s\n%s", c->container_id, c->ifname);
+    uint64_t hash = sv_hash_stable(whole);
+    memcpy(buf, "veth", PREFIX);
+    for (int i = 0; i < DIGITS; i++, hash >>= 5)
+        buf[PREFIX + i] = digits[hash & 31];
+    buf[PREFIX + DIGITS] = 0;
 }
 
 /* Makes the pair and connects the host's end; *ret_host is its name. On failure nothing stays. */
 static int make_pair(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, int netns,
                      char host[static 16], RtnlLink *ret_port, Err *err)
 {
-    host_name(host);
+    host_name(c, host);
     int r = rtnl_veth_add(nl, host, c->ifname, netns, b->mtu, err);
+    if (r == -ERR_EXISTS && rtnl_link_del(nl, host, NULL) == 0) { /* of the same container before */
+        err_clear(err);
+        r = rtnl_veth_add(nl, host, c->ifname, netns, b->mtu, err);
+    }
     if (r == -ERR_EXISTS)
         return err_set(err, ERR_EXISTS, 0, "container has a link named %s already", c->ifname);
     if (r < 0)
@@ -204,6 +217,32 @@ static int set_gateways(Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, c
     return r;
 }
 
+static int guard_port(const CniCall *c, int netns, const BridgeConf *b, const char *host,
+                      const CniResult *res, Err *err)
+{
+    PortGuard g = { .bridge = b->bridge, .port = host, .addresses = b->guard_ip };
+    Rtnl *nl = NULL;
+    RtnlLink inside;
+    if (!b->guard_mac && !b->guard_ip)
+        return 0;
+    int r = rtnl_open_in(netns, &nl, err);
+    if (r == 0)
+        r = rtnl_link_get(nl, c->ifname, &inside, err);
+    rtnl_close(nl);
+    if (r < 0)
+        return r;
+    memcpy(g.mac, inside.mac, sizeof g.mac);
+    for (unsigned i = 0; i < res->n_ips && b->guard_ip; i++) {
+        const IpPrefix *ip = &res->ips[i].address;
+        if (ip->family != AF_INET || g.n_ips == GUARD_IPS_MAX)
+            return err_set(err, ERR_UNSUPPORTED, 0,
+                           "ipspoofchk: expected at most %d IPv4 addresses and no IPv6",
+                           GUARD_IPS_MAX);
+        memcpy(&g.ips[g.n_ips++], ip->addr, sizeof g.ips[0]);
+    }
+    return port_guard_set(&g, err);
+}
+
 static void mac_text(const uint8_t mac[6], char buf[static 18])
 {
     snprintf(buf, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
@@ -248,6 +287,11 @@ static int address_and_configure(CniCall *c, Rtnl *nl, const BridgeConf *b, cons
     return r;
 }
 
+static bool has_ipam(const CniCall *c)
+{
+    return value_path(&c->config, "ipam.type") != NULL;
+}
+
 static int bridge_add(CniCall *c, CniResult *ret, Err *err)
 {
     BridgeConf b;
@@ -266,8 +310,10 @@ static int bridge_add(CniCall *c, CniResult *ret, Err *err)
         (r = make_pair(c, nl, &b, &bridge, netns, host, &port, err)) < 0)
         goto out;
     fill_interfaces(c, &b, &bridge, host, &port, ret);
-    if (value_path(&c->config, "ipam.type"))
+    if (has_ipam(c))
         r = address_and_configure(c, nl, &b, &bridge, netns, ret, err);
+    if (r == 0 && (r = guard_port(c, netns, &b, host, ret, err)) < 0 && has_ipam(c))
+        (void)!cni_ipam_run(c, "DEL", NULL); /* the first failure is the one to tell */
     if (r < 0 && rtnl_link_del(nl, host, NULL) < 0)
         goto out;
     /* The first port gives a new bridge its address: tell the one that it has now. */
@@ -285,20 +331,31 @@ static bool is_netns(int fd)
     return fstatfs(fd, &fs) == 0 && (fs.f_type == NSFS_MAGIC || fs.f_type == PROC_SUPER_MAGIC);
 }
 
-static int bridge_del(CniCall *c, Err *err)
+static int delete_link(const CniCall *c, Err *err)
 {
-    int r = value_path(&c->config, "ipam.type") ? cni_ipam_run(c, "DEL", err) : 0;
-    if (r < 0 || !*c->netns)
-        return r;
+    if (!*c->netns)
+        return 0;
     _cleanup_close_ int netns = open(c->netns, O_RDONLY | O_CLOEXEC);
     if (netns < 0 || !is_netns(netns))
         return 0; /* gone with everything in it */
     Rtnl *nl = NULL;
-    if ((r = rtnl_open_in(netns, &nl, err)) < 0)
+    int r = rtnl_open_in(netns, &nl, err);
+    if (r < 0)
         return r;
     r = rtnl_link_del(nl, c->ifname, err);
     rtnl_close(nl);
     return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+static int bridge_del(CniCall *c, Err *err)
+{
+    BridgeConf b;
+    char host[16];
+    int r = has_ipam(c) ? cni_ipam_run(c, "DEL", err) : 0;
+    if (r < 0 || (r = delete_link(c, err)) < 0 || (r = read_conf(c, &b, err)) < 0)
+        return r;
+    host_name(c, host);
+    return b.guard_mac || b.guard_ip ? port_guard_remove(b.bridge, host, err) : 0;
 }
 
 static int bridge_check(CniCall *c, Err *err)
@@ -336,14 +393,14 @@ out:
 
 static int bridge_gc(CniCall *c, Err *err)
 {
-    return value_path(&c->config, "ipam.type") ? cni_ipam_run(c, "GC", err) : 0;
+    return has_ipam(c) ? cni_ipam_run(c, "GC", err) : 0;
 }
 
 static int bridge_status(CniCall *c, Err *err)
 {
     BridgeConf b;
     int r = read_conf(c, &b, err);
-    return r < 0 || !value_path(&c->config, "ipam.type") ? r : cni_ipam_run(c, "STATUS", err);
+    return r < 0 || !has_ipam(c) ? r : cni_ipam_run(c, "STATUS", err);
 }
 
 const CniPlugin cni_bridge = { "bridge",     bridge_add, bridge_del,

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cni/guard.h"
 #include "netlink/rtnl.h"
 
 char *worker_dir(const Worker *w, char buf[static PATH_SIZE])
@@ -234,7 +235,7 @@ static int load_pod_network(Kubelet *k, const char *more, CniNetwork **ret, Err 
     int n = snprintf(
         text, sizeof text,
         "{\"cniVersion\":\"1.0.0\",\"name\":\"pods\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"%s\","
-        "\"isDefaultGateway\":true,\"hairpinMode\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
+        "\"isDefaultGateway\":true,\"hairpinMode\":true,\"macspoofchk\":true,\"ipspoofchk\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s\","
         "\"ranges\":[[{\"subnet\":\"%s\"}]]}}%s]}",
         k->bridge, k->cni_dir, k->cfg.pod_cidr, more);
     if (n >= (int)sizeof text)
@@ -493,6 +494,10 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
     volumes_close_memory(&k);
     snprintf(cgroup, sizeof cgroup, "/%s", cfg->instance);
     if (cgroup_remove(&k.cgroups, cgroup, &own) < 0 && r == 0) {
+        *err = own;
+        r = -(int)own.code;
+    }
+    if (port_guard_cleanup(k.bridge, &own) < 0 && r == 0) {
         *err = own;
         r = -(int)own.code;
     }

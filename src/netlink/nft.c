@@ -33,6 +33,7 @@ typedef struct Op {
 
 struct NftBatch {
     char *table;
+    uint8_t family;
     Buf bytes, ops;
     uint32_t n, next_id;
     char *scratch;
@@ -65,12 +66,23 @@ Nft *nft_close(Nft *n)
     return NULL;
 }
 
-NftBatch *nft_batch_new(const char *table)
+static NftBatch *batch_new(const char *table, uint8_t family)
 {
     NftBatch *b = calloc(1, sizeof *b);
     if (!b || !(b->table = strdup(table)) || !(b->scratch = malloc(SCRATCH_SIZE)))
         return nft_batch_free(b);
+    b->family = family;
     return b;
+}
+
+NftBatch *nft_batch_new(const char *table)
+{
+    return batch_new(table, NFPROTO_IPV4);
+}
+
+NftBatch *nft_batch_new_bridge(const char *table)
+{
+    return batch_new(table, NFPROTO_BRIDGE);
 }
 
 NftBatch *nft_batch_free(NftBatch *b)
@@ -103,7 +115,7 @@ static void begin(NftBatch *b, uint16_t type, uint16_t flags, const char *what, 
     b->h->nlmsg_flags = NLM_F_REQUEST | flags;
     b->h->nlmsg_seq = b->n++; /* made absolute by the commit */
     struct nfgenmsg *g = mnl_nlmsg_put_extra_header(b->h, sizeof *g);
-    *g = (struct nfgenmsg){ .nfgen_family = NFPROTO_IPV4, .version = NFNETLINK_V0 };
+    *g = (struct nfgenmsg){ .nfgen_family = b->family, .version = NFNETLINK_V0 };
 }
 
 static void end(NftBatch *b)
@@ -175,6 +187,17 @@ void nft_chain_flush(NftBatch *b, const char *name)
 /* --- sets ----------------------------------------------------------------------------------------
  */
 
+/* A note for nft, as libnftnl writes it: names of links lie in the host's byte order. Without it
+ * nft lists them as empty. */
+static void put_host_order(NftBatch *b)
+{
+    enum { KEY_BYTE_ORDER = 0, HOST_ENDIAN = 1 };
+    uint32_t order = HOST_ENDIAN;
+    uint8_t tlv[6] = { KEY_BYTE_ORDER, sizeof order };
+    memcpy(tlv + 2, &order, sizeof order);
+    mnl_attr_put(b->h, NFTA_SET_USERDATA, sizeof tlv, tlv);
+}
+
 static void set_put(NftBatch *b, const NftSetSpec *s, uint32_t flags, uint32_t id)
 {
     begin(b, NFT_MSG_NEWSET, NLM_F_CREATE, "add set", s->name);
@@ -188,6 +211,8 @@ static void set_put(NftBatch *b, const NftSetSpec *s, uint32_t flags, uint32_t i
     put_u32(b, NFTA_SET_FLAGS, flags);
     put_u32(b, NFTA_SET_KEY_TYPE, s->key_type);
     put_u32(b, NFTA_SET_KEY_LEN, s->key_len);
+    if (s->key_type == NFT_T_IFNAME)
+        put_host_order(b);
     if (s->data_len == NFT_DATA_IS_VERDICT)
         put_u32(b, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
     else if (s->data_len) {

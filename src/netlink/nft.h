@@ -18,6 +18,8 @@ Nft *nft_close(Nft *n);                      /* always NULL */
 
 /* `table` of family ip. NULL when memory is exhausted. */
 NftBatch *nft_batch_new(const char *table);
+/* The same of family bridge. */
+NftBatch *nft_batch_new_bridge(const char *table);
 NftBatch *nft_batch_free(NftBatch *b); /* always NULL */
 static inline void nft_batch_freep(NftBatch **b)
 {
@@ -47,7 +49,7 @@ typedef struct NftSetSpec {
     uint32_t data_type;
     uint64_t timeout_ms; /* not 0: filled by rules (nft_x_remember) */
 } NftSetSpec;
-enum { NFT_T_IPV4 = 7, NFT_T_PROTO = 12, NFT_T_PORT = 13, NFT_T_U32 = 4 };
+enum { NFT_T_IPV4 = 7, NFT_T_PROTO = 12, NFT_T_PORT = 13, NFT_T_U32 = 4, NFT_T_IFNAME = 41 };
 #define NFT_TYPE2(a, b)    ((uint32_t)(a) << 6 | (b))
 #define NFT_TYPE3(a, b, c) ((uint32_t)(a) << 12 | (uint32_t)(b) << 6 | (c))
 void nft_set_add(NftBatch *b, const NftSetSpec *s);

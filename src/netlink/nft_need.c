@@ -43,13 +43,12 @@ static void empty_rule(NftBatch *b)
     nft_x_verdict(b, NF_ACCEPT, NULL);
 }
 
-bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b))
+static bool try_batch(NftBatch *b, const char *type, uint32_t hook, void (*rule)(NftBatch *b))
 {
     Err err = { 0 };
     Nft *n = NULL;
     if (nft_open(&n, &err) < 0)
         return true; /* another row's business */
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(TABLE);
     int r = 0;
     if (b) {
         nft_table_add(b);
@@ -62,6 +61,18 @@ bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b))
     }
     nft_close(n);
     return r != -ERR_NOT_FOUND && r != -ERR_UNSUPPORTED;
+}
+
+bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b))
+{
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(TABLE);
+    return try_batch(b, type, hook, rule);
+}
+
+bool nft_has_bridge(void)
+{
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new_bridge(TABLE);
+    return try_batch(b, "filter", NF_INET_PRE_ROUTING, empty_rule);
 }
 
 const char *nft_missing_module(void)

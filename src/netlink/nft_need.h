@@ -1,5 +1,5 @@
-/* nft_need.h - whether this kernel has what the rules of the service proxy and of portmap are made
- * of. */
+/* nft_need.h - whether this kernel has what the rules of the service proxy, of portmap and of the
+ * ports' guard are made of. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +11,9 @@
  * hook as of nft_chain_base(). False only when the kernel knows the type or an expression not. In
  * the caller's network namespace: an empty one is best. */
 bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b));
+
+/* Has it rules for bridges (CONFIG_NF_TABLES_BRIDGE)? In the same way. */
+bool nft_has_bridge(void);
 
 /* The first kernel module that is missing (and that the kernel could not load by itself); NULL:
  * none is. */

@@ -86,6 +86,8 @@ said() { grep -q "$1" "$DATA/up.log"; }
     echo "$output"
     [ "$status" -eq 3 ]
     [[ $output == *"'$CLUSTER/store/mark' was written at $(date -u +%Y-)"* ]]
+    run pki_at '10 days ago' --running # it was set back
+    [ "$status" -eq 0 ]
     run pki_at '2 minutes ago' # clocks differ a little
     [ "$status" -eq 0 ]
     run pki_at '10 days ago' --ignore-clock

@@ -223,13 +223,13 @@ static void test_unknown_fields_of_security_are_refused(void **state)
     assert_int_equal(make_netns("ns4", a), 0);
     assert_int_equal(
         cni_network_parse(
-            SV("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"bridge\",\"macspoofchk\":true}"),
+            SV("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"bridge\",\"portIsolation\":true}"),
             "test", &n, &err),
         0);
     CniAttachment at = attachment("x", a);
     CniResult res;
     assert_true(cni_add(n, &at, &arena, &res, &err) < 0);
-    assert_non_null(strstr(err.msg, "macspoofchk"));
+    assert_non_null(strstr(err.msg, "portIsolation"));
     cni_network_free(n);
 }
 
