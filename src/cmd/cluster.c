@@ -19,8 +19,14 @@
 #define CLUSTER_DOMAIN "cluster.local"
 
 enum {
-    UID_FIRST = 61184, /* systemd's range for dynamic users: nobody else's by convention */
-    UID_LAST = 65519,
+    /* Between systemd's ranges for containers and for foreign images: nobody's by convention, and
+     * wide enough that two folders do not meet. */
+    UID_FIRST = 1879048192,
+    UID_LAST = 2147352575,
+    /* Where a machine (a container) has no such numbers, and of clusters that began here: among
+     * systemd's dynamic users. */
+    UID_FIRST_NARROW = 61184,
+    UID_LAST_NARROW = 65519,
     UIDS_EACH = 8,
     KUBELET_PORT = 10250,
     API_PORT = 6443,
@@ -160,6 +166,37 @@ static int derive_node_name(Cluster *c, Err *err)
     return 0;
 }
 
+/* Is the number one that files can belong to, in this user namespace? */
+static bool is_mapped(uid_t uid)
+{
+    unsigned long inside, outside, n;
+    bool mapped = false;
+    _cleanup_buf_ Buf text = BUF_INIT;
+    if (file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &text) < 0)
+        return true;
+    StrView rest = buf_view(&text);
+    for (StrView line; sv_cut(rest, '\n', &line, &rest);) {
+        char one[128];
+        if (sv_copy_cstr(line, one, sizeof one) &&
+            sscanf(one, "%lu %lu %lu", &inside, &outside, &n) == 3)
+            mapped |= uid >= inside && uid - inside < n;
+    }
+    return mapped;
+}
+
+static uid_t pick_uids(const Cluster *c, uint64_t hash)
+{
+    struct stat st;
+    char path[PATH_MAX];
+    uid_t narrow = UID_FIRST_NARROW + (uint32_t)(hash >> 32) %
+                                          ((UID_LAST_NARROW - UID_FIRST_NARROW) / UIDS_EACH) *
+                                          UIDS_EACH;
+    uid_t wide = UID_FIRST + (uid_t)(hash % ((UID_LAST - UID_FIRST) / UIDS_EACH)) * UIDS_EACH;
+    bool began_narrow =
+        stat(cluster_path(c, path, "store"), &st) == 0 && st.st_uid == narrow + ROLE_SERVER;
+    return began_narrow || !is_mapped(UID_LAST) ? narrow : wide;
+}
+
 int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
 {
     Cluster *c = ret;
@@ -172,12 +209,12 @@ int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
                        "--data-dir: '%s' must be an absolute path of less than 200 bytes",
                        opt->data_dir);
     memcpy(c->dir, opt->data_dir, n);
-    uint32_t hash = (uint32_t)(sv_hash_stable(sv_n(c->dir, n)) >> 32);
+    uint64_t hash = sv_hash_stable(sv_n(c->dir, n));
     if (strcmp(c->dir, "/var/lib/knarr") == 0)
         strcpy(c->instance, "knarr");
     else
-        snprintf(c->instance, sizeof c->instance, "kn%08x", hash);
-    c->uid_base = UID_FIRST + hash % ((UID_LAST - UID_FIRST) / UIDS_EACH) * UIDS_EACH;
+        snprintf(c->instance, sizeof c->instance, "kn%08x", (uint32_t)(hash >> 32));
+    c->uid_base = pick_uids(c, hash);
     int port = KUBELET_PORT + (int)opt->api_port - API_PORT;
     c->kubelet_port = (uint16_t)(port > 1023 && port < 65536 ? port : KUBELET_PORT);
     int r;

@@ -1,5 +1,6 @@
 /* knarr_controller.c - main() of knarr-controller: runs all controllers with the identity of its
  * kubeconfig. */
+#include "cmd/confine.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
 #include "controller/controller.h"
@@ -36,7 +37,7 @@ typedef struct Program {
 static int start(Program *p, const Args *a, Err *err)
 {
     int r;
-    if ((r = daemon_read_pem(a->root_ca, &p->root_ca, err)) < 0 ||
+    if ((r = daemon_read_pem(a->root_ca, &p->root_ca, err)) < 0 || (r = confine(NULL, err)) < 0 ||
         (r = daemon_open(&p->daemon, err)) < 0 ||
         (r = daemon_open_api(&p->daemon, a->kubeconfig, &p->api, err)) < 0)
         return r;

@@ -1,4 +1,5 @@
 /* knarr_dns.c - main() of knarr-dns: the cluster's DNS. */
+#include "cmd/confine.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
 #include "dns/dns.h"
@@ -39,7 +40,7 @@ typedef struct Program {
 static int start(Program *p, const Args *a, Err *err)
 {
     int r;
-    if ((r = daemon_open(&p->daemon, err)) < 0 ||
+    if ((r = confine(NULL, err)) < 0 || (r = daemon_open(&p->daemon, err)) < 0 ||
         (r = daemon_open_api(&p->daemon, a->kubeconfig, &p->api, err)) < 0)
         return r;
     return dns_new(p->daemon.loop, p->api, &a->dns, &p->dns, err);

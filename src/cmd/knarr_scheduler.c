@@ -1,5 +1,6 @@
 /* knarr_scheduler.c - main() of knarr-scheduler: binds pods to nodes with the identity of its
  * kubeconfig. */
+#include "cmd/confine.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
 #include "scheduler/scheduler.h"
@@ -26,7 +27,7 @@ typedef struct Program {
 static int start(Program *p, const char *kubeconfig, Err *err)
 {
     int r;
-    if ((r = daemon_open(&p->daemon, err)) < 0 ||
+    if ((r = confine(NULL, err)) < 0 || (r = daemon_open(&p->daemon, err)) < 0 ||
         (r = daemon_open_api(&p->daemon, kubeconfig, &p->api, err)) < 0)
         return r;
     return scheduler_new(p->daemon.loop, p->api, daemon_ready, NULL, &p->scheduler, err);

@@ -1,9 +1,12 @@
 /* knarr_server.c - main() of knarr-server: the API server on its store. */
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "apiserver/apiserver.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cmd/backup_socket.h"
+#include "cmd/confine.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
 
@@ -98,6 +101,12 @@ static int on_reload(void *ctx, Err *err)
     return r;
 }
 
+static int make_store(const char *dir, Err *err)
+{
+    int r = mkdir_p(AT_FDCWD, dir, 0700);
+    return r < 0 ? err_neg(err, r, "make folder '%s'", dir) : 0;
+}
+
 static int serve(const Args *a, Err *err)
 {
     char listen[128];
@@ -110,7 +119,8 @@ static int serve(const Args *a, Err *err)
     StoreConfig store_cfg = apiserver_store_config();
     store_cfg.progress = daemon_progress;
     int r;
-    if ((r = read_pems(a, &pems, err)) < 0 || (r = daemon_open(&daemon, err)) < 0 ||
+    if ((r = read_pems(a, &pems, err)) < 0 || (r = make_store(a->store_dir, err)) < 0 ||
+        (r = confine(a->store_dir, err)) < 0 || (r = daemon_open(&daemon, err)) < 0 ||
         (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0)
         goto out;
     if (store_note(store))

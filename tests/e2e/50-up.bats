@@ -130,8 +130,10 @@ refused() { # CODE ARGS…
         pid=$(pgrep -P "$(jq .supervisor "$ONE/cluster.json")" -f "/knarr-$role ")
         [ "$(awk '/^Cap(Inh|Prm|Eff|Bnd|Amb):/ { print $2 }' "/proc/$pid/status" | sort -u)" = 0000000000000000 ]
         grep -q '^NoNewPrivs:.*1' "/proc/$pid/status"
-        [ "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" -ne 0 ]
+        [ "$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")" -gt 1000000000 ]
+        [ "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/status")" = 2 ]
     done
+    [ "$(stat -c %u "$ONE/store")" != "$(stat -c %u "$TWO/store")" ]
     for pid in $(pgrep -P "$(jq .supervisor "$ONE/cluster.json")"); do
         [ -z "$(tr '\0' '\n' <"/proc/$pid/environ" | grep -vE '^(PATH|NOTIFY_SOCKET|KNARR_LOG|TZ)=')" ]
     done
