@@ -387,6 +387,15 @@ static WriteState hand_over(WriteOp *w, const StoreOp *op)
     return WRITE_DONE;
 }
 
+/* What an object on its way out gets (a mark, a last status, a finalizer less) is let in on a full
+ * disk, so that it can go; it may not grow by more than that. */
+static bool leads_to_deletion(const WriteOp *w)
+{
+    enum { LAST_WORDS = 4096 };
+    return w->have && w->val.len < w->have->val.len + LAST_WORDS &&
+           value_path(&w->obj, "metadata.deletionTimestamp");
+}
+
 static WriteState step_commit(WriteOp *w)
 {
     ApiCall *x = w->x;
@@ -406,6 +415,7 @@ static WriteState step_commit(WriteOp *w)
                                     .if_rev = rev,
                                     .val = buf_view(&w->val),
                                     .attrs = buf_view(&w->attrs),
+                                    .frees = leads_to_deletion(w),
                                     .ttl_sec = lifetime_of(x->res) });
 }
 

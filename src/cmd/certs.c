@@ -76,9 +76,11 @@ static int arm(const Certs *certs, Err *err)
     int64_t every = MIN(LOOK_EVERY_S * NSEC_PER_SEC, certs->lifetime_ns / LOOKS_EACH);
     int64_t next = clock_real_ns() + every;
     struct itimerspec at = { .it_value = { next / NSEC_PER_SEC, next % NSEC_PER_SEC } };
-    return timerfd_settime(certs->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL)
-               ? err_errno(err, "set a timer")
-               : 0;
+    int flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, r;
+    do /* cancelled: the clock was set since the last time, which whoever asks is about to see */
+        r = timerfd_settime(certs->timer_fd, flags, &at, NULL);
+    while (r < 0 && errno == ECANCELED);
+    return r < 0 ? err_errno(err, "set a timer") : 0;
 }
 
 int certs_watch(Certs *certs, Err *err)
@@ -92,8 +94,7 @@ int certs_look(Certs *certs, unsigned *ret_roles, Err *err)
     uint64_t times;
     *ret_roles = 0;
     if (read(certs->timer_fd, &times, sizeof times) < 0 && errno != ECANCELED)
-        return 0; /* not yet */
-    int r = make(certs, true, ret_roles, err);
-    int armed = arm(certs, r < 0 ? NULL : err);
-    return r < 0 ? r : armed;
+        return 0;            /* not yet */
+    int r = arm(certs, err); /* first: what happens from here on is seen */
+    return r < 0 ? r : make(certs, true, ret_roles, err);
 }

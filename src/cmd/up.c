@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -28,6 +29,7 @@
 
 enum {
     START_TIMEOUT_MS = 30000,
+    FULL_TIMEOUT_MS = 10000, /* of a node on a full disk */
     STOP_GRACE_MS = 5000,
     RESTART_MIN_MS = 100,
     RESTART_MAX_MS = 10000,
@@ -304,6 +306,13 @@ static void turn(Up *u, int64_t deadline)
     }
 }
 
+static bool disk_is_full(const Up *u)
+{
+    enum { ROOM_MIN = 1024 * 1024 };
+    struct statvfs fs;
+    return statvfs(u->c.dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < ROOM_MIN;
+}
+
 static int wait_ready(Up *u, RoleId id, Err *err)
 {
     const Role *role = &u->roles[id];
@@ -312,7 +321,8 @@ static int wait_ready(Up *u, RoleId id, Err *err)
     while (!role->dog.ready && !u->stopping) {
         bool ran = role->pid != 0;
         /* A large store takes its time, and says that it gets on. */
-        int64_t deadline = MAX(begun + START_TIMEOUT_MS * NSEC_PER_MSEC, role->dog.extended);
+        int64_t timeout = id == ROLE_NODE && disk_is_full(u) ? FULL_TIMEOUT_MS : START_TIMEOUT_MS;
+        int64_t deadline = MAX(begun + timeout * NSEC_PER_MSEC, role->dog.extended);
         turn(u, deadline);
         died += ran && !role->pid;
         if (died >= 3 || clock_mono_ns() > deadline)
@@ -402,6 +412,23 @@ static int prepare(Up *u, Err *err)
     return open_notify(u, err);
 }
 
+/* Without room on the disk the node cannot say that it is ready; what makes room works without
+ * that. */
+static int wait_node(Up *u, Err *err)
+{
+    int r = wait_ready(u, ROLE_NODE, err);
+    if (r == 0 && !u->stopping)
+        say(u, "node %s is Ready", u->c.node_name);
+    if (r != -ERR_TIMEOUT || !u->roles[ROLE_NODE].pid || !disk_is_full(u))
+        return r;
+    err_clear(err);
+    fprintf(stderr,
+            "knarr up: the disk of '%s' is full: node %s is not Ready until there is room; "
+            "deletions work\n",
+            u->c.dir, u->c.node_name);
+    return 0;
+}
+
 static int start_all(Up *u, Err *err)
 {
     int r;
@@ -411,10 +438,7 @@ static int start_all(Up *u, Err *err)
     for (int id = 0; id < ROLE_MAX; id++)
         if (id != ROLE_SERVER && (r = start_role(u, (RoleId)id, err)) < 0)
             return r;
-    if ((r = wait_ready(u, ROLE_NODE, err)) < 0)
-        return r;
-    say(u, "node %s is Ready", u->c.node_name);
-    return 0;
+    return wait_node(u, err);
 }
 
 /* In the background our own output goes to a log as well, once the caller has seen the beginning.

@@ -23,9 +23,10 @@ typedef struct EngineState {
 typedef struct EngineBatch {
     const StoreEvent *events;
     size_t n;
-    uint64_t rev;      /* of the newest write in it */
-    uint64_t floor;    /* events up to this revision may be forgotten */
-    bool deletes_only; /* may use what is held in reserve for a full disk */
+    uint64_t rev;   /* of the newest write in it */
+    uint64_t floor; /* events up to this revision may be forgotten */
+    bool frees; /* nothing but deletions and steps towards them: may use what is held in reserve for
+                   a full disk */
 } EngineBatch;
 
 struct StoreEngine {

@@ -84,7 +84,8 @@ int mark_write(int fd, Mark *m, bool sync)
     size_t extra = zero_bytes(m->zero_bits), n = offsetof(Slot, zeros) + extra;
     memcpy(s.zeros, m->zeros, extra);
     s.crc = crc_of(&s);
-    if (pwrite(fd, &s, n, (off_t)(m->seq % 2) * MARK_SLOT) != (ssize_t)n)
-        return -EIO;
+    ssize_t done = pwrite(fd, &s, n, (off_t)(m->seq % 2) * MARK_SLOT);
+    if (done != (ssize_t)n)
+        return done < 0 ? -errno : -ENOSPC; /* a part of it: there was no room for the rest */
     return sync && fdatasync(fd) < 0 ? -errno : 0;
 }

@@ -269,13 +269,13 @@ static int commit(SqliteEngine *e, const EngineBatch *b, Err *err)
 static int engine_submit(void *self, const EngineBatch *b, Err *err)
 {
     SqliteEngine *e = self;
-    if (!e->reserved && !b->deletes_only) {
+    if (!e->reserved && !b->frees) {
         sqlite_keep_reserve(e);
         if (!e->reserved)
             return err_set(err, ERR_SYS, ENOSPC, "write to store '%s'", e->file);
     }
     int r = commit(e, b, err);
-    if (r == 0 || err->sys != ENOSPC || !b->deletes_only || !e->reserved)
+    if (r == 0 || err->sys != ENOSPC || !b->frees || !e->reserved)
         return r;
     sqlite_release_reserve(e);
     return commit(e, b, err);

@@ -285,15 +285,22 @@ static int on_commit(void *ctx, sqlite3 *db, const char *name, int frames)
 static int open_db(SqliteEngine *e, Err *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    bool is_new = file_size(e->file) <= 0;
     if (sqlite3_open_v2(e->file, &e->db, flags, NULL) != SQLITE_OK)
         return e->db ? sqlite_fail(e, err, "open store") : err_nomem(err);
     sqlite3_db_config(e->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* see engine_close() */
-    int r = sqlite_run(
-        e,
-        "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-        "PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"
-        "PRAGMA cache_size=-2048; PRAGMA cache_spill=OFF; PRAGMA wal_autocheckpoint=0;",
-        "open store", err);
+    /* Exclusive before anything looks into the file: else a file for shared memory is made, for
+     * which a full disk has no room. Nor has it for what setting auto_vacuum again would write. */
+    int r = sqlite_run(e, "PRAGMA locking_mode=EXCLUSIVE;", "open store", err);
+    if (r == 0 && is_new)
+        r = sqlite_run(e, "PRAGMA auto_vacuum=INCREMENTAL;", "open store", err);
+    if (r == 0)
+        r = sqlite_run(
+            e,
+            "PRAGMA journal_mode=WAL;"
+            "PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"
+            "PRAGMA cache_size=-2048; PRAGMA cache_spill=OFF; PRAGMA wal_autocheckpoint=0;",
+            "open store", err);
     sqlite3_wal_hook(e->db, on_commit, e);
     return r;
 }
@@ -327,6 +334,10 @@ int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err)
     m->zero_bits = 0;
     m->time = MAX(m->time, clock_real_ns() / NSEC_PER_SEC);
     r = mark_write(e->mark_fd, m, true);
+    if (r == -ENOSPC) {
+        sqlite_release_reserve(e);
+        r = mark_write(e->mark_fd, m, true);
+    }
     return r < 0 ? err_neg(err, r, "write '%s'", e->mark_file) : 0;
 }
 

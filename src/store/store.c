@@ -27,7 +27,7 @@ struct Write {
     Write *next;
     StoreDoneFn *done;
     void *ctx;
-    bool refused, deletes_only;
+    bool refused, frees;
     Err err;
     Snapshot *after; /* what it led to, once checked */
     size_t n;
@@ -120,11 +120,11 @@ static Write *write_new(const StoreOp *ops, size_t n, StoreDoneFn *done, void *c
     w->done = done;
     w->ctx = ctx;
     w->n = n;
-    w->deletes_only = true;
+    w->frees = true;
     char *p = (char *)(w->ops + n);
     for (size_t i = 0; i < n; i++) {
         w->ops[i] = ops[i];
-        w->deletes_only &= ops[i].kind != STORE_PUT;
+        w->frees &= ops[i].kind != STORE_PUT || ops[i].frees;
         StrView *parts[] = { &w->ops[i].key, &w->ops[i].val, &w->ops[i].attrs };
         for (int j = 0; j < 3; j++) {
             if (parts[j]->len)
@@ -245,20 +245,20 @@ static bool batch_events(Store *s, const Write *batch)
     return true;
 }
 
-/* Checks the batch in order and makes what is accepted durable. With `only_deletes`, writes that
+/* Checks the batch in order and makes what is accepted durable. With `only_frees`, writes that
  * put something are left with the error that they have. */
-static int batch_run(Store *s, Write *batch, bool only_deletes, Err *err)
+static int batch_run(Store *s, Write *batch, bool only_frees, Err *err)
 {
     Snapshot *state = s->cache.current; /* only this thread changes it */
-    EngineBatch b = { .deletes_only = true, .floor = cache_floor(&s->cache) };
+    EngineBatch b = { .frees = true, .floor = cache_floor(&s->cache) };
     bool any = false;
     for (Write *w = batch; w; w = w->next) {
-        if (only_deletes && !w->deletes_only)
+        if (only_frees && !w->frees)
             continue;
         write_check(w, state);
         if (!w->refused) {
             state = w->after;
-            b.deletes_only &= w->deletes_only;
+            b.frees &= w->frees;
             any |= w->n_events > 0;
         }
     }

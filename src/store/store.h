@@ -89,6 +89,7 @@ typedef struct StoreOp {
     uint64_t if_rev; /* the object's mod_rev must be this; 0: must not exist; STORE_ANY_REV */
     StrView val, attrs;
     int64_t ttl_sec; /* put: deleted after so long; 0: never */
+    bool frees;      /* put: a step towards a deletion; on a full disk it is let in as one */
 } StoreOp;
 
 /* Called on the writer thread once the write is durable or refused: must be quick and not block.
@@ -97,8 +98,8 @@ typedef void StoreDoneFn(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err
 
 /* Commits all ops or none. Copies everything. Refusals come through `done`: ERR_EXISTS (if_rev 0),
  * ERR_NOT_FOUND (delete or precondition on nothing), ERR_CONFLICT (another revision), ERR_SYS with
- * ENOSPC on a full disk (deletes still work: some space is held in reserve for them). Returns < 0,
- * without calling `done`, only for ERR_LIMIT, ERR_NOMEM and ERR_CLOSED. */
+ * ENOSPC on a full disk (deletions, and what `frees`, still work: some space is held in reserve for
+ * them). Returns < 0, without calling `done`, only for ERR_LIMIT, ERR_NOMEM and ERR_CLOSED. */
 int store_commit(Store *s, const StoreOp *ops, size_t n, StoreDoneFn *done, void *ctx,
                  Err *err) NODISCARD;
 /* The same, waiting for the result. *ret_rev may be NULL. For start-up and tests. */

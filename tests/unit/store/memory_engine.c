@@ -131,7 +131,7 @@ static int memory_submit(void *self, const EngineBatch *b, Err *err)
         pthread_cond_wait(&d->moved, &d->lock);
     d->waiting--;
     bool after_tear = d->batches.len && d->batches.items[d->batches.len - 1]->torn;
-    if (after_tear || (d->fault == MEMORY_FAIL && !(d->puts_only && b->deletes_only)))
+    if (after_tear || (d->fault == MEMORY_FAIL && !(d->puts_only && b->frees)))
         r = err_set(err, ERR_SYS, d->sys, "write to memory");
     else if (d->fault == MEMORY_TEAR) {
         r = keep(d, b, true, err);

@@ -99,6 +99,13 @@ static void test_deletions_go_on_while_there_is_no_room(void **state)
     memory_disk.sys = ENOSPC;
     memory_disk.puts_only = true;
     assert_int_equal(try(s, STORE_PUT, "b", "1", 0, &err), -ERR_SYS);
+    StoreOp mark = {
+        .kind = STORE_PUT, .key = SV("a"), .if_rev = STORE_ANY_REV, .val = SV("2"), .frees = true
+    };
+    assert_int_equal(store_commit_sync(s, &mark, 1, NULL, &err), 0);
+    assert_value(s, "a", "2");
+    StoreOp both[] = { mark, { .kind = STORE_PUT, .key = SV("c"), .val = SV("1") } };
+    assert_int_equal(store_commit_sync(s, both, 2, NULL, &err), -ERR_SYS);
     del(s, "a");
     assert_value(s, "a", NULL);
     store_close(s);
