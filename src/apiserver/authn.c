@@ -4,6 +4,7 @@
 #include "apiserver/authn.h"
 
 #include "apiserver/object.h"
+#include "apiserver/token_secret.h"
 #include "codec/json.h"
 #include "base/clock.h"
 
@@ -32,7 +33,7 @@ static StrView uid_of(Snapshot *sn, StrView plural, StrView ns, StrView name, Ar
     return value_str(value_get(&meta, SV("uid")));
 }
 
-static int check_bound(ApiServer *srv, const TokenClaims *c, Arena *a, Err *err)
+static int check_bound(ApiServer *srv, const TokenClaims *c, StrView token, Arena *a, Err *err)
 {
     Snapshot *sn = store_snapshot(srv->store);
     int r = 0;
@@ -42,6 +43,10 @@ static int check_bound(ApiServer *srv, const TokenClaims *c, Arena *a, Err *err)
     else if (c->pod.len && !sv_eq(uid_of(sn, SV("pods"), c->ns, c->pod, a), c->pod_uid))
         r = err_set(err, ERR_UNAUTHENTICATED, 0, "pod %.*s/%.*s of the token has been deleted",
                     SV_FMT(c->ns), SV_FMT(c->pod));
+    else if (c->secret.len && !token_secret_holds(sn, c->ns, c->secret, token, a))
+        r = err_set(err, ERR_UNAUTHENTICATED, 0,
+                    "secret %.*s/%.*s has been deleted or holds another token", SV_FMT(c->ns),
+                    SV_FMT(c->secret));
     snapshot_unref(sn);
     return r;
 }
@@ -64,7 +69,7 @@ int authenticate_token(ApiServer *srv, StrView token, Arena *a, const StrView *a
         return r;
     if (!audience_fits(&c, audiences, n_audiences))
         return err_set(err, ERR_UNAUTHENTICATED, 0, "the token is not meant for this audience");
-    if ((r = check_bound(srv, &c, a, err)) < 0)
+    if ((r = check_bound(srv, &c, token, a, err)) < 0)
         return r;
     *ret = (User){
         .uid = c.account_uid, .pod_name = c.pod, .pod_uid = c.pod_uid, .node_name = c.node

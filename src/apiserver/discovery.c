@@ -279,6 +279,19 @@ static bool respond_group_path(ApiCall *x, StrView rest)
     return true;
 }
 
+/* Whether the client takes discovery in no form that there is: a Table of it, say. */
+static bool wants_other_forms_only(ApiCall *x)
+{
+    StrView accept = http_header(x->req, SV("accept")), range;
+    bool any = false;
+    while (sv_next(&accept, ',', &range)) {
+        if (sv_find(range, SV("as=")) < 0 || sv_find(range, SV("as=APIGroupDiscoveryList")) >= 0)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
 bool discovery_handle(ApiCall *x)
 {
     StrView path = x->req->path;
@@ -289,6 +302,10 @@ bool discovery_handle(ApiCall *x)
     Value v;
     if (sv_eq(path, SV("/version")))
         respond_version(x);
+    else if (sv_starts(path, SV("/api")) && wants_other_forms_only(x))
+        respond_status(
+            x, REASON_NOT_ACCEPTABLE,
+            "only the following media types are accepted: application/json, application/yaml");
     else if (sv_eq(path, SV("/api")) || sv_eq(path, SV("/apis"))) {
         bool core = path.len == 4;
         http_set_header(x->req, SV("Vary"), SV("Accept"), NULL);

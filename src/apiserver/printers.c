@@ -43,12 +43,17 @@ StrView print_duration(Arena *a, int64_t sec)
     return arena_printf(a, "%lldy", (long long)(days / 365));
 }
 
+/* Longer than this is no duration in Go: it shows its longest instead. */
+static const int64_t DURATION_MAX_SEC = INT64_MAX / NSEC_PER_SEC;
+
 StrView print_since(Arena *a, StrView rfc3339)
 {
-    int64_t ns;
-    if (!rfc3339.len || rfc3339_parse(rfc3339, &ns) < 0)
+    Moment m;
+    if (!rfc3339.len || moment_parse(rfc3339, &m) < 0)
         return SV("<unknown>");
-    return print_duration(a, (clock_real_ns() - ns) / NSEC_PER_SEC);
+    int64_t now = clock_real_ns();
+    int64_t sec = now / NSEC_PER_SEC - m.sec - (now % NSEC_PER_SEC < m.nsec);
+    return print_duration(a, MIN(sec, DURATION_MAX_SEC));
 }
 
 /* ---- the forms of cells ---- */

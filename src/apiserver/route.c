@@ -95,6 +95,13 @@ static void parse_path(ApiCall *x)
         x->ns = SV_NULL;
 }
 
+/* Whether the answer can be a Table or metadata alone: not of a review, a token or an eviction. */
+static bool has_other_forms(const ApiCall *x)
+{
+    return x->res->stored &&
+           (!x->sub.len || sv_eq(x->sub, SV("status")) || sv_eq(x->sub, SV("scale")));
+}
+
 /* One media range of an Accept header: type, and the parameters that matter. */
 static bool accept_range(ApiCall *x, StrView range)
 {
@@ -110,6 +117,8 @@ static bool accept_range(ApiCall *x, StrView range)
                 sv_eq(type, SV("application/*"));
     bool yaml = sv_eq(type, SV("application/yaml"));
     if (!json && !yaml)
+        return false;
+    if (as.len && !has_other_forms(x))
         return false;
     if (sv_eq(as, SV("Table")))
         x->form = OUTPUT_TABLE;

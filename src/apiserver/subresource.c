@@ -122,10 +122,11 @@ static void get_scale(ApiCall *x)
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
     Value obj;
-    if (have && object_decode(x->res, have, x->arena, &obj, NULL) == 0) {
-        Value v = scale_value(x, &obj, have->mod_rev);
-        respond_value(x, 200, &v);
-    }
+    Err err = { 0 };
+    if (have && object_decode(x->res, have, x->arena, &obj, &err) < 0)
+        respond_err(x, &err);
+    else if (have)
+        respond_scale(x, 200, &obj, have->mod_rev);
     snapshot_unref(sn);
 }
 
