@@ -95,7 +95,7 @@ struct Controllers {
 extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller,
     replication_controller, deployment_controller, endpointslice_controller, endpoints_controller,
     namespace_controller, garbage_controller, node_controller, eviction_controller,
-    pod_gc_controller, token_secret_controller;
+    pod_gc_controller, token_secret_controller, endpoints_mirror_controller;
 
 /* ---- calls ---- */
 

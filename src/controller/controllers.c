@@ -12,7 +12,7 @@ static const ControllerDef *const defs[] = {
     &replication_controller,    &deployment_controller, &endpointslice_controller,
     &endpoints_controller,      &namespace_controller,  &garbage_controller,
     &node_controller,           &eviction_controller,   &pod_gc_controller,
-    &token_secret_controller,
+    &token_secret_controller,   &endpoints_mirror_controller,
 };
 
 _Static_assert(ARRAY_SIZE(defs) <= CONTROLLERS_MAX, "every controller needs its place");
