@@ -279,6 +279,24 @@ static bool respond_group_path(ApiCall *x, StrView rest)
     return true;
 }
 
+/* kubectl asks for the list of custom kinds before it applies a list of any kind, and fails without
+ * an answer. There are none; discovery does not name the group. */
+static bool respond_custom_kinds(ApiCall *x)
+{
+    if (!sv_eq(x->group, SV("apiextensions.k8s.io")) || !sv_eq(x->version, SV("v1")) ||
+        !sv_eq(x->resource, SV("customresourcedefinitions")) || !sv_eq(x->verb, SV("list")))
+        return false;
+    Snapshot *sn = store_snapshot(x->srv->store);
+    StrView text = arena_printf(x->arena,
+                                "{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
+                                "\"apiextensions.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%llu\"},"
+                                "\"items\":[]}",
+                                (unsigned long long)snapshot_revision(sn));
+    snapshot_unref(sn);
+    respond_json(x, 200, text);
+    return true;
+}
+
 /* Whether the client takes discovery in no form that there is: a Table of it, say. */
 static bool wants_other_forms_only(ApiCall *x)
 {
@@ -321,7 +339,7 @@ bool discovery_handle(ApiCall *x)
     } else if (sv_starts(path, SV("/apis/")) && !x->is_resource)
         return respond_group_path(x, sv_skip(path, 6));
     else
-        return false;
+        return respond_custom_kinds(x);
     return true;
 }
 

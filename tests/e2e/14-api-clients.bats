@@ -161,3 +161,39 @@ assert c["sub"] == "system:serviceaccount:default:robot" and c[k + "service-acco
     [ "$(whoami_code x.y.z)" = 401 ]
     [ -z "$(token_secret dry one | kubectl create --dry-run=server -o jsonpath='{.data.token}' -f -)" ]
 }
+
+@test "lists of objects can be applied, typed ones too" {
+    cat >"$BATS_TEST_TMPDIR/lists" <<Y
+apiVersion: v1
+kind: ConfigMapList
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: first}, data: {a: "1"}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: second}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBindingList
+items:
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: RoleBinding
+  metadata: {name: viewers}
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+  subjects: [{kind: User, name: ann, apiGroup: rbac.authorization.k8s.io}]
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: third}}
+Y
+    for k in kubectl kubectl120; do
+        $k apply -f "$BATS_TEST_TMPDIR/lists"
+        kubectl get configmap first second third
+        kubectl get rolebinding viewers
+        kubectl delete -f "$BATS_TEST_TMPDIR/lists"
+    done
+    kubectl apply --server-side -f "$BATS_TEST_TMPDIR/lists"
+    kubectl get --raw /apis/apiextensions.k8s.io/v1/customresourcedefinitions | jq -e '.kind == "CustomResourceDefinitionList" and .items == []'
+    run kubectl get --raw /apis
+    [[ "$output" != *apiextensions* ]]
+    run kubectl get --raw /apis/apiextensions.k8s.io/v1/customresourcedefinitions --as=nobody
+    [ "$status" -ne 0 ]
+}
