@@ -279,6 +279,34 @@ static bool respond_group_path(ApiCall *x, StrView rest)
     return true;
 }
 
+static void respond_issuer(ApiCall *x)
+{
+    StrView iss = token_issuer(x->srv->tokens);
+    StrView text = arena_printf(
+        x->arena,
+        "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
+        "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
+        "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
+        SV_FMT(iss), SV_FMT(x->req->authority));
+    respond_json(x, 200, text);
+}
+
+/* What verifies service accounts' tokens elsewhere: OpenID's discovery document, and the keys. */
+static bool respond_issuer_path(ApiCall *x)
+{
+    StrView path = x->req->path, jwks;
+    Err err = { 0 };
+    if (sv_eq(path, SV("/.well-known/openid-configuration")))
+        respond_issuer(x);
+    else if (!sv_eq(path, SV("/openid/v1/jwks")))
+        return false;
+    else if (token_jwks(x->srv->tokens, x->arena, &jwks, &err) < 0)
+        respond_err(x, &err);
+    else
+        http_respond(x->req, 200, SV("application/jwk-set+json"), jwks);
+    return true;
+}
+
 /* kubectl asks for the list of custom kinds before it applies a list of any kind, and fails without
  * an answer. There are none; discovery does not name the group. */
 static bool respond_custom_kinds(ApiCall *x)
@@ -339,36 +367,6 @@ bool discovery_handle(ApiCall *x)
     } else if (sv_starts(path, SV("/apis/")) && !x->is_resource)
         return respond_group_path(x, sv_skip(path, 6));
     else
-        return respond_custom_kinds(x);
-    return true;
-}
-
-static void respond_issuer(ApiCall *x)
-{
-    StrView iss = token_issuer(x->srv->tokens);
-    StrView text = arena_printf(
-        x->arena,
-        "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
-        "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
-        "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
-        SV_FMT(iss), SV_FMT(x->req->authority));
-    respond_json(x, 200, text);
-}
-
-bool health_handle(ApiCall *x)
-{
-    StrView path = x->req->path, jwks;
-    Err err = { 0 };
-    if (sv_eq(path, SV("/healthz")) || sv_eq(path, SV("/livez")) || sv_eq(path, SV("/readyz")))
-        http_respond(x->req, 200, SV("text/plain; charset=utf-8"), SV("ok"));
-    else if (sv_eq(path, SV("/.well-known/openid-configuration")))
-        respond_issuer(x);
-    else if (sv_eq(path, SV("/openid/v1/jwks"))) {
-        if (token_jwks(x->srv->tokens, x->arena, &jwks, &err) < 0)
-            respond_err(x, &err);
-        else
-            http_respond(x->req, 200, SV("application/jwk-set+json"), jwks);
-    } else
-        return false;
+        return respond_custom_kinds(x) || respond_issuer_path(x);
     return true;
 }

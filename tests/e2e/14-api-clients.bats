@@ -197,3 +197,18 @@ Y
     run kubectl get --raw /apis/apiextensions.k8s.io/v1/customresourcedefinitions --as=nobody
     [ "$status" -ne 0 ]
 }
+
+@test "health is told as a whole, check by check, and without some" {
+    local endpoint
+    for endpoint in healthz livez readyz; do
+        [ "$(kubectl get --raw "/$endpoint")" = ok ]
+        [ "$(kubectl get --raw "/$endpoint/ping")" = ok ]
+        [ "$(kubectl get --raw "/$endpoint?exclude=ping")" = ok ]
+        [ "$(kubectl get --raw "/$endpoint?verbose")" = "$(printf '[+]ping ok\n[+]etcd ok\n%s check passed' "$endpoint")" ]
+        [ "$(kubectl get --raw "/$endpoint?verbose=1&exclude=etcd&exclude=x&exclude=y")" = "$(printf '[+]ping ok\n[+]etcd excluded: ok\nwarn: some health checks cannot be excluded: no matches for "x", "y"\n%s check passed' "$endpoint")" ]
+        run kubectl get --raw "/$endpoint/nothing"
+        [ "$status" -ne 0 ]
+    done
+    [ "$(api GET /readyz text/plain | tail -n 1)" = 200 ]
+    [ "$(inside curl -sS --cacert "$DATA/pki/ca.crt" https://127.0.0.1:6443/readyz?verbose | tail -n 1)" = "readyz check passed" ]
+}
