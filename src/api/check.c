@@ -153,8 +153,8 @@ static int check_quantity(Check *c, Value *v)
     return set_text(c, v, sv_n(text, n));
 }
 
-/* Go's zero time, and the moment that protobuf's zeros stand for: Kubernetes stores and shows either
- * as no time at all. */
+/* Go's zero time, and the moment that protobuf's zeros stand for: Kubernetes stores and shows
+ * either as no time at all. */
 static bool is_no_time(Moment m)
 {
     return m.nsec == 0 && (m.sec == 0 || m.sec == INT64_C(-62135596800));

@@ -180,9 +180,10 @@ static AdmitResult service_account(AdmitChain *c)
     return ADMIT_REFUSED;
 }
 
-/* The node on which the control plane runs bears its role. The server knows it from its own flags: a
- * node's credential may not label itself so, and a label that is set here, after it has been looked
- * at, leaves that rule whole. An administrator may take the label away until the next start. */
+/* The node on which the control plane runs bears its role. The server knows it from its own flags:
+ * a node's credential may not label itself so, and a label that is set here, after it has been
+ * looked at, leaves that rule whole. An administrator may take the label away until the next start.
+ */
 static AdmitResult control_plane_node(AdmitChain *c)
 {
     ApiCall *x = c->x;
@@ -208,9 +209,9 @@ static AdmitResult token_secret(AdmitChain *c)
         return ADMIT_OK;
     if (++c->tries < ACCOUNT_TRIES)
         return wait_a_while(c, ACCOUNT_WAIT_MS); /* it may be on its way, too */
-    respond_forbidden(x,
-                      "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
-                      SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
+    respond_forbidden(
+        x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
+        SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
     return ADMIT_REFUSED;
 }
 
@@ -416,8 +417,9 @@ static AdmitResult immortal_namespaces(AdmitChain *c)
 }
 
 static AdmitFn *const links[ADMIT_PHASE_MAX][9] = {
-    [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, control_plane_node, service_account, token_secret,
-                         priority, default_tolerations, deny_external_ips, service_addresses },
+    [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, control_plane_node, service_account,
+                         token_secret, priority, default_tolerations, deny_external_ips,
+                         service_addresses },
     [ADMIT_VALIDATING] = { rbac_escalation, pod_security },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };

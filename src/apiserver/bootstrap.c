@@ -451,8 +451,7 @@ static int ensure_control_plane(Boot *b, StrView node, Err *err)
     _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
     object_store_form(&obj, &val);
     attrs_build(res, &obj, &attrs);
-    StoreOp op = { STORE_PUT,      have->key,        have->mod_rev,
-                   buf_view(&val), buf_view(&attrs), 0 };
+    StoreOp op = { STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
     return val.failed || attrs.failed ? err_nomem(err)
                                       : store_commit_sync(b->srv->store, &op, 1, NULL, err);
 }

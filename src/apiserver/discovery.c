@@ -315,11 +315,12 @@ static bool respond_custom_kinds(ApiCall *x)
         !sv_eq(x->resource, SV("customresourcedefinitions")) || !sv_eq(x->verb, SV("list")))
         return false;
     Snapshot *sn = store_snapshot(x->srv->store);
-    StrView text = arena_printf(x->arena,
-                                "{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
-                                "\"apiextensions.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%llu\"},"
-                                "\"items\":[]}",
-                                (unsigned long long)snapshot_revision(sn));
+    StrView text =
+        arena_printf(x->arena,
+                     "{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
+                     "\"apiextensions.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%llu\"},"
+                     "\"items\":[]}",
+                     (unsigned long long)snapshot_revision(sn));
     snapshot_unref(sn);
     respond_json(x, 200, text);
     return true;

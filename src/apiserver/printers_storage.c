@@ -109,7 +109,7 @@ bool print_storage_class(Arena *a, StrView col, const Value *class, Value *ret)
     };
     if (!sv_eq(col, SV("Name")) || !is_default(class))
         return cell_of_field(rows, ARRAY_SIZE(rows), col, class, ret);
-    *ret =
-        cell_text(arena_printf(a, "%.*s (default)", SV_FMT(value_path_str(class, "metadata.name"))));
+    *ret = cell_text(
+        arena_printf(a, "%.*s (default)", SV_FMT(value_path_str(class, "metadata.name"))));
     return true;
 }

@@ -1,4 +1,5 @@
-/* printers_workload.c - the columns of what runs pods: Deployments and their like, Jobs, budgets. */
+/* printers_workload.c - the columns of what runs pods: Deployments and their like, Jobs, budgets.
+ */
 #include "apiserver/printers_internal.h"
 
 #include "base/clock.h"
@@ -162,7 +163,9 @@ bool print_cron_job(Arena *a, StrView col, const Value *obj, Value *ret)
     };
     if (sv_eq(col, SV("Suspend"))) {
         const Value *v = value_path(obj, "spec.suspend");
-        *ret = cell_text(!value_is(v, VALUE_BOOL) ? SV("<unset>") : v->b ? SV("True") : SV("False"));
+        *ret = cell_text(!value_is(v, VALUE_BOOL) ? SV("<unset>")
+                         : v->b                   ? SV("True")
+                                                  : SV("False"));
     } else if (sv_eq(col, SV("Active")))
         *ret = value_int(value_len(value_path(obj, "status.active")));
     else if (sv_eq(col, SV("Last Schedule"))) {

@@ -28,8 +28,8 @@ int token_issue(const TokenSigner *s, const TokenClaims *c, Arena *a, StrView *r
 
 /* Checks form, signature, issuer and time (seconds; one minute of tolerance for "nbf"), and gives
  * the claims as views into the arena. ERR_UNAUTHENTICATED says what is wrong, never the token.
- * Whether account and pod still exist with these uids, and the Secret of an endless token still holds
- * it, is the caller's to check. */
+ * Whether account and pod still exist with these uids, and the Secret of an endless token still
+ * holds it, is the caller's to check. */
 int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret,
                  Err *err) NODISCARD;
 

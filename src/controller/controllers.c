@@ -8,10 +8,10 @@ void *doc_new(void *ctx, const Value *obj);
 void doc_free(void *projection);
 
 static const ControllerDef *const defs[] = {
-    &serviceaccount_controller, &rootca_controller,     &replicaset_controller,
-    &replication_controller,    &deployment_controller, &endpointslice_controller,
-    &endpoints_controller,      &namespace_controller,  &garbage_controller,
-    &node_controller,           &eviction_controller,   &pod_gc_controller,
+    &serviceaccount_controller, &rootca_controller,           &replicaset_controller,
+    &replication_controller,    &deployment_controller,       &endpointslice_controller,
+    &endpoints_controller,      &namespace_controller,        &garbage_controller,
+    &node_controller,           &eviction_controller,         &pod_gc_controller,
     &token_secret_controller,   &endpoints_mirror_controller,
 };
 

@@ -25,8 +25,8 @@ static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 static bool is_mirrored(const ApiObject *service, const ApiObject *endpoints)
 {
     const Value *meta = obj_meta(endpoints);
-    StrView skip = value_str(value_get(value_get(meta, SV("labels")),
-                                       SV("endpointslice.kubernetes.io/skip-mirror")));
+    StrView skip = value_str(
+        value_get(value_get(meta, SV("labels")), SV("endpointslice.kubernetes.io/skip-mirror")));
     return service && endpoints && !obj_deleting(endpoints) &&
            !value_is(value_path(obj_doc(service), "spec.selector"), VALUE_MAP) &&
            !sv_eq(skip, SV("true")) &&
@@ -103,10 +103,11 @@ static void mirror(Job *j, const ApiObject *endpoints)
     else
         job_fail(j);
     if (skipped)
-        obj_event(j->c, KIND_ENDPOINTS, endpoints, SV("Warning"), SV("TooManyAddressesToMirror"),
-                  "A max of %d addresses can be mirrored to EndpointSlices per Endpoints subset. %zu "
-                  "addresses were skipped",
-                  SUBSET_ADDRESSES_MAX, skipped);
+        obj_event(
+            j->c, KIND_ENDPOINTS, endpoints, SV("Warning"), SV("TooManyAddressesToMirror"),
+            "A max of %d addresses can be mirrored to EndpointSlices per Endpoints subset. %zu "
+            "addresses were skipped",
+            SUBSET_ADDRESSES_MAX, skipped);
     slices_end(&s);
 }
 

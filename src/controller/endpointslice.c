@@ -31,7 +31,8 @@ static void observe_pod(Controller *c, ApiObject *old, ApiObject *now)
 static void observe_slices(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    StrView service = value_str(value_get(value_get(obj_meta(o), SV("labels")), SLICE_SERVICE_LABEL));
+    StrView service =
+        value_str(value_get(value_get(obj_meta(o), SV("labels")), SLICE_SERVICE_LABEL));
     if (kind == KIND_SERVICE)
         controller_queue(c, o->ns, o->name);
     else if (kind == KIND_POD)

@@ -65,10 +65,9 @@ bool slices_add(Slices *s, StrView address_type, Value ports, const Value *endpo
         g = arena_new(&s->job->arena, SliceGroup);
         if (!g || s->key.failed || !map_set(&s->by_key, buf_view(&s->key), g, NULL))
             return false;
-        *g = (SliceGroup){ .address_type = address_type,
-                           .ports = ports,
-                           .endpoints = value_list(),
-                           .same = have };
+        *g = (SliceGroup){
+            .address_type = address_type, .ports = ports, .endpoints = value_list(), .same = have
+        };
         *s->end = g;
         s->end = &g->next;
     }

@@ -1,8 +1,8 @@
 /* slices.h - the EndpointSlices of one owner, brought to what they should be.
  *
- * Endpoints that share their kind of address and their ports lie in one slice, up to its limit. Each
- * such group goes to a slice that has its ports already, else to one that nothing else needs, else
- * to a new one. Everything lives in the job's arena; slices_end() frees the rest. */
+ * Endpoints that share their kind of address and their ports lie in one slice, up to its limit.
+ * Each such group goes to a slice that has its ports already, else to one that nothing else needs,
+ * else to a new one. Everything lives in the job's arena; slices_end() frees the rest. */
 #pragma once
 
 #include "controller/controller_internal.h"
@@ -22,11 +22,12 @@ typedef struct Slices {
     Buf key;
 } Slices;
 
-/* `manager` is who the slices' label says that makes them; `from` are labels that they take over. */
+/* `manager` is who the slices' label says that makes them; `from` are labels that they take over.
+ */
 void slices_begin(Slices *s, Job *j, KindId owner_kind, const ApiObject *owner, StrView manager,
                   const Value *from);
-/* Puts an endpoint to those of its kind; NULL makes sure that there is a slice at all. False: out of
- * memory. */
+/* Puts an endpoint to those of its kind; NULL makes sure that there is a slice at all. False: out
+ * of memory. */
 bool slices_add(Slices *s, StrView address_type, Value ports, const Value *endpoint);
 /* Makes the calls that bring the owner's slices there. */
 void slices_write(Slices *s);

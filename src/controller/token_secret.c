@@ -1,8 +1,8 @@
 /* token_secret.c - Secrets with a token of a service account end with the account.
  *
- * The API server fills them (apiserver/token_secret.h). This controller, keyed by Secret, sees their
- * metadata only. An account that is not there is looked for in the API server before anything is
- * deleted: its event may come after the Secret's. */
+ * The API server fills them (apiserver/token_secret.h). This controller, keyed by Secret, sees
+ * their metadata only. An account that is not there is looked for in the API server before anything
+ * is deleted: its event may come after the Secret's. */
 #include "controller/controller_internal.h"
 
 #define ACCOUNT_NAME SV("kubernetes.io/service-account.name")

@@ -250,7 +250,8 @@ FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n)
 
 bool fit_reason_resolvable(FitReason why)
 {
-    return fit_reason_is_resource(why) || why == FIT_PORTS || why == FIT_ANTI_AFFINITY || why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
+    return fit_reason_is_resource(why) || why == FIT_PORTS || why == FIT_ANTI_AFFINITY ||
+           why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
 }
 
 static int64_t free_share(int64_t used, int64_t request, int64_t all)

@@ -134,8 +134,7 @@ static const struct {
     { "PriorityClass", "Name,Value,Global-Default,Age,PreemptionPolicy",
       "{metadata: {name: a}, value: 9, globalDefault: true, preemptionPolicy: Never}",
       "a;9;true;*;Never" },
-    { "StorageClass",
-      "Name,Provisioner,ReclaimPolicy,VolumeBindingMode,AllowVolumeExpansion,Age",
+    { "StorageClass", "Name,Provisioner,ReclaimPolicy,VolumeBindingMode,AllowVolumeExpansion,Age",
       "{metadata: {name: a, annotations: {storageclass.kubernetes.io/is-default-class: 'true'}}, "
       "provisioner: p}",
       "a (default);p;Delete;Immediate;false;*" },
