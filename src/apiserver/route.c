@@ -120,6 +120,9 @@ static bool accept_range(ApiCall *x, StrView range)
         return false;
     if (as.len && !has_other_forms(x))
         return false;
+    if (sv_eq(as, SV("Table")) && sv_eq(x->verb, SV("watch")) &&
+        http_query_true(x->req, SV("sendInitialEvents")))
+        return false; /* their end would be hidden in a row */
     if (sv_eq(as, SV("Table")))
         x->form = OUTPUT_TABLE;
     else if (sv_eq(as, SV("PartialObjectMetadata")) || sv_eq(as, SV("PartialObjectMetadataList")))

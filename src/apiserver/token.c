@@ -168,6 +168,8 @@ static Value claims_value(const TokenSigner *s, const TokenClaims *c, Arena *a)
         put_named(a, &k, SV("node"), c->node, c->node_uid);
     if (c->pod.len)
         put_named(a, &k, SV("pod"), c->pod, c->pod_uid);
+    if (c->secret.len)
+        put_named(a, &k, SV("secret"), c->secret, c->secret_uid);
     put_named(a, &k, SV("serviceaccount"), c->account, c->account_uid);
 
     char jti[UUID_SIZE] = "";
@@ -186,7 +188,7 @@ static Value claims_value(const TokenSigner *s, const TokenClaims *c, Arena *a)
 int token_issue(const TokenSigner *s, const TokenClaims *c, Arena *a, StrView *ret, Err *err)
 {
     _cleanup_buf_ Buf payload = BUF_INIT, out = BUF_INIT;
-    Value claims = c->secret.len ? legacy_claims_value(c, a) : claims_value(s, c, a);
+    Value claims = c->legacy ? legacy_claims_value(c, a) : claims_value(s, c, a);
     json_encode(&claims, &payload);
     StrView head = arena_printf(a, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", s->kid);
     base64_encode(BASE64_URL, head, &out);
@@ -266,6 +268,7 @@ static int read_legacy(const TokenSigner *s, const Value *v, int64_t now, Arena 
                       .secret = value_str(value_get(v, LEGACY("secret.name"))),
                       .account = value_str(value_get(v, LEGACY("service-account.name"))),
                       .account_uid = value_str(value_get(v, LEGACY("service-account.uid"))),
+                      .legacy = true,
                       .expires = value_int_or(value_get(v, SV("exp")), INT64_MAX) };
     StrView *audiences = arena_array(a, StrView, 1);
     if (!audiences)
@@ -303,6 +306,8 @@ int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, Tok
         .pod_uid = value_path_str(k, "pod.uid"),
         .node = value_path_str(k, "node.name"),
         .node_uid = value_path_str(k, "node.uid"),
+        .secret = value_path_str(k, "secret.name"),
+        .secret_uid = value_path_str(k, "secret.uid"),
         .issued = value_int_or(value_get(&v, SV("iat")), 0),
         .expires = value_int_or(value_get(&v, SV("exp")), 0),
     };

@@ -14,9 +14,10 @@ StrView token_issuer(const TokenSigner *s);
 typedef struct TokenClaims {
     StrView ns, account, account_uid; /* of the service account */
     StrView pod, pod_uid;             /* empty: bound to no pod */
-    StrView node, node_uid;           /* of the pod */
-    StrView secret; /* set: a token without end that is good as long as this Secret holds it; it has
-                     * neither pod, node, times nor audiences but the issuer's */
+    StrView node, node_uid;           /* of the pod; without a pod the token is bound to it */
+    StrView secret, secret_uid;       /* the Secret that the token is bound to */
+    bool legacy; /* a token without end that is good as long as `secret` holds it: it has neither
+                  * pod, node, times nor audiences but the issuer's */
     const StrView *audiences;
     unsigned n_audiences;
     int64_t issued, expires; /* Unix seconds */

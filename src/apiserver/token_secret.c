@@ -82,7 +82,9 @@ int token_secret_fill(ApiCall *x, Value *obj, Err *err)
     int r;
     if (!account.len || x->dry_run || !(uid = fitting_uid(x, obj, account)).len)
         return 0;
-    TokenClaims c = { .ns = x->ns, .account = account, .account_uid = uid, .secret = x->name };
+    TokenClaims c = {
+        .ns = x->ns, .account = account, .account_uid = uid, .secret = x->name, .legacy = true
+    };
     if (!value_path_str(obj, "data.token").len &&
         (r = token_issue(x->srv->tokens, &c, x->arena, &token, err)) < 0)
         return r;

@@ -163,6 +163,21 @@ static bool add_pods(Slices *s, const ApiObject *service, ApiObject *const *pods
            slices_add(s, SV("IPv4"), value_list(), NULL); /* an empty slice stands for it */
 }
 
+/* The Service's own labels; the one that tells headless Services follows from the Service alone,
+ * whatever its user wrote. */
+static Value labels_of(Arena *a, const ApiObject *service)
+{
+    Value labels = value_map();
+    StrView headless = SV("service.kubernetes.io/headless");
+    value_map_foreach (m, value_path(obj_doc(service), "metadata.labels")) {
+        if (!sv_eq(m->key, headless))
+            value_set(a, &labels, m->key, m->val);
+    }
+    if (sv_eq(value_path_str(obj_doc(service), "spec.clusterIP"), SV("None")))
+        value_set(a, &labels, headless, value_sv(SV("")));
+    return labels;
+}
+
 static bool is_served(const ApiObject *service)
 {
     return service && !obj_deleting(service) &&
@@ -183,11 +198,9 @@ static void reconcile_slices(Job *j)
     }
     if (n)
         qsort(pods, n, sizeof *pods, by_name);
+    Value labels = labels_of(&j->arena, service);
     Slices s;
-    slices_begin(&s, j, KIND_SERVICE, service, MANAGER,
-                 value_path(obj_doc(service), "metadata.labels"));
-    if (sv_eq(value_path_str(obj_doc(service), "spec.clusterIP"), SV("None")))
-        value_set(&j->arena, &s.labels, SV("service.kubernetes.io/headless"), value_sv(SV("")));
+    slices_begin(&s, j, KIND_SERVICE, service, MANAGER, &labels);
     if (add_pods(&s, service, pods, n))
         slices_write(&s);
     else
@@ -290,9 +303,58 @@ static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods
     return subsets;
 }
 
-static void reconcile_endpoints(Job *j)
+/* What tells readers of Endpoints that there are more than it shows. */
+static void note_capacity(Arena *a, Value *endpoints, bool truncated)
+{
+    StrView key = SV("endpoints.kubernetes.io/over-capacity");
+    Value *notes = value_path(endpoints, "metadata.annotations");
+    if (!truncated && value_is(notes, VALUE_MAP))
+        value_del(notes, key);
+    if (!truncated)
+        return;
+    if (!value_is(notes, VALUE_MAP))
+        notes = value_set_path(a, endpoints, "metadata.annotations", value_map());
+    if (notes)
+        value_set(a, notes, key, value_sv(SV("truncated")));
+}
+
+static void write_endpoints(Job *j, const ApiObject *service, const ApiObject *had)
 {
     Arena *a = &j->arena;
+    size_t n;
+    ApiObject **pods = pods_of(j, service, &n);
+    if (!pods) {
+        job_fail(j);
+        return;
+    }
+    if (n)
+        qsort(pods, n, sizeof *pods, by_name);
+    Value subsets = subsets_of(j, service, pods, n), labels = labels_of(a, service);
+    Value out = had ? obj_copy(j, had) : value_map(), none = value_list();
+    const Value *old = value_get(obj_doc(had), SV("subsets"));
+    bool truncated = n > SLICE_ENDPOINTS_MAX;
+    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"),
+              value_sv(SV("endpoint-controller")));
+    if (had && value_equal(old ? old : &none, &subsets) &&
+        value_equal(value_get(obj_meta(had), SV("labels")), &labels) &&
+        truncated == (value_get(value_get(obj_meta(had), SV("annotations")),
+                                SV("endpoints.kubernetes.io/over-capacity")) != NULL))
+        return;
+    value_set(a, &out, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
+    value_set_path(a, &out, "metadata.name", value_sv(service->name));
+    value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
+    value_set_path(a, &out, "metadata.labels", labels);
+    note_capacity(a, &out, truncated);
+    value_set(a, &out, SV("subsets"), subsets);
+    if (had)
+        job_update(j, KIND_ENDPOINTS, SV_NULL, &out);
+    else
+        job_create(j, KIND_ENDPOINTS, &out, NULL, NULL);
+}
+
+static void reconcile_endpoints(Job *j)
+{
     ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name);
     ApiObject *had = obj_find(j->c->cs, KIND_ENDPOINTS, j->ns, j->name);
     const Value *had_labels = value_get(obj_meta(had), SV("labels"));
@@ -304,30 +366,7 @@ static void reconcile_endpoints(Job *j)
             job_delete(j, KIND_ENDPOINTS, had, SV("Background"), NULL, NULL);
         return;
     }
-    size_t n;
-    ApiObject **pods = pods_of(j, service, &n);
-    if (!pods) {
-        job_fail(j);
-        return;
-    }
-    qsort(pods, n, sizeof *pods, by_name);
-    Value subsets = subsets_of(j, service, pods, n), labels = value_map(), none = value_list();
-    const Value *old = value_get(obj_doc(had), SV("subsets"));
-    if (had && value_equal(old ? old : &none, &subsets))
-        return;
-    Value out = had ? obj_copy(j, had) : value_map();
-    value_set(a, &out, SV("apiVersion"), value_sv(SV("v1")));
-    value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
-    value_set_path(a, &out, "metadata.name", value_sv(service->name));
-    value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
-    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"),
-              value_sv(SV("endpoint-controller")));
-    value_set_path(a, &out, "metadata.labels", labels);
-    value_set(a, &out, SV("subsets"), subsets);
-    if (had)
-        job_update(j, KIND_ENDPOINTS, SV_NULL, &out);
-    else
-        job_create(j, KIND_ENDPOINTS, &out, NULL, NULL);
+    write_endpoints(j, service, had);
 }
 
 const ControllerDef endpointslice_controller = { "endpoint-slice-controller", observe_slices,

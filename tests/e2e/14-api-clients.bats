@@ -212,3 +212,38 @@ Y
     [ "$(api GET /readyz text/plain | tail -n 1)" = 200 ]
     [ "$(inside curl -sS --cacert "$DATA/pki/ca.crt" https://127.0.0.1:6443/readyz?verbose | tail -n 1)" = "readyz check passed" ]
 }
+
+@test "a token that is bound to a Secret or a Node ends with it" {
+    local token
+    kubectl create serviceaccount bound
+    kubectl create secret generic anchor
+    kubectl apply -f - <<Y
+apiVersion: v1
+kind: Node
+metadata: {name: harbour}
+Y
+    token=$(kubectl create token bound --bound-object-kind Secret --bound-object-name anchor)
+    [ "$(whoami_code "$token")" = 201 ]
+    kubectl delete secret anchor
+    kubectl create secret generic anchor # another object of that name
+    [ "$(whoami_code "$token")" = 401 ]
+    run kubectl create token bound --bound-object-kind Secret --bound-object-name anchor --bound-object-uid 11111111-2222-3333-4444-555555555555
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"does not match the UID in record"* ]]
+    run kubectl create token bound --bound-object-kind Secret --bound-object-name none
+    [[ "$output" == *'secrets "none" not found'* ]]
+    token=$(kubectl create token bound --bound-object-kind Node --bound-object-name harbour)
+    [ "$(whoami_code "$token")" = 201 ]
+    kubectl delete node harbour
+    [ "$(whoami_code "$token")" = 401 ]
+    run kubectl create token bound --duration=1200000h
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"spec.expirationSeconds: Invalid value: 4320000000: may not specify a duration larger than 2^32 seconds"* ]]
+}
+
+@test "the initial events of a watch do not come as a table" {
+    local path='/api/v1/namespaces?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1'
+    [ "$(api GET "$path" "$TABLE" | tail -n 1)" = 406 ]
+    api GET "$path" "$TABLE,application/json" | grep -q '"kind":"Namespace"'
+    api GET '/api/v1/namespaces?watch=true&resourceVersion=0&timeoutSeconds=1' "$TABLE" | grep -q '"kind":"Table"'
+}

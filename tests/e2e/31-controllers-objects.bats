@@ -88,6 +88,14 @@ Y
     kubectl label service labelled team-
     wait_for 20 eval '[ "$(slices_of labelled | jq -r ".items[0].metadata.labels.team")" = null ]'
     [ "$(slices_of labelled | jq -r '.items[0].metadata.labels["endpointslice.kubernetes.io/managed-by"]')" = endpointslice-controller.k8s.io ]
+    # Endpoints have them, too; the label of headless Services follows from the Service alone.
+    kubectl label service labelled team=blue service.kubernetes.io/headless=
+    wait_for 20 eval 'kubectl get endpoints labelled -o json | jq -e ".metadata.labels == {app: \"labelled\", team: \"blue\", \"endpoints.kubernetes.io/managed-by\": \"endpoint-controller\"}"'
+    wait_for 20 eval '[ "$(slices_of labelled | jq -r ".items[0].metadata.labels.team")" = blue ]'
+    [ "$(slices_of labelled | jq -r '.items[0].metadata.labels["service.kubernetes.io/headless"]')" = null ]
+    kubectl create service clusterip bare --clusterip=None
+    wait_for 20 eval '[ "$(slices_of bare | jq -r ".items[0].metadata.labels[\"service.kubernetes.io/headless\"]")" = "" ]'
+    wait_for 20 eval 'kubectl get endpoints bare -o json | jq -e ".metadata.labels[\"service.kubernetes.io/headless\"] == \"\""'
 }
 
 @test "token secrets go with their account" {
