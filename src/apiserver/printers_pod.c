@@ -3,6 +3,7 @@
 #include "apiserver/printers_internal.h"
 
 #include "base/clock.h"
+#include "base/map.h"
 
 typedef struct PodSummary {
     StrView status;
@@ -165,14 +166,24 @@ static StrView restarts_cell(Arena *a, const PodSummary *s)
     return arena_printf(a, "%lld (%.*s ago)", (long long)s->restarts, SV_FMT(ago));
 }
 
+/* Gates and conditions may be many: each is looked at once. */
 static StrView gates_cell(Arena *a, const Value *pod)
 {
     const Value *gates = value_path(pod, "spec.readinessGates");
+    _cleanup_map_ Map conditions = { 0 }; /* type → the status of the first of that type */
     unsigned passed = 0;
     if (!value_len(gates))
         return SV("<none>");
+    value_list_foreach (c, value_path(pod, "status.conditions")) {
+        StrView type = value_str(value_get(c, SV("type")));
+        if (type.len && !map_has(&conditions, type) &&
+            !map_set(&conditions, type, value_get(c, SV("status")), NULL))
+            return SV_NULL;
+    }
     value_list_foreach (g, gates)
-        passed += cell_condition(pod, value_str(value_get(g, SV("conditionType"))));
+        passed +=
+            sv_eq(value_str(map_get(&conditions, value_str(value_get(g, SV("conditionType"))))),
+                  SV("True"));
     return arena_printf(a, "%u/%u", passed, value_len(gates));
 }
 
