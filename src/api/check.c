@@ -153,21 +153,33 @@ static int check_quantity(Check *c, Value *v)
     return set_text(c, v, sv_n(text, n));
 }
 
+/* Go's zero time, and the moment that protobuf's zeros stand for: Kubernetes stores and shows
+ * either as no time at all. */
+static bool is_no_time(Moment m)
+{
+    return m.nsec == 0 && (m.sec == 0 || m.sec == INT64_C(-62135596800));
+}
+
+/* A time that is none becomes null. */
 static int check_time(Check *c, const SchemaField *f, Value *v, const ApiPath *p)
 {
     bool micro = f->type == SCHEMA_MICRO_TIME;
     StrView s = value_str(v);
     char text[RFC3339_SIZE];
-    int64_t ns;
+    Moment m;
 
     if (v->kind != VALUE_STRING)
         return bad_kind(c, f, v, p);
-    if (rfc3339_parse(s, &ns) < 0)
+    if (moment_parse(s, &m) < 0)
         return err_set(c->err, ERR_INVALID, 0,
                        "parsing time \"%.*s\" as \"2006-01-02T15:04:05%s\": cannot parse \"%.*s\" "
                        "as \"2006\"",
                        SV_FMT(s), micro ? ".000000Z07:00" : "Z07:00", SV_FMT(s));
-    rfc3339_format(ns, micro ? 6 : 0, text);
+    if (is_no_time(m)) {
+        *v = value_null();
+        return 0;
+    }
+    moment_format(m, micro ? 6 : 0, text);
     if (sv_eq(s, sv_cstr(text)))
         return 0;
     return set_text(c, v, sv_cstr(text));
@@ -345,6 +357,8 @@ static int check_object(Check *c, const SchemaObject *type, Value *v, const ApiP
             continue;
         if ((r = check_member(c, type, f, &m->val, &at)) < 0)
             return r;
+        if (m->val.kind == VALUE_NULL && f->type != SCHEMA_JSON)
+            continue;
         v->members[kept++] = *m;
     }
     v->len = kept;

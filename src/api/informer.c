@@ -48,7 +48,7 @@ struct Informer {
     ApiWatch *watch;
     ApiCall *call;
     Source *timer;
-    Buf rv;    /* up to here everything is in `store` */
+    Buf rv;    /* up to here everything is in `store`; empty while a whole state arrives */
     Buf token; /* where the next page of a list starts */
     unsigned failures;
     unsigned busy;
@@ -246,8 +246,14 @@ static void store_del(Informer *inf, StrView key, ApiObject *last)
     api_object_unref(old);
 }
 
-/* Makes `fresh` the state: deletes what is not in it, then adds and updates. */
-static bool swap_state(Informer *inf)
+static void set_text(Buf *b, StrView s)
+{
+    buf_clear(b);
+    buf_sv(b, s);
+}
+
+/* Makes `fresh` the state, as of `rv`: deletes what is not in it, then adds and updates. */
+static bool swap_state(Informer *inf, StrView rv)
 {
     VEC(ApiObject *) gone = { 0 };
     Map fresh = inf->fresh;
@@ -267,6 +273,8 @@ static bool swap_state(Informer *inf)
     for (size_t i = 0; !inf->freed && ok && map_next(&fresh, &i, &key, &val);)
         ok = store_set(inf, api_object_ref(val));
     free_map(&fresh);
+    if (ok && !inf->freed)
+        set_text(&inf->rv, rv);
     if (ok && !inf->freed && !inf->synced) {
         inf->synced = true;
         if (inf->cfg.on_synced)
@@ -276,12 +284,6 @@ static bool swap_state(Informer *inf)
 }
 
 /* ---- attempts ---- */
-
-static void set_text(Buf *b, StrView s)
-{
-    buf_clear(b);
-    buf_sv(b, s);
-}
 
 static void on_retry(void *ctx)
 {
@@ -365,8 +367,9 @@ static void on_change(Informer *inf, StrView type, Value *obj)
         out_of_memory(inf);
         return;
     }
-    set_text(&inf->rv, o->resource_version);
     bool deleted = sv_eq(type, SV("DELETED")), ok = true;
+    if (inf->phase == PHASE_WATCH)
+        set_text(&inf->rv, o->resource_version);
     if (inf->phase == PHASE_STREAM) {
         if (deleted)
             api_object_unref(map_del(&inf->fresh, o->key));
@@ -389,12 +392,12 @@ static void on_event(void *ctx, StrView type, Value *obj, Arena *arena)
     inf->busy++;
     if (sv_eq(type, SV("BOOKMARK"))) {
         StrView rv = value_str(value_path(obj, "metadata.resourceVersion"));
-        if (rv.len)
+        if (inf->phase == PHASE_WATCH && rv.len)
             set_text(&inf->rv, rv);
         if (inf->phase == PHASE_STREAM && ends_initial_events(obj)) {
             inf->phase = PHASE_WATCH;
             went_well(inf);
-            if (!swap_state(inf) && !inf->freed)
+            if (!swap_state(inf, rv) && !inf->freed)
                 out_of_memory(inf);
         }
     } else {
@@ -511,10 +514,9 @@ static void on_list(void *ctx, const ApiResult *r)
         start_list(inf);
         return;
     }
-    set_text(&inf->rv, value_str(value_path(r->body, "metadata.resourceVersion")));
     went_well(inf);
     inf->busy++;
-    if (!swap_state(inf) && !inf->freed)
+    if (!swap_state(inf, value_str(value_path(r->body, "metadata.resourceVersion"))) && !inf->freed)
         out_of_memory(inf);
     else if (!inf->freed)
         start_watch(inf, false);

@@ -57,7 +57,9 @@ int informer_new(ApiClient *c, const InformerConfig *cfg, Informer **ret, Err *e
 Informer *informer_free(Informer *inf); /* also from a handler; always NULL */
 
 bool informer_synced(const Informer *inf);
-StrView informer_resource_version(const Informer *inf); /* up to which it has seen everything */
+StrView informer_resource_version(
+    const Informer *inf); /* up to which it has seen everything;
+                                   empty while a whole state arrives */
 size_t informer_len(const Informer *inf);
 /* Borrowed: valid until the next turn of the loop unless a reference is taken. NULL when absent. */
 ApiObject *informer_get(const Informer *inf, StrView key);

@@ -4,6 +4,8 @@
  *   selector := [term {"," term}]      term := "!" key | key [op value | ("in" | "notin") set]
  *   op := "=" | "==" | "!=" | ">" | "<"           set := "(" [value] {"," [value]} ")"
  */
+#include <stdlib.h>
+
 #include "api/names.h"
 #include "api/selector.h"
 
@@ -356,29 +358,27 @@ static void format_term(const SelectorTerm *t, Buf *out)
         buf_putc(out, ')');
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const SelectorTerm *x = *(const SelectorTerm *const *)a, *y = *(const SelectorTerm *const *)b;
+    int order = sv_cmp(x->key, y->key);
+    return order ? order : (x > y) - (x < y); /* terms of one key stay as they stand */
+}
+
 void selector_format(const Selector *s, Buf *out)
 {
-    /* Selectors are short: pick the next key in order each time. */
-    StrView last = SV_NULL;
-    bool first = true;
-
-    for (uint32_t done = 0; done < s->n_terms;) {
-        const SelectorTerm *least = NULL;
-        for (uint32_t i = 0; i < s->n_terms; i++) {
-            const SelectorTerm *t = &s->terms[i];
-            if ((!last.ptr || sv_cmp(t->key, last) > 0) &&
-                (!least || sv_cmp(t->key, least->key) < 0))
-                least = t;
-        }
-        for (uint32_t i = 0; i < s->n_terms && least; i++) {
-            if (!sv_eq(s->terms[i].key, least->key))
-                continue;
-            if (!first)
-                buf_putc(out, ',');
-            first = false;
-            format_term(&s->terms[i], out);
-            done++;
-        }
-        last = least->key;
+    const SelectorTerm **terms = s->n_terms ? calloc(s->n_terms, sizeof *terms) : NULL;
+    if (!terms) {
+        out->failed |= s->n_terms > 0;
+        return;
     }
+    for (uint32_t i = 0; i < s->n_terms; i++)
+        terms[i] = &s->terms[i];
+    qsort(terms, s->n_terms, sizeof *terms, by_key);
+    for (uint32_t i = 0; i < s->n_terms; i++) {
+        if (i)
+            buf_putc(out, ',');
+        format_term(terms[i], out);
+    }
+    free(terms);
 }

@@ -9,6 +9,7 @@
 #include "apiserver/pod_security.h"
 #include "apiserver/respond.h"
 #include "apiserver/services.h"
+#include "apiserver/token_secret.h"
 #include "base/encode.h"
 #include "codec/json.h"
 
@@ -176,6 +177,41 @@ static AdmitResult service_account(AdmitChain *c)
     if (mount_token(x, spec, volume, &used) && (!used || add_token_volume(x, spec, volume)))
         return ADMIT_OK;
     respond_status(x, REASON_TOO_MANY_REQUESTS, "out of memory");
+    return ADMIT_REFUSED;
+}
+
+/* The node on which the control plane runs bears its role. The server knows it from its own flags:
+ * a node's credential may not label itself so, and a label that is set here, after it has been
+ * looked at, leaves that rule whole. An administrator may take the label away until the next start.
+ */
+static AdmitResult control_plane_node(AdmitChain *c)
+{
+    ApiCall *x = c->x;
+    if (c->old || !is_kind(x, "", "Node") || !x->srv->control_plane_node.len ||
+        !sv_eq(x->name, x->srv->control_plane_node))
+        return ADMIT_OK;
+    Value *labels = value_path(c->obj, "metadata.labels");
+    if (!value_is(labels, VALUE_MAP))
+        labels = value_set_path(x->arena, c->obj, "metadata.labels", value_map());
+    if (labels && value_set(x->arena, labels, CONTROL_PLANE_LABEL, value_sv(SV(""))))
+        return ADMIT_OK;
+    respond_nomem(x);
+    return ADMIT_REFUSED;
+}
+
+/* A Secret that is to hold an account's token needs the account. Kubernetes takes one without and
+ * deletes it unasked; the refusal says why. One whose account has gone can still be changed. */
+static AdmitResult token_secret(AdmitChain *c)
+{
+    ApiCall *x = c->x;
+    StrView name;
+    if (c->old || !token_secret_lacks_account(x, c->obj, &name))
+        return ADMIT_OK;
+    if (++c->tries < ACCOUNT_TRIES)
+        return wait_a_while(c, ACCOUNT_WAIT_MS); /* it may be on its way, too */
+    respond_forbidden(
+        x, "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
+        SV_FMT(x->ns), SV_FMT(name), SV_FMT(name));
     return ADMIT_REFUSED;
 }
 
@@ -380,9 +416,10 @@ static AdmitResult immortal_namespaces(AdmitChain *c)
     return ADMIT_OK;
 }
 
-static AdmitFn *const links[ADMIT_PHASE_MAX][8] = {
-    [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, service_account, priority,
-                         default_tolerations, deny_external_ips, service_addresses },
+static AdmitFn *const links[ADMIT_PHASE_MAX][9] = {
+    [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, control_plane_node, service_account,
+                         token_secret, priority, default_tolerations, deny_external_ips,
+                         service_addresses },
     [ADMIT_VALIDATING] = { rbac_escalation, pod_security },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };

@@ -3,6 +3,7 @@
 
 #include "api/selector.h"
 #include "apiserver/object.h"
+#include "apiserver/printers.h"
 #include "apiserver/respond.h"
 #include "codec/json.h"
 
@@ -52,6 +53,65 @@ Value scale_value(ApiCall *x, const Value *obj, uint64_t rev)
     return v;
 }
 
+static void push_column(Arena *a, Value *list, const char *name, const char *type, const char *doc)
+{
+    Value c = value_map();
+    value_set(a, &c, SV("name"), value_sv(sv_cstr(name)));
+    value_set(a, &c, SV("type"), value_sv(sv_cstr(type)));
+    value_set(a, &c, SV("format"), value_sv(SV("")));
+    value_set(a, &c, SV("description"), value_sv(sv_cstr(doc)));
+    value_set(a, &c, SV("priority"), value_int(0));
+    value_push(a, list, c);
+}
+
+static Value scale_partial(Arena *a, const Value *scale)
+{
+    Value v = value_map();
+    value_set(a, &v, SV("kind"), value_sv(SV("PartialObjectMetadata")));
+    value_set(a, &v, SV("apiVersion"), value_sv(SV("meta.k8s.io/v1")));
+    value_set(a, &v, SV("metadata"), *value_get(scale, SV("metadata")));
+    return v;
+}
+
+static Value scale_table(Arena *a, const Value *scale)
+{
+    Value v = value_map(), columns = value_list(), rows = value_list(), row = value_map(),
+          cells = value_list(), meta = value_map();
+    const Value *rv = value_path(scale, "metadata.resourceVersion");
+    push_column(a, &columns, "Name", "string", "Name of the object that is scaled.");
+    push_column(a, &columns, "Desired", "integer", "Wanted replicas.");
+    push_column(a, &columns, "Available", "integer", "Replicas there are.");
+    push_column(a, &columns, "Age", "string", "Time since the object was created.");
+    value_push(a, &cells, *value_path(scale, "metadata.name"));
+    value_push(a, &cells, *value_path(scale, "spec.replicas"));
+    value_push(a, &cells, *value_path(scale, "status.replicas"));
+    value_push(a, &cells,
+               value_sv(print_since(a, value_path_str(scale, "metadata.creationTimestamp"))));
+    value_set(a, &row, SV("cells"), cells);
+    value_set(a, &row, SV("object"), scale_partial(a, scale));
+    value_push(a, &rows, row);
+    if (rv)
+        value_set(a, &meta, SV("resourceVersion"), *rv);
+    value_set(a, &v, SV("kind"), value_sv(SV("Table")));
+    value_set(a, &v, SV("apiVersion"), value_sv(SV("meta.k8s.io/v1")));
+    value_set(a, &v, SV("metadata"), meta);
+    value_set(a, &v, SV("columnDefinitions"), columns);
+    value_set(a, &v, SV("rows"), rows);
+    return v;
+}
+
+void respond_scale(ApiCall *x, int code, const Value *obj, uint64_t rev)
+{
+    Value v = scale_value(x, obj, rev);
+    if (respond_exhausted(x))
+        return;
+    if (x->form == OUTPUT_TABLE)
+        v = scale_table(x->arena, &v);
+    else if (x->form == OUTPUT_PARTIAL)
+        v = scale_partial(x->arena, &v);
+    respond_value(x, code, &v);
+}
+
 /* ---- the object, or a Status ---- */
 
 static void answer_success(ApiCall *x, int code)
@@ -73,8 +133,7 @@ static void answer_scale(ApiCall *x, int code, ObjectRev *o)
         respond_err(x, &err);
         return;
     }
-    Value v = scale_value(x, &obj, o->mod_rev);
-    respond_value(x, code, &v);
+    respond_scale(x, code, &obj, o->mod_rev);
 }
 
 static void answer_deleted(ApiCall *x, int code, ObjectRev *o)
@@ -124,8 +183,7 @@ void answer_unwritten(ApiCall *x, AnswerForm form, int code, Value *obj)
         answer_success(x, code);
     } else if (form == ANSWER_SCALE) {
         sv_to_u64(value_path_str(obj, "metadata.resourceVersion"), &rev);
-        Value v = scale_value(x, obj, rev);
-        respond_value(x, code, &v);
+        respond_scale(x, code, obj, rev);
     } else {
         if (code == 201 && value_get(obj, SV("metadata")))
             value_del(value_get(obj, SV("metadata")), SV("resourceVersion"));

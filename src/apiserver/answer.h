@@ -17,3 +17,5 @@ void answer_unwritten(ApiCall *x, AnswerForm form, int code, Value *obj);
 
 /* The autoscaling/v1 Scale of an object at a revision. */
 Value scale_value(ApiCall *x, const Value *obj, uint64_t rev);
+/* Answers with it, as a Table or metadata alone where that is asked for. */
+void respond_scale(ApiCall *x, int code, const Value *obj, uint64_t rev);

@@ -18,6 +18,7 @@ typedef struct ApiServerConfig {
     StrView service_cidr;      /* IPv4: "10.96.0.0/16" */
     StrView advertise_address; /* where the `kubernetes` Service leads */
     uint16_t advertise_port;
+    StrView control_plane_node; /* the node on which this runs, labelled so; empty: none */
     StrView dns_endpoint; /* "10.244.0.1:10053": where the `kube-dns` Service leads; empty: none */
     StrView
         admission_plugins; /* beside the built-in ones: DenyServiceExternalIPs; comma separated */

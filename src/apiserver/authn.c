@@ -1,9 +1,10 @@
 /* authn.c - who asks: a verified client certificate (CN is the user, O are groups), or a
- * service-account token whose account (and pod) still exist with the uid in the token; else
- * system:anonymous. */
+ * service-account token whose account (and whatever it is bound to) still exist with the uid in it;
+ * else system:anonymous. */
 #include "apiserver/authn.h"
 
 #include "apiserver/object.h"
+#include "apiserver/token_secret.h"
 #include "codec/json.h"
 #include "base/clock.h"
 
@@ -27,23 +28,37 @@ static StrView uid_of(Snapshot *sn, StrView plural, StrView ns, StrView name, Ar
     StrView text = arena_sv(a, object_metadata_text(o));
     if (!text.ptr || json_decode(text, a, NULL, &meta, NULL) < 0)
         return SV_NULL;
-    if (value_get(&meta, SV("deletionTimestamp")) && sv_eq(plural, SV("serviceaccounts")))
+    if (value_get(&meta, SV("deletionTimestamp")) && !sv_eq(plural, SV("pods")))
         return SV_NULL;
     return value_str(value_get(&meta, SV("uid")));
 }
 
-static int check_bound(ApiServer *srv, const TokenClaims *c, Arena *a, Err *err)
+static int gone(Err *err, const char *what, StrView ns, StrView name)
 {
-    Snapshot *sn = store_snapshot(srv->store);
-    int r = 0;
+    return err_set(err, ERR_UNAUTHENTICATED, 0, "%s %.*s%s%.*s of the token has been deleted", what,
+                   SV_FMT(ns), ns.len ? "/" : "", SV_FMT(name));
+}
+
+/* Whether everything that the token is bound to is still there, and still the same. */
+static int check_bound(Snapshot *sn, const TokenClaims *c, StrView token, Arena *a, Err *err)
+{
     if (!sv_eq(uid_of(sn, SV("serviceaccounts"), c->ns, c->account, a), c->account_uid))
-        r = err_set(err, ERR_UNAUTHENTICATED, 0, "service account %.*s/%.*s has been deleted",
-                    SV_FMT(c->ns), SV_FMT(c->account));
-    else if (c->pod.len && !sv_eq(uid_of(sn, SV("pods"), c->ns, c->pod, a), c->pod_uid))
-        r = err_set(err, ERR_UNAUTHENTICATED, 0, "pod %.*s/%.*s of the token has been deleted",
-                    SV_FMT(c->ns), SV_FMT(c->pod));
-    snapshot_unref(sn);
-    return r;
+        return err_set(err, ERR_UNAUTHENTICATED, 0, "service account %.*s/%.*s has been deleted",
+                       SV_FMT(c->ns), SV_FMT(c->account));
+    if (c->legacy)
+        return token_secret_holds(sn, c->ns, c->secret, token, a)
+                   ? 0
+                   : err_set(err, ERR_UNAUTHENTICATED, 0,
+                             "secret %.*s/%.*s has been deleted or holds another token",
+                             SV_FMT(c->ns), SV_FMT(c->secret));
+    if (c->pod.len && !sv_eq(uid_of(sn, SV("pods"), c->ns, c->pod, a), c->pod_uid))
+        return gone(err, "pod", c->ns, c->pod);
+    if (c->secret.len && !sv_eq(uid_of(sn, SV("secrets"), c->ns, c->secret, a), c->secret_uid))
+        return gone(err, "secret", c->ns, c->secret);
+    if (!c->pod.len && c->node.len &&
+        !sv_eq(uid_of(sn, SV("nodes"), SV_NULL, c->node, a), c->node_uid))
+        return gone(err, "node", SV(""), c->node);
+    return 0;
 }
 
 static bool audience_fits(const TokenClaims *c, const StrView *audiences, unsigned n)
@@ -64,7 +79,10 @@ int authenticate_token(ApiServer *srv, StrView token, Arena *a, const StrView *a
         return r;
     if (!audience_fits(&c, audiences, n_audiences))
         return err_set(err, ERR_UNAUTHENTICATED, 0, "the token is not meant for this audience");
-    if ((r = check_bound(srv, &c, a, err)) < 0)
+    Snapshot *sn = store_snapshot(srv->store);
+    r = check_bound(sn, &c, token, a, err);
+    snapshot_unref(sn);
+    if (r < 0)
         return r;
     *ret = (User){
         .uid = c.account_uid, .pod_name = c.pod, .pod_uid = c.pod_uid, .node_name = c.node

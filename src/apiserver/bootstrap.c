@@ -3,6 +3,7 @@
  * changes are left alone, except that the cluster roles named here get their rules back at each
  * start, as in Kubernetes. */
 #include "apiserver/handlers.h"
+#include "apiserver/node_rights.h"
 #include "apiserver/object.h"
 #include "apiserver/services.h"
 #include "base/clock.h"
@@ -427,6 +428,34 @@ static int ensure_api_service(Boot *b, const ApiServerConfig *cfg, Err *err)
     return ensure(b, SV(""), SV("endpoints"), "default", "kubernetes", &endpoints, false, err);
 }
 
+/* A node that registered before it was known to bear the control plane gets the label now. */
+static int ensure_control_plane(Boot *b, StrView node, Err *err)
+{
+    const ApiResource *res = api_resource_find(SV(""), SV("v1"), SV("nodes"));
+    char key[STORE_KEY_MAX];
+    Value obj, *labels;
+    ObjectRev *have = node.len && registry_key(res, SV_NULL, node, key)
+                          ? snapshot_get(b->sn, sv_cstr(key))
+                          : NULL;
+    if (!have)
+        return 0;
+    if (json_decode(arena_sv(b->a, have->val), b->a, NULL, &obj, err) < 0)
+        return -ERR_CORRUPT;
+    labels = value_path(&obj, "metadata.labels");
+    if (value_get(labels, CONTROL_PLANE_LABEL))
+        return 0;
+    if (!value_is(labels, VALUE_MAP))
+        labels = value_set_path(b->a, &obj, "metadata.labels", value_map());
+    if (!labels || !value_set(b->a, labels, CONTROL_PLANE_LABEL, value_sv(SV(""))))
+        return err_nomem(err);
+    _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
+    object_store_form(&obj, &val);
+    attrs_build(res, &obj, &attrs);
+    StoreOp op = { STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
+    return val.failed || attrs.failed ? err_nomem(err)
+                                      : store_commit_sync(b->srv->store, &op, 1, NULL, err);
+}
+
 int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err)
 {
     _cleanup_arena_ Arena a;
@@ -436,7 +465,8 @@ int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err)
     if ((r = ensure_namespaces(&b, err)) < 0 || (r = ensure_roles(&b, err)) < 0 ||
         (r = ensure_bindings(&b, err)) < 0 || (r = ensure_priority_classes(&b, err)) < 0 ||
         (r = ensure_api_service(&b, cfg, err)) < 0 ||
-        (r = ensure_dns_service(&b, cfg->dns_endpoint, err)) < 0)
+        (r = ensure_dns_service(&b, cfg->dns_endpoint, err)) < 0 ||
+        (r = ensure_control_plane(&b, cfg->control_plane_node, err)) < 0)
         err_wrap(err, "create the cluster's first objects");
     snapshot_unref(b.sn);
     return r;

@@ -35,7 +35,7 @@ struct ApiServer {
     NodeLinks *nodes;     /* connections to kubelets */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;
-    StrView client_ca;
+    StrView client_ca, control_plane_node;
     uint16_t advertise_port;
     bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */
 };

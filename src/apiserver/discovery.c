@@ -279,6 +279,66 @@ static bool respond_group_path(ApiCall *x, StrView rest)
     return true;
 }
 
+static void respond_issuer(ApiCall *x)
+{
+    StrView iss = token_issuer(x->srv->tokens);
+    StrView text = arena_printf(
+        x->arena,
+        "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
+        "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
+        "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
+        SV_FMT(iss), SV_FMT(x->req->authority));
+    respond_json(x, 200, text);
+}
+
+/* What verifies service accounts' tokens elsewhere: OpenID's discovery document, and the keys. */
+static bool respond_issuer_path(ApiCall *x)
+{
+    StrView path = x->req->path, jwks;
+    Err err = { 0 };
+    if (sv_eq(path, SV("/.well-known/openid-configuration")))
+        respond_issuer(x);
+    else if (!sv_eq(path, SV("/openid/v1/jwks")))
+        return false;
+    else if (token_jwks(x->srv->tokens, x->arena, &jwks, &err) < 0)
+        respond_err(x, &err);
+    else
+        http_respond(x->req, 200, SV("application/jwk-set+json"), jwks);
+    return true;
+}
+
+/* kubectl asks for the list of custom kinds before it applies a list of any kind, and fails without
+ * an answer. There are none; discovery does not name the group. */
+static bool respond_custom_kinds(ApiCall *x)
+{
+    if (!sv_eq(x->group, SV("apiextensions.k8s.io")) || !sv_eq(x->version, SV("v1")) ||
+        !sv_eq(x->resource, SV("customresourcedefinitions")) || !sv_eq(x->verb, SV("list")))
+        return false;
+    Snapshot *sn = store_snapshot(x->srv->store);
+    StrView text =
+        arena_printf(x->arena,
+                     "{\"kind\":\"CustomResourceDefinitionList\",\"apiVersion\":"
+                     "\"apiextensions.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%llu\"},"
+                     "\"items\":[]}",
+                     (unsigned long long)snapshot_revision(sn));
+    snapshot_unref(sn);
+    respond_json(x, 200, text);
+    return true;
+}
+
+/* Whether the client takes discovery in no form that there is: a Table of it, say. */
+static bool wants_other_forms_only(ApiCall *x)
+{
+    StrView accept = http_header(x->req, SV("accept")), range;
+    bool any = false;
+    while (sv_next(&accept, ',', &range)) {
+        if (sv_find(range, SV("as=")) < 0 || sv_find(range, SV("as=APIGroupDiscoveryList")) >= 0)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
 bool discovery_handle(ApiCall *x)
 {
     StrView path = x->req->path;
@@ -289,6 +349,10 @@ bool discovery_handle(ApiCall *x)
     Value v;
     if (sv_eq(path, SV("/version")))
         respond_version(x);
+    else if (sv_starts(path, SV("/api")) && wants_other_forms_only(x))
+        respond_status(
+            x, REASON_NOT_ACCEPTABLE,
+            "only the following media types are accepted: application/json, application/yaml");
     else if (sv_eq(path, SV("/api")) || sv_eq(path, SV("/apis"))) {
         bool core = path.len == 4;
         http_set_header(x->req, SV("Vary"), SV("Accept"), NULL);
@@ -304,36 +368,6 @@ bool discovery_handle(ApiCall *x)
     } else if (sv_starts(path, SV("/apis/")) && !x->is_resource)
         return respond_group_path(x, sv_skip(path, 6));
     else
-        return false;
-    return true;
-}
-
-static void respond_issuer(ApiCall *x)
-{
-    StrView iss = token_issuer(x->srv->tokens);
-    StrView text = arena_printf(
-        x->arena,
-        "{\"issuer\":\"%.*s\",\"jwks_uri\":\"https://%.*s/openid/v1/jwks\",\"response_types_supported\":"
-        "[\"id_token\"],\"subject_types_supported\":[\"public\"],"
-        "\"id_token_signing_alg_values_supported\":[\"ES256\"]}",
-        SV_FMT(iss), SV_FMT(x->req->authority));
-    respond_json(x, 200, text);
-}
-
-bool health_handle(ApiCall *x)
-{
-    StrView path = x->req->path, jwks;
-    Err err = { 0 };
-    if (sv_eq(path, SV("/healthz")) || sv_eq(path, SV("/livez")) || sv_eq(path, SV("/readyz")))
-        http_respond(x->req, 200, SV("text/plain; charset=utf-8"), SV("ok"));
-    else if (sv_eq(path, SV("/.well-known/openid-configuration")))
-        respond_issuer(x);
-    else if (sv_eq(path, SV("/openid/v1/jwks"))) {
-        if (token_jwks(x->srv->tokens, x->arena, &jwks, &err) < 0)
-            respond_err(x, &err);
-        else
-            http_respond(x->req, 200, SV("application/jwk-set+json"), jwks);
-    } else
-        return false;
+        return respond_custom_kinds(x) || respond_issuer_path(x);
     return true;
 }

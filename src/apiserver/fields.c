@@ -49,3 +49,14 @@ bool fields_track(ApiCall *x, Value *obj, const Value *old, const Value *given, 
     return fields_writer(x, &w) && managers_update(&m, &w, old, obj, x->arena) &&
            managers_store(&m, x->arena, obj);
 }
+
+bool fields_track_as(ApiCall *x, StrView manager, Value *obj, const Value *before)
+{
+    Managers m = { 0 };
+    FieldWriter w;
+    if (managers_decode(value_path(obj, "metadata.managedFields"), x->arena, &m, NULL) < 0 ||
+        !fields_writer(x, &w))
+        return false;
+    w.manager = manager;
+    return managers_update(&m, &w, before, obj, x->arena) && managers_store(&m, x->arena, obj);
+}

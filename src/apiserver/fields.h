@@ -11,3 +11,6 @@ bool fields_writer(ApiCall *x, FieldWriter *ret);
  * stored (NULL: nothing), `given` what the client sent for managedFields (NULL: nothing), `settled`
  * the owners when an apply has computed them. False: out of memory. */
 bool fields_track(ApiCall *x, Value *obj, const Value *old, const Value *given, Managers *settled);
+/* The same for what the server itself has changed since, in the name of `manager`; `before` is the
+ * object without that. False: out of memory. */
+bool fields_track_as(ApiCall *x, StrView manager, Value *obj, const Value *before);

@@ -7,6 +7,9 @@
 #include "apiserver/admit.h"
 #include "apiserver/authz.h"
 
+/* A label that no node gives itself. */
+#define CONTROL_PLANE_LABEL SV("node-role.kubernetes.io/control-plane")
+
 /* Whether the user is a node that its rights allow this; false too when it is none: RBAC goes on.
  */
 bool node_may(ApiServer *srv, const Access *a);

@@ -4,7 +4,7 @@
 #include "api/kinds.h"
 #include "codec/value.h"
 
-/* The cell of a column that the kind prints in its own way; false: it has none. */
+/* The cell of a column; false: nothing is known to show there. */
 bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj,
                 Value *ret);
 StrView print_duration(Arena *a, int64_t sec);

@@ -95,6 +95,13 @@ static void parse_path(ApiCall *x)
         x->ns = SV_NULL;
 }
 
+/* Whether the answer can be a Table or metadata alone: not of a review, a token or an eviction. */
+static bool has_other_forms(const ApiCall *x)
+{
+    return x->res->stored &&
+           (!x->sub.len || sv_eq(x->sub, SV("status")) || sv_eq(x->sub, SV("scale")));
+}
+
 /* One media range of an Accept header: type, and the parameters that matter. */
 static bool accept_range(ApiCall *x, StrView range)
 {
@@ -111,6 +118,11 @@ static bool accept_range(ApiCall *x, StrView range)
     bool yaml = sv_eq(type, SV("application/yaml"));
     if (!json && !yaml)
         return false;
+    if (as.len && !has_other_forms(x))
+        return false;
+    if (sv_eq(as, SV("Table")) && sv_eq(x->verb, SV("watch")) &&
+        http_query_true(x->req, SV("sendInitialEvents")))
+        return false; /* their end would be hidden in a row */
     if (sv_eq(as, SV("Table")))
         x->form = OUTPUT_TABLE;
     else if (sv_eq(as, SV("PartialObjectMetadata")) || sv_eq(as, SV("PartialObjectMetadataList")))

@@ -98,15 +98,19 @@ static int enable_plugins(ApiServer *s, StrView names, Err *err)
 int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err)
 {
     ApiServer *s = calloc(1, sizeof *s);
-    char *ca = strndup(cfg->client_ca.ptr, cfg->client_ca.len);
-    if (!s || !ca) {
+    char *ca = strndup(cfg->client_ca.ptr, cfg->client_ca.len),
+         *node = strndup(cfg->control_plane_node.ptr ? cfg->control_plane_node.ptr : "",
+                         cfg->control_plane_node.len);
+    if (!s || !ca || !node) {
         free(s);
         free(ca);
+        free(node);
         return err_nomem(err);
     }
     s->loop = loop;
     s->store = cfg->store;
     s->client_ca = sv_cstr(ca);
+    s->control_plane_node = sv_cstr(node);
     s->advertise_port = cfg->advertise_port;
     int r = enable_plugins(s, cfg->admission_plugins, err);
     if (r < 0 || (r = start_parts(s, cfg, err)) < 0) {
@@ -141,6 +145,7 @@ ApiServer *apiserver_free(ApiServer *s)
     token_signer_free(s->tokens);
     openapi_cache_free(s->openapi);
     free((char *)s->client_ca.ptr);
+    free((char *)s->control_plane_node.ptr);
     free(s);
     return NULL;
 }

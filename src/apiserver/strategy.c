@@ -11,10 +11,28 @@ typedef struct KindStrategy {
     void (*update)(Arena *a, Value *obj, const Value *old);
 } KindStrategy;
 
+/* A pod with gates says from its first moment why no scheduler looks at it. */
+static void say_gated(Arena *a, const Value *pod, Value *status)
+{
+    Value list = value_list(), c = value_map();
+    if (!value_len(value_path(pod, "spec.schedulingGates")))
+        return;
+    value_set(a, &c, SV("type"), value_sv(SV("PodScheduled")));
+    value_set(a, &c, SV("status"), value_sv(SV("False")));
+    value_set(a, &c, SV("lastProbeTime"), value_null());
+    value_set(a, &c, SV("lastTransitionTime"), value_null());
+    value_set(a, &c, SV("reason"), value_sv(SV("SchedulingGated")));
+    value_set(a, &c, SV("message"),
+              value_sv(SV("Scheduling is blocked due to non-empty scheduling gates")));
+    value_push(a, &list, c);
+    value_set(a, status, SV("conditions"), list);
+}
+
 static void create_pod(Arena *a, Value *obj)
 {
     Value status = value_map();
     value_set(a, &status, SV("phase"), value_sv(SV("Pending")));
+    say_gated(a, obj, &status);
     /* The class of service follows from requests and limits alone; the kubelet reports the rest. */
     bool any = false, guaranteed = true;
     static const StrView lists[] = { SV_INIT("containers"), SV_INIT("initContainers") };

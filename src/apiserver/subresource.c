@@ -122,10 +122,11 @@ static void get_scale(ApiCall *x)
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
     Value obj;
-    if (have && object_decode(x->res, have, x->arena, &obj, NULL) == 0) {
-        Value v = scale_value(x, &obj, have->mod_rev);
-        respond_value(x, 200, &v);
-    }
+    Err err = { 0 };
+    if (have && object_decode(x->res, have, x->arena, &obj, &err) < 0)
+        respond_err(x, &err);
+    else if (have)
+        respond_scale(x, 200, &obj, have->mod_rev);
     snapshot_unref(sn);
 }
 
@@ -198,50 +199,97 @@ static void handle_scale(ApiCall *x)
 
 /* ---- serviceaccounts/token (TokenRequest) ---- */
 
-static bool bind_to_pod(ApiCall *x, const Value *ref, TokenClaims *c)
+/* Reads the object that a token shall be bound to; its uid is the one that is asked for, if any.
+ * False after answering. */
+static bool read_bound(ApiCall *x, const Value *ref, StrView plural, Value *ret)
 {
-    if (!ref)
-        return true;
-    StrView kind = value_str(value_get(ref, SV("kind"))),
+    const ApiResource *res = api_resource_find(SV(""), SV("v1"), plural);
+    StrView name = value_str(value_get(ref, SV("name"))),
             uid = value_str(value_get(ref, SV("uid")));
-    const ApiResource *pods = api_resource_find(SV(""), SV("v1"), SV("pods"));
     char key[STORE_KEY_MAX];
-    Value pod;
-    c->pod = value_str(value_get(ref, SV("name")));
-    if (!sv_eq(kind, SV("Pod"))) {
-        respond_status(x, REASON_BAD_REQUEST,
-                       "cannot bind token for serviceaccount to object type %.*s", SV_FMT(kind));
-        return false;
-    }
     Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *o = registry_key(pods, x->ns, c->pod, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
-    bool ok = o && object_decode(pods, o, x->arena, &pod, NULL) == 0;
+    ObjectRev *o = registry_key(res, res->namespaced ? x->ns : SV_NULL, name, key)
+                       ? snapshot_get(sn, sv_cstr(key))
+                       : NULL;
+    bool ok = o && object_decode(res, o, x->arena, ret, NULL) == 0;
     snapshot_unref(sn);
-    c->pod_uid = ok ? value_path_str(&pod, "metadata.uid") : SV_NULL;
-    if (!ok || (uid.len && !sv_eq(uid, c->pod_uid))) {
-        respond_status(x, REASON_NOT_FOUND, "pods \"%.*s\" not found", SV_FMT(c->pod));
-        return false;
-    }
-    if (!sv_eq(value_path_str(&pod, "spec.serviceAccountName"), x->name)) {
+    if (ok && (!uid.len || sv_eq(uid, value_path_str(ret, "metadata.uid"))))
+        return true;
+    if (!ok)
+        respond_status(x, REASON_NOT_FOUND, "%.*s \"%.*s\" not found", SV_FMT(plural),
+                       SV_FMT(name));
+    else
+        respond_status(
+            x, REASON_CONFLICT,
+            "Operation cannot be fulfilled on %.*s \"%.*s\": the UID in the bound object "
+            "reference (%.*s) does not match the UID in record. The object might have "
+            "been deleted and then recreated",
+            SV_FMT(value_str(value_get(ref, SV("kind")))), SV_FMT(name), SV_FMT(uid));
+    return false;
+}
+
+static bool bind_to_pod(ApiCall *x, const Value *pod, TokenClaims *c)
+{
+    if (!sv_eq(value_path_str(pod, "spec.serviceAccountName"), x->name)) {
         respond_status(
             x, REASON_BAD_REQUEST,
             "cannot bind token for serviceaccount \"%.*s\" to pod running with different serviceaccount name.",
             SV_FMT(x->name));
         return false;
     }
-    c->node = value_path_str(&pod, "spec.nodeName");
+    c->pod = value_path_str(pod, "metadata.name");
+    c->pod_uid = value_path_str(pod, "metadata.uid");
+    c->node = value_path_str(pod, "spec.nodeName");
     return true;
+}
+
+static bool bind_token(ApiCall *x, const Value *ref, TokenClaims *c)
+{
+    if (!ref)
+        return true;
+    StrView kind = value_str(value_get(ref, SV("kind"))),
+            version = value_str(value_get(ref, SV("apiVersion")));
+    bool core = !version.len || sv_eq(version, SV("v1"));
+    Value obj;
+    if (core && sv_eq(kind, SV("Pod")))
+        return read_bound(x, ref, SV("pods"), &obj) && bind_to_pod(x, &obj, c);
+    if (core && sv_eq(kind, SV("Secret"))) {
+        if (!read_bound(x, ref, SV("secrets"), &obj))
+            return false;
+        c->secret = value_path_str(&obj, "metadata.name");
+        c->secret_uid = value_path_str(&obj, "metadata.uid");
+        return true;
+    }
+    if (core && sv_eq(kind, SV("Node"))) {
+        if (!read_bound(x, ref, SV("nodes"), &obj))
+            return false;
+        c->node = value_path_str(&obj, "metadata.name");
+        c->node_uid = value_path_str(&obj, "metadata.uid");
+        return true;
+    }
+    respond_status(x, REASON_BAD_REQUEST, "cannot bind token to object of type %.*s, Kind=%.*s",
+                   SV_FMT(version), SV_FMT(kind));
+    return false;
+}
+
+/* Kubernetes' bounds of spec.expirationSeconds. */
+static const char *bad_lifetime(int64_t seconds)
+{
+    return seconds < TOKEN_LIFETIME_MIN_SEC ? "may not specify a duration less than 10 minutes"
+           : seconds > INT64_C(1) << 32     ? "may not specify a duration larger than 2^32 seconds"
+                                            : NULL;
 }
 
 static void issue_token(ApiCall *x, Value *review, TokenClaims *c)
 {
     int64_t life = value_int_or(value_path(review, "spec.expirationSeconds"), TOKEN_LIFETIME_SEC);
-    if (life < TOKEN_LIFETIME_MIN_SEC) {
+    const char *bad = bad_lifetime(life);
+    if (bad) {
         respond_status(
             x, REASON_INVALID,
             "TokenRequest.authentication.k8s.io \"%.*s\" is invalid: spec.expirationSeconds: Invalid value: "
-            "%lld: may not specify a duration less than 10 minutes",
-            SV_FMT(x->name), (long long)life);
+            "%lld: %s",
+            SV_FMT(x->name), (long long)life, bad);
         return;
     }
     life = MIN(life, (int64_t)TOKEN_LIFETIME_MAX_SEC);
@@ -315,7 +363,7 @@ static void handle_token(ApiCall *x)
         return;
     c.account_uid = value_path_str(&account, "metadata.uid");
     const Value *ref = value_path(&review, "spec.boundObjectRef");
-    if (bind_to_pod(x, value_is(ref, VALUE_MAP) ? ref : NULL, &c) &&
+    if (bind_token(x, value_is(ref, VALUE_MAP) ? ref : NULL, &c) &&
         node_token_allowed(x, ref, c.node))
         issue_token(x, &review, &c);
 }

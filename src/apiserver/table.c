@@ -1,8 +1,6 @@
 /* table.c - meta.k8s.io/v1 Tables: what `kubectl get` prints.
  *
- * Columns come from the table of kinds; a row's cells are made by the function of its column's name
- * (common ones first, then those of the kind in printers.c). To print a new kind, add its rows
- * there. */
+ * Columns come from the table of kinds, the cells of a row from printers.c. */
 #include "apiserver/table.h"
 
 #include <stdio.h>
@@ -13,16 +11,22 @@
 
 static Value cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Value *obj)
 {
-    if (sv_eq(col->name, SV("Name")))
-        return value_sv(value_path_str(obj, "metadata.name"));
     Value v;
-    if (print_cell(a, res, col, obj, &v))
-        return v;
-    if (sv_eq(col->name, SV("Age")) || sv_eq(col->name, SV("Created At")))
-        return value_sv(sv_eq(col->name, SV("Age"))
-                            ? print_since(a, value_path_str(obj, "metadata.creationTimestamp"))
-                            : value_path_str(obj, "metadata.creationTimestamp"));
-    return value_sv(SV(""));
+    return print_cell(a, res, col, obj, &v) ? v : value_sv(SV(""));
+}
+
+/* Whether a pod has run to its end: kubectl leaves such rows out where it is asked to. */
+static void row_conditions(const ApiResource *res, const Value *obj, Buf *out)
+{
+    StrView phase = value_path_str(obj, "status.phase");
+    bool failed = sv_eq(phase, SV("Failed"));
+    if (!sv_eq(res->kind, SV("Pod")) || (!failed && !sv_eq(phase, SV("Succeeded"))))
+        return;
+    buf_printf(out,
+               ",\"conditions\":[{\"type\":\"Completed\",\"status\":\"True\",\"reason\":\"%s\","
+               "\"message\":\"%s\"}]",
+               failed ? "Failed" : "Succeeded",
+               failed ? "The pod failed." : "The pod has completed successfully.");
 }
 
 static void encode_columns(const ApiResource *res, Buf *out)
@@ -90,9 +94,11 @@ void table_row_parts(ApiCall *x, const ObjectRev *o, Arena *scratch, Buf *out, S
             Value v = cell(scratch, x->res, &x->res->columns[i], &obj);
             json_encode(&v, out);
         }
+        buf_putc(out, ']');
+        row_conditions(x->res, &obj, out);
     } else
         out->failed = true;
-    buf_sv(out, SV("],\"object\":"));
+    buf_sv(out, SV(",\"object\":"));
     row_object(x, o, out, ret_rest, ret_end);
 }
 

@@ -137,6 +137,27 @@ static void put_named(Arena *a, Value *in, StrView what, StrView name, StrView u
     value_set(a, in, what, v);
 }
 
+/* What tokens in Secrets have said since before there were TokenRequests. */
+#define LEGACY_ISSUER SV("kubernetes/serviceaccount")
+#define LEGACY(claim) SV("kubernetes.io/serviceaccount/" claim)
+
+static StrView subject_of(const TokenClaims *c, Arena *a)
+{
+    return arena_printf(a, "system:serviceaccount:%.*s:%.*s", SV_FMT(c->ns), SV_FMT(c->account));
+}
+
+static Value legacy_claims_value(const TokenClaims *c, Arena *a)
+{
+    Value v = value_map();
+    value_set(a, &v, SV("iss"), value_sv(LEGACY_ISSUER));
+    value_set(a, &v, LEGACY("namespace"), value_sv(c->ns));
+    value_set(a, &v, LEGACY("secret.name"), value_sv(c->secret));
+    value_set(a, &v, LEGACY("service-account.name"), value_sv(c->account));
+    value_set(a, &v, LEGACY("service-account.uid"), value_sv(c->account_uid));
+    value_set(a, &v, SV("sub"), value_sv(subject_of(c, a)));
+    return v;
+}
+
 static Value claims_value(const TokenSigner *s, const TokenClaims *c, Arena *a)
 {
     Value aud = value_list(), k = value_map(), v = value_map();
@@ -147,6 +168,8 @@ static Value claims_value(const TokenSigner *s, const TokenClaims *c, Arena *a)
         put_named(a, &k, SV("node"), c->node, c->node_uid);
     if (c->pod.len)
         put_named(a, &k, SV("pod"), c->pod, c->pod_uid);
+    if (c->secret.len)
+        put_named(a, &k, SV("secret"), c->secret, c->secret_uid);
     put_named(a, &k, SV("serviceaccount"), c->account, c->account_uid);
 
     char jti[UUID_SIZE] = "";
@@ -158,16 +181,14 @@ static Value claims_value(const TokenSigner *s, const TokenClaims *c, Arena *a)
     value_set(a, &v, SV("jti"), value_sv(arena_sv(a, sv_cstr(jti))));
     value_set(a, &v, SV("kubernetes.io"), k);
     value_set(a, &v, SV("nbf"), value_int(c->issued));
-    value_set(a, &v, SV("sub"),
-              value_sv(arena_printf(a, "system:serviceaccount:%.*s:%.*s", SV_FMT(c->ns),
-                                    SV_FMT(c->account))));
+    value_set(a, &v, SV("sub"), value_sv(subject_of(c, a)));
     return v;
 }
 
 int token_issue(const TokenSigner *s, const TokenClaims *c, Arena *a, StrView *ret, Err *err)
 {
     _cleanup_buf_ Buf payload = BUF_INIT, out = BUF_INIT;
-    Value claims = claims_value(s, c, a);
+    Value claims = c->legacy ? legacy_claims_value(c, a) : claims_value(s, c, a);
     json_encode(&claims, &payload);
     StrView head = arena_printf(a, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", s->kid);
     base64_encode(BASE64_URL, head, &out);
@@ -239,6 +260,30 @@ static int read_audiences(const Value *v, Arena *a, TokenClaims *c, Err *err)
     return 0;
 }
 
+/* It ends with its Secret; times are looked at where it has them all the same. */
+static int read_legacy(const TokenSigner *s, const Value *v, int64_t now, Arena *a,
+                       TokenClaims *ret, Err *err)
+{
+    TokenClaims c = { .ns = value_str(value_get(v, LEGACY("namespace"))),
+                      .secret = value_str(value_get(v, LEGACY("secret.name"))),
+                      .account = value_str(value_get(v, LEGACY("service-account.name"))),
+                      .account_uid = value_str(value_get(v, LEGACY("service-account.uid"))),
+                      .legacy = true,
+                      .expires = value_int_or(value_get(v, SV("exp")), INT64_MAX) };
+    StrView *audiences = arena_array(a, StrView, 1);
+    if (!audiences)
+        return err_nomem(err);
+    audiences[0] = token_issuer(s);
+    c.audiences = audiences;
+    c.n_audiences = 1;
+    if (!c.ns.len || !c.account.len || !c.account_uid.len || !c.secret.len)
+        return refuse(err, "names no service account or no secret");
+    if (now >= c.expires)
+        return refuse(err, "it has expired");
+    *ret = c;
+    return 0;
+}
+
 int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret,
                  Err *err)
 {
@@ -248,6 +293,8 @@ int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, Tok
     if ((r = check_signature(s, token, &payload, a, err)) < 0 ||
         (r = decode_part(payload, a, &v, err)) < 0)
         return r;
+    if (sv_eq(value_str(value_get(&v, SV("iss"))), LEGACY_ISSUER))
+        return read_legacy(s, &v, now, a, ret, err);
     if (!sv_eq(value_str(value_get(&v, SV("iss"))), token_issuer(s)))
         return refuse(err, "issued by somebody else");
     const Value *k = value_get(&v, SV("kubernetes.io"));
@@ -259,6 +306,8 @@ int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, Tok
         .pod_uid = value_path_str(k, "pod.uid"),
         .node = value_path_str(k, "node.name"),
         .node_uid = value_path_str(k, "node.uid"),
+        .secret = value_path_str(k, "secret.name"),
+        .secret_uid = value_path_str(k, "secret.uid"),
         .issued = value_int_or(value_get(&v, SV("iat")), 0),
         .expires = value_int_or(value_get(&v, SV("exp")), 0),
     };

@@ -14,7 +14,10 @@ StrView token_issuer(const TokenSigner *s);
 typedef struct TokenClaims {
     StrView ns, account, account_uid; /* of the service account */
     StrView pod, pod_uid;             /* empty: bound to no pod */
-    StrView node, node_uid;           /* of the pod */
+    StrView node, node_uid;           /* of the pod; without a pod the token is bound to it */
+    StrView secret, secret_uid;       /* the Secret that the token is bound to */
+    bool legacy; /* a token without end that is good as long as `secret` holds it: it has neither
+                  * pod, node, times nor audiences but the issuer's */
     const StrView *audiences;
     unsigned n_audiences;
     int64_t issued, expires; /* Unix seconds */
@@ -26,7 +29,8 @@ int token_issue(const TokenSigner *s, const TokenClaims *c, Arena *a, StrView *r
 
 /* Checks form, signature, issuer and time (seconds; one minute of tolerance for "nbf"), and gives
  * the claims as views into the arena. ERR_UNAUTHENTICATED says what is wrong, never the token.
- * Whether account and pod still exist with these uids is the caller's to check. */
+ * Whether account and pod still exist with these uids, and the Secret of an endless token still
+ * holds it, is the caller's to check. */
 int token_verify(const TokenSigner *s, StrView token, int64_t now, Arena *a, TokenClaims *ret,
                  Err *err) NODISCARD;
 

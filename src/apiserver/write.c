@@ -12,6 +12,7 @@
 #include "apiserver/respond.h"
 #include "apiserver/services.h"
 #include "apiserver/strategy.h"
+#include "apiserver/token_secret.h"
 #include "base/clock.h"
 #include "base/encode.h"
 
@@ -332,11 +333,16 @@ static WriteState step_form(WriteOp *w)
 {
     ApiCall *x = w->x;
     bool tracked = w->plan.way != WRITE_DELETION && w->plan.way != WRITE_ACTION;
+    Err err = { 0 };
     buf_clear(&w->val);
     buf_clear(&w->attrs);
     if (tracked &&
         !fields_track(x, &w->obj, old_of(w), w->has_given ? &w->given : NULL, w->settled)) {
         respond_nomem(x);
+        return WRITE_DONE;
+    }
+    if (tracked && token_secret_fill(x, &w->obj, &err) < 0) {
+        respond_err(x, &err);
         return WRITE_DONE;
     }
     if (respond_exhausted(x))

@@ -33,6 +33,36 @@ static int64_t days_from_civil(int64_t y, int m, int d)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+/* The date of a day: the inverse of days_from_civil(). */
+static void civil_from_days(int64_t days, int *ret_y, int *ret_m, int *ret_d)
+{
+    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    *ret_d = (int)(doy - (153 * mp + 2) / 5 + 1);
+    *ret_m = (int)(mp < 10 ? mp + 3 : mp - 9);
+    *ret_y = (int)(yoe + era * 400 + (*ret_m <= 2));
+}
+
+char *moment_format(Moment m, int frac, char buf[static RFC3339_SIZE])
+{
+    int64_t sec = MIN(MAX(m.sec, MOMENT_SEC_MIN), MOMENT_SEC_MAX);
+    int64_t days = (sec - MOMENT_SEC_MIN) / 86400 + MOMENT_SEC_MIN / 86400;
+    int y, mo, d, rest = (int)(sec - days * 86400);
+    civil_from_days(days, &y, &mo, &d);
+    size_t n = (size_t)snprintf(buf, RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", y, mo, d,
+                                rest / 3600, rest / 60 % 60, rest % 60);
+    if (frac == 3)
+        snprintf(buf + n, RFC3339_SIZE - n, ".%03dZ", (int)(m.nsec / NSEC_PER_MSEC));
+    else if (frac == 6)
+        snprintf(buf + n, RFC3339_SIZE - n, ".%06dZ", m.nsec / 1000);
+    else if (frac == 9)
+        snprintf(buf + n, RFC3339_SIZE - n, ".%09dZ", m.nsec);
+    else
+        snprintf(buf + n, RFC3339_SIZE - n, "Z");
+    return buf;
+}
+
 char *rfc3339_format(int64_t ns, int frac, char buf[static RFC3339_SIZE])
 {
     int64_t sec = ns / NSEC_PER_SEC, rest = ns % NSEC_PER_SEC;
@@ -40,19 +70,7 @@ char *rfc3339_format(int64_t ns, int frac, char buf[static RFC3339_SIZE])
         rest += NSEC_PER_SEC;
         sec--;
     }
-    time_t t = (time_t)sec;
-    struct tm tm;
-    gmtime_r(&t, &tm);
-    size_t n = strftime(buf, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (frac == 3)
-        snprintf(buf + n, RFC3339_SIZE - n, ".%03dZ", (int)(rest / NSEC_PER_MSEC));
-    else if (frac == 6)
-        snprintf(buf + n, RFC3339_SIZE - n, ".%06dZ", (int)(rest / 1000));
-    else if (frac == 9)
-        snprintf(buf + n, RFC3339_SIZE - n, ".%09dZ", (int)rest);
-    else
-        snprintf(buf + n, RFC3339_SIZE - n, "Z");
-    return buf;
+    return moment_format((Moment){ sec, (int32_t)rest }, frac, buf);
 }
 
 char *rfc3339_format_nano(int64_t ns, char buf[static RFC3339_SIZE])
@@ -117,7 +135,7 @@ static bool parse_offset(StrView *s, int *ret_sec)
     return true;
 }
 
-int rfc3339_parse(StrView s, int64_t *ret_ns)
+int moment_parse(StrView s, Moment *ret)
 {
     static const int month_days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     int y, mo, d, h, mi, sec, off;
@@ -132,9 +150,20 @@ int rfc3339_parse(StrView s, int64_t *ret_ns)
         mi > 59 || sec > 60)
         return -EINVAL;
     int64_t secs = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec - off;
-    if (__builtin_mul_overflow(secs, NSEC_PER_SEC, ret_ns) ||
-        __builtin_add_overflow(*ret_ns, frac, ret_ns))
+    if (secs < MOMENT_SEC_MIN || secs > MOMENT_SEC_MAX)
         return -EINVAL;
+    *ret = (Moment){ secs, (int32_t)frac };
+    return 0;
+}
+
+int rfc3339_parse(StrView s, int64_t *ret_ns)
+{
+    Moment m;
+    int64_t ns;
+    if (moment_parse(s, &m) < 0 || __builtin_mul_overflow(m.sec, NSEC_PER_SEC, &ns) ||
+        __builtin_add_overflow(ns, m.nsec, &ns))
+        return -EINVAL;
+    *ret_ns = ns;
     return 0;
 }
 

@@ -255,6 +255,7 @@ static void server_args(const Cluster *c, RoleArgs *a)
     arg(a, "--advertise-address=%s", c->node_ip);
     arg(a, "--service-cluster-ip-range=%s", c->opt.service_cidr);
     arg(a, "--cluster-dns-endpoint=%s:%d", c->gateway, DNS_PORT);
+    arg(a, "--control-plane-node=%s", c->node_name);
     arg(a, "--tls-cert-file=%s/pki/server/serving.crt", c->dir);
     arg(a, "--tls-private-key-file=%s/pki/server/serving.key", c->dir);
     arg(a, "--client-ca-file=%s/pki/ca.crt", c->dir);

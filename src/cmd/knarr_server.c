@@ -11,7 +11,7 @@
 #include "cmd/flags.h"
 
 typedef struct Args {
-    const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns, *plugins;
+    const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns, *plugins, *node;
     const char *tls_cert, *tls_key, *client_ca, *sa_key, *kubelet_cert, *kubelet_key;
     uint16_t port;
 } Args;
@@ -38,6 +38,8 @@ static int parse_args(int argc, char **argv, Args *a)
           "(https://kubernetes.default.svc.cluster.local)" },
         { "cluster-dns-endpoint", FLAG_TEXT, &a->dns, "ADDRESS:PORT",
           "where the `kube-dns` Service leads; without it there is none" },
+        { "control-plane-node", FLAG_TEXT, &a->node, "NAME",
+          "the node that gets the role control-plane" },
         { "kubelet-client-certificate", FLAG_TEXT, &a->kubelet_cert, "FILE",
           "identity towards kubelets: logs, exec, attach, port-forward" },
         { "kubelet-client-key", FLAG_TEXT, &a->kubelet_key, "FILE", "its key" },
@@ -132,6 +134,7 @@ static int serve(const Args *a, Err *err)
     cfg.service_cidr = sv_cstr(a->service_cidr);
     cfg.advertise_address = sv_cstr(a->advertise);
     cfg.advertise_port = a->port;
+    cfg.control_plane_node = sv_cstr(a->node);
     cfg.admission_plugins = a->plugins ? sv_cstr(a->plugins) : SV("");
     cfg.dns_endpoint = sv_cstr(a->dns);
     if ((r = apiserver_new(daemon.loop, &cfg, &serving.server, err)) < 0 ||

@@ -40,7 +40,7 @@ static size_t put_wide(Buf *out, const char *p, const char *end)
 
 void json_encode_string(StrView s, Buf *out)
 {
-    const char *p = s.ptr, *end = s.ptr + s.len;
+    const char *p = s.ptr ? s.ptr : "", *end = p + s.len;
     size_t run = json_plain_run(p, end);
 
     if (run == s.len && buf_reserve(out, s.len + 2)) { /* nearly always */

@@ -158,10 +158,10 @@ static int decode_time(Decoder *d, const SchemaField *f, StrView bytes, Value *r
     *ret = value_null();
     if (bytes.len == 0)
         return 0;
-    if (s.n[1] > INT64_MAX / NSEC_PER_SEC - 1 || s.n[1] < INT64_MIN / NSEC_PER_SEC + 1)
+    Moment m = { s.n[1], (int32_t)s.n[2] };
+    if (m.sec < MOMENT_SEC_MIN || m.sec > MOMENT_SEC_MAX || m.nsec < 0 || m.nsec >= NSEC_PER_SEC)
         return malformed(d->err);
-    int64_t part = (int32_t)s.n[2];
-    rfc3339_format(s.n[1] * NSEC_PER_SEC + part, f->type == SCHEMA_MICRO_TIME ? 6 : 0, text);
+    moment_format(m, f->type == SCHEMA_MICRO_TIME ? 6 : 0, text);
     return arena_text(d, sv_cstr(text), ret);
 }
 

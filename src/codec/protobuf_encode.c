@@ -70,14 +70,13 @@ static int misfit(Encoder *e, const SchemaField *f)
 static int encode_time(Encoder *e, const SchemaField *f, unsigned number, const Value *v)
 {
     size_t start = e->out->len;
-    int64_t ns;
+    Moment m;
 
     if (v->kind == VALUE_STRING) {
-        if (rfc3339_parse(value_str(v), &ns) < 0)
+        if (moment_parse(value_str(v), &m) < 0)
             return misfit(e, f);
-        int64_t part = ((ns % NSEC_PER_SEC) + NSEC_PER_SEC) % NSEC_PER_SEC;
-        protobuf_put_int(e->out, 1, (ns - part) / NSEC_PER_SEC);
-        protobuf_put_int(e->out, 2, f->type == SCHEMA_MICRO_TIME ? part : 0);
+        protobuf_put_int(e->out, 1, m.sec);
+        protobuf_put_int(e->out, 2, f->type == SCHEMA_MICRO_TIME ? m.nsec : 0);
     } else if (v->kind != VALUE_NULL) {
         return misfit(e, f);
     }

@@ -27,7 +27,8 @@ typedef enum KindId {
     KIND_ENDPOINTS,
     KIND_NAMESPACE,
     KIND_SERVICEACCOUNT,
-    KIND_ROOT_CA, /* ConfigMaps named kube-root-ca.crt */
+    KIND_TOKEN_SECRET, /* Secrets with a service account's token, their metadata only */
+    KIND_ROOT_CA,      /* ConfigMaps named kube-root-ca.crt */
     KIND_NODE,
     KIND_LEASE,
     KIND_MAX,
@@ -94,7 +95,7 @@ struct Controllers {
 extern const ControllerDef serviceaccount_controller, rootca_controller, replicaset_controller,
     replication_controller, deployment_controller, endpointslice_controller, endpoints_controller,
     namespace_controller, garbage_controller, node_controller, eviction_controller,
-    pod_gc_controller;
+    pod_gc_controller, token_secret_controller, endpoints_mirror_controller;
 
 /* ---- calls ---- */
 

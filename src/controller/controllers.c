@@ -8,10 +8,11 @@ void *doc_new(void *ctx, const Value *obj);
 void doc_free(void *projection);
 
 static const ControllerDef *const defs[] = {
-    &serviceaccount_controller, &rootca_controller,     &replicaset_controller,
-    &replication_controller,    &deployment_controller, &endpointslice_controller,
-    &endpoints_controller,      &namespace_controller,  &garbage_controller,
-    &node_controller,           &eviction_controller,   &pod_gc_controller,
+    &serviceaccount_controller, &rootca_controller,           &replicaset_controller,
+    &replication_controller,    &deployment_controller,       &endpointslice_controller,
+    &endpoints_controller,      &namespace_controller,        &garbage_controller,
+    &node_controller,           &eviction_controller,         &pod_gc_controller,
+    &token_secret_controller,   &endpoints_mirror_controller,
 };
 
 _Static_assert(ARRAY_SIZE(defs) <= CONTROLLERS_MAX, "every controller needs its place");
@@ -107,6 +108,10 @@ static int start_informer(Controllers *cs, KindId kind, Err *err)
     };
     if (kind == KIND_ROOT_CA)
         cfg.field_selector = SV("metadata.name=kube-root-ca.crt");
+    if (kind == KIND_TOKEN_SECRET) {
+        cfg.field_selector = SV("type=kubernetes.io/service-account-token");
+        cfg.target.metadata_only = true;
+    }
     if (kind == KIND_LEASE)
         cfg.target.ns = SV("kube-node-lease");
     return informer_new(cs->api, &cfg, &cs->informers[kind], err);

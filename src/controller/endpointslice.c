@@ -2,13 +2,9 @@
  * each set of ports (a named target port may differ from pod to pod) and 1000 pods, and the
  * Endpoints object of the same name for older clients. Two controllers, keyed by Service. */
 #include "api/selector.h"
-#include "controller/controller_internal.h"
+#include "controller/slices.h"
 
-#define SERVICE_LABEL SV("kubernetes.io/service-name")
-#define MANAGED_LABEL SV("endpointslice.kubernetes.io/managed-by")
-#define MANAGER       SV("endpointslice-controller.k8s.io")
-
-enum { SLICE_ENDPOINTS_MAX = 1000 }; /* the API's limit for one slice */
+#define MANAGER SV("endpointslice-controller.k8s.io")
 
 static bool selects(const Value *service, const ApiObject *pod)
 {
@@ -35,7 +31,8 @@ static void observe_pod(Controller *c, ApiObject *old, ApiObject *now)
 static void observe_slices(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    StrView service = value_str(value_get(value_get(obj_meta(o), SV("labels")), SERVICE_LABEL));
+    StrView service =
+        value_str(value_get(value_get(obj_meta(o), SV("labels")), SLICE_SERVICE_LABEL));
     if (kind == KIND_SERVICE)
         controller_queue(c, o->ns, o->name);
     else if (kind == KIND_POD)
@@ -95,18 +92,12 @@ static int64_t port_number(const Value *port, const ApiObject *pod)
     return 0;
 }
 
-static Value port_value(Arena *a, const Value *port, int64_t number, bool with_empty_name)
+/* A port in the form of Endpoints: a name only where there is one. */
+static Value port_value(Arena *a, const Value *port, int64_t number)
 {
-    Value out = value_map();
-    StrView name = value_str(value_get(port, SV("name"))),
-            protocol = value_str(value_get(port, SV("protocol")));
-    const Value *app = value_get(port, SV("appProtocol"));
-    if (name.len || with_empty_name)
-        value_set(a, &out, SV("name"), value_sv(name));
-    value_set(a, &out, SV("port"), value_int(number));
-    value_set(a, &out, SV("protocol"), value_sv(protocol.len ? protocol : SV("TCP")));
-    if (app)
-        value_set(a, &out, SV("appProtocol"), *app);
+    Value out = slice_port(a, port, number);
+    if (!value_path_str(&out, "name").len)
+        value_del(&out, SV("name"));
     return out;
 }
 
@@ -149,105 +140,42 @@ static Value endpoint_of(Arena *a, const ApiObject *service, const ApiObject *po
     return e;
 }
 
-/* The pods that serve the Service on the same ports, up to a slice's limit. */
-typedef struct Group {
-    Value ports, endpoints;
-    ApiObject *slice;   /* where they are already, or NULL */
-    struct Group *next; /* of all */
-    struct Group *same; /* with the same ports */
-} Group;
-
-typedef struct Groups {
-    Group *first, **end;
-    Map by_ports;
-} Groups;
-
 static Value ports_of_pod(Arena *a, const ApiObject *service, const ApiObject *pod)
 {
     Value list = value_list();
     value_list_foreach (port, value_path(obj_doc(service), "spec.ports")) {
         int64_t number = port_number(port, pod);
         if (number)
-            value_push(a, &list, port_value(a, port, number, true));
+            value_push(a, &list, slice_port(a, port, number));
     }
     return list;
 }
 
-/* A text that two lists of ports share when they say the same. */
-static void ports_key(const Value *ports, Buf *key)
+static bool add_pods(Slices *s, const ApiObject *service, ApiObject *const *pods, size_t n)
 {
-    buf_clear(key);
-    value_list_foreach (p, ports) {
-        StrView name = value_str(value_get(p, SV("name"))),
-                protocol = value_str(value_get(p, SV("protocol"))),
-                app = value_str(value_get(p, SV("appProtocol")));
-        buf_printf(key, "%.*s/%lld/%.*s/%.*s,", SV_FMT(name),
-                   (long long)value_int_or(value_get(p, SV("port")), 0), SV_FMT(protocol),
-                   SV_FMT(app));
-    }
-}
-
-static bool put_endpoint(Job *j, Groups *gs, Buf *key, Value ports, const Value *endpoint)
-{
-    ports_key(&ports, key);
-    Group *have = map_get(&gs->by_ports, buf_view(key)), *g = have;
-    if (!g || value_len(&g->endpoints) >= SLICE_ENDPOINTS_MAX) {
-        g = arena_new(&j->arena, Group);
-        if (!g || key->failed || !map_set(&gs->by_ports, buf_view(key), g, NULL))
-            return false;
-        *g = (Group){ .ports = ports, .endpoints = value_list(), .same = have };
-        *gs->end = g;
-        gs->end = &g->next;
-    }
-    return !endpoint || value_push(&j->arena, &g->endpoints, *endpoint);
-}
-
-static bool group_pods(Job *j, Groups *gs, Buf *key, const ApiObject *service,
-                       ApiObject *const *pods, size_t n)
-{
+    Arena *a = &s->job->arena;
     for (size_t i = 0; i < n; i++) {
-        Value endpoint = endpoint_of(&j->arena, service, pods[i]);
-        if (!put_endpoint(j, gs, key, ports_of_pod(&j->arena, service, pods[i]), &endpoint))
+        Value endpoint = endpoint_of(a, service, pods[i]);
+        if (!slices_add(s, SV("IPv4"), ports_of_pod(a, service, pods[i]), &endpoint))
             return false;
     }
-    return n > 0 || put_endpoint(j, gs, key, value_list(), NULL); /* an empty slice stands for it */
+    return n > 0 ||
+           slices_add(s, SV("IPv4"), value_list(), NULL); /* an empty slice stands for it */
 }
 
-static void write_slice(Job *j, const ApiObject *service, ApiObject *had, Value endpoints,
-                        Value ports)
+/* The Service's own labels; the one that tells headless Services follows from the Service alone,
+ * whatever its user wrote. */
+static Value labels_of(Arena *a, const ApiObject *service)
 {
-    Arena *a = &j->arena;
-    Value slice = value_map(), labels = value_map();
-    if (had) {
-        const Value none = value_list(), *old = value_get(obj_doc(had), SV("endpoints")),
-                    *old_ports = value_get(obj_doc(had), SV("ports"));
-        if (value_equal(old ? old : &none, &endpoints) &&
-            value_equal(old_ports ? old_ports : &none, &ports))
-            return;
-        slice = obj_copy(j, had);
-    } else {
-        value_map_foreach (m, value_path(obj_doc(service), "metadata.labels"))
+    Value labels = value_map();
+    StrView headless = SV("service.kubernetes.io/headless");
+    value_map_foreach (m, value_path(obj_doc(service), "metadata.labels")) {
+        if (!sv_eq(m->key, headless))
             value_set(a, &labels, m->key, m->val);
-        value_set(a, &labels, SERVICE_LABEL, value_sv(service->name));
-        value_set(a, &labels, MANAGED_LABEL, value_sv(MANAGER));
-        if (sv_eq(value_path_str(obj_doc(service), "spec.clusterIP"), SV("None")))
-            value_set(a, &labels, SV("service.kubernetes.io/headless"), value_sv(SV("")));
-        value_set(a, &slice, SV("apiVersion"), value_sv(SV("discovery.k8s.io/v1")));
-        value_set(a, &slice, SV("kind"), value_sv(SV("EndpointSlice")));
-        value_set_path(a, &slice, "metadata.generateName",
-                       value_sv(arena_printf(a, "%.*s-", SV_FMT(service->name))));
-        value_set_path(a, &slice, "metadata.namespace", value_sv(service->ns));
-        value_set_path(a, &slice, "metadata.labels", labels);
-        value_set_path(a, &slice, "metadata.ownerReferences",
-                       obj_owner_refs(a, KIND_SERVICE, service));
-        value_set(a, &slice, SV("addressType"), value_sv(SV("IPv4")));
     }
-    value_set(a, &slice, SV("endpoints"), endpoints);
-    value_set(a, &slice, SV("ports"), ports);
-    if (had)
-        job_update(j, KIND_ENDPOINTSLICE, SV_NULL, &slice);
-    else
-        job_create(j, KIND_ENDPOINTSLICE, &slice, NULL, NULL);
+    if (sv_eq(value_path_str(obj_doc(service), "spec.clusterIP"), SV("None")))
+        value_set(a, &labels, headless, value_sv(SV("")));
+    return labels;
 }
 
 static bool is_served(const ApiObject *service)
@@ -257,60 +185,27 @@ static bool is_served(const ApiObject *service)
            !sv_eq(value_path_str(obj_doc(service), "spec.type"), SV("ExternalName"));
 }
 
-/* Each group goes to a slice that has its ports already, else to one that nothing else needs, else
- * to a new one. */
-static void write_groups(Job *j, const ApiObject *service, Groups *gs, Buf *key,
-                         ApiObject *const *slices, size_t n_slices)
-{
-    ApiObject **spare = arena_array(&j->arena, ApiObject *, n_slices + 1);
-    size_t n_spare = 0, used = 0;
-    if (!spare) {
-        job_fail(j);
-        return;
-    }
-    for (size_t i = 0; i < n_slices; i++) {
-        ports_key(value_get(obj_doc(slices[i]), SV("ports")), key);
-        Group *g = map_get(&gs->by_ports, buf_view(key));
-        if (g && !map_set(&gs->by_ports, buf_view(key), g->same, NULL))
-            g = NULL;
-        if (g)
-            g->slice = slices[i];
-        else
-            spare[n_spare++] = slices[i];
-    }
-    for (Group *g = gs->first; g; g = g->next) {
-        if (!g->slice && used < n_spare)
-            g->slice = spare[used++];
-        write_slice(j, service, g->slice, g->endpoints, g->ports);
-    }
-    for (; used < n_spare; used++)
-        job_delete(j, KIND_ENDPOINTSLICE, spare[used], SV("Background"), NULL, NULL);
-}
-
 static void reconcile_slices(Job *j)
 {
     ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name);
     if (!is_served(service))
         return; /* its slices go with their owner */
-    size_t n, n_slices;
+    size_t n;
     ApiObject **pods = pods_of(j, service, &n);
-    ApiObject *const *owned = obj_owned(j->c->cs, KIND_ENDPOINTSLICE, service, &n_slices);
-    ApiObject **slices = arena_array(&j->arena, ApiObject *, n_slices + 1);
-    if (!pods || !slices) {
+    if (!pods) {
         job_fail(j);
         return;
     }
-    for (size_t i = 0; i < n_slices; i++)
-        slices[i] = owned[i];
-    qsort(slices, n_slices, sizeof *slices, by_name); /* the same group for the same slice */
-    qsort(pods, n, sizeof *pods, by_name);
-    _cleanup_buf_ Buf key = BUF_INIT;
-    Groups gs = { .end = &gs.first };
-    if (group_pods(j, &gs, &key, service, pods, n))
-        write_groups(j, service, &gs, &key, slices, n_slices);
+    if (n)
+        qsort(pods, n, sizeof *pods, by_name);
+    Value labels = labels_of(&j->arena, service);
+    Slices s;
+    slices_begin(&s, j, KIND_SERVICE, service, MANAGER, &labels);
+    if (add_pods(&s, service, pods, n))
+        slices_write(&s);
     else
         job_fail(j);
-    map_free(&gs.by_ports);
+    slices_end(&s);
 }
 
 /* ---- Endpoints ---- */
@@ -353,7 +248,7 @@ static Offer **add_offers(Job *j, const ApiObject *service, const Value *port,
                 job_fail(j);
                 break;
             }
-            *o = (Offer){ .port = port ? port_value(&j->arena, port, number, false) : value_null(),
+            *o = (Offer){ .port = port ? port_value(&j->arena, port, number) : value_null(),
                           .ready = value_list(),
                           .not_ready = value_list() };
             *end = o;
@@ -408,9 +303,58 @@ static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods
     return subsets;
 }
 
-static void reconcile_endpoints(Job *j)
+/* What tells readers of Endpoints that there are more than it shows. */
+static void note_capacity(Arena *a, Value *endpoints, bool truncated)
+{
+    StrView key = SV("endpoints.kubernetes.io/over-capacity");
+    Value *notes = value_path(endpoints, "metadata.annotations");
+    if (!truncated && value_is(notes, VALUE_MAP))
+        value_del(notes, key);
+    if (!truncated)
+        return;
+    if (!value_is(notes, VALUE_MAP))
+        notes = value_set_path(a, endpoints, "metadata.annotations", value_map());
+    if (notes)
+        value_set(a, notes, key, value_sv(SV("truncated")));
+}
+
+static void write_endpoints(Job *j, const ApiObject *service, const ApiObject *had)
 {
     Arena *a = &j->arena;
+    size_t n;
+    ApiObject **pods = pods_of(j, service, &n);
+    if (!pods) {
+        job_fail(j);
+        return;
+    }
+    if (n)
+        qsort(pods, n, sizeof *pods, by_name);
+    Value subsets = subsets_of(j, service, pods, n), labels = labels_of(a, service);
+    Value out = had ? obj_copy(j, had) : value_map(), none = value_list();
+    const Value *old = value_get(obj_doc(had), SV("subsets"));
+    bool truncated = n > SLICE_ENDPOINTS_MAX;
+    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"),
+              value_sv(SV("endpoint-controller")));
+    if (had && value_equal(old ? old : &none, &subsets) &&
+        value_equal(value_get(obj_meta(had), SV("labels")), &labels) &&
+        truncated == (value_get(value_get(obj_meta(had), SV("annotations")),
+                                SV("endpoints.kubernetes.io/over-capacity")) != NULL))
+        return;
+    value_set(a, &out, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
+    value_set_path(a, &out, "metadata.name", value_sv(service->name));
+    value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
+    value_set_path(a, &out, "metadata.labels", labels);
+    note_capacity(a, &out, truncated);
+    value_set(a, &out, SV("subsets"), subsets);
+    if (had)
+        job_update(j, KIND_ENDPOINTS, SV_NULL, &out);
+    else
+        job_create(j, KIND_ENDPOINTS, &out, NULL, NULL);
+}
+
+static void reconcile_endpoints(Job *j)
+{
     ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name);
     ApiObject *had = obj_find(j->c->cs, KIND_ENDPOINTS, j->ns, j->name);
     const Value *had_labels = value_get(obj_meta(had), SV("labels"));
@@ -422,30 +366,7 @@ static void reconcile_endpoints(Job *j)
             job_delete(j, KIND_ENDPOINTS, had, SV("Background"), NULL, NULL);
         return;
     }
-    size_t n;
-    ApiObject **pods = pods_of(j, service, &n);
-    if (!pods) {
-        job_fail(j);
-        return;
-    }
-    qsort(pods, n, sizeof *pods, by_name);
-    Value subsets = subsets_of(j, service, pods, n), labels = value_map(), none = value_list();
-    const Value *old = value_get(obj_doc(had), SV("subsets"));
-    if (had && value_equal(old ? old : &none, &subsets))
-        return;
-    Value out = had ? obj_copy(j, had) : value_map();
-    value_set(a, &out, SV("apiVersion"), value_sv(SV("v1")));
-    value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
-    value_set_path(a, &out, "metadata.name", value_sv(service->name));
-    value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
-    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"),
-              value_sv(SV("endpoint-controller")));
-    value_set_path(a, &out, "metadata.labels", labels);
-    value_set(a, &out, SV("subsets"), subsets);
-    if (had)
-        job_update(j, KIND_ENDPOINTS, SV_NULL, &out);
-    else
-        job_create(j, KIND_ENDPOINTS, &out, NULL, NULL);
+    write_endpoints(j, service, had);
 }
 
 const ControllerDef endpointslice_controller = { "endpoint-slice-controller", observe_slices,

@@ -75,6 +75,13 @@ static void *view_new(void *ctx, const Value *obj)
     return v;
 }
 
+enum { BY_OWNER, BY_UID }; /* indexes */
+
+static void index_uid(const ApiObject *o, InformerEmit *e)
+{
+    informer_emit(e, o->uid);
+}
+
 static void index_owners(const ApiObject *o, InformerEmit *e)
 {
     value_list_foreach (ref, &view(o)->owners) {
@@ -108,6 +115,37 @@ static ApiObject *object_of_ref(const GarbageKind *k, const Value *ref, StrView 
     return o && sv_eq(o->uid, value_str(value_get(ref, SV("uid")))) ? o : NULL;
 }
 
+/* Goes through the objects of all kinds that name an owner's uid:
+ * for (Dependents d = dependents_of(g, uid); next_dependent(&d);) … d.kind, d.object */
+typedef struct Dependents {
+    GarbageKind *kind;
+    ApiObject *object;
+
+    Garbage *g;
+    StrView uid;
+    ApiObject *const *list;
+    size_t n, i, next_kind;
+} Dependents;
+
+static Dependents dependents_of(Garbage *g, StrView uid)
+{
+    return (Dependents){ .g = g, .uid = uid };
+}
+
+static bool next_dependent(Dependents *d)
+{
+    while (d->i >= d->n) {
+        if (d->next_kind >= d->g->kinds.len)
+            return false;
+        d->kind = d->g->kinds.items[d->next_kind++];
+        d->i = d->n = 0;
+        if (d->kind->objects)
+            d->list = informer_by_index(d->kind->objects, BY_OWNER, d->uid, &d->n);
+    }
+    d->object = d->list[d->i++];
+    return true;
+}
+
 static void queue(const GarbageKind *k, const ApiObject *o)
 {
     char key[600];
@@ -129,13 +167,8 @@ static void queue_owners(GarbageKind *k, const ApiObject *o)
 
 static void queue_dependents(Garbage *g, StrView uid)
 {
-    vec_foreach (k, &g->kinds) {
-        size_t n;
-        ApiObject *const *list =
-            (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
-        for (size_t i = 0; list && i < n; i++)
-            queue(*k, list[i]);
-    }
+    for (Dependents d = dependents_of(g, uid); next_dependent(&d);)
+        queue(d.kind, d.object);
 }
 
 static bool is_held(const ApiObject *o)
@@ -147,14 +180,9 @@ static bool is_held(const ApiObject *o)
  * call each other up for ever. */
 static void queue_idle_dependents(Garbage *g, StrView uid)
 {
-    vec_foreach (k, &g->kinds) {
-        size_t n;
-        ApiObject *const *list =
-            (*k)->objects ? informer_by_index((*k)->objects, 0, uid, &n) : NULL;
-        for (size_t i = 0; list && i < n; i++)
-            if (!is_held(list[i]))
-                queue(*k, list[i]);
-    }
+    for (Dependents d = dependents_of(g, uid); next_dependent(&d);)
+        if (!is_held(d.object))
+            queue(d.kind, d.object);
 }
 
 static void on_add(void *ctx, ApiObject *o)
@@ -213,8 +241,8 @@ static int add_kind(Garbage *g, const ServedKind *s, Err *err)
                            .project = view_new,
                            .unproject = free,
                            .drop_json = true,
-                           .indexes = { index_owners },
-                           .n_indexes = 1,
+                           .indexes = { index_owners, index_uid },
+                           .n_indexes = 2,
                            .on_add = on_add,
                            .on_update = on_update,
                            .on_delete = on_delete,
@@ -412,12 +440,8 @@ static bool on_owner(Job *j, const ApiResult *r, void *arg)
 
 static bool has_dependents(Garbage *g, StrView uid)
 {
-    vec_foreach (k, &g->kinds) {
-        size_t n;
-        if ((*k)->objects && informer_by_index((*k)->objects, 0, uid, &n) && n > 0)
-            return true;
-    }
-    return false;
+    Dependents d = dependents_of(g, uid);
+    return next_dependent(&d);
 }
 
 static bool blocks(const ApiObject *o, StrView owner)
@@ -447,14 +471,9 @@ static void walk_add(Walk *w, const ApiObject *o)
 /* Adds the blocking dependents of `o` that wait for dependents of their own. */
 static void walk_down(Garbage *g, Walk *w, const ApiObject *o)
 {
-    vec_foreach (k, &g->kinds) {
-        size_t n;
-        ApiObject *const *list =
-            (*k)->objects ? informer_by_index((*k)->objects, 0, o->uid, &n) : NULL;
-        for (size_t i = 0; list && i < n; i++)
-            if (view(list[i])->deleting && view(list[i])->foreground && blocks(list[i], o->uid))
-                walk_add(w, list[i]);
-    }
+    for (Dependents d = dependents_of(g, o->uid); next_dependent(&d);)
+        if (view(d.object)->deleting && view(d.object)->foreground && blocks(d.object, o->uid))
+            walk_add(w, d.object);
 }
 
 /* True when `o` waits for `target`, itself or through others. */
@@ -475,14 +494,9 @@ static bool waits_for(Garbage *g, const ApiObject *o, const ApiObject *target)
  * owners in a circle do not hold each other. */
 static bool is_blocked(Garbage *g, const ApiObject *o)
 {
-    vec_foreach (k, &g->kinds) {
-        size_t n;
-        ApiObject *const *list =
-            (*k)->objects ? informer_by_index((*k)->objects, 0, o->uid, &n) : NULL;
-        for (size_t i = 0; list && i < n; i++)
-            if (blocks(list[i], o->uid) && !waits_for(g, list[i], o))
-                return true;
-    }
+    for (Dependents d = dependents_of(g, o->uid); next_dependent(&d);)
+        if (blocks(d.object, o->uid) && !waits_for(g, d.object, o))
+            return true;
     return false;
 }
 
@@ -504,6 +518,33 @@ static Check *check_new(Job *j, GarbageKind *k, const ApiObject *o)
     return ch->owners && value_clone(&j->arena, &view(o)->owners, &ch->refs) ? ch : NULL;
 }
 
+/* Says on the object that an owner which it names is there, but in another namespace: owners are
+ * looked for in the object's own, and it may go for that. */
+static void warn_of_namespace(const GarbageKind *k, const ApiObject *o, const GarbageKind *owner,
+                              const Value *ref)
+{
+    size_t n;
+    StrView uid = value_str(value_get(ref, SV("uid"))), ns = o->ns.len ? o->ns : SV("");
+    ApiObject *const *found = informer_by_index(owner->objects, BY_UID, uid, &n);
+    if (!owner->namespaced || !n || sv_eq(found[0]->ns, o->ns))
+        return;
+    char version[128];
+    snprintf(version, sizeof version, "%.*s%s%.*s", SV_FMT(k->group), k->group.len ? "/" : "",
+             SV_FMT(k->version));
+    EventRef about = { .api_version = sv_cstr(version),
+                       .kind = k->kind,
+                       .ns = o->ns,
+                       .name = o->name,
+                       .uid = o->uid,
+                       .resource_version = o->resource_version };
+    event_record(k->g->c->events, &about, SV("Warning"), SV("OwnerRefInvalidNamespace"),
+                 "ownerRef [%.*s/%.*s, namespace: %.*s, name: %.*s, uid: %.*s] does not exist in "
+                 "namespace \"%.*s\"",
+                 SV_FMT(value_str(value_get(ref, SV("apiVersion")))),
+                 SV_FMT(value_str(value_get(ref, SV("kind")))), SV_FMT(ns),
+                 SV_FMT(value_str(value_get(ref, SV("name")))), SV_FMT(uid), SV_FMT(ns));
+}
+
 /* An owner whose kind is unknown here is taken to exist. */
 static void check_owners(Job *j, GarbageKind *k, const ApiObject *o)
 {
@@ -520,7 +561,10 @@ static void check_owners(Job *j, GarbageKind *k, const ApiObject *o)
         Lookup *l = arena_new(&j->arena, Lookup);
         ch->owners[i] =
             owner && view(owner)->deleting && view(owner)->foreground ? OWNER_WAITING : OWNER_SOLID;
-        if (owner || !ok || !l || (ok->namespaced && !ch->ns.len))
+        if (owner || !ok || !l)
+            continue;
+        warn_of_namespace(k, o, ok, ref);
+        if (ok->namespaced && !ch->ns.len)
             continue;
         *l = (Lookup){ ch, i };
         ApiTarget t =
@@ -550,13 +594,8 @@ static void release(Job *j, GarbageKind *k, const ApiObject *o, StrView owner)
 
 static void release_all(Job *j, Garbage *g, StrView owner)
 {
-    vec_foreach (k, &g->kinds) {
-        size_t n;
-        ApiObject *const *list =
-            (*k)->objects ? informer_by_index((*k)->objects, 0, owner, &n) : NULL;
-        for (size_t i = 0; list && i < n; i++)
-            release(j, *k, list[i], owner);
-    }
+    for (Dependents d = dependents_of(g, owner); next_dependent(&d);)
+        release(j, d.kind, d.object, owner);
 }
 
 /* The present finalizers are read first: informers keep only what they mean. */
@@ -651,5 +690,5 @@ static void teardown(Controller *c)
 }
 
 const ControllerDef garbage_controller = {
-    "garbage-collector", observe, reconcile, 10, setup, teardown
+    "garbage-collector-controller", observe, reconcile, 10, setup, teardown
 };

@@ -21,6 +21,8 @@ const KindInfo kind_info[KIND_MAX] = {
                          SV_INIT("v1") },
     [KIND_SERVICEACCOUNT] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("serviceaccounts"),
                               SV_INIT("ServiceAccount"), SV_INIT("v1") },
+    [KIND_TOKEN_SECRET] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("secrets"), SV_INIT("Secret"),
+                            SV_INIT("v1") },
     [KIND_ROOT_CA] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("configmaps"), SV_INIT("ConfigMap"),
                        SV_INIT("v1") },
     [KIND_NODE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("nodes"), SV_INIT("Node"), SV_INIT("v1") },

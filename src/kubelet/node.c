@@ -1,6 +1,7 @@
 /* node.c - the Node object: registered at start, its status kept up to date, and a Lease renewed
  * every ten seconds, by whose age others judge whether this node lives. */
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 
 #include "base/clock.h"
@@ -81,11 +82,28 @@ static Value node_info(Arena *a)
     return v;
 }
 
-static Value resources(int64_t memory, Arena *a)
+/* A tenth of the file system stays free for images, logs and the platform's own state: what
+ * Kubernetes' default threshold of eviction (nodefs.available < 10 %) takes off, too. */
+enum { STORAGE_RESERVED_PERCENT = 10 };
+
+/* Bytes of the file system on which pods' writable layers, volumes and logs lie; 0: unknown. */
+static int64_t storage_capacity(const NodeAgent *n)
+{
+    struct statvfs fs;
+    if (statvfs(n->k->cfg.data_dir, &fs) < 0) {
+        log_warn("size of the file system of %s: %m, ignoring", n->k->cfg.data_dir);
+        return 0;
+    }
+    return (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
+}
+
+static Value resources(int64_t memory, int64_t storage, Arena *a)
 {
     Value v = value_map();
     value_set(a, &v, SV("cpu"), value_sv(arena_printf(a, "%ld", sysconf(_SC_NPROCESSORS_ONLN))));
     value_set(a, &v, SV("memory"), value_sv(arena_printf(a, "%lldKi", (long long)memory / 1024)));
+    value_set(a, &v, SV("ephemeral-storage"),
+              value_sv(arena_printf(a, "%lldKi", (long long)storage / 1024)));
     value_set(a, &v, SV("pods"), value_sv(arena_printf(a, "%d", PODS_MAX)));
     return v;
 }
@@ -127,8 +145,10 @@ static Value node_status(NodeAgent *n, Arena *a)
                          SV("kubelet is posting ready status")));
     value_push(a, &addresses, address(a, SV("InternalIP"), n->k->cfg.node_ip));
     value_push(a, &addresses, address(a, SV("Hostname"), n->k->cfg.node_name));
-    value_set(a, &v, SV("capacity"), resources(node_allocatable_memory() + MEMORY_RESERVED, a));
-    value_set(a, &v, SV("allocatable"), resources(node_allocatable_memory(), a));
+    int64_t storage = storage_capacity(n), kept = storage / 100 * STORAGE_RESERVED_PERCENT;
+    value_set(a, &v, SV("capacity"),
+              resources(node_allocatable_memory() + MEMORY_RESERVED, storage, a));
+    value_set(a, &v, SV("allocatable"), resources(node_allocatable_memory(), storage - kept, a));
     value_set(a, &v, SV("conditions"), list);
     value_set(a, &v, SV("addresses"), addresses);
     value_set_path(a, &v, "daemonEndpoints.kubeletEndpoint.Port", value_int(n->k->cfg.port));

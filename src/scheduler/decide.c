@@ -52,7 +52,7 @@ FitReason filters_check(const Filters *f, const SchedNode *n)
     pods_foreach(p, &n->nominated) if (*p != f->pod && (*p)->priority >= f->pod->priority &&
                                        !(*p)->node) request_add(&facts.used, &(*p)->request);
     FitReason why = fit_check(&f->pod->pod, &f->pod->request, &facts);
-    bool by_itself = why == FIT_OK || why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS;
+    bool by_itself = why == FIT_OK || fit_reason_is_resource(why);
     if (by_itself && f->pod->n_ports && !ports_are_free(f->pod, n))
         return FIT_PORTS;
     if (why == FIT_OK && f->spread.n_hard)
@@ -123,7 +123,7 @@ static SchedNode *best_of(const Filters *f, Scored *v, size_t n)
 static void note_reason(const Filters *f, const SchedNode *n, FitReason why, Decision *d)
 {
     unsigned lacks = 0;
-    if (why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS)
+    if (fit_reason_is_resource(why))
         lacks = fit_resources(&f->pod->request, &n->facts);
     d->why[n->index] = (uint8_t)why;
     for (int r = FIT_OK + 1; r < FIT_MAX; r++)

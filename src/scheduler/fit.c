@@ -10,6 +10,7 @@ const char *const fit_reason_text[FIT_MAX] = {
     [FIT_OK] = "fits",
     [FIT_CPU] = "Insufficient cpu",
     [FIT_MEMORY] = "Insufficient memory",
+    [FIT_STORAGE] = "Insufficient ephemeral-storage",
     [FIT_PODS] = "Too many pods",
     [FIT_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
     [FIT_PORTS] = "node(s) didn't have free ports for the requested pod ports",
@@ -32,42 +33,55 @@ static int64_t amount(const Value *map, StrView name, bool milli)
     return milli ? api_quantity_milli(&q) : api_quantity_value(&q);
 }
 
+/* The part of a container or a node that a map of quantities says; without pods. */
+static Request request_of(const Value *amounts)
+{
+    return (Request){ .cpu_milli = amount(amounts, SV("cpu"), true),
+                      .memory = amount(amounts, SV("memory"), false),
+                      .storage = amount(amounts, SV("ephemeral-storage"), false) };
+}
+
 void request_of_node(const Value *node, Request *ret)
 {
     const Value *a = value_path(node, "status.allocatable");
-    *ret = (Request){ amount(a, SV("cpu"), true), amount(a, SV("memory"), false),
-                      amount(a, SV("pods"), false) };
+    *ret = request_of(a);
+    ret->pods = amount(a, SV("pods"), false);
+}
+
+static void request_max(Request *to, const Request *r)
+{
+    to->cpu_milli = MAX(to->cpu_milli, r->cpu_milli);
+    to->memory = MAX(to->memory, r->memory);
+    to->storage = MAX(to->storage, r->storage);
 }
 
 void request_of_pod(const Value *pod, Request *ret)
 {
-    int64_t init_cpu = 0, init_memory = 0, side_cpu = 0, side_memory = 0;
+    Request init = { 0 }, sidecars = { 0 };
     *ret = (Request){ .pods = 1 };
     value_list_foreach (c, value_path(pod, "spec.containers")) {
-        const Value *r = value_path(c, "resources.requests");
-        ret->cpu_milli += amount(r, SV("cpu"), true);
-        ret->memory += amount(r, SV("memory"), false);
+        Request r = request_of(value_path(c, "resources.requests"));
+        request_add(ret, &r);
     }
     value_list_foreach (c, value_path(pod, "spec.initContainers")) {
-        const Value *r = value_path(c, "resources.requests");
-        int64_t cpu = amount(r, SV("cpu"), true), memory = amount(r, SV("memory"), false);
+        Request r = request_of(value_path(c, "resources.requests"));
         if (sv_eq(value_str(value_get(c, SV("restartPolicy"))),
                   SV("Always"))) { /* a sidecar runs on */
-            side_cpu += cpu;
-            side_memory += memory;
+            request_add(&sidecars, &r);
             continue;
         }
-        init_cpu = MAX(init_cpu, cpu + side_cpu);
-        init_memory = MAX(init_memory, memory + side_memory);
+        request_add(&r, &sidecars);
+        request_max(&init, &r);
     }
-    ret->cpu_milli = MAX(ret->cpu_milli + side_cpu, init_cpu);
-    ret->memory = MAX(ret->memory + side_memory, init_memory);
+    request_add(ret, &sidecars);
+    request_max(ret, &init);
 }
 
 void request_add(Request *to, const Request *r)
 {
     to->cpu_milli += r->cpu_milli;
     to->memory += r->memory;
+    to->storage += r->storage;
     to->pods += r->pods;
 }
 
@@ -75,6 +89,7 @@ void request_sub(Request *from, const Request *r)
 {
     from->cpu_milli -= r->cpu_milli;
     from->memory -= r->memory;
+    from->storage -= r->storage;
     from->pods -= r->pods;
 }
 
@@ -207,7 +222,14 @@ unsigned fit_resources(const Request *req, const NodeFacts *n)
         lacks |= 1u << FIT_CPU;
     if (req->memory && n->used.memory + req->memory > n->allocatable.memory)
         lacks |= 1u << FIT_MEMORY;
+    if (req->storage && n->used.storage + req->storage > n->allocatable.storage)
+        lacks |= 1u << FIT_STORAGE;
     return lacks;
+}
+
+bool fit_reason_is_resource(FitReason why)
+{
+    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_STORAGE || why == FIT_PODS;
 }
 
 FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n)
@@ -219,16 +241,17 @@ FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n)
     if (!fit_selector(pod, n))
         return FIT_SELECTOR;
     unsigned lacks = fit_resources(req, n);
-    return lacks & 1u << FIT_PODS     ? FIT_PODS
-           : lacks & 1u << FIT_CPU    ? FIT_CPU
-           : lacks & 1u << FIT_MEMORY ? FIT_MEMORY
-                                      : FIT_OK;
+    return lacks & 1u << FIT_PODS      ? FIT_PODS
+           : lacks & 1u << FIT_CPU     ? FIT_CPU
+           : lacks & 1u << FIT_MEMORY  ? FIT_MEMORY
+           : lacks & 1u << FIT_STORAGE ? FIT_STORAGE
+                                       : FIT_OK;
 }
 
 bool fit_reason_resolvable(FitReason why)
 {
-    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_PODS || why == FIT_PORTS ||
-           why == FIT_ANTI_AFFINITY || why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
+    return fit_reason_is_resource(why) || why == FIT_PORTS || why == FIT_ANTI_AFFINITY ||
+           why == FIT_EXISTING_ANTI || why == FIT_SPREAD;
 }
 
 static int64_t free_share(int64_t used, int64_t request, int64_t all)

@@ -8,7 +8,7 @@
 /* What a pod asks for, summed over its containers as Kubernetes does (init containers count by
  * their maximum). */
 typedef struct Request {
-    int64_t cpu_milli, memory, pods;
+    int64_t cpu_milli, memory, storage, pods; /* storage: ephemeral-storage, in bytes */
 } Request;
 
 typedef struct NodeFacts {
@@ -23,6 +23,7 @@ typedef enum FitReason {
     FIT_OK,
     FIT_CPU,
     FIT_MEMORY,
+    FIT_STORAGE,
     FIT_PODS,
     FIT_SELECTOR,
     FIT_PORTS,
@@ -45,6 +46,8 @@ void request_sub(Request *from, const Request *r);
 
 /* First reason against the node by itself, in the order of kube-scheduler's filters. */
 FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n);
+/* Is it one of the resources that fit_resources() looks at? */
+bool fit_reason_is_resource(FitReason why);
 /* All resources that it lacks: bit FIT_CPU and so on. */
 unsigned fit_resources(const Request *req, const NodeFacts *n);
 bool fit_selector(const Value *pod, const NodeFacts *n); /* nodeSelector and node affinity */

@@ -32,6 +32,22 @@ page() { inside curl -fsS --max-time 5 "$1"; }
     page "http://$ip:30080/"
 }
 
+@test "the node bears the control plane's role, and says how much room there is for pods' files" {
+    local node want
+    node=$(kubectl get nodes -o jsonpath='{.items[0].metadata.name}')
+    [ "$(kubectl get node "$node" --no-headers | awk '{ print $3 }')" = control-plane ]
+    want=$(stat -f -c '%b %S' "$DATA" | awk '{ print int($1 * $2 / 1024) }')
+    [ "$(kubectl get node "$node" -o jsonpath='{.status.capacity.ephemeral-storage}')" = "${want}Ki" ]
+    kubectl run roomy --image=knarr.local/demo:1 --overrides="{\"spec\":{\"containers\":[{\"name\":\"roomy\",\"image\":\"knarr.local/demo:1\",\"command\":[\"sleep\",\"1000\"],
+        \"resources\":{\"requests\":{\"ephemeral-storage\":\"$((want / 10))Ki\"}}}]}}"
+    kubectl run vast --image=knarr.local/demo:1 --overrides="{\"spec\":{\"containers\":[{\"name\":\"vast\",\"image\":\"knarr.local/demo:1\",
+        \"resources\":{\"requests\":{\"ephemeral-storage\":\"${want}Ki\"}}}]}}"
+    kubectl wait --for=condition=Ready pod/roomy --timeout=30s
+    wait_for 20 eval 'kubectl get pod vast -o jsonpath="{.status.conditions[0].message}" | grep -q "1 Insufficient ephemeral-storage"'
+    kubectl describe node "$node" | grep -E "^ +ephemeral-storage +[1-9].* \(1[01]%\)"
+    kubectl delete pod roomy vast --wait=false
+}
+
 @test "a pod reaches the Service by its DNS name" {
     kubectl run visitor --image=knarr.local/demo:1 --restart=Never --command -- sh -c \
         'ip=$(nslookup -type=a hello.default.svc.cluster.local | sed -n "s/^Address: //p" | tail -n 1); printf "GET / HTTP/1.0\r\n\r\n" | nc -w 5 "$ip" 80'

@@ -23,6 +23,7 @@ typedef struct FakeApi {
     unsigned rv;
     HttpReq *watchers[FAKE_MAX];
     bool streaming_refused; /* 400 for sendInitialEvents */
+    bool streams_hang;      /* the end of the initial events does not come by itself */
     unsigned fail_next;     /* so many requests get 503 */
     bool gone_next;         /* a watch from a revision gets 410 */
     unsigned streams, lists, watches, others;
@@ -97,7 +98,7 @@ static void fake_watch(FakeApi *f, HttpReq *req)
             fake_send(req, "ADDED", obj);
         }
     if (stream)
-        fake_bookmark(f, req, true);
+        fake_bookmark(f, req, !f->streams_hang);
 }
 
 static void fake_list(FakeApi *f, HttpReq *req)

@@ -1,7 +1,10 @@
 #include "doc.h"
 
+#include <stdio.h>
+
 #include "api/check.h"
 #include "api/defaults.h"
+#include "codec/protobuf.h"
 
 static const SchemaObject *type_of(const char *group, const char *kind)
 {
@@ -41,6 +44,49 @@ static void test_wrong_types_are_named_as_go_does(void **state)
     expect_refused("[]", "json: cannot unmarshal array into Go value of type v1.Deployment");
     expect_refused("{'spec':[]}", "json: cannot unmarshal array into Go struct field "
                                   "Deployment.spec of type v1.DeploymentSpec");
+}
+
+static void expect_lease_time(const char *given, const char *want)
+{
+    _cleanup_arena_ Arena a;
+    char text[128];
+    Err err = { 0 };
+
+    arena_init(&a, 0);
+    snprintf(text, sizeof text, "{'spec':{'renewTime':'%s'}}", given);
+    Value v = doc(&a, text);
+    int r = api_decode_check(type_of("coordination.k8s.io", "Lease"), &v, &a, NULL, &err);
+    assert_int_equal(r, 0);
+    assert_sv(value_path_str(&v, "spec.renewTime"), want);
+}
+
+static void test_times_of_all_years_are_taken_and_zero_ones_are_none(void **state)
+{
+    expect_lease_time("0001-01-01T00:00:02Z", "0001-01-01T00:00:02.000000Z");
+    expect_lease_time("9999-12-31T23:59:59.5Z", "9999-12-31T23:59:59.500000Z");
+    expect_lease_time("0001-01-01T00:00:00Z", "");
+    expect_lease_time("0001-01-01T01:00:00+01:00", "");
+    expect_lease_time("1970-01-01T00:00:00.000000Z", "");
+}
+
+static void test_times_of_all_years_pass_through_protobuf(void **state)
+{
+    static const char *const times[] = { "0001-01-01T00:00:02.000001Z",
+                                         "1969-12-31T23:59:59.999999Z",
+                                         "9999-12-31T23:59:59.500000Z" };
+    const SchemaObject *type = type_of("coordination.k8s.io", "Lease");
+
+    for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+        _cleanup_arena_ Arena a;
+        _cleanup_buf_ Buf bytes = BUF_INIT;
+        Value v = value_map(), back;
+        Err err = { 0 };
+        arena_init(&a, 0);
+        value_set_path(&a, &v, "spec.renewTime", value_sv(sv_cstr(times[i])));
+        assert_int_equal(protobuf_encode(type, &v, &bytes, &err), 0);
+        assert_int_equal(protobuf_decode(type, buf_view(&bytes), &a, &back, &err), 0);
+        assert_sv(value_path_str(&back, "spec.renewTime"), times[i]);
+    }
 }
 
 static void test_unknown_fields_are_collected_and_removed(void **state)
@@ -170,6 +216,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_types_are_named_as_go_does),
+        cmocka_unit_test(test_times_of_all_years_are_taken_and_zero_ones_are_none),
+        cmocka_unit_test(test_times_of_all_years_pass_through_protobuf),
         cmocka_unit_test(test_unknown_fields_are_collected_and_removed),
         cmocka_unit_test(test_values_get_their_normal_form),
         cmocka_unit_test(test_errors_render_as_kubernetes_does),

@@ -192,6 +192,36 @@ static void test_expired_revision_leads_to_a_relist_of_differences(void **state)
     assert_int_equal(informer_last_error(f->inf)->code, ERR_NONE);
 }
 
+static void test_nothing_is_caught_up_while_a_state_streams_in(void **state)
+{
+    Fix *f = *state;
+    f->api.streams_hang = true;
+    start(f);
+    fake_run(&f->api, 30);
+    assert_false(informer_synced(f->inf));
+    assert_sv(informer_resource_version(f->inf), "");
+    fake_bookmark(&f->api, f->api.watchers[0], true);
+    fake_run(&f->api, 30);
+    assert_true(informer_synced(f->inf));
+    assert_sv(informer_resource_version(f->inf), "102");
+
+    /* The same when it has to begin anew: what it has is old until the whole state is there. */
+    fake_cut(&f->api, false);
+    f->api.gone_next = true;
+    fake_put(&f->api, "d", "c", "n1");
+    fake_run(&f->api, 100);
+    assert_int_equal(f->api.streams, 2);
+    assert_int_equal(informer_len(f->inf), 2);
+    assert_sv(informer_resource_version(f->inf), "");
+    fake_put(&f->api, "d", "e", "n1"); /* a change that comes in between is part of the state */
+    for (unsigned i = 0; i < FAKE_MAX; i++)
+        if (f->api.watchers[i])
+            fake_bookmark(&f->api, f->api.watchers[i], true);
+    fake_run(&f->api, 30);
+    assert_int_equal(informer_len(f->inf), 4);
+    assert_sv(informer_resource_version(f->inf), "104");
+}
+
 static void test_server_that_is_away_is_asked_again(void **state)
 {
     Fix *f = *state;
@@ -223,6 +253,7 @@ int main(void)
         CASE(test_list_and_watch_where_streams_are_refused),
         CASE(test_dropped_connections_are_resumed_without_a_relist),
         CASE(test_expired_revision_leads_to_a_relist_of_differences),
+        CASE(test_nothing_is_caught_up_while_a_state_streams_in),
         CASE(test_server_that_is_away_is_asked_again),
         CASE(test_informer_may_be_freed_inside_a_handler),
     };

@@ -211,6 +211,28 @@ static void test_rfc3339_round_trip(void **state)
         assert_int_equal(rfc3339_parse(sv_cstr(bad[i]), &ns), -EINVAL);
 }
 
+static void test_moments_reach_further_than_nanoseconds(void **state)
+{
+    static const char *const texts[] = { "0000-01-01T00:00:00Z", "0001-01-01T00:00:02Z",
+                                         "0400-02-29T23:59:59Z", "1677-09-21T00:12:43Z",
+                                         "1900-03-01T00:00:00Z", "1969-12-31T23:59:59Z",
+                                         "2000-02-29T12:00:00Z", "2262-04-11T23:47:17Z",
+                                         "9999-12-31T23:59:59Z" };
+    char buf[RFC3339_SIZE];
+    Moment m;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        assert_int_equal(moment_parse(sv_cstr(texts[i]), &m), 0);
+        assert_string_equal(moment_format(m, 0, buf), texts[i]);
+    }
+    assert_int_equal(moment_parse(SV("0001-01-01T00:00:00.000002Z"), &m), 0);
+    assert_int_equal(m.sec, INT64_C(-62135596800));
+    assert_string_equal(moment_format(m, 6, buf), "0001-01-01T00:00:00.000002Z");
+    assert_int_equal(moment_parse(SV("0000-01-01T00:00:00+00:01"), &m), -EINVAL);
+    assert_int_equal(moment_parse(SV("9999-12-31T23:59:59-00:01"), &m), -EINVAL);
+    assert_string_equal(moment_format((Moment){ INT64_MAX, 0 }, 0, buf), "9999-12-31T23:59:59Z");
+    assert_string_equal(moment_format((Moment){ INT64_MIN, 0 }, 0, buf), "0000-01-01T00:00:00Z");
+}
+
 static void test_duration_parse(void **state)
 {
     int64_t ns;
@@ -320,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_hash_depends_on_every_byte),
         cmocka_unit_test(test_vec_grows_and_removes),
         cmocka_unit_test(test_rfc3339_round_trip),
+        cmocka_unit_test(test_moments_reach_further_than_nanoseconds),
         cmocka_unit_test(test_duration_parse),
         cmocka_unit_test(test_base64_round_trip_and_refusals),
         cmocka_unit_test(test_hex_and_uuid),

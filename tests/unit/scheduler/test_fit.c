@@ -53,6 +53,17 @@ static void test_resources(void **state)
         check("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"memory\":\"2Gi\"}}}]}}",
               &n),
         FIT_MEMORY);
+    const char *storage =
+        "{\"spec\":{\"initContainers\":[{\"resources\":{\"requests\":{\"ephemeral-"
+        "storage\":\"3Gi\"}}}],\"containers\":[{\"resources\":{\"requests\":{"
+        "\"ephemeral-storage\":\"1Gi\"}}}]}}";
+    assert_int_equal(check(storage, &n), FIT_STORAGE); /* a node that reports none has none */
+    n.allocatable.storage = INT64_C(3) << 30;
+    assert_int_equal(check(storage, &n), FIT_OK);
+    n.used.storage = 1;
+    assert_int_equal(check(storage, &n), FIT_STORAGE);
+    assert_string_equal(fit_reason_text[FIT_STORAGE], "Insufficient ephemeral-storage");
+    assert_true(fit_reason_resolvable(FIT_STORAGE));
     n.used.pods = 10;
     assert_int_equal(check("{\"spec\":{\"containers\":[{}]}}", &n), FIT_PODS);
 }
