@@ -23,6 +23,7 @@ struct NodeAgent {
     Source *lease_timer, *status_timer;
     ApiCall *lease_call, *status_call;
     bool registered, ready_told;
+    bool disk_pressure; /* as last seen */
 };
 
 static Value text(Arena *a, const char *s)
@@ -97,6 +98,18 @@ static int64_t storage_capacity(const NodeAgent *n)
     return (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
 }
 
+/* Is there so little room, or so few files left, that no more pods should come? The bounds are
+ * those of one-node distributions; what there is less of decides. */
+static bool has_disk_pressure(const NodeAgent *n)
+{
+    enum { BEGINS_PERCENT = 5, ENDS_PERCENT = 6 };
+    struct statvfs fs;
+    if (statvfs(n->k->cfg.data_dir, &fs) < 0)
+        return n->disk_pressure;
+    uint64_t bound = n->disk_pressure ? ENDS_PERCENT : BEGINS_PERCENT;
+    return fs.f_bavail * 100 < fs.f_blocks * bound || fs.f_favail * 100 < fs.f_files * bound;
+}
+
 static Value resources(int64_t memory, int64_t storage, Arena *a)
 {
     Value v = value_map();
@@ -134,9 +147,13 @@ static Value node_status(NodeAgent *n, Arena *a)
     value_push(a, &list,
                condition(a, SV("MemoryPressure"), false, SV("KubeletHasSufficientMemory"),
                          SV("kubelet has sufficient memory available")));
+    n->disk_pressure = has_disk_pressure(n);
     value_push(a, &list,
-               condition(a, SV("DiskPressure"), false, SV("KubeletHasNoDiskPressure"),
-                         SV("kubelet has no disk pressure")));
+               condition(a, SV("DiskPressure"), n->disk_pressure,
+                         n->disk_pressure ? SV("KubeletHasDiskPressure")
+                                          : SV("KubeletHasNoDiskPressure"),
+                         n->disk_pressure ? SV("kubelet has disk pressure")
+                                          : SV("kubelet has no disk pressure")));
     value_push(a, &list,
                condition(a, SV("PIDPressure"), false, SV("KubeletHasSufficientPID"),
                          SV("kubelet has sufficient PID available")));
@@ -322,6 +339,8 @@ static void on_lease(void *ctx, const ApiResult *r)
 static void renew_lease(void *ctx)
 {
     NodeAgent *n = ctx;
+    if (n->registered && has_disk_pressure(n) != n->disk_pressure)
+        post_status(n);
     _cleanup_arena_ Arena a;
     arena_init(&a, 0);
     Value patch = value_map();

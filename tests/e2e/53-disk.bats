@@ -41,6 +41,22 @@ fill_until_refused() {
 }
 store_kb() { du -k --total "$CLUSTER"/store/* | awk 'END { print $1 }'; }
 
+@test "a disk that is nearly full is a condition of the node, and no pods come until there is room" {
+    pressure() { [ "$(kubectl get nodes -o jsonpath='{.items[0].status.conditions[?(@.type=="DiskPressure")].status}')" = "$1" ]; }
+    pressure False
+    head -c $((($(free_kb) - 5000) * 1024)) /dev/zero >"$CLUSTER/filling"
+    wait_for 60 pressure True
+    tainted() { kubectl get nodes -o jsonpath='{.items[0].spec.taints[*].key}' | grep -q node.kubernetes.io/disk-pressure; }
+    wait_for 30 tainted
+    kubectl run early --image=knarr.local/demo:1 --restart=Never --command -- sleep 1000
+    refused() { kubectl get pod early -o jsonpath='{.status.conditions[?(@.type=="PodScheduled")].message}' | grep -q 'untolerated taint'; }
+    wait_for 30 refused
+    rm "$CLUSTER/filling"
+    wait_for 60 pressure False
+    kubectl wait --for=condition=Ready pod/early --timeout=60s
+    kubectl delete pod early --now
+}
+
 @test "on a full disk writes are refused in words, and reads go on" {
     kubectl create deployment many --image=knarr.local/demo:1 --replicas=3 -- sleep 1000
     kubectl rollout status deployment/many --timeout=60s
