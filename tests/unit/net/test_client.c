@@ -455,12 +455,13 @@ static void tunnel_end(void *ctx, const Err *why)
     loop_stop(((Fix *)ctx)->loop);
 }
 
-static void on_tunnel(void *ctx, NetStream *stream, const Err *why)
+static void on_tunnel(void *ctx, const HttpTunnelAnswer *answer, NetStream *stream, const Err *why)
 {
     Fix *f = ctx;
     f->tunnel = NULL;
+    f->status = answer ? answer->status : 0;
     if (!stream) {
-        f->code = why->code;
+        f->code = why ? why->code : ERR_NONE;
         loop_stop(f->loop);
         return;
     }
@@ -481,9 +482,29 @@ static void test_tunnel_carries_bytes_both_ways(void **state)
                                  "Upgrade: x\r\n\r\n"),
                               on_tunnel, f, &f->tunnel, &err));
         assert_ok(loop_run(f->loop, &err));
-        assert_string_equal(f->text, "HTTP/1.1 101 OK\r\n\r\nping");
+        assert_int_equal(f->status, 101);
+        assert_string_equal(f->text, "ping");
         stop(f);
     }
+}
+
+/* Whoever holds such a connection could send further requests on it, in the name of the client that
+ * opened it (CVE-2018-1002105). */
+static void test_tunnel_gives_no_stream_without_a_switch(void **state)
+{
+    Fix *f = *state;
+    Err err = { 0 };
+    start(f, true);
+    new_client(f, NULL, &f->ca, (HttpClientConfig){ 0 });
+    assert_ok(http_tunnel(f->client,
+                          SV("GET /none HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                             "Upgrade: x\r\n\r\n"),
+                          on_tunnel, f, &f->tunnel, &err));
+    assert_ok(loop_run(f->loop, &err));
+    assert_int_equal(f->code, ERR_NONE);
+    assert_int_equal(f->status, 404);
+    assert_null(f->stream);
+    stop(f);
 }
 
 static void test_names_are_looked_up(void **state)
@@ -514,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_refused_connection_is_reported),
         cmocka_unit_test(test_calls_survive_a_restart_of_the_server),
         cmocka_unit_test(test_tunnel_carries_bytes_both_ways),
+        cmocka_unit_test(test_tunnel_gives_no_stream_without_a_switch),
         cmocka_unit_test(test_names_are_looked_up),
     };
     return cmocka_run_group_tests(tests, setup_certs, teardown_certs);
