@@ -224,7 +224,10 @@ static void opened(HtmlLinks *h, char c, Buf *out)
 static void in_tag(HtmlLinks *h, char c, Buf *out)
 {
     buf_putc(&h->tag, c);
-    if (h->at == AT_QUOTED) {
+    if (h->tag.len > HTML_TAG_MAX) {
+        flush(h, out);
+        h->at = AT_TEXT;
+    } else if (h->at == AT_QUOTED) {
         if (c == h->quote)
             h->at = AT_TAG;
     } else if (c == '>')
@@ -236,10 +239,6 @@ static void in_tag(HtmlLinks *h, char c, Buf *out)
         h->at = AT_VALUE;
     else if (!is_space(c))
         h->at = AT_TAG;
-    if (h->tag.len > HTML_TAG_MAX) {
-        flush(h, out);
-        h->at = AT_TEXT;
-    }
 }
 
 /* `tag` holds "!", "!-" of a beginning comment, or nothing. */
