@@ -326,9 +326,11 @@ static StrView forwarded_for(ApiCall *x)
     const struct sockaddr *from = x->req->remote;
     StrView before = http_header(x->req, SV("x-forwarded-for"));
     if (from->sa_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)from)->sin_addr, text, sizeof text);
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, text,
+                  sizeof text);
     else if (from->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)from)->sin6_addr, text, sizeof text);
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, text,
+                  sizeof text);
     return arena_printf(x->arena, "%.*s%s%s", SV_FMT(before), before.len && text[0] ? ", " : "",
                         text);
 }
