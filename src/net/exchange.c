@@ -184,6 +184,8 @@ size_t exchange_available(const Exchange *e)
 void exchange_take(Exchange *e, Buf *dst, size_t n)
 {
     e->since_ns = loop_now_ns(e->conn->loop);
+    if (n == 0)
+        return;
     if (e->streaming) {
         buf_append(dst, e->out.ptr + e->out_off, n);
         e->out_off += n;
