@@ -278,11 +278,11 @@ as_user() { kubectl --as="$1" "${@:2}"; }
 }
 
 @test "kubectl's own proxy and port-forward go on working" {
-    inside "$TOOLS/kubectl-1.35" proxy --port=8001 >/dev/null 2>&1 3>&- &
+    nsenter --net="/run/netns/$NS" "$TOOLS/kubectl-1.35" proxy --port=8001 >/dev/null 2>&1 3>&- &
     echo $! >>"$PIDS"
     wait_for 10 inside curl -fsS "http://127.0.0.1:8001$NSP/pods/web:162/proxy/"
     [ "$(inside curl -sS "http://127.0.0.1:8001$NSP/pods/web:162/proxy/")" = bar ]
-    inside "$TOOLS/kubectl-1.35" port-forward pod/web 8002:160 >/dev/null 2>&1 3>&- &
+    nsenter --net="/run/netns/$NS" "$TOOLS/kubectl-1.35" port-forward pod/web 8002:160 >/dev/null 2>&1 3>&- &
     echo $! >>"$PIDS"
     wait_for 10 inside curl -fsS http://127.0.0.1:8002/
     [ "$(inside curl -sS http://127.0.0.1:8002/)" = foo ]

@@ -38,6 +38,9 @@ spec:
   restartPolicy: Never
   containers: [{name: c, image: "knarr.local/demo:1", command: [cat], stdin: true}, {name: done, image: "knarr.local/demo:1", command: [sh, -c, "echo one; echo two"]}]
 Y
+    kubectl create configmap small --from-literal=a=b
+    head -c 700000 /dev/urandom | base64 -w 0 >"$DATA/large"
+    kubectl create configmap large --from-file="$DATA/large"
     kubectl wait --for=condition=Ready pod/web --timeout=30s
     wait_for 20 has_ended
 }
@@ -104,9 +107,6 @@ ws() { # PATH PROTOCOL [SEND…]
 
 @test "a watch is a message for each event" {
     maps=/api/v1/namespaces/default/configmaps
-    kubectl create configmap small --from-literal=a=b
-    head -c 700000 /dev/urandom | base64 -w 0 >"$DATA/large"
-    kubectl create configmap large --from-file="$DATA/large"
     ws "$maps?watch=true" '' 'wait:2' ping close >"$DATA/out"
     grep -c '^text ' "$DATA/out" | grep -qx '[2-4]'
     grep '^text ' "$DATA/out" | grep -F '"name":"small"' | grep -q "'{\"type\":\"ADDED\",\"object\":{\"kind\":\"ConfigMap\".*}\\\\n'$"
@@ -122,7 +122,7 @@ rss() { awk '/VmRSS/ {print $2}' "/proc/$(cat "$DATA/server.pid")/status"; }
 
 @test "watchers that read nothing cost what others cost" {
     before=$(rss)
-    inside /usr/bin/python3 - "$DATA" 3>&- <<'P' &
+    nsenter --net="/run/netns/$NS" /usr/bin/python3 - "$DATA" 3>&- <<'P' &
 import ssl, socket, sys, time
 data = sys.argv[1]
 context = ssl.create_default_context(cafile=data + "/pki/ca.crt")
