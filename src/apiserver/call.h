@@ -13,7 +13,7 @@ typedef struct WatchHub WatchHub;
 typedef struct ServiceAlloc ServiceAlloc;
 typedef struct OpenApiCache OpenApiCache;
 typedef struct HeavyQueue HeavyQueue;
-typedef struct NodeLinks NodeLinks;
+typedef struct Backends Backends;
 typedef struct TokenSigner TokenSigner;
 
 enum {
@@ -32,7 +32,7 @@ struct ApiServer {
     ServiceAlloc *services;
     OpenApiCache *openapi;
     HeavyQueue *heavy;    /* large writes */
-    NodeLinks *nodes;     /* connections to kubelets */
+    Backends *backends;   /* what requests are forwarded to */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;
     StrView client_ca, control_plane_node;

@@ -1,43 +1,23 @@
 /* external_ips.c - addresses from outside that a Service would take away from somebody. */
 #include "apiserver/external_ips.h"
 
-#include <arpa/inet.h>
-
 #include "api/validate.h"
+#include "apiserver/addr.h"
 #include "apiserver/object.h"
 #include "apiserver/services.h"
-
-static bool parse(StrView text, uint32_t *ret)
-{
-    char buf[INET_ADDRSTRLEN];
-    struct in_addr in;
-    if (!sv_copy_cstr(text, buf, sizeof buf) || inet_pton(AF_INET, buf, &in) != 1)
-        return false;
-    *ret = ntohl(in.s_addr);
-    return true;
-}
-
-static bool in_cidr(uint32_t addr, StrView cidr)
-{
-    StrView net, bits;
-    uint32_t base;
-    uint64_t n;
-    return sv_cut(cidr, '/', &net, &bits) && parse(net, &base) && sv_to_u64(bits, &n) == 0 &&
-           n >= 1 && n <= 32 && ((addr ^ base) & ~(uint32_t)0 << (32 - n)) == 0;
-}
 
 /* Whose the address is on this node: its own, its pods' or nobody's there (NULL). */
 static const char *node_owner(const Value *node, uint32_t addr)
 {
     uint32_t own;
     value_list_foreach (a, value_path(node, "status.addresses")) {
-        if (parse(value_str(value_get(a, SV("address"))), &own) && own == addr)
+        if (addr4_parse(value_str(value_get(a, SV("address"))), &own) && own == addr)
             return "is the address of a node";
     }
-    if (in_cidr(addr, value_path_str(node, "spec.podCIDR")))
+    if (addr4_in_cidr(addr, value_path_str(node, "spec.podCIDR")))
         return "is in the range of pods";
     value_list_foreach (cidr, value_path(node, "spec.podCIDRs")) {
-        if (in_cidr(addr, value_str(cidr)))
+        if (addr4_in_cidr(addr, value_str(cidr)))
             return "is in the range of pods";
     }
     return NULL;
@@ -46,7 +26,7 @@ static const char *node_owner(const Value *node, uint32_t addr)
 static const char *pod_owner(const Value *pod, uint32_t addr)
 {
     uint32_t own;
-    return parse(value_path_str(pod, "status.podIP"), &own) && own == addr
+    return addr4_parse(value_path_str(pod, "status.podIP"), &own) && own == addr
                ? "is the address of a pod"
                : NULL;
 }
@@ -80,7 +60,7 @@ static const char *owner_of(ApiCall *x, StrView text)
 {
     uint32_t addr;
     const char *owner;
-    if (!parse(text, &addr))
+    if (!addr4_parse(text, &addr))
         return NULL;
     if (services_has_address(x->srv->services, text))
         return "is in the range of Services";

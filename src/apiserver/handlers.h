@@ -25,15 +25,14 @@ bool review_handle(ApiCall *x);
 bool discovery_handle(ApiCall *x);
 bool openapi_handle(ApiCall *x);
 bool health_handle(ApiCall *x);
-bool node_link_handle(ApiCall *x); /* log, exec, attach, portforward, proxy */
+bool node_link_handle(ApiCall *x); /* log, exec, attach, portforward */
+bool forward_handle(ApiCall *x);   /* proxy */
 
 /* ---- what is behind some of them, for the server's start and end ---- */
 int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err);
 OpenApiCache *openapi_cache_free(OpenApiCache *c);
-int node_links_new(ApiServer *srv, const ApiServerConfig *cfg, NodeLinks **ret, Err *err);
-/* The certificates for kubelets came anew: new connections use them. */
-int node_links_reload(NodeLinks *n, const ApiServerConfig *cfg, Err *err);
-NodeLinks *node_links_free(NodeLinks *n);
 
 /* The server's handler of requests: an ApiServer as ctx (net/http.h). */
 void route_request(void *ctx, HttpReq *req);
+/* Whether the body of the request is handed on as it comes: what is proxied (net/http.h). */
+bool route_streams(void *ctx, HttpReq *req);

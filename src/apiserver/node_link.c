@@ -1,126 +1,17 @@
 /* node_link.c - the way to a kubelet: logs, exec, attach and port-forward of a pod.
  *
- * Logs are an ordinary request whose answer is streamed on. The others are upgraded connections:
- * once the kubelet is reached, both byte streams are joined, and whether WebSocket or SPDY runs
- * over them is between the client and the kubelet. The server shows the kubelet its own client
- * certificate; the user's credentials end here. */
-#include <stdio.h>
-
+ * Logs are an ordinary request whose answer is streamed on. The others are upgraded connections
+ * (join.h). The server shows the kubelet its own client certificate; the user's credentials end
+ * here. */
 #include "api/check.h"
+#include "apiserver/backend.h"
 #include "apiserver/handlers.h"
-#include "apiserver/object.h"
+#include "apiserver/join.h"
 #include "apiserver/respond.h"
-#include "base/map.h"
-#include "net/http_client.h"
+#include "base/encode.h"
+#include "net/ws.h"
 
-enum {
-    PENDING_MAX = 256 * 1024, /* bytes in one direction before the other side is paused */
-    LOG_PENDING_MAX = 1024 * 1024,
-};
-
-struct NodeLinks {
-    ApiServer *srv;
-    TlsContext *tls;
-    Map clients; /* "address:port" to HttpClient */
-};
-
-static int make_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
-{
-    TlsConfig tls = { .cert_chain = cfg->kubelet_client_cert,
-                      .key = cfg->kubelet_client_key,
-                      .ca = cfg->kubelet_ca,
-                      .alpn_h2 = true };
-    return cfg->kubelet_client_cert.len ? tls_context_new_client(&tls, ret, err) : 0;
-}
-
-int node_links_new(ApiServer *srv, const ApiServerConfig *cfg, NodeLinks **ret, Err *err)
-{
-    NodeLinks *n = calloc(1, sizeof *n);
-    if (!n)
-        return err_nomem(err);
-    n->srv = srv;
-    int r = make_tls(cfg, &n->tls, err);
-    if (r < 0) {
-        free(n);
-        return r;
-    }
-    *ret = n;
-    return 0;
-}
-
-int node_links_reload(NodeLinks *n, const ApiServerConfig *cfg, Err *err)
-{
-    TlsContext *tls = NULL;
-    int r = make_tls(cfg, &tls, err);
-    if (r < 0)
-        return r;
-    StrView key;
-    void *client;
-    for (size_t i = 0; map_next(&n->clients, &i, &key, &client);)
-        http_client_set_tls(client, tls);
-    tls_context_unref(n->tls);
-    n->tls = tls;
-    return 0;
-}
-
-NodeLinks *node_links_free(NodeLinks *n)
-{
-    if (!n)
-        return NULL;
-    StrView key;
-    void *client;
-    for (size_t i = 0; map_next(&n->clients, &i, &key, &client);)
-        http_client_free(client);
-    map_free(&n->clients);
-    tls_context_unref(n->tls);
-    free(n);
-    return NULL;
-}
-
-static bool decode_object(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret)
-{
-    const ApiResource *res = api_resource_find(SV(""), SV("v1"), sv_cstr(plural));
-    char key[STORE_KEY_MAX];
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *o = registry_key(res, ns, name, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
-    bool ok = o && object_decode(res, o, x->arena, ret, NULL) == 0;
-    snapshot_unref(sn);
-    return ok;
-}
-
-static HttpClient *client_for(ApiCall *x, StrView node_name)
-{
-    NodeLinks *n = x->srv->nodes;
-    Value node;
-    StrView ip = SV_NULL;
-    if (!n->tls || !decode_object(x, "nodes", SV_NULL, node_name, &node)) {
-        respond_status(x, REASON_NOT_FOUND, "node \"%.*s\" not found", SV_FMT(node_name));
-        return NULL;
-    }
-    value_list_foreach (addr, value_path(&node, "status.addresses")) {
-        if (sv_eq(value_str(value_get(addr, SV("type"))), SV("InternalIP")))
-            ip = value_str(value_get(addr, SV("address")));
-    }
-    int64_t port =
-        value_int_or(value_path(&node, "status.daemonEndpoints.kubeletEndpoint.Port"), 10250);
-    StrView key = arena_printf(x->arena, "%.*s:%lld", SV_FMT(ip), (long long)port);
-    HttpClient *client = map_get(&n->clients, key);
-    char *host = arena_cstr(x->arena, ip);
-    if (client || !host)
-        return client;
-    HttpClientConfig cfg = { .host = host, .port = (uint16_t)port, .tls = n->tls };
-    Err err = { 0 };
-    if (!ip.len)
-        respond_status(x, REASON_SERVICE_UNAVAILABLE, "node \"%.*s\" has reported no address",
-                       SV_FMT(node_name));
-    else if (http_client_new(x->srv->loop, &cfg, &client, &err) < 0)
-        respond_err(x, &err);
-    else if (!map_set(&n->clients, key, client, NULL)) {
-        client = http_client_free(client);
-        respond_nomem(x);
-    }
-    return client;
-}
+enum { LOG_PENDING_MAX = 1024 * 1024 };
 
 /* The container that is meant: the one named, or the only one. */
 static bool choose_container(ApiCall *x, const Value *pod, StrView *ret)
@@ -213,6 +104,9 @@ typedef struct LogStream {
     ApiCall *x;
     HttpCall *call;
     bool started;
+    StrView protocol; /* of a WebSocket, which carries pieces of the log as messages */
+    bool wants_ws, base64;
+    WsPush *ws;
     int status;
     Buf refused; /* the kubelet's words when it is not 200 */
 } LogStream;
@@ -220,6 +114,7 @@ typedef struct LogStream {
 static void log_free(LogStream *s)
 {
     http_call_cancel(s->call);
+    ws_push_free(s->ws);
     buf_free(&s->refused);
     free(s);
 }
@@ -229,12 +124,38 @@ static void on_log_peer_gone(void *ctx)
     log_free(ctx);
 }
 
+static void log_cut(LogStream *s)
+{
+    HttpReq *req = s->x->req;
+    http_on_close(req, NULL, NULL);
+    log_free(s);
+    http_abort(req);
+}
+
+static int log_send(LogStream *s, const void *data, size_t len)
+{
+    static const WsPart text = { .text = true, .first = true, .last = true },
+                        bytes = { .first = true, .last = true };
+    if (!s->ws)
+        return http_stream_write(s->x->req, data, len, NULL);
+    if (!s->base64)
+        return ws_push(s->ws, bytes, data, len, NULL);
+    _cleanup_buf_ Buf b = BUF_INIT;
+    base64_encode(BASE64_STD, sv_n(data, len), &b);
+    return b.failed ? -ERR_NOMEM : ws_push(s->ws, text, b.ptr, b.len, NULL);
+}
+
 static void on_log_head(void *ctx, int status, const HttpHeader *headers, uint32_t n)
 {
     LogStream *s = ctx;
     s->status = status;
-    if (status == 200)
-        s->started = http_stream_start(s->x->req, 200, SV("text/plain"), NULL) == 0;
+    if (status != 200)
+        return;
+    int r = s->wants_ws ? ws_push_start(s->x->req, s->protocol, on_log_peer_gone, s, &s->ws, NULL)
+                        : http_stream_start(s->x->req, 200, SV("text/plain"), NULL);
+    s->started = r == 0;
+    if (r < 0 || (s->ws && log_send(s, "", 0) < 0)) /* as the peer: it begins with an empty one */
+        log_cut(s);
 }
 
 static void on_log_drain(void *ctx)
@@ -251,7 +172,10 @@ static void on_log_data(void *ctx, const void *data, size_t len)
             buf_append(&s->refused, data, len);
         return;
     }
-    http_stream_write(s->x->req, data, len, NULL);
+    if (log_send(s, data, len) < 0) {
+        log_cut(s); /* rather than leave something out */
+        return;
+    }
     if (http_stream_pending(s->x->req) > LOG_PENDING_MAX) {
         http_stream_on_drain(s->x->req, on_log_drain, s);
         http_call_pause(s->call, true);
@@ -263,10 +187,18 @@ static void on_log_done(void *ctx, const Err *err)
     LogStream *s = ctx;
     ApiCall *x = s->x;
     s->call = NULL;
+    if (s->started && err) {
+        log_cut(s);
+        return;
+    }
+    if (s->ws) {
+        WsPush *ws = TAKE_PTR(s->ws);
+        log_free(s);
+        ws_push_end(ws);
+        return;
+    }
     http_on_close(x->req, NULL, NULL);
-    if (s->started && err)
-        http_abort(x->req);
-    else if (s->started)
+    if (s->started)
         http_stream_end(x->req);
     else if (err)
         respond_status(x, REASON_INTERNAL, "Internal error occurred: reach the kubelet: %s",
@@ -280,6 +212,25 @@ static void on_log_done(void *ctx, const Err *err)
     log_free(s);
 }
 
+/* Refused before the kubelet is asked: what is no handshake, or names no protocol of ours. */
+static bool choose_log_protocol(LogStream *s)
+{
+    ApiCall *x = s->x;
+    s->base64 = false;
+    if (!ws_wanted(x->req))
+        respond_status(x, REASON_BAD_REQUEST,
+                       "a WebSocket begins with GET over HTTP/1.1, version 13 and a key");
+    else if (!ws_choose_protocol(x->req, SV("binary.k8s.io,base64.binary.k8s.io"), &s->protocol))
+        respond_status(x, REASON_FORBIDDEN,
+                       "requested protocol(s) are not supported: supports [ binary.k8s.io "
+                       "base64.binary.k8s.io]");
+    else {
+        s->base64 = sv_starts(s->protocol, SV("base64."));
+        return true;
+    }
+    return false;
+}
+
 static void open_log(ApiCall *x, HttpClient *client, StrView target)
 {
     Err err = { 0 };
@@ -290,6 +241,11 @@ static void open_log(ApiCall *x, HttpClient *client, StrView target)
         return;
     }
     s->x = x;
+    s->wants_ws = ws_asked_for(x->req);
+    if (s->wants_ws && !choose_log_protocol(s)) {
+        log_free(s);
+        return;
+    }
     HttpCallSpec spec = { .method = SV("GET"),
                           .target = target,
                           .on_head = on_log_head,
@@ -304,139 +260,26 @@ static void open_log(ApiCall *x, HttpClient *client, StrView target)
     }
 }
 
-/* ---- joined streams ---- */
-
-typedef struct Join {
-    ApiCall *x;         /* until the connection is taken over */
-    HttpTunnel *tunnel; /* until it is connected */
-    NetStream *side[2]; /* 0: client, 1: kubelet */
-    struct JoinEnd {
-        struct Join *join;
-        int from;
-    } end[2];
-} Join;
-
-static void join_free(Join *j)
-{
-    http_tunnel_cancel(j->tunnel);
-    net_stream_free(j->side[0]);
-    net_stream_free(j->side[1]);
-    free(j);
-}
-
-static void on_join_data(void *ctx, const void *data, size_t len)
-{
-    struct JoinEnd *e = ctx;
-    NetStream *to = e->join->side[!e->from];
-    if (!to)
-        return;
-    net_stream_write(to, data, len, NULL);
-    if (net_stream_pending(to) > PENDING_MAX)
-        net_stream_pause(e->join->side[e->from], true);
-}
-
-static void on_join_drain(void *ctx)
-{
-    struct JoinEnd *e = ctx;
-    if (e->join->side[!e->from])
-        net_stream_pause(e->join->side[!e->from], false);
-}
-
-static void on_join_end(void *ctx, const Err *why)
-{
-    struct JoinEnd *e = ctx;
-    Join *j = e->join;
-    j->side[e->from] = net_stream_free(j->side[e->from]);
-    NetStream *other = j->side[!e->from];
-    if (other)
-        net_stream_end(other); /* its own end follows when everything is sent */
-    else
-        join_free(j);
-}
-
-static void join_start(Join *j)
-{
-    for (int i = 0; i < 2; i++) {
-        j->end[i].join = j;
-        j->end[i].from = i;
-    }
-    for (int i = 0; i < 2 && j->side[i]; i++) {
-        NetStreamEvents ev = { on_join_data, on_join_end, on_join_drain, &j->end[i] };
-        net_stream_start(j->side[i], &ev);
-    }
-}
-
-static void on_join_peer_gone(void *ctx)
-{
-    join_free(ctx);
-}
-
-static void on_tunnel(void *ctx, NetStream *stream, const Err *err)
-{
-    Join *j = ctx;
-    ApiCall *x = j->x;
-    Err own = { 0 };
-    j->tunnel = NULL;
-    http_on_close(x->req, NULL, NULL);
-    if (!stream) {
-        respond_status(x, REASON_INTERNAL, "Internal error occurred: error dialing backend: %s",
-                       err->msg);
-        join_free(j);
-        return;
-    }
-    j->side[1] = stream;
-    if (http_take_over(x->req, SV(""), &j->side[0], &own) < 0) {
-        respond_status(x, REASON_INTERNAL, "Internal error occurred: %s", own.msg);
-        join_free(j);
-        return;
-    }
-    join_start(j);
-}
-
-static bool passes_on(StrView name)
-{
-    static const StrView kept[] = { SV_INIT("connection"), SV_INIT("upgrade"),
-                                    SV_INIT("origin"),     SV_INIT("x-stream-protocol-version"),
-                                    SV_INIT("user-agent"), SV_INIT("content-length"),
-                                    SV_INIT("accept") };
-    if (sv_starts(name, SV("sec-websocket-")))
-        return true;
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-        if (sv_eq(kept[i], name))
-            return true;
-    return false;
-}
+/* ---- upgrades ---- */
 
 static void open_stream(ApiCall *x, HttpClient *client, StrView target)
 {
     _cleanup_buf_ Buf head = BUF_INIT;
-    Err err = { 0 };
     if (!http_header(x->req, SV("upgrade")).len) {
         respond_status(x, REASON_BAD_REQUEST, "Upgrade request required");
         return;
     }
     buf_printf(&head, "%.*s %.*s HTTP/1.1\r\nHost: kubelet\r\n", SV_FMT(x->req->method),
                SV_FMT(target));
-    for (uint32_t i = 0; i < x->req->n_headers; i++) {
-        const HttpHeader *h = &x->req->headers[i];
-        /* A token may hide in the WebSocket protocols; it is for this server alone. */
-        if (passes_on(h->name) && sv_find(h->value, SV("base64url.bearer.authorization")) < 0)
-            buf_printf(&head, "%.*s: %.*s\r\n", SV_FMT(h->name), SV_FMT(h->value));
-    }
-    buf_sv(&head, SV("\r\n"));
-    Join *j = calloc(1, sizeof *j);
-    if (!j || head.failed) {
-        free(j);
-        respond_nomem(x);
+    if (!join_headers(x->req, &head)) {
+        respond_status(x, REASON_BAD_REQUEST, "a header's value must be one line");
         return;
     }
-    j->x = x;
-    http_on_close(x->req, on_join_peer_gone, j);
-    if (http_tunnel(client, buf_view(&head), on_tunnel, j, &j->tunnel, &err) < 0) {
-        http_on_close(x->req, NULL, NULL);
-        free(j);
-        respond_err(x, &err);
-    }
+    buf_sv(&head, SV("\r\n"));
+    if (head.failed)
+        respond_nomem(x);
+    else
+        join_open(x, client, false, buf_view(&head));
 }
 
 bool node_link_handle(ApiCall *x)
@@ -458,7 +301,7 @@ bool node_link_handle(ApiCall *x)
         return false;
     Value pod;
     StrView container = SV_NULL;
-    if (!decode_object(x, "pods", x->ns, x->name, &pod)) {
+    if (!backend_object(x, "pods", x->ns, x->name, &pod)) {
         respond_not_found(x);
         return true;
     }
@@ -474,7 +317,7 @@ bool node_link_handle(ApiCall *x)
                            SV_FMT(x->name));
         return true;
     }
-    HttpClient *client = client_for(x, node);
+    HttpClient *client = backend_kubelet(x, node);
     if (!client)
         return true;
     _cleanup_buf_ Buf target = BUF_INIT;

@@ -38,8 +38,7 @@ static StrView resource_verb(const ApiCall *x)
     return SV("");
 }
 
-/* exec, attach, port-forward and proxy open a stream whatever the method: all of them need
- * "create". */
+/* exec, attach and port-forward open a stream whatever the method: all of them need "create". */
 static void fix_streaming_verb(ApiCall *x)
 {
     if (sv_eq(x->resource, SV("pods")) &&
@@ -210,7 +209,7 @@ static void dispatch_resource(ApiCall *x)
         return;
     }
     if (x->sub.len && !sv_eq(x->sub, SV("status"))) {
-        if (!subresource_handle(x) && !node_link_handle(x))
+        if (!subresource_handle(x) && !node_link_handle(x) && !forward_handle(x))
             respond_unknown(x);
         return;
     }
@@ -251,7 +250,8 @@ static bool names_are_sound(ApiCall *x)
 static void dispatch(ApiCall *x)
 {
     StrView dry;
-    if (http_query(x->req, SV("dryRun"), &dry)) {
+    bool proxied = x->res && sv_eq(x->sub, SV("proxy")); /* its parameters are the backend's */
+    if (!proxied && http_query(x->req, SV("dryRun"), &dry)) {
         if (!sv_eq(dry, SV("All")) && dry.len) {
             respond_status(x, REASON_BAD_REQUEST,
                            "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
@@ -261,7 +261,7 @@ static void dispatch(ApiCall *x)
         x->dry_run = dry.len > 0;
     }
     if (x->res) {
-        if (!negotiate(x)) {
+        if (!proxied && !negotiate(x)) {
             respond_status(
                 x, REASON_NOT_ACCEPTABLE,
                 "only the following media types are accepted: application/json, application/yaml");
@@ -270,6 +270,14 @@ static void dispatch(ApiCall *x)
         dispatch_resource(x);
     } else if (!discovery_handle(x) && !openapi_handle(x) && !health_handle(x))
         respond_unknown(x);
+}
+
+bool route_streams(void *ctx, HttpReq *req)
+{
+    (void)ctx;
+    ApiCall x = { .req = req, .arena = req->arena };
+    parse_path(&x);
+    return x.res && sv_eq(x.sub, SV("proxy"));
 }
 
 void route_request(void *ctx, HttpReq *req)

@@ -3,6 +3,7 @@
 
 #include "apiserver/authz.h"
 #include "apiserver/authn.h"
+#include "apiserver/backend.h"
 #include "apiserver/handlers.h"
 #include "apiserver/heavy.h"
 #include "apiserver/hub.h"
@@ -63,15 +64,18 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
                           cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) <
             0 ||
         (r = bootstrap_objects(s, cfg, err)) < 0 || (r = services_repair(s->store, err)) < 0 ||
-        (r = start_hub(s, err)) < 0 || (r = node_links_new(s, cfg, &s->nodes, err)) < 0)
+        (r = start_hub(s, err)) < 0 || (r = backends_new(cfg, &s->backends, err)) < 0)
         return r;
     TlsContext *tls = NULL;
     if ((r = make_tls(cfg, &tls, err)) < 0)
         return r;
     s->bodies = (HttpBodyLimit){ .max = BODIES_MAX, .preferred = authn_is_own_role };
-    HttpServerConfig http = {
-        .tls = tls, .handler = route_request, .ctx = s, .body_max = BODY_MAX, .bodies = &s->bodies
-    };
+    HttpServerConfig http = { .tls = tls,
+                              .handler = route_request,
+                              .ctx = s,
+                              .body_max = BODY_MAX,
+                              .bodies = &s->bodies,
+                              .streams = route_streams };
     r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
     tls_context_unref(tls);
     return r == 0 ? loop_add_timer(s->loop, TRIM_EVERY_MS, TRIM_EVERY_MS, give_memory_back, s,
@@ -125,7 +129,7 @@ int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err)
 {
     TlsContext *tls = NULL;
     int r = make_tls(cfg, &tls, err);
-    if (r == 0 && (r = node_links_reload(s->nodes, cfg, err)) == 0)
+    if (r == 0 && (r = backends_reload(s->backends, cfg, err)) == 0)
         http_server_set_tls(s->http, tls);
     tls_context_unref(tls);
     return r;
@@ -138,7 +142,7 @@ ApiServer *apiserver_free(ApiServer *s)
     source_free(s->housekeeping);
     http_server_free(s->http);
     heavy_queue_close(s->heavy);
-    node_links_free(s->nodes);
+    backends_free(s->backends);
     hub_free(s->hub);
     services_free(s->services);
     rbac_free(s->rbac);

@@ -8,6 +8,8 @@
  * happens, and no event is lost or doubled: `rev` says up to which revision everything has been
  * handed out, and `done` how many events of the next one.
  *
+ * Over a WebSocket each event is a message of its own, a large one in fragments (net/ws.h).
+ *
  * Cut are only clients that take nothing for a minute, and those whose place has left the history:
  * these hear of it (410), and list again. */
 #include <stdio.h>
@@ -20,6 +22,7 @@
 #include "apiserver/table.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/ws.h"
 
 enum {
     WATCH_CHUNK = 64 * 1024,
@@ -47,6 +50,8 @@ struct Watch {
     bool behind;  /* reads the store by itself; else the hub hands it what comes */
     bool takes;   /* the revision that the hub has in hand */
     bool bookmarks, table_columns_sent;
+    WsPush *ws;        /* NULL: plain HTTP. An event is a message of it. */
+    bool ws_inside;    /* a message has begun */
     Snapshot *initial; /* the state at the start while it is being sent; NULL: done */
     SnapshotIter at;
     bool initial_end;   /* a bookmark follows it */
@@ -97,14 +102,19 @@ static void watch_free(Watch *w)
     object_rev_unref(w->part_of);
     source_free(w->timeout);
     source_free(w->bookmark);
+    ws_push_free(w->ws);
     free(w);
 }
 
 static void watch_end(Watch *w)
 {
     HttpReq *req = w->x->req;
+    WsPush *ws = TAKE_PTR(w->ws);
     watch_free(w);
-    http_stream_end(req);
+    if (ws)
+        ws_push_end(ws);
+    else
+        http_stream_end(req);
 }
 
 static void on_peer_gone(void *ctx)
@@ -127,16 +137,33 @@ static void watch_cut(Watch *w, const char *why)
     http_abort(req);
 }
 
+/* Each line is a message; what ends without a line's end goes on with the next text. */
+static int send_messages(Watch *w, StrView text, Err *err)
+{
+    int r = 0;
+    while (text.len && r == 0) {
+        ssize_t end = sv_find_char(text, '\n');
+        StrView some = end < 0 ? text : sv_head(text, (size_t)end + 1);
+        WsPart part = { .text = true, .first = !w->ws_inside, .last = end >= 0 };
+        r = ws_push(w->ws, part, some.ptr, some.len, err);
+        w->ws_inside = end < 0;
+        text = sv_skip(text, some.len);
+    }
+    return r;
+}
+
 /* Hands text out; false when the watch is gone. `text.failed`: an event would be lost in silence.
  */
 static bool watch_send(Watch *w, const Buf *text)
 {
     Err err = { 0 };
-    if (text->failed || http_stream_write(w->x->req, text->ptr, text->len, &err) < 0) {
-        watch_cut(w, "memory is exhausted");
-        return false;
-    }
-    return true;
+    int r = text->failed ? -ERR_NOMEM
+            : w->ws      ? send_messages(w, buf_view(text), &err)
+                         : http_stream_write(w->x->req, text->ptr, text->len, &err);
+    if (r == 0)
+        return true;
+    watch_cut(w, "memory is exhausted");
+    return false;
 }
 
 static bool is_full(const Watch *w)
@@ -595,6 +622,24 @@ static Watch *watch_new(ApiCall *x, const WatchOptions *o, Err *err)
     return w;
 }
 
+/* Begins the answer: a stream of lines, or a WebSocket with a message for each. */
+static int watch_answer(Watch *w, Err *err)
+{
+    HttpReq *req = w->x->req;
+    StrView named = http_header(req, SV("sec-websocket-protocol")), protocol = SV("");
+    int r;
+    if (!ws_asked_for(req)) {
+        r = http_stream_start(req, 200, SV("application/json"), err);
+        if (r == 0)
+            http_on_close(req, on_peer_gone, w);
+        return r;
+    }
+    /* As the peer: whatever single protocol is named is the one that is spoken. */
+    if (!ws_choose_protocol(req, SV(""), &protocol))
+        (void)ws_choose_protocol(req, named, &protocol);
+    return ws_push_start(req, protocol, on_peer_gone, w, &w->ws, err);
+}
+
 void rest_watch(ApiCall *x)
 {
     WatchOptions o = { 0 };
@@ -609,8 +654,10 @@ void rest_watch(ApiCall *x)
         respond_err(x, &err);
         return;
     }
-    if (http_stream_start(x->req, 200, SV("application/json"), &err) < 0) {
+    if (watch_answer(w, &err) < 0) {
         watch_free(w);
+        if (err.code == ERR_UNSUPPORTED)
+            respond_status(x, REASON_BAD_REQUEST, "%s", err.msg);
         return;
     }
     if (!o.initial && w->rev == 0)
@@ -619,7 +666,6 @@ void rest_watch(ApiCall *x)
         w->initial = store_snapshot(x->srv->store);
         snapshot_iter(w->initial, sv_n(w->prefix, w->prefix_len), SV_NULL, &w->at);
     }
-    http_on_close(x->req, on_peer_gone, w);
     http_stream_on_drain(x->req, catch_up, w);
     w->link = &x->srv->hub->watches;
     w->next = *w->link;

@@ -38,6 +38,13 @@ void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...)
                  text.ptr ? text : SV("out of memory"));
 }
 
+int kubelet_upgrade_status(const Err *err)
+{
+    return err->code == ERR_DENIED                              ? 403
+           : err->code == ERR_INVALID || err->code == ERR_LIMIT ? 400
+                                                                : 500;
+}
+
 bool kubelet_flag(const HttpReq *req, StrView name)
 {
     return http_query_true(req, name);
@@ -154,6 +161,7 @@ static const struct Route {
     { SV_INIT("attach"), SV_INIT("proxy"), serve_attach, true },
     { SV_INIT("portForward"), SV_INIT("proxy"), serve_port_forward, true },
     { SV_INIT("pods"), SV_INIT("proxy"), serve_pods, false },
+    { SV_INIT("logs"), SV_INIT("log"), serve_log_files, false },
     { SV_INIT("metrics"), SV_INIT("metrics"), serve_metrics, false },
 };
 

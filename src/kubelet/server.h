@@ -3,6 +3,7 @@
  *   server.c               routes, /healthz, /pods, /metrics
  *   server_auth.c          who asks, and may they: reviews by the API server, with a cache
  *   server_logs.c          containers' logs
+ *   server_files.c         the folder of logs
  *   server_exec.c          exec and attach
  *   server_portforward.c   port-forward
  *   cri_log.c              lines of log files */
@@ -38,6 +39,7 @@ void session_del(Session *x); /* repeatable */
 
 /* Answers with a sentence as plain text, as the kubelet does. */
 void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...) PRINTF(3, 4);
+int kubelet_upgrade_status(const Err *err);          /* of an upgrade that is refused */
 bool kubelet_flag(const HttpReq *req, StrView name); /* "1" or "true" */
 /* The pod NS/NAME that is known here (the one that runs, if a new one waits under the same name),
  * or NULL. */
@@ -53,4 +55,4 @@ void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView sub
 void kubelet_verdicts_free(KubeletServer *s);
 
 typedef void KubeletHandler(KubeletRequest *r);
-KubeletHandler serve_logs, serve_exec, serve_attach, serve_port_forward;
+KubeletHandler serve_logs, serve_log_files, serve_exec, serve_attach, serve_port_forward;

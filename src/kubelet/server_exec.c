@@ -58,21 +58,30 @@ static void exec_end(Session *x)
 static void send_status(ExecSession *s, const Err *err)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
-    if (err) {
-        buf_sv(&b, SV("{\"metadata\":{},\"status\":\"Failure\",\"message\":"));
-        char text[640];
+    char text[640] = "";
+    if (err)
         snprintf(text, sizeof text, "error executing command in container: %s", err->msg);
+    else if (s->code)
+        snprintf(text, sizeof text, "command terminated with non-zero exit code: exit status %d",
+                 s->code);
+    if (channels_plain_status(s->ch)) {
+        channels_write(s->ch, CHANNEL_ERROR, text, strlen(text), NULL);
+        return;
+    }
+    buf_printf(&b, "{\"metadata\":{},\"status\":\"%s\"", text[0] ? "Failure" : "Success");
+    if (text[0]) {
+        buf_sv(&b, SV(",\"message\":"));
         json_encode_string(sv_cstr(text), &b);
-        buf_sv(&b, SV(",\"reason\":\"InternalError\",\"code\":500}"));
-    } else if (s->code)
+    }
+    if (err)
+        buf_sv(&b, SV(",\"reason\":\"InternalError\",\"code\":500"));
+    else if (s->code)
         buf_printf(
             &b,
-            "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"command terminated with non-zero exit code: "
-            "exit status %d\",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
-            "\"message\":\"%d\"}]}}",
-            s->code, s->code);
-    else
-        buf_sv(&b, SV("{\"metadata\":{},\"status\":\"Success\"}"));
+            ",\"reason\":\"NonZeroExitCode\",\"details\":{\"causes\":[{\"reason\":\"ExitCode\","
+            "\"message\":\"%d\"}]}",
+            s->code);
+    buf_putc(&b, '}');
     channels_write(s->ch, CHANNEL_ERROR, b.ptr, b.len, NULL);
 }
 
@@ -368,8 +377,7 @@ static void serve_command(KubeletRequest *r, bool attach)
     session_add(r->server, &s->session, exec_end);
     if (open_session(r, c, s, &err) < 0) {
         exec_end(&s->session);
-        kubelet_refuse(r->req, err.code == ERR_INVALID || err.code == ERR_LIMIT ? 400 : 500, "%s",
-                       err.msg);
+        kubelet_refuse(r->req, kubelet_upgrade_status(&err), "%s", err.msg);
     }
 }
 

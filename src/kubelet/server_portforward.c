@@ -253,6 +253,6 @@ void serve_port_forward(KubeletRequest *r)
                           .ctx = s };
     if (channels_accept(r->req, &spec, &ev, &s->ch, &err) < 0) {
         session_end(&s->session);
-        kubelet_refuse(r->req, err.code == ERR_INVALID ? 400 : 500, "%s", err.msg);
+        kubelet_refuse(r->req, kubelet_upgrade_status(&err), "%s", err.msg);
     }
 }

@@ -1,6 +1,7 @@
 /* channels.c - the server's side of exec, attach and port-forward over three wire protocols.
  *
- *   WIRE_WS      WebSocket, subprotocol v4/v5.channel.k8s.io: a message is a channel byte and data
+ *   WIRE_WS      WebSocket, a subprotocol of channel.k8s.io: a message is a channel byte and data,
+ *                or a character and base64
  *   WIRE_SPDY    SPDY/3.1: a stream for each channel, named by its streamType header
  *   WIRE_TUNNEL  SPDY/3.1 inside the messages of a WebSocket (kubectl's port-forward)
  *
@@ -8,17 +9,17 @@
  * it. */
 #include "net/channels.h"
 
+#include "base/encode.h"
 #include "net/spdy.h"
 #include "net/stream_internal.h"
 #include "net/ws.h"
 
-#define PROTOCOL_V4     SV("v4.channel.k8s.io")
-#define PROTOCOL_V5     SV("v5.channel.k8s.io")
-#define PROTOCOL_PF     SV("portforward.k8s.io")
-#define PROTOCOL_TUNNEL SV("SPDY/3.1+portforward.k8s.io")
+#define PROTOCOL_V4 SV("v4.channel.k8s.io")
+#define PROTOCOL_PF SV("portforward.k8s.io")
 
 enum {
-    V5_CLOSE = 255, /* v5: the message {255, n} closes channel n */
+    V5_CLOSE = 255,           /* v5: the message {255, n} closes channel n */
+    BASE64_CHANNELS_MAX = 79, /* as characters from '0' on, they stay ASCII */
     REQUEST_ID_MAX = 32,
     RST_INVALID = 2,
     RST_REFUSED = 3,
@@ -40,7 +41,7 @@ typedef struct Pair { /* port-forward: one connection */
 struct Channels {
     NetStream *stream;
     Wire wire;
-    bool v5;
+    bool v5, base64, plain_status;
     ChannelsSpec spec;
     ChannelsEvents ev;
     Ws *ws;
@@ -123,6 +124,18 @@ static bool is_ours(const Channels *c, unsigned channel)
            (c->wire == WIRE_WS || c->ch[channel].id != 0);
 }
 
+/* One message of channel.k8s.io: the channel's number as a byte or a character, and the data. */
+static int send_ws(Channels *c, unsigned channel, const void *data, size_t len, Err *err)
+{
+    _cleanup_buf_ Buf msg = BUF_INIT;
+    buf_putc(&msg, (char)(c->base64 ? '0' + channel : channel));
+    if (c->base64)
+        base64_encode(BASE64_STD, sv_n(data, len), &msg);
+    else
+        buf_append(&msg, data, len);
+    return msg.failed ? err_nomem(err) : ws_send(c->ws, c->base64, msg.ptr, msg.len, err);
+}
+
 int channels_write(Channels *c, unsigned channel, const void *data, size_t len, Err *err)
 {
     if (c->ended || c->freed || !is_ours(c, channel))
@@ -130,10 +143,7 @@ int channels_write(Channels *c, unsigned channel, const void *data, size_t len, 
     if (len == 0)
         return 0;
     if (c->wire == WIRE_WS) {
-        _cleanup_buf_ Buf msg = BUF_INIT;
-        buf_putc(&msg, (char)channel);
-        buf_append(&msg, data, len);
-        int r = msg.failed ? err_nomem(err) : ws_send(c->ws, false, msg.ptr, msg.len, err);
+        int r = send_ws(c, channel, data, len, err);
         if (r < 0)
             return r;
     } else {
@@ -159,16 +169,33 @@ static void release(Channels *c, unsigned channel)
     }
 }
 
+/* Over WebSocket: the ports are those of the query, and each is used once. */
+static bool all_closed(const Channels *c)
+{
+    for (unsigned i = 0; i < 2 * c->spec.n_ports; i++)
+        if (!c->ch[i].out_closed)
+            return false;
+    return true;
+}
+
 void channels_close(Channels *c, unsigned channel)
 {
     if (c->ended || c->freed || !is_ours(c, channel))
         return;
     c->ch[channel].out_closed = true;
-    if (c->wire == WIRE_WS)
-        return; /* there is no such message: the end of all tells */
+    if (c->wire == WIRE_WS) { /* there is no such message: the end of all tells */
+        if (c->spec.kind == CHANNELS_PORT_FORWARD && all_closed(c))
+            channels_end(c);
+        return;
+    }
     spdy_data(c->spdy, c->ch[channel].id, "", 0, true);
     (void)sent(c, NULL);
     release(c, channel);
+}
+
+bool channels_plain_status(const Channels *c)
+{
+    return c->plain_status;
 }
 
 size_t channels_pending(const Channels *c)
@@ -240,10 +267,11 @@ static void ws_message(void *ctx, bool text, const void *data, size_t len)
             end_now(c, &err);
         return;
     }
-    if (text || len == 0)
-        return; /* text is for the base64 protocols, which are not offered */
+    (void)text; /* clients send their bytes as either */
+    if (len == 0)
+        return;
     bool command = c->spec.kind == CHANNELS_COMMAND;
-    unsigned channel = p[0];
+    unsigned channel = c->base64 ? (uint8_t)(p[0] - '0') : p[0];
     if (c->v5 && channel == V5_CLOSE) {
         if (len == 2 && p[1] == CHANNEL_STDIN)
             got_close(c, CHANNEL_STDIN);
@@ -251,8 +279,14 @@ static void ws_message(void *ctx, bool text, const void *data, size_t len)
     }
     bool takes = command ? (channel == CHANNEL_STDIN && c->spec.in) || channel == CHANNEL_RESIZE
                          : channel % 2 == 0 && channel / 2 < c->spec.n_ports;
-    if (takes && len > 1)
+    if (!takes || len == 1)
+        return;
+    _cleanup_buf_ Buf plain = BUF_INIT;
+    if (!c->base64)
         got_data(c, channel, p + 1, len - 1);
+    else if (base64_decode(BASE64_STD, sv_n(p + 1, len - 1), &plain) == 0 && plain.len)
+        got_data(c, channel, plain.ptr,
+                 plain.len); /* what is no base64 is dropped, as the peer does */
 }
 
 static void ws_closed(void *ctx, uint16_t code)
@@ -267,18 +301,17 @@ static void ws_closed(void *ctx, uint16_t code)
 static int ws_greet(Channels *c, Err *err)
 {
     if (c->spec.kind == CHANNELS_COMMAND) {
-        char channel = (char)(c->spec.out   ? CHANNEL_STDOUT
-                              : c->spec.err ? CHANNEL_STDERR
-                                            : CHANNEL_ERROR);
-        return ws_send(c->ws, false, &channel, 1, err);
+        unsigned channel = c->spec.out   ? CHANNEL_STDOUT
+                           : c->spec.err ? CHANNEL_STDERR
+                                         : CHANNEL_ERROR;
+        return send_ws(c, channel, "", 0, err);
     }
     int r = 0;
     for (unsigned i = 0; r == 0 && i < c->spec.n_ports; i++) /* each channel begins with its port */
         for (unsigned k = 0; r == 0 && k < 2; k++) {
             uint16_t port = c->spec.ports[i];
-            const uint8_t msg[3] = { (uint8_t)(2 * i + k), (uint8_t)(port & 0xff),
-                                     (uint8_t)(port >> 8) };
-            r = ws_send(c->ws, false, msg, sizeof msg, err);
+            const uint8_t number[2] = { (uint8_t)(port & 0xff), (uint8_t)(port >> 8) };
+            r = send_ws(c, 2 * i + k, number, sizeof number, err);
         }
     return r;
 }
@@ -480,38 +513,64 @@ bool channels_wanted(const HttpReq *req)
     return ws_wanted(req) || spdy_wanted(req);
 }
 
+static const struct Protocol {
+    StrView name;
+    bool command, forward; /* what it is for */
+    bool tunnel, v5, base64, plain_status;
+} protocols[] = {
+    { .name = SV_INIT("v5.channel.k8s.io"), .command = true, .v5 = true },
+    { .name = SV_INIT("v4.channel.k8s.io"), .command = true, .forward = true },
+    { .name = SV_INIT("v4.base64.channel.k8s.io"),
+      .command = true,
+      .forward = true,
+      .base64 = true },
+    { .name = SV_INIT("channel.k8s.io"), .command = true, .plain_status = true },
+    { .name = SV_INIT("base64.channel.k8s.io"),
+      .command = true,
+      .base64 = true,
+      .plain_status = true },
+    { .name = SV_INIT("SPDY/3.1+portforward.k8s.io"), .forward = true, .tunnel = true },
+    { .name = SV_INIT(""),
+      .command = true,
+      .forward = true,
+      .plain_status = true }, /* none named */
+};
+
 /* The first protocol in the client's order that we speak too. */
-static bool choose_ws(const HttpReq *req, Channels *c, StrView *ret)
+static int choose_ws(const HttpReq *req, Channels *c, StrView *ret, Err *err)
 {
-    static const StrView ours[] = { SV_INIT("v5.channel.k8s.io"), SV_INIT("v4.channel.k8s.io"),
-                                    SV_INIT("SPDY/3.1+portforward.k8s.io") };
-    for (uint32_t i = 0; i < req->n_headers; i++) {
-        StrView rest = req->headers[i].value, piece;
-        if (!sv_eq(req->headers[i].name, SV("sec-websocket-protocol")))
+    _cleanup_buf_ Buf names = BUF_INIT;
+    bool command = c->spec.kind == CHANNELS_COMMAND;
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
+        if (command ? protocols[i].command : protocols[i].forward)
+            buf_printf(&names, "%s%.*s", names.len ? "," : "", SV_FMT(protocols[i].name));
+    if (names.failed)
+        return err_nomem(err);
+    if (!ws_choose_protocol(req, buf_view(&names), ret))
+        return err_set(err, ERR_DENIED, 0,
+                       "requested protocol(s) are not supported: supports [%.*s]", (int)names.len,
+                       names.ptr);
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+        const struct Protocol *p = &protocols[i];
+        if (!sv_eq(p->name, *ret))
             continue;
-        while (sv_next(&rest, ',', &piece)) {
-            StrView name = sv_trim(piece);
-            for (unsigned k = 0; k < ARRAY_SIZE(ours); k++) {
-                bool tunnel = sv_eq(ours[k], PROTOCOL_TUNNEL), v5 = sv_eq(ours[k], PROTOCOL_V5);
-                bool fits = c->spec.kind == CHANNELS_COMMAND ? !tunnel : !v5;
-                if (!fits || !sv_eq(name, ours[k]))
-                    continue;
-                c->wire = tunnel ? WIRE_TUNNEL : WIRE_WS;
-                c->v5 = v5;
-                *ret = ours[k];
-                return true;
-            }
-        }
+        c->wire = p->tunnel ? WIRE_TUNNEL : WIRE_WS;
+        c->v5 = p->v5;
+        c->base64 = p->base64;
+        c->plain_status = p->plain_status;
     }
-    return false;
+    if (c->base64 && 2 * c->spec.n_ports > BASE64_CHANNELS_MAX)
+        return err_set(err, ERR_INVALID, 0, "more than %d ports", BASE64_CHANNELS_MAX / 2);
+    return 0;
 }
 
 static int make_head(const HttpReq *req, Channels *c, Buf *head, Err *err)
 {
     StrView protocol;
     if (ws_wanted(req)) {
-        if (!choose_ws(req, c, &protocol))
-            return err_set(err, ERR_INVALID, 0, "no WebSocket protocol in common");
+        int r = choose_ws(req, c, &protocol, err);
+        if (r < 0)
+            return r;
         ws_handshake(req, protocol, head);
     } else if (spdy_wanted(req)) {
         protocol = c->spec.kind == CHANNELS_COMMAND ? PROTOCOL_V4 : PROTOCOL_PF;

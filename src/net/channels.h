@@ -1,5 +1,6 @@
 /* channels.h - the server's side of exec, attach and port-forward, whatever the client speaks on
- * the wire: WebSocket (v5/v4.channel.k8s.io and SPDY tunnelled for port-forward) or SPDY/3.1.
+ * the wire: WebSocket (channel.k8s.io up to version 5, also in base64, and SPDY tunnelled for
+ * port-forward) or SPDY/3.1.
  *
  * For exec and attach the channels are fixed by number (CHANNEL_STDIN …). For port-forward they are
  * pairs: 2*i carries the data of connection i and 2*i+1 its error text. */
@@ -42,12 +43,16 @@ typedef struct ChannelsSpec {
 /* Does the request want an upgrade at all (Connection: Upgrade to websocket or SPDY/3.1)? */
 bool channels_wanted(const HttpReq *req);
 /* Answers the upgrade and takes the connection over: the exchange has ended on success. On failure
- * (ERR_INVALID: no protocol in common; ERR_UNSUPPORTED: not HTTP/1.1) the caller still answers. */
+ * (ERR_INVALID, ERR_DENIED: no protocol in common; ERR_UNSUPPORTED: not HTTP/1.1) the caller still
+ * answers. */
 int channels_accept(HttpReq *req, const ChannelsSpec *spec, const ChannelsEvents *ev,
                     Channels **ret, Err *err) NODISCARD;
 int channels_write(Channels *c, unsigned channel, const void *data, size_t len,
                    Err *err);                       /* copies */
 void channels_close(Channels *c, unsigned channel); /* we send no more on it */
+/* Whether the client takes failures on CHANNEL_ERROR as plain sentences, and nothing for success:
+ * before version 4. */
+bool channels_plain_status(const Channels *c);
 size_t channels_pending(const Channels *c);
 void channels_pause(Channels *c, bool paused); /* back pressure: stop reading */
 void channels_end(Channels *c);                /* sends what waits, says goodbye; on_end follows */

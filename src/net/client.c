@@ -46,8 +46,23 @@ void call_unhold(HttpCall *call)
 {
     if (--call->held > 0 || !call->gone)
         return;
+    buf_free(&call->out);
     arena_free(&call->arena);
     free(call);
+}
+
+static void drain_now(void *ctx)
+{
+    HttpCall *call = ctx;
+    call->drain_due = false;
+    if (!call->gone && call->out.len == 0)
+        call->spec.on_drain(call->spec.ctx);
+}
+
+void call_drained(HttpCall *call)
+{
+    if (call->spec.on_drain && !call->drain_due && !call->gone)
+        call->drain_due = loop_defer(call->client->loop, drain_now, call, NULL) == 0;
 }
 
 /* Off its lists and silent; freed when nobody holds it. */
@@ -60,6 +75,8 @@ static void call_gone(HttpCall *call)
     list_remove(call->conn ? &call->conn->calls : &call->client->waiting, call);
     call->conn = NULL;
     call->timer = source_free(call->timer);
+    if (call->drain_due)
+        loop_defer_cancel(call->client->loop, drain_now, call);
     call_unhold(call);
 }
 
@@ -222,7 +239,7 @@ static bool may_repeat(const HttpCall *call)
                                           SV_INIT("PUT"), SV_INIT("DELETE") };
     for (size_t i = 0; i < ARRAY_SIZE(idempotent); i++)
         if (sv_eq(call->spec.method, idempotent[i]))
-            return true;
+            return !call->spec.streams;
     return false;
 }
 
@@ -593,4 +610,28 @@ void http_call_pause(HttpCall *call, bool paused)
     call->paused = paused;
     if (call->conn && call->conn->stream)
         call->conn->ops->pause(call->conn, call);
+}
+
+/* ---- bodies that stream ---- */
+
+int http_call_write(HttpCall *call, const void *data, size_t len, Err *err)
+{
+    buf_append(&call->out, data, len);
+    if (call->out.failed)
+        return err_nomem(err);
+    if (call->conn && call->conn->ready)
+        client_pump_later(call->conn);
+    return 0;
+}
+
+size_t http_call_pending(const HttpCall *call)
+{
+    return call->out.len;
+}
+
+void http_call_end(HttpCall *call)
+{
+    call->out_over = true;
+    if (call->conn && call->conn->ready)
+        client_pump_later(call->conn);
 }

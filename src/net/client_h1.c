@@ -84,7 +84,10 @@ static void h1_start(ClientConn *c, HttpCall *call)
         buf_printf(out, "%.*s: %.*s\r\n", SV_FMT(s->headers[i].name), SV_FMT(s->headers[i].value));
     bool sends = sv_eq(s->method, SV("POST")) || sv_eq(s->method, SV("PUT")) ||
                  sv_eq(s->method, SV("PATCH"));
-    if (s->body.len > 0 || sends)
+    call->out_chunked = s->streams && !call_find_request_header(call, SV("content-length")).ptr;
+    if (call->out_chunked)
+        buf_sv(out, SV("transfer-encoding: chunked\r\n"));
+    else if (!s->streams && (s->body.len > 0 || sends))
         buf_printf(out, "content-length: %zu\r\n", s->body.len);
     if (c->own)
         buf_sv(out, SV("connection: close\r\n"));
@@ -98,10 +101,37 @@ static void h1_start(ClientConn *c, HttpCall *call)
     net_stream_written(c->stream);
 }
 
+static void pump_stream(ClientConn *c, HttpCall *call, Buf *out)
+{
+    if (call->out.len > 0) {
+        if (call->out_chunked)
+            buf_printf(out, "%zx\r\n", call->out.len);
+        buf_append(out, call->out.ptr, call->out.len);
+        if (call->out_chunked)
+            buf_sv(out, SV("\r\n"));
+        buf_clear(&call->out);
+        call_drained(call);
+    }
+    if (call->out_over && !call->out_told) {
+        call->out_told = true;
+        if (call->out_chunked)
+            buf_sv(out, SV("0\r\n\r\n"));
+    }
+    if (out->failed) {
+        Err err = { 0 };
+        err_nomem(&err);
+        client_conn_close(c, &err);
+        return;
+    }
+    net_stream_written(c->stream);
+}
+
 static void h1_pump(ClientConn *c)
 {
     HttpCall *call = c->calls.head;
     Buf *out = net_stream_out(c->stream);
+    if (call && call->spec.streams && out->len < CLIENT_OUT_HIGH)
+        pump_stream(c, call, out);
     if (!call || call->body_off == call->spec.body.len || out->len >= CLIENT_OUT_HIGH)
         return;
     size_t n = MIN(call->spec.body.len - call->body_off, (size_t)CLIENT_OUT_HIGH);
@@ -117,8 +147,8 @@ static void answered(ClientConn *c)
 {
     ClientH1 *h = h1_of(c);
     HttpCall *call = c->calls.head;
-    bool keep =
-        http1_keep_alive(h->parser) && call->body_off == call->spec.body.len && call->status != 101;
+    bool keep = http1_keep_alive(h->parser) && call->body_off == call->spec.body.len &&
+                (!call->spec.streams || call->out_told) && call->status != 101;
     h->complete = false;
     if (keep)
         http1_next(h->parser);

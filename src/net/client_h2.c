@@ -142,8 +142,11 @@ static void h2_start(ClientConn *c, HttpCall *call)
     char length[24];
     nghttp2_nv *list = arena_array(&call->arena, nghttp2_nv, s->n_headers + FIXED);
     Err err = { 0 };
-    if (!list) {
-        err_nomem(&err);
+    if (!list || s->streams) {
+        if (s->streams)
+            err_set(&err, ERR_UNSUPPORTED, 0, "a body that streams needs HTTP/1.1");
+        else
+            err_nomem(&err);
         call_done(call, &err);
         return;
     }

@@ -44,6 +44,8 @@ struct HttpCall {
     bool retried; /* was sent again after a connection had gone stale */
     bool gone;
     bool paused;
+    Buf out; /* a body that streams: what has been written and not yet sent */
+    bool out_over, out_told, out_chunked, drain_due;
     size_t unread; /* HTTP/2: bytes that came while paused, whose window is still held back */
     unsigned held;
 };
@@ -116,4 +118,5 @@ void call_data(HttpCall *call, const void *data, size_t len);
 void call_done(HttpCall *call, const Err *err); /* takes it off its connection, reports, frees */
 /* Never processed by the peer: goes back to the queue, or fails with `why` the second time. */
 void call_again(HttpCall *call, const Err *why);
+void call_drained(HttpCall *call); /* nothing of `out` waits any more */
 StrView call_find_request_header(const HttpCall *call, StrView lower_name);

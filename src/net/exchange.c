@@ -45,24 +45,11 @@ void exchange_hold(Exchange *e)
     e->held++;
 }
 
-static void uncount_body(Exchange *e)
-{
-    if (e->bodies)
-        e->bodies->held -= e->held_bytes;
-    e->held_bytes = 0;
-}
-
-static void drop_body(Exchange *e)
-{
-    buf_free(&e->body);
-    uncount_body(e);
-}
-
 void exchange_unhold(Exchange *e)
 {
     if (--e->held > 0 || !e->gone)
         return;
-    drop_body(e);
+    exchange_drop_body(e);
     buf_free(&e->out);
     free(e->copy);
     arena_free(&e->arena);
@@ -112,12 +99,13 @@ void exchange_gone(Exchange *e)
     c->since_ns = loop_now_ns(c->loop);
     if (e->drain_due)
         loop_defer_cancel(c->loop, drain_now, e);
+    exchange_body_forget(e);
     if ((e->state == EX_HANDLING || e->state == EX_RESPONDING) && e->on_close && !e->aborted)
         e->on_close(e->close_ctx);
     if (e->release)
         e->release(e->release_ctx);
     e->release = NULL;
-    uncount_body(e); /* whoever holds it may outlive the server */
+    exchange_uncount_body(e); /* whoever holds it may outlive the server */
     e->bodies = NULL;
     exchange_unhold(e);
 }
@@ -166,35 +154,6 @@ int exchange_add_header(Exchange *e, StrView name, StrView value, Err *err)
     return 0;
 }
 
-static bool hold_bytes(Exchange *e, size_t len)
-{
-    HttpBodyLimit *l = e->bodies;
-    if (!l)
-        return true;
-    bool all = !l->preferred || (e->req.peer && l->preferred(e->req.peer));
-    size_t max = all ? l->max : l->max / 4 * 3;
-    if (len > max || l->held > max - len)
-        return false;
-    l->held += len;
-    e->held_bytes += len;
-    return true;
-}
-
-int exchange_body(Exchange *e, const void *data, size_t len, Err *err)
-{
-    size_t max = e->conn->cfg.body_max;
-    if (e->req.body_too_large)
-        return 0;
-    e->req.busy = !hold_bytes(e, len);
-    if (e->req.busy || len > max || e->body.len + len > max) {
-        e->req.body_too_large = true;
-        drop_body(e);
-        return 0;
-    }
-    buf_append(&e->body, data, len);
-    return e->body.failed ? err_nomem(err) : 0;
-}
-
 void exchange_ready(Exchange *e)
 {
     HttpConn *c = e->conn;
@@ -225,6 +184,8 @@ size_t exchange_available(const Exchange *e)
 void exchange_take(Exchange *e, Buf *dst, size_t n)
 {
     e->since_ns = loop_now_ns(e->conn->loop);
+    if (n == 0)
+        return;
     if (e->streaming) {
         buf_append(dst, e->out.ptr + e->out_off, n);
         e->out_off += n;
@@ -279,6 +240,14 @@ int http_set_header(HttpReq *req, StrView name, StrView value, Err *err)
             lower[i] |= 0x20;
     e->out_headers[e->n_out_headers++] = h;
     return 0;
+}
+
+bool exchange_has_header(const Exchange *e, StrView lower_name)
+{
+    for (uint32_t i = 0; i < e->n_out_headers; i++)
+        if (sv_eq(e->out_headers[i].name, lower_name))
+            return true;
+    return false;
 }
 
 /* Starts a response whose pieces are in place, and sends what can be sent at once. */

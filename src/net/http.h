@@ -54,6 +54,9 @@ typedef struct HttpServerConfig {
     uint32_t idle_timeout_ms;    /* of a connection without exchanges; 0: 120 s */
     HttpConnLimit *limit;        /* NULL: only the server's own, HTTP_CONNS_MAX */
     uint32_t request_timeout_ms; /* until a request has arrived whole; 0: 30 s (slow loris) */
+    /* Asked when the head of a request has arrived that more follows: true: the handler is called
+     * at once, with `streams` set, and takes the body by http_body_start(). NULL: never. */
+    bool (*streams)(void *ctx, HttpReq *req);
 } HttpServerConfig;
 
 /* One listening address. `addr` is "127.0.0.1:6443", "[::]:443" or "unix:/path". Port 0 picks one.
@@ -79,7 +82,8 @@ struct HttpReq {
     uint32_t n_headers;
     StrView body;
     bool body_too_large;
-    bool busy; /* the body was dropped because others' fill the server: to be tried again */
+    bool busy;    /* the body was dropped because others' fill the server: to be tried again */
+    bool streams; /* the body is not here, but comes by http_body_start() */
     bool is_tls;
     uint8_t version; /* 1 or 2 */
     const TlsPeer *peer;
@@ -100,7 +104,8 @@ bool http_query_next(Arena *a, StrView *rest, StrView *ret_name, StrView *ret_va
 /* Percent-decoding; `plus` turns + into space. ptr is NULL on bad input or no memory. */
 StrView http_unescape(Arena *a, StrView s, bool plus);
 
-/* Response headers besides Content-Type and Content-Length, before the response starts. Copies. */
+/* Response headers besides Content-Type and Content-Length, before the response starts. Copies. A
+ * stream may be told its Content-Length so: the bytes must be as many. */
 int http_set_header(HttpReq *req, StrView name, StrView value, Err *err);
 
 /* Answers at once; the body is copied (or referred to if it lies in req->arena). Ends the exchange.
@@ -126,6 +131,22 @@ size_t http_stream_pending(const HttpReq *req);
 void http_stream_on_drain(HttpReq *req, LoopFn *fn, void *ctx);
 void http_stream_end(HttpReq *req); /* ends the exchange */
 void http_abort(HttpReq *req);      /* reset without a proper end; ends the exchange */
+
+/* What a peer sends after the head of a request that `streams`, or after http_upgrade(). */
+typedef struct HttpBodyEvents {
+    void (*on_data)(void *ctx, const void *data, size_t len);
+    void (*on_end)(void *ctx); /* the body is complete; never after http_upgrade() */
+    void *ctx;
+} HttpBodyEvents;
+/* Begins delivery, later than this call; until then, and while paused, the peer soon has to wait.
+ * What comes after the response has ended is dropped. A peer that goes away in between is told by
+ * http_on_close() alone. */
+void http_body_start(HttpReq *req, const HttpBodyEvents *ev);
+void http_body_pause(HttpReq *req, bool paused);
+
+/* Answers an HTTP/1.1 request with 101 and the headers set: from then on the exchange is a byte
+ * stream both ways, out by http_stream_write() and its kin, in by the events. */
+int http_upgrade(HttpReq *req, const HttpBodyEvents *ev, Err *err) NODISCARD;
 
 /* Called once when the peer goes away before the response has ended; the exchange is gone after it.
  */

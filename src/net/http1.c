@@ -298,3 +298,8 @@ uint64_t http1_content_length(const Http1 *h)
 {
     return h->parser.flags & F_CONTENT_LENGTH ? h->parser.content_length : 0;
 }
+
+bool http1_has_body(const Http1 *h)
+{
+    return http1_content_length(h) > 0 || (h->parser.flags & F_TRANSFER_ENCODING) != 0;
+}

@@ -41,5 +41,6 @@ StrView http1_find(const Http1 *h, StrView lower_name); /* SV_NULL when absent *
 bool http1_keep_alive(const Http1 *h);                  /* valid from on_complete */
 bool http1_is_upgrade(const Http1 *h);
 bool http1_in_message(const Http1 *h); /* has begun and is not complete */
+bool http1_has_body(const Http1 *h);   /* a request that is followed by one */
 /* What Content-Length says; 0 without one. */
 uint64_t http1_content_length(const Http1 *h);

@@ -33,7 +33,10 @@ typedef struct HttpCallSpec {
     StrView method, target; /* target: path and query, already escaped */
     const HttpHeader *headers;
     uint32_t n_headers;
-    StrView body;        /* copied */
+    StrView body; /* copied */
+    /* The body comes by http_call_write(). Its length is that of a content-length header; without
+     * one it is sent in chunks. HTTP/1.1 only (http1_only). Such a call is never sent twice. */
+    bool streams;
     uint32_t timeout_ms; /* of the whole call; 0: none (watches) */
     /* Once the head has arrived. Headers live until on_done. May be NULL. */
     void (*on_head)(void *ctx, int status, const HttpHeader *headers, uint32_t n);
@@ -41,6 +44,7 @@ typedef struct HttpCallSpec {
     /* Exactly once unless cancelled: err is NULL when the response came whole. The call is gone
      * after. */
     void (*on_done)(void *ctx, const Err *err);
+    LoopFn *on_drain; /* `streams`: what was written is on its way; may be NULL */
     void *ctx;
 } HttpCallSpec;
 
@@ -51,11 +55,28 @@ HttpCall *http_call_cancel(HttpCall *call); /* no more events; always NULL; NULL
  * come). */
 void http_call_pause(HttpCall *call, bool paused);
 
-/* Opens a connection of its own, sends the request head (an Upgrade) and hands out the byte stream
- * once connected; the response head arrives as data. For tunnels. on_connect gets NULL and the
- * reason on failure. Cancel by http_tunnel_cancel() before on_connect. */
+/* A body that streams. Writes are copied; http_call_pending() says how many bytes wait. */
+int http_call_write(HttpCall *call, const void *data, size_t len, Err *err);
+size_t http_call_pending(const HttpCall *call);
+void http_call_end(HttpCall *call); /* the body is complete */
+
+/* What a server answered to the head of a tunnel. Lives as long as the callback. */
+enum { HTTP_TUNNEL_BODY_MAX = 64 * 1024 };
+typedef struct HttpTunnelAnswer {
+    int status;
+    const HttpHeader *headers;
+    uint32_t n_headers;
+    StrView body; /* unless 101; no more of it than HTTP_TUNNEL_BODY_MAX */
+} HttpTunnelAnswer;
+
+/* Opens a connection of its own, sends the request head (an Upgrade) and waits for the answer. With
+ * 101 the callback gets the byte stream behind the answer's head, which becomes the caller's; with
+ * any other answer there is no stream, and the connection is closed: nobody may use it for a second
+ * request. Else the answer is NULL and the error says why. Cancel by http_tunnel_cancel() before
+ * the callback. */
 typedef struct HttpTunnel HttpTunnel;
-typedef void HttpTunnelFn(void *ctx, NetStream *stream, const Err *err);
-int http_tunnel(HttpClient *c, StrView request_head, HttpTunnelFn *on_connect, void *ctx,
+typedef void HttpTunnelFn(void *ctx, const HttpTunnelAnswer *answer, NetStream *stream,
+                          const Err *err);
+int http_tunnel(HttpClient *c, StrView request_head, HttpTunnelFn *on_answer, void *ctx,
                 HttpTunnel **ret, Err *err) NODISCARD;
 HttpTunnel *http_tunnel_cancel(HttpTunnel *t);

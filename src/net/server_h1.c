@@ -64,7 +64,8 @@ static int on_head(void *ctx, Http1 *p)
     e->head_only = sv_eq(e->req.method, SV("HEAD"));
     e->chunked = http1_minor(p) >= 1;
     e->close_after = http1_minor(p) == 0;
-    if (http1_content_length(p) > c->cfg.body_max) {
+    bool streams = http1_has_body(p) && exchange_wants_stream(e);
+    if (!streams && http1_content_length(p) > c->cfg.body_max) {
         e->req.body_too_large = true;
         e->close_after = true; /* rather than reading what nobody wants */
         exchange_ready(e);
@@ -82,6 +83,10 @@ static int on_body(void *ctx, const void *data, size_t len)
 {
     HttpConn *c = ctx;
     Exchange *e = h1_of(c)->cur;
+    if (e && exchange_takes_body(e)) {
+        exchange_body_chunk(e, data, len);
+        return 0;
+    }
     if (!e || e->state != EX_READING)
         return 0;
     if (exchange_body(e, data, len, NULL) < 0)
@@ -102,7 +107,10 @@ static int on_complete(void *ctx, Http1 *p)
         return 0;
     if (!http1_keep_alive(p) && !http1_is_upgrade(p))
         h->cur->close_after = true;
-    exchange_ready(h->cur);
+    if (h->cur->req.streams)
+        exchange_body_over(h->cur);
+    else
+        exchange_ready(h->cur);
     return 0;
 }
 
@@ -159,10 +167,16 @@ static int keep_ahead(HttpConn *c, const void *data, size_t len, Err *err)
 static int h1_feed(HttpConn *c, const void *data, size_t len, Err *err)
 {
     ServerH1 *h = h1_of(c);
+    if (h->cur && h->cur->upgraded) {
+        if (exchange_takes_body(h->cur))
+            exchange_body_chunk(h->cur, data, len);
+        return 0;
+    }
     if (h->cur && h->request_over)
         return keep_ahead(c, data, len, err);
-    if (h->cur && h->cur->close_after && h->cur->state != EX_READING)
-        return 0; /* the rest of a body that is too large */
+    if (h->cur && h->cur->close_after && h->cur->state != EX_READING &&
+        !exchange_takes_body(h->cur))
+        return 0; /* the rest of a body that is too large, or whose request has been answered */
     Err why = { 0 };
     ssize_t n = http1_feed(h->parser, data, len, &why);
     if (n < 0) {
@@ -188,29 +202,28 @@ static int h1_start(Exchange *e, int status, StrView content_type, size_t total,
     Buf *out = net_stream_out(c->stream);
     if (!h->request_over) /* answered before the request was whole */
         e->close_after = true;
-    bool sized = total != SIZE_MAX;
+    bool told = total == SIZE_MAX && exchange_has_header(e, SV("content-length"));
+    bool sized = total != SIZE_MAX || told;
     if (!sized && !e->chunked)
         e->close_after = true; /* HTTP/1.0: the end of the connection ends the body */
     if (!sized && e->head_only)
         e->chunked = false;
     buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
     StrView date = conn_date(c);
-    if (!sv_empty(date))
+    if (!sv_empty(date) && !exchange_has_header(e, SV("date")))
         buf_printf(out, "date: %.*s\r\n", SV_FMT(date));
     if (!sv_empty(content_type))
         buf_printf(out, "content-type: %.*s\r\n", SV_FMT(content_type));
     for (uint32_t i = 0; i < e->n_out_headers; i++)
         buf_printf(out, "%.*s: %.*s\r\n", SV_FMT(e->out_headers[i].name),
                    SV_FMT(e->out_headers[i].value));
-    if (!http_status_has_body(status))
+    if (sized || !http_status_has_body(status))
         e->chunked = false;
-    else if (sized)
+    if (sized && !told && http_status_has_body(status))
         buf_printf(out, "content-length: %zu\r\n", total);
     else if (e->chunked)
         buf_sv(out, SV("transfer-encoding: chunked\r\n"));
-    if (sized)
-        e->chunked = false;
-    buf_sv(out, e->close_after ? SV("connection: close\r\n\r\n") : SV("\r\n"));
+    buf_sv(out, e->close_after && !e->upgraded ? SV("connection: close\r\n\r\n") : SV("\r\n"));
     if (out->failed)
         return err_nomem(err);
     net_stream_written(c->stream);
@@ -224,11 +237,14 @@ static void response_sent(HttpConn *c, Exchange *e)
     ServerH1 *h = h1_of(c);
     bool close_after = e->close_after;
     h->cur = NULL;
+    bool paused = e->body_paused;
     exchange_gone(e);
     if (close_after || c->ending) {
         conn_end(c);
         return;
     }
+    if (paused)
+        net_stream_pause(c->stream, false);
     http1_next(h->parser);
     h->request_over = false;
     if (h->ahead.len > 0 && !h->parsing) {
@@ -304,6 +320,18 @@ static void h1_reset(Exchange *e)
     conn_close(c);
 }
 
+static void h1_body_paused(Exchange *e)
+{
+    if (e->conn->stream)
+        net_stream_pause(e->conn->stream, e->body_paused);
+}
+
+static void h1_body_taken(Exchange *e, size_t len)
+{
+    (void)e; /* what is not read is not sent */
+    (void)len;
+}
+
 static void h1_timed_out(Exchange *e)
 {
     refuse(e->conn, 408);
@@ -328,10 +356,30 @@ const ConnOps server_h1_ops = {
     .pump = h1_pump,
     .more = h1_more,
     .reset = h1_reset,
+    .body_paused = h1_body_paused,
+    .body_taken = h1_body_taken,
     .timed_out = h1_timed_out,
     .shutdown = h1_shutdown,
     .free = h1_release,
 };
+
+int http_upgrade(HttpReq *req, const HttpBodyEvents *ev, Err *err)
+{
+    Exchange *e = (Exchange *)req;
+    if (req->version != 1 || e->state != EX_HANDLING || !h1_of(e->conn)->request_over)
+        return err_set(err, ERR_UNSUPPORTED, 0, "only an HTTP/1.1 connection can be upgraded");
+    ServerH1 *h = h1_of(e->conn);
+    e->upgraded = e->close_after = true;
+    int r = http_stream_start(req, 101, SV(""), err);
+    if (r < 0)
+        return r;
+    exchange_drop_body(e);
+    e->body = h->ahead; /* what came right behind the request */
+    h->ahead = (Buf)BUF_INIT;
+    e->body_paused = true;
+    http_body_start(req, ev);
+    return 0;
+}
 
 int http_take_over(HttpReq *req, StrView head, NetStream **ret, Err *err)
 {

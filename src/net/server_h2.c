@@ -5,7 +5,8 @@
  * (in_session) is served by the pump that follows.
  *
  * Flow control: a stream's window opens as its bytes arrive (a body is bounded by body_max), the
- * connection's window only when a body is whole: this bounds what one peer can make us keep. */
+ * connection's window only when a body is whole: this bounds what one peer can make us keep. Both
+ * windows of a body that streams open as the handler takes it. */
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 
@@ -91,6 +92,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static void request_over(HttpConn *c, Exchange *e)
 {
+    if (e->req.streams) { /* its windows open as it is taken */
+        exchange_body_over(e);
+        return;
+    }
     consume(c, e);
     exchange_ready(e);
 }
@@ -121,6 +126,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             refuse_headers(e);
             return 0;
         }
+        if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && exchange_wants_stream(e))
+            return 0;
     }
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
         request_over(c, e);
@@ -133,6 +140,11 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     (void)flags;
     HttpConn *c = ctx;
     Exchange *e = exchange_at(session, stream_id);
+    if (e && exchange_takes_body(e)) {
+        e->unconsumed += len;
+        exchange_body_chunk(e, data, len);
+        return 0;
+    }
     nghttp2_session_consume_stream(session, stream_id, len);
     if (!e || e->state != EX_READING) {
         nghttp2_session_consume_connection(session, len);
@@ -212,7 +224,7 @@ static int h2_start(Exchange *e, int status, StrView content_type, size_t total,
     int len = snprintf(status_text, sizeof status_text, "%d", status);
     list[n++] = nv(SV(":status"), sv_n(status_text, (size_t)len));
     StrView date = conn_date(c);
-    if (!sv_empty(date))
+    if (!sv_empty(date) && !exchange_has_header(e, SV("date")))
         list[n++] = nv(SV("date"), date);
     if (!sv_empty(content_type))
         list[n++] = nv(SV("content-type"), content_type);
@@ -233,7 +245,7 @@ static int h2_start(Exchange *e, int status, StrView content_type, size_t total,
     return 0;
 }
 
-/* Answered although more of the request is to come (too large): once the answer is out, tell the
+/* Answered although more of the request is to come: once the answer is out, tell the
  * peer to stop. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
@@ -242,7 +254,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     Exchange *e = exchange_at(session, frame->hd.stream_id);
-    if (e && (e->req.body_too_large || e->headers_too_large))
+    if (e && (e->req.body_too_large || e->headers_too_large || (e->req.streams && !e->body_over)))
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, e->stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
@@ -304,6 +316,21 @@ static void give_up(Exchange *e, uint32_t code)
 static void h2_reset(Exchange *e)
 {
     give_up(e, NGHTTP2_INTERNAL_ERROR);
+}
+
+static void h2_body_paused(Exchange *e)
+{
+    (void)e; /* the windows stay closed */
+}
+
+static void h2_body_taken(Exchange *e, size_t len)
+{
+    nghttp2_session *session = h2_of(e->conn)->session;
+    size_t n = MIN(len, e->unconsumed);
+    e->unconsumed -= n;
+    nghttp2_session_consume_connection(session, n);
+    nghttp2_session_consume_stream(session, e->stream_id, n);
+    conn_pump_later(e->conn);
 }
 
 static void h2_timed_out(Exchange *e)
@@ -398,6 +425,8 @@ const ConnOps server_h2_ops = {
     .pump = h2_pump,
     .more = h2_more,
     .reset = h2_reset,
+    .body_paused = h2_body_paused,
+    .body_taken = h2_body_taken,
     .timed_out = h2_timed_out,
     .shutdown = h2_shutdown,
     .free = h2_free,

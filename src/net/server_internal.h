@@ -2,6 +2,7 @@
  *
  *   server.c     listens, keeps the connections, their timeouts and their life
  *   exchange.c   one request and its response: everything a handler calls
+ *   exchange_body.c  what follows a request's head: collected, or handed on
  *   server_h1.c  HTTP/1.1 on a connection      } behind ConnOps
  *   server_h2.c  HTTP/2 on a connection        }
  *
@@ -51,6 +52,9 @@ struct Exchange {
     bool close_after; /* HTTP/1: no further request on this connection */
     bool chunked;     /* HTTP/1: response framing */
     bool headers_too_large;
+    bool upgraded;                                    /* HTTP/1: both ways are raw bytes */
+    bool body_paused, body_over, body_told, body_due; /* of a body that streams */
+    HttpBodyEvents sink;
     int64_t
         since_ns; /* when the request began; once it is answered, when the peer took some last */
     Buf body;
@@ -81,12 +85,14 @@ typedef struct ConnOps {
     int (*feed)(HttpConn *c, const void *data, size_t len, Err *err);
     /* Starts the response of `e`; total is SIZE_MAX for a stream. */
     int (*start)(Exchange *e, int status, StrView content_type, size_t total, Err *err);
-    void (*pump)(HttpConn *c);      /* moves what can be sent into the stream's buffer */
-    void (*more)(Exchange *e);      /* the exchange has new bytes, or has ended */
-    void (*reset)(Exchange *e);     /* gives it up towards the peer */
-    void (*timed_out)(Exchange *e); /* the request did not arrive in time */
-    void (*shutdown)(HttpConn *c);  /* no further requests; closes when the last one is answered */
-    void (*free)(HttpConn *c);      /* its protocol state */
+    void (*pump)(HttpConn *c);        /* moves what can be sent into the stream's buffer */
+    void (*more)(Exchange *e);        /* the exchange has new bytes, or has ended */
+    void (*reset)(Exchange *e);       /* gives it up towards the peer */
+    void (*body_paused)(Exchange *e); /* body_paused has changed */
+    void (*body_taken)(Exchange *e, size_t len); /* the handler has had so much of the body */
+    void (*timed_out)(Exchange *e);              /* the request did not arrive in time */
+    void (*shutdown)(HttpConn *c); /* no further requests; closes when the last one is answered */
+    void (*free)(HttpConn *c);     /* its protocol state */
 } ConnOps;
 
 extern const ConnOps server_h1_ops, server_h2_ops;
@@ -147,12 +153,24 @@ Exchange *exchange_new(HttpConn *c, Err *err);
 void exchange_gone(Exchange *e);
 void exchange_hold(Exchange *e);
 void exchange_unhold(Exchange *e);
+/* Whether the handler has set the header itself. */
+bool exchange_has_header(const Exchange *e, StrView lower_name);
 int exchange_target(Exchange *e, StrView target, Err *err); /* splits path and query */
 int exchange_add_header(Exchange *e, StrView name, StrView value, Err *err); /* copies */
-/* Collects the body; over body_max it is dropped and req.body_too_large set. */
-int exchange_body(Exchange *e, const void *data, size_t len, Err *err);
 void exchange_ready(Exchange *e);             /* the request is whole: queue it for the handler */
 size_t exchange_available(const Exchange *e); /* bytes that could be sent now */
 void exchange_take(Exchange *e, Buf *dst, size_t n); /* moves n of them */
 bool exchange_all_sent(const Exchange *e);           /* ended and nothing left */
 void exchange_after_take(Exchange *e);               /* schedules on_drain */
+
+/* ---- exchange_body.c ---- */
+/* Collects the body; over body_max it is dropped and req.body_too_large set. */
+int exchange_body(Exchange *e, const void *data, size_t len, Err *err);
+void exchange_drop_body(Exchange *e);
+void exchange_uncount_body(Exchange *e); /* its bytes weigh on the limit no more */
+/* The head is there and more follows: whether that streams. Then the handler's turn has come. */
+bool exchange_wants_stream(Exchange *e);
+bool exchange_takes_body(const Exchange *e); /* streams, is not over, and is still wanted */
+void exchange_body_chunk(Exchange *e, const void *data, size_t len); /* may end the exchange */
+void exchange_body_over(Exchange *e);
+void exchange_body_forget(Exchange *e); /* nothing more is delivered */

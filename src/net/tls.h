@@ -31,7 +31,7 @@ typedef struct TlsConfig {
      * 1.2; "": none, which leaves 1.3. */
     const char *ciphers, *groups;
     bool client_order;         /* server: the client's order of suites counts */
-    bool insecure_skip_verify; /* client: for probes only */
+    bool insecure_skip_verify; /* client: probes, proxied pods */
     bool alpn_h2;              /* offer or accept "h2" beside "http/1.1" */
 } TlsConfig;
 

@@ -14,7 +14,7 @@ typedef struct Fix {
     ChannelsSpec spec;
     Channels *c;
     char log[1024];
-    bool free_on_data, refused;
+    bool free_on_data, keep_error, refused;
     Err why;
 } Fix;
 
@@ -52,7 +52,8 @@ static void on_data(void *ctx, unsigned channel, const void *data, size_t len)
     if (f->spec.kind == CHANNELS_PORT_FORWARD) {
         assert_int_equal(channels_write(f->c, channel, "answer", 6, NULL), 0);
         channels_close(f->c, channel);
-        channels_close(f->c, channel + 1);
+        if (!f->keep_error)
+            channels_close(f->c, channel + 1);
         assert_true(channels_write(f->c, channel, "late", 4, NULL) < 0);
     }
 }
@@ -233,8 +234,40 @@ static void test_port_forward_over_websocket(void **state)
     Fix *f = *state;
     static const uint16_t ports[] = { 8080 };
     f->spec = (ChannelsSpec){ .kind = CHANNELS_PORT_FORWARD, .ports = ports, .n_ports = 1 };
+    f->keep_error = true; /* else the end of the only connection ends it all */
     run_script(f->loop, script_ws_forward, f);
     assert_string_equal(f->log, "ready open0:8080 data0=hi end");
+}
+
+static void script_ws_forward_ends(void *ctx)
+{
+    Fix *f = ctx;
+    _cleanup_buf_ Buf b = BUF_INIT;
+    int fd = ws_dial(f, "v4.base64.channel.k8s.io", &b);
+    read_until(fd, &b, "1kB8=");
+    ws_frame(fd, 1, "0?", 2); /* no base64: dropped */
+    ws_frame(fd, 1, "0aGk=", 5);
+    read_until(fd, &b, NULL);
+    must_hold(&b,
+              "\x81\x05"
+              "0kB8=\x81\x05"
+              "1kB8=",
+              14);
+    must_hold(&b,
+              "\x81\x09"
+              "0YW5zd2Vy\x88\x02\x03\xe8",
+              15);
+    close(fd);
+}
+
+/* When the pod has closed every connection, the WebSocket ends; the frames are text in base64. */
+static void test_port_forward_in_base64_ends_with_its_connections(void **state)
+{
+    Fix *f = *state;
+    static const uint16_t ports[] = { 8080 };
+    f->spec = (ChannelsSpec){ .kind = CHANNELS_PORT_FORWARD, .ports = ports, .n_ports = 1 };
+    run_script(f->loop, script_ws_forward_ends, f);
+    assert_non_null(strstr(f->log, "ready open0:8080 data0=hi "));
 }
 
 /* ---- the client's side of SPDY ---- */
@@ -422,6 +455,7 @@ int main(void)
         CASE(test_bad_frames_and_unknown_protocols_are_refused),
         CASE(test_channels_may_be_freed_inside_an_event),
         CASE(test_port_forward_over_websocket),
+        CASE(test_port_forward_in_base64_ends_with_its_connections),
         CASE(test_command_over_spdy),
         CASE(test_port_forward_over_spdy_reuses_channels),
         CASE(test_bad_spdy_ends_the_connection),

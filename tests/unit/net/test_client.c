@@ -28,6 +28,7 @@ typedef struct Fix {
     HttpTunnel *tunnel;
     NetStream *stream;
     int left; /* calls until the loop stops */
+    size_t written;
 } Fix;
 
 /* ---- the server ---- */
@@ -441,6 +442,55 @@ static void test_calls_survive_a_restart_of_the_server(void **state)
     stop(f);
 }
 
+static void write_more(void *ctx)
+{
+    Fix *f = ctx;
+    size_t n = MIN((size_t)BODY - f->written, (size_t)300000);
+    assert_int_equal(http_call_pending(f->call), 0);
+    if (n)
+        assert_int_equal(http_call_write(f->call, f->body, n, NULL), 0);
+    else
+        http_call_end(f->call);
+    f->written += n;
+}
+
+static void test_bodies_are_sent_as_they_are_written(void **state)
+{
+    Fix *f = *state;
+    Err err = { 0 };
+    const HttpHeader length = { SV_INIT("Content-Length"), SV_INIT("2097152") };
+    for (int told = 0; told < 2; told++) {
+        start(f, true);
+        new_client(f, NULL, &f->ca, (HttpClientConfig){ .http1_only = true });
+        HttpCallSpec s = spec(f, "PUT", "/echo", SV_NULL);
+        s.streams = true;
+        s.on_drain = write_more;
+        s.headers = &length;
+        s.n_headers = (uint32_t)told;
+        f->written = 0;
+        f->left = 1;
+        assert_ok(http_call(f->client, &s, &f->call, &err));
+        write_more(f);
+        assert_ok(loop_run(f->loop, &err));
+        assert_int_equal(f->code, ERR_NONE);
+        assert_int_equal(f->status, 200);
+        assert_int_equal(f->bytes, BODY);
+        stop(f);
+    }
+}
+
+static void test_bodies_that_are_written_need_http_1(void **state)
+{
+    Fix *f = *state;
+    start(f, true);
+    new_client(f, NULL, &f->ca, (HttpClientConfig){ 0 });
+    HttpCallSpec s = spec(f, "PUT", "/echo", SV_NULL);
+    s.streams = true;
+    call(f, &s);
+    assert_int_equal(f->code, ERR_UNSUPPORTED);
+    stop(f);
+}
+
 static void tunnel_data(void *ctx, const void *data, size_t len)
 {
     on_data(ctx, data, len);
@@ -455,12 +505,13 @@ static void tunnel_end(void *ctx, const Err *why)
     loop_stop(((Fix *)ctx)->loop);
 }
 
-static void on_tunnel(void *ctx, NetStream *stream, const Err *why)
+static void on_tunnel(void *ctx, const HttpTunnelAnswer *answer, NetStream *stream, const Err *why)
 {
     Fix *f = ctx;
     f->tunnel = NULL;
+    f->status = answer ? answer->status : 0;
     if (!stream) {
-        f->code = why->code;
+        f->code = why ? why->code : ERR_NONE;
         loop_stop(f->loop);
         return;
     }
@@ -481,9 +532,29 @@ static void test_tunnel_carries_bytes_both_ways(void **state)
                                  "Upgrade: x\r\n\r\n"),
                               on_tunnel, f, &f->tunnel, &err));
         assert_ok(loop_run(f->loop, &err));
-        assert_string_equal(f->text, "HTTP/1.1 101 OK\r\n\r\nping");
+        assert_int_equal(f->status, 101);
+        assert_string_equal(f->text, "ping");
         stop(f);
     }
+}
+
+/* Whoever holds such a connection could send further requests on it, in the name of the client that
+ * opened it (CVE-2018-1002105). */
+static void test_tunnel_gives_no_stream_without_a_switch(void **state)
+{
+    Fix *f = *state;
+    Err err = { 0 };
+    start(f, true);
+    new_client(f, NULL, &f->ca, (HttpClientConfig){ 0 });
+    assert_ok(http_tunnel(f->client,
+                          SV("GET /none HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                             "Upgrade: x\r\n\r\n"),
+                          on_tunnel, f, &f->tunnel, &err));
+    assert_ok(loop_run(f->loop, &err));
+    assert_int_equal(f->code, ERR_NONE);
+    assert_int_equal(f->status, 404);
+    assert_null(f->stream);
+    stop(f);
 }
 
 static void test_names_are_looked_up(void **state)
@@ -513,7 +584,10 @@ int main(void)
         cmocka_unit_test(test_certificate_of_another_authority_is_presented_but_not_verified),
         cmocka_unit_test(test_refused_connection_is_reported),
         cmocka_unit_test(test_calls_survive_a_restart_of_the_server),
+        cmocka_unit_test(test_bodies_are_sent_as_they_are_written),
+        cmocka_unit_test(test_bodies_that_are_written_need_http_1),
         cmocka_unit_test(test_tunnel_carries_bytes_both_ways),
+        cmocka_unit_test(test_tunnel_gives_no_stream_without_a_switch),
         cmocka_unit_test(test_names_are_looked_up),
     };
     return cmocka_run_group_tests(tests, setup_certs, teardown_certs);

@@ -13,6 +13,9 @@ typedef struct Fix {
     int ticks, closed, released;
     NetStream *taken;
     char *big;
+    HttpReq *stream; /* /stream and /raw */
+    size_t streamed, pauses;
+    bool streamed_whole;
 } Fix;
 
 enum { BIG = 3 * 1024 * 1024 };
@@ -55,6 +58,50 @@ static void echo_end(void *ctx, const Err *why)
     f->taken = net_stream_free(f->taken);
 }
 
+static bool streams(void *ctx, HttpReq *req)
+{
+    (void)ctx;
+    return sv_starts(req->path, SV("/stream"));
+}
+
+static void resume(void *ctx)
+{
+    Fix *f = ctx;
+    f->tick = source_free(f->tick);
+    http_body_pause(f->stream, false);
+}
+
+static void stream_data(void *ctx, const void *data, size_t len)
+{
+    Fix *f = ctx;
+    Err err = { 0 };
+    (void)data;
+    f->streamed += len;
+    if (f->tick)
+        fail_msg("data while paused");
+    if (f->pauses++ % 8 == 0) {
+        http_body_pause(f->stream, true);
+        assert_ok(loop_add_timer(f->loop, 1, 0, resume, f, &f->tick, &err));
+    }
+}
+
+static void stream_end(void *ctx)
+{
+    Fix *f = ctx;
+    char text[32];
+    snprintf(text, sizeof text, "%zu bytes", f->streamed);
+    f->streamed_whole = true;
+    http_respond(f->stream, 200, SV("text/plain"), sv_cstr(text));
+}
+
+static void raw_data(void *ctx, const void *data, size_t len)
+{
+    Fix *f = ctx;
+    assert_int_equal(http_stream_write(f->stream, data, len, NULL), 0);
+    if (memchr(data, '!', len))
+        http_stream_end(f->stream);
+}
+
 static void handler(void *ctx, HttpReq *req)
 {
     Fix *f = ctx;
@@ -74,6 +121,16 @@ static void handler(void *ctx, HttpReq *req)
         http_on_close(req, on_gone, f);
         assert_ok(http_stream_start(req, 200, SV("text/plain"), &err));
         assert_ok(loop_add_timer(f->loop, 1, 1, on_tick, f, &f->tick, &err));
+    } else if (sv_eq(req->path, SV("/stream"))) {
+        f->stream = req;
+        f->streamed = 0;
+        assert_true(req->streams && req->body.len == 0);
+        http_on_close(req, on_gone, f);
+        http_body_start(req, &(HttpBodyEvents){ stream_data, stream_end, f });
+    } else if (sv_eq(req->path, SV("/raw"))) {
+        f->stream = req;
+        assert_ok(http_set_header(req, SV("Upgrade"), SV("x"), &err));
+        assert_ok(http_upgrade(req, &(HttpBodyEvents){ raw_data, NULL, f }, &err));
     } else if (sv_eq(req->path, SV("/hold"))) {
         f->held = req;
         http_on_close(req, on_gone, f);
@@ -105,6 +162,7 @@ static int setup(void **state)
     HttpServerConfig cfg = { .handler = handler,
                              .ctx = &f,
                              .body_max = 1000,
+                             .streams = streams,
                              .header_max = 1000,
                              .idle_timeout_ms = 2000,
                              .request_timeout_ms = 300 };
@@ -304,6 +362,83 @@ static void script_slow(void *ctx)
     close(fd);
 }
 
+static void script_stream(void *ctx)
+{
+    Fix *f = ctx;
+    _cleanup_buf_ Buf b = BUF_INIT;
+    int fd = dial(f->port);
+    char head[128];
+    /* Far more than a body may have, with its length and in chunks, on one connection. */
+    snprintf(head, sizeof head, "PUT /stream HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n",
+             BIG);
+    send_text(fd, head);
+    for (int sent = 0; sent < BIG; sent += BIG / 64)
+        assert_int_equal(send(fd, f->big, BIG / 64, MSG_NOSIGNAL), BIG / 64);
+    read_until(fd, &b, "bytes");
+    must_contain(&b, "3145728 bytes");
+    buf_clear(&b);
+    send_text(
+        fd,
+        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\nGET /hello%20world?a%20b=c HTTP/1.1\r\nHost: a\r\n\r\n");
+    read_until(fd, &b, "hi");
+    must_contain(&b, "11 bytes");
+    close(fd);
+}
+
+static void test_bodies_may_stream(void **state)
+{
+    Fix *f = *state;
+    run_script(f->loop, script_stream, f);
+    assert_true(f->streamed_whole);
+    assert_int_equal(f->closed, 0);
+}
+
+static void script_stream_refused(void *ctx)
+{
+    Fix *f = ctx;
+    _cleanup_buf_ Buf b = BUF_INIT;
+    int fd = dial(f->port);
+    send_text(fd, "POST /streamless HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\nsome");
+    read_until(fd, &b, NULL); /* answered at once, and closed: nobody reads the rest */
+    must_contain(&b, "404 Not Found");
+    must_contain(&b, "connection: close");
+    close(fd);
+    fd = dial(f->port);
+    send_text(fd, "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\nsome");
+    close(fd);
+    for (int i = 0; i < 500 && __atomic_load_n(&f->closed, __ATOMIC_RELAXED) == 0; i++)
+        usleep(10000);
+}
+
+static void test_a_body_that_streams_may_be_refused_or_left(void **state)
+{
+    Fix *f = *state;
+    run_script(f->loop, script_stream_refused, f);
+    assert_int_equal(f->closed, 1);
+}
+
+static void script_raw(void *ctx)
+{
+    Fix *f = ctx;
+    _cleanup_buf_ Buf b = BUF_INIT;
+    int fd = dial(f->port);
+    send_text(fd,
+              "GET /raw HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nearly ");
+    read_until(fd, &b, "early ");
+    send_text(fd, "GET / HTTP/1.1 !");
+    read_until(fd, &b, NULL);
+    must_contain(&b, "HTTP/1.1 101 Switching Protocols");
+    must_contain(&b, "\r\n\r\nearly GET / HTTP/1.1 !");
+    close(fd);
+}
+
+static void test_an_exchange_may_become_raw_bytes(void **state)
+{
+    Fix *f = *state;
+    run_script(f->loop, script_raw, f);
+}
+
 static void test_slow_requests_are_cut(void **state)
 {
     Fix *f = *state;
@@ -333,6 +468,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_large_bodies_pass_a_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_take_over_delivers_early_bytes_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bodies_may_stream, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_body_that_streams_may_be_refused_or_left, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_exchange_may_become_raw_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_requests_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_address_is_refused, setup, teardown),
     };

@@ -1,0 +1,32 @@
+/* backend.h - what the server forwards to: kubelets, pods, and Services through their ready
+ * endpoints (from its own snapshot: no virtual address is needed, nor that a proxy has run). */
+#pragma once
+
+#include "apiserver/call.h"
+#include "net/http_client.h"
+
+int backends_new(const ApiServerConfig *cfg, Backends **ret, Err *err);
+/* The certificates for kubelets came anew: new connections use them. */
+int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err);
+Backends *backends_free(Backends *b);
+
+/* The object NAME, decoded into the call's arena; false when there is none. */
+bool backend_object(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret);
+
+/* The kept client of a node's kubelet; NULL after answering. */
+HttpClient *backend_kubelet(ApiCall *x, StrView node);
+
+/* One server, of one request. Views live as long as the call's arena. */
+typedef struct Backend {
+    StrView host; /* an address */
+    uint16_t port;
+    TlsContext *tls; /* NULL: clear text; borrowed */
+    StrView shown;   /* as links of its pages may name it: "10.1.2.3:80" */
+} Backend;
+
+/* Where the call's `proxy` leads: x->name is NAME, NAME:PORT or SCHEME:NAME:PORT of a pod, Service
+ * or node. False after answering. */
+bool backend_find(ApiCall *x, Backend *ret);
+
+/* A client for one call to it: HTTP/1.1, a connection of its own. The caller frees it. */
+int backend_client(ApiCall *x, const Backend *b, HttpClient **ret, Err *err) NODISCARD;
