@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 
 static const double bounds[TIMING_BUCKETS] = { .01, .1, 1, 10 };
@@ -23,19 +24,12 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void put_value(Buf *out, double v)
-{
-    buf_putc(out, ' ');
-    double_format_g(v, out);
-    buf_putc(out, '\n');
-}
-
 static void put_line(Buf *out, const char *name, const char *suffix, StrView labels, double v)
 {
     buf_printf(out, "%s%s", name, suffix);
     if (labels.len)
         buf_printf(out, "{%.*s}", SV_FMT(labels));
-    put_value(out, v);
+    metric_value(out, v);
 }
 
 void timing_put_summary(const Timing *t, const char *name, StrView labels, const double *quantiles,
@@ -48,7 +42,7 @@ void timing_put_summary(const Timing *t, const char *name, StrView labels, const
     for (unsigned i = 0; i < n_quantiles; i++) {
         buf_printf(out, "%s{%.*s%squantile=\"%g\"}", name, SV_FMT(labels), labels.len ? "," : "",
                    quantiles[i]);
-        put_value(out, n ? sorted[MIN((size_t)(quantiles[i] * (double)n), n - 1)] : (double)NAN);
+        metric_value(out, n ? sorted[MIN((size_t)(quantiles[i] * (double)n), n - 1)] : (double)NAN);
     }
     put_line(out, name, "_sum", labels, t->sum);
     put_line(out, name, "_count", labels, (double)t->n);
@@ -64,7 +58,7 @@ void timing_put_histogram(const Timing *t, const char *name, StrView labels, Buf
         else
             double_format_g(bounds[i], out);
         buf_sv(out, SV("\"}"));
-        put_value(out, (double)(last ? t->n : t->buckets[i]));
+        metric_value(out, (double)(last ? t->n : t->buckets[i]));
     }
     put_line(out, name, "_sum", labels, t->sum);
     put_line(out, name, "_count", labels, (double)t->n);

@@ -268,6 +268,8 @@ void notifier_take(Notifier *n, NotifierNext *next)
     Config *config = n->config;
     n->sets = next->sets;
     n->config = next->config;
+    for (unsigned i = 0; i < n->sets.len; i++)
+        set_name(n->sets.items[i], i);
     vec_foreach (s, &old)
         if (!in_list(&n->sets, *s)) {
             (void)vec_push(&n->old, *s);

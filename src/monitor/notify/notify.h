@@ -57,7 +57,7 @@ Notifier *notifier_free(Notifier *n);
 typedef struct NotifierNext NotifierNext;
 
 /* Makes all that a configuration (a reference is kept) needs, changing nothing: what can fail,
- * fails here, for want of memory or of access to a cluster. */
+ * fails here, for want of memory or of a file that the client needs. */
 int notifier_prepare(Notifier *n, Config *c, NotifierNext **ret, Err *err) NODISCARD;
 /* Puts it in force. Alertmanagers of a section that did not change keep queues and connections;
  * those that are gone get what waits for them. */

@@ -128,6 +128,24 @@ static int by_labels(const void *x, const void *y)
     return r ? r : sv_cmp(a->url, b->url);
 }
 
+static int list_errors(const ScrapePool *p, Arena *a, ScrapeTargets *ret, Err *err)
+{
+    size_t pos = 0;
+    StrView part;
+    for (const Err *why; (why = discovery_next_error(p->discovery, &pos, &part)) != NULL;) {
+        ScrapeDiscoveryError e = { .pool = arena_sv(a, p->job->job_name),
+                                   .part = arena_sv(a, part),
+                                   .why = arena_sv(a, sv_cstr(why->msg)) };
+        ScrapeDiscoveryError *grown = arena_realloc(a, ret->errors, ret->n_errors * sizeof *grown,
+                                                    (ret->n_errors + 1) * sizeof *grown);
+        if (!grown || !e.pool.ptr || !e.part.ptr || !e.why.ptr)
+            return err_nomem(err);
+        ret->errors = grown;
+        ret->errors[ret->n_errors++] = e;
+    }
+    return 0;
+}
+
 static int list_pool(const ScrapePool *p, Arena *a, ScrapeTargets *ret, Err *err)
 {
     StrView name;
@@ -139,7 +157,7 @@ static int list_pool(const ScrapePool *p, Arena *a, ScrapeTargets *ret, Err *err
         if (!copy_target(p->dropped.items[i], a, &ret->dropped[ret->n_dropped++]))
             return err_nomem(err);
     ret->dropped_total += p->dropped_total;
-    return 0;
+    return list_errors(p, a, ret, err);
 }
 
 int scrape_targets(const ScrapeManager *m, StrView pool, Arena *a, ScrapeTargets *ret, Err *err)

@@ -1,5 +1,6 @@
 /* metrics.c - what scraping tells of itself on /metrics, under Prometheus' names. */
 #include "monitor/model/duration.h"
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/scrape/internal.h"
 
@@ -19,11 +20,6 @@ void scrape_count_interval(ScrapeManager *m, int64_t interval_ms, double seconds
     timing_add(&s->actual, seconds);
     if (!vec_push(&m->intervals, s))
         free(s);
-}
-
-static void head(Buf *out, const char *name, const char *type, const char *help)
-{
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 static void put_counters(const ScrapeStats *s, Buf *out)
@@ -57,28 +53,12 @@ static void put_counters(const ScrapeStats *s, Buf *out)
           "Jobs whose changed configuration could not be taken over.", s->reloads_failed },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        head(out, rows[i].name, "counter", rows[i].help);
+        metric_head(out, rows[i].name, "counter", rows[i].help);
         buf_printf(out, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
     }
 }
 
-static size_t discovered(const ScrapePool *p)
-{
-    StrView name;
-    void *val;
-    size_t n = 0;
-    for (size_t i = 0; map_next(&p->groups, &i, &name, &val);)
-        n += ((PoolGroup *)val)->group.n_targets;
-    return n;
-}
-
-typedef enum PoolNumber {
-    POOL_TARGETS,
-    POOL_LIMIT,
-    POOL_SYNCS,
-    POOL_FAILED,
-    POOL_DISCOVERED
-} PoolNumber;
+typedef enum PoolNumber { POOL_TARGETS, POOL_LIMIT, POOL_SYNCS, POOL_FAILED } PoolNumber;
 
 static uint64_t number_of(const ScrapePool *p, PoolNumber which)
 {
@@ -89,10 +69,8 @@ static uint64_t number_of(const ScrapePool *p, PoolNumber which)
         return p->job->limits.targets;
     case POOL_SYNCS:
         return p->sync.n;
-    case POOL_FAILED:
-        return p->targets_failed;
     default:
-        return discovered(p);
+        return p->targets_failed;
     }
 }
 
@@ -100,7 +78,7 @@ static uint64_t number_of(const ScrapePool *p, PoolNumber which)
 static void put_jobs(const ScrapeManager *m, const char *name, const char *type, const char *help,
                      const char *label, PoolNumber which, Buf *out)
 {
-    head(out, name, type, help);
+    metric_head(out, name, type, help);
     vec_foreach (p, &m->pools) {
         buf_printf(out, "%s{%s=", name, label);
         text_quote_value((*p)->job->job_name, out);
@@ -112,7 +90,7 @@ static void put_syncs(const ScrapeManager *m, Buf *out)
 {
     const char *name = "prometheus_target_sync_length_seconds";
     _cleanup_buf_ Buf label = BUF_INIT;
-    head(out, name, "summary", "How long making targets of what was discovered took.");
+    metric_head(out, name, "summary", "How long making targets of what was discovered took.");
     vec_foreach (p, &m->pools) {
         buf_clear(&label);
         buf_sv(&label, SV("scrape_job="));
@@ -126,7 +104,7 @@ static void put_intervals(const ScrapeManager *m, Buf *out)
 {
     const char *name = "prometheus_target_interval_length_seconds";
     _cleanup_buf_ Buf label = BUF_INIT;
-    head(out, name, "summary", "Times between the beginnings of two scrapes of a target.");
+    metric_head(out, name, "summary", "Times between the beginnings of two scrapes of a target.");
     vec_foreach (i, &m->intervals) {
         buf_clear(&label);
         buf_sv(&label, SV("interval=\""));
@@ -149,8 +127,6 @@ void scrape_metrics(const ScrapeManager *m, Buf *out)
              "Times that targets were made of what was discovered.", "scrape_job", POOL_SYNCS, out);
     put_jobs(m, "prometheus_target_sync_failed_total", "counter",
              "Discovered targets that could not become targets.", "scrape_job", POOL_FAILED, out);
-    put_jobs(m, "prometheus_sd_discovered_targets", "gauge", "Targets that discovery tells of.",
-             "name=\"scrape\",config", POOL_DISCOVERED, out);
     put_syncs(m, out);
     put_intervals(m, out);
 }

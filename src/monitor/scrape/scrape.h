@@ -28,7 +28,7 @@ int scrape_manager_new(Loop *l, const ScrapeOptions *opt, ScrapeManager **ret, E
 /* Ends all scrapes; no staleness markers: after a restart the series go on. Always NULL. */
 ScrapeManager *scrape_manager_free(ScrapeManager *m);
 /* Takes a configuration over (keeps a reference): jobs that did not change go on as they are. Fails
- * for want of memory, or of access to a cluster: jobs before the one that failed are on the new
+ * for want of memory, or of a file that the client needs: jobs before the one that failed are on the new
  * configuration then, the others on the old one. */
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err) NODISCARD;
 
@@ -55,12 +55,19 @@ typedef struct ScrapeTargetInfo {
     int64_t interval_ms, timeout_ms;
 } ScrapeTargetInfo;
 
+/* Why a part of a job's discovery does not work. */
+typedef struct ScrapeDiscoveryError {
+    StrView pool, part, why; /* "node", "http/0" */
+} ScrapeDiscoveryError;
+
 typedef struct ScrapeTargets {
     ScrapeTargetInfo *active;
     size_t n_active;
     ScrapeTargetInfo *dropped; /* pool and discovered labels only */
     size_t n_dropped;
     size_t dropped_total; /* also those beyond keep_dropped_targets */
+    ScrapeDiscoveryError *errors;
+    size_t n_errors;
 } ScrapeTargets;
 
 /* Of one job, or with an empty `pool` of all. ERR_NOMEM only. */
@@ -88,5 +95,5 @@ typedef struct ScrapeStats {
     size_t cached_series;
 } ScrapeStats;
 ScrapeStats scrape_stats(const ScrapeManager *m);
-/* Appends the families prometheus_target_… and prometheus_sd_… in the text format. */
+/* Appends the families prometheus_target_… in the text format. */
 void scrape_metrics(const ScrapeManager *m, Buf *out);

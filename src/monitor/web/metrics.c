@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/file.h"
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/web/internal.h"
 
@@ -51,26 +52,8 @@ void web_count(Web *w, const Call *c, size_t body_len)
 
 /* ---- writing ---- */
 
-static void head(Buf *out, const char *name, const char *type, const char *help)
-{
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void put_value(Buf *out, double v)
-{
-    buf_putc(out, ' ');
-    double_format_g(v, out);
-    buf_putc(out, '\n');
-}
-
-static void metric(Buf *out, const char *name, const char *type, const char *help, double v)
-{
-    head(out, name, type, help);
-    buf_sv(out, sv_cstr(name));
-    put_value(out, v);
-}
-#define GAUGE(name, help, v)   metric(out, name, "gauge", help, (double)(v))
-#define COUNTER(name, help, v) metric(out, name, "counter", help, (double)(v))
+#define GAUGE(name, help, v)   METRIC_GAUGE(out, name, help, v)
+#define COUNTER(name, help, v) METRIC_COUNTER(out, name, help, v)
 
 /* "/api/v1/label/:name/values", as Prometheus labels it. */
 static void put_handler(Buf *out, StrView path)
@@ -93,38 +76,39 @@ static void put_histogram(Buf *out, const char *name, const Web *w, bool sizes)
             buf_sv(out, SV(",le=\""));
             double_format_g(sizes ? size_bounds[b] : duration_bounds[b], out);
             buf_sv(out, SV("\"}"));
-            put_value(out, (double)(sizes ? s->sizes[b] : s->durations[b]));
+            metric_value(out, (double)(sizes ? s->sizes[b] : s->durations[b]));
         }
         buf_printf(out, "%s_bucket{", name);
         put_handler(out, route_at(i)->path);
         buf_sv(out, SV(",le=\"+Inf\"}"));
-        put_value(out, (double)s->n);
+        metric_value(out, (double)s->n);
         buf_printf(out, "%s_sum{", name);
         put_handler(out, route_at(i)->path);
         buf_putc(out, '}');
-        put_value(out, sizes ? s->size_sum : s->duration_sum);
+        metric_value(out, sizes ? s->size_sum : s->duration_sum);
         buf_printf(out, "%s_count{", name);
         put_handler(out, route_at(i)->path);
         buf_putc(out, '}');
-        put_value(out, (double)s->n);
+        metric_value(out, (double)s->n);
     }
 }
 
 static void put_http(Buf *out, const Web *w)
 {
-    head(out, "prometheus_http_requests_total", "counter", "Counter of HTTP requests.");
+    metric_head(out, "prometheus_http_requests_total", "counter", "Counter of HTTP requests.");
     for (unsigned i = 0; i < route_count(); i++)
         for (unsigned k = 0; k < CODES_MAX && w->routes[i].codes[k].code; k++) {
             buf_printf(out, "prometheus_http_requests_total{code=\"%d\",",
                        w->routes[i].codes[k].code);
             put_handler(out, route_at(i)->path);
             buf_putc(out, '}');
-            put_value(out, (double)w->routes[i].codes[k].n);
+            metric_value(out, (double)w->routes[i].codes[k].n);
         }
-    head(out, "prometheus_http_request_duration_seconds", "histogram",
-         "Latencies of HTTP requests.");
+    metric_head(out, "prometheus_http_request_duration_seconds", "histogram",
+                "Latencies of HTTP requests.");
     put_histogram(out, "prometheus_http_request_duration_seconds", w, false);
-    head(out, "prometheus_http_response_size_bytes", "histogram", "Sizes of HTTP responses.");
+    metric_head(out, "prometheus_http_response_size_bytes", "histogram",
+                "Sizes of HTTP responses.");
     put_histogram(out, "prometheus_http_response_size_bytes", w, true);
 }
 
@@ -147,7 +131,7 @@ static void put_engine(Buf *out, const Web *w)
           s.running + s.waiting + w->queues[CALL_QUERY].waiting);
     GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.",
           s.slots);
-    head(out, times, "summary", "Query timings.");
+    metric_head(out, times, "summary", "Query timings.");
     for (size_t i = 0; i < ARRAY_SIZE(slices); i++)
         timing_put_summary(slices[i].t, times, slices[i].label, quantiles, ARRAY_SIZE(quantiles),
                            out);
@@ -204,16 +188,16 @@ static void put_tsdb(Buf *out, const TsdbStats *s)
           s->lowest_time);
     GAUGE("prometheus_tsdb_lowest_timestamp_seconds", "Lowest time in the database.",
           s->lowest_time / 1000);
-    head(out, "prometheus_tsdb_head_samples_appended_total", "counter", "Samples appended.");
+    metric_head(out, "prometheus_tsdb_head_samples_appended_total", "counter", "Samples appended.");
     for (unsigned i = 0; i < 2; i++) {
         buf_printf(out, "prometheus_tsdb_head_samples_appended_total{type=\"%s\"}",
                    i ? "histogram" : "float");
-        put_value(out, (double)s->samples_appended[i]);
+        metric_value(out, (double)s->samples_appended[i]);
     }
     for (size_t i = 0; i < ARRAY_SIZE(rejected); i++) {
-        head(out, rejected[i].name, "counter", rejected[i].help);
+        metric_head(out, rejected[i].name, "counter", rejected[i].help);
         buf_printf(out, "%s{type=\"float\"}", rejected[i].name);
-        put_value(out, (double)s->rejected[rejected[i].reason]);
+        metric_value(out, (double)s->rejected[rejected[i].reason]);
     }
     put_tsdb_upkeep(out, s);
     GAUGE("prometheus_tsdb_blocks_loaded", "Blocks that are open.", s->blocks);
@@ -240,10 +224,10 @@ static void put_connections(Buf *out, const Web *w)
 {
     static const char accepted[] = "net_conntrack_listener_conn_accepted_total",
                       closed[] = "net_conntrack_listener_conn_closed_total";
-    head(out, accepted, "counter", "Connections of the listeners that were accepted.");
+    metric_head(out, accepted, "counter", "Connections of the listeners that were accepted.");
     buf_printf(out, "%s{listener_name=\"http\"} %llu\n", accepted,
                (unsigned long long)w->limit.accepted);
-    head(out, closed, "counter", "Connections of the listeners that are closed.");
+    metric_head(out, closed, "counter", "Connections of the listeners that are closed.");
     buf_printf(out, "%s{listener_name=\"http\"} %llu\n", closed,
                (unsigned long long)(w->limit.accepted - w->limit.open));
     GAUGE("prometheus_api_remote_read_queries", "Remote reads that are being answered or wait.",
@@ -316,7 +300,7 @@ void metrics_text(Call *c, Buf *out)
     Web *w = c->web;
     Tsdb *db = web_db(w);
     TsdbStats s = { 0 };
-    head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
+    metric_head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
     buf_sv(out, SV("prometheus_build_info{version=\"" PROMETHEUS_VERSION
                    "\",revision=\"knarr-" KNARR_VERSION "\",branch=\"\",goversion=\"\"} 1\n"));
     GAUGE("prometheus_ready", "The server is ready to serve.", db != NULL);
