@@ -63,3 +63,43 @@ void timing_put_histogram(const Timing *t, const char *name, StrView labels, Buf
     put_line(out, name, "_sum", labels, t->sum);
     put_line(out, name, "_count", labels, (double)t->n);
 }
+
+Spread spread_exponential(double first, double factor, unsigned n)
+{
+    Spread s = { .n_bounds = MIN(n, (unsigned)SPREAD_BOUNDS_MAX) };
+    for (unsigned i = 0; i < s.n_bounds; i++, first *= factor)
+        s.bounds[i] = first;
+    return s;
+}
+
+void spread_add(Spread *s, double v)
+{
+    for (unsigned i = 0; i < s->n_bounds; i++)
+        s->counts[i] += v <= s->bounds[i];
+    s->n++;
+    s->sum += v;
+}
+
+void spread_merge(Spread *into, const Spread *from)
+{
+    for (unsigned i = 0; i < into->n_bounds; i++)
+        into->counts[i] += from->counts[i];
+    into->n += from->n;
+    into->sum += from->sum;
+}
+
+void spread_put(const Spread *s, const char *name, Buf *out)
+{
+    for (unsigned i = 0; s->n_bounds && i <= s->n_bounds; i++) {
+        bool last = i == s->n_bounds;
+        buf_printf(out, "%s_bucket{le=\"", name);
+        if (last)
+            buf_sv(out, SV("+Inf"));
+        else
+            double_format_g(s->bounds[i], out);
+        buf_sv(out, SV("\"}"));
+        metric_value(out, (double)(last ? s->n : s->counts[i]));
+    }
+    put_line(out, name, "_sum", SV(""), s->sum);
+    put_line(out, name, "_count", SV(""), (double)s->n);
+}

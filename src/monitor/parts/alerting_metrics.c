@@ -78,6 +78,10 @@ static void put_group_family(Buf *out, const GroupFamily *f, const RulesStats *s
 
 static void put_rules(Buf *out, const RulesStats *s)
 {
+    METRIC_COUNTER(out, "prometheus_template_text_expansions_total",
+                   "Templates that were expanded.", s->expansions);
+    METRIC_COUNTER(out, "prometheus_template_text_expansion_failures_total",
+                   "Templates that could not be expanded.", s->expansion_failures);
     static const double rule_quantiles[] = { 0.5, 0.9, 0.99 };
     static const double group_quantiles[] = { 0.01, 0.05, 0.5, 0.9, 0.99 };
     for (size_t i = 0; s->n && i < ARRAY_SIZE(group_families); i++)

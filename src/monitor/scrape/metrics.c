@@ -36,6 +36,11 @@ static void put_counters(const ScrapeStats *s, Buf *out)
           "Scrapes that were refused for their limits of labels.", s->exceeded_label_limits },
         { "prometheus_target_scrape_pool_exceeded_target_limit_total",
           "Times that a job had more targets than its target_limit.", s->exceeded_target_limit },
+        { "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+          "Scrapes that were refused for their native_histogram_bucket_limit.",
+          s->exceeded_bucket_limit },
+        { "prometheus_target_scrapes_exemplar_out_of_order_total",
+          "Exemplars left out: older than the newest of their series.", s->exemplars_out_of_order },
         { "prometheus_target_scrapes_sample_out_of_order_total",
           "Samples left out: older than the newest of their series.", s->out_of_order },
         { "prometheus_target_scrapes_sample_duplicate_timestamp_total",
@@ -58,11 +63,38 @@ static void put_counters(const ScrapeStats *s, Buf *out)
     }
 }
 
-typedef enum PoolNumber { POOL_TARGETS, POOL_LIMIT, POOL_SYNCS, POOL_FAILED } PoolNumber;
+/* What targets say about their metrics, in all of a job; bytes: of the texts. */
+static uint64_t families_of(const ScrapePool *p, bool bytes)
+{
+    StrView name, metric;
+    void *val, *family;
+    uint64_t n = 0;
+    pthread_mutex_lock(&p->manager->families);
+    for (size_t i = 0; map_next(&p->targets, &i, &name, &val);) {
+        const Families *f = &((ScrapeTarget *)val)->families;
+        for (size_t k = 0; bytes && map_next(&f->map, &k, &metric, &family);)
+            n += ((Family *)family)->help.len + ((Family *)family)->unit.len;
+        n += bytes ? 0 : f->map.len;
+    }
+    pthread_mutex_unlock(&p->manager->families);
+    return n;
+}
+
+typedef enum PoolNumber {
+    POOL_CACHE_BYTES,
+    POOL_CACHE_ENTRIES,
+    POOL_TARGETS,
+    POOL_LIMIT,
+    POOL_SYNCS,
+    POOL_FAILED
+} PoolNumber;
 
 static uint64_t number_of(const ScrapePool *p, PoolNumber which)
 {
     switch (which) {
+    case POOL_CACHE_BYTES:
+    case POOL_CACHE_ENTRIES:
+        return families_of(p, which == POOL_CACHE_BYTES);
     case POOL_TARGETS:
         return p->targets.len;
     case POOL_LIMIT:
@@ -119,6 +151,10 @@ void scrape_metrics(const ScrapeManager *m, Buf *out)
 {
     ScrapeStats s = scrape_stats(m);
     put_counters(&s, out);
+    put_jobs(m, "prometheus_target_metadata_cache_bytes", "gauge",
+             "Bytes of what targets say about their metrics.", "scrape_job", POOL_CACHE_BYTES, out);
+    put_jobs(m, "prometheus_target_metadata_cache_entries", "gauge",
+             "Metrics that targets say something about.", "scrape_job", POOL_CACHE_ENTRIES, out);
     put_jobs(m, "prometheus_target_scrape_pool_targets", "gauge", "Targets of a job.", "scrape_job",
              POOL_TARGETS, out);
     put_jobs(m, "prometheus_target_scrape_pool_target_limit", "gauge",

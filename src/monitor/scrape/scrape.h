@@ -28,8 +28,8 @@ int scrape_manager_new(Loop *l, const ScrapeOptions *opt, ScrapeManager **ret, E
 /* Ends all scrapes; no staleness markers: after a restart the series go on. Always NULL. */
 ScrapeManager *scrape_manager_free(ScrapeManager *m);
 /* Takes a configuration over (keeps a reference): jobs that did not change go on as they are. Fails
- * for want of memory, or of a file that the client needs: jobs before the one that failed are on the new
- * configuration then, the others on the old one. */
+ * for want of memory, or of a file that the client needs: jobs before the one that failed are on
+ * the new configuration then, the others on the old one. */
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err) NODISCARD;
 
 /* A discovered target's labels with the job's defaults, and what relabelling makes of them; in `a`.
@@ -90,6 +90,7 @@ typedef struct ScrapeStats {
     uint64_t scrapes, scrapes_failed, samples;
     uint64_t out_of_order, duplicate, out_of_bounds; /* samples left out, by reason */
     uint64_t exceeded_sample_limit, exceeded_body_size_limit, exceeded_label_limits;
+    uint64_t exceeded_bucket_limit, exemplars_out_of_order;
     uint64_t exceeded_target_limit, targets_failed;
     uint64_t pools_made, pools_failed, pools_reloaded, reloads_failed;
     size_t cached_series;

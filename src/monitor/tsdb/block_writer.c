@@ -38,7 +38,8 @@ struct BlockWriter {
     uint64_t series_at; /* where the series section begins */
     uint64_t symbols_at;
     BlockMeta stats;
-    ChunkMetas metas; /* of the series at hand */
+    BlockChunks *chunk_stats; /* NULL: nobody counts */
+    ChunkMetas metas;         /* of the series at hand */
     Buf entry;
 };
 
@@ -164,6 +165,17 @@ int block_writer_new(const char *parent, const char *ulid, const StrView *symbol
     return 0;
 }
 
+BlockChunks block_chunks_empty(void)
+{
+    return (BlockChunks){ spread_exponential(100, 4, 10), spread_exponential(4, 1.5, 12),
+                          spread_exponential(32, 1.5, 12) };
+}
+
+void block_writer_watch(BlockWriter *w, BlockChunks *c)
+{
+    w->chunk_stats = c;
+}
+
 /* ---- series ---- */
 
 static int put_chunk(BlockWriter *w, ChunkEncoding encoding, StrView bytes, int64_t min,
@@ -185,6 +197,11 @@ static int put_chunk(BlockWriter *w, ChunkEncoding encoding, StrView bytes, int6
         w->stats.floats += chunk_samples(bytes);
     else
         w->stats.histograms += chunk_samples(bytes);
+    if (w->chunk_stats) {
+        spread_add(&w->chunk_stats->ms, (double)max - (double)min);
+        spread_add(&w->chunk_stats->samples, (double)chunk_samples(bytes));
+        spread_add(&w->chunk_stats->bytes, (double)bytes.len);
+    }
     if (!vec_push(&w->metas, meta))
         return err_nomem(err);
     return out_flush(&w->chunks, FLUSH_BYTES, err);
@@ -409,6 +426,9 @@ int block_writer_finish(BlockWriter *w, BlockMeta *meta, Err *err)
     meta->samples = w->stats.samples;
     meta->floats = w->stats.floats;
     meta->histograms = w->stats.histograms;
+    snprintf(path, sizeof path, "%.4000s/chunks", w->tmp);
+    if (r == 0)
+        r = sync_folder(path, err);
     snprintf(path, sizeof path, "%.4000s/meta.json", w->tmp);
     if (r == 0 && (r = block_meta_write(path, meta, err)) == 0 &&
         (r = sync_folder(w->tmp, err)) == 0 && (r = rename_durable(w->tmp, w->final)) < 0)

@@ -123,9 +123,10 @@ static int read_folder(Checkpoint *c, const char *dir, uint32_t first, uint32_t 
     return first > last ? 0 : wal_read(dir, first, last, on_record, c, &damage, err);
 }
 
-/* Checkpoints older than `segment`, and unfinished ones. */
-static void remove_old(const char *dir, uint32_t segment)
+/* Checkpoints older than `segment`, and unfinished ones. False: one stays. */
+static bool remove_old(const char *dir, uint32_t segment)
 {
+    bool ok = true;
     DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));) {
         uint64_t n;
@@ -134,10 +135,11 @@ static void remove_old(const char *dir, uint32_t segment)
             continue;
         if (sv_ends(name, SV(".tmp")) ||
             (sv_to_u64(sv_skip(name, strlen("checkpoint.")), &n) == 0 && n < segment))
-            rm_rf(dirfd(d), e->d_name);
+            ok &= rm_rf(dirfd(d), e->d_name) == 0;
     }
     if (d)
         closedir(d);
+    return ok;
 }
 
 static int fill(Checkpoint *c, uint32_t segment, Err *err)
@@ -167,6 +169,8 @@ int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err)
         (WalHandler){ keep_series,    keep_sample, keep_histogram, keep_exemplar, keep_metadata,
                       keep_tombstone, &c };
     int r = wal_open(tmp, db->opt.wal_compress, &c.out, err);
+    if (r == 0)
+        wal_count(c.out, &db->log_stats);
     if (r == 0 && (r = fill(&c, segment, err)) == 0)
         r = wal_sync(c.out, err);
     wal_close(c.out);
@@ -175,9 +179,12 @@ int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err)
     if (r == 0 && (r = rename_durable(tmp, final)) < 0)
         r = err_neg(err, r, "put checkpoint '%s' in its place", final);
     if (r < 0) {
+        atomic_fetch_add(&db->checkpoints_failed, 1);
         rm_rf(AT_FDCWD, tmp);
         return r;
     }
-    remove_old(db->wal_dir, segment);
-    return wal_truncate(db->wal_dir, segment + 1, err);
+    atomic_fetch_add(&db->checkpoint_deletions, 1);
+    if (!remove_old(db->wal_dir, segment))
+        atomic_fetch_add(&db->checkpoint_deletions_failed, 1);
+    return 0;
 }

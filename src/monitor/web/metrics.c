@@ -129,6 +129,12 @@ static void put_engine(Buf *out, const Web *w)
                    { &s.sort, SV("slice=\"result_sort\"") } };
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
           s.running + s.waiting + w->queues[CALL_QUERY].waiting);
+    GAUGE("prometheus_engine_query_log_enabled", "Queries that have run are written to a file.",
+          s.log_enabled);
+    COUNTER("prometheus_engine_query_log_failures_total",
+            "Queries that could not be written to the file.", s.log_failures);
+    COUNTER("prometheus_engine_query_samples_total", "Samples that queries read from storage.",
+            s.samples);
     GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.",
           s.slots);
     metric_head(out, times, "summary", "Query timings.");
@@ -137,85 +143,24 @@ static void put_engine(Buf *out, const Web *w)
                            out);
 }
 
-static void put_tsdb_upkeep(Buf *out, const TsdbStats *s)
+/* Of /metrics itself: it is answered on the loop, so never two at once. */
+static void put_own_handler(Buf *out, const Web *w)
 {
-    COUNTER("prometheus_tsdb_head_series_created_total", "Series made in the head.",
-            s->series_created);
-    COUNTER("prometheus_tsdb_head_series_removed_total", "Series that left the head.",
-            s->series_removed);
-    COUNTER("prometheus_tsdb_head_chunks_created_total", "Chunks made in the head.",
-            s->chunks_created);
-    COUNTER("prometheus_tsdb_head_chunks_removed_total", "Chunks that left the head.",
-            s->chunks_removed);
-    COUNTER("prometheus_tsdb_head_truncations_total", "Times that old samples left the head.",
-            s->truncations);
-    COUNTER("prometheus_tsdb_checkpoint_creations_total", "Checkpoints of the log, tried.",
-            s->checkpoints + s->checkpoints_failed);
-    COUNTER("prometheus_tsdb_checkpoint_creations_failed_total",
-            "Checkpoints of the log that failed.", s->checkpoints_failed);
-    COUNTER("prometheus_tsdb_time_retentions_total", "Times that blocks went for their age.",
-            s->time_retentions);
-    COUNTER("prometheus_tsdb_size_retentions_total", "Times that blocks went for their size.",
-            s->size_retentions);
-    GAUGE("prometheus_tsdb_retention_limit_bytes", "Bytes that are kept at most; 0: no limit.",
-          s->retention_bytes);
-    GAUGE("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0: no limit.",
-          s->retention_ms / 1000);
-}
-
-static void put_tsdb(Buf *out, const TsdbStats *s)
-{
-    static const struct {
-        AppendResult reason;
-        const char *name, *help;
-    } rejected[] = {
-        { APPEND_OUT_OF_ORDER, "prometheus_tsdb_out_of_order_samples_total",
-          "Samples refused as older than the newest of their series." },
-        { APPEND_OUT_OF_BOUNDS, "prometheus_tsdb_out_of_bound_samples_total",
-          "Samples refused as before what the head can take." },
-        { APPEND_TOO_OLD, "prometheus_tsdb_too_old_samples_total",
-          "Samples refused as beyond the out-of-order window." },
-    };
-    GAUGE("prometheus_tsdb_head_series", "Series in the head block.", s->series);
-    GAUGE("prometheus_tsdb_head_chunks", "Chunks in the head block.", s->chunks);
-    GAUGE("prometheus_tsdb_head_min_time", "Lowest time in the head block, in ms.", s->min_time);
-    GAUGE("prometheus_tsdb_head_max_time", "Highest time in the head block, in ms.", s->max_time);
-    GAUGE("prometheus_tsdb_head_min_time_seconds", "Lowest time in the head block.",
-          s->min_time / 1000);
-    GAUGE("prometheus_tsdb_head_max_time_seconds", "Highest time in the head block.",
-          s->max_time / 1000);
-    GAUGE("prometheus_tsdb_lowest_timestamp", "Lowest time in the database, in ms.",
-          s->lowest_time);
-    GAUGE("prometheus_tsdb_lowest_timestamp_seconds", "Lowest time in the database.",
-          s->lowest_time / 1000);
-    metric_head(out, "prometheus_tsdb_head_samples_appended_total", "counter", "Samples appended.");
-    for (unsigned i = 0; i < 2; i++) {
-        buf_printf(out, "prometheus_tsdb_head_samples_appended_total{type=\"%s\"}",
-                   i ? "histogram" : "float");
-        metric_value(out, (double)s->samples_appended[i]);
+    static const int codes[] = { 200, 500, 503 };
+    const char *name = "promhttp_metric_handler_requests_total";
+    const RouteStats *s = NULL;
+    for (unsigned i = 0; i < route_count(); i++)
+        if (sv_eq(route_at(i)->path, SV("/metrics")))
+            s = &w->routes[i];
+    GAUGE("promhttp_metric_handler_requests_in_flight", "Scrapes that are being answered.", 1);
+    metric_head(out, name, "counter", "Scrapes that were answered, by status.");
+    for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+        uint64_t n = 0;
+        for (unsigned k = 0; s && k < CODES_MAX; k++)
+            n += s->codes[k].code == codes[i] ? s->codes[k].n : 0;
+        buf_printf(out, "%s{code=\"%d\"}", name, codes[i]);
+        metric_value(out, (double)n);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(rejected); i++) {
-        metric_head(out, rejected[i].name, "counter", rejected[i].help);
-        buf_printf(out, "%s{type=\"float\"}", rejected[i].name);
-        metric_value(out, (double)s->rejected[rejected[i].reason]);
-    }
-    put_tsdb_upkeep(out, s);
-    GAUGE("prometheus_tsdb_blocks_loaded", "Blocks that are open.", s->blocks);
-    GAUGE("prometheus_tsdb_storage_blocks_bytes", "Bytes of all blocks.", s->block_bytes);
-    GAUGE("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the write-ahead log.", s->wal_bytes);
-    GAUGE("prometheus_tsdb_wal_segment_current", "The log's newest segment.", s->wal_segment);
-    COUNTER("prometheus_tsdb_wal_corruptions_total", "Damages found in the log.",
-            s->wal_corruptions);
-    COUNTER("prometheus_tsdb_compactions_total", "Compactions that were done.", s->compactions);
-    COUNTER("prometheus_tsdb_compactions_failed_total", "Compactions that failed.",
-            s->compactions_failed);
-    COUNTER("prometheus_tsdb_reloads_total", "Times that the list of blocks was read.", s->reloads);
-    COUNTER("prometheus_tsdb_reloads_failures_total", "Blocks that could not be loaded.",
-            s->reloads_failed);
-    GAUGE("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept.",
-          s->exemplars);
-    GAUGE("prometheus_tsdb_exemplar_max_exemplars", "The most exemplars that are kept.",
-          s->exemplars_max);
 }
 
 /* ---- connections ---- */
@@ -230,8 +175,11 @@ static void put_connections(Buf *out, const Web *w)
     metric_head(out, closed, "counter", "Connections of the listeners that are closed.");
     buf_printf(out, "%s{listener_name=\"http\"} %llu\n", closed,
                (unsigned long long)(w->limit.accepted - w->limit.open));
+    const CallQueue *reads = &w->queues[CALL_READ];
     GAUGE("prometheus_api_remote_read_queries", "Remote reads that are being answered or wait.",
-          w->queues[CALL_READ].running + w->queues[CALL_READ].waiting);
+          reads->running + reads->waiting);
+    GAUGE("prometheus_remote_read_handler_queries", "Remote reads that are being answered or wait.",
+          reads->running + reads->waiting);
 }
 
 /* ---- the process, from /proc ---- */
@@ -310,9 +258,10 @@ void metrics_text(Call *c, Buf *out)
           "The last reload that worked, in seconds since 1970.",
           (double)(w->reload_ok_ns / NSEC_PER_MSEC) / 1e3);
     if (db && tsdb_stats(db, 0, &c->arena, &s, NULL) == 0)
-        put_tsdb(out, &s);
+        metrics_put_tsdb(out, &s);
     put_engine(out, w);
     put_http(out, w);
+    put_own_handler(out, w);
     put_connections(out, w);
     COUNTER("prometheus_api_remote_write_invalid_labels_samples_total",
             "Samples of remote writes refused for their labels.", w->invalid_labels);
@@ -322,6 +271,8 @@ void metrics_text(Call *c, Buf *out)
         put_otlp(out, w);
     COUNTER("prometheus_web_federation_errors_total", "Federation responses that failed.",
             w->federation_errors);
+    /* They are of the local storage alone, which never answers in part. */
+    COUNTER("prometheus_web_federation_warnings_total", "Warnings of federation responses.", 0);
     GAUGE("prometheus_api_notification_active_subscribers", "Readers of live notifications.",
           w->notices.n_readers);
     COUNTER("prometheus_api_notification_updates_sent_total",

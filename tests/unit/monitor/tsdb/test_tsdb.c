@@ -379,6 +379,16 @@ static void test_blocks_are_compacted_and_expire(void **state)
     assert_true(n.series_created == 1 && n.series_removed == 0);
     assert_int_equal(n.chunks_created - n.chunks_removed, n.chunks);
     assert_true(n.chunks_removed > 0);
+    assert_true(n.truncations_failed == 0 && n.log_truncations == n.checkpoints);
+    assert_int_equal(n.checkpoint_deletions, n.checkpoints);
+    assert_int_equal(n.compactions_triggered, 26);
+    assert_true(n.compactions > n.truncations && n.compactions_vertical == 0 && !n.populating);
+    assert_int_equal(n.times.compactions.n, n.compactions);
+    assert_int_equal(n.times.head_collections.n, n.truncations);
+    assert_int_equal(n.times.log_truncations.n, n.log_truncations);
+    assert_true(n.times.chunk_samples.n >= 9);
+    assert_true(n.times.chunk_samples.sum >= 9 * 480 && n.times.chunk_bytes.sum > 0);
+    assert_true(n.times.fsync.n > 0 && n.log_pages > 0 && n.log_flushes > n.log_pages);
 }
 
 static void test_late_samples_are_taken_inside_the_window(void **state)
