@@ -388,7 +388,7 @@ static void test_blocks_are_compacted_and_expire(void **state)
     assert_int_equal(n.times.log_truncations.n, n.log_truncations);
     assert_true(n.times.chunk_samples.n >= 9);
     assert_true(n.times.chunk_samples.sum >= 9 * 480 && n.times.chunk_bytes.sum > 0);
-    assert_true(n.times.fsync.n > 0 && n.log_pages > 0 && n.log_flushes > n.log_pages);
+    assert_true(n.times.fsync.n > 0 && n.log_pages > 0 && n.log_flushes >= 24);
 }
 
 static void test_late_samples_are_taken_inside_the_window(void **state)
