@@ -28,9 +28,20 @@ FN(fn_not)
     return 0;
 }
 
+/* Whole numbers of any type are comparable with each other. */
+static bool is_whole(const TmplVal *v)
+{
+    return v->kind == TMPL_INT || v->kind == TMPL_MONTH || v->kind == TMPL_WEEKDAY ||
+           v->kind == TMPL_DURATION;
+}
+
 /* Go compares only within a kind: 1 and 1.0 are not comparable. */
 static int compare(TmplExec *x, const TmplVal *a, const TmplVal *b, int *ret)
 {
+    if (is_whole(a) && is_whole(b)) {
+        *ret = a->i < b->i ? -1 : a->i > b->i;
+        return 0;
+    }
     if (a->kind != b->kind)
         return tmpl_fail(x, "error calling comparison: incompatible types for comparison");
     switch (a->kind) {
@@ -39,9 +50,6 @@ static int compare(TmplExec *x, const TmplVal *a, const TmplVal *b, int *ret)
         return 0;
     case TMPL_BOOL:
         *ret = a->b - b->b;
-        return 0;
-    case TMPL_INT:
-        *ret = a->i < b->i ? -1 : a->i > b->i;
         return 0;
     case TMPL_FLOAT: /* 2: a NaN is like nothing */
         *ret = a->f < b->f ? -1 : a->f > b->f ? 1 : a->f == b->f ? 0 : 2;

@@ -35,7 +35,9 @@ static void one(const char *spec, char verb, const TmplVal *v, Buf *out)
 {
     char format[SPEC_SIZE + 8];
     _cleanup_buf_ Buf text = BUF_INIT;
-    bool whole = v->kind == TMPL_INT, real = v->kind == TMPL_FLOAT;
+    bool whole = v->kind == TMPL_INT || v->kind == TMPL_MONTH || v->kind == TMPL_WEEKDAY ||
+                 v->kind == TMPL_DURATION,
+         real = v->kind == TMPL_FLOAT;
     if (verb == 'v' || (verb == 's' && v->kind != TMPL_INT && !real && v->kind != TMPL_BOOL) ||
         (verb == 't' && v->kind == TMPL_BOOL)) {
         if (v->kind == TMPL_NIL)

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/clock.h"
 #include "base/regex.h"
 #include "monitor/model/duration.h"
 #include "monitor/model/number.h"
@@ -137,7 +138,8 @@ static int time_of(TmplExec *x, double v, TmplVal *ret)
                          "error calling toTime: %g cannot be represented as a nanoseconds "
                          "timestamp since it overflows int64",
                          v);
-    *ret = (TmplVal){ .kind = TMPL_TIME, .i = (int64_t)floor(v * 1000) };
+    /* Prometheus has milliseconds. */
+    *ret = (TmplVal){ .kind = TMPL_TIME, .i = (int64_t)(v * 1e9) / NSEC_PER_MSEC * NSEC_PER_MSEC };
     return 0;
 }
 
