@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "monitor/tsdb/block_writer.h"
+#include "monitor/tsdb/wal.h"
 #include "monitor/tsdb/wire.h"
 
 enum { FLUSH_BYTES = 1024 * 1024, SEGMENT_HEADER = 8 };
@@ -407,12 +408,6 @@ static int finish_index(BlockWriter *w, Err *err)
     return 0;
 }
 
-static int sync_folder(const char *path, Err *err)
-{
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? err_errno(err, "sync '%s'", path) : 0;
-}
-
 int block_writer_finish(BlockWriter *w, BlockMeta *meta, Err *err)
 {
     char path[PATH_MAX];
@@ -428,10 +423,10 @@ int block_writer_finish(BlockWriter *w, BlockMeta *meta, Err *err)
     meta->histograms = w->stats.histograms;
     snprintf(path, sizeof path, "%.4000s/chunks", w->tmp);
     if (r == 0)
-        r = sync_folder(path, err);
+        r = folder_sync(path, err);
     snprintf(path, sizeof path, "%.4000s/meta.json", w->tmp);
     if (r == 0 && (r = block_meta_write(path, meta, err)) == 0 &&
-        (r = sync_folder(w->tmp, err)) == 0 && (r = rename_durable(w->tmp, w->final)) < 0)
+        (r = folder_sync(w->tmp, err)) == 0 && (r = rename_durable(w->tmp, w->final)) < 0)
         r = err_neg(err, r, "put block '%s' in its place", w->final);
     block_writer_abort(w); /* nothing is left under the temporary name after the rename */
     return r;

@@ -174,6 +174,8 @@ int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err)
     if (r == 0 && (r = fill(&c, segment, err)) == 0)
         r = wal_sync(c.out, err);
     wal_close(c.out);
+    if (r == 0)
+        r = folder_sync(tmp, err);
     arena_free(&c.scratch);
     buf_free(&c.record);
     if (r == 0 && (r = rename_durable(tmp, final)) < 0)

@@ -80,8 +80,9 @@ static void set_aside(const Tsdb *db, const char *ulid, const Err *why)
     snprintf(to, sizeof to, "%.4000s/%s.corrupt", db->dir, ulid);
     rm_rf(AT_FDCWD, to);
     log_error("block %s: %s; it is set aside as '%s'", ulid, why->msg, to);
-    if (rename(from, to) < 0)
-        log_error("set block '%s' aside: %s", from, strerror(errno));
+    int r = rename_durable(from, to);
+    if (r < 0)
+        log_error("set block '%s' aside: %s", from, strerror(-r));
 }
 
 static int open_one(Tsdb *db, const char *name, Blocks *fresh, Err *err)
@@ -121,8 +122,11 @@ static void delete_block(const Tsdb *db, const char *ulid)
     char from[PATH_MAX], to[PATH_MAX];
     snprintf(from, sizeof from, "%.4000s/%s", db->dir, ulid);
     snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, ulid);
-    if (rename(from, to) < 0 || rm_rf(AT_FDCWD, to) < 0)
-        log_error("delete block '%s': %s", from, strerror(errno));
+    int r = rename_durable(from, to);
+    if (r == 0)
+        r = rm_rf(AT_FDCWD, to);
+    if (r < 0)
+        log_error("delete block '%s': %s", from, strerror(-r));
 }
 
 int db_reload(Tsdb *db, const Blocks *replaced, Err *err)

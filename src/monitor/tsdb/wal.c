@@ -217,12 +217,20 @@ int wal_next_segment(Wal *w, Err *err)
     size_t used = w->offset % WAL_PAGE;
     if (used && ftruncate(w->fd, (off_t)(w->offset + WAL_PAGE - used)) < 0)
         return err_errno(err, "fill up log segment %u of '%s'", w->segment, w->dir);
+    if (used && w->stats)
+        atomic_fetch_add(&w->stats->pages, 1);
     if ((r = wal_sync(w, err)) < 0)
         return r;
     return open_segment(w, w->segment + 1, err);
 }
 
 /* ---- the folder ---- */
+
+int folder_sync(const char *path, Err *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? err_errno(err, "sync '%s'", path) : 0;
+}
 
 static bool is_segment(const char *name, uint32_t *ret)
 {

@@ -39,6 +39,9 @@ int wal_next_segment(Wal *w, Err *err) NODISCARD;
 int wal_sync(Wal *w, Err *err);
 uint32_t wal_segment(const Wal *w); /* number of the open one */
 
+/* Syncs a folder: the names of files that were made in it survive a power cut. */
+int folder_sync(const char *path, Err *err) NODISCARD;
+
 /* First and last segment of a folder; ERR_NOT_FOUND when it has none. */
 int wal_segments(const char *dir, uint32_t *ret_first, uint32_t *ret_last, Err *err) NODISCARD;
 uint64_t wal_bytes(const char *dir);
