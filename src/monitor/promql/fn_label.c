@@ -19,64 +19,16 @@ static bool group_char(char c)
     return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Where a piece that is no group ends that begins at `i`: an escaped character, a text between \Q
- * and \E, or a class, in which a ] at its head and those of [:names:] do not end it. */
-static size_t skip_plain(StrView regex, size_t i)
-{
-    if (regex.ptr[i] == '\\') {
-        bool literal = i + 1 < regex.len && regex.ptr[i + 1] == 'Q';
-        ssize_t end = literal ? sv_find(sv_skip(regex, i + 2), SV("\\E")) : 0;
-        return !literal ? i + 2 : end < 0 ? regex.len : i + 4 + (size_t)end;
-    }
-    i += 1 + (i + 1 < regex.len && regex.ptr[i + 1] == '^');
-    for (bool first = true; i < regex.len; first = false) {
-        ssize_t end =
-            sv_starts(sv_skip(regex, i), SV("[:")) ? sv_find(sv_skip(regex, i + 2), SV(":]")) : -1;
-        if (regex.ptr[i] == ']' && !first)
-            return i + 1;
-        i += end >= 0 ? (size_t)end + 4 : regex.ptr[i] == '\\' ? 2 : 1;
-    }
-    return i;
-}
-
-/* The number of the group that is called `name` in the expression; -1: none. Counts the opening
- * parentheses that make a group, as the names are not asked of the regex library. */
-static int named_group(StrView regex, StrView name)
-{
-    int n = 0;
-    for (size_t i = 0; i < regex.len;) {
-        char c = regex.ptr[i];
-        if (c == '\\' || c == '[') {
-            i = skip_plain(regex, i);
-            continue;
-        }
-        i++;
-        if (c == '(') {
-            StrView rest = sv_skip(regex, i), head = SV_NULL, tail;
-            bool named = sv_starts(rest, SV("?P<")) || sv_starts(rest, SV("?<"));
-            if (sv_starts(rest, SV("?")) && !named)
-                continue;
-            n++;
-            if (!named)
-                continue;
-            sv_cut(sv_skip(rest, rest.ptr[1] == 'P' ? 3 : 2), '>', &head, &tail);
-            if (sv_eq(head, name))
-                return n;
-        }
-    }
-    return -1;
-}
-
-static void put_group(StrView name, StrView regex, const StrView *groups, Buf *out)
+static void put_group(StrView name, const Regex *regex, const StrView *groups, Buf *out)
 {
     uint64_t n = 0;
-    int at = sv_to_u64(name, &n) == 0 && n < GROUPS_MAX ? (int)n : named_group(regex, name);
+    int at = sv_to_u64(name, &n) == 0 && n < GROUPS_MAX ? (int)n : regex_group_number(regex, name);
     if (at >= 0 && at < GROUPS_MAX && groups[at].ptr)
         buf_sv(out, groups[at]);
 }
 
 /* $1, ${1}, $name, ${name}, $$: as Go's Regexp.Expand. */
-static void expand(StrView s, StrView regex, const StrView *groups, Buf *out)
+static void expand(StrView s, const Regex *regex, const StrView *groups, Buf *out)
 {
     while (s.len) {
         if (s.ptr[0] != '$' || s.len == 1) {
@@ -111,7 +63,7 @@ static int new_value(LabelStream *s, Labels l, Buf *text)
     if (s->regex) {
         if (!regex_groups(s->regex, labels_get(l, s->src), groups, GROUPS_MAX))
             return 0;
-        expand(s->replacement, s->pattern, groups, text);
+        expand(s->replacement, s->regex, groups, text);
         return 1;
     }
     for (unsigned i = 0; i < s->n_sources; i++) {

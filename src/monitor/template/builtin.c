@@ -111,13 +111,22 @@ FN(fn_ge)
     return order(x, args, 1, 0, ret);
 }
 
+/* As fmt has it: nil is <nil> here, and <no value> where a template's action prints it. */
+static void print_operand(const TmplVal *v, Buf *out)
+{
+    if (v->kind == TMPL_NIL)
+        buf_sv(out, SV("<nil>"));
+    else
+        tmpl_print(v, out);
+}
+
 FN(fn_print) /* blanks between operands when neither is a text */
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     for (unsigned i = 0; i < n; i++) {
         if (i && args[i].kind != TMPL_STRING && args[i - 1].kind != TMPL_STRING)
             buf_putc(&b, ' ');
-        tmpl_print(&args[i], &b);
+        print_operand(&args[i], &b);
     }
     return tmpl_take(x, &b, ret);
 }
@@ -128,7 +137,7 @@ FN(fn_println)
     for (unsigned i = 0; i < n; i++) {
         if (i)
             buf_putc(&b, ' ');
-        tmpl_print(&args[i], &b);
+        print_operand(&args[i], &b);
     }
     buf_putc(&b, '\n');
     return tmpl_take(x, &b, ret);

@@ -136,6 +136,9 @@ int tmpl_parse(StrView source, StrView name, Arena *a, TmplTree *ret, Err *err) 
 /* Reads a Go literal ("…", `…`, '…' or a number) at the head of *rest; false: not one. literal.c */
 bool tmpl_literal(StrView *rest, Arena *a, TmplVal *ret);
 
+/* A whole text as a finite number, in the forms of Go's strconv.ParseFloat. */
+bool tmpl_parse_float(StrView text, double *ret);
+
 /* ---- times (time.c) ---- */
 
 #define TMPL_TIME_STRING "2006-01-02 15:04:05.999999999 -0700 MST"

@@ -90,11 +90,29 @@ static bool to_int(const char *text, int64_t *ret)
     return true;
 }
 
+bool tmpl_parse_float(StrView text, double *ret)
+{
+    char plain[NUMBER_MAX], *end;
+    size_t n = 0;
+    if (!text.len || text.len >= sizeof plain || number_len(text) != text.len ||
+        !underscores_fit(text))
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] != '_')
+            plain[n++] = text.ptr[i];
+    plain[n] = 0;
+    bool based = strpbrk(plain, "xXoObB") != NULL;
+    if (based && (!strpbrk(plain, "xX") || !strpbrk(plain, "pP")))
+        return false;
+    *ret = strtod(plain, &end);
+    return end != plain && !*end && *ret - *ret == 0;
+}
+
 /* A number without point and exponent that is no int is refused, as in Go. */
 static bool number(StrView *rest, TmplVal *ret)
 {
     StrView text = sv_head(*rest, number_len(*rest));
-    char plain[NUMBER_MAX], *end;
+    char plain[NUMBER_MAX];
     size_t n = 0;
     if (!text.len || text.len >= sizeof plain || !underscores_fit(text))
         return false;
@@ -107,8 +125,8 @@ static bool number(StrView *rest, TmplVal *ret)
     if (!to_int(plain, &ret->i)) {
         if (!strpbrk(plain, hex ? ".pP" : ".eE") || (hex && !strpbrk(plain, "pP")))
             return false;
-        *ret = tmpl_float(strtod(plain, &end));
-        if (*end || end == plain || ret->f - ret->f != 0)
+        ret->kind = TMPL_FLOAT;
+        if (!tmpl_parse_float(text, &ret->f))
             return false;
     }
     *rest = sv_skip(*rest, text.len);

@@ -248,6 +248,26 @@ static void test_times_and_durations_have_methods(void **state)
     expect("{{ \"2006\" | (toTime 0).Format }} {{ (toTime -1.5).Unix }}", "1970 -2");
 }
 
+static void test_texts_are_made_as_go_makes_them(void **state)
+{
+    expect("{{ humanize \"1e3\" }} {{ humanize \"0x10p0\" }} {{ humanize \"inf\" }} "
+           "{{ humanize \"-Infinity\" }} {{ humanize \"nan\" }} {{ humanize \"+5\" }} "
+           "{{ humanize \"1_000\" }} {{ humanize \".5\" }}",
+           "1k 16 +Inf -Inf NaN 5 1k 500m");
+    expect_error("{{ humanize \" 5\" }}", "error calling humanize: strconv.ParseFloat");
+    expect_error("{{ humanize \"1e400\" }}", "error calling humanize: strconv.ParseFloat");
+    expect("{{ reReplaceAll \"(?P<n>a)b\" \"${n}x$n-\" \"abab\" }} "
+           "{{ reReplaceAll \"^a\" \"x\" \"aaa\" }} {{ reReplaceAll \"a*\" \"x\" \"baac\" }} "
+           "{{ reReplaceAll \"\" \"-\" \"ab\" }} {{ reReplaceAll \"\\\\b\" \"|\" \"ab cd\" }} "
+           "{{ reReplaceAll \"\" \"-\" \"\xc3\xa9\" }}",
+           "axa-axa- xaa xbxcx -a-b- |ab| |cd| -\xc3\xa9-");
+    expect("{{ title \"hello-world foo_bar o'neil\" }}", "Hello-World Foo_bar O'Neil");
+    expect("{{ printf \"%3s|%-3s|%.1s|%T|%b|%x|%X|%.3v\" \"\xc3\xa9\" \"\xc3\xa9\" "
+           "\"\xc3\xa9x\" 1 5 \"hi\" \"hi\" 3.14159 }}",
+           "  \xc3\xa9|\xc3\xa9  |\xc3\xa9|int|101|6869|6869|3.14");
+    expect("{{ print 1.0 2.5 true nil }}", "1 2.5 true <nil>");
+}
+
 static void test_constants_are_gos(void **state)
 {
     expect(
@@ -269,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_what_is_wrong_shows_when_it_is_run),
         cmocka_unit_test(test_times_and_durations_have_methods),
         cmocka_unit_test(test_constants_are_gos),
+        cmocka_unit_test(test_texts_are_made_as_go_makes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
