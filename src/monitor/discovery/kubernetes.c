@@ -39,6 +39,7 @@ typedef struct K8sWatch {
     K8sKind kind;
     Informer *informer;
     bool synced;
+    LogGate said; /* that it failed */
 } K8sWatch;
 
 struct K8sProvider {
@@ -185,11 +186,13 @@ static void on_failed(void *ctx, const Err *why)
     Provider *p = &w->provider->base;
     Err err = { 0 };
     p->owner->stats->kubernetes_failures++;
+    if (!log_gate(&w->said, SAID_MS))
+        return;
     err_set(&err, why->code, 0, "failed to list or watch %s: %s", kinds[w->kind].plural, why->msg);
-    provider_failed(p, "Failed to watch", &err);
-    p->error = (Err){ 0 }; /* k8s_check() asks the informers: they know when it is over */
+    provider_log(p, "Failed to watch", SV(""), err.msg);
 }
 
+/* The informers know when it is over. */
 static const Err *k8s_check(const Provider *base)
 {
     const K8sProvider *p = (const K8sProvider *)base;

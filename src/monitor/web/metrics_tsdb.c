@@ -40,7 +40,7 @@ static void put_upkeep(Buf *out, const TsdbStats *s)
     GAUGE("prometheus_tsdb_data_replay_duration_seconds",
           "How long reading the log took at the start.", s->times.replay);
     GAUGE("prometheus_tsdb_clean_start",
-          "-1: the lock file is disabled. 0: the last run did not take its away. 1: it did.",
+          "-1: the lock file is disabled. 0: the last run left its own behind. 1: it did not.",
           s->clean_start);
     COUNTER("prometheus_tsdb_checkpoint_creations_total", "Checkpoints of the log, tried.",
             s->checkpoints);
