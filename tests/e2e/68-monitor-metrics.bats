@@ -88,6 +88,11 @@ positive() { awk -v v="$(metric "$1")" 'BEGIN { exit !(v > 0) }'; }
         wait_for 20 positive "$name" || { echo "$name: $(metric "$name")" && false; }
     done
     is 'prometheus_target_metadata_cache_entries{scrape_job="files"}' 0
+    for name in 'net_conntrack_dialer_conn_established_total{dialer_name="self"}' \
+        'net_conntrack_dialer_conn_failed_total{dialer_name="remote_storage_write_client",reason="refused"}' \
+        'net_conntrack_dialer_conn_failed_total{dialer_name="alertmanager",reason="refused"}'; do
+        wait_for 20 positive "$name" || { echo "$name: $(metric "$name")" && false; }
+    done
     # A run that is killed leaves its lock file, one that ends takes it away.
     [ -e "$DATA/monitor/lock" ]
     kill_role monitor KILL

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "monitor/config/config.h"
+#include "net/http_client.h"
 #include "net/loop.h"
 
 typedef struct Discovery Discovery;
@@ -27,6 +28,8 @@ int discovery_stats_new(DiscoveryStats **ret, Err *err) NODISCARD;
 DiscoveryStats *discovery_stats_free(DiscoveryStats *s);
 /* Appends the families prometheus_sd_… in the text format. */
 void discovery_metrics(const DiscoveryStats *s, Buf *out);
+
+const HttpDials *discovery_dials(const DiscoveryStats *s); /* connections of http_sd_configs */
 
 /* Who asks, as metrics and lines of the log name it. */
 typedef enum DiscoveryUser {

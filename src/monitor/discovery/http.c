@@ -119,6 +119,7 @@ int http_provider_new(Discovery *d, const ConfigHttpSd *cfg, Provider **ret, Err
         http_stop(&p->base);
         return r;
     }
+    fetcher_count(p->fetcher, &d->stats->http_dials);
     *ret = &p->base;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "monitor/discovery/discovery.h"
 #include "monitor/model/timing.h"
+#include "net/http_client.h"
 
 enum { SAID_MS = 30 * 1000 }; /* between two lines in the log about the same failure */
 
@@ -56,6 +57,7 @@ struct DiscoveryStats {
     uint64_t file_read_errors, file_watcher_errors;
     uint64_t dns_lookups, dns_failures;
     uint64_t http_failures;
+    HttpDials http_dials;
     uint64_t kubernetes_failures, kubernetes_events[ROLES_MAX][EVENT_MAX];
     uint64_t updates[DISCOVERY_USER_MAX];
 };

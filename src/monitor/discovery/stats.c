@@ -22,6 +22,11 @@ DiscoveryStats *discovery_stats_free(DiscoveryStats *s)
     return NULL;
 }
 
+const HttpDials *discovery_dials(const DiscoveryStats *s)
+{
+    return &s->http_dials;
+}
+
 static void put_counts(const DiscoveryStats *s, Buf *out)
 {
     METRIC_COUNTER(out, "prometheus_sd_dns_lookups_total", "Names that were looked up by DNS-SD.",

@@ -60,7 +60,8 @@ typedef struct Batch {
 struct Notifier {
     Loop *loop;
     NotifierOptions opt;
-    Config *config; /* a reference; NULL: none yet */
+    Config *config;  /* a reference; NULL: none yet */
+    HttpDials dials; /* of all sections */
     Sets sets;
     Sets old; /* sections that are gone, while they have something to send */
     bool draining;

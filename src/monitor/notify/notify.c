@@ -440,6 +440,11 @@ int notifier_stats(const Notifier *n, Arena *a, NotifierStats **ret, size_t *ret
     return 0;
 }
 
+const HttpDials *notifier_dials(const Notifier *n)
+{
+    return &n->dials;
+}
+
 size_t notifier_capacity(const Notifier *n)
 {
     return n->opt.queue_capacity;

@@ -23,6 +23,7 @@
 
 #include "monitor/discovery/discovery.h"
 #include "monitor/model/timing.h"
+#include "net/http_client.h"
 
 typedef struct Notifier Notifier;
 
@@ -91,3 +92,4 @@ typedef struct NotifierStats {
 int notifier_stats(const Notifier *n, Arena *a, NotifierStats **ret, size_t *ret_n,
                    Err *err) NODISCARD;
 size_t notifier_capacity(const Notifier *n);
+const HttpDials *notifier_dials(const Notifier *n); /* connections to Alertmanagers */

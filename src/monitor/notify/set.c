@@ -198,6 +198,8 @@ int set_new(Notifier *n, Config *c, const ConfigAlertmanager *cfg, Set **ret, Er
     char section[SECTION_SIZE];
     o.section = section_name((unsigned)(cfg - c->alerting.alertmanagers.items), section);
     if (r >= 0)
+        fetcher_count(s->fetcher, &n->dials);
+    if (r >= 0)
         r = discovery_start(n->loop, &cfg->sd, &o, on_groups, s, &s->discovery, err);
     if (r < 0)
         set_free(s);

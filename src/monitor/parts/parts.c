@@ -210,9 +210,35 @@ static Config *on_current(void *ctx)
     return config_ref(((MonitorParts *)ctx)->config);
 }
 
+static void put_dialers(MonitorParts *p, Buf *out)
+{
+    enum { OTHERS = 3 };
+    _cleanup_arena_ Arena a;
+    FetchDialer *jobs = NULL;
+    size_t n = 0, len = 0;
+    arena_init(&a, 0);
+    if (!p->scrape || !p->notifier)
+        return;
+    int r = scrape_dialers(p->scrape, &a, &jobs, &n, NULL);
+    FetchDialer *all = r < 0 ? NULL : arena_array(&a, FetchDialer, n + OTHERS);
+    if (!all) {
+        out->failed = true;
+        return;
+    }
+    for (; len < n; len++)
+        all[len] = jobs[len];
+    all[len++] = (FetchDialer){ SV("alertmanager"), notifier_dials(p->notifier) };
+    all[len++] = (FetchDialer){ SV("http"), discovery_dials(p->discovery) };
+    if (p->remote_write)
+        all[len++] =
+            (FetchDialer){ SV("remote_storage_write_client"), remote_write_dials(p->remote_write) };
+    fetch_dialers_put(all, len, out);
+}
+
 static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
+    put_dialers(p, out);
     parts_alerting_metrics(p, out);
     remote_write_metrics(p->remote_write, out);
     remote_reads_metrics(p->remote_reads, out);

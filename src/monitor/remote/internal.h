@@ -270,6 +270,7 @@ struct RemoteWrite {
     Loop *loop;
     RemoteWriteOptions opt;
     VEC(RemoteQueue *) queues;
+    HttpDials dials; /* of all queues */
     Source *deadline;
     bool flushing;
 };

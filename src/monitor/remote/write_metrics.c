@@ -259,3 +259,8 @@ void remote_write_metrics(const RemoteWrite *w, Buf *out)
     put_durations(w, out);
     put_watchers(w, out);
 }
+
+const HttpDials *remote_write_dials(const RemoteWrite *w)
+{
+    return w ? &w->dials : NULL;
+}

@@ -157,6 +157,7 @@ struct ScrapePool {
     ScrapeManager *manager;
     Config *config; /* a reference */
     const ConfigScrape *job;
+    HttpDials dials;
     Fetcher *fetcher;
     JsonLog *failures; /* scrape_failure_log_file; NULL: none */
     Discovery *discovery;

@@ -302,6 +302,7 @@ static int attach(ScrapePool *p, Config *c, const ConfigScrape *job, Err *err)
     open_failures(p);
     if ((r = make_accept(p, err)) < 0 || (r = fetcher_new(l, &job->http, &p->fetcher, err)) < 0)
         return r;
+    fetcher_count(p->fetcher, &p->dials);
     DiscoveryOptions o = p->manager->opt.discovery;
     o.user = DISCOVERY_SCRAPE;
     o.section = job->job_name;
