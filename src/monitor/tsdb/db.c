@@ -116,17 +116,26 @@ static bool is_leftover(StrView name)
     return sv_ends(name, SV(".tmp-for-creation")) || sv_ends(name, SV(".tmp-for-deletion"));
 }
 
-/* First the name changes, so that a crash in the middle leaves no half block. */
-static void delete_block(const Tsdb *db, const char *ulid)
+/* First the names change, durably, so that neither a crash nor a power cut in the middle leaves
+ * half a block. */
+static void delete_blocks(const Tsdb *db, const Blocks *gone)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    snprintf(from, sizeof from, "%.4000s/%s", db->dir, ulid);
-    snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, ulid);
-    int r = rename_durable(from, to);
-    if (r == 0)
-        r = rm_rf(AT_FDCWD, to);
-    if (r < 0)
-        log_error("delete block '%s': %s", from, strerror(-r));
+    Err err = { 0 };
+    vec_foreach (b, gone) {
+        snprintf(from, sizeof from, "%.4000s/%s", db->dir, (*b)->meta.ulid);
+        snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, (*b)->meta.ulid);
+        if (rename(from, to) < 0)
+            log_error("delete block '%s': %s", from, strerror(errno));
+    }
+    if (gone->len && folder_sync(db->dir, &err) < 0)
+        log_error("delete blocks: %s", err.msg);
+    vec_foreach (b, gone) {
+        snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, (*b)->meta.ulid);
+        int r = rm_rf(AT_FDCWD, to);
+        if (r < 0)
+            log_error("delete block '%s': %s", to, strerror(-r));
+    }
 }
 
 int db_reload(Tsdb *db, const Blocks *replaced, Err *err)
@@ -154,8 +163,7 @@ int db_reload(Tsdb *db, const Blocks *replaced, Err *err)
     db->blocks = fresh;
     pthread_mutex_unlock(&db->blocks_lock);
     if (replaced)
-        vec_foreach (b, replaced)
-            delete_block(db, (*b)->meta.ulid);
+        delete_blocks(db, replaced);
     blocks_release(&old);
     return 0;
 }
