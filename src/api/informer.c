@@ -298,6 +298,8 @@ static void retry(Informer *inf, const Err *why)
     inf->call = api_call_cancel(inf->call);
     if (why)
         inf->last = *why;
+    if (why && inf->cfg.on_failed)
+        inf->cfg.on_failed(inf->cfg.ctx, why);
     uint64_t delay = inf->cfg.backoff_min_ms;
     if (inf->failures > 0)
         delay = MIN(delay << MIN(inf->failures, 16u), (uint64_t)inf->cfg.backoff_max_ms);

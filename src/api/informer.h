@@ -48,7 +48,8 @@ typedef struct InformerConfig {
     void (*on_add)(void *ctx, ApiObject *o);
     void (*on_update)(void *ctx, ApiObject *old, ApiObject *now);
     void (*on_delete)(void *ctx, ApiObject *last);
-    void (*on_synced)(void *ctx); /* once, when the first whole state is there */
+    void (*on_synced)(void *ctx);                 /* once, when the first whole state is there */
+    void (*on_failed)(void *ctx, const Err *why); /* a list or watch failed; it is tried again */
     void *ctx;
     uint32_t backoff_min_ms, backoff_max_ms; /* 0: 800 ms and 30 s */
 } InformerConfig;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 
 static const char *log_role = "knarr";
 static LogLevel log_level = LOG_LEVEL_INFO;
@@ -39,21 +40,41 @@ void log_set_json(bool on)
     log_json = on;
 }
 
-/* A text as the inside of a JSON string; what does not fit is left out. */
-static size_t put_json(char *out, size_t size, const char *text, size_t len)
+/* Bytes of the printable character that a text begins with; 0: it is a control character, or not
+ * UTF-8. */
+static size_t printable(StrView s)
 {
+    unsigned char c = (unsigned char)s.ptr[0];
+    size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    bool control = c < 0x20 || c == 0x7f ||
+                   (c == 0xc2 && s.len > 1 && (unsigned char)s.ptr[1] < 0xa0); /* C1 */
+    return control || n > s.len || !sv_is_utf8(sv_head(s, n)) ? 0 : n;
+}
+
+/* Text from outside can neither forge a line nor command a terminal: line ends and tabs become
+ * blanks in a line of text, what else is not printable \xNN. `json`: as the inside of a string.
+ * What does not fit is left out. */
+static size_t put_text(char *out, size_t size, StrView text, bool json)
+{
+    enum { ROOM = 8 }; /* for the longest form of one byte */
     size_t n = 0;
-    for (size_t i = 0; i < len && n + 6 < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
+    while (text.len && n + ROOM < size) {
+        size_t len = printable(text);
+        unsigned char c = (unsigned char)text.ptr[0];
+        bool quoted = json && (c == '"' || c == '\\');
+        if (quoted)
             n += (size_t)snprintf(out + n, size - n, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
+        else if (json && !len && c < 0x80)
             n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
+        else if (!len && (c == '\n' || c == '\r' || c == '\t'))
+            out[n++] = ' ';
+        else if (!len)
+            n += (size_t)snprintf(out + n, size - n, json ? "\\\\x%02x" : "\\x%02x", c);
         else
-            out[n++] = (char)c;
+            memcpy(out + n, text.ptr, len);
+        n += quoted ? 0 : len;
+        text = sv_skip(text, len ? len : 1);
     }
-    while (n > 0 && len > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0x80 && n + 6 >= size)
-        n--; /* a character that was cut */
     return n;
 }
 
@@ -64,7 +85,7 @@ static size_t json_line(char line[LINE_MAX_BYTES], LogLevel level, const char *t
     size_t n = (size_t)snprintf(line, LINE_MAX_BYTES,
                                 "{\"time\":\"%s\",\"level\":\"%s\",\"component\":\"%s\",\"msg\":\"",
                                 rfc3339_format(clock_real_ns(), 6, when), names[level], log_role);
-    n += put_json(line + n, LINE_MAX_BYTES - n - 3, text, len);
+    n += put_text(line + n, LINE_MAX_BYTES - n - 3, sv_n(text, len), true);
     memcpy(line + n, "\"}", 2);
     return n + 2;
 }
@@ -76,10 +97,7 @@ static size_t text_line(char line[LINE_MAX_BYTES], LogLevel level, const char *t
     size_t n = (size_t)snprintf(line, LINE_MAX_BYTES,
                                 "%s %s %s: ", rfc3339_format(clock_real_ns(), 6, when),
                                 names[level], log_role);
-    len = MIN(len, LINE_MAX_BYTES - n - 1);
-    for (size_t i = 0; i < len; i++) /* text from outside cannot forge a line */
-        line[n++] = (unsigned char)text[i] < 0x20 ? ' ' : text[i];
-    return n;
+    return n + put_text(line + n, LINE_MAX_BYTES - n - 1, sv_n(text, len), false);
 }
 
 void log_write(LogLevel level, const char *fmt, ...)

@@ -42,12 +42,25 @@ bool regex_match(const Regex *re, StrView text)
 
 bool regex_groups(const Regex *re, StrView text, StrView *ret_groups, int n)
 {
+    return regex_groups_from(re, text, 0, ret_groups, n);
+}
+
+int regex_group_number(const Regex *re, StrView name)
+{
+    for (const auto &group : re->re.NamedCapturingGroups())
+        if (name.len == group.first.size() && memcmp(name.ptr, group.first.data(), name.len) == 0)
+            return group.second;
+    return -1;
+}
+
+bool regex_groups_from(const Regex *re, StrView text, size_t start, StrView *ret_groups, int n)
+{
     enum { GROUPS_MAX = 32 };
     re2::StringPiece groups[GROUPS_MAX];
     if (n > GROUPS_MAX)
         n = GROUPS_MAX;
     auto anchor = re->anchored ? re2::RE2::ANCHOR_BOTH : re2::RE2::UNANCHORED;
-    if (!re->re.Match(piece(text), 0, text.len, anchor, groups, n))
+    if (!re->re.Match(piece(text), start, text.len, anchor, groups, n))
         return false;
     for (int i = 0; i < n; i++)
         ret_groups[i] = StrView{ groups[i].data(), groups[i].size() };

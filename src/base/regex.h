@@ -13,3 +13,7 @@ bool regex_match(const Regex *re, StrView text);
 /* Offsets of up to `n` groups (group 0: the whole match) as views into text; unmatched ones
  * SV_NULL. */
 bool regex_groups(const Regex *re, StrView text, StrView *ret_groups, int n);
+/* The same for the first match from byte `start` on; what is in front counts for ^ and \b. */
+bool regex_groups_from(const Regex *re, StrView text, size_t start, StrView *ret_groups, int n);
+/* The number of the group of that name; -1: there is none. */
+int regex_group_number(const Regex *re, StrView name);

@@ -5,6 +5,7 @@
  * version the server speaks, one connection is opened and the rest waits for it. */
 #include "net/client_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static void schedule_later(HttpClient *cl);
@@ -192,6 +193,8 @@ static void conn_unlink(ClientConn *c)
     HttpClient *cl = c->client;
     if (!cl)
         return;
+    if (c->dialed && cl->cfg.dials)
+        cl->cfg.dials->closed++;
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -380,12 +383,31 @@ static void on_handshake_timeout(void *ctx)
     connect_failed(ctx, &err);
 }
 
+static HttpDialFailure dial_failure(const Err *why)
+{
+    return why->sys == ECONNREFUSED     ? HTTP_DIAL_REFUSED
+           : why->code == ERR_NOT_FOUND ? HTTP_DIAL_RESOLUTION
+           : why->code == ERR_TIMEOUT   ? HTTP_DIAL_TIMEOUT
+                                        : HTTP_DIAL_UNKNOWN;
+}
+
+static void count_dial(ClientConn *c, int fd, const Err *why)
+{
+    HttpDials *d = c->client->cfg.dials;
+    c->dialed = fd >= 0;
+    if (d && fd >= 0)
+        d->established++;
+    else if (d)
+        d->failed[dial_failure(why)]++;
+}
+
 static void on_connected(void *ctx, int fd, const Err *why)
 {
     ClientConn *c = ctx;
     HttpClient *cl = c->client;
     Err err = { 0 };
     c->connector = NULL;
+    count_dial(c, fd, why);
     if (fd < 0) {
         connect_failed(c, why);
         return;
@@ -420,6 +442,8 @@ static int conn_new(HttpClient *cl, ClientConn **ret, Err *err)
         free(c);
         return r;
     }
+    if (cl->cfg.dials)
+        cl->cfg.dials->attempted++;
     c->next = cl->conns;
     if (c->next)
         c->next->prev = c;

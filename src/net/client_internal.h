@@ -77,6 +77,7 @@ struct ClientConn {
     ClientConn *next, *prev;
     unsigned busy;
     bool ready, draining, closing, own, used, pump_due, h2c;
+    bool dialed; /* counted as established */
 };
 
 struct HttpClient {

@@ -7,6 +7,19 @@
 typedef struct HttpClient HttpClient;
 typedef struct HttpCall HttpCall;
 
+/* What became of connections that were begun. */
+typedef enum HttpDialFailure {
+    HTTP_DIAL_REFUSED,
+    HTTP_DIAL_RESOLUTION,
+    HTTP_DIAL_TIMEOUT,
+    HTTP_DIAL_UNKNOWN,
+    HTTP_DIAL_FAILURE_MAX
+} HttpDialFailure;
+typedef struct HttpDials {
+    uint64_t attempted, established, closed; /* closed: of the established ones */
+    uint64_t failed[HTTP_DIAL_FAILURE_MAX];
+} HttpDials;
+
 typedef struct HttpClientConfig {
     const char *host; /* name or address, or "unix:/path" */
     uint16_t port;
@@ -22,6 +35,7 @@ typedef struct HttpClientConfig {
     const char *proxy_host;
     uint16_t proxy_port;
     StrView proxy_head;
+    HttpDials *dials; /* counts connections, but not of tunnels; must outlive the client. NULL */
 } HttpClientConfig;
 
 int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err *err) NODISCARD;

@@ -317,11 +317,12 @@ Y
     start_monitor --web.enable-lifecycle --enable-feature=search-api,promql-experimental-functions
     get /api/v1/features | jq -e '.data | .api.search and .api.lifecycle and (.api.admin | not) and .rules.keep_firing_for and
         (.rules.concurrent_rule_eval | not) and .promql_functions.rate and .promql_functions.info and .promql.at_modifier and
-        (.promql.fill | not) and .prometheus.server_mode'
+        (.promql.fill | not) and .prometheus.server_mode and .promql_operators.sum and .promql_operators.atan2 and
+        .promql_operators["=~"] and .promql_operators.limitk and (.promql_operators | length) == 35'
     kill_role monitor
     start_monitor --enable-feature=concurrent-rule-eval,exemplar-storage,promql-binop-fill-modifiers
     get /api/v1/features | jq -e '.data | .rules.concurrent_rule_eval and .tsdb.exemplar_storage and .promql.fill and .promql.fill_left and
-        (.promql_functions.info | not) and (.api.search | not) and (.api.lifecycle | not)'
+        (.promql_functions.info | not) and (.promql_operators.limit_ratio | not) and .promql_operators.unless and (.api.search | not) and (.api.lifecycle | not)'
 }
 
 @test "query_log_file: each query is a line, of clients and of rules; a reload changes it, one that cannot be opened is named" {

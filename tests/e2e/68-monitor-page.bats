@@ -88,6 +88,7 @@ header() { inside curl -s -o /dev/null -D - "${@:2}" "$URL$1" | tr -d '\r'; } # 
 @test "targets, rules, alerts and status" {
     cat >>"$DATA/monitor.yml" <<'Y'
 - {job_name: away, static_configs: [{targets: ['127.0.0.1:1']}]}
+- {job_name: found, http_sd_configs: [{url: 'http://127.0.0.1:9090/nothing', refresh_interval: 200ms}]}
 - job_name: gone
   static_configs: [{targets: ['127.0.0.1:2']}]
   relabel_configs: [{source_labels: [__address__], action: drop}]

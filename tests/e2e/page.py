@@ -203,6 +203,7 @@ def targets(b, url):
     b.wait('document.querySelectorAll(".targets tbody tr").length === 2')
     check('1 / 1 up' in text(b, '.content') and '0 / 1 up' in text(b, '.content'), 'pools')
     check('refused' in text(b, '.why'), 'the error of a target', text(b, '.why'))
+    b.wait('document.body.innerText.includes("discovery http/0: server returned HTTP status 404 Not Found")')
     check(b.eval('location.pathname').endswith('/targets'), 'address')
     b.click('.check input')
     b.wait('document.body.innerText.includes("Dropped by relabelling")')

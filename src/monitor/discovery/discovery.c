@@ -4,9 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "codec/yaml.h"
 
 #define ADDRESS SV("__address__")
+
+static void count_targets(Discovery *d, const TargetGroup *g)
+{
+    void *old = NULL;
+    if (!g->n_targets)
+        old = map_del(&d->counts, g->source);
+    else if (!map_set(&d->counts, g->source, (void *)(uintptr_t)g->n_targets, &old))
+        return; /* shown too low */
+    d->targets += g->n_targets;
+    d->targets -= (size_t)(uintptr_t)old;
+}
 
 void provider_emit(Provider *p, const TargetGroup *groups, size_t n)
 {
@@ -19,18 +31,78 @@ void provider_emit(Provider *p, const TargetGroup *groups, size_t n)
         if (!out[i].source.ptr)
             out = NULL;
     }
-    if (out && n)
-        p->owner->fn(p->owner->ctx, out, n);
+    if (!out || !n)
+        return;
+    for (size_t i = 0; i < n; i++)
+        count_targets(p->owner, &out[i]);
+    p->owner->stats->updates[p->owner->opt.user]++;
+    p->owner->fn(p->owner->ctx, out, n);
 }
 
-void provider_error(Provider *p, const Err *err)
+/* ---- what does not work ---- */
+
+void provider_log(const Provider *p, const char *what, StrView path, const char *why)
 {
-    p->owner->last_error = err ? *err : (Err){ 0 };
+    static const char *const users[] = {
+        [DISCOVERY_SCRAPE] = "scrape", [DISCOVERY_NOTIFY] = "notify"
+    };
+    _cleanup_buf_ Buf line = BUF_INIT;
+    if (p->owner->opt.user == DISCOVERY_TOOL)
+        return;
+    buf_printf(&line, "%s component=\"discovery manager %s\" discovery=%s config=", what,
+               users[p->owner->opt.user], p->kind);
+    text_quote(p->owner->opt.section, &line);
+    if (path.len) {
+        buf_sv(&line, SV(" path="));
+        text_quote(path, &line);
+    }
+    buf_sv(&line, SV(" err="));
+    text_quote(sv_cstr(why), &line);
+    log_error("%.*s", SV_FMT(buf_view(&line)));
+}
+
+void provider_failed(Provider *p, const char *what, const Err *why)
+{
+    if (strcmp(p->error.msg, why->msg) != 0)
+        p->said = (LogGate){ 0 };
+    p->error = *why;
+    if (log_gate(&p->said, SAID_MS))
+        provider_log(p, what, SV(""), why->msg);
+}
+
+void provider_works(Provider *p)
+{
+    p->error = (Err){ 0 };
+    p->said = (LogGate){ 0 };
+}
+
+void provider_refreshed(Provider *p, RefreshKind kind, int64_t started_ns, bool failed)
+{
+    DiscoveryStats *s = p->owner->stats;
+    timing_add(&s->refresh[kind].duration,
+               (double)(clock_mono_ns() - started_ns) / (double)NSEC_PER_SEC);
+    s->refresh[kind].failures += failed;
+}
+
+const Err *discovery_next_error(const Discovery *d, size_t *pos, StrView *ret_part)
+{
+    while (*pos < d->providers.len) {
+        const Provider *p = d->providers.items[(*pos)++];
+        const Err *why = p->error.code || !p->check ? &p->error : p->check(p);
+        *ret_part = sv_cstr(p->name);
+        if (why && why->code)
+            return why;
+    }
+    return NULL;
 }
 
 const Err *discovery_last_error(const Discovery *d)
 {
-    return &d->last_error;
+    static const Err none;
+    size_t pos = 0;
+    StrView part;
+    const Err *why = discovery_next_error(d, &pos, &part);
+    return why ? why : &none;
 }
 
 /* ---- lists of groups ---- */
@@ -172,11 +244,43 @@ static int static_new(Discovery *d, Provider **ret, Err *err)
     return r;
 }
 
+/* ---- a section that can never work ---- */
+
+static Provider *broken_stop(Provider *p)
+{
+    free(p);
+    return NULL;
+}
+
+static Provider *broken_new(Discovery *d)
+{
+    Provider *p = calloc(1, sizeof *p);
+    if (p)
+        *p = (Provider){ .owner = d, .stop = broken_stop };
+    return p;
+}
+
 /* ---- the whole ---- */
 
-static int keep(Discovery *d, Provider *p, const char *kind, unsigned i, Err *err)
+/* Takes over what a provider_new() gave: `r` and `p`, or why not. */
+static int keep(Discovery *d, int r, Provider **made, const char *kind, unsigned i, Err *err)
 {
+    bool broken = r < 0 && err->code != ERR_NOMEM;
+    Err why = { 0 };
+    Provider *p = r < 0 ? NULL : *made;
+    if (broken) {
+        why = *err;
+        err_clear(err);
+        p = broken_new(d);
+        r = p ? 0 : err_nomem(err);
+    }
+    if (r < 0)
+        return r;
+    p->kind = kind;
     snprintf(p->name, sizeof p->name, "%s/%u", kind, i);
+    d->failed += broken;
+    if (broken)
+        provider_failed(p, "Cannot create service discovery", &why);
     if (vec_push(&d->providers, p))
         return 0;
     p->stop(p);
@@ -189,26 +293,38 @@ static int start_all(Discovery *d, Err *err)
     Provider *p = NULL;
     int r = 0;
 
-    if (c->statics.len &&
-        ((r = static_new(d, &p, err)) < 0 || (r = keep(d, p, "static", 0, err)) < 0))
-        return r;
-    for (unsigned i = 0; i < c->files.len; i++)
-        if ((r = file_provider_new(d, &c->files.items[i], &p, err)) < 0 ||
-            (r = keep(d, p, "file", i, err)) < 0)
+    if (c->statics.len)
+        r = keep(d, static_new(d, &p, err), &p, "static", 0, err);
+    for (unsigned i = 0; r >= 0 && i < c->files.len; i++)
+        r = keep(d, file_provider_new(d, &c->files.items[i], &p, err), &p, "file", i, err);
+    for (unsigned i = 0; r >= 0 && i < c->https.len; i++)
+        r = keep(d, http_provider_new(d, &c->https.items[i], &p, err), &p, "http", i, err);
+    for (unsigned i = 0; r >= 0 && i < c->dns.len; i++)
+        r = keep(d, dns_provider_new(d, &c->dns.items[i], &p, err), &p, "dns", i, err);
+    for (unsigned i = 0; r >= 0 && i < c->kubernetes.len; i++)
+        r = keep(d, k8s_provider_new(d, &c->kubernetes.items[i], &p, err), &p, "kubernetes", i,
+                 err);
+    return r;
+}
+
+static int set_options(Discovery *d, const DiscoveryOptions *opt, Err *err)
+{
+    d->opt = opt ? *opt : (DiscoveryOptions){ 0 };
+    d->dns_server = d->opt.dns_server ? strdup(d->opt.dns_server) : NULL;
+    d->user_agent = strdup(d->opt.user_agent ? d->opt.user_agent : "Prometheus/3");
+    d->section = strndup(d->opt.section.len ? d->opt.section.ptr : "", d->opt.section.len);
+    if (!d->user_agent || !d->section || (d->opt.dns_server && !d->dns_server))
+        return err_nomem(err);
+    d->opt.dns_server = d->dns_server;
+    d->opt.user_agent = d->user_agent;
+    d->opt.section.ptr = d->section;
+    if (!d->opt.stats) {
+        int r = discovery_stats_new(&d->own_stats, err);
+        if (r < 0)
             return r;
-    for (unsigned i = 0; i < c->https.len; i++)
-        if ((r = http_provider_new(d, &c->https.items[i], &p, err)) < 0 ||
-            (r = keep(d, p, "http", i, err)) < 0)
-            return r;
-    for (unsigned i = 0; i < c->dns.len; i++)
-        if ((r = dns_provider_new(d, &c->dns.items[i], &p, err)) < 0 ||
-            (r = keep(d, p, "dns", i, err)) < 0)
-            return r;
-    for (unsigned i = 0; i < c->kubernetes.len; i++)
-        if ((r = k8s_provider_new(d, &c->kubernetes.items[i], &p, err)) < 0 ||
-            (r = keep(d, p, "kubernetes", i, err)) < 0)
-            return r;
-    return 0;
+    }
+    d->stats = d->own_stats ? d->own_stats : d->opt.stats;
+    return vec_push(&d->stats->live, d) ? 0 : err_nomem(err);
 }
 
 int discovery_start(Loop *l, const ConfigDiscovery *cfg, const DiscoveryOptions *opt,
@@ -221,16 +337,25 @@ int discovery_start(Loop *l, const ConfigDiscovery *cfg, const DiscoveryOptions 
     d->cfg = cfg;
     d->fn = fn;
     d->ctx = ctx;
-    d->dns_server = opt && opt->dns_server ? strdup(opt->dns_server) : NULL;
-    d->user_agent = strdup(opt && opt->user_agent ? opt->user_agent : "Prometheus/3");
-    d->opt = (DiscoveryOptions){ .dns_server = d->dns_server, .user_agent = d->user_agent };
-    int r = !d->user_agent ? err_nomem(err) : start_all(d, err);
+    int r = set_options(d, opt, err);
+    if (r >= 0)
+        r = start_all(d, err);
     if (r < 0) {
         discovery_stop(d);
         return r;
     }
     *ret = d;
     return 0;
+}
+
+void discovery_rename(Discovery *d, StrView section)
+{
+    char *name = d && !sv_eq(d->opt.section, section) ? strndup(section.ptr, section.len) : NULL;
+    if (!name)
+        return;
+    free(d->section);
+    d->section = name;
+    d->opt.section = sv_cstr(name);
 }
 
 Discovery *discovery_stop(Discovery *d)
@@ -240,8 +365,14 @@ Discovery *discovery_stop(Discovery *d)
     vec_foreach (p, &d->providers)
         (*p)->stop(*p);
     vec_free(&d->providers);
+    for (size_t i = d->stats ? d->stats->live.len : 0; i-- > 0;)
+        if (d->stats->live.items[i] == d)
+            vec_remove(&d->stats->live, i);
+    discovery_stats_free(d->own_stats);
+    map_free(&d->counts);
     free(d->dns_server);
     free(d->user_agent);
+    free(d->section);
     free(d);
     return NULL;
 }

@@ -10,6 +10,7 @@
 #undef MIN /* sys/param.h has them, too, by way of resolv.h */
 #undef MAX
 
+#include "base/clock.h"
 #include "monitor/discovery/internal.h"
 
 enum { ANSWER_MAX = 65535, RECORDS_MAX = 10000 };
@@ -23,6 +24,7 @@ typedef struct Record {
 typedef struct Lookup {
     struct DnsProvider *provider; /* NULL: stopped in between */
     int type;                     /* ns_t_… */
+    int64_t started_ns;
     char server[64];
     unsigned n_names;
     char (*names)[NS_MAXDNAME];
@@ -190,14 +192,22 @@ static void done(void *ctx)
     Err err = { 0 };
 
     if (p) {
+        DiscoveryStats *s = p->base.owner->stats;
         p->lookup = NULL;
         for (unsigned i = 0; i < l->n_names; i++) {
+            s->dns_lookups++;
+            s->dns_failures += l->answers[i].failed;
             if (l->answers[i].failed)
                 err = l->answers[i].err;
             else
                 emit(p, l, i);
         }
-        provider_error(&p->base, err.code ? &err : NULL);
+        /* A name that fails is no failed refresh, as in Prometheus. */
+        provider_refreshed(&p->base, REFRESH_DNS, l->started_ns, false);
+        if (err.code)
+            provider_failed(&p->base, "Error refreshing DNS targets", &err);
+        else
+            provider_works(&p->base);
     }
     lookup_free(l);
 }
@@ -229,6 +239,7 @@ static void on_timer(void *ctx)
     for (unsigned i = 0; ok && i < n; i++)
         ok = sv_copy_cstr(p->cfg->names.items[i], l->names[i], sizeof l->names[i]);
     l->provider = p;
+    l->started_ns = clock_mono_ns();
     if (!ok || loop_work(p->base.owner->loop, work, done, l, NULL) < 0)
         lookup_free(l);
     else

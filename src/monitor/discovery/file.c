@@ -5,15 +5,20 @@
 #include <glob.h>
 #include <sys/inotify.h>
 
+#include <sys/stat.h>
+
+#include "base/clock.h"
 #include "base/file.h"
-#include "base/map.h"
 #include "monitor/discovery/internal.h"
+#include "monitor/model/metric_text.h"
 
 enum { SETTLE_MS = 50 };
 
 typedef struct KnownFile {
     size_t n_groups;
     bool seen;
+    LogGate said;      /* that it cannot be read */
+    double modified_s; /* of what was read last; 0: nothing yet */
 } KnownFile;
 
 typedef struct FileProvider {
@@ -67,6 +72,10 @@ static int load(FileProvider *p, StrView path, KnownFile *k, Err *err)
     int r = name ? discovery_read_file(name, &a, &groups, &n, err) : err_nomem(err);
     if (r < 0)
         return r;
+    struct stat st;
+    k->modified_s = stat(name, &st) < 0 ? 0
+                                        : (double)st.st_mtim.tv_sec +
+                                              (double)st.st_mtim.tv_nsec / (double)NSEC_PER_SEC;
     size_t before = k->n_groups;
     k->n_groups = n;
     provider_emit(&p->base, groups, n);
@@ -86,8 +95,14 @@ static void load_path(FileProvider *p, StrView path, Err *err)
     }
     k->seen = true;
     Err why = { 0 };
-    if (load(p, path, k, &why) < 0)
-        *err = why;
+    if (load(p, path, k, &why) >= 0) {
+        k->said = (LogGate){ 0 };
+        return;
+    }
+    *err = why;
+    p->base.owner->stats->file_read_errors++;
+    if (log_gate(&k->said, SAID_MS))
+        provider_log(&p->base, "Error reading file", path, why.msg);
 }
 
 static void forget_unseen(FileProvider *p)
@@ -114,9 +129,12 @@ static void watch_folder(FileProvider *p, StrView pattern)
     char dir[4096];
     ssize_t slash = sv_rfind_char(pattern, '/');
     StrView folder = slash < 0 ? SV(".") : slash == 0 ? SV("/") : sv_head(pattern, (size_t)slash);
-    if (p->notify_fd >= 0 && sv_copy_cstr(folder, dir, sizeof dir))
-        inotify_add_watch(p->notify_fd, dir,
-                          IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR);
+    if (p->notify_fd < 0 || !sv_copy_cstr(folder, dir, sizeof dir))
+        return;
+    if (inotify_add_watch(p->notify_fd, dir,
+                          IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR) <
+        0)
+        p->base.owner->stats->file_watcher_errors++;
 }
 
 static void load_all(FileProvider *p)
@@ -125,6 +143,7 @@ static void load_all(FileProvider *p)
     char pattern[4096];
     StrView path;
     void *val;
+    int64_t started = clock_mono_ns();
 
     for (size_t i = 0; map_next(&p->files, &i, &path, &val);)
         ((KnownFile *)val)->seen = false;
@@ -139,7 +158,25 @@ static void load_all(FileProvider *p)
         globfree(&found);
     }
     forget_unseen(p);
-    provider_error(&p->base, err.code ? &err : NULL);
+    p->base.error = err; /* each file has been logged */
+    timing_add(&p->base.owner->stats->file_scan,
+               (double)(clock_mono_ns() - started) / (double)NSEC_PER_SEC);
+}
+
+static void put_files(const Provider *base, Map *told, Buf *out)
+{
+    const FileProvider *p = (const FileProvider *)base;
+    StrView path;
+    void *val;
+    for (size_t i = 0; map_next(&p->files, &i, &path, &val);) {
+        const KnownFile *k = val;
+        if (!k->modified_s || map_get(told, path) || !map_set(told, path, val, NULL))
+            continue;
+        buf_sv(out, SV("prometheus_sd_file_mtime_seconds{filename="));
+        text_quote_value(path, out);
+        buf_putc(out, '}');
+        metric_value(out, k->modified_s);
+    }
 }
 
 static void on_refresh(void *ctx)
@@ -179,9 +216,10 @@ int file_provider_new(Discovery *d, const ConfigFileSd *cfg, Provider **ret, Err
     int r;
     if (!p)
         return err_nomem(err);
-    p->base = (Provider){ .owner = d, .stop = file_stop };
+    p->base = (Provider){ .owner = d, .stop = file_stop, .put_files = put_files };
     p->cfg = cfg;
     p->notify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); /* without it the refresh has to do */
+    d->stats->file_watcher_errors += p->notify_fd < 0;
     uint64_t every = (uint64_t)MAX(cfg->refresh_interval, INT64_C(1000));
     if ((r = loop_add_timer(d->loop, 0, every, on_refresh, p, &p->refresh, err)) < 0 ||
         (r = loop_add_timer(d->loop, UINT32_MAX, 0, on_refresh, p, &p->settle, err)) < 0 ||

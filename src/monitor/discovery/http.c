@@ -2,6 +2,7 @@
  * of groups changes nothing. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "monitor/discovery/internal.h"
 #include "monitor/fetch/fetch.h"
 
@@ -11,6 +12,7 @@ typedef struct HttpProvider {
     Fetcher *fetcher;
     Fetch *fetch;
     Source *timer;
+    int64_t started_ns; /* the request under way */
     size_t n_groups;
 } HttpProvider;
 
@@ -46,12 +48,24 @@ static int take(HttpProvider *p, const FetchResult *r, Err *err)
     return 0;
 }
 
+static void refreshed(HttpProvider *p, const Err *why)
+{
+    provider_refreshed(&p->base, REFRESH_HTTP, p->started_ns, why->code != ERR_NONE);
+    if (!why->code) {
+        provider_works(&p->base);
+        return;
+    }
+    p->base.owner->stats->http_failures++;
+    provider_failed(&p->base, "Unable to refresh target groups", why);
+}
+
 static void on_answer(void *ctx, const FetchResult *r)
 {
     HttpProvider *p = ctx;
     Err err = { 0 };
     p->fetch = NULL;
-    provider_error(&p->base, take(p, r, &err) < 0 ? &err : NULL);
+    (void)take(p, r, &err);
+    refreshed(p, &err);
 }
 
 static void on_timer(void *ctx)
@@ -62,6 +76,7 @@ static void on_timer(void *ctx)
 
     if (p->fetch)
         return;
+    p->started_ns = clock_mono_ns();
     snprintf(seconds, sizeof seconds, "%g", (double)p->cfg->refresh_interval / 1000);
     HttpHeader headers[] = {
         { SV_INIT("accept"), SV_INIT("application/json") },
@@ -77,7 +92,7 @@ static void on_timer(void *ctx)
                        .done = on_answer,
                        .ctx = p };
     if (fetch_start(p->fetcher, &spec, &p->fetch, &err) < 0)
-        provider_error(&p->base, &err);
+        refreshed(p, &err);
 }
 
 static Provider *http_stop(Provider *base)
@@ -104,6 +119,7 @@ int http_provider_new(Discovery *d, const ConfigHttpSd *cfg, Provider **ret, Err
         http_stop(&p->base);
         return r;
     }
+    fetcher_count(p->fetcher, &d->stats->http_dials);
     *ret = &p->base;
     return 0;
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/file.h"
-#include "base/map.h"
 #include "codec/json.h"
 #include "monitor/fetch/fetch.h"
 
@@ -27,12 +26,20 @@ static const struct {
     [K8S_NAMESPACE] = { "namespace", "", "v1", "namespaces", "namespace", true },
 };
 
+_Static_assert((int)K8S_KIND_MAX == (int)ROLES_MAX, "DiscoveryStats counts the events of each");
+
+const char *k8s_role_name(unsigned kind)
+{
+    return kinds[kind].role;
+}
+
 typedef struct K8sProvider K8sProvider;
 typedef struct K8sWatch {
     K8sProvider *provider;
     K8sKind kind;
     Informer *informer;
     bool synced;
+    LogGate said; /* that it failed */
 } K8sWatch;
 
 struct K8sProvider {
@@ -152,14 +159,47 @@ static void changed(K8sWatch *w, const ApiObject *o)
 
 /* ---- informers ---- */
 
+static void on_event(K8sWatch *w, EventKind event, const ApiObject *o)
+{
+    w->provider->base.owner->stats->kubernetes_events[w->kind][event]++;
+    changed(w, o);
+}
+
 static void on_add(void *ctx, ApiObject *o)
 {
-    changed(ctx, o);
+    on_event(ctx, EVENT_ADD, o);
 }
 
 static void on_update(void *ctx, ApiObject *old, ApiObject *now)
 {
-    changed(ctx, now);
+    on_event(ctx, EVENT_UPDATE, now);
+}
+
+static void on_delete(void *ctx, ApiObject *last)
+{
+    on_event(ctx, EVENT_DELETE, last);
+}
+
+static void on_failed(void *ctx, const Err *why)
+{
+    K8sWatch *w = ctx;
+    Provider *p = &w->provider->base;
+    Err err = { 0 };
+    p->owner->stats->kubernetes_failures++;
+    if (!log_gate(&w->said, SAID_MS))
+        return;
+    err_set(&err, why->code, 0, "failed to list or watch %s: %s", kinds[w->kind].plural, why->msg);
+    provider_log(p, "Failed to watch", SV(""), err.msg);
+}
+
+/* The informers know when it is over. */
+static const Err *k8s_check(const Provider *base)
+{
+    const K8sProvider *p = (const K8sProvider *)base;
+    vec_foreach (w, &p->watches)
+        if ((*w)->informer && informer_last_error((*w)->informer)->code)
+            return informer_last_error((*w)->informer);
+    return NULL;
 }
 
 static void on_synced(void *ctx)
@@ -232,7 +272,8 @@ static int watch(K8sProvider *p, K8sKind kind, StrView ns, Err *err)
                                      .ns = kinds[kind].cluster_wide ? SV("") : ns },
                          .on_add = on_add,
                          .on_update = on_update,
-                         .on_delete = on_add,
+                         .on_delete = on_delete,
+                         .on_failed = on_failed,
                          .on_synced = on_synced,
                          .ctx = w };
     for (unsigned i = 0; i < p->cfg->selectors.len; i++)
@@ -376,7 +417,7 @@ int k8s_provider_new(Discovery *d, const ConfigKubernetesSd *cfg, Provider **ret
     K8sProvider *p = calloc(1, sizeof *p);
     if (!p)
         return err_nomem(err);
-    p->base = (Provider){ .owner = d, .stop = k8s_stop };
+    p->base = (Provider){ .owner = d, .stop = k8s_stop, .check = k8s_check };
     p->cfg = cfg;
     for (unsigned i = 0; i < K8S_KIND_MAX; i++)
         if (sv_eq(cfg->role, sv_cstr(kinds[i].role)))

@@ -67,6 +67,7 @@ static int make_client(Fetcher *f, const FetchRoute *to, TlsContext *tls, HttpCl
         c.proxy_port = to->proxy.port;
         c.proxy_head = to->connect_head;
     }
+    c.dials = f->dials;
     return http_client_new(f->loop, &c, ret, err);
 }
 
@@ -423,6 +424,11 @@ int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err)
     else
         *ret = f;
     return r;
+}
+
+void fetcher_count(Fetcher *f, HttpDials *dials)
+{
+    f->dials = dials;
 }
 
 Fetcher *fetcher_free(Fetcher *f)

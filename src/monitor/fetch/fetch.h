@@ -34,6 +34,8 @@ int fetch_url_parse(StrView url, FetchUrl *ret, Err *err) NODISCARD;
 
 /* `cfg` must outlive the fetcher. Files are not read yet. */
 int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err) NODISCARD;
+/* Counts its connections in `dials` from now on, which must outlive it. */
+void fetcher_count(Fetcher *f, HttpDials *dials);
 Fetcher *fetcher_free(Fetcher *f); /* ends its fetches without events; always NULL */
 
 typedef struct FetchResult {
@@ -72,3 +74,12 @@ typedef struct FetchSpec {
 /* Nothing is called back from inside. */
 int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err) NODISCARD;
 Fetch *fetch_cancel(Fetch *x); /* NULL is fine; always NULL */
+
+/* ---- what connections came to ---- */
+
+typedef struct FetchDialer {
+    StrView name; /* "node", "alertmanager" */
+    const HttpDials *dials;
+} FetchDialer;
+/* Appends the families net_conntrack_dialer_… in the text format. */
+void fetch_dialers_put(const FetchDialer *dialers, size_t n, Buf *out);

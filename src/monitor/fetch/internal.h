@@ -23,6 +23,7 @@ struct Fetcher {
     Map origins;
     Origin *retired;
     Fetch *fetches;
+    HttpDials *dials;   /* NULL: nobody counts */
     Identity *identity; /* NULL: nothing is got before a request */
 };
 

@@ -37,7 +37,7 @@ JsonLog *json_log_close(JsonLog *l)
     return NULL;
 }
 
-void json_log_write(JsonLog *l, const char *level, StrView msg, StrView members)
+bool json_log_write(JsonLog *l, const char *level, StrView msg, StrView members)
 {
     _cleanup_buf_ Buf line = BUF_INIT;
     char time[RFC3339_SIZE];
@@ -48,6 +48,5 @@ void json_log_write(JsonLog *l, const char *level, StrView msg, StrView members)
         buf_putc(&line, ',');
     buf_sv(&line, members);
     buf_sv(&line, SV("}\n"));
-    if (!line.failed && write(l->fd, line.ptr, line.len) < 0)
-        return; /* a full disk takes no log */
+    return !line.failed && write(l->fd, line.ptr, line.len) == (ssize_t)line.len;
 }

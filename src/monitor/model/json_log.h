@@ -11,5 +11,5 @@ typedef struct JsonLog JsonLog;
 int json_log_open(StrView path, JsonLog **ret, Err *err) NODISCARD;
 JsonLog *json_log_close(JsonLog *l); /* NULL is fine; always NULL */
 /* {"time":…,"level":…,"msg":…,MEMBERS}: `members` is JSON, empty or without braces around it. A
- * line that cannot be written is lost. */
-void json_log_write(JsonLog *l, const char *level, StrView msg, StrView members);
+ * line that cannot be written is lost: false. */
+bool json_log_write(JsonLog *l, const char *level, StrView msg, StrView members);

@@ -18,6 +18,17 @@ enum { DOUBLE_JSON_SIZE = 40 };
 size_t double_format_json(double v, char out[static DOUBLE_JSON_SIZE]);
 size_t time_format_json(int64_t t, char out[static DOUBLE_JSON_SIZE]);
 
+/* A number from outside as a whole one, toward zero: what does not fit becomes the nearest that
+ * does, NaN 0. (The language leaves such a conversion undefined.) */
+static inline int64_t double_to_i64(double v)
+{
+    return v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : isnan(v) ? 0 : (int64_t)v;
+}
+static inline uint64_t double_to_u64(double v)
+{
+    return v >= 0x1p64 ? UINT64_MAX : v >= 0 ? (uint64_t)v : 0; /* also NaN */
+}
+
 /* Adds `inc` to *sum with Neumaier's compensation in *c: the total is *sum + *c. As in Prometheus
  * the compensation is dropped once the sum is infinite. */
 static inline void kahan_add(double inc, double *sum, double *c)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 
 static const double bounds[TIMING_BUCKETS] = { .01, .1, 1, 10 };
@@ -23,19 +24,12 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void put_value(Buf *out, double v)
-{
-    buf_putc(out, ' ');
-    double_format_g(v, out);
-    buf_putc(out, '\n');
-}
-
 static void put_line(Buf *out, const char *name, const char *suffix, StrView labels, double v)
 {
     buf_printf(out, "%s%s", name, suffix);
     if (labels.len)
         buf_printf(out, "{%.*s}", SV_FMT(labels));
-    put_value(out, v);
+    metric_value(out, v);
 }
 
 void timing_put_summary(const Timing *t, const char *name, StrView labels, const double *quantiles,
@@ -48,7 +42,7 @@ void timing_put_summary(const Timing *t, const char *name, StrView labels, const
     for (unsigned i = 0; i < n_quantiles; i++) {
         buf_printf(out, "%s{%.*s%squantile=\"%g\"}", name, SV_FMT(labels), labels.len ? "," : "",
                    quantiles[i]);
-        put_value(out, n ? sorted[MIN((size_t)(quantiles[i] * (double)n), n - 1)] : (double)NAN);
+        metric_value(out, n ? sorted[MIN((size_t)(quantiles[i] * (double)n), n - 1)] : (double)NAN);
     }
     put_line(out, name, "_sum", labels, t->sum);
     put_line(out, name, "_count", labels, (double)t->n);
@@ -64,8 +58,48 @@ void timing_put_histogram(const Timing *t, const char *name, StrView labels, Buf
         else
             double_format_g(bounds[i], out);
         buf_sv(out, SV("\"}"));
-        put_value(out, (double)(last ? t->n : t->buckets[i]));
+        metric_value(out, (double)(last ? t->n : t->buckets[i]));
     }
     put_line(out, name, "_sum", labels, t->sum);
     put_line(out, name, "_count", labels, (double)t->n);
+}
+
+Spread spread_exponential(double first, double factor, unsigned n)
+{
+    Spread s = { .n_bounds = MIN(n, (unsigned)SPREAD_BOUNDS_MAX) };
+    for (unsigned i = 0; i < s.n_bounds; i++, first *= factor)
+        s.bounds[i] = first;
+    return s;
+}
+
+void spread_add(Spread *s, double v)
+{
+    for (unsigned i = 0; i < s->n_bounds; i++)
+        s->counts[i] += v <= s->bounds[i];
+    s->n++;
+    s->sum += v;
+}
+
+void spread_merge(Spread *into, const Spread *from)
+{
+    for (unsigned i = 0; i < into->n_bounds; i++)
+        into->counts[i] += from->counts[i];
+    into->n += from->n;
+    into->sum += from->sum;
+}
+
+void spread_put(const Spread *s, const char *name, Buf *out)
+{
+    for (unsigned i = 0; s->n_bounds && i <= s->n_bounds; i++) {
+        bool last = i == s->n_bounds;
+        buf_printf(out, "%s_bucket{le=\"", name);
+        if (last)
+            buf_sv(out, SV("+Inf"));
+        else
+            double_format_g(s->bounds[i], out);
+        buf_sv(out, SV("\"}"));
+        metric_value(out, (double)(last ? s->n : s->counts[i]));
+    }
+    put_line(out, name, "_sum", SV(""), s->sum);
+    put_line(out, name, "_count", SV(""), (double)s->n);
 }

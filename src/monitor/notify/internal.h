@@ -60,7 +60,8 @@ typedef struct Batch {
 struct Notifier {
     Loop *loop;
     NotifierOptions opt;
-    Config *config; /* a reference; NULL: none yet */
+    Config *config;  /* a reference; NULL: none yet */
+    HttpDials dials; /* of all sections */
     Sets sets;
     Sets old; /* sections that are gone, while they have something to send */
     bool draining;
@@ -74,9 +75,10 @@ struct Notifier {
 };
 
 int set_new(Notifier *n, Config *c, const ConfigAlertmanager *cfg, Set **ret, Err *err) NODISCARD;
-Set *set_free(Set *s);   /* NULL is fine */
-void set_retire(Set *s); /* no discovery any more: all its peers leave */
-bool set_sweep(Set *s);  /* frees peers that are done; true: none is left */
+Set *set_free(Set *s);             /* NULL is fine */
+void set_name(Set *s, unsigned i); /* it is section i of the configuration now */
+void set_retire(Set *s);           /* no discovery any more: all its peers leave */
+bool set_sweep(Set *s);            /* frees peers that are done; true: none is left */
 
 int peer_new(Set *s, StrView url, Peer **ret, Err *err) NODISCARD;
 Peer *peer_free(Peer *p);

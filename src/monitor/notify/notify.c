@@ -268,6 +268,8 @@ void notifier_take(Notifier *n, NotifierNext *next)
     Config *config = n->config;
     n->sets = next->sets;
     n->config = next->config;
+    for (unsigned i = 0; i < n->sets.len; i++)
+        set_name(n->sets.items[i], i);
     vec_foreach (s, &old)
         if (!in_list(&n->sets, *s)) {
             (void)vec_push(&n->old, *s);
@@ -436,6 +438,11 @@ int notifier_stats(const Notifier *n, Arena *a, NotifierStats **ret, size_t *ret
     if (*ret_n > 1)
         qsort(*ret, *ret_n, sizeof **ret, by_url);
     return 0;
+}
+
+const HttpDials *notifier_dials(const Notifier *n)
+{
+    return &n->dials;
 }
 
 size_t notifier_capacity(const Notifier *n)

@@ -23,6 +23,7 @@
 
 #include "monitor/discovery/discovery.h"
 #include "monitor/model/timing.h"
+#include "net/http_client.h"
 
 typedef struct Notifier Notifier;
 
@@ -57,7 +58,7 @@ Notifier *notifier_free(Notifier *n);
 typedef struct NotifierNext NotifierNext;
 
 /* Makes all that a configuration (a reference is kept) needs, changing nothing: what can fail,
- * fails here, for want of memory or of access to a cluster. */
+ * fails here, for want of memory or of a file that the client needs. */
 int notifier_prepare(Notifier *n, Config *c, NotifierNext **ret, Err *err) NODISCARD;
 /* Puts it in force. Alertmanagers of a section that did not change keep queues and connections;
  * those that are gone get what waits for them. */
@@ -91,3 +92,4 @@ typedef struct NotifierStats {
 int notifier_stats(const Notifier *n, Arena *a, NotifierStats **ret, size_t *ret_n,
                    Err *err) NODISCARD;
 size_t notifier_capacity(const Notifier *n);
+const HttpDials *notifier_dials(const Notifier *n); /* connections to Alertmanagers */

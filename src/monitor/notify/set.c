@@ -1,5 +1,7 @@
 /* set.c - one section of alerting.alertmanagers: what discovery finds becomes URLs by relabelling,
  * URLs become peers. */
+#include <stdio.h>
+
 #include "monitor/notify/internal.h"
 
 #define ALERTS_PATH SV("__alerts_path__")
@@ -167,8 +169,24 @@ static void on_groups(void *ctx, const TargetGroup *groups, size_t n)
 
 /* ---- the set ---- */
 
+enum { SECTION_SIZE = 32 };
+
+static StrView section_name(unsigned i, char buf[SECTION_SIZE])
+{
+    snprintf(buf, SECTION_SIZE, "config-%u", i);
+    return sv_cstr(buf);
+}
+
+void set_name(Set *s, unsigned i)
+{
+    char section[SECTION_SIZE];
+    discovery_rename(s->discovery, section_name(i, section));
+}
+
 int set_new(Notifier *n, Config *c, const ConfigAlertmanager *cfg, Set **ret, Err *err)
 {
+    DiscoveryOptions o = n->opt.discovery;
+
     Set *s = calloc(1, sizeof *s);
     if (!s)
         return err_nomem(err);
@@ -176,8 +194,13 @@ int set_new(Notifier *n, Config *c, const ConfigAlertmanager *cfg, Set **ret, Er
     s->config = config_ref(c);
     s->cfg = cfg;
     int r = fetcher_new(n->loop, &cfg->http, &s->fetcher, err);
+    o.user = DISCOVERY_NOTIFY;
+    char section[SECTION_SIZE];
+    o.section = section_name((unsigned)(cfg - c->alerting.alertmanagers.items), section);
     if (r >= 0)
-        r = discovery_start(n->loop, &cfg->sd, &n->opt.discovery, on_groups, s, &s->discovery, err);
+        fetcher_count(s->fetcher, &n->dials);
+    if (r >= 0)
+        r = discovery_start(n->loop, &cfg->sd, &o, on_groups, s, &s->discovery, err);
     if (r < 0)
         set_free(s);
     else

@@ -27,10 +27,18 @@ function targetRow(t) {
   return rows[0];
 }
 
-function pool(name, list) {
+/* Of each job what its discovery fails at; a job without targets is shown for that. */
+function withErrors(pools, errors) {
+  const all = new Map(pools);
+  for (const e of errors) if (!all.has(e.scrapePool)) all.set(e.scrapePool, []);
+  return [...all].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([name, list]) => [name, list, errors.filter((e) => e.scrapePool === name)]);
+}
+
+function pool(name, list, errors) {
   const up = list.filter((t) => t.health === 'up').length;
   const body = el('tbody');
-  const part = fold(`pool.${name}`, true, [el('b', null, name), ' ', badge(`${up} / ${list.length} up`, up === list.length ? 'good' : 'bad')],
+  const part = fold(`pool.${name}`, true, [el('b', null, name), ' ', badge(`${up} / ${list.length} up`, up === list.length && !errors.length ? 'good' : 'bad')],
+    ...errors.map((e) => el('div', { class: 'why' }, `discovery ${e.discovery}: ${e.error}`)),
     el('div', { class: 'scroll' }, el('table', { class: 'targets' }, head('Endpoint', 'State', 'Labels', 'Last scrape', 'Duration'), body)));
   capped(body, list.length, ROWS_FIRST, (i) => targetRow(list[i]), 'targets');
   return part;
@@ -70,8 +78,9 @@ export function targetsPage(root) {
       const all = data.activeTargets;
       const list = all.filter((t) => (!states.size || states.has(t.health)) &&
         holds(typed, t.scrapeUrl, t.scrapePool, t.lastError, labelsText(t.labels), dropped && labelsText(t.discoveredLabels)));
-      body.append(...byPool(list).map(([name, l]) => pool(name, l)));
-      if (!list.length) body.append(message('note', all.length ? 'No target fits the filter.' : 'Nothing is scraped: the configuration names no target.'));
+      const errors = (data.discoveryErrors || []).filter((e) => holds(typed, e.scrapePool, e.error));
+      body.append(...withErrors(byPool(list), errors).map(([name, l, why]) => pool(name, l, why)));
+      if (!list.length && !errors.length) body.append(message('note', all.length ? 'No target fits the filter.' : 'Nothing is scraped: the configuration names no target.'));
       if (dropped) {
         const gone = byPool(data.droppedTargets.filter((t) => holds(typed, t.scrapePool, labelsText(t.discoveredLabels))));
         body.append(el('h2', null, 'Dropped by relabelling'), ...gone.map(([name, l]) => droppedPool(name, l, (data.droppedTargetCounts || {})[name] ?? l.length)));

@@ -129,6 +129,7 @@ int parts_alerting_start(MonitorParts *p, Err *err)
     const NotifierOptions n = { .queue_capacity = o->notify_capacity,
                                 .batch_size = o->notify_batch,
                                 .drain = o->notify_drain,
+                                .discovery = { .stats = p->discovery },
                                 .failed = on_send_failed,
                                 .ctx = p };
     p->storage = (RulesTsdb){ .db = p->db,

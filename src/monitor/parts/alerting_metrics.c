@@ -1,12 +1,8 @@
 /* alerting_metrics.c - the numbers of rules and of Alertmanagers for /metrics, under the names that
  * Prometheus gives them. */
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/parts/internal.h"
-
-static void head(Buf *out, const char *name, const char *type, const char *help)
-{
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
 
 static void put_escaped(Buf *out, StrView s)
 {
@@ -17,13 +13,6 @@ static void put_escaped(Buf *out, StrView s)
             buf_printf(out, "\\%c", s.ptr[i]);
         else
             buf_putc(out, s.ptr[i]);
-}
-
-static void put_value(Buf *out, double v)
-{
-    buf_putc(out, ' ');
-    double_format_g(v, out);
-    buf_putc(out, '\n');
 }
 
 /* ---- rules ---- */
@@ -76,35 +65,39 @@ static const GroupFamily group_families[] = {
 
 static void put_group_family(Buf *out, const GroupFamily *f, const RulesStats *s)
 {
-    head(out, f->name, f->type, f->help);
+    metric_head(out, f->name, f->type, f->help);
     for (size_t i = 0; i < s->n; i++) {
         buf_printf(out, "%s{rule_group=\"", f->name);
         put_escaped(out, s->groups[i].file);
         buf_putc(out, ';');
         put_escaped(out, s->groups[i].name);
         buf_sv(out, SV("\"}"));
-        put_value(out, f->value(&s->groups[i]));
+        metric_value(out, f->value(&s->groups[i]));
     }
 }
 
 static void put_rules(Buf *out, const RulesStats *s)
 {
+    METRIC_COUNTER(out, "prometheus_template_text_expansions_total",
+                   "Templates that were expanded.", s->expansions);
+    METRIC_COUNTER(out, "prometheus_template_text_expansion_failures_total",
+                   "Templates that could not be expanded.", s->expansion_failures);
     static const double rule_quantiles[] = { 0.5, 0.9, 0.99 };
     static const double group_quantiles[] = { 0.01, 0.05, 0.5, 0.9, 0.99 };
     for (size_t i = 0; s->n && i < ARRAY_SIZE(group_families); i++)
         put_group_family(out, &group_families[i], s);
     const char *name = "prometheus_rule_evaluation_duration_seconds";
-    head(out, name, "summary", "How long evaluations of rules took.");
+    metric_head(out, name, "summary", "How long evaluations of rules took.");
     timing_put_summary(&s->rules, name, SV(""), rule_quantiles, ARRAY_SIZE(rule_quantiles), out);
     name = "prometheus_rule_evaluation_duration_histogram_seconds";
-    head(out, name, "histogram", "How long evaluations of rules took.");
+    metric_head(out, name, "histogram", "How long evaluations of rules took.");
     timing_put_histogram(&s->rules, name, SV(""), out);
     name = "prometheus_rule_group_duration_seconds";
-    head(out, name, "summary", "How long evaluations of groups took.");
+    metric_head(out, name, "summary", "How long evaluations of groups took.");
     timing_put_summary(&s->iterations, name, SV(""), group_quantiles, ARRAY_SIZE(group_quantiles),
                        out);
     name = "prometheus_rule_group_duration_histogram_seconds";
-    head(out, name, "histogram", "How long evaluations of groups took.");
+    metric_head(out, name, "histogram", "How long evaluations of groups took.");
     timing_put_histogram(&s->iterations, name, SV(""), out);
 }
 
@@ -140,8 +133,8 @@ static void put_latencies(Buf *out, const NotifierStats *list, size_t n)
     const char *summary = "prometheus_notifications_latency_seconds";
     const char *histogram = "prometheus_notifications_latency_histogram_seconds";
     for (int k = 0; n && k < 2; k++) {
-        head(out, k ? histogram : summary, k ? "histogram" : "summary",
-             "How long requests with alerts took.");
+        metric_head(out, k ? histogram : summary, k ? "histogram" : "summary",
+                    "How long requests with alerts took.");
         for (size_t i = 0; i < n; i++) {
             _cleanup_buf_ Buf labels = BUF_INIT;
             buf_sv(&labels, SV("alertmanager=\""));
@@ -159,12 +152,12 @@ static void put_latencies(Buf *out, const NotifierStats *list, size_t n)
 static void put_peers(Buf *out, const NotifierStats *list, size_t n)
 {
     for (size_t f = 0; n && f < ARRAY_SIZE(peer_families); f++) {
-        head(out, peer_families[f].name, peer_families[f].type, peer_families[f].help);
+        metric_head(out, peer_families[f].name, peer_families[f].type, peer_families[f].help);
         for (size_t i = 0; i < n; i++) {
             buf_printf(out, "%s{alertmanager=\"", peer_families[f].name);
             put_escaped(out, list[i].url);
             buf_sv(out, SV("\"}"));
-            put_value(out, peer_families[f].value(&list[i]));
+            metric_value(out, peer_families[f].value(&list[i]));
         }
     }
     put_latencies(out, list, n);
@@ -188,12 +181,12 @@ void parts_alerting_metrics(MonitorParts *p, Buf *out)
     }
     put_rules(out, &rules);
     put_peers(out, peers, n);
-    head(out, "prometheus_notifications_queue_capacity", "gauge",
-         "Alerts that may wait for one Alertmanager.");
+    metric_head(out, "prometheus_notifications_queue_capacity", "gauge",
+                "Alerts that may wait for one Alertmanager.");
     buf_sv(out, SV("prometheus_notifications_queue_capacity"));
-    put_value(out, (double)notifier_capacity(p->notifier));
-    head(out, "prometheus_notifications_alertmanagers_discovered", "gauge",
-         "Alertmanagers that were found.");
+    metric_value(out, (double)notifier_capacity(p->notifier));
+    metric_head(out, "prometheus_notifications_alertmanagers_discovered", "gauge",
+                "Alertmanagers that were found.");
     buf_sv(out, SV("prometheus_notifications_alertmanagers_discovered"));
-    put_value(out, (double)urls.n_active);
+    metric_value(out, (double)urls.n_active);
 }

@@ -17,6 +17,7 @@ struct MonitorParts {
     Loop *loop;
     MonitorPartsOptions opt;
     Config *config;
+    DiscoveryStats *discovery;  /* of jobs and Alertmanagers */
     ScrapeManager *scrape;      /* NULL until the database is open */
     RemoteWrite *remote_write;  /* NULL until the database is open, as the next */
     RemoteReads *remote_reads;  /* NULL: the configuration names none */

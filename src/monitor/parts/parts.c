@@ -37,7 +37,9 @@ int monitor_parts_new(Loop *l, const MonitorPartsOptions *opt, MonitorParts **re
     p->loop = l;
     p->opt = *opt;
     JsonLog *log = NULL;
-    int r = load_config(opt, &p->config, err);
+    int r = discovery_stats_new(&p->discovery, err);
+    if (r >= 0)
+        r = load_config(opt, &p->config, err);
     if (r >= 0)
         r = parts_files_load(p, p->config, &p->files, err);
     if (r >= 0)
@@ -70,6 +72,7 @@ MonitorParts *monitor_parts_free(MonitorParts *p)
         rules_free(p->rules);
         parts_files_free(&p->files);
         config_unref(p->config);
+        discovery_stats_free(p->discovery);
         arena_free(&p->arena);
         pthread_mutex_destroy(&p->reads_lock);
         free(p);
@@ -108,6 +111,7 @@ int monitor_parts_start(MonitorParts *p, Tsdb *db, StrView external_url, Err *er
                               .append_metadata = p->opt.append_metadata,
                               .sync_delay_ms = p->opt.sync_delay_ms,
                               .align_ms = p->opt.align_ms,
+                              .discovery = { .stats = p->discovery },
                               .start_times = p->opt.start_times };
     AlertingNext next = { 0 };
     int r;
@@ -206,12 +210,39 @@ static Config *on_current(void *ctx)
     return config_ref(((MonitorParts *)ctx)->config);
 }
 
+static void put_dialers(MonitorParts *p, Buf *out)
+{
+    enum { OTHERS = 3 };
+    _cleanup_arena_ Arena a;
+    FetchDialer *jobs = NULL;
+    size_t n = 0, len = 0;
+    arena_init(&a, 0);
+    if (!p->scrape || !p->notifier)
+        return;
+    int r = scrape_dialers(p->scrape, &a, &jobs, &n, NULL);
+    FetchDialer *all = r < 0 ? NULL : arena_array(&a, FetchDialer, n + OTHERS);
+    if (!all) {
+        out->failed = true;
+        return;
+    }
+    for (; len < n; len++)
+        all[len] = jobs[len];
+    all[len++] = (FetchDialer){ SV("alertmanager"), notifier_dials(p->notifier) };
+    all[len++] = (FetchDialer){ SV("http"), discovery_dials(p->discovery) };
+    if (p->remote_write)
+        all[len++] =
+            (FetchDialer){ SV("remote_storage_write_client"), remote_write_dials(p->remote_write) };
+    fetch_dialers_put(all, len, out);
+}
+
 static void on_metrics(void *ctx, Buf *out)
 {
     MonitorParts *p = ctx;
+    put_dialers(p, out);
     parts_alerting_metrics(p, out);
     remote_write_metrics(p->remote_write, out);
     remote_reads_metrics(p->remote_reads, out);
+    discovery_metrics(p->discovery, out);
     if (p->scrape)
         scrape_metrics(p->scrape, out);
 }

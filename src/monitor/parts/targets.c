@@ -69,6 +69,20 @@ static void put_dropped_counts(MonitorParts *p, StrView pool, Buf *out)
     }
 }
 
+/* Ours alone, and only where something is wrong: Prometheus shows it nowhere. */
+static void put_errors(const ScrapeTargets *t, Buf *out)
+{
+    for (size_t i = 0; i < t->n_errors; i++) {
+        buf_sv(out, i ? SV(",{") : SV(",\"discoveryErrors\":[{"));
+        put_member(out, "scrapePool", t->errors[i].pool, true);
+        put_member(out, "discovery", t->errors[i].part, true);
+        put_member(out, "error", t->errors[i].why, false);
+        buf_putc(out, '}');
+    }
+    if (t->n_errors)
+        buf_putc(out, ']');
+}
+
 void parts_targets(void *ctx, StrView state, StrView pool, Buf *out)
 {
     MonitorParts *p = ctx;
@@ -95,7 +109,9 @@ void parts_targets(void *ctx, StrView state, StrView pool, Buf *out)
     buf_sv(out, SV("],\"droppedTargetCounts\":{"));
     if (p->scrape && dropped)
         put_dropped_counts(p, pool, out);
-    buf_sv(out, SV("}}"));
+    buf_putc(out, '}');
+    put_errors(&t, out);
+    buf_putc(out, '}');
 }
 
 void parts_scrape_pools(void *ctx, Buf *out)

@@ -98,6 +98,7 @@ void promql_engine_stats(PromqlEngine *e, PromqlEngineStats *ret)
 {
     pthread_mutex_lock(&e->lock);
     *ret = e->stats;
+    ret->log_enabled = e->lines != NULL;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -226,8 +227,11 @@ void engine_leave(PromqlEngine *e, int slot, const PromqlQuery *q, const PromqlS
     timing_add(&e->stats.queue, (double)stats->queue_ns / 1e9);
     timing_add(&e->stats.inner, (double)stats->inner_ns / 1e9);
     timing_add(&e->stats.sort, (double)stats->sort_ns / 1e9);
+    e->stats.samples += stats->samples_read;
     give_back(e);
-    if (e->lines && line.len && !line.failed)
-        json_log_write(e->lines, "INFO", SV("promql query logged"), buf_view(&line));
+    if (e->lines && line.len &&
+        (line.failed ||
+         !json_log_write(e->lines, "INFO", SV("promql query logged"), buf_view(&line))))
+        e->stats.log_failures++;
     pthread_mutex_unlock(&e->lock);
 }

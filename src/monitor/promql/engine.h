@@ -24,6 +24,9 @@ void promql_engine_log(PromqlEngine *e, JsonLog *log);
 
 typedef struct PromqlEngineStats {
     unsigned running, waiting, slots;
+    uint64_t samples; /* read from storage */
+    bool log_enabled; /* of promql_engine_log() */
+    uint64_t log_failures;
     Timing prepare, queue, inner, sort; /* stages of queries that have run */
 } PromqlEngineStats;
 void promql_engine_stats(PromqlEngine *e, PromqlEngineStats *ret);

@@ -19,46 +19,16 @@ static bool group_char(char c)
     return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The number of the group that is called `name` in the expression; -1: none. Counts the opening
- * parentheses that make a group, as the names are not asked of the regex library. */
-static int named_group(StrView regex, StrView name)
-{
-    int n = 0;
-    bool in_class = false;
-    for (size_t i = 0; i < regex.len; i++) {
-        char c = regex.ptr[i];
-        if (c == '\\') {
-            i++;
-        } else if (in_class) {
-            in_class = c != ']';
-        } else if (c == '[') {
-            in_class = true;
-        } else if (c == '(') {
-            StrView rest = sv_skip(regex, i + 1), head = SV_NULL, tail;
-            bool named = sv_starts(rest, SV("?P<")) || sv_starts(rest, SV("?<"));
-            if (sv_starts(rest, SV("?")) && !named)
-                continue;
-            n++;
-            if (!named)
-                continue;
-            sv_cut(sv_skip(rest, rest.ptr[1] == 'P' ? 3 : 2), '>', &head, &tail);
-            if (sv_eq(head, name))
-                return n;
-        }
-    }
-    return -1;
-}
-
-static void put_group(StrView name, StrView regex, const StrView *groups, Buf *out)
+static void put_group(StrView name, const Regex *regex, const StrView *groups, Buf *out)
 {
     uint64_t n = 0;
-    int at = sv_to_u64(name, &n) == 0 && n < GROUPS_MAX ? (int)n : named_group(regex, name);
+    int at = sv_to_u64(name, &n) == 0 && n < GROUPS_MAX ? (int)n : regex_group_number(regex, name);
     if (at >= 0 && at < GROUPS_MAX && groups[at].ptr)
         buf_sv(out, groups[at]);
 }
 
 /* $1, ${1}, $name, ${name}, $$: as Go's Regexp.Expand. */
-static void expand(StrView s, StrView regex, const StrView *groups, Buf *out)
+static void expand(StrView s, const Regex *regex, const StrView *groups, Buf *out)
 {
     while (s.len) {
         if (s.ptr[0] != '$' || s.len == 1) {
@@ -93,7 +63,7 @@ static int new_value(LabelStream *s, Labels l, Buf *text)
     if (s->regex) {
         if (!regex_groups(s->regex, labels_get(l, s->src), groups, GROUPS_MAX))
             return 0;
-        expand(s->replacement, s->pattern, groups, text);
+        expand(s->replacement, s->regex, groups, text);
         return 1;
     }
     for (unsigned i = 0; i < s->n_sources; i++) {

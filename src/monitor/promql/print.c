@@ -29,7 +29,7 @@ static void put_number(const Node *n, Buf *out)
     }
     if (n->number < 0)
         buf_putc(out, '-');
-    prom_duration_format((int64_t)round(fabs(n->number) * 1000), out);
+    prom_duration_format(double_to_i64(round(fabs(n->number) * 1000)), out);
 }
 
 static void put_duration(const Node *n, Buf *out)

@@ -1,4 +1,5 @@
 /* script.c - reads a script command by command and runs each at once. */
+#include "monitor/model/number.h"
 #include "monitor/promqltest/script.h"
 
 #include <stdarg.h>
@@ -155,7 +156,7 @@ static int load_append(Script *s, const Load *l, Err *err)
             if (v->omitted)
                 continue;
             if (l->starts[i].len && !l->starts[i].items[k].omitted)
-                st = t + (int64_t)l->starts[i].items[k].v;
+                st = t + double_to_i64(l->starts[i].items[k].v);
             r = memory_append(s->memory, to, t, v->v, v->h, st, err);
         }
     }

@@ -262,6 +262,10 @@ static int take_record(RemoteQueue *q, Err *err)
     q->has_mark = false;
     q->calls = 0;
     int r = matters(rec) ? wal_record_decode(rec->data, &q->handler, &q->scratch, err) : 0;
+    uint8_t type = rec->data.len ? (uint8_t)rec->data.ptr[0] : 0;
+    q->feed.segment = q->segment;
+    q->feed.records[type < FEED_RECORDS_MAX ? type : 0] += r != -ERR_NOMEM;
+    q->feed.decode_failures += r == -ERR_CORRUPT;
     if (r == -ERR_CORRUPT)
         r = 0;
     q->unfinished = r < 0;

@@ -143,9 +143,13 @@ void shard_free(Shard *s);
 enum DropReason { DROP_RELABEL, DROP_TOO_OLD, DROP_UNKNOWN, DROP_NHCB, DROP_REASON_MAX };
 
 /* Numbers by kind; written by the step. */
+enum { FEED_RECORDS_MAX = 11 }; /* one behind the last type of wal_record.h; 0: unknown ones */
+
 typedef struct FeedStats {
     uint64_t in[ENTRY_MAX], dropped[ENTRY_MAX][DROP_REASON_MAX], pending[ENTRY_MAX];
     uint64_t enqueue_retries, read_failures, out_of_memory;
+    uint64_t records[FEED_RECORDS_MAX], decode_failures; /* by wal_record.h's type */
+    uint32_t segment;
     int64_t highest; /* time of a sample, ms */
     bool is_behind;  /* the log has more than was read */
     size_t n_series;
@@ -266,6 +270,7 @@ struct RemoteWrite {
     Loop *loop;
     RemoteWriteOptions opt;
     VEC(RemoteQueue *) queues;
+    HttpDials dials; /* of all queues */
     Source *deadline;
     bool flushing;
 };

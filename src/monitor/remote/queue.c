@@ -219,6 +219,7 @@ int queue_new(RemoteWrite *owner, Loop *l, const char *dir, Config *c, const Con
         queue_free(q);
         return r;
     }
+    fetcher_count(q->fetcher, &q->owner->dials);
     *ret = q;
     return 0;
 }

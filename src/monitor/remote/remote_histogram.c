@@ -1,4 +1,5 @@
 /* remote_histogram.c - the message Histogram of remote write and read. */
+#include "monitor/model/number.h"
 #include "monitor/model/pb.h"
 #include "monitor/remote/remote_message.h"
 
@@ -209,8 +210,9 @@ static void put_counts(Buf *out, unsigned deltas, unsigned counts, const double 
         return;
     for (unsigned i = 0; i < n; i++) {
         if (integer) {
-            pb_put_varint(out, pb_to_zigzag((int64_t)v[i] - last));
-            last = (int64_t)v[i];
+            int64_t now = double_to_i64(v[i]); /* wraps as the reader's addition does */
+            pb_put_varint(out, pb_to_zigzag((int64_t)((uint64_t)now - (uint64_t)last)));
+            last = now;
         } else {
             pb_put_fixed64(out, 0, v[i]);
         }
@@ -223,7 +225,7 @@ void remote_histogram_encode(const Histogram *h, int64_t t, Buf *out)
     /* Of a oneof also the zero is written: it says which kind it is. */
     if (h->integer) {
         pb_put_varint(out, F_COUNT_INT << 3);
-        pb_put_varint(out, (uint64_t)h->count);
+        pb_put_varint(out, double_to_u64(h->count));
     } else {
         pb_put_fixed64(out, F_COUNT_FLOAT, h->count);
     }
@@ -232,7 +234,7 @@ void remote_histogram_encode(const Histogram *h, int64_t t, Buf *out)
     pb_put_double(out, F_ZERO_THRESHOLD, h->zero_threshold);
     if (h->integer) {
         pb_put_varint(out, F_ZERO_INT << 3);
-        pb_put_varint(out, (uint64_t)h->zero_count);
+        pb_put_varint(out, double_to_u64(h->zero_count));
     } else {
         pb_put_fixed64(out, F_ZERO_FLOAT, h->zero_count);
     }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "monitor/config/config.h"
+#include "net/http_client.h"
 #include "net/loop.h"
 
 typedef struct RemoteWrite RemoteWrite;
@@ -33,6 +34,7 @@ RemoteWrite *remote_write_free(RemoteWrite *w);
  * A new one sends what is appended from now on, or goes on where one of its name and URL ended.
  * On failure everything is as before. */
 int remote_write_apply(RemoteWrite *w, Config *c, Err *err) NODISCARD;
+const HttpDials *remote_write_dials(const RemoteWrite *w); /* its connections; NULL for NULL */
 /* Runs the loop until all that is in the log was sent or refused, or `deadline_ms` have passed, or
  * someone stops the loop. Nothing may be appended any more. */
 void remote_write_flush(RemoteWrite *w, int64_t deadline_ms);

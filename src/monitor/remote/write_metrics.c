@@ -1,7 +1,9 @@
 /* write_metrics.c - remote write in /metrics: Prometheus' families, one series for each queue. */
 #include <stdio.h>
 
+#include "monitor/model/metric_text.h"
 #include "monitor/remote/internal.h"
+#include "monitor/tsdb/wal_record.h"
 
 #define P "prometheus_remote_storage_"
 
@@ -171,6 +173,52 @@ static void put_durations(const RemoteWrite *w, Buf *out)
     }
 }
 
+/* How each queue reads the log. */
+static void put_watcher(Buf *out, const RemoteQueue *q, const char *name, const char *type,
+                        uint64_t v)
+{
+    buf_printf(out, "prometheus_wal_watcher_%s{consumer=", name);
+    text_quote_value(sv_cstr(q->name), out);
+    if (type)
+        buf_printf(out, ",type=\"%s\"", type);
+    buf_putc(out, '}');
+    metric_value(out, (double)v);
+}
+
+static void put_watchers(const RemoteWrite *w, Buf *out)
+{
+    static const char *const types[FEED_RECORDS_MAX] = {
+        "unknown",
+        [WAL_SERIES] = "series",
+        [WAL_SAMPLES] = "samples",
+        [WAL_TOMBSTONES] = "tombstones",
+        [WAL_EXEMPLARS] = "exemplars",
+        [WAL_MMAP_MARKERS] = "mmapmarkers",
+        [WAL_METADATA] = "metadata",
+        [WAL_HISTOGRAMS] = "histograms",
+        [WAL_FLOAT_HISTOGRAMS] = "float_histograms",
+        [WAL_CUSTOM_HISTOGRAMS] = "custom_buckets_histograms",
+        [WAL_CUSTOM_FLOAT_HISTOGRAMS] = "custom_buckets_float_histograms",
+    };
+    metric_head(out, "prometheus_wal_watcher_current_segment", "gauge",
+                "Segment of the log that a queue reads.");
+    for (size_t i = 0; i < w->queues.len; i++)
+        put_watcher(out, w->queues.items[i], "current_segment", NULL,
+                    w->queues.items[i]->shown.segment);
+    metric_head(out, "prometheus_wal_watcher_record_decode_failures_total", "counter",
+                "Records of the log that a queue could not read.");
+    for (size_t i = 0; i < w->queues.len; i++)
+        put_watcher(out, w->queues.items[i], "record_decode_failures_total", NULL,
+                    w->queues.items[i]->shown.decode_failures);
+    metric_head(out, "prometheus_wal_watcher_records_read_total", "counter",
+                "Records of the log that a queue has read.");
+    for (size_t i = 0; i < w->queues.len; i++)
+        for (unsigned t = 0; t < FEED_RECORDS_MAX; t++)
+            if (w->queues.items[i]->shown.records[t])
+                put_watcher(out, w->queues.items[i], "records_read_total", types[t],
+                            w->queues.items[i]->shown.records[t]);
+}
+
 /* Of all queues together. */
 static void put_totals(const RemoteWrite *w, Buf *out)
 {
@@ -209,4 +257,10 @@ void remote_write_metrics(const RemoteWrite *w, Buf *out)
     put_dropped(w, out);
     put_numbers(w, out);
     put_durations(w, out);
+    put_watchers(w, out);
+}
+
+const HttpDials *remote_write_dials(const RemoteWrite *w)
+{
+    return w ? &w->dials : NULL;
 }

@@ -35,14 +35,17 @@ static StrView key_of(Labels l, Arena *a)
     return b.failed ? SV_NULL : arena_sv(a, buf_view(&b));
 }
 
-static StrView expand(StrView text, const TemplateOptions *o, Arena *a)
+static StrView expand(Rules *r, StrView text, const TemplateOptions *o, Arena *a)
 {
     Err err = { 0 };
     _cleanup_buf_ Buf b = BUF_INIT;
     if (sv_find(text, SV("{{")) < 0)
         return text;
-    if (template_expand(text, o, &b, &err) < 0)
+    atomic_fetch_add(&r->expansions, 1);
+    if (template_expand(text, o, &b, &err) < 0) {
+        atomic_fetch_add(&r->expansion_failures, 1);
         buf_printf(&b, "<error expanding template: %s>", err.msg);
+    }
     return arena_sv(a, buf_view(&b));
 }
 
@@ -65,11 +68,12 @@ static int build(const Eval *e, const TemplateSample *s, Fresh *ret, Err *err)
     labels_builder_init(&notes, a, (Labels){ 0 });
     labels_builder_del(&b, LABEL_METRIC_NAME);
     for (unsigned i = 0; i < d->labels.len; i++)
-        labels_builder_set(&b, d->labels.items[i].name, expand(d->labels.items[i].value, &o, a));
+        labels_builder_set(&b, d->labels.items[i].name,
+                           expand(e->r, d->labels.items[i].value, &o, a));
     labels_builder_set(&b, SV("alertname"), d->name);
     for (unsigned i = 0; i < d->annotations.len; i++)
         labels_builder_set(&notes, d->annotations.items[i].name,
-                           expand(d->annotations.items[i].value, &o, a));
+                           expand(e->r, d->annotations.items[i].value, &o, a));
     if (!labels_builder_take(&b, &ret->labels) || !labels_builder_take(&notes, &ret->annotations))
         return err_nomem(err);
     ret->key = key_of(ret->labels, a);

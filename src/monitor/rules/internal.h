@@ -95,6 +95,7 @@ struct Rules {
     VEC(Stale) stale;
     bool loaded;
     Timing rule_times, group_times;
+    atomic_uint_fast64_t expansions, expansion_failures; /* of templates */
 
     pthread_cond_t changed; /* a group is idle again, there are new ones, or it is over */
     pthread_cond_t follow;  /* nobody watches any more */

@@ -171,5 +171,6 @@ typedef struct RulesStats {
     RuleGroupStats *groups; /* as in rules_list() */
     size_t n;
     Timing rules, iterations; /* seconds that evaluations of rules and of groups took */
+    uint64_t expansions, expansion_failures; /* of templates */
 } RulesStats;
 int rules_stats(Rules *r, Arena *a, RulesStats *ret, Err *err) NODISCARD;

@@ -126,7 +126,9 @@ int rules_stats(Rules *r, Arena *a, RulesStats *ret, Err *err)
     pthread_mutex_lock(&r->lock);
     *ret = (RulesStats){ .groups = arena_array(a, RuleGroupStats, r->groups.len + 1),
                          .rules = r->rule_times,
-                         .iterations = r->group_times };
+                         .iterations = r->group_times,
+                         .expansions = atomic_load(&r->expansions),
+                         .expansion_failures = atomic_load(&r->expansion_failures) };
     for (size_t i = 0; ret->groups && i < r->groups.len; i++) {
         group_stats(r->groups.items[i], a, &ret->groups[i]);
         ok = ok && ret->groups[i].file.ptr && ret->groups[i].name.ptr;

@@ -153,8 +153,10 @@ static int limit_histogram(Batch *b, const Histogram **h)
     if (!custom && factor > 1 && (*h)->schema > schema_for(factor))
         *h = histogram_reduce(*h, schema_for(factor), b->scratch);
     while (*h && limit && !fits(*h, limit)) {
-        if (custom || (*h)->schema <= HISTOGRAM_SCHEMA_MIN)
+        if (custom || (*h)->schema <= HISTOGRAM_SCHEMA_MIN) {
+            b->stats->exceeded_bucket_limit++;
             return err_set(b->err, ERR_LIMIT, 0, "histogram bucket limit exceeded");
+        }
         *h = histogram_reduce(*h, (*h)->schema - 1, b->scratch);
     }
     return *h ? 0 : err_nomem(b->err);
@@ -202,7 +204,8 @@ static int put_exemplars(Batch *b, const CacheEntry *e, const ExpoEntry *x, int6
         if (r < 0)
             return r;
         Exemplar out = { .labels = ex.labels, .value = ex.value, .t = ex.has_t ? ex.t : t };
-        tsdb_append_exemplar(b->app, e->ref, &out, &ignored);
+        if (tsdb_append_exemplar(b->app, e->ref, &out, &ignored) == APPEND_OUT_OF_ORDER)
+            b->stats->exemplars_out_of_order++;
     }
     return 0;
 }

@@ -209,6 +209,8 @@ static void add_stats(ScrapeStats *to, const ScrapeStats *s)
     to->out_of_bounds += s->out_of_bounds;
     to->exceeded_sample_limit += s->exceeded_sample_limit;
     to->exceeded_label_limits += s->exceeded_label_limits;
+    to->exceeded_bucket_limit += s->exceeded_bucket_limit;
+    to->exemplars_out_of_order += s->exemplars_out_of_order;
     to->exceeded_body_size_limit += s->exceeded_body_size_limit;
 }
 

@@ -157,6 +157,7 @@ struct ScrapePool {
     ScrapeManager *manager;
     Config *config; /* a reference */
     const ConfigScrape *job;
+    HttpDials dials;
     Fetcher *fetcher;
     JsonLog *failures; /* scrape_failure_log_file; NULL: none */
     Discovery *discovery;
@@ -169,7 +170,10 @@ struct ScrapePool {
     int64_t synced_ns;
     Timing sync; /* how long looking through the groups takes */
     uint64_t targets_failed;
-    Err target_limit; /* set while there are too many */
+    Buf failures_now; /* of the look under way: what could not become a target */
+    uint64_t failures_hash,
+        failures_said; /* of all of them, in any order; of those that were logged */
+    Err target_limit;  /* set while there are too many */
     Buf accept;
     bool stopping;
 };

@@ -128,6 +128,24 @@ static int by_labels(const void *x, const void *y)
     return r ? r : sv_cmp(a->url, b->url);
 }
 
+static int list_errors(const ScrapePool *p, Arena *a, ScrapeTargets *ret, Err *err)
+{
+    size_t pos = 0;
+    StrView part;
+    for (const Err *why; (why = discovery_next_error(p->discovery, &pos, &part)) != NULL;) {
+        ScrapeDiscoveryError e = { .pool = arena_sv(a, p->job->job_name),
+                                   .part = arena_sv(a, part),
+                                   .why = arena_sv(a, sv_cstr(why->msg)) };
+        ScrapeDiscoveryError *grown = arena_realloc(a, ret->errors, ret->n_errors * sizeof *grown,
+                                                    (ret->n_errors + 1) * sizeof *grown);
+        if (!grown || !e.pool.ptr || !e.part.ptr || !e.why.ptr)
+            return err_nomem(err);
+        ret->errors = grown;
+        ret->errors[ret->n_errors++] = e;
+    }
+    return 0;
+}
+
 static int list_pool(const ScrapePool *p, Arena *a, ScrapeTargets *ret, Err *err)
 {
     StrView name;
@@ -139,7 +157,7 @@ static int list_pool(const ScrapePool *p, Arena *a, ScrapeTargets *ret, Err *err
         if (!copy_target(p->dropped.items[i], a, &ret->dropped[ret->n_dropped++]))
             return err_nomem(err);
     ret->dropped_total += p->dropped_total;
-    return 0;
+    return list_errors(p, a, ret, err);
 }
 
 int scrape_targets(const ScrapeManager *m, StrView pool, Arena *a, ScrapeTargets *ret, Err *err)
@@ -172,6 +190,18 @@ int scrape_pools(const ScrapeManager *m, Arena *a, StrView **ret, size_t *ret_n,
         if (!(names[i] = arena_sv(a, m->pools.items[i]->job->job_name)).ptr)
             return err_nomem(err);
     *ret = names;
+    *ret_n = m->pools.len;
+    return 0;
+}
+
+int scrape_dialers(const ScrapeManager *m, Arena *a, FetchDialer **ret, size_t *ret_n, Err *err)
+{
+    FetchDialer *rows = arena_array(a, FetchDialer, m->pools.len + 1);
+    if (!rows)
+        return err_nomem(err);
+    for (size_t i = 0; i < m->pools.len; i++)
+        rows[i] = (FetchDialer){ m->pools.items[i]->job->job_name, &m->pools.items[i]->dials };
+    *ret = rows;
     *ret_n = m->pools.len;
     return 0;
 }

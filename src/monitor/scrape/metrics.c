@@ -1,5 +1,6 @@
 /* metrics.c - what scraping tells of itself on /metrics, under Prometheus' names. */
 #include "monitor/model/duration.h"
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/scrape/internal.h"
 
@@ -21,11 +22,6 @@ void scrape_count_interval(ScrapeManager *m, int64_t interval_ms, double seconds
         free(s);
 }
 
-static void head(Buf *out, const char *name, const char *type, const char *help)
-{
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 static void put_counters(const ScrapeStats *s, Buf *out)
 {
     const struct {
@@ -40,6 +36,11 @@ static void put_counters(const ScrapeStats *s, Buf *out)
           "Scrapes that were refused for their limits of labels.", s->exceeded_label_limits },
         { "prometheus_target_scrape_pool_exceeded_target_limit_total",
           "Times that a job had more targets than its target_limit.", s->exceeded_target_limit },
+        { "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+          "Scrapes that were refused for their native_histogram_bucket_limit.",
+          s->exceeded_bucket_limit },
+        { "prometheus_target_scrapes_exemplar_out_of_order_total",
+          "Exemplars left out: older than the newest of their series.", s->exemplars_out_of_order },
         { "prometheus_target_scrapes_sample_out_of_order_total",
           "Samples left out: older than the newest of their series.", s->out_of_order },
         { "prometheus_target_scrapes_sample_duplicate_timestamp_total",
@@ -57,42 +58,51 @@ static void put_counters(const ScrapeStats *s, Buf *out)
           "Jobs whose changed configuration could not be taken over.", s->reloads_failed },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        head(out, rows[i].name, "counter", rows[i].help);
+        metric_head(out, rows[i].name, "counter", rows[i].help);
         buf_printf(out, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
     }
 }
 
-static size_t discovered(const ScrapePool *p)
+/* What targets say about their metrics, in all of a job; bytes: of the texts. */
+static uint64_t families_of(const ScrapePool *p, bool bytes)
 {
-    StrView name;
-    void *val;
-    size_t n = 0;
-    for (size_t i = 0; map_next(&p->groups, &i, &name, &val);)
-        n += ((PoolGroup *)val)->group.n_targets;
+    StrView name, metric;
+    void *val, *family;
+    uint64_t n = 0;
+    pthread_mutex_lock(&p->manager->families);
+    for (size_t i = 0; map_next(&p->targets, &i, &name, &val);) {
+        const Families *f = &((ScrapeTarget *)val)->families;
+        for (size_t k = 0; bytes && map_next(&f->map, &k, &metric, &family);)
+            n += ((Family *)family)->help.len + ((Family *)family)->unit.len;
+        n += bytes ? 0 : f->map.len;
+    }
+    pthread_mutex_unlock(&p->manager->families);
     return n;
 }
 
 typedef enum PoolNumber {
+    POOL_CACHE_BYTES,
+    POOL_CACHE_ENTRIES,
     POOL_TARGETS,
     POOL_LIMIT,
     POOL_SYNCS,
-    POOL_FAILED,
-    POOL_DISCOVERED
+    POOL_FAILED
 } PoolNumber;
 
 static uint64_t number_of(const ScrapePool *p, PoolNumber which)
 {
     switch (which) {
+    case POOL_CACHE_BYTES:
+    case POOL_CACHE_ENTRIES:
+        return families_of(p, which == POOL_CACHE_BYTES);
     case POOL_TARGETS:
         return p->targets.len;
     case POOL_LIMIT:
         return p->job->limits.targets;
     case POOL_SYNCS:
         return p->sync.n;
-    case POOL_FAILED:
-        return p->targets_failed;
     default:
-        return discovered(p);
+        return p->targets_failed;
     }
 }
 
@@ -100,7 +110,7 @@ static uint64_t number_of(const ScrapePool *p, PoolNumber which)
 static void put_jobs(const ScrapeManager *m, const char *name, const char *type, const char *help,
                      const char *label, PoolNumber which, Buf *out)
 {
-    head(out, name, type, help);
+    metric_head(out, name, type, help);
     vec_foreach (p, &m->pools) {
         buf_printf(out, "%s{%s=", name, label);
         text_quote_value((*p)->job->job_name, out);
@@ -112,7 +122,7 @@ static void put_syncs(const ScrapeManager *m, Buf *out)
 {
     const char *name = "prometheus_target_sync_length_seconds";
     _cleanup_buf_ Buf label = BUF_INIT;
-    head(out, name, "summary", "How long making targets of what was discovered took.");
+    metric_head(out, name, "summary", "How long making targets of what was discovered took.");
     vec_foreach (p, &m->pools) {
         buf_clear(&label);
         buf_sv(&label, SV("scrape_job="));
@@ -126,7 +136,7 @@ static void put_intervals(const ScrapeManager *m, Buf *out)
 {
     const char *name = "prometheus_target_interval_length_seconds";
     _cleanup_buf_ Buf label = BUF_INIT;
-    head(out, name, "summary", "Times between the beginnings of two scrapes of a target.");
+    metric_head(out, name, "summary", "Times between the beginnings of two scrapes of a target.");
     vec_foreach (i, &m->intervals) {
         buf_clear(&label);
         buf_sv(&label, SV("interval=\""));
@@ -141,6 +151,10 @@ void scrape_metrics(const ScrapeManager *m, Buf *out)
 {
     ScrapeStats s = scrape_stats(m);
     put_counters(&s, out);
+    put_jobs(m, "prometheus_target_metadata_cache_bytes", "gauge",
+             "Bytes of what targets say about their metrics.", "scrape_job", POOL_CACHE_BYTES, out);
+    put_jobs(m, "prometheus_target_metadata_cache_entries", "gauge",
+             "Metrics that targets say something about.", "scrape_job", POOL_CACHE_ENTRIES, out);
     put_jobs(m, "prometheus_target_scrape_pool_targets", "gauge", "Targets of a job.", "scrape_job",
              POOL_TARGETS, out);
     put_jobs(m, "prometheus_target_scrape_pool_target_limit", "gauge",
@@ -149,8 +163,6 @@ void scrape_metrics(const ScrapeManager *m, Buf *out)
              "Times that targets were made of what was discovered.", "scrape_job", POOL_SYNCS, out);
     put_jobs(m, "prometheus_target_sync_failed_total", "counter",
              "Discovered targets that could not become targets.", "scrape_job", POOL_FAILED, out);
-    put_jobs(m, "prometheus_sd_discovered_targets", "gauge", "Targets that discovery tells of.",
-             "name=\"scrape\",config", POOL_DISCOVERED, out);
     put_syncs(m, out);
     put_intervals(m, out);
 }

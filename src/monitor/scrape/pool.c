@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "monitor/scrape/internal.h"
 
-enum { SYNC_DELAY_MS = 5000, OLD_GROUPS_MS = 30000 };
+enum { SYNC_DELAY_MS = 5000, OLD_GROUPS_MS = 30000, FAILURES_MAX = 4096 /* bytes logged */ };
 
 static void group_free(PoolGroup *g)
 {
@@ -44,16 +44,53 @@ static void keep_target(ScrapeTarget *have, ScrapeTarget *fresh)
     target_free(fresh);
 }
 
-static void add_target(ScrapePool *p, Labels target, Labels group)
+/* The source as the discovery itself names it: without "file/0/". */
+static StrView own_source(StrView source)
+{
+    StrView kind, number, rest;
+    return sv_cut(source, '/', &kind, &rest) && sv_cut(rest, '/', &number, &rest) ? rest : source;
+}
+
+static void target_failed(ScrapePool *p, const TargetGroup *g, size_t i, const Err *why)
+{
+    p->targets_failed++;
+    p->manager->stats.targets_failed++;
+    size_t start = p->failures_now.len;
+    buf_printf(&p->failures_now, "instance %zu in group %.*s: %s\n", i,
+               SV_FMT(own_source(g->source)), why->msg);
+    p->failures_hash += sv_hash(sv_skip(buf_view(&p->failures_now), start));
+    if (start >= FAILURES_MAX)
+        p->failures_now.len = start;
+}
+
+/* Each look finds the same failures again: they are logged when they are others than before. */
+static void log_failures(ScrapePool *p)
+{
+    StrView all = buf_view(&p->failures_now), line;
+    _cleanup_buf_ Buf pool = BUF_INIT, why = BUF_INIT;
+    text_quote(p->job->job_name, &pool);
+    while (p->failures_hash != p->failures_said && sv_next(&all, '\n', &line)) {
+        buf_clear(&why);
+        text_quote(line, &why);
+        if (line.len)
+            log_error("Creating target failed component=\"scrape manager\" scrape_pool=%.*s "
+                      "err=%.*s",
+                      SV_FMT(buf_view(&pool)), SV_FMT(buf_view(&why)));
+    }
+    p->failures_said = p->failures_hash;
+    p->failures_hash = 0;
+    buf_clear(&p->failures_now);
+}
+
+static void add_target(ScrapePool *p, const TargetGroup *g, size_t i)
 {
     ScrapeTarget *t = NULL;
     Err err = { 0 };
     Key key;
-    int r = target_make(p, target, group, &t, &err);
+    int r = target_make(p, g->targets[i], g->labels, &t, &err);
 
     if (r < 0) {
-        p->targets_failed++;
-        p->manager->stats.targets_failed++;
+        target_failed(p, g, i, &err);
         return;
     }
     if (r == 0) {
@@ -126,8 +163,9 @@ static void sync_targets(ScrapePool *p)
     for (size_t i = 0; map_next(&p->groups, &i, &name, &val);) {
         const TargetGroup *g = &((PoolGroup *)val)->group;
         for (size_t j = 0; j < g->n_targets; j++)
-            add_target(p, g->targets[j], g->labels);
+            add_target(p, g, j);
     }
+    log_failures(p);
     remove_unwanted(p);
     check_target_limit(p);
     timing_add(&p->sync, (double)(clock_mono_ns() - p->synced_ns) / (double)NSEC_PER_SEC);
@@ -159,13 +197,15 @@ static PoolGroup *group_copy(const TargetGroup *g)
         return NULL;
     arena_init(&out->arena, 0);
     Labels *targets = arena_array(&out->arena, Labels, g->n_targets + 1);
-    bool ok = targets && labels_copy(g->labels, &out->arena, &out->group.labels);
+    StrView source = arena_sv(&out->arena, g->source);
+    bool ok = targets && source.ptr && labels_copy(g->labels, &out->arena, &out->group.labels);
     for (size_t i = 0; ok && i < g->n_targets; i++)
         ok = labels_copy(g->targets[i], &out->arena, &targets[i]);
     if (!ok) {
         group_free(out);
         return NULL;
     }
+    out->group.source = source;
     out->group.targets = targets;
     out->group.n_targets = g->n_targets;
     return out;
@@ -262,8 +302,11 @@ static int attach(ScrapePool *p, Config *c, const ConfigScrape *job, Err *err)
     open_failures(p);
     if ((r = make_accept(p, err)) < 0 || (r = fetcher_new(l, &job->http, &p->fetcher, err)) < 0)
         return r;
-    return discovery_start(l, &job->sd, &p->manager->opt.discovery, on_groups, p, &p->discovery,
-                           err);
+    fetcher_count(p->fetcher, &p->dials);
+    DiscoveryOptions o = p->manager->opt.discovery;
+    o.user = DISCOVERY_SCRAPE;
+    o.section = job->job_name;
+    return discovery_start(l, &job->sd, &o, on_groups, p, &p->discovery, err);
 }
 
 static void detach(ScrapePool *p)
@@ -320,6 +363,7 @@ ScrapePool *pool_free(ScrapePool *p, bool stale)
     p->sync_timer = source_free(p->sync_timer);
     p->old_timer = source_free(p->old_timer);
     buf_free(&p->accept);
+    buf_free(&p->failures_now);
     free(p);
     return NULL;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "monitor/discovery/discovery.h"
+#include "monitor/fetch/fetch.h"
 #include "monitor/tsdb/tsdb.h"
 
 typedef struct ScrapeManager ScrapeManager;
@@ -28,8 +29,8 @@ int scrape_manager_new(Loop *l, const ScrapeOptions *opt, ScrapeManager **ret, E
 /* Ends all scrapes; no staleness markers: after a restart the series go on. Always NULL. */
 ScrapeManager *scrape_manager_free(ScrapeManager *m);
 /* Takes a configuration over (keeps a reference): jobs that did not change go on as they are. Fails
- * for want of memory, or of access to a cluster: jobs before the one that failed are on the new
- * configuration then, the others on the old one. */
+ * for want of memory, or of a file that the client needs: jobs before the one that failed are on
+ * the new configuration then, the others on the old one. */
 int scrape_manager_apply(ScrapeManager *m, Config *c, Err *err) NODISCARD;
 
 /* A discovered target's labels with the job's defaults, and what relabelling makes of them; in `a`.
@@ -55,12 +56,19 @@ typedef struct ScrapeTargetInfo {
     int64_t interval_ms, timeout_ms;
 } ScrapeTargetInfo;
 
+/* Why a part of a job's discovery does not work. */
+typedef struct ScrapeDiscoveryError {
+    StrView pool, part, why; /* "node", "http/0" */
+} ScrapeDiscoveryError;
+
 typedef struct ScrapeTargets {
     ScrapeTargetInfo *active;
     size_t n_active;
     ScrapeTargetInfo *dropped; /* pool and discovered labels only */
     size_t n_dropped;
     size_t dropped_total; /* also those beyond keep_dropped_targets */
+    ScrapeDiscoveryError *errors;
+    size_t n_errors;
 } ScrapeTargets;
 
 /* Of one job, or with an empty `pool` of all. ERR_NOMEM only. */
@@ -83,10 +91,14 @@ typedef struct ScrapeStats {
     uint64_t scrapes, scrapes_failed, samples;
     uint64_t out_of_order, duplicate, out_of_bounds; /* samples left out, by reason */
     uint64_t exceeded_sample_limit, exceeded_body_size_limit, exceeded_label_limits;
+    uint64_t exceeded_bucket_limit, exemplars_out_of_order;
     uint64_t exceeded_target_limit, targets_failed;
     uint64_t pools_made, pools_failed, pools_reloaded, reloads_failed;
     size_t cached_series;
 } ScrapeStats;
 ScrapeStats scrape_stats(const ScrapeManager *m);
-/* Appends the families prometheus_target_… and prometheus_sd_… in the text format. */
+/* Connections to targets, one row for each job; views into the manager. ERR_NOMEM only. */
+int scrape_dialers(const ScrapeManager *m, Arena *a, FetchDialer **ret, size_t *ret_n,
+                   Err *err) NODISCARD;
+/* Appends the families prometheus_target_… in the text format. */
 void scrape_metrics(const ScrapeManager *m, Buf *out);

@@ -28,9 +28,20 @@ FN(fn_not)
     return 0;
 }
 
+/* Whole numbers of any type are comparable with each other. */
+static bool is_whole(const TmplVal *v)
+{
+    return v->kind == TMPL_INT || v->kind == TMPL_MONTH || v->kind == TMPL_WEEKDAY ||
+           v->kind == TMPL_DURATION;
+}
+
 /* Go compares only within a kind: 1 and 1.0 are not comparable. */
 static int compare(TmplExec *x, const TmplVal *a, const TmplVal *b, int *ret)
 {
+    if (is_whole(a) && is_whole(b)) {
+        *ret = a->i < b->i ? -1 : a->i > b->i;
+        return 0;
+    }
     if (a->kind != b->kind)
         return tmpl_fail(x, "error calling comparison: incompatible types for comparison");
     switch (a->kind) {
@@ -39,9 +50,6 @@ static int compare(TmplExec *x, const TmplVal *a, const TmplVal *b, int *ret)
         return 0;
     case TMPL_BOOL:
         *ret = a->b - b->b;
-        return 0;
-    case TMPL_INT:
-        *ret = a->i < b->i ? -1 : a->i > b->i;
         return 0;
     case TMPL_FLOAT: /* 2: a NaN is like nothing */
         *ret = a->f < b->f ? -1 : a->f > b->f ? 1 : a->f == b->f ? 0 : 2;
@@ -103,13 +111,22 @@ FN(fn_ge)
     return order(x, args, 1, 0, ret);
 }
 
+/* As fmt has it: nil is <nil> here, and <no value> where a template's action prints it. */
+static void print_operand(const TmplVal *v, Buf *out)
+{
+    if (v->kind == TMPL_NIL)
+        buf_sv(out, SV("<nil>"));
+    else
+        tmpl_print(v, out);
+}
+
 FN(fn_print) /* blanks between operands when neither is a text */
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     for (unsigned i = 0; i < n; i++) {
         if (i && args[i].kind != TMPL_STRING && args[i - 1].kind != TMPL_STRING)
             buf_putc(&b, ' ');
-        tmpl_print(&args[i], &b);
+        print_operand(&args[i], &b);
     }
     return tmpl_take(x, &b, ret);
 }
@@ -120,7 +137,7 @@ FN(fn_println)
     for (unsigned i = 0; i < n; i++) {
         if (i)
             buf_putc(&b, ' ');
-        tmpl_print(&args[i], &b);
+        print_operand(&args[i], &b);
     }
     buf_putc(&b, '\n');
     return tmpl_take(x, &b, ret);

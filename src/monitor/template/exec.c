@@ -88,8 +88,9 @@ static int get_field(TmplExec *x, TmplVal of, StrView name, TmplVal *ret)
         else
             return tmpl_fail(x, "can't evaluate field %.*s in type *template.sample", SV_FMT(name));
         return 0;
-    case TMPL_NIL:
-        return tmpl_fail(x, "nil data; no entry for key \"%.*s\"", SV_FMT(name));
+    case TMPL_NIL: /* as with "missingkey=zero" */
+        *ret = of;
+        return 0;
     default:
         return tmpl_fail(x, "can't evaluate field %.*s in type %s", SV_FMT(name),
                          tmpl_type_name(&of));
@@ -140,30 +141,44 @@ static int check_args(TmplExec *x, const TmplFunc *f, const TmplVal *args, unsig
 
 static int eval_operand(TmplExec *x, const TmplOperand *o, const TmplVal *dot, TmplVal *ret);
 
+/* The operands behind a command's first, and what the pipeline hands on. */
+static int eval_args(TmplExec *x, const TmplCommand *c, const TmplVal *dot, const TmplVal *final,
+                     TmplVal **ret, unsigned *ret_n)
+{
+    unsigned n = c->n - 1;
+    TmplVal *args = arena_array(x->arena, TmplVal, c->n + 1);
+    if (!args)
+        return err_nomem(x->err);
+    for (unsigned i = 0; i < n; i++) {
+        int r = eval_operand(x, &c->args[i + 1], dot, &args[i]);
+        if (r < 0)
+            return r;
+    }
+    if (final)
+        args[n++] = *final;
+    *ret = args;
+    *ret_n = n;
+    return 0;
+}
+
 /* A function with its operands and what the pipeline hands on. */
 static int call(TmplExec *x, const TmplCommand *c, const TmplVal *dot, const TmplVal *final,
                 TmplVal *ret)
 {
     const TmplFunc *f = c->args[0].func;
-    unsigned n = c->n - 1;
-    TmplVal *args = arena_array(x->arena, TmplVal, c->n);
-    if (!args)
-        return err_nomem(x->err);
+    TmplVal *args;
+    unsigned n;
     bool lazy = tmpl_is_and(f) || tmpl_is_or(f);
-    for (unsigned i = 0; i < n; i++) {
-        int r = eval_operand(x, &c->args[i + 1], dot, &args[i]);
-        if (r < 0)
+    for (unsigned i = 1; lazy && i < c->n; i++) {
+        int r = eval_operand(x, &c->args[i], dot, ret);
+        if (r < 0 || tmpl_true(ret) == tmpl_is_or(f))
             return r;
-        if (lazy && tmpl_true(&args[i]) == tmpl_is_or(f)) {
-            *ret = args[i];
-            return 0;
-        }
     }
-    if (final)
-        args[n++] = *final;
-    x->at = c->args[0].text;
-    int r = check_args(x, f, args, n);
+    int r = eval_args(x, c, dot, final, &args, &n);
     if (r < 0)
+        return r;
+    x->at = c->args[0].text;
+    if ((r = check_args(x, f, args, n)) < 0)
         return r;
     StrView at = x->at;
     r = f->fn(x, args, n, ret);
@@ -171,25 +186,95 @@ static int call(TmplExec *x, const TmplCommand *c, const TmplVal *dot, const Tmp
     return r;
 }
 
+static int no_arguments(TmplExec *x, const TmplCommand *c, const TmplVal *final)
+{
+    x->at = c->args[0].text;
+    if (c->n == 1 && !final)
+        return 0;
+    return tmpl_fail(x, "can't give argument to non-function %.*s", SV_FMT(c->args[0].text));
+}
+
+/* The value that the fields behind an operand are looked up in. */
+static int eval_base(TmplExec *x, const TmplOperand *o, const TmplVal *dot, TmplVal *ret)
+{
+    TmplCommand alone = { .args = (TmplOperand *)(uintptr_t)o, .n = 1 };
+    const TmplVar *var;
+    switch (o->kind) {
+    case OPERAND_VALUE:
+        *ret = o->value;
+        return 0;
+    case OPERAND_VAR:
+        if (!(var = find_var(x, o->name)))
+            return tmpl_fail(x, "undefined variable: %.*s", SV_FMT(o->name));
+        *ret = var->value;
+        return 0;
+    case OPERAND_FUNC:
+        return call(x, &alone, dot, NULL, ret);
+    case OPERAND_PIPE:
+        return eval_pipe(x, o->pipe, dot, ret);
+    case OPERAND_DOT:
+        break;
+    }
+    *ret = *dot;
+    return 0;
+}
+
+/* A method, or a field where there is none of that name; `args` are for the former. */
+static int get_member(TmplExec *x, TmplVal of, StrView name, const TmplVal *args, unsigned n,
+                      TmplVal *ret)
+{
+    int r = tmpl_method(x, &of, name, args, n, ret);
+    if (r != 0)
+        return MIN(r, 0);
+    if (n && (of.kind == TMPL_LABELS || of.kind == TMPL_ARGS))
+        return tmpl_fail(x, "%.*s is not a method but has arguments", SV_FMT(name));
+    if ((r = get_field(x, of, name, ret)) < 0 || !n)
+        return r;
+    return tmpl_fail(x, "%.*s has arguments but cannot be invoked as function", SV_FMT(name));
+}
+
+/* All members but the last are without arguments. */
+static int eval_members(TmplExec *x, const TmplCommand *c, const TmplVal *dot, const TmplVal *final,
+                        TmplVal *ret)
+{
+    const TmplOperand *o = &c->args[0];
+    TmplVal *args = NULL;
+    unsigned n = 0;
+    x->at = o->text;
+    int r = eval_base(x, o, dot, ret);
+    x->at = o->text;
+    for (unsigned i = 0; r >= 0 && i + 1 < o->n_fields; i++)
+        r = get_member(x, *ret, o->fields[i], NULL, 0, ret);
+    if (r >= 0)
+        r = eval_args(x, c, dot, final, &args, &n);
+    x->at = o->text;
+    return r < 0 ? r : get_member(x, *ret, o->fields[o->n_fields - 1], args, n, ret);
+}
+
+/* `final` NULL: the first command of a pipeline. */
+static int eval_command(TmplExec *x, const TmplCommand *c, const TmplVal *dot, const TmplVal *final,
+                        TmplVal *ret)
+{
+    const TmplOperand *o = &c->args[0];
+    if (o->n_fields)
+        return eval_members(x, c, dot, final, ret);
+    if (o->kind == OPERAND_FUNC)
+        return call(x, c, dot, final, ret);
+    int r = no_arguments(x, c, final);
+    if (r >= 0 && o->kind == OPERAND_VALUE && o->value.kind == TMPL_NIL)
+        return tmpl_fail(x, "nil is not a command");
+    if (r >= 0)
+        r = eval_base(x, o, dot, ret);
+    return r;
+}
+
 static int eval_operand(TmplExec *x, const TmplOperand *o, const TmplVal *dot, TmplVal *ret)
 {
-    TmplCommand alone = { .args = (TmplOperand *)o, .n = 1 };
-    TmplVal v = *dot;
-    int r = 0;
+    TmplCommand alone = { .args = (TmplOperand *)(uintptr_t)o, .n = 1 };
+    if (o->n_fields)
+        return eval_members(x, &alone, dot, NULL, ret);
     x->at = o->text;
-    if (o->kind == OPERAND_VALUE)
-        v = o->value;
-    else if (o->kind == OPERAND_VAR)
-        v = find_var(x, o->name) ? find_var(x, o->name)->value : (TmplVal){ 0 };
-    else if (o->kind == OPERAND_FUNC)
-        r = call(x, &alone, dot, NULL, &v);
-    else if (o->kind == OPERAND_PIPE)
-        r = eval_pipe(x, o->pipe, dot, &v);
-    x->at = o->text;
-    for (unsigned i = 0; r >= 0 && i < o->n_fields; i++)
-        r = get_field(x, v, o->fields[i], &v);
-    *ret = v;
-    return r;
+    return eval_base(x, o, dot, ret);
 }
 
 static int eval_pipe(TmplExec *x, const TmplPipe *pipe, const TmplVal *dot, TmplVal *ret)
@@ -197,12 +282,8 @@ static int eval_pipe(TmplExec *x, const TmplPipe *pipe, const TmplVal *dot, Tmpl
     TmplVal v = { 0 };
     int r = step(x);
     for (unsigned i = 0; r >= 0 && i < pipe->n; i++) {
-        const TmplCommand *c = &pipe->commands[i];
         TmplVal before = v;
-        if (c->args[0].kind == OPERAND_FUNC && (c->n > 1 || i > 0) && !c->args[0].n_fields)
-            r = call(x, c, dot, i ? &before : NULL, &v);
-        else
-            r = eval_operand(x, &c->args[0], dot, &v);
+        r = eval_command(x, &pipe->commands[i], dot, i ? &before : NULL, &v);
     }
     *ret = v;
     return r;
@@ -214,6 +295,8 @@ static int set_vars(TmplExec *x, const TmplPipe *pipe, const TmplVal *key, const
         /* Of two the first is the key, of one the value. */
         TmplVal value = pipe->n_vars == 2 && i == 0 ? *key : *v;
         TmplVar *old = pipe->assign ? find_var(x, pipe->vars[i]) : NULL;
+        if (pipe->assign && !old)
+            return tmpl_fail(x, "undefined variable: %.*s", SV_FMT(pipe->vars[i]));
         if (old)
             old->value = value;
         else if (!vec_push(&x->vars, ((TmplVar){ pipe->vars[i], value })))
@@ -280,7 +363,7 @@ static int run_template(TmplExec *x, const TmplNode *n, const TmplVal *dot)
     for (unsigned i = 0; i < x->tree->n_defines; i++)
         if (sv_eq(x->tree->defines[i].name, n->text))
             found = &x->tree->defines[i];
-    x->at = n->text;
+    x->at = n->where;
     if (!found)
         return tmpl_fail(x, "template \"%.*s\" not defined", SV_FMT(n->text));
     if (x->depth > TEMPLATE_DEPTH_MAX)

@@ -14,30 +14,76 @@ static void bad_verb(char verb, const TmplVal *v, Buf *out)
     buf_putc(out, ')');
 }
 
+static bool is_head(char c) /* of a character */
+{
+    return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+static size_t characters(StrView s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        n += is_head(s.ptr[i]);
+    return n;
+}
+
+/* Widths and precisions are of characters. */
 static void pad_text(const char *spec, StrView s, Buf *out)
 {
-    /* spec: flags, width, precision; widths are of characters in Go, of bytes here */
-    char format[SPEC_SIZE + 4];
-    snprintf(format, sizeof format, "%%%ss", spec);
-    for (char *c = format; *c; c++)
-        if (*c == '+' || *c == '#' || *c == ' ')
-            memmove(c, c + 1, strlen(c));
-    _cleanup_buf_ Buf text = BUF_INIT;
-    buf_sv(&text, s);
-    const char *z = buf_cstr(&text);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    buf_printf(out, format, z ? z : "");
-#pragma GCC diagnostic pop
+    bool left = strchr(spec, '-') != NULL;
+    const char *width = spec + strspn(spec, "+-# 0"), *dot = strchr(spec, '.');
+    size_t want = (size_t)atoi(width), most = dot ? (size_t)atoi(dot + 1) : SIZE_MAX, n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        if (is_head(s.ptr[i]) && n++ == most)
+            s.len = i;
+    size_t have = characters(s);
+    for (size_t i = have; !left && i < want; i++)
+        buf_putc(out, ' ');
+    buf_sv(out, s);
+    for (size_t i = have; left && i < want; i++)
+        buf_putc(out, ' ');
+}
+
+static void put_based(uint64_t v, unsigned base, Buf *out)
+{
+    char digits[64];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + v % base);
+    while ((v /= base));
+    while (n)
+        buf_putc(out, digits[--n]);
+}
+
+/* %x and %X of a text: its bytes. */
+static void put_hex(StrView s, char verb, Buf *out)
+{
+    for (size_t i = 0; i < s.len; i++)
+        buf_printf(out, verb == 'x' ? "%02x" : "%02X", (unsigned char)s.ptr[i]);
 }
 
 static void one(const char *spec, char verb, const TmplVal *v, Buf *out)
 {
     char format[SPEC_SIZE + 8];
     _cleanup_buf_ Buf text = BUF_INIT;
-    bool whole = v->kind == TMPL_INT, real = v->kind == TMPL_FLOAT;
-    if (verb == 'v' || (verb == 's' && v->kind != TMPL_INT && !real && v->kind != TMPL_BOOL) ||
-        (verb == 't' && v->kind == TMPL_BOOL)) {
+    bool whole = v->kind == TMPL_INT || v->kind == TMPL_MONTH || v->kind == TMPL_WEEKDAY ||
+                 v->kind == TMPL_DURATION,
+         real = v->kind == TMPL_FLOAT;
+    if (verb == 'v' && real && strchr(spec, '.'))
+        verb = 'g';
+    if (verb == 'T') {
+        pad_text(spec, sv_cstr(tmpl_type_name(v)), out);
+    } else if (whole && verb == 'b') {
+        if (v->i < 0)
+            buf_putc(&text, '-');
+        put_based(v->i < 0 ? 0 - (uint64_t)v->i : (uint64_t)v->i, 2, &text);
+        pad_text(spec, buf_view(&text), out);
+    } else if (v->kind == TMPL_STRING && (verb == 'x' || verb == 'X')) {
+        put_hex(v->s, verb, &text);
+        pad_text(spec, buf_view(&text), out);
+    } else if (verb == 'v' ||
+               (verb == 's' && v->kind != TMPL_INT && !real && v->kind != TMPL_BOOL) ||
+               (verb == 't' && v->kind == TMPL_BOOL)) {
         if (v->kind == TMPL_NIL)
             buf_sv(&text, SV("<nil>"));
         else

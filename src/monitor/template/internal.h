@@ -17,8 +17,10 @@ typedef enum TmplKind {
     TMPL_SAMPLE,
     TMPL_VECTOR,
     TMPL_HISTOGRAM,
-    TMPL_TIME,     /* i: ms since 1970 */
+    TMPL_TIME,     /* i: ns since 1970 */
     TMPL_DURATION, /* i: ns */
+    TMPL_MONTH,    /* i: from 1 */
+    TMPL_WEEKDAY,  /* i: from 0, Sunday */
     TMPL_DATA,     /* what a template is given */
 } TmplKind;
 
@@ -110,7 +112,8 @@ typedef struct TmplList {
 
 struct TmplNode {
     TmplNodeKind kind;
-    StrView text; /* NODE_TEXT: to be written; NODE_TEMPLATE: its name */
+    StrView text;  /* NODE_TEXT: to be written; NODE_TEMPLATE: its name */
+    StrView where; /* NODE_TEMPLATE: the name as it stands in the source */
     TmplPipe *pipe;
     TmplList body, other;
     TmplNode *next;
@@ -130,8 +133,19 @@ typedef struct TmplTree {
 
 /* Source and tree live in `a`. ERR_INVALID: "template: NAME:LINE: …". */
 int tmpl_parse(StrView source, StrView name, Arena *a, TmplTree *ret, Err *err) NODISCARD;
-/* Reads a Go literal ("…", `…`, '…' or a number) at the head of *rest; false: not one. */
+/* Reads a Go literal ("…", `…`, '…' or a number) at the head of *rest; false: not one. literal.c */
 bool tmpl_literal(StrView *rest, Arena *a, TmplVal *ret);
+
+/* A whole text as a finite number, in the forms of Go's strconv.ParseFloat. */
+bool tmpl_parse_float(StrView text, double *ret);
+
+/* ---- times (time.c) ---- */
+
+#define TMPL_TIME_STRING "2006-01-02 15:04:05.999999999 -0700 MST"
+/* As Go's Time.Format, in UTC. */
+void tmpl_time_format(int64_t ns, StrView layout, Buf *out);
+StrView tmpl_month_name(int64_t month);
+StrView tmpl_weekday_name(int64_t day);
 
 /* ---- running ---- */
 
@@ -170,6 +184,11 @@ extern const TmplFunc tmpl_builtins[], tmpl_prometheus[];
 extern const unsigned tmpl_builtins_len, tmpl_prometheus_len;
 bool tmpl_is_and(const TmplFunc *f); /* these two stop at the first argument that decides */
 bool tmpl_is_or(const TmplFunc *f);
+
+/* method.c: calls a method of `of`. 1: done; 0: there is no such method; negative: an error. `args`
+ * are without the receiver. */
+int tmpl_method(TmplExec *x, const TmplVal *of, StrView name, const TmplVal *args, unsigned n,
+                TmplVal *ret) NODISCARD;
 
 /* Takes what was written to `b` as a text of the arena. */
 int tmpl_take(TmplExec *x, Buf *b, TmplVal *ret);

@@ -15,7 +15,9 @@ typedef struct Parser {
     Arena *arena;
     Err *err;
     unsigned depth;
-    bool trim; /* the action before ended with -}} */
+    bool in_range;   /* the pipeline that is read is a range's: it may declare two variables */
+    unsigned ranges; /* around what is read, inside this template */
+    bool trim;       /* the action before ended with -}} */
     VEC(StrView) vars;
     VEC(TmplDefine) defines;
 } Parser;
@@ -54,10 +56,12 @@ static StrView rest_of(const Parser *p)
     return sv_n(p->at, (size_t)(p->end - p->at));
 }
 
+/* The end of the action; one that trims is white space, then "-}}". */
 static bool closes(const Parser *p)
 {
     StrView rest = rest_of(p);
-    return sv_starts(rest, SV("}}")) || sv_starts(rest, SV("-}}"));
+    return sv_starts(rest, SV("}}")) ||
+           (sv_starts(rest, SV("-}}")) && p->at > p->source.ptr && is_space(p->at[-1]));
 }
 
 /* Skips white space; " -}}" counts as the end of the action, not as a minus. */
@@ -86,10 +90,11 @@ static StrView take_word(Parser *p)
 static int take_close(Parser *p)
 {
     skip_space(p);
-    p->trim = take(p, SV("-"));
-    if (!take(p, SV("}}")))
+    if (!closes(p))
         return p->at >= p->end ? fail(p, "unclosed action")
                                : fail(p, "unexpected \"%c\" in operand", *p->at);
+    p->trim = take(p, SV("-"));
+    take(p, SV("}}"));
     return 0;
 }
 
@@ -162,11 +167,15 @@ static int parse_operand(Parser *p, TmplOperand *o)
     } else {
         return fail(p, "unexpected \"%c\" in operand", c);
     }
-    if (r < 0 || (r = parse_fields(p, o)) < 0)
+    if (r < 0)
+        return r;
+    bool dot = o->kind == OPERAND_DOT && start[0] == '.' && p->at == start + 1;
+    if ((o->kind == OPERAND_VALUE || dot) && p->at < p->end && *p->at == '.')
+        return fail(p, "unexpected . after term \"%.*s\"", (int)(p->at - start), start);
+    if ((r = parse_fields(p, o)) < 0)
         return r;
     o->text = sv_n(start, (size_t)(p->at - start));
-    if (p->at < p->end && !is_space(*p->at) && *p->at != ')' && *p->at != '|' && *p->at != ',' &&
-        !closes(p))
+    if (p->at < p->end && !is_space(*p->at) && *p->at != ')' && *p->at != '|' && !closes(p))
         return fail(p, "unexpected \"%c\" in operand", *p->at);
     return 0;
 }
@@ -191,11 +200,13 @@ static int parse_command(Parser *p, TmplCommand *c)
         if ((r = parse_operand(p, &c->args[c->n++])) < 0)
             return r;
     }
-    if (c->n == 0)
-        return fail(p, "missing value for command");
-    if (c->n > 1 && c->args[0].kind != OPERAND_FUNC)
-        return fail(p, "can't give argument to non-function %.*s", SV_FMT(c->args[0].text));
-    return 0;
+    return c->n ? 0 : fail(p, "missing value for command");
+}
+
+/* What can never be called is refused behind a "|"; all else shows when it is run. */
+static bool can_be_called(const TmplOperand *o)
+{
+    return o->n_fields || (o->kind != OPERAND_DOT && o->kind != OPERAND_VALUE);
 }
 
 /* `$a :=`, `$a, $b :=` or `$a =` at the head of a pipeline; else nothing is taken. */
@@ -207,9 +218,13 @@ static int parse_vars(Parser *p, TmplPipe *pipe)
         const char *name = p->at++;
         take_word(p);
         pipe->vars[n++] = sv_n(name, (size_t)(p->at - name));
+        if (p->at < p->end && *p->at == '=')
+            return fail(p, "bad character U+003D '='");
         skip_space(p);
         if (!take(p, SV(",")))
             break;
+        if (!p->in_range)
+            return fail(p, "too many declarations in pipeline");
         skip_space(p);
     }
     if (n > 0 && take(p, SV(":="))) {
@@ -219,9 +234,6 @@ static int parse_vars(Parser *p, TmplPipe *pipe)
     if (n > 0 && take(p, SV("="))) {
         pipe->n_vars = n;
         pipe->assign = true;
-        for (unsigned i = 0; i < n; i++)
-            if (!known_var(p, pipe->vars[i]))
-                return fail(p, "undefined variable \"%.*s\"", SV_FMT(pipe->vars[i]));
         return 0;
     }
     p->at = start;
@@ -238,8 +250,12 @@ static int parse_pipe(Parser *p, bool in_parens, TmplPipe **ret)
         return err_set(p->err, ERR_LIMIT, 0, "template: more than %d levels", TEMPLATE_DEPTH_MAX);
     skip_space(p);
     const char *start = p->at;
-    if (!in_parens && (r = parse_vars(p, pipe)) < 0)
+    if ((r = parse_vars(p, pipe)) < 0)
         return r;
+    p->in_range = false;
+    for (unsigned i = 0; i < pipe->n_vars; i++) /* they are known to their own pipeline, too */
+        if (!vec_push(&p->vars, pipe->vars[i]))
+            return err_nomem(p->err);
     do {
         if (pipe->n >= ITEMS_MAX)
             return fail(p, "too many commands");
@@ -250,12 +266,14 @@ static int parse_pipe(Parser *p, bool in_parens, TmplPipe **ret)
         pipe->commands = grown;
         if ((r = parse_command(p, &pipe->commands[pipe->n])) < 0)
             return r;
-        if (pipe->n++ > 0 && pipe->commands[pipe->n - 1].args[0].kind != OPERAND_FUNC)
+        if (pipe->n++ > 0 && !can_be_called(&pipe->commands[pipe->n - 1].args[0]))
             return fail(p, "non executable command in pipeline stage %u", pipe->n);
-    } while (take(p, SV("|")));
-    for (unsigned i = 0; i < pipe->n_vars && !pipe->assign; i++)
-        if (!vec_push(&p->vars, pipe->vars[i]))
-            return err_nomem(p->err);
+        if (!take(p, SV("|")))
+            break;
+        skip_space(p); /* the parser of Go lets nothing stand behind the last one */
+    } while (in_parens ? p->at < p->end && *p->at != ')' : !closes(p));
+    if (!in_parens && p->at < p->end && *p->at == ')')
+        return fail(p, "unexpected right paren");
     pipe->text = sv_trim(sv_n(start, (size_t)(p->at - start)));
     p->depth--;
     *ret = pipe;
@@ -283,13 +301,20 @@ static int parse_block(Parser *p, TmplNode *n)
     Stop stop;
     size_t mark = p->vars.len;
     int r;
-    if ((r = parse_pipe(p, false, &n->pipe)) < 0 || (r = take_close(p)) < 0 ||
-        (r = parse_list(p, &n->body, true, &stop)) < 0)
+    p->in_range = n->kind == NODE_RANGE;
+    if ((r = parse_pipe(p, false, &n->pipe)) < 0 || (r = take_close(p)) < 0)
+        return r;
+    p->ranges += n->kind == NODE_RANGE;
+    r = parse_list(p, &n->body, true, &stop);
+    p->ranges -= n->kind == NODE_RANGE;
+    if (r < 0)
         return r;
     if (stop == STOP_ELSE) {
         skip_space(p);
         bool more_if = n->kind == NODE_IF && take(p, SV("if"));
         bool more_with = n->kind == NODE_WITH && !more_if && take(p, SV("with"));
+        if ((more_if || more_with) && p->at < p->end && is_word(*p->at))
+            return fail(p, "unexpected \"%c\" in else clause", *p->at);
         if (more_if || more_with) {
             TmplNode *inner = add_node(p, &n->other, n->kind);
             if (!inner)
@@ -307,42 +332,91 @@ static int parse_block(Parser *p, TmplNode *n)
     return r;
 }
 
-static int parse_name(Parser *p, StrView *ret)
+static int parse_name(Parser *p, StrView *ret, StrView *ret_where)
 {
     TmplVal name;
     StrView rest;
     skip_space(p);
     rest = rest_of(p);
+    *ret_where = rest;
     if (!tmpl_literal(&rest, p->arena, &name) || name.kind != TMPL_STRING)
         return fail(p, "expected a quoted name of a template");
+    *ret_where = sv_head(*ret_where, (size_t)(rest.ptr - p->at));
     p->at = rest.ptr;
     *ret = name.s;
     return 0;
 }
 
-static int parse_define(Parser *p, StrView *ret_name)
+static bool is_empty(const TmplList *l)
 {
-    TmplDefine d = { 0 };
+    for (const TmplNode *n = l->first; n; n = n->next)
+        if (n->kind != NODE_TEXT || !sv_empty(sv_trim(n->text)))
+            return false;
+    return true;
+}
+
+/* A template with nothing in it gives way to another of its name. */
+static int add_define(Parser *p, const TmplDefine *d)
+{
+    vec_foreach (old, &p->defines) {
+        if (!sv_eq(old->name, d->name))
+            continue;
+        if (!is_empty(&old->body) && !is_empty(&d->body))
+            return fail(p, "multiple definition of template \"%.*s\"", SV_FMT(d->name));
+        if (!is_empty(&d->body))
+            *old = *d;
+        return 0;
+    }
+    return vec_push(&p->defines, *d) ? 0 : err_nomem(p->err);
+}
+
+/* What stands between {{define}} or {{block}} and its end: a template of its own, which sees no
+ * variable and no range of what is around it. */
+static int parse_body(Parser *p, const char *clause, StrView name)
+{
+    TmplDefine d = { .name = name };
     Stop stop;
-    size_t mark = p->vars.len;
-    int r;
-    if ((r = parse_name(p, &d.name)) < 0 || (r = take_close(p)) < 0)
-        return r;
-    p->vars.len = 0; /* a template of its own sees none */
-    r = parse_list(p, &d.body, true, &stop);
-    p->vars.len = mark;
+    VEC(StrView) outer = { p->vars.items, p->vars.len, p->vars.cap };
+    unsigned ranges = p->ranges;
+    p->vars.items = NULL;
+    p->vars.len = p->vars.cap = 0;
+    p->ranges = 0;
+    int r = parse_list(p, &d.body, true, &stop);
+    vec_free(&p->vars);
+    p->vars.items = outer.items;
+    p->vars.len = outer.len;
+    p->vars.cap = outer.cap;
+    p->ranges = ranges;
     if (r < 0)
         return r;
     if (stop != STOP_END)
-        return fail(p, "unexpected {{else}} in define clause");
-    *ret_name = d.name;
-    return vec_push(&p->defines, d) ? 0 : err_nomem(p->err);
+        return fail(p, "unexpected {{else}} in %s clause", clause);
+    return add_define(p, &d);
+}
+
+static int parse_define(Parser *p)
+{
+    StrView name, where;
+    int r;
+    if ((r = parse_name(p, &name, &where)) < 0 || (r = take_close(p)) < 0)
+        return r;
+    return parse_body(p, "define", name);
+}
+
+/* {{block "name" pipeline}}…{{end}}: a template that is defined, and run here. */
+static int parse_block_clause(Parser *p, TmplList *list)
+{
+    TmplNode *n = add_node(p, list, NODE_TEMPLATE);
+    int r = n ? parse_name(p, &n->text, &n->where) : err_nomem(p->err);
+    if (r < 0 || (r = parse_pipe(p, false, &n->pipe)) < 0 || (r = take_close(p)) < 0)
+        return r;
+    return parse_body(p, "block", n->text);
 }
 
 static int parse_template(Parser *p, TmplList *list)
 {
     TmplNode *n = add_node(p, list, NODE_TEMPLATE);
-    int r = n ? parse_name(p, &n->text) : err_nomem(p->err);
+    int r = n ? parse_name(p, &n->text, &n->where) : err_nomem(p->err);
     if (r < 0)
         return r;
     skip_space(p);
@@ -363,7 +437,7 @@ static const struct {
 static int parse_action(Parser *p, TmplList *list, bool *ret_stopped, Stop *ret_stop)
 {
     const char *start = p->at;
-    StrView word = take_word(p), name;
+    StrView word = take_word(p);
     int r;
     *ret_stopped = sv_eq(word, SV("end")) || sv_eq(word, SV("else"));
     if (*ret_stopped) {
@@ -376,12 +450,17 @@ static int parse_action(Parser *p, TmplList *list, bool *ret_stopped, Stop *ret_
             return n ? parse_block(p, n) : err_nomem(p->err);
         }
     if (sv_eq(word, SV("define")))
-        return parse_define(p, &name);
+        return p->depth == 1 ? parse_define(p) : fail(p, "unexpected <define> in command");
     if (sv_eq(word, SV("template")))
         return parse_template(p, list);
-    if (sv_eq(word, SV("break")) || sv_eq(word, SV("continue")))
+    if (sv_eq(word, SV("block")))
+        return parse_block_clause(p, list);
+    if (sv_eq(word, SV("break")) || sv_eq(word, SV("continue"))) {
+        if (!p->ranges)
+            return fail(p, "{{%.*s}} outside {{range}}", SV_FMT(word));
         return add_node(p, list, word.len == 5 ? NODE_BREAK : NODE_CONTINUE) ? take_close(p)
                                                                              : err_nomem(p->err);
+    }
     p->at = start;
     TmplNode *n = add_node(p, list, NODE_ACTION);
     if (!n)
@@ -397,7 +476,10 @@ static int parse_comment(Parser *p)
     if (close < 0)
         return fail(p, "unclosed comment");
     p->at += close + 2;
-    return take_close(p) < 0 ? fail(p, "comment ends before closing delimiter") : 0;
+    /* The braces follow at once, or with one white space and a minus. */
+    p->trim = p->at < p->end && is_space(*p->at) && sv_starts(sv_skip(rest_of(p), 1), SV("-}}"));
+    p->at += p->trim ? 2 : 0;
+    return take(p, SV("}}")) ? 0 : fail(p, "comment ends before closing delimiter");
 }
 
 static int parse_text(Parser *p, TmplList *list)
@@ -434,9 +516,13 @@ static int parse_list(Parser *p, TmplList *ret, bool in_block, Stop *ret_stop)
             break;
         p->at += 2;
         if (p->at + 1 < p->end && *p->at == '-' && is_space(p->at[1]))
-            p->at++;
+            p->at += 2;
+        if (take(p, SV("/*"))) { /* nothing may stand in front */
+            r = parse_comment(p);
+            continue;
+        }
         skip_space(p);
-        r = take(p, SV("/*")) ? parse_comment(p) : parse_action(p, ret, &stopped, ret_stop);
+        r = parse_action(p, ret, &stopped, ret_stop);
     }
     if (r >= 0 && in_block && !stopped)
         return fail(p, "unexpected EOF");

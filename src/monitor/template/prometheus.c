@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/clock.h"
 #include "base/regex.h"
 #include "monitor/model/duration.h"
 #include "monitor/model/number.h"
@@ -14,27 +15,35 @@
 #define FN(name) static int name(TmplExec *x, const TmplVal *args, unsigned n, TmplVal *ret)
 #define UNUSED   (void)x, (void)args, (void)n
 
+/* What strconv.ParseFloat takes. */
+static bool text_to_float(StrView s, double *ret)
+{
+    StrView plain = s.len && strchr("+-", s.ptr[0]) ? sv_skip(s, 1) : s;
+    bool minus = s.len && s.ptr[0] == '-';
+    if (sv_eq_nocase(plain, SV("nan")) && plain.len == s.len)
+        *ret = NAN;
+    else if (sv_eq_nocase(plain, SV("inf")) || sv_eq_nocase(plain, SV("infinity")))
+        *ret = minus ? -INFINITY : INFINITY;
+    else
+        return tmpl_parse_float(s, ret);
+    return true;
+}
+
 static int to_float(TmplExec *x, const TmplVal *v, double *ret)
 {
     *ret = v->kind == TMPL_FLOAT      ? v->f
            : v->kind == TMPL_INT      ? (double)v->i
            : v->kind == TMPL_DURATION ? (double)v->i / 1e9
                                       : 0;
-    if (v->kind == TMPL_FLOAT || v->kind == TMPL_INT || v->kind == TMPL_DURATION)
+    if (v->kind == TMPL_FLOAT || v->kind == TMPL_INT || v->kind == TMPL_DURATION ||
+        (v->kind == TMPL_STRING && text_to_float(v->s, ret)))
         return 0;
-    if (v->kind == TMPL_STRING && sv_to_double(v->s, ret) == 0)
-        return 0;
-    if (v->kind == TMPL_STRING && (sv_eq(v->s, SV("NaN")) || sv_eq(v->s, SV("+Inf")) ||
-                                   sv_eq(v->s, SV("Inf")) || sv_eq(v->s, SV("-Inf")))) {
-        *ret = v->s.ptr[0] == 'N' ? NAN : v->s.ptr[0] == '-' ? -INFINITY : INFINITY;
-        return 0;
-    }
     if (v->kind == TMPL_STRING)
         return tmpl_fail(x,
-                         "error calling function: strconv.ParseFloat: parsing \"%.*s\": "
-                         "invalid syntax",
-                         SV_FMT(v->s));
-    return tmpl_fail(x, "error calling function: can't convert %s to float", tmpl_type_name(v));
+                         "error calling %.*s: strconv.ParseFloat: parsing \"%.*s\": invalid syntax",
+                         SV_FMT(x->at), SV_FMT(v->s));
+    return tmpl_fail(x, "error calling %.*s: can't convert %s to float", SV_FMT(x->at),
+                     tmpl_type_name(v));
 }
 
 static int give(TmplExec *x, TmplVal *ret, StrView s)
@@ -137,7 +146,8 @@ static int time_of(TmplExec *x, double v, TmplVal *ret)
                          "error calling toTime: %g cannot be represented as a nanoseconds "
                          "timestamp since it overflows int64",
                          v);
-    *ret = (TmplVal){ .kind = TMPL_TIME, .i = (int64_t)floor(v * 1000) };
+    /* Prometheus has milliseconds. */
+    *ret = (TmplVal){ .kind = TMPL_TIME, .i = (int64_t)(v * 1e9) / NSEC_PER_MSEC * NSEC_PER_MSEC };
     return 0;
 }
 
@@ -275,7 +285,7 @@ static int map_text(TmplExec *x, StrView s, int (*fn)(int), bool words, TmplVal 
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
         unsigned char before = i ? (unsigned char)s.ptr[i - 1] : ' ';
-        bool inside = words && (isalnum(before) || before == '_' || before == '\'' || before > 127);
+        bool inside = words && (isalnum(before) || before == '_' || before > 127);
         text[i] = (char)(c < 128 && !inside ? fn(c) : c);
     }
     *ret = tmpl_string(sv_n(text, s.len));
@@ -312,12 +322,11 @@ FN(fn_match)
 
 enum { GROUPS_MAX = 32 };
 
-/* $1 and ${1}; groups with names are not known. */
-static void add_replacement(StrView repl, const StrView *groups, Buf *out)
+/* $1, ${1}, $name, ${name}, $$: as Go's Regexp.Expand. */
+static void add_replacement(StrView repl, const Regex *re, const StrView *groups, Buf *out)
 {
     while (repl.len) {
-        size_t digits = 0;
-        bool brace;
+        size_t n = 0;
         uint64_t g;
         if (repl.ptr[0] != '$' || repl.len < 2) {
             buf_putc(out, repl.ptr[0]);
@@ -329,53 +338,56 @@ static void add_replacement(StrView repl, const StrView *groups, Buf *out)
             repl = sv_skip(repl, 2);
             continue;
         }
-        brace = repl.ptr[1] == '{';
+        bool brace = repl.ptr[1] == '{';
         StrView rest = sv_skip(repl, brace ? 2 : 1);
-        while (digits < rest.len &&
-               (isalnum((unsigned char)rest.ptr[digits]) || rest.ptr[digits] == '_'))
-            digits++;
-        if (!digits || (brace && (digits >= rest.len || rest.ptr[digits] != '}'))) {
+        while (n < rest.len && (isalnum((unsigned char)rest.ptr[n]) || rest.ptr[n] == '_'))
+            n++;
+        if (!n || (brace && (n >= rest.len || rest.ptr[n] != '}'))) {
             buf_putc(out, '$');
             repl = sv_skip(repl, 1);
             continue;
         }
-        if (sv_to_u64(sv_head(rest, digits), &g) == 0 && g < GROUPS_MAX)
-            buf_sv(out, groups[g]);
-        repl = sv_skip(rest, digits + brace);
+        StrView name = sv_head(rest, n);
+        int at = sv_to_u64(name, &g) == 0 ? (int)MIN(g, (uint64_t)GROUPS_MAX)
+                                          : regex_group_number(re, name);
+        if (at >= 0 && at < GROUPS_MAX)
+            buf_sv(out, groups[at]);
+        repl = sv_skip(rest, n + brace);
     }
+}
+
+/* As Go does it: an empty match right behind another match counts for nothing. */
+static void replace_all(const Regex *re, StrView repl, StrView text, Buf *out)
+{
+    StrView groups[GROUPS_MAX];
+    size_t at = 0, copied = 0; /* where the search goes on; up to where the text is in `out` */
+    bool any = false;
+    while (at <= text.len && !out->failed) {
+        memset(groups, 0, sizeof groups);
+        if (!regex_groups_from(re, text, at, groups, GROUPS_MAX))
+            break;
+        size_t begin = (size_t)(groups[0].ptr - text.ptr), end = begin + groups[0].len;
+        buf_sv(out, sv_n(text.ptr + copied, begin - copied));
+        if (end > begin || !any || begin > copied)
+            add_replacement(repl, re, groups, out);
+        any = true;
+        copied = end;
+        at = end;
+        while (end == begin && ++at < text.len && ((unsigned char)text.ptr[at] & 0xc0) == 0x80)
+            ; /* past one character */
+    }
+    buf_sv(out, sv_skip(text, copied));
 }
 
 FN(fn_re_replace_all)
 {
     char why[200];
-    StrView groups[GROUPS_MAX], rest = args[2].s;
     _cleanup_buf_ Buf b = { .limit = TEMPLATE_OUTPUT_MAX };
     (void)n;
     Regex *re = regex_new(args[0].s, false, why, sizeof why);
     if (!re)
         return tmpl_fail(x, "error calling reReplaceAll: regexp: Compile: %s", why);
-    /* The search goes on in what is left, where ^ would match again. */
-    bool once = sv_starts(args[0].s, SV("^"));
-    for (;;) {
-        memset(groups, 0, sizeof groups);
-        if (!regex_groups(re, rest, groups, GROUPS_MAX))
-            break;
-        size_t before = (size_t)(groups[0].ptr - rest.ptr);
-        buf_sv(&b, sv_head(rest, before));
-        add_replacement(args[1].s, groups, &b);
-        rest = sv_skip(rest, before + groups[0].len);
-        if (!groups[0].len) {
-            buf_sv(&b, sv_head(rest, 1));
-            if (!rest.len)
-                break;
-            rest = sv_skip(rest, 1);
-        } else if (!rest.len) {
-            break;
-        }
-        if (once || b.failed)
-            break;
-    }
-    buf_sv(&b, rest);
+    replace_all(re, args[1].s, args[2].s, &b);
     regex_free(re);
     return tmpl_take(x, &b, ret);
 }

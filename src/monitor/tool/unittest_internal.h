@@ -28,7 +28,8 @@ void failures_printf(Failures *f, const char *fmt, ...) PRINTF(2, 3);
 typedef struct InputSeries {
     Labels labels;
     SeriesValues values;
-    size_t next; /* the first value that is not in memory yet */
+    size_t next;   /* the first value that is not in memory yet */
+    bool replaced; /* the same series comes again later in the list: that one counts */
 } InputSeries;
 
 typedef struct GroupOrder {

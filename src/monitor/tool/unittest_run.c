@@ -3,6 +3,7 @@
  * order, then the alerts of that time are compared. Expressions come last. */
 #include <stdarg.h>
 
+#include "base/map.h"
 #include "base/clock.h"
 #include "monitor/model/duration.h"
 #include "monitor/tool/unittest_internal.h"
@@ -100,6 +101,26 @@ static int storage_append(void *ctx, const RuleSample *s, size_t n, size_t *ret_
 
 /* ---- before it begins ---- */
 
+/* Of a series that is listed twice the last one counts, as in promtool. */
+static int find_replaced(UnitTest *t, Err *err)
+{
+    _cleanup_buf_ Buf key = BUF_INIT;
+    Map seen = { 0 };
+    void *earlier;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < t->group->series.len; i++) {
+        buf_clear(&key);
+        labels_format(t->series[i].labels, &key);
+        earlier = NULL;
+        if (key.failed || !map_set(&seen, buf_view(&key), &t->series[i], &earlier))
+            r = err_nomem(err);
+        else if (earlier)
+            ((InputSeries *)earlier)->replaced = true;
+    }
+    map_free(&seen);
+    return r;
+}
+
 static int load_series(UnitTest *t, Err *err)
 {
     unsigned n = t->group->series.len;
@@ -115,7 +136,7 @@ static int load_series(UnitTest *t, Err *err)
         if (r < 0)
             return r;
     }
-    return 0;
+    return find_replaced(t, err);
 }
 
 static int group_cmp(const void *x, const void *y)
@@ -224,7 +245,7 @@ static int feed(UnitTest *t, int64_t until, Err *err)
     for (unsigned i = 0; i < t->group->series.len; i++) {
         InputSeries *s = &t->series[i];
         MemorySeries *to = NULL;
-        for (; s->next < s->values.len; s->next++) {
+        for (; !s->replaced && s->next < s->values.len; s->next++) {
             int64_t at = t->group->start + (int64_t)s->next * t->group->interval;
             const SeriesValue *v = &s->values.items[s->next];
             if (at > until)

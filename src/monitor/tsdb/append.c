@@ -52,6 +52,7 @@ int tsdb_appender_new(Tsdb *db, TsdbAppender **ret, Err *err)
         return err_nomem(err);
     a->db = db;
     arena_init(&a->arena, 0);
+    atomic_fetch_add(&db->active_appenders, 1);
     head_begin(&db->head);
     *ret = a;
     return 0;
@@ -67,6 +68,7 @@ TsdbAppender *tsdb_appender_rollback(TsdbAppender *a)
     vec_foreach (s, &a->fresh)
         (*s)->unlogged = true;
     head_end(&db->head);
+    atomic_fetch_sub(&db->active_appenders, 1);
     vec_free(&a->fresh);
     vec_free(&a->samples);
     vec_free(&a->runs);
@@ -105,6 +107,8 @@ static AppendResult find_series(TsdbAppender *a, SeriesRef *ref, Labels labels, 
     bool fresh = false;
     HeadSeries *s = *ref ? head_by_id(h, *ref) : NULL;
     if (!s) {
+        if (*ref)
+            atomic_fetch_add_explicit(&a->db->series_not_found, 1, memory_order_relaxed);
         for (unsigned i = 0; i < labels.len; i++)
             if (!labels.items[i].name.len || !labels.items[i].value.len ||
                 (i && sv_cmp(labels.items[i - 1].name, labels.items[i].name) >= 0))
@@ -465,7 +469,9 @@ static int apply_batch(TsdbAppender *a, Err *err)
     int r = 0;
     pthread_rwlock_wrlock(&h->lock);
     h->commits++;
+    uint64_t late[2] = { 0 };
     vec_foreach (p, &a->samples) {
+        late[p->h != NULL] += p->late;
         prefetch_chunk(a, (size_t)(p - a->samples.items) + CHUNKS_AHEAD);
         int x = p->late ? head_put_late(h, p->series, p->t, p->v, p->h)
                 : p->h  ? head_put_histogram(h, p->series, p->t, p->h)
@@ -481,6 +487,8 @@ static int apply_batch(TsdbAppender *a, Err *err)
     atomic_fetch_add_explicit(&a->db->appended[0], a->samples.len - a->n_histograms,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&a->db->appended[1], a->n_histograms, memory_order_relaxed);
+    for (unsigned i = 0; i < 2; i++)
+        atomic_fetch_add_explicit(&a->db->late[i], late[i], memory_order_relaxed);
     return r;
 }
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "monitor/tsdb/block_writer.h"
+#include "monitor/tsdb/wal.h"
 #include "monitor/tsdb/wire.h"
 
 enum { FLUSH_BYTES = 1024 * 1024, SEGMENT_HEADER = 8 };
@@ -38,7 +39,8 @@ struct BlockWriter {
     uint64_t series_at; /* where the series section begins */
     uint64_t symbols_at;
     BlockMeta stats;
-    ChunkMetas metas; /* of the series at hand */
+    BlockChunks *chunk_stats; /* NULL: nobody counts */
+    ChunkMetas metas;         /* of the series at hand */
     Buf entry;
 };
 
@@ -164,6 +166,17 @@ int block_writer_new(const char *parent, const char *ulid, const StrView *symbol
     return 0;
 }
 
+BlockChunks block_chunks_empty(void)
+{
+    return (BlockChunks){ spread_exponential(100, 4, 10), spread_exponential(4, 1.5, 12),
+                          spread_exponential(32, 1.5, 12) };
+}
+
+void block_writer_watch(BlockWriter *w, BlockChunks *c)
+{
+    w->chunk_stats = c;
+}
+
 /* ---- series ---- */
 
 static int put_chunk(BlockWriter *w, ChunkEncoding encoding, StrView bytes, int64_t min,
@@ -185,6 +198,11 @@ static int put_chunk(BlockWriter *w, ChunkEncoding encoding, StrView bytes, int6
         w->stats.floats += chunk_samples(bytes);
     else
         w->stats.histograms += chunk_samples(bytes);
+    if (w->chunk_stats) {
+        spread_add(&w->chunk_stats->ms, (double)max - (double)min);
+        spread_add(&w->chunk_stats->samples, (double)chunk_samples(bytes));
+        spread_add(&w->chunk_stats->bytes, (double)bytes.len);
+    }
     if (!vec_push(&w->metas, meta))
         return err_nomem(err);
     return out_flush(&w->chunks, FLUSH_BYTES, err);
@@ -390,12 +408,6 @@ static int finish_index(BlockWriter *w, Err *err)
     return 0;
 }
 
-static int sync_folder(const char *path, Err *err)
-{
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? err_errno(err, "sync '%s'", path) : 0;
-}
-
 int block_writer_finish(BlockWriter *w, BlockMeta *meta, Err *err)
 {
     char path[PATH_MAX];
@@ -409,9 +421,12 @@ int block_writer_finish(BlockWriter *w, BlockMeta *meta, Err *err)
     meta->samples = w->stats.samples;
     meta->floats = w->stats.floats;
     meta->histograms = w->stats.histograms;
+    snprintf(path, sizeof path, "%.4000s/chunks", w->tmp);
+    if (r == 0)
+        r = folder_sync(path, err);
     snprintf(path, sizeof path, "%.4000s/meta.json", w->tmp);
     if (r == 0 && (r = block_meta_write(path, meta, err)) == 0 &&
-        (r = sync_folder(w->tmp, err)) == 0 && (r = rename_durable(w->tmp, w->final)) < 0)
+        (r = folder_sync(w->tmp, err)) == 0 && (r = rename_durable(w->tmp, w->final)) < 0)
         r = err_neg(err, r, "put block '%s' in its place", w->final);
     block_writer_abort(w); /* nothing is left under the temporary name after the rename */
     return r;

@@ -5,6 +5,7 @@
 #include "codec/value.h"
 #include "monitor/tsdb/block_index.h"
 #include "monitor/tsdb/chunk.h"
+#include "monitor/model/timing.h"
 
 enum { ULID_SIZE = 27, BLOCK_CHUNK_SAMPLES = 480, BLOCK_SEGMENT_BYTES = 512 * 1024 * 1024 };
 
@@ -34,6 +35,14 @@ bool block_meta_value(const BlockMeta *m, Arena *a, Value *ret);
 int block_meta_write(const char *path, const BlockMeta *m, Err *err) NODISCARD;
 
 typedef struct BlockWriter BlockWriter;
+
+/* What kind of chunks were written: how long, of how many samples, of how many bytes. */
+typedef struct BlockChunks {
+    Spread ms, samples, bytes;
+} BlockChunks;
+BlockChunks block_chunks_empty(void); /* with Prometheus' bounds */
+/* Counts chunks in `c` from now on, which must live as long as the writer. */
+void block_writer_watch(BlockWriter *w, BlockChunks *c);
 
 /* `symbols`: all label names and values that will come, sorted, each once; they must live as long
  * as the writer. `parent`: the folder of blocks. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "monitor/tsdb/db.h"
 
 enum { FLUSH_BYTES = 1024 * 1024 };
@@ -117,15 +118,63 @@ static int on_record(void *ctx, uint32_t segment, StrView rec, Err *err)
     return wal_log(c->out, &kept, 1, err);
 }
 
-static int read_folder(Checkpoint *c, const char *dir, uint32_t first, uint32_t last, Err *err)
+static int put_series(Checkpoint *c, const HeadSeries *s, Err *err)
 {
-    WalDamage damage;
-    return first > last ? 0 : wal_read(dir, first, last, on_record, c, &damage, err);
+    Label buf[LABELS_MAX];
+    if (!c->record.len)
+        buf_putc(&c->record, (char)WAL_SERIES);
+    wal_put_series(&c->record, s->id, head_labels(&c->db->head, s, buf));
+    if (c->record.failed)
+        return err_nomem(err);
+    if (c->record.len < FLUSH_BYTES)
+        return 0;
+    StrView full = buf_view(&c->record);
+    int r = wal_log(c->out, &full, 1, err);
+    buf_clear(&c->record);
+    return r;
 }
 
-/* Checkpoints older than `segment`, and unfinished ones. */
-static void remove_old(const char *dir, uint32_t segment)
+/* All that the head knows: what was to name some of them cannot be read. */
+static int put_head_series(Checkpoint *c, Err *err)
 {
+    const Head *h = &c->db->head;
+    int r = 0;
+    buf_clear(&c->record);
+    pthread_rwlock_rdlock(&c->db->head.lock);
+    for (uint32_t p = 0; p < h->n_pages; p++)
+        for (uint32_t i = 0; r == 0 && h->pages[p] && i < HEAD_PAGE; i++)
+            if (h->pages[p][i])
+                r = put_series(c, h->pages[p][i], err);
+    pthread_rwlock_unlock(&c->db->head.lock);
+    StrView rest = buf_view(&c->record);
+    return r == 0 && rest.len ? wal_log(c->out, &rest, 1, err) : r;
+}
+
+/* Damage that came after the start costs the rest of its segment only: the segments behind it are
+ * deleted when the checkpoint stands for them. */
+static int read_folder(Checkpoint *c, const char *dir, uint32_t first, uint32_t last, Err *err)
+{
+    while (first <= last) {
+        WalDamage damage = { 0 };
+        int r = wal_read(dir, first, last, on_record, c, &damage, err);
+        if (r < 0 || !damage.found)
+            return r;
+        log_warn(
+            "log '%s': segment %u is damaged at byte %llu: %s; the checkpoint goes on with the "
+            "next segment",
+            dir, damage.segment, (unsigned long long)damage.offset, damage.why);
+        atomic_fetch_add(&c->db->wal_corruptions, 1);
+        if ((r = put_head_series(c, err)) < 0)
+            return r;
+        first = damage.segment + 1;
+    }
+    return 0;
+}
+
+/* Checkpoints older than `segment`, and unfinished ones. False: one stays. */
+static bool remove_old(const char *dir, uint32_t segment)
+{
+    bool ok = true;
     DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));) {
         uint64_t n;
@@ -134,10 +183,11 @@ static void remove_old(const char *dir, uint32_t segment)
             continue;
         if (sv_ends(name, SV(".tmp")) ||
             (sv_to_u64(sv_skip(name, strlen("checkpoint.")), &n) == 0 && n < segment))
-            rm_rf(dirfd(d), e->d_name);
+            ok &= rm_rf(dirfd(d), e->d_name) == 0;
     }
     if (d)
         closedir(d);
+    return ok;
 }
 
 static int fill(Checkpoint *c, uint32_t segment, Err *err)
@@ -167,17 +217,24 @@ int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err)
         (WalHandler){ keep_series,    keep_sample, keep_histogram, keep_exemplar, keep_metadata,
                       keep_tombstone, &c };
     int r = wal_open(tmp, db->opt.wal_compress, &c.out, err);
+    if (r == 0)
+        wal_count(c.out, &db->log_stats);
     if (r == 0 && (r = fill(&c, segment, err)) == 0)
         r = wal_sync(c.out, err);
     wal_close(c.out);
+    if (r == 0)
+        r = folder_sync(tmp, err);
     arena_free(&c.scratch);
     buf_free(&c.record);
     if (r == 0 && (r = rename_durable(tmp, final)) < 0)
         r = err_neg(err, r, "put checkpoint '%s' in its place", final);
     if (r < 0) {
+        atomic_fetch_add(&db->checkpoints_failed, 1);
         rm_rf(AT_FDCWD, tmp);
         return r;
     }
-    remove_old(db->wal_dir, segment);
-    return wal_truncate(db->wal_dir, segment + 1, err);
+    atomic_fetch_add(&db->checkpoint_deletions, 1);
+    if (!remove_old(db->wal_dir, segment))
+        atomic_fetch_add(&db->checkpoint_deletions_failed, 1);
+    return 0;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "monitor/model/number.h"
 #include "monitor/tsdb/chunk.h"
 
 enum {
@@ -178,7 +179,7 @@ static void put_side_first(HistogramChunk *c, Side *s, const double *counts)
             s->x[i] = (XorState){ .v = counts[i], .leading = 0xff };
             bits_put(&c->w, double_bits(counts[i]), 64);
         } else {
-            s->b[i] = (int64_t)(counts[i] - before);
+            s->b[i] = double_to_i64(counts[i] - before);
             s->delta[i] = 0;
             put_varbit(&c->w, s->b[i]);
             before = counts[i];
@@ -195,7 +196,7 @@ static void put_side(HistogramChunk *c, Side *s, const double *counts)
             xor_put(&c->w, &s->x[i], counts[i]);
             continue;
         }
-        int64_t b = (int64_t)(counts[i] - before), delta = bits_diff(b, s->b[i]);
+        int64_t b = double_to_i64(counts[i] - before), delta = bits_diff(b, s->b[i]);
         put_varbit(&c->w, bits_diff(delta, s->delta[i]));
         s->b[i] = b;
         s->delta[i] = delta;
@@ -262,8 +263,8 @@ HistogramChunk *histogram_chunk_new(int64_t t, const Histogram *h)
         return histogram_chunk_free(c);
     put_varbit(&c->w, t);
     if (h->integer) {
-        put_varbit_u(&c->w, (uint64_t)h->count);
-        put_varbit_u(&c->w, (uint64_t)h->zero_count);
+        put_varbit_u(&c->w, double_to_u64(h->count));
+        put_varbit_u(&c->w, double_to_u64(h->zero_count));
     } else {
         bits_put(&c->w, double_bits(h->count), 64);
         bits_put(&c->w, double_bits(h->zero_count), 64);
@@ -299,8 +300,8 @@ int histogram_chunk_append(HistogramChunk *c, int64_t t, const Histogram *h)
     put_varbit(&c->w, bits_diff(delta, c->delta));
     c->delta = delta;
     if (h->integer) {
-        int64_t count = (int64_t)(h->count - c->last.count),
-                zero = (int64_t)(h->zero_count - c->last.zero_count);
+        int64_t count = double_to_i64(h->count - c->last.count),
+                zero = double_to_i64(h->zero_count - c->last.zero_count);
         put_varbit(&c->w, bits_diff(count, c->count_delta));
         put_varbit(&c->w, bits_diff(zero, c->zero_delta));
         c->count_delta = count;

@@ -90,8 +90,27 @@ static int cut_series(HeadCut *c, BlockWriter *w, int64_t min, int64_t max, Err 
     return r;
 }
 
+static void note_chunks(Tsdb *db, const BlockChunks *c)
+{
+    pthread_mutex_lock(&db->log_stats.lock);
+    spread_merge(&db->times.chunk_ms, &c->ms);
+    spread_merge(&db->times.chunk_samples, &c->samples);
+    spread_merge(&db->times.chunk_bytes, &c->bytes);
+    pthread_mutex_unlock(&db->log_stats.lock);
+}
+
+/* A block has been written, or not. */
+static void note_block(Tsdb *db, int64_t started_ns)
+{
+    atomic_store(&db->populating, false);
+    atomic_fetch_add(&db->compactions, 1);
+    db_time(db, &db->times.compactions, started_ns);
+}
+
 int db_write_head(Tsdb *db, const char *parent, int64_t min, int64_t max, bool *ret_made, Err *err)
 {
+    int64_t started = clock_mono_ns();
+    BlockChunks chunks = block_chunks_empty();
     HeadCut c = { .db = db };
     BlockMeta meta = { .min = min, .max = max, .level = 1 };
     BlockWriter *w = NULL;
@@ -105,14 +124,20 @@ int db_write_head(Tsdb *db, const char *parent, int64_t min, int64_t max, bool *
         r = err_nomem(err);
     if (r == 0 && c.n_series)
         r = block_writer_new(parent, meta.ulid, c.symbols, c.n_symbols, &w, err);
+    if (r == 0 && w) {
+        atomic_store(&db->populating, true);
+        block_writer_watch(w, &chunks);
+    }
     if (r == 0 && w)
         r = cut_series(&c, w, min, max, err);
     if (r == 0 && w && block_writer_series(w)) {
         r = block_writer_finish(w, &meta, err);
         w = NULL;
         *ret_made = r == 0;
+        note_chunks(db, &chunks);
     }
     block_writer_abort(w);
+    note_block(db, started);
     block_meta_free(&meta);
     free(c.series);
     free(c.symbols);
@@ -247,6 +272,7 @@ int db_merge_blocks(Tsdb *db, const Blocks *from, Err *err)
     BlockMeta meta = { 0 };
     BlockWriter *w = NULL;
     size_t n_symbols;
+    int64_t started = clock_mono_ns();
     ASSERT(from->len <= MERGE_MAX);
     Cursor *cs = calloc(from->len, sizeof *cs);
     StrView *symbols = merge_symbols(from, &n_symbols);
@@ -259,6 +285,7 @@ int db_merge_blocks(Tsdb *db, const Blocks *from, Err *err)
     }
     if (r == 0)
         r = block_writer_new(db->dir, meta.ulid, symbols, n_symbols, &w, err);
+    atomic_store(&db->populating, r == 0);
     if (r == 0)
         r = merge_series(cs, from->len, w, err);
     /* All samples may be deleted by now: then no block is made. */
@@ -267,6 +294,7 @@ int db_merge_blocks(Tsdb *db, const Blocks *from, Err *err)
         w = NULL;
     }
     block_writer_abort(w);
+    note_block(db, started);
     for (size_t i = 0; cs && i < from->len; i++) {
         ids_free(&cs[i].ids);
         vec_free(&cs[i].chunks);

@@ -80,8 +80,9 @@ static void set_aside(const Tsdb *db, const char *ulid, const Err *why)
     snprintf(to, sizeof to, "%.4000s/%s.corrupt", db->dir, ulid);
     rm_rf(AT_FDCWD, to);
     log_error("block %s: %s; it is set aside as '%s'", ulid, why->msg, to);
-    if (rename(from, to) < 0)
-        log_error("set block '%s' aside: %s", from, strerror(errno));
+    int r = rename_durable(from, to);
+    if (r < 0)
+        log_error("set block '%s' aside: %s", from, strerror(-r));
 }
 
 static int open_one(Tsdb *db, const char *name, Blocks *fresh, Err *err)
@@ -115,14 +116,26 @@ static bool is_leftover(StrView name)
     return sv_ends(name, SV(".tmp-for-creation")) || sv_ends(name, SV(".tmp-for-deletion"));
 }
 
-/* First the name changes, so that a crash in the middle leaves no half block. */
-static void delete_block(const Tsdb *db, const char *ulid)
+/* First the names change, durably, so that neither a crash nor a power cut in the middle leaves
+ * half a block. */
+static void delete_blocks(const Tsdb *db, const Blocks *gone)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    snprintf(from, sizeof from, "%.4000s/%s", db->dir, ulid);
-    snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, ulid);
-    if (rename(from, to) < 0 || rm_rf(AT_FDCWD, to) < 0)
-        log_error("delete block '%s': %s", from, strerror(errno));
+    Err err = { 0 };
+    vec_foreach (b, gone) {
+        snprintf(from, sizeof from, "%.4000s/%s", db->dir, (*b)->meta.ulid);
+        snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, (*b)->meta.ulid);
+        if (rename(from, to) < 0)
+            log_error("delete block '%s': %s", from, strerror(errno));
+    }
+    if (gone->len && folder_sync(db->dir, &err) < 0)
+        log_error("delete blocks: %s", err.msg);
+    vec_foreach (b, gone) {
+        snprintf(to, sizeof to, "%.4000s/%s.tmp-for-deletion", db->dir, (*b)->meta.ulid);
+        int r = rm_rf(AT_FDCWD, to);
+        if (r < 0)
+            log_error("delete block '%s': %s", to, strerror(-r));
+    }
 }
 
 int db_reload(Tsdb *db, const Blocks *replaced, Err *err)
@@ -150,8 +163,7 @@ int db_reload(Tsdb *db, const Blocks *replaced, Err *err)
     db->blocks = fresh;
     pthread_mutex_unlock(&db->blocks_lock);
     if (replaced)
-        vec_foreach (b, replaced)
-            delete_block(db, (*b)->meta.ulid);
+        delete_blocks(db, replaced);
     blocks_release(&old);
     return 0;
 }
@@ -205,20 +217,80 @@ void db_wait_queriers(Tsdb *db)
 
 /* ---- opening ---- */
 
-static int take_lock(Tsdb *db, Err *err)
+static void lock_path(const Tsdb *db, char path[static PATH_MAX])
 {
-    char path[PATH_MAX];
-    if (db->opt.no_lock)
-        return 0;
-    snprintf(path, sizeof path, "%.4000s/lock", db->dir);
-    db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    snprintf(path, PATH_MAX, "%.4000s/lock", db->dir);
+}
+
+/* 1: the file that is locked is the one of that name; 0: whoever held it has taken it away. */
+static int lock_file(Tsdb *db, const char *path, bool *ret_fresh, Err *err)
+{
+    struct stat named, held;
+    int flags = O_RDWR | O_CREAT | O_CLOEXEC;
+    closep(&db->lock_fd);
+    db->lock_fd = open(path, flags | O_EXCL, 0644);
+    *ret_fresh = db->lock_fd >= 0;
+    if (db->lock_fd < 0 && errno == EEXIST)
+        db->lock_fd = open(path, flags, 0644);
     if (db->lock_fd < 0)
         return err_errno(err, "open '%s'", path);
     if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, ERR_CONFLICT, 0,
                        "the storage in '%s' is in use by another process; stop that one first",
                        db->dir);
-    return 0;
+    return stat(path, &named) == 0 && fstat(db->lock_fd, &held) == 0 && named.st_ino == held.st_ino;
+}
+
+/* The file goes at the end of a run: one that is there says that the last run did not end well. */
+static int take_lock(Tsdb *db, Err *err)
+{
+    enum { TRIES = 10 };
+    char path[PATH_MAX];
+    bool fresh;
+    db->clean_start = -1;
+    if (db->opt.no_lock)
+        return 0;
+    lock_path(db, path);
+    for (int i = 0; i < TRIES; i++) {
+        int r = lock_file(db, path, &fresh, err);
+        if (r < 0)
+            return r;
+        if (r > 0) {
+            db->locked = true;
+            db->clean_start = fresh;
+            return 0;
+        }
+    }
+    return err_set(err, ERR_CONFLICT, 0, "'%s' is taken away by others all the time", path);
+}
+
+static void release_lock(Tsdb *db)
+{
+    char path[PATH_MAX];
+    lock_path(db, path);
+    if (db->locked)
+        unlink(path);
+    closep(&db->lock_fd);
+}
+
+static void init_stats(Tsdb *db)
+{
+    static const double cleanup[] = { .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10 };
+    pthread_mutex_init(&db->log_stats.lock, NULL);
+    db->times.compactions = spread_exponential(1, 2, 14);
+    BlockChunks chunks = block_chunks_empty();
+    db->times.chunk_ms = chunks.ms;
+    db->times.chunk_samples = chunks.samples;
+    db->times.chunk_bytes = chunks.bytes;
+    db->times.cleanups.n_bounds = ARRAY_SIZE(cleanup);
+    memcpy(db->times.cleanups.bounds, cleanup, sizeof cleanup);
+}
+
+void db_time(Tsdb *db, Spread *s, int64_t started_ns)
+{
+    pthread_mutex_lock(&db->log_stats.lock);
+    spread_add(s, (double)(clock_mono_ns() - started_ns) / (double)NSEC_PER_SEC);
+    pthread_mutex_unlock(&db->log_stats.lock);
 }
 
 static void set_defaults(TsdbOptions *o)
@@ -232,10 +304,13 @@ static void set_defaults(TsdbOptions *o)
     o->block_max_ms = MAX(o->block_max_ms, o->block_ms);
 }
 
-static int open_log(const Tsdb *db, const char *dir, Wal **ret, Err *err)
+static int open_log(Tsdb *db, const char *dir, Wal **ret, Err *err)
 {
     uint32_t bytes = db->opt.wal_segment_bytes;
-    return wal_open_sized(dir, db->opt.wal_compress, bytes ? bytes : WAL_SEGMENT_BYTES, ret, err);
+    int r = wal_open_sized(dir, db->opt.wal_compress, bytes ? bytes : WAL_SEGMENT_BYTES, ret, err);
+    if (r == 0)
+        wal_count(*ret, &db->log_stats);
+    return r;
 }
 
 static int open_late_log(Tsdb *db, Err *err)
@@ -257,8 +332,10 @@ static int open_parts(Tsdb *db, Err *err)
     vec_foreach (b, &db->blocks)
         if (!(*b)->meta.out_of_order)
             db->head.min_valid = MAX(db->head.min_valid, (*b)->meta.max);
+    int64_t started = clock_mono_ns();
     if ((r = db_replay(db, err)) < 0)
         return err_wrap(err, "read the log in '%s'", db->wal_dir);
+    db->times.replay = (double)(clock_mono_ns() - started) / (double)NSEC_PER_SEC;
     if ((r = open_log(db, db->wal_dir, &db->wal, err)) < 0)
         return r;
     return open_late_log(db, err);
@@ -279,6 +356,7 @@ int tsdb_open(const TsdbOptions *opt, Tsdb **ret, Err *err)
     pthread_mutex_init(&db->blocks_lock, NULL);
     pthread_mutex_init(&db->maintain, NULL);
     pthread_cond_init(&db->querier_gone, NULL);
+    init_stats(db);
     int r = head_init(&db->head, err);
     if (r == 0)
         r = open_parts(db, err);
@@ -299,8 +377,8 @@ Tsdb *tsdb_close(Tsdb *db)
     blocks_release(&db->blocks);
     head_free(&db->head);
     exemplars_free(db->exemplars);
-    if (db->lock_fd >= 0)
-        close(db->lock_fd);
+    release_lock(db);
+    pthread_mutex_destroy(&db->log_stats.lock);
     pthread_mutex_destroy(&db->blocks_lock);
     pthread_mutex_destroy(&db->maintain);
     pthread_cond_destroy(&db->querier_gone);

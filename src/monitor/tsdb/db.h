@@ -17,6 +17,7 @@ struct Tsdb {
     TsdbOptions opt;
     char dir[4096], wal_dir[4096], late_dir[4096];
     int lock_fd;
+    bool locked; /* the lock file is ours */
     Head head;
     Wal *wal, *late_log; /* under head.append; late_log NULL: late samples are refused */
     int64_t late_cut;    /* when late samples went into blocks last */
@@ -28,9 +29,19 @@ struct Tsdb {
     pthread_cond_t querier_gone;
     atomic_uint_fast64_t appended[2], rejected[APPEND_RESULT_MAX];
     atomic_uint_fast64_t wal_corruptions, compactions, compactions_failed, reloads, reloads_failed,
-        tombstones_cleaned, truncations, checkpoints, checkpoints_failed, time_retentions,
-        size_retentions;
+        tombstones_cleaned, truncations, truncations_failed, checkpoints, checkpoints_failed,
+        checkpoint_deletions, checkpoint_deletions_failed, log_truncations, log_truncations_failed,
+        time_retentions, size_retentions, compactions_triggered, compactions_vertical, late[2],
+        series_not_found;
+    atomic_uint active_appenders;
+    atomic_bool populating;
+    int clean_start;
+    WalStats log_stats; /* of all logs; its lock guards `times`, too */
+    TsdbTimes times;    /* but for fsync, which is in log_stats */
 };
+
+/* Adds the time since `started_ns` of the monotonic clock to one of db->times. */
+void db_time(Tsdb *db, Spread *s, int64_t started_ns);
 
 /* Queries may look back behind a commit only by its number. */
 uint32_t db_commit(Tsdb *db);
@@ -54,7 +65,8 @@ int db_reopen(Tsdb *db, Err *err) NODISCARD;
 
 /* replay.c: the log into the head. */
 int db_replay(Tsdb *db, Err *err) NODISCARD;
-/* checkpoint.c: the log up to `segment` becomes a checkpoint of what is newer than `min`. */
+/* checkpoint.c: makes a checkpoint of what is newer than `min` in the log up to `segment`, and
+ * removes older ones; the segments that it stands for may go then. */
 int db_checkpoint(Tsdb *db, uint32_t segment, int64_t min, Err *err) NODISCARD;
 
 /* compact.c */

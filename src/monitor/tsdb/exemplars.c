@@ -26,6 +26,7 @@ struct Exemplars {
     Slot *slots;
     size_t max, next, len;
     Map lines; /* text of the labels → Line */
+    uint64_t appended, out_of_order;
 };
 
 int exemplars_new(size_t max, Exemplars **ret, Err *err)
@@ -142,6 +143,7 @@ AppendResult exemplars_check(Exemplars *x, Labels series, const Exemplar *e)
 {
     pthread_mutex_lock(&x->lock);
     AppendResult r = x->max ? check(x, line_of(x, series, false), e) : APPEND_OK;
+    x->out_of_order += r == APPEND_OUT_OF_ORDER;
     pthread_mutex_unlock(&x->lock);
     return r;
 }
@@ -155,6 +157,7 @@ AppendResult exemplars_add(Exemplars *x, Labels series, const Exemplar *e)
     AppendResult r = l ? check(x, l, e) : APPEND_FAILED;
     if (r == APPEND_OK && (r = put(x, l, e)) == APPEND_OK)
         x->next = (x->next + 1) % x->max;
+    x->appended += r == APPEND_OK;
     if (l && !l->len)
         line_drop(x, l);
     pthread_mutex_unlock(&x->lock);
@@ -220,10 +223,18 @@ int exemplars_query(Exemplars *x, int64_t start, int64_t end, const MatcherSet *
     return 0;
 }
 
-void exemplars_count(Exemplars *x, uint64_t *ret_len, uint64_t *ret_max)
+void exemplars_count(Exemplars *x, TsdbStats *ret)
 {
     pthread_mutex_lock(&x->lock);
-    *ret_len = x->len;
-    *ret_max = x->max;
+    ret->exemplars = x->len;
+    ret->exemplars_max = x->max;
+    ret->exemplars_appended = x->appended;
+    ret->exemplars_out_of_order = x->out_of_order;
+    ret->exemplar_series = x->lines.len;
+    /* The next slot holds the oldest one, or the ring is not full yet. */
+    if (x->len) {
+        const Slot *oldest = x->slots[x->next].line ? &x->slots[x->next] : &x->slots[0];
+        ret->exemplar_oldest = oldest->e.t;
+    }
     pthread_mutex_unlock(&x->lock);
 }

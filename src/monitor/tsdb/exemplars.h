@@ -14,4 +14,5 @@ AppendResult exemplars_add(Exemplars *x, Labels series, const Exemplar *e);
 int exemplars_query(Exemplars *x, int64_t start, int64_t end, const MatcherSet *sets,
                     unsigned n_sets, Arena *a, ExemplarSeries **ret, size_t *ret_n,
                     Err *err) NODISCARD;
-void exemplars_count(Exemplars *x, uint64_t *ret_len, uint64_t *ret_max);
+/* Their numbers. */
+void exemplars_count(Exemplars *x, TsdbStats *ret);

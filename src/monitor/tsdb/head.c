@@ -392,7 +392,8 @@ static void truncate_series(Head *h, HeadSeries *s, int64_t t)
         free(s->chunks[gone++]);
     s->n_chunks -= gone;
     h->chunks -= gone;
-    memmove(s->chunks, s->chunks + gone, s->n_chunks * sizeof *s->chunks);
+    if (s->n_chunks)
+        memmove(s->chunks, s->chunks + gone, s->n_chunks * sizeof *s->chunks);
     bool open = s->histogram || s->open.len;
     if (open && s->max_t < t) {
         s->histogram = histogram_chunk_free(s->histogram);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -57,9 +58,23 @@ static int shorten_log(Tsdb *db, int64_t min, Err *err)
     last = last > first ? first + (last - 1 - first) * 2 / 3 : first;
     if (last <= first)
         return 0;
+    int64_t started = clock_mono_ns();
+    atomic_fetch_add(&db->log_truncations, 1);
+    atomic_fetch_add(&db->checkpoints, 1);
     r = db_checkpoint(db, last, min, err);
-    atomic_fetch_add(r < 0 ? &db->checkpoints_failed : &db->checkpoints, 1);
+    if (r == 0 && (r = wal_truncate(db->wal_dir, last + 1, err)) < 0)
+        atomic_fetch_add(&db->log_truncations_failed, 1);
+    db_time(db, &db->times.log_truncations, started);
     return r;
+}
+
+/* What has gone into a block leaves the head. */
+static void collect_head(Tsdb *db, int64_t max)
+{
+    db_wait_queriers(db);
+    int64_t started = clock_mono_ns();
+    head_truncate(&db->head, max);
+    db_time(db, &db->times.head_collections, started);
 }
 
 static int cut_head(Tsdb *db, Err *err)
@@ -69,12 +84,13 @@ static int cut_head(Tsdb *db, Err *err)
     int r = 0;
     while (r == 0 && next_cut(db, &min, &max)) {
         seal_range(db, max);
-        if ((r = db_write_head(db, db->dir, min, max, &made, err)) < 0 ||
-            (r = db_reload(db, NULL, err)) < 0)
-            break;
-        db_wait_queriers(db);
-        head_truncate(&db->head, max);
         atomic_fetch_add(&db->truncations, 1);
+        if ((r = db_write_head(db, db->dir, min, max, &made, err)) < 0 ||
+            (r = db_reload(db, NULL, err)) < 0) {
+            atomic_fetch_add(&db->truncations_failed, 1);
+            break;
+        }
+        collect_head(db, max);
         any = true;
     }
     return r == 0 && any ? shorten_log(db, max, err) : r;
@@ -182,6 +198,14 @@ bool maintain_plan(const Blocks *all, const TsdbOptions *opt, Blocks *ret)
     return ret->len || plan_deleted(all, n, largest, ret);
 }
 
+static bool overlaps(const Blocks *plan)
+{
+    for (size_t i = 1; i < plan->len; i++)
+        if (plan->items[i]->meta.min < plan->items[i - 1]->meta.max)
+            return true;
+    return false;
+}
+
 static int compact(Tsdb *db, Err *err)
 {
     for (;;) {
@@ -194,8 +218,8 @@ static int compact(Tsdb *db, Err *err)
         bool any = plan.len > 0;
         if (r == 0 && any && (r = db_merge_blocks(db, &plan, err)) == 0)
             r = db_reload(db, &plan, err);
-        if (any)
-            atomic_fetch_add(r == 0 ? &db->compactions : &db->compactions_failed, 1);
+        if (r == 0 && any && overlaps(&plan))
+            atomic_fetch_add(&db->compactions_vertical, 1);
         vec_free(&plan);
         blocks_release(&all);
         if (r < 0 || !any)
@@ -259,11 +283,14 @@ static int expire(Tsdb *db, Err *err)
 int tsdb_maintain(Tsdb *db, int64_t now, Err *err)
 {
     pthread_mutex_lock(&db->maintain);
+    atomic_fetch_add(&db->compactions_triggered, 1);
     int r = cut_head(db, err);
     if (r == 0)
         r = cut_late(db, now, err);
     if (r == 0)
         r = compact(db, err);
+    if (r < 0)
+        atomic_fetch_add(&db->compactions_failed, 1);
     /* Also after a failure: on a full disk this is what makes room. */
     int x = expire(db, r == 0 ? err : &(Err){ 0 });
     pthread_mutex_unlock(&db->maintain);
@@ -356,6 +383,7 @@ int tsdb_delete(Tsdb *db, int64_t start, int64_t end, const MatcherSet *sets, un
 int tsdb_clean_tombstones(Tsdb *db, Err *err)
 {
     Blocks all;
+    int64_t started = clock_mono_ns();
     pthread_mutex_lock(&db->maintain);
     int r = db_blocks(db, INT64_MIN, INT64_MAX, &all, err);
     if (r == 0) {
@@ -369,6 +397,7 @@ int tsdb_clean_tombstones(Tsdb *db, Err *err)
         blocks_release(&all);
     }
     pthread_mutex_unlock(&db->maintain);
+    db_time(db, &db->times.cleanups, started);
     return r;
 }
 

@@ -44,8 +44,32 @@ static void counters(Tsdb *db, TsdbStats *s)
     s->checkpoints_failed = atomic_load(&db->checkpoints_failed);
     s->time_retentions = atomic_load(&db->time_retentions);
     s->size_retentions = atomic_load(&db->size_retentions);
-    exemplars_count(db->exemplars, &s->exemplars, &s->exemplars_max);
+    exemplars_count(db->exemplars, s);
     s->wal_bytes = wal_bytes(db->wal_dir);
+}
+
+static void upkeep(Tsdb *db, TsdbStats *s)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(s->samples_late); i++)
+        s->samples_late[i] = atomic_load_explicit(&db->late[i], memory_order_relaxed);
+    s->compactions_triggered = atomic_load(&db->compactions_triggered);
+    s->compactions_vertical = atomic_load(&db->compactions_vertical);
+    s->truncations_failed = atomic_load(&db->truncations_failed);
+    s->checkpoint_deletions = atomic_load(&db->checkpoint_deletions);
+    s->checkpoint_deletions_failed = atomic_load(&db->checkpoint_deletions_failed);
+    s->log_truncations = atomic_load(&db->log_truncations);
+    s->log_truncations_failed = atomic_load(&db->log_truncations_failed);
+    s->log_pages = atomic_load(&db->log_stats.pages);
+    s->log_flushes = atomic_load(&db->log_stats.flushes);
+    s->log_writes_failed = atomic_load(&db->log_stats.writes_failed);
+    s->series_not_found = atomic_load(&db->series_not_found);
+    s->active_appenders = atomic_load(&db->active_appenders);
+    s->populating = atomic_load(&db->populating);
+    s->clean_start = db->clean_start;
+    pthread_mutex_lock(&db->log_stats.lock);
+    s->times = db->times;
+    s->times.fsync = db->log_stats.fsync;
+    pthread_mutex_unlock(&db->log_stats.lock);
 }
 
 static void block_numbers(Tsdb *db, TsdbStats *s)
@@ -149,6 +173,7 @@ int tsdb_stats(Tsdb *db, unsigned top, Arena *a, TsdbStats *ret, Err *err)
     bool ok = !top || tops(&db->head, top, a, ret);
     pthread_rwlock_unlock(&db->head.lock);
     counters(db, ret);
+    upkeep(db, ret);
     block_numbers(db, ret);
     return ok ? 0 : err_nomem(err);
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "monitor/model/querier.h"
+#include "monitor/model/timing.h"
 
 typedef struct Tsdb Tsdb;
 typedef struct TsdbAppender TsdbAppender;
@@ -129,6 +130,13 @@ typedef struct TsdbStat {
     StrView name;
     uint64_t value;
 } TsdbStat;
+/* How long things took, in seconds, and of what kind chunks were. */
+typedef struct TsdbTimes {
+    Timing fsync; /* of the log */
+    Spread log_truncations, head_collections, compactions, cleanups;
+    Spread chunk_ms, chunk_samples, chunk_bytes; /* of those that went from the head into blocks */
+    double replay;                               /* of the log, at the start */
+} TsdbTimes;
 /* For /api/v1/status/tsdb and /metrics. Texts are in `a`. */
 typedef struct TsdbStats {
     uint64_t series, chunks, label_pairs, label_names;
@@ -136,14 +144,26 @@ typedef struct TsdbStats {
     uint64_t samples_appended[2];         /* floats, histograms */
     uint64_t rejected[APPEND_RESULT_MAX]; /* by reason */
     uint64_t blocks, block_bytes, wal_bytes, wal_corruptions, wal_segment;
+    uint64_t compactions_triggered, compactions_vertical;
     uint64_t compactions, compactions_failed, reloads, reloads_failed, tombstones_cleaned;
     uint64_t series_created, series_removed, chunks_created, chunks_removed; /* of the head */
-    uint64_t truncations, checkpoints, checkpoints_failed;
+    uint64_t truncations, truncations_failed, checkpoints, checkpoints_failed;
+    uint64_t checkpoint_deletions, checkpoint_deletions_failed; /* times that old ones went */
+    uint64_t log_truncations, log_truncations_failed;
+    uint64_t log_pages, log_flushes, log_writes_failed;
+    uint64_t samples_late[2];  /* of the appended ones: out of order; floats, histograms */
+    uint64_t series_not_found; /* references of callers to series that are gone */
+    unsigned active_appenders; /* that append or wait */
+    int clean_start;           /* 1: the last run ended well; 0: it did not; -1: unknown */
+    bool populating;           /* a block is being written */
+    TsdbTimes times;
     uint64_t time_retentions, size_retentions; /* times that blocks went for their age or size */
     uint64_t retention_bytes;                  /* 0: no bound */
     int64_t retention_ms;
-    uint64_t exemplars, exemplars_max;
-    int64_t lowest_time; /* of blocks and head */
+    uint64_t exemplars, exemplars_max, exemplars_appended, exemplars_out_of_order;
+    uint64_t exemplar_series;
+    int64_t exemplar_oldest; /* time of the oldest one that is kept; 0: there is none */
+    int64_t lowest_time;     /* of blocks and head */
     TsdbStat *series_by_metric, *values_by_label, *bytes_by_label, *series_by_pair;
     size_t n_series_by_metric, n_values_by_label, n_bytes_by_label, n_series_by_pair;
 } TsdbStats;

@@ -6,6 +6,7 @@
 #include <snappy-c.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "monitor/tsdb/wal_internal.h"
@@ -20,6 +21,7 @@ struct Wal {
     uint64_t offset; /* bytes written to the open segment */
     Buf out;         /* what the present call adds to it */
     Buf packed;      /* scratch of the compressor */
+    WalStats *stats; /* NULL: nobody counts */
 };
 
 void wal_segment_path(const char *dir, uint32_t segment, char path[static PATH_MAX])
@@ -91,10 +93,22 @@ uint32_t wal_segment(const Wal *w)
     return w->segment;
 }
 
+void wal_count(Wal *w, WalStats *stats)
+{
+    w->stats = stats;
+}
+
 int wal_sync(Wal *w, Err *err)
 {
-    return fdatasync(w->fd) < 0 ? err_errno(err, "sync log segment %u of '%s'", w->segment, w->dir)
-                                : 0;
+    int64_t started = clock_mono_ns();
+    int r = fdatasync(w->fd) < 0 ? err_errno(err, "sync log segment %u of '%s'", w->segment, w->dir)
+                                 : 0;
+    if (w->stats) {
+        pthread_mutex_lock(&w->stats->lock);
+        timing_add(&w->stats->fsync, (double)(clock_mono_ns() - started) / (double)NSEC_PER_SEC);
+        pthread_mutex_unlock(&w->stats->lock);
+    }
+    return r;
 }
 
 /* ---- records into pages ---- */
@@ -164,10 +178,18 @@ static int write_out(Wal *w, Err *err)
     int r = fd_write_full(w->fd, w->out.ptr, w->out.len);
     if (r < 0) {
         bool whole = cut_back(w);
+        if (w->stats)
+            atomic_fetch_add(&w->stats->writes_failed, 1);
         return err_neg(err, r, "write log segment %u of '%s'%s", w->segment, w->dir,
                        whole ? "" : ", and cannot cut it back");
     }
+    uint64_t before = w->offset / WAL_PAGE;
     w->offset += w->out.len;
+    if (w->stats) {
+        atomic_fetch_add_explicit(&w->stats->pages, w->offset / WAL_PAGE - before,
+                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&w->stats->flushes, 1, memory_order_relaxed);
+    }
     return 0;
 }
 
@@ -195,12 +217,20 @@ int wal_next_segment(Wal *w, Err *err)
     size_t used = w->offset % WAL_PAGE;
     if (used && ftruncate(w->fd, (off_t)(w->offset + WAL_PAGE - used)) < 0)
         return err_errno(err, "fill up log segment %u of '%s'", w->segment, w->dir);
+    if (used && w->stats)
+        atomic_fetch_add(&w->stats->pages, 1);
     if ((r = wal_sync(w, err)) < 0)
         return r;
     return open_segment(w, w->segment + 1, err);
 }
 
 /* ---- the folder ---- */
+
+int folder_sync(const char *path, Err *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? err_errno(err, "sync '%s'", path) : 0;
+}
 
 static bool is_segment(const char *name, uint32_t *ret)
 {

@@ -6,10 +6,21 @@
  * Source: tsdb/docs/format/wal.md. */
 #pragma once
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/err.h"
+#include "monitor/model/timing.h"
 
 typedef struct Wal Wal;
+
+/* What logs write, together. */
+typedef struct WalStats {
+    pthread_mutex_t lock; /* of fsync */
+    Timing fsync;
+    atomic_uint_fast64_t pages, flushes, writes_failed;
+} WalStats;
 
 enum { WAL_PAGE = 32 * 1024, WAL_SEGMENT_BYTES = 128 * 1024 * 1024 };
 
@@ -19,12 +30,17 @@ int wal_open(const char *dir, bool compress, Wal **ret, Err *err) NODISCARD;
 int wal_open_sized(const char *dir, bool compress, uint32_t segment_bytes, Wal **ret,
                    Err *err) NODISCARD;
 Wal *wal_close(Wal *w); /* syncs; NULL is fine; always NULL */
+/* Counts what it writes from now on in `stats`, which must outlive it; NULL: no more. */
+void wal_count(Wal *w, WalStats *stats);
 
 /* Logs records, all or nothing. Not thread-safe. */
 int wal_log(Wal *w, const StrView *records, size_t n, Err *err) NODISCARD;
 int wal_next_segment(Wal *w, Err *err) NODISCARD;
 int wal_sync(Wal *w, Err *err);
 uint32_t wal_segment(const Wal *w); /* number of the open one */
+
+/* Syncs a folder: the names of files that were made in it survive a power cut. */
+int folder_sync(const char *path, Err *err) NODISCARD;
 
 /* First and last segment of a folder; ERR_NOT_FOUND when it has none. */
 int wal_segments(const char *dir, uint32_t *ret_first, uint32_t *ret_last, Err *err) NODISCARD;

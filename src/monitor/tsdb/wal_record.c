@@ -1,4 +1,5 @@
 /* wal_record.c - see wal_record.h. */
+#include "monitor/model/number.h"
 #include "monitor/tsdb/wal_record.h"
 #include "monitor/tsdb/wire.h"
 
@@ -57,7 +58,7 @@ static void put_counts(Buf *b, const double *counts, unsigned n, bool integer)
     wire_put_uvarint(b, n);
     for (unsigned i = 0; i < n; i++) {
         if (integer)
-            wire_put_varint(b, (int64_t)(counts[i] - before));
+            wire_put_varint(b, double_to_i64(counts[i] - before));
         else
             wire_put_double(b, counts[i]);
         before = counts[i];
@@ -78,8 +79,8 @@ void wal_put_histogram(Buf *b, const WalBase *base, uint64_t ref, int64_t t, con
     wire_put_varint(b, h->schema);
     wire_put_double(b, h->zero_threshold);
     if (h->integer) {
-        wire_put_uvarint(b, (uint64_t)h->zero_count);
-        wire_put_uvarint(b, (uint64_t)h->count);
+        wire_put_uvarint(b, double_to_u64(h->zero_count));
+        wire_put_uvarint(b, double_to_u64(h->count));
     } else {
         wire_put_double(b, h->zero_count);
         wire_put_double(b, h->count);

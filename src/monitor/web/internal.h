@@ -101,7 +101,9 @@ void call_put_headers(Call *c); /* into the exchange, which must be there */
 void notice_set(Web *w, NoticeId id, bool active);
 void call_compress(Call *c); /* from any thread, after the route has run */
 
-void metrics_text(Call *c, Buf *out);        /* metrics.c: what /metrics shows */
+void metrics_text(Call *c, Buf *out);
+void metrics_put_tsdb(Buf *out, const TsdbStats *s);
+/* metrics_tsdb.c */                         /* metrics.c: what /metrics shows */
 StrView label_unescape(StrView s, Arena *a); /* api_series.c */
 /* The same: values of `label`, or names of labels where it is NULL; sorted, in the call's arena. */
 int collect_names(Call *c, const StrView *label, int64_t start, int64_t end, const CallMatchers *m,

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/file.h"
+#include "monitor/model/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/web/internal.h"
 
@@ -51,26 +52,8 @@ void web_count(Web *w, const Call *c, size_t body_len)
 
 /* ---- writing ---- */
 
-static void head(Buf *out, const char *name, const char *type, const char *help)
-{
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void put_value(Buf *out, double v)
-{
-    buf_putc(out, ' ');
-    double_format_g(v, out);
-    buf_putc(out, '\n');
-}
-
-static void metric(Buf *out, const char *name, const char *type, const char *help, double v)
-{
-    head(out, name, type, help);
-    buf_sv(out, sv_cstr(name));
-    put_value(out, v);
-}
-#define GAUGE(name, help, v)   metric(out, name, "gauge", help, (double)(v))
-#define COUNTER(name, help, v) metric(out, name, "counter", help, (double)(v))
+#define GAUGE(name, help, v)   METRIC_GAUGE(out, name, help, v)
+#define COUNTER(name, help, v) METRIC_COUNTER(out, name, help, v)
 
 /* "/api/v1/label/:name/values", as Prometheus labels it. */
 static void put_handler(Buf *out, StrView path)
@@ -93,38 +76,39 @@ static void put_histogram(Buf *out, const char *name, const Web *w, bool sizes)
             buf_sv(out, SV(",le=\""));
             double_format_g(sizes ? size_bounds[b] : duration_bounds[b], out);
             buf_sv(out, SV("\"}"));
-            put_value(out, (double)(sizes ? s->sizes[b] : s->durations[b]));
+            metric_value(out, (double)(sizes ? s->sizes[b] : s->durations[b]));
         }
         buf_printf(out, "%s_bucket{", name);
         put_handler(out, route_at(i)->path);
         buf_sv(out, SV(",le=\"+Inf\"}"));
-        put_value(out, (double)s->n);
+        metric_value(out, (double)s->n);
         buf_printf(out, "%s_sum{", name);
         put_handler(out, route_at(i)->path);
         buf_putc(out, '}');
-        put_value(out, sizes ? s->size_sum : s->duration_sum);
+        metric_value(out, sizes ? s->size_sum : s->duration_sum);
         buf_printf(out, "%s_count{", name);
         put_handler(out, route_at(i)->path);
         buf_putc(out, '}');
-        put_value(out, (double)s->n);
+        metric_value(out, (double)s->n);
     }
 }
 
 static void put_http(Buf *out, const Web *w)
 {
-    head(out, "prometheus_http_requests_total", "counter", "Counter of HTTP requests.");
+    metric_head(out, "prometheus_http_requests_total", "counter", "Counter of HTTP requests.");
     for (unsigned i = 0; i < route_count(); i++)
         for (unsigned k = 0; k < CODES_MAX && w->routes[i].codes[k].code; k++) {
             buf_printf(out, "prometheus_http_requests_total{code=\"%d\",",
                        w->routes[i].codes[k].code);
             put_handler(out, route_at(i)->path);
             buf_putc(out, '}');
-            put_value(out, (double)w->routes[i].codes[k].n);
+            metric_value(out, (double)w->routes[i].codes[k].n);
         }
-    head(out, "prometheus_http_request_duration_seconds", "histogram",
-         "Latencies of HTTP requests.");
+    metric_head(out, "prometheus_http_request_duration_seconds", "histogram",
+                "Latencies of HTTP requests.");
     put_histogram(out, "prometheus_http_request_duration_seconds", w, false);
-    head(out, "prometheus_http_response_size_bytes", "histogram", "Sizes of HTTP responses.");
+    metric_head(out, "prometheus_http_response_size_bytes", "histogram",
+                "Sizes of HTTP responses.");
     put_histogram(out, "prometheus_http_response_size_bytes", w, true);
 }
 
@@ -145,93 +129,38 @@ static void put_engine(Buf *out, const Web *w)
                    { &s.sort, SV("slice=\"result_sort\"") } };
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
           s.running + s.waiting + w->queues[CALL_QUERY].waiting);
+    GAUGE("prometheus_engine_query_log_enabled", "Queries that have run are written to a file.",
+          s.log_enabled);
+    COUNTER("prometheus_engine_query_log_failures_total",
+            "Queries that could not be written to the file.", s.log_failures);
+    COUNTER("prometheus_engine_query_samples_total", "Samples that queries read from storage.",
+            s.samples);
     GAUGE("prometheus_engine_queries_concurrent_max", "The most queries that run at once.",
           s.slots);
-    head(out, times, "summary", "Query timings.");
+    metric_head(out, times, "summary", "Query timings.");
     for (size_t i = 0; i < ARRAY_SIZE(slices); i++)
         timing_put_summary(slices[i].t, times, slices[i].label, quantiles, ARRAY_SIZE(quantiles),
                            out);
 }
 
-static void put_tsdb_upkeep(Buf *out, const TsdbStats *s)
+/* Of /metrics itself: it is answered on the loop, so never two at once. */
+static void put_own_handler(Buf *out, const Web *w)
 {
-    COUNTER("prometheus_tsdb_head_series_created_total", "Series made in the head.",
-            s->series_created);
-    COUNTER("prometheus_tsdb_head_series_removed_total", "Series that left the head.",
-            s->series_removed);
-    COUNTER("prometheus_tsdb_head_chunks_created_total", "Chunks made in the head.",
-            s->chunks_created);
-    COUNTER("prometheus_tsdb_head_chunks_removed_total", "Chunks that left the head.",
-            s->chunks_removed);
-    COUNTER("prometheus_tsdb_head_truncations_total", "Times that old samples left the head.",
-            s->truncations);
-    COUNTER("prometheus_tsdb_checkpoint_creations_total", "Checkpoints of the log, tried.",
-            s->checkpoints + s->checkpoints_failed);
-    COUNTER("prometheus_tsdb_checkpoint_creations_failed_total",
-            "Checkpoints of the log that failed.", s->checkpoints_failed);
-    COUNTER("prometheus_tsdb_time_retentions_total", "Times that blocks went for their age.",
-            s->time_retentions);
-    COUNTER("prometheus_tsdb_size_retentions_total", "Times that blocks went for their size.",
-            s->size_retentions);
-    GAUGE("prometheus_tsdb_retention_limit_bytes", "Bytes that are kept at most; 0: no limit.",
-          s->retention_bytes);
-    GAUGE("prometheus_tsdb_retention_limit_seconds", "How long samples are kept; 0: no limit.",
-          s->retention_ms / 1000);
-}
-
-static void put_tsdb(Buf *out, const TsdbStats *s)
-{
-    static const struct {
-        AppendResult reason;
-        const char *name, *help;
-    } rejected[] = {
-        { APPEND_OUT_OF_ORDER, "prometheus_tsdb_out_of_order_samples_total",
-          "Samples refused as older than the newest of their series." },
-        { APPEND_OUT_OF_BOUNDS, "prometheus_tsdb_out_of_bound_samples_total",
-          "Samples refused as before what the head can take." },
-        { APPEND_TOO_OLD, "prometheus_tsdb_too_old_samples_total",
-          "Samples refused as beyond the out-of-order window." },
-    };
-    GAUGE("prometheus_tsdb_head_series", "Series in the head block.", s->series);
-    GAUGE("prometheus_tsdb_head_chunks", "Chunks in the head block.", s->chunks);
-    GAUGE("prometheus_tsdb_head_min_time", "Lowest time in the head block, in ms.", s->min_time);
-    GAUGE("prometheus_tsdb_head_max_time", "Highest time in the head block, in ms.", s->max_time);
-    GAUGE("prometheus_tsdb_head_min_time_seconds", "Lowest time in the head block.",
-          s->min_time / 1000);
-    GAUGE("prometheus_tsdb_head_max_time_seconds", "Highest time in the head block.",
-          s->max_time / 1000);
-    GAUGE("prometheus_tsdb_lowest_timestamp", "Lowest time in the database, in ms.",
-          s->lowest_time);
-    GAUGE("prometheus_tsdb_lowest_timestamp_seconds", "Lowest time in the database.",
-          s->lowest_time / 1000);
-    head(out, "prometheus_tsdb_head_samples_appended_total", "counter", "Samples appended.");
-    for (unsigned i = 0; i < 2; i++) {
-        buf_printf(out, "prometheus_tsdb_head_samples_appended_total{type=\"%s\"}",
-                   i ? "histogram" : "float");
-        put_value(out, (double)s->samples_appended[i]);
+    static const int codes[] = { 200, 500, 503 };
+    const char *name = "promhttp_metric_handler_requests_total";
+    const RouteStats *s = NULL;
+    for (unsigned i = 0; i < route_count(); i++)
+        if (sv_eq(route_at(i)->path, SV("/metrics")))
+            s = &w->routes[i];
+    GAUGE("promhttp_metric_handler_requests_in_flight", "Scrapes that are being answered.", 1);
+    metric_head(out, name, "counter", "Scrapes that were answered, by status.");
+    for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+        uint64_t n = 0;
+        for (unsigned k = 0; s && k < CODES_MAX; k++)
+            n += s->codes[k].code == codes[i] ? s->codes[k].n : 0;
+        buf_printf(out, "%s{code=\"%d\"}", name, codes[i]);
+        metric_value(out, (double)n);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(rejected); i++) {
-        head(out, rejected[i].name, "counter", rejected[i].help);
-        buf_printf(out, "%s{type=\"float\"}", rejected[i].name);
-        put_value(out, (double)s->rejected[rejected[i].reason]);
-    }
-    put_tsdb_upkeep(out, s);
-    GAUGE("prometheus_tsdb_blocks_loaded", "Blocks that are open.", s->blocks);
-    GAUGE("prometheus_tsdb_storage_blocks_bytes", "Bytes of all blocks.", s->block_bytes);
-    GAUGE("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the write-ahead log.", s->wal_bytes);
-    GAUGE("prometheus_tsdb_wal_segment_current", "The log's newest segment.", s->wal_segment);
-    COUNTER("prometheus_tsdb_wal_corruptions_total", "Damages found in the log.",
-            s->wal_corruptions);
-    COUNTER("prometheus_tsdb_compactions_total", "Compactions that were done.", s->compactions);
-    COUNTER("prometheus_tsdb_compactions_failed_total", "Compactions that failed.",
-            s->compactions_failed);
-    COUNTER("prometheus_tsdb_reloads_total", "Times that the list of blocks was read.", s->reloads);
-    COUNTER("prometheus_tsdb_reloads_failures_total", "Blocks that could not be loaded.",
-            s->reloads_failed);
-    GAUGE("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept.",
-          s->exemplars);
-    GAUGE("prometheus_tsdb_exemplar_max_exemplars", "The most exemplars that are kept.",
-          s->exemplars_max);
 }
 
 /* ---- connections ---- */
@@ -240,14 +169,17 @@ static void put_connections(Buf *out, const Web *w)
 {
     static const char accepted[] = "net_conntrack_listener_conn_accepted_total",
                       closed[] = "net_conntrack_listener_conn_closed_total";
-    head(out, accepted, "counter", "Connections of the listeners that were accepted.");
+    metric_head(out, accepted, "counter", "Connections of the listeners that were accepted.");
     buf_printf(out, "%s{listener_name=\"http\"} %llu\n", accepted,
                (unsigned long long)w->limit.accepted);
-    head(out, closed, "counter", "Connections of the listeners that are closed.");
+    metric_head(out, closed, "counter", "Connections of the listeners that are closed.");
     buf_printf(out, "%s{listener_name=\"http\"} %llu\n", closed,
                (unsigned long long)(w->limit.accepted - w->limit.open));
+    const CallQueue *reads = &w->queues[CALL_READ];
     GAUGE("prometheus_api_remote_read_queries", "Remote reads that are being answered or wait.",
-          w->queues[CALL_READ].running + w->queues[CALL_READ].waiting);
+          reads->running + reads->waiting);
+    GAUGE("prometheus_remote_read_handler_queries", "Remote reads that are being answered or wait.",
+          reads->running + reads->waiting);
 }
 
 /* ---- the process, from /proc ---- */
@@ -316,7 +248,7 @@ void metrics_text(Call *c, Buf *out)
     Web *w = c->web;
     Tsdb *db = web_db(w);
     TsdbStats s = { 0 };
-    head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
+    metric_head(out, "prometheus_build_info", "gauge", "What was built, as labels; always 1.");
     buf_sv(out, SV("prometheus_build_info{version=\"" PROMETHEUS_VERSION
                    "\",revision=\"knarr-" KNARR_VERSION "\",branch=\"\",goversion=\"\"} 1\n"));
     GAUGE("prometheus_ready", "The server is ready to serve.", db != NULL);
@@ -326,9 +258,10 @@ void metrics_text(Call *c, Buf *out)
           "The last reload that worked, in seconds since 1970.",
           (double)(w->reload_ok_ns / NSEC_PER_MSEC) / 1e3);
     if (db && tsdb_stats(db, 0, &c->arena, &s, NULL) == 0)
-        put_tsdb(out, &s);
+        metrics_put_tsdb(out, &s);
     put_engine(out, w);
     put_http(out, w);
+    put_own_handler(out, w);
     put_connections(out, w);
     COUNTER("prometheus_api_remote_write_invalid_labels_samples_total",
             "Samples of remote writes refused for their labels.", w->invalid_labels);
@@ -338,6 +271,8 @@ void metrics_text(Call *c, Buf *out)
         put_otlp(out, w);
     COUNTER("prometheus_web_federation_errors_total", "Federation responses that failed.",
             w->federation_errors);
+    /* They are of the local storage alone, which never answers in part. */
+    COUNTER("prometheus_web_federation_warnings_total", "Warnings of federation responses.", 0);
     GAUGE("prometheus_api_notification_active_subscribers", "Readers of live notifications.",
           w->notices.n_readers);
     COUNTER("prometheus_api_notification_updates_sent_total",

@@ -194,6 +194,52 @@ static void test_http(void **state)
     wait_group(w, source, NULL);
 }
 
+static void put_metrics(const DiscoveryStats *s, Buf *out)
+{
+    buf_clear(out);
+    discovery_metrics(s, out);
+    assert_false(out->failed);
+}
+
+static void test_one_part_that_works_does_not_hide_another_that_fails(void **state)
+{
+    World *w = *state;
+    _cleanup_buf_ Buf text = BUF_INIT;
+    DiscoveryStats *stats = NULL;
+    DiscoveryOptions opt = { .user = DISCOVERY_TOOL };
+    char sd[512], source[128], want[128], dir[] = "/tmp/knarr-sd-XXXXXX";
+    size_t pos = 0;
+    StrView part;
+    Err err = { 0 };
+    assert_int_equal(discovery_stats_new(&stats, &err), 0);
+    assert_non_null(mkdtemp(dir));
+    put_file(dir, "a.json", "{");
+    opt.stats = stats;
+    serve(w, answer);
+    snprintf(sd, sizeof sd,
+             "  file_sd_configs: [{files: ['%s/a.json']}]\n"
+             "  http_sd_configs: [{url: 'http://127.0.0.1:%u/sd', refresh_interval: 100ms}]\n"
+             "  kubernetes_sd_configs: [{role: pod, kubeconfig_file: '%s/none'}]\n",
+             dir, http_server_port(w->server), dir);
+    start(w, sd, &opt);
+    snprintf(source, sizeof source, "http/0/http://127.0.0.1:%u/sd:1", http_server_port(w->server));
+    w->body = "[{\"targets\":[\"a\"]},{\"targets\":[\"b\"]}]";
+    snprintf(want, sizeof want, "{__meta_url=\"http://127.0.0.1:%u/sd\"}\n{__address__=\"b\"}",
+             http_server_port(w->server));
+    wait_group(w, source, want);
+    assert_non_null(strstr(discovery_next_error(w->d, &pos, &part)->msg, "a.json"));
+    assert_sv(part, "file/0");
+    assert_non_null(discovery_next_error(w->d, &pos, &part));
+    assert_sv(part, "kubernetes/0");
+    assert_null(discovery_next_error(w->d, &pos, &part));
+    put_metrics(stats, &text);
+    assert_non_null(strstr(buf_cstr(&text), "\nprometheus_sd_file_read_errors_total 1\n"));
+    assert_non_null(strstr(buf_cstr(&text), "\nprometheus_sd_http_failures_total 0\n"));
+    w->d = discovery_stop(w->d);
+    discovery_stats_free(stats);
+    assert_int_equal(rm_rf(AT_FDCWD, dir), 0);
+}
+
 /* ---- DNS ---- */
 
 static size_t put_name(uint8_t *at, const char *dotted)
@@ -475,6 +521,7 @@ int main(void)
         T(test_static),
         T(test_files_are_followed),
         T(test_http),
+        T(test_one_part_that_works_does_not_hide_another_that_fails),
         T(test_dns),
         T(test_kubernetes_pods),
         T(test_kubernetes_services),

@@ -255,9 +255,20 @@ static void test_columns_hold_floats_histograms_and_starts(void **state)
     sample_cols_free(&c);
 }
 
+static void test_whole_numbers_saturate(void **state)
+{
+    assert_true(double_to_i64(-1.9) == -1 && double_to_i64(NAN) == 0);
+    assert_true(double_to_i64(1e300) == INT64_MAX && double_to_i64(-INFINITY) == INT64_MIN);
+    assert_true(double_to_i64(0x1p63) == INT64_MAX && double_to_i64(-0x1p63) == INT64_MIN);
+    assert_true(double_to_i64(0x1p62) == INT64_C(1) << 62);
+    assert_true(double_to_u64(-1) == 0 && double_to_u64(NAN) == 0 && double_to_u64(2.5) == 2);
+    assert_true(double_to_u64(0x1p64) == UINT64_MAX && double_to_u64(0x1p63) == UINT64_C(1) << 63);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_numbers_saturate),
         cmocka_unit_test(test_numbers_print_as_go_prints_them),
         cmocka_unit_test(test_compensation_keeps_small_parts),
         cmocka_unit_test(test_durations_read_and_print),

@@ -89,6 +89,18 @@ static void test_rules_do_not_see_the_future(void **state)
               "  - {expr: ahead, eval_time: 3m, exp_samples: [{labels: ahead, value: 3}]}\n");
 }
 
+static void test_of_a_series_that_is_listed_twice_the_last_counts(void **state)
+{
+    World *w = *state;
+    rules(w, "groups: []\n");
+    passes(w, "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n"
+              "  input_series:\n  - {series: 'a{x=\"1\",y=\"2\"}', values: '1 1 1'}\n"
+              "  - {series: b, values: '7'}\n  - {series: 'a{y=\"2\",x=\"1\"}', values: '5 6'}\n"
+              "  promql_expr_test:\n"
+              "  - {expr: 'sum_over_time(a[5m])', eval_time: 3m, exp_samples: [{labels: '{x=\"1\", "
+              "y=\"2\"}', value: 11}]}\n");
+}
+
 static void test_gaps_and_ends_of_series_are_kept(void **state)
 {
     World *w = *state;
@@ -161,6 +173,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_groups_run_in_the_order_that_is_asked_for, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_rules_do_not_see_the_future, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_of_a_series_that_is_listed_twice_the_last_counts,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_gaps_and_ends_of_series_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fuzzy_comparison_allows_one_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_error_of_a_rule_ends_its_test, setup, teardown),

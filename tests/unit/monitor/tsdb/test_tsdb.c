@@ -1,5 +1,6 @@
 /* test_tsdb.c - the database as its users see it: what was committed is there, also after a
  * restart, a kill, a cut, a compaction; what was refused or deleted is not. */
+#include <fcntl.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -284,6 +285,38 @@ static void test_a_torn_log_is_cut_and_goes_on(void **state)
     expect(0, 5000, ".*", "up{a}: 1000=1 3000=3\n");
 }
 
+static void next_segment(void)
+{
+    Err err = { 0 };
+    head_begin(&db->head);
+    assert_int_equal(wal_next_segment(db->wal, &err), 0);
+    head_end(&db->head);
+}
+
+/* The series' only record is damaged after it was read: what follows it is known all the same. */
+static void test_damage_while_it_runs_costs_one_segment(void **state)
+{
+    char path[128];
+    Err err = { 0 };
+    open_db();
+    uint32_t first = wal_segment(db->wal);
+    for (int i = 1; i <= 3; i++) {
+        put("m", "a", i * 1000, i);
+        next_segment();
+    }
+    snprintf(path, sizeof path, "%s/wal/%08u", dir, first);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "\xff\xff", 2, 12), 2);
+    close(fd);
+    assert_int_equal(db_checkpoint(db, first + 2, 0, &err), 0);
+    assert_int_equal(wal_truncate(db->wal_dir, first + 3, &err), 0);
+    assert_int_equal(atomic_load(&db->wal_corruptions), 1);
+    put("m", "a", 4000, 4);
+    open_db();
+    assert_int_equal(atomic_load(&db->wal_corruptions), 0);
+    expect(0, 5000, ".*", "m{a}: 2000=2 3000=3 4000=4\n");
+}
+
 static void test_two_processes_do_not_share_a_folder(void **state)
 {
     Tsdb *other;
@@ -379,6 +412,16 @@ static void test_blocks_are_compacted_and_expire(void **state)
     assert_true(n.series_created == 1 && n.series_removed == 0);
     assert_int_equal(n.chunks_created - n.chunks_removed, n.chunks);
     assert_true(n.chunks_removed > 0);
+    assert_true(n.truncations_failed == 0 && n.log_truncations == n.checkpoints);
+    assert_int_equal(n.checkpoint_deletions, n.checkpoints);
+    assert_int_equal(n.compactions_triggered, 26);
+    assert_true(n.compactions > n.truncations && n.compactions_vertical == 0 && !n.populating);
+    assert_int_equal(n.times.compactions.n, n.compactions);
+    assert_int_equal(n.times.head_collections.n, n.truncations);
+    assert_int_equal(n.times.log_truncations.n, n.log_truncations);
+    assert_true(n.times.chunk_samples.n >= 9);
+    assert_true(n.times.chunk_samples.sum >= 9 * 480 && n.times.chunk_bytes.sum > 0);
+    assert_true(n.times.fsync.n > 0 && n.log_pages > 0 && n.log_flushes >= 24);
 }
 
 static void test_late_samples_are_taken_inside_the_window(void **state)
@@ -673,6 +716,7 @@ int main(void)
         T(test_a_query_sees_whole_commits),
         T(test_sigkill_loses_nothing_acknowledged),
         T(test_a_torn_log_is_cut_and_goes_on),
+        T(test_damage_while_it_runs_costs_one_segment),
         T(test_two_processes_do_not_share_a_folder),
         T(test_the_head_is_cut_and_nothing_is_missed),
         T(test_far_behind_the_newest),

@@ -1,0 +1,30 @@
+/* metric_text.c - see metric_text.h. */
+#include "monitor/model/metric_text.h"
+
+#include "monitor/model/number.h"
+
+void metric_head(Buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+void metric_value(Buf *out, double v)
+{
+    buf_putc(out, ' ');
+    double_format_g(v, out);
+    buf_putc(out, '\n');
+}
+
+void metric_series(Buf *out, const char *name, StrView labels, double v)
+{
+    buf_sv(out, sv_cstr(name));
+    if (labels.len)
+        buf_printf(out, "{%.*s}", SV_FMT(labels));
+    metric_value(out, v);
+}
+
+void metric_one(Buf *out, const char *name, const char *type, const char *help, double v)
+{
+    metric_head(out, name, type, help);
+    metric_series(out, name, SV(""), v);
+}
