@@ -91,6 +91,20 @@ static int take_lock(Up *u, Err *err)
     return 0;
 }
 
+/* The store's folder is made before cluster.json: where there is the one without the other, it was
+ * lost, and a new cluster is not begun in its place. */
+static int check_store(const Up *u, Err *err)
+{
+    char path[PATH_MAX];
+    if (!path_exists(AT_FDCWD, cluster_path(&u->c, path, "cluster.json")) ||
+        path_exists(AT_FDCWD, cluster_path(&u->c, path, "store")))
+        return 0;
+    return err_set(err, ERR_NOT_FOUND, 0,
+                   "store '%s' is missing, but there was a cluster; bring it back with `knarr "
+                   "restore FILE`, or remove '%s' to begin anew",
+                   path, u->c.dir);
+}
+
 static int make_folders(Up *u, Err *err)
 {
     static const struct {
@@ -405,8 +419,9 @@ static int prepare(Up *u, Err *err)
 {
     int r;
     if ((r = make_folder(&u->c, "", 0755, 0, err)) < 0 || (r = take_lock(u, err)) < 0 ||
-        (r = preflight_check(&u->c, err)) < 0 || (r = make_folders(u, err)) < 0 ||
-        (r = cluster_save(&u->c, getpid(), err)) < 0 || (r = make_certs(u, err)) < 0)
+        (r = check_store(u, err)) < 0 || (r = preflight_check(&u->c, err)) < 0 ||
+        (r = make_folders(u, err)) < 0 || (r = cluster_save(&u->c, getpid(), err)) < 0 ||
+        (r = make_certs(u, err)) < 0)
         return r;
     raise_limits();
     return open_notify(u, err);

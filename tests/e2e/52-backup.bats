@@ -90,6 +90,12 @@ revision() { kubectl get --raw /api/v1/configmaps | jq -r .metadata.resourceVers
     run inside "$KN" up --data-dir "$ONE" --detach
     [ "$status" -ne 0 ]
     grep -q "state.db' is missing.*knarr restore" "$ONE/log/server.log"
+    mv "$ONE/store" "$DATA/lost"
+    run inside "$KN" up --data-dir "$ONE" --detach
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ $output == *"store '$ONE/store' is missing"*"knarr restore"* ]]
+    [ ! -e "$ONE/store" ]
     "$KN" restore --data-dir "$ONE" "$DATA/backup"
     inside "$KN" up --data-dir "$ONE" --detach
     kubectl get configmap kept
