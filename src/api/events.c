@@ -16,25 +16,28 @@
 
 enum {
     ENTRIES_MAX = 4096, /* then everything is forgotten: counts start again */
+    SWEEP_EVERY_MS = 60 * 1000,
     SIMILAR_MAX = 10,
     BURST = 25,
     MESSAGE_MAX = 1024,
 };
 #define SIMILAR_WINDOW  (600 * NSEC_PER_SEC)
+#define IDLE_NS         (600 * NSEC_PER_SEC) /* longer than any back-off: then it is forgotten */
 #define TOKEN_PERIOD_NS (300 * NSEC_PER_SEC)
 
 typedef struct Entry { /* one Event object */
     EventRecorder *recorder;
     char *name, *ns;
-    Buf body; /* the object as first written: JSON */
+    Buf body; /* the object as first written: JSON; gone once that is done */
     int64_t count;
     int64_t first_ns, last_ns;
     ApiCall *call;
     bool created, dirty;
+    bool expired; /* the object is gone: the next event begins again */
 } Entry;
 
 typedef struct Flood { /* per object, and per object and reason */
-    int64_t since_ns;
+    int64_t since_ns, last_ns;
     unsigned n;    /* different messages since then */
     unsigned used; /* tokens */
 } Flood;
@@ -42,8 +45,9 @@ typedef struct Flood { /* per object, and per object and reason */
 struct EventRecorder {
     ApiClient *client;
     char *component, *host;
-    Map entries; /* -> Entry */
-    Map floods;  /* -> Flood */
+    Map entries;   /* -> Entry */
+    Map floods;    /* -> Flood */
+    Source *sweep; /* timer while there is something to forget */
 };
 
 static void entry_free(Entry *e)
@@ -88,10 +92,68 @@ EventRecorder *event_recorder_free(EventRecorder *r)
     if (!r)
         return NULL;
     forget_all(r);
+    source_free(r->sweep);
     free(r->component);
     free(r->host);
     free(r);
     return NULL;
+}
+
+/* ---- forgetting ---- */
+
+typedef struct Forget {
+    StrView uid;              /* of this object; empty: whatever is idle */
+    int64_t real_ns, mono_ns; /* entries and floods not used since then */
+} Forget;
+
+/* Keys begin with kind, namespace, name and uid, a line each. */
+static bool is_of(StrView key, StrView uid)
+{
+    StrView line = SV_NULL;
+    for (int i = 0; i < 4; i++)
+        if (!sv_cut(key, '\n', &line, &key))
+            return false;
+    return sv_eq(line, uid);
+}
+
+static bool keep_entry(void *ctx, StrView key, void *val)
+{
+    const Forget *f = ctx;
+    Entry *e = val;
+    if (e->call || (f->uid.len ? !is_of(key, f->uid) : e->last_ns > f->real_ns))
+        return true;
+    entry_free(e);
+    return false;
+}
+
+static bool keep_flood(void *ctx, StrView key, void *val)
+{
+    const Forget *f = ctx;
+    if (f->uid.len ? !is_of(key, f->uid) : ((Flood *)val)->last_ns > f->mono_ns)
+        return true;
+    free(val);
+    return false;
+}
+
+static void forget(EventRecorder *r, Forget f)
+{
+    map_retain(&r->entries, keep_entry, &f);
+    map_retain(&r->floods, keep_flood, &f);
+}
+
+static void on_sweep(void *ctx)
+{
+    EventRecorder *r = ctx;
+    forget(r,
+           (Forget){ .real_ns = clock_real_ns() - IDLE_NS, .mono_ns = clock_mono_ns() - IDLE_NS });
+    if (!r->entries.len && !r->floods.len)
+        r->sweep = source_free(r->sweep);
+}
+
+void event_forget(EventRecorder *r, StrView uid)
+{
+    if (uid.len)
+        forget(r, (Forget){ .uid = uid });
 }
 
 /* ---- limits ---- */
@@ -99,14 +161,16 @@ EventRecorder *event_recorder_free(EventRecorder *r)
 static Flood *flood(EventRecorder *r, StrView key, int64_t now)
 {
     Flood *f = map_get(&r->floods, key);
-    if (f)
+    if (f) {
+        f->last_ns = now;
         return f;
+    }
     f = calloc(1, sizeof *f);
     if (!f || !map_set(&r->floods, key, f, NULL)) {
         free(f);
         return NULL;
     }
-    f->since_ns = now;
+    f->since_ns = f->last_ns = now;
     return f;
 }
 
@@ -181,11 +245,12 @@ static void on_written(void *ctx, const ApiResult *res)
 {
     Entry *e = ctx;
     e->call = NULL;
-    if (!res->err)
+    if (!res->err) {
         e->created = true;
-    else if (res->err->code == ERR_NOT_FOUND && e->created)
-        e->created = false; /* it has expired: the next one begins again */
-    if (e->dirty)
+        buf_free(&e->body);
+    } else if (res->err->code == ERR_NOT_FOUND && e->created)
+        e->expired = true;
+    if (e->dirty && !e->expired)
         write_event(e);
 }
 
@@ -256,6 +321,11 @@ static void count_event(EventRecorder *r, StrView key, const EventRef *ref, StrV
 {
     int64_t now = clock_real_ns();
     Entry *e = map_get(&r->entries, key);
+    if (e && e->expired && !e->call) {
+        map_del(&r->entries, key);
+        entry_free(e);
+        e = NULL;
+    }
     if (!e) {
         e = entry_new(r, ref, type, reason, message, now);
         if (!e || !map_set(&r->entries, key, e, NULL)) {
@@ -284,6 +354,9 @@ void event_record(EventRecorder *r, const EventRef *ref, StrView type, StrView r
     va_end(ap);
     if (r->entries.len >= ENTRIES_MAX || r->floods.len >= ENTRIES_MAX)
         forget_all(r);
+    if (!r->sweep && loop_add_timer(api_client_loop(r->client), SWEEP_EVERY_MS, SWEEP_EVERY_MS,
+                                    on_sweep, r, &r->sweep, NULL) < 0)
+        r->sweep = NULL; /* then it is forgotten when there is too much */
 
     _cleanup_buf_ Buf key = BUF_INIT;
     int64_t now = clock_mono_ns();

@@ -18,6 +18,9 @@ int event_recorder_new(ApiClient *c, StrView component, StrView host, EventRecor
 EventRecorder *event_recorder_free(
     EventRecorder *r); /* what is under way is dropped; always NULL */
 
+/* The object is gone: what is remembered to count and limit its events goes. */
+void event_forget(EventRecorder *r, StrView uid);
+
 /* type: "Normal" or "Warning"; reason: "FailedMount"; the message as printf. Never fails visibly:
  * an event that cannot be written is dropped, as Kubernetes does. */
 void event_record(EventRecorder *r, const EventRef *ref, StrView type, StrView reason,

@@ -1,6 +1,8 @@
 /* map.c - open addressing with linear probing and backward-shift deletion (no tombstones). */
 #include "base/map.h"
 
+enum { CAP_MIN = 16 };
+
 void map_free(Map *m)
 {
     for (size_t i = 0; i < m->cap; i++)
@@ -40,11 +42,9 @@ static void insert(MapSlot *slots, size_t cap, MapSlot s)
     slots[i] = s;
 }
 
-static bool grow(Map *m)
+/* The same entries in a table of another size; false: as it was. */
+static bool resize(Map *m, size_t cap)
 {
-    if ((m->len + 1) * 4 <= m->cap * 3)
-        return true;
-    size_t cap = m->cap ? m->cap * 2 : 16;
     MapSlot *slots = calloc(cap, sizeof *slots);
     if (!slots)
         return false;
@@ -55,6 +55,13 @@ static bool grow(Map *m)
     m->slots = slots;
     m->cap = cap;
     return true;
+}
+
+static bool grow(Map *m)
+{
+    if ((m->len + 1) * 4 <= m->cap * 3)
+        return true;
+    return resize(m, m->cap ? m->cap * 2 : CAP_MIN);
 }
 
 bool map_set(Map *m, StrView key, void *val, void **ret_old)
@@ -113,4 +120,31 @@ bool map_next(const Map *m, size_t *pos, StrView *ret_key, void **ret_val)
         }
     }
     return false;
+}
+
+void map_retain(Map *m, bool (*keep)(void *ctx, StrView key, void *val), void *ctx)
+{
+    MapSlot *slots = m->cap ? calloc(m->cap, sizeof *slots) : NULL;
+    if (!slots)
+        return;
+    m->len = 0;
+    for (size_t i = 0; i < m->cap; i++) {
+        MapSlot *s = &m->slots[i];
+        if (!s->key)
+            continue;
+        if (keep(ctx, sv_n(s->key, s->key_len), s->val)) {
+            insert(slots, m->cap, *s);
+            m->len++;
+        } else
+            free(s->key);
+    }
+    free(m->slots);
+    m->slots = slots;
+    if (!m->len)
+        map_free(m);
+    size_t cap = m->cap;
+    while (cap > CAP_MIN && m->len * 8 < cap)
+        cap /= 2;
+    if (cap != m->cap)
+        (void)!resize(m, cap); /* the larger one does, too */
 }

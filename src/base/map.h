@@ -27,4 +27,8 @@ void *map_del(Map *m, StrView key); /* the removed value, or NULL */
  * current entry inside the loop may skip or repeat others: collect keys first. */
 bool map_next(const Map *m, size_t *pos, StrView *ret_key, void **ret_val);
 
+/* Takes out every entry for which keep() says no, which then frees the value; the table shrinks to
+ * what is left. Without memory for that nothing is asked. */
+void map_retain(Map *m, bool (*keep)(void *ctx, StrView key, void *val), void *ctx);
+
 #define _cleanup_map_ _cleanup_(map_free)

@@ -690,6 +690,7 @@ static void forget(Worker *w)
 {
     Kubelet *k = w->k;
     map_del(&k->workers, sv_cstr(w->uid));
+    event_forget(k->events, sv_cstr(w->uid));
     worker_free(w);
     kubelet_trim_soon(k);
 }

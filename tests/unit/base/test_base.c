@@ -324,9 +324,54 @@ static void test_hash_depends_on_every_byte(void **state)
     assert_int_equal(sv_hash_stable(SV("knarr")), sv_hash_stable(SV("knarr")));
 }
 
+static bool keep_even(void *ctx, StrView key, void *val)
+{
+    (*(unsigned *)ctx)++;
+    return (uintptr_t)val % 2 == 0;
+}
+
+static bool keep_none(void *ctx, StrView key, void *val)
+{
+    return false;
+}
+
+static void test_map_retain(void **state)
+{
+    enum { N = 1000 };
+    Map m = { 0 };
+    char key[16];
+    unsigned asked = 0;
+    map_retain(&m, keep_even, &asked); /* nothing is fine */
+    for (uintptr_t i = 1; i <= N; i++) {
+        snprintf(key, sizeof key, "k%u", (unsigned)i);
+        assert_true(map_set(&m, sv_cstr(key), (void *)i, NULL));
+    }
+    size_t cap = m.cap;
+    map_retain(&m, keep_even, &asked);
+    assert_int_equal(asked, N);
+    assert_int_equal(m.len, N / 2);
+    for (uintptr_t i = 1; i <= N; i++) {
+        snprintf(key, sizeof key, "k%u", (unsigned)i);
+        assert_int_equal((uintptr_t)map_get(&m, sv_cstr(key)), i % 2 ? 0 : i);
+    }
+    for (uintptr_t i = 20; i <= N; i += 2) {
+        snprintf(key, sizeof key, "k%u", (unsigned)i);
+        map_del(&m, sv_cstr(key));
+    }
+    map_retain(&m, keep_even, &asked);
+    assert_int_equal(m.len, 9);
+    assert_true(m.cap < cap / 8);
+    assert_int_equal((uintptr_t)map_get(&m, SV("k18")), 18);
+    map_retain(&m, keep_none, NULL);
+    assert_int_equal(m.len, 0);
+    assert_null(m.slots);
+    map_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_map_retain),
         cmocka_unit_test(test_err_wrap_keeps_code_and_prepends),
         cmocka_unit_test(test_err_errno_maps_and_describes),
         cmocka_unit_test(test_err_long_messages_are_cut),
