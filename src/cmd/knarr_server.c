@@ -1,6 +1,5 @@
 /* knarr_server.c - main() of knarr-server: the API server on its store. */
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 
 #include "apiserver/apiserver.h"
@@ -10,8 +9,6 @@
 #include "cmd/confine.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
-
-enum { HEAP_PAD = 512 * 1024 };
 
 typedef struct Args {
     const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns, *plugins, *node;
@@ -158,11 +155,6 @@ out:
 
 int main(int argc, char **argv)
 {
-    /* One heap that grows by steps: heaps of threads grow by pages, a call to the kernel for each
-     * two objects that are stored. The server trims its heap by itself. */
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_TOP_PAD, HEAP_PAD);
-    mallopt(M_TRIM_THRESHOLD, 2 * HEAP_PAD);
     daemon_init("server");
     Args args = { .bind = "0.0.0.0",
                   .port = 6443,
