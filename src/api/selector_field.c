@@ -139,7 +139,7 @@ StrView field_selector_value(const Value *obj, StrView label, char buf[static 24
     }
     const Value *v = find_path(obj, path);
     /* The older Event names its reporter in two places. */
-    if (!v && sv_eq(label, SV("source")))
+    if (!value_str(v).len && sv_eq(label, SV("source")))
         v = value_get(obj, SV("reportingComponent"));
     if (value_is(v, VALUE_STRING))
         return value_str(v);

@@ -153,8 +153,7 @@ static void begin_item(ListStream *s, const ObjectRev *o, Buf *text)
         s->rest = sv_skip(object_metadata_text(o), 1);
         s->end = SV("}");
     } else {
-        object_head(s->x->res, o->mod_rev, true, text);
-        s->rest = object_stored_rest(o);
+        s->rest = object_open(s->x->res, o, o->mod_rev, true, text);
     }
 }
 

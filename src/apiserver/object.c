@@ -10,6 +10,7 @@
 
 #include "api/selector.h"
 #include "apiserver/apiserver.h"
+#include "apiserver/convert.h"
 #include "codec/json.h"
 
 static const StrView STORED_HEAD = SV_INIT("{\"metadata\":{");
@@ -93,12 +94,7 @@ void object_store_form(const Value *obj, Buf *out)
     buf_putc(out, '}');
 }
 
-StrView object_stored_rest(const ObjectRev *o)
-{
-    return sv_skip(o->val, STORED_HEAD.len);
-}
-
-void object_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
+static void encode_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
 {
     buf_putc(out, '{');
     if (!item) {
@@ -117,10 +113,19 @@ void object_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
     buf_sv(out, SV("\","));
 }
 
+StrView object_open(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out)
+{
+    StrView rest = sv_skip(o->val, STORED_HEAD.len);
+    encode_head(res, rev, item, out);
+    if (convert_stored(res) == res)
+        return rest;
+    convert_rest(res, rest, out);
+    return SV_NULL;
+}
+
 void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out)
 {
-    object_head(res, rev, item, out);
-    buf_sv(out, object_stored_rest(o));
+    buf_sv(out, object_open(res, o, rev, item, out));
 }
 
 int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err)

@@ -13,20 +13,19 @@ bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, S
 
 /* Stored form: metadata first, without kind, apiVersion and resourceVersion. */
 void object_store_form(const Value *obj, Buf *out);
-/* What of a stored value follows the head that depends on who asks. */
-StrView object_stored_rest(const ObjectRev *o);
-/* The head: kind and apiVersion (unless `item`), and the metadata up to and with resourceVersion.
- */
-void object_head(const ApiResource *res, uint64_t rev, bool item, Buf *out);
-/* Appends the object as clients see it: head and rest. */
+/* Appends the beginning of the object as clients see it: kind and apiVersion (unless `item`), the
+ * metadata up to and with resourceVersion. Returns what of the stored value follows it; of a kind
+ * that is stored in another form (convert.h) all is appended, and nothing follows. */
+StrView object_open(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out);
+/* Appends the object as clients see it. */
 void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out);
 /* The same as a tree in the arena. */
 int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err);
 /* The raw text of the stored object's metadata: from "{" to the matching "}". */
 StrView object_metadata_text(const ObjectRev *o);
 
-/* Labels and selectable fields in compact form (ObjectRev.attrs). */
+/* Labels and selectable fields in compact form (ObjectRev.attrs), of an object in stored form. */
 void attrs_build(const ApiResource *res, const Value *obj, Buf *out);
 StrView attrs_label(StrView attrs, StrView key, bool *ret_found);
-/* A selectable field of a stored object; empty when it is not set. */
+/* A selectable field of a stored object, by the stored form's names; empty when it is not set. */
 StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label);

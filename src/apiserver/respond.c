@@ -314,13 +314,12 @@ static void release_object(void *ctx)
 static void respond_stored(ApiCall *x, int status, ObjectRev *o)
 {
     _cleanup_buf_ Buf head = BUF_INIT;
-    object_head(x->res, o->mod_rev, false, &head);
+    StrView rest = object_open(x->res, o, o->mod_rev, false, &head);
     StrView h = arena_sv(x->arena, buf_view(&head));
     if (head.failed || !h.ptr) {
         respond_starved(x);
         return;
     }
-    StrView rest = object_stored_rest(o);
     HttpPiece pieces[] = { { h.ptr, h.len }, { rest.ptr, rest.len } };
     http_respond_pieces(x->req, status, SV("application/json"), pieces, 2, release_object,
                         object_rev_ref(o));

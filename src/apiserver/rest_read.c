@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <zlib.h>
 
+#include "apiserver/convert.h"
 #include "apiserver/handlers.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/object.h"
@@ -42,14 +43,14 @@ void rest_get(ApiCall *x)
 int filter_parse(ApiCall *x, Filter *ret, Err *err)
 {
     StrView text;
-    *ret = (Filter){ 0 };
+    *ret = (Filter){ .stored = convert_stored(x->res) };
     int r = 0;
     if (http_query(x->req, SV("labelSelector"), &text) && text.len &&
         (r = selector_parse(text, x->arena, &ret->labels, err)) < 0)
         return r;
     if (http_query(x->req, SV("fieldSelector"), &text) && text.len)
         r = field_selector_parse(text, x->res, x->arena, &ret->fields, err);
-    return r;
+    return r < 0 ? r : convert_field_terms(x->res, &ret->fields, x->arena, err);
 }
 
 bool filter_empty(const Filter *f)
@@ -57,7 +58,7 @@ bool filter_empty(const Filter *f)
     return !f->labels.n_terms && !f->fields.n_terms && !f->labels.nothing && !f->fields.nothing;
 }
 
-bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o)
+bool filter_match(const Filter *f, const ObjectRev *o)
 {
     if (f->labels.nothing || f->fields.nothing)
         return false;
@@ -68,7 +69,7 @@ bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o)
             return false;
     }
     for (uint32_t i = 0; i < f->fields.n_terms; i++) {
-        Value v = value_sv(attrs_field(res, o, f->fields.terms[i].key));
+        Value v = value_sv(attrs_field(f->stored, o, f->fields.terms[i].key));
         if (!selector_term_matches(&f->fields.terms[i], &v))
             return false;
     }
@@ -157,7 +158,7 @@ static int collect(ApiCall *x, List *l, Err *err)
     bool filtered = !filter_empty(&l->filter);
     l->remaining = -1;
     for (ObjectRev *o; (o = snapshot_next(&it));) {
-        if (filtered && !filter_match(x->res, &l->filter, o))
+        if (filtered && !filter_match(&l->filter, o))
             continue;
         if (l->limit && l->objs.len == l->limit) {
             l->next_key = o->key;

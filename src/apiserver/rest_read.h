@@ -12,10 +12,11 @@ ObjectRev *current_object(ApiCall *x, Snapshot *sn);
 /* Label and field selector of a list or watch. */
 typedef struct Filter {
     Selector labels, fields;
+    const ApiResource *stored; /* whose names the fields have */
 } Filter;
 int filter_parse(ApiCall *x, Filter *ret, Err *err);
 bool filter_empty(const Filter *f); /* selects everything */
-bool filter_match(const ApiResource *res, const Filter *f, const ObjectRev *o);
+bool filter_match(const Filter *f, const ObjectRev *o);
 
 /* Is a text of so many bytes worth compressing, and does the client take gzip? */
 bool gzip_wanted(const ApiCall *x, size_t len);

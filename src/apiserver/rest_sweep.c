@@ -82,7 +82,7 @@ static ObjectRev *next_object(Sweep *s)
 {
     ObjectRev *o;
     while ((o = snapshot_next(&s->it)))
-        if (filter_match(s->x->res, &s->filter, o))
+        if (filter_match(&s->filter, o))
             return o;
     s->at_end = true;
     return NULL;

@@ -67,8 +67,7 @@ static void row_object(ApiCall *x, const ObjectRev *o, Buf *out, StrView *ret_re
         return;
     }
     if (include == TABLE_OBJECT) {
-        object_head(x->res, o->mod_rev, false, out);
-        *ret_rest = object_stored_rest(o);
+        *ret_rest = object_open(x->res, o, o->mod_rev, false, out);
         return;
     }
     buf_sv(out,

@@ -226,11 +226,10 @@ static void make_text(Watch *w, const char *type, const ObjectRev *o, uint64_t r
         t->rest = sv_skip(object_metadata_text(o), 1);
         strcpy(t->end, "}}\n");
     } else {
-        object_head(w->res, rev, false, out);
-        t->rest = object_stored_rest(o);
+        t->rest = object_open(w->res, o, rev, false, out);
         strcpy(t->end, "}\n");
     }
-    if (is_large(o))
+    if (is_large(o) && t->rest.len)
         return;
     buf_sv(out, t->rest);
     buf_sv(out, sv_cstr(t->end));
@@ -241,8 +240,8 @@ static void make_text(Watch *w, const char *type, const ObjectRev *o, uint64_t r
  * addition or a deletion. */
 static const char *event_type(const Watch *w, const StoreEvent *ev, ObjectRev **ret_obj)
 {
-    bool now = ev->obj && filter_match(w->res, &w->filter, ev->obj);
-    bool before = ev->prev && filter_match(w->res, &w->filter, ev->prev);
+    bool now = ev->obj && filter_match(&w->filter, ev->obj);
+    bool before = ev->prev && filter_match(&w->filter, ev->prev);
     *ret_obj = now ? ev->obj : ev->prev;
     if (now)
         return before ? "MODIFIED" : "ADDED";
@@ -348,7 +347,7 @@ static bool send_initial(Watch *w)
     ObjectRev *o = NULL;
     bool alive = true;
     while (t.text.len < WATCH_CHUNK && !t.text.failed && !t.rest.ptr && (o = snapshot_next(&w->at)))
-        if (in_scope(w, o->key) && filter_match(w->res, &w->filter, o))
+        if (in_scope(w, o->key) && filter_match(&w->filter, o))
             make_text(w, "ADDED", o, o->mod_rev, &t);
     alive = send_text(w, &t, o);
     buf_free(&t.text);

@@ -7,6 +7,7 @@
 
 #include "api/defaults.h"
 #include "api/validate.h"
+#include "apiserver/convert.h"
 #include "apiserver/fields.h"
 #include "apiserver/object.h"
 #include "apiserver/respond.h"
@@ -349,8 +350,11 @@ static WriteState step_form(WriteOp *w)
         return WRITE_DONE;
     if (w->effect != EFFECT_PUT || x->dry_run)
         return WRITE_COMMIT;
-    object_store_form(&w->obj, &w->val);
-    attrs_build(x->res, &w->obj, &w->attrs);
+    Value stored = convert_object(x->res, &w->obj, x->arena);
+    if (respond_exhausted(x))
+        return WRITE_DONE;
+    object_store_form(&stored, &w->val);
+    attrs_build(convert_stored(x->res), &stored, &w->attrs);
     if (!w->val.failed && !w->attrs.failed)
         return WRITE_COMMIT;
     respond_nomem(x);

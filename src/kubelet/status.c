@@ -184,53 +184,82 @@ static void add_condition(Worker *w, Value *list, StrView type, bool yes, StrVie
               same && value_get(old, SV("lastTransitionTime"))
                   ? *value_get(old, SV("lastTransitionTime"))
                   : when(a, clock_real_ns()));
-    if (!yes && reason.len)
+    if (reason.len)
         value_set(a, &c, SV("reason"), value_sv(reason));
-    if (!yes && message.len)
+    if (message.len)
         value_set(a, &c, SV("message"), value_sv(message));
     value_push(a, list, c);
 }
 
 typedef struct Summary {
-    bool initialized, containers_ready, any_running, any_waiting;
-    StrView unready; /* "containers with unready status: [web]" */
+    bool initialized, containers_ready;
+    bool any_started; /* one of the main containers, ever */
+    bool any_running;
+    StrView incomplete; /* "containers with incomplete status: [prepare]"; empty: none */
+    StrView unready;    /* "containers with unready status: [web]" */
 } Summary;
+
+static bool is_complete(const Container *c)
+{
+    if (c->kind == CONTAINER_INIT)
+        return c->phase == PHASE_EXITED && c->run.exit_code == 0;
+    return c->kind == CONTAINER_MAIN || (runs(c) && c->started);
+}
+
+static StrView with_status(const char *status, const Buf *names, Arena *a)
+{
+    return names->len == 0 ? SV_NULL
+                           : arena_printf(a, "containers with %s status: [%.*s]", status,
+                                          (int)names->len, names->ptr);
+}
 
 static void summarize(const Worker *w, Summary *s, Arena *a)
 {
-    _cleanup_buf_ Buf names = BUF_INIT;
+    _cleanup_buf_ Buf incomplete = BUF_INIT, unready = BUF_INIT;
     *s = (Summary){ .initialized = true, .containers_ready = true };
     for (unsigned i = 0; i < w->n_containers; i++) {
         const Container *c = w->containers[i];
         bool is_running = runs(c);
-        if (c->kind == CONTAINER_INIT)
-            s->initialized &= c->phase == PHASE_EXITED && c->run.exit_code == 0;
-        if (c->kind == CONTAINER_SIDECAR)
-            s->initialized &= is_running && c->started;
+        if (!is_complete(c)) {
+            s->initialized = false;
+            buf_printf(&incomplete, "%s%s", incomplete.len ? " " : "", c->name);
+        }
         if (c->kind == CONTAINER_INIT)
             continue;
         /* One that has ended before counts as running while its next start is waited for. */
         bool again = c->phase != PHASE_EXITED && (c->ever_started || c->has_last);
         s->any_running |= c->kind == CONTAINER_MAIN && (is_running || again);
-        s->initialized |= c->kind == CONTAINER_MAIN && (c->ever_started || c->has_last);
-        s->any_waiting |= c->kind == CONTAINER_MAIN && !is_running && c->phase != PHASE_EXITED;
+        s->any_started |= c->kind == CONTAINER_MAIN && (c->ever_started || c->has_last);
         if (!is_running || !c->ready) {
             s->containers_ready = false;
-            buf_printf(&names, "%s%s", names.len ? " " : "", c->name);
+            buf_printf(&unready, "%s%s", unready.len ? " " : "", c->name);
         }
     }
-    s->unready = arena_printf(a, "containers with unready status: [%.*s]", (int)names.len,
-                              names.ptr ? names.ptr : "");
+    s->initialized |= s->any_started;
+    s->incomplete = with_status("incomplete", &incomplete, a);
+    s->unready = with_status("unready", &unready, a);
 }
 
-static bool gates_open(const Worker *w)
+/* What the readiness gates wait for; empty: they are open. */
+static StrView closed_gates(const Worker *w, Arena *a)
 {
+    _cleanup_buf_ Buf why = BUF_INIT;
     value_list_foreach (gate, value_path(&w->pod, "spec.readinessGates")) {
-        const Value *c = old_condition(w, value_str(value_get(gate, SV("conditionType"))));
-        if (!sv_eq(value_str(value_get(c, SV("status"))), SV("True")))
-            return false;
+        StrView type = value_str(value_get(gate, SV("conditionType")));
+        const Value *c = old_condition(w, type);
+        StrView status = value_str(value_get(c, SV("status")));
+        if (sv_eq(status, SV("True")))
+            continue;
+        buf_printf(&why, "%s", why.len ? ", " : "");
+        if (c)
+            buf_printf(&why, "the status of pod readiness gate \"%.*s\" is not \"True\", but %.*s",
+                       SV_FMT(type), SV_FMT(status));
+        else
+            buf_printf(&why,
+                       "corresponding condition of pod readiness gate \"%.*s\" does not exist.",
+                       SV_FMT(type));
     }
-    return true;
+    return arena_sv(a, buf_view(&why));
 }
 
 static bool is_own_condition(StrView type)
@@ -243,22 +272,36 @@ static bool is_own_condition(StrView type)
     return false;
 }
 
-static Value conditions(Worker *w, const Summary *s, Arena *a)
+/* ContainersReady and Ready: the second is the first's, and waits for the gates too. */
+static void add_readiness(Worker *w, const Summary *s, StrView phase, Value *list, Arena *a)
+{
+    bool failed = sv_eq(phase, SV("Failed")), over = failed || sv_eq(phase, SV("Succeeded"));
+    bool ready = s->containers_ready && !over && w->phase <= WORKER_STOPPING;
+    StrView why = ready    ? SV_NULL
+                  : failed ? SV("PodFailed")
+                  : over   ? SV("PodCompleted")
+                           : SV("ContainersNotReady");
+    StrView message = over ? SV_NULL : s->unready;
+    StrView gates = ready ? closed_gates(w, a) : SV_NULL;
+    add_condition(w, list, SV("Ready"), ready && !gates.len,
+                  gates.len ? SV("ReadinessGatesNotReady") : why, gates.len ? gates : message, a);
+    add_condition(w, list, SV("ContainersReady"), ready, why, message, a);
+}
+
+static Value conditions(Worker *w, const Summary *s, StrView phase, Arena *a)
 {
     Value list = value_list();
-    bool over = w->terminal;
-    StrView why = over ? SV("PodCompleted") : SV("ContainersNotReady");
-    bool stopped = w->phase > WORKER_STOPPING;
+    bool succeeded = sv_eq(phase, SV("Succeeded"));
+    bool initialized = succeeded || s->initialized;
     add_condition(w, &list, SV("PodReadyToStartContainers"), w->phase == WORKER_RUNNING,
                   w->refused ? SV("UnsupportedField") : SV_NULL,
                   w->refused ? sv_cstr(w->message) : SV_NULL, a);
-    add_condition(w, &list, SV("Initialized"), s->initialized,
-                  over ? SV("PodCompleted") : SV("ContainersNotInitialized"), SV_NULL, a);
-    bool ready = s->containers_ready && !over && !stopped;
-    add_condition(w, &list, SV("Ready"), ready && gates_open(w),
-                  ready ? SV("ReadinessGatesNotReady") : why, over || ready ? SV_NULL : s->unready,
-                  a);
-    add_condition(w, &list, SV("ContainersReady"), ready, why, over ? SV_NULL : s->unready, a);
+    add_condition(w, &list, SV("Initialized"), initialized,
+                  succeeded      ? SV("PodCompleted")
+                  : !initialized ? SV("ContainersNotInitialized")
+                                 : SV_NULL,
+                  initialized ? SV_NULL : s->incomplete, a);
+    add_readiness(w, s, phase, &list, a);
     value_list_foreach (c, value_path(&w->pod, "status.conditions")) {
         if (!is_own_condition(value_str(value_get(c, SV("type")))))
             value_push(a, &list, *c);
@@ -302,8 +345,9 @@ static Value build(Worker *w, Arena *a)
         if (c->spec && !w->rejected)
             value_push(a, c->kind == CONTAINER_MAIN ? &main : &init, container_status(c, a));
     }
-    value_set(a, &status, SV("phase"), value_sv(phase_of(w, &s)));
-    value_set(a, &status, SV("conditions"), conditions(w, &s, a));
+    StrView phase = phase_of(w, &s);
+    value_set(a, &status, SV("phase"), value_sv(phase));
+    value_set(a, &status, SV("conditions"), conditions(w, &s, phase, a));
     if (w->reason[0]) {
         value_set(a, &status, SV("reason"), text(a, w->reason));
         value_set(a, &status, SV("message"), text(a, w->message));

@@ -247,3 +247,29 @@ Y
     api GET "$path" "$TABLE,application/json" | grep -q '"kind":"Namespace"'
     api GET '/api/v1/namespaces?watch=true&resourceVersion=0&timeoutSeconds=1' "$TABLE" | grep -q '"kind":"Table"'
 }
+
+@test "events have the names of the group that asks, however they were written" {
+    local core=/api/v1/namespaces/default/events new=/apis/events.k8s.io/v1/namespaces/default/events
+    api POST $new application/json -d '{"kind":"Event","apiVersion":"events.k8s.io/v1","metadata":{"name":"new"},
+        "regarding":{"kind":"Pod","name":"p","namespace":"default"},"note":"written as new","action":"Do","reason":"Test","type":"Normal",
+        "eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"tester","reportingInstance":"one"}' | tail -n 1 | grep -qx 201
+    api POST $core application/json -d '{"kind":"Event","apiVersion":"v1","metadata":{"name":"old"},"count":3,"type":"Normal",
+        "involvedObject":{"kind":"Pod","name":"q","namespace":"default"},"message":"written as old","reason":"Test","source":{"component":"tester"}}' | tail -n 1 | grep -qx 201
+    seen() { [ "$(kubectl get --raw "$1" | jq -r "$2" | xargs)" = "$3" ]; } # PATH FILTER EXPECTED
+    seen $core/new '.involvedObject.name, .message, .reportingComponent, .note' 'p written as new tester null'
+    seen $new/old '.regarding.name, .note, .deprecatedCount, .deprecatedSource.component, .message' 'q written as old 3 tester null'
+    # Lists, their selectors, tables with the object, watches.
+    seen "$core?fieldSelector=source=tester" '.items[] | .metadata.name, .message' 'new written as new old written as old'
+    seen "$new?fieldSelector=reportingController=tester" '.items[] | .metadata.name, .note' 'new written as new'
+    seen "$new?fieldSelector=regarding.name=q,reason=Test" '.items[] | .note' 'written as old'
+    api GET "$new/old?includeObject=Object" "$TABLE" | grep -q '"note":"written as old"'
+    seen "$new?watch=1&timeoutSeconds=1&resourceVersion=0&fieldSelector=regarding.name=q" '.object.note' 'written as old'
+    # A patch and an update by either name change the same field.
+    kubectl patch events.events.k8s.io old --type=merge -p '{"note": "changed"}'
+    seen $core/old '.message, .note' 'changed null'
+    kubectl patch events.v1. new -p '{"message": "changed too"}'
+    seen $new/new '.note, .message' 'changed too null'
+    kubectl get events.events.k8s.io | grep -q 'changed too'
+    kubectl delete events.events.k8s.io --all
+    seen $core '.items | length' 0
+}

@@ -111,6 +111,40 @@ Y
     kubectl delete pod init
 }
 
+@test "a condition that is false says what it waits for, and how a pod ended" {
+    said() { # POD TYPE STATUS/REASON/MESSAGE
+        field "$1" ".status.conditions[?(@.type==\"$2\")]['status','reason','message']" | tee /dev/stderr | grep -qFx -- "$3"
+    }
+    pod gated 'command: [sleep, "1000"]' 'readinessGates: [{conditionType: a/b}, {conditionType: c/d}],
+        initContainers: [{name: one, image: "knarr.local/demo:1", command: [sh, -c, "while ! [ -e /go ]; do sleep 0.1; done"]}, {name: two, image: "knarr.local/demo:1", command: ["true"]}]'
+    running() { [ -n "$(field gated '.status.initContainerStatuses[0].state.running.startedAt')" ]; }
+    wait_for 15 running
+    said gated Initialized 'False ContainersNotInitialized containers with incomplete status: [one two]'
+    said gated Ready 'False ContainersNotReady containers with unready status: [c]'
+    kubectl exec gated -c one -- touch /go
+    wait_for 15 said gated ContainersReady True
+    said gated Initialized True
+    said gated Ready 'False ReadinessGatesNotReady corresponding condition of pod readiness gate "a/b" does not exist., corresponding condition of pod readiness gate "c/d" does not exist.'
+    gate() { kubectl patch pod gated --subresource=status -p "{\"status\": {\"conditions\": [{\"type\": \"$1\", \"status\": \"$2\"}]}}"; }
+    gate a/b True
+    gate c/d Unknown
+    wait_for 10 said gated Ready 'False ReadinessGatesNotReady the status of pod readiness gate "c/d" is not "True", but Unknown'
+    gate c/d True
+    wait_for 10 said gated Ready True
+
+    pod good 'command: ["true"]' 'restartPolicy: Never'
+    pod bad 'command: ["false"]' 'restartPolicy: Never'
+    wait_for 15 is good .status.phase Succeeded
+    wait_for 15 is bad .status.phase Failed
+    said good Initialized 'True PodCompleted'
+    said bad Initialized True
+    for type in Ready ContainersReady; do
+        said good "$type" 'False PodCompleted'
+        said bad "$type" 'False PodFailed'
+    done
+    kubectl delete pod gated good bad
+}
+
 @test "a restart counts when it begins, and a pod whose container cannot be started is Running" {
     pod crash 'command: [sh, -c, "exit 1"]'
     backing_off() { is crash '.status.containerStatuses[0].state.waiting.reason' CrashLoopBackOff; }

@@ -96,6 +96,13 @@ static void test_field_selectors(void **state)
     assert_string_equal(err.msg, "field label not supported: spec.foo");
     assert_int_equal(field_selector_parse(SV("abc"), pods, &a, &s, &err), -ERR_INVALID);
     assert_string_equal(err.msg, "invalid selector: 'abc'; can't understand 'abc'");
+
+    const ApiResource *events = api_resource_find(SV(""), SV("v1"), SV("events"));
+    assert_int_equal(field_selector_parse(SV("source=x"), events, &a, &s, NULL), 0);
+    Value event = doc(&a, "{'source':{'component':''},'reportingComponent':'x'}");
+    assert_true(field_selector_matches(&s, &event));
+    event = doc(&a, "{'source':{'component':'y'},'reportingComponent':'x'}");
+    assert_false(field_selector_matches(&s, &event));
 }
 
 int main(void)
