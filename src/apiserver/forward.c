@@ -335,6 +335,17 @@ static StrView forwarded_for(ApiCall *x)
                         text);
 }
 
+/* Without an upgrade nobody chooses a protocol, and a token may hide among them. */
+static bool goes_on(const HttpReq *req, StrView name)
+{
+    static const StrView not [] = { SV_INIT("x-forwarded-for"), SV_INIT("x-forwarded-uri"),
+                                    SV_INIT("sec-websocket-protocol") };
+    for (size_t i = 0; i < ARRAY_SIZE(not ); i++)
+        if (sv_eq(name, not [i]))
+            return false;
+    return passes_on(req, name) || (req->streams && sv_eq(name, SV("content-length")));
+}
+
 static HttpHeader *make_headers(Forward *f, StrView path, uint32_t *ret_n)
 {
     HttpReq *req = f->x->req;
@@ -344,10 +355,7 @@ static HttpHeader *make_headers(Forward *f, StrView path, uint32_t *ret_n)
     if (!h || !uri.ptr)
         return NULL;
     for (uint32_t i = 0; i < req->n_headers; i++) {
-        StrView name = req->headers[i].name;
-        bool length = req->streams && sv_eq(name, SV("content-length"));
-        if (length || (passes_on(req, name) && !sv_eq(name, SV("x-forwarded-for")) &&
-                       !sv_eq(name, SV("x-forwarded-uri"))))
+        if (goes_on(req, req->headers[i].name))
             h[n++] = req->headers[i];
     }
     h[n++] = (HttpHeader){ SV("host"), req->authority };
@@ -420,12 +428,20 @@ static bool method_is_known(StrView method)
     return false;
 }
 
+/* Behind two of them a link goes on with a host. */
+static StrView one_slash(StrView path)
+{
+    while (sv_starts(path, SV("//")))
+        path = sv_skip(path, 1);
+    return path;
+}
+
 /* A page at "…/proxy" would have the wrong base for its relative links. */
 static void redirect_to_root(ApiCall *x)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     StrView query = x->req->query;
-    escape_path(x->req->path, &b);
+    escape_path(one_slash(x->req->path), &b);
     buf_printf(&b, "/%s%.*s", query.len ? "?" : "", SV_FMT(query));
     if (b.failed || http_set_header(x->req, SV("Location"), buf_view(&b), NULL) < 0)
         respond_nomem(x);
@@ -470,7 +486,7 @@ bool forward_handle(ApiCall *x)
     if (!sv_eq(x->sub, SV("proxy")) || !api_sub_find(x->res, x->sub))
         return false;
     StrView path = path_behind(x);
-    const char *begin_of_path = x->req->path.ptr;
+    const char *begin_of_path = one_slash(x->req->path).ptr;
     LinkMap links = { .prefix =
                           sv_n(begin_of_path, (size_t)(x->sub.ptr + x->sub.len - begin_of_path)),
                       .asked = x->req->authority };

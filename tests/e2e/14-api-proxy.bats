@@ -127,12 +127,20 @@ T
     [ "$(jq -r .cookie "$DATA/headers")" = a=b ]
     [ "$(jq -r '."x-forwarded-uri"' "$DATA/headers")" = $NSP/pods/web/proxy/echo ]
     [ "$(jq -r '."x-forwarded-for"' "$DATA/headers")" = 127.0.0.1 ]
+    # Nor does a token among WebSocket protocols, when what looks like a handshake is none.
+    echoed pods/web/proxy/echo '.headers' --http1.1 -X GET -d x -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+        -H 'Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, v4.channel.k8s.io' >"$DATA/headers"
+    run grep -icE 'bearer|upgrade' "$DATA/headers"
+    [ "$output" = 0 ]
     get pods/web/proxy/echo -i | grep -i '^access-control' && false
     true
 }
 
 @test "redirects and packed pages lead back through the proxy" {
     [ "$(get pods/web/proxy/redirect -o /dev/null -w '%{http_code} %{redirect_url}')" = "302 $API$NSP/pods/web/proxy/there?x=1" ]
+    # A link that began with two slashes would lead to a host called "api".
+    [ "$(curl_as_admin "$API//$NSP/pods/web/proxy" -o /dev/null -w '%{redirect_url}')" = "$API$NSP/pods/web/proxy/" ]
+    [[ "$(curl_as_admin "$API//$NSP/pods/web:80/proxy/")" == *"\"$NSP/pods/web:80/proxy/rewriteme"* ]]
     get pods/web:80/proxy/zipped --compressed >"$DATA/page"
     [ "$(grep -o "$NSP/pods/web:80/proxy/rewriteme" "$DATA/page" | wc -l)" = 20000 ]
     [ "$(get pods/web/proxy/missing -w ' %{http_code}')" = "not here 404" ]
