@@ -171,6 +171,30 @@ T
 }
 streams_are() { [ "$(get pods/web:80/proxy/streams)" = "$1" ]; }
 
+@test "forwarded answers that nobody reads cost little, however many" {
+    rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status"; }
+    kill_role server # what an earlier test has left in its memory is no part of this
+    start_server
+    get pods/web/proxy/ >/dev/null
+    before=$(rss_kb)
+    nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/closed_window.py" "$DATA/pki/ca.crt" "$DATA/crt" "$DATA/key" \
+        4 100 $NSP/pods/web/proxy/endless >"$BATS_TEST_TMPDIR/out" 3>&- &
+    holder=$!
+    echo "$holder" >>"$PIDS"
+    wait_for 60 grep -q asked "$BATS_TEST_TMPDIR/out"
+    # As much as ever waits is there when it grows no more.
+    for ((last = -1, now = 0; now > last; now = $(rss_kb))); do
+        last=$now
+        sleep 1
+    done
+    echo "before $before kB, with 400 $now kB"
+    [ "$now" -lt $((before + 72 * 1024)) ]
+    [ "$(get pods/web:162/proxy/)" = bar ]
+    kill "$holder"
+    wait "$holder" || true
+    wait_for 30 streams_are 0
+}
+
 # raw PATH TEXT: an upgrade in plain bytes, and what comes back within two seconds
 raw() {
     inside openssl s_client -quiet -no_ign_eof -connect 127.0.0.1:6443 -CAfile "$DATA/pki/ca.crt" -cert "$DATA/crt" -key "$DATA/key" -alpn http/1.1 2>/dev/null \
