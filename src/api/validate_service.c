@@ -174,6 +174,16 @@ void api_validate_address_not_special(ApiErrors *e, const ApiPath *p, StrView s)
                     "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
 }
 
+/* Its name for DNS, and where it is. */
+static void check_endpoint_names(ApiErrors *e, const ApiPath *p, const Value *endpoint)
+{
+    ApiPath hostname = API_FIELD(p, "hostname"), node = API_FIELD(p, "nodeName");
+    if (text(endpoint, "hostname").len)
+        check_name(e, &hostname, text(endpoint, "hostname"), name_dns1123_label);
+    if (text(endpoint, "nodeName").len)
+        check_name(e, &node, text(endpoint, "nodeName"), name_dns1123_subdomain);
+}
+
 static void check_endpoint_addresses(ApiErrors *e, const ApiPath *p, const Value *list)
 {
     uint32_t i = 0;
@@ -182,6 +192,7 @@ static void check_endpoint_addresses(ApiErrors *e, const ApiPath *p, const Value
         ApiPath at = API_INDEX(p, i++), ip = API_FIELD(&at, "ip");
         check_address(e, &ip, text(a, "ip"));
         api_validate_address_not_special(e, &ip, text(a, "ip"));
+        check_endpoint_names(e, &at, a);
     }
 }
 
@@ -223,6 +234,19 @@ static void check_slice_address(ApiErrors *e, const ApiPath *p, StrView s, StrVi
         api_validate_address_not_special(e, p, s);
 }
 
+static void check_slice_ports(ApiErrors *e, const ApiPath *p, const Value *list)
+{
+    uint32_t i = 0;
+    value_list_foreach (port, list) {
+        ApiPath at = API_INDEX(p, i++), name = API_FIELD(&at, "name");
+        if (text(port, "name").len)
+            check_name(e, &name, text(port, "name"), name_dns1123_label);
+        if (get(port, "port"))
+            check_port(e, &at, port, "port");
+        check_one_of(e, &at, port, "protocol", protocols, ARRAY_SIZE(protocols), true);
+    }
+}
+
 void validate_endpoint_slice(const Value *obj, const Value *old, ApiErrors *e)
 {
     static const StrView types[] = { SV_INIT("FQDN"), SV_INIT("IPv4"), SV_INIT("IPv6") };
@@ -235,9 +259,11 @@ void validate_endpoint_slice(const Value *obj, const Value *old, ApiErrors *e)
         api_too_many(e, &p, count(obj, "endpoints"), ENDPOINTS_MAX);
     if (count(obj, "ports") > PORTS_MAX)
         api_too_many(e, &ports, count(obj, "ports"), PORTS_MAX);
+    check_slice_ports(e, &ports, get(obj, "ports"));
     value_list_foreach (one, get(obj, "endpoints")) {
         ApiPath at = API_INDEX(&p, i++), list = API_FIELD(&at, "addresses");
         uint32_t j = 0;
+        check_endpoint_names(e, &at, one);
         if (count(one, "addresses") == 0)
             api_required(e, &list, "must contain at least 1 address");
         else if (count(one, "addresses") > ADDRESSES_MAX)

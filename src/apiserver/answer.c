@@ -176,6 +176,24 @@ void answer_written(ApiCall *x, AnswerForm form, int code, ObjectRev *o)
     }
 }
 
+void answer_without_token(ApiCall *x, int code, ObjectRev *o)
+{
+    Value secret, *data;
+    Err err = { 0 };
+    if (x->form != OUTPUT_OBJECT) {
+        x->include = SV("Metadata"); /* of a Table */
+        respond_object(x, code, o);
+        return;
+    }
+    if (object_decode(x->res, o, x->arena, &secret, &err) < 0) {
+        respond_err(x, &err);
+        return;
+    }
+    data = value_get(&secret, SV("data"));
+    value_del(data, SV("token"));
+    respond_value(x, code, &secret);
+}
+
 void answer_unwritten(ApiCall *x, AnswerForm form, int code, Value *obj)
 {
     uint64_t rev = 0;

@@ -12,6 +12,8 @@ typedef enum AnswerForm {
 
 /* Answers a write with what was written or deleted. */
 void answer_written(ApiCall *x, AnswerForm form, int code, ObjectRev *o);
+/* Answers with a Secret, but the token in it: who may write it need not be one who may read it. */
+void answer_without_token(ApiCall *x, int code, ObjectRev *o);
 /* Answers with a tree: what a dry run would have written, or an update that was a deletion. */
 void answer_unwritten(ApiCall *x, AnswerForm form, int code, Value *obj);
 

@@ -14,12 +14,20 @@
 #include "apiserver/services.h"
 #include "base/map.h"
 
+enum {
+    FEW = 64, /* forwarded requests and joined connections at a time */
+    PENDING_OF_FEW = 256 * 1024,
+    PENDING_OF_MANY = 32 * 1024,
+};
+
 struct Backends {
     TlsContext *kubelet; /* shows the server's client certificate; NULL: none was given */
     TlsContext *any;     /* pods and Services: checks nothing, shows nothing */
     Map clients;         /* of kubelets: "address:port" to HttpClient */
     char *advertised;    /* the server's own address */
     unsigned turn;       /* which endpoint is next */
+    unsigned open;       /* forwarded requests and joined connections */
+    bool freed;          /* gone with the last of those */
 };
 
 static int kubelet_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
@@ -65,6 +73,28 @@ int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err)
     return 0;
 }
 
+static void free_last(Backends *b)
+{
+    if (b->freed && !b->open)
+        free(b);
+}
+
+void backend_opened(Backends *b)
+{
+    b->open++;
+}
+
+void backend_closed(Backends *b)
+{
+    b->open--;
+    free_last(b);
+}
+
+size_t backend_pending_max(const Backends *b)
+{
+    return b->open <= FEW ? PENDING_OF_FEW : PENDING_OF_MANY;
+}
+
 Backends *backends_free(Backends *b)
 {
     if (!b)
@@ -77,7 +107,8 @@ Backends *backends_free(Backends *b)
     tls_context_unref(b->kubelet);
     tls_context_unref(b->any);
     free(b->advertised);
-    free(b);
+    b->freed = true;
+    free_last(b);
     return NULL;
 }
 

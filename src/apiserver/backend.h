@@ -8,7 +8,14 @@
 int backends_new(const ApiServerConfig *cfg, Backends **ret, Err *err);
 /* The certificates for kubelets came anew: new connections use them. */
 int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err);
-Backends *backends_free(Backends *b);
+Backends *backends_free(Backends *b); /* always NULL; what is still open may close behind it */
+
+/* A forwarded request, or two joined connections, begins and ends. */
+void backend_opened(Backends *b);
+void backend_closed(Backends *b);
+/* So many bytes may wait in one direction of it: less when many are open, so that those which
+ * nobody reads cost little. */
+size_t backend_pending_max(const Backends *b);
 
 /* The object NAME, decoded into the call's arena; false when there is none. */
 bool backend_object(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret);

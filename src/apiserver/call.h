@@ -78,6 +78,7 @@ typedef struct ApiCall {
                      "deletecollection" */
     bool is_resource;
     StrView group, version, resource, ns, name, sub;
+    StrView beyond; /* of the path, behind all these: empty but where something is proxied */
     const ApiResource *res;
 
     /* How the answer is wanted. */

@@ -1,7 +1,7 @@
 /* forward.c - pods/proxy, services/proxy and nodes/proxy: a request goes to a backend, its answer
  * comes back.
  *
- * Bodies stream both ways; FORWARD_PENDING_MAX bytes wait in each direction before the sender has
+ * Bodies stream both ways; backend_pending_max() bytes wait in each direction before the sender has
  * to. Links of pages and of redirects are led back through the proxy (html_links.h); a page that is
  * compressed is unpacked for it, a part at a time. When either side goes away the other's
  * connection ends. */
@@ -18,7 +18,6 @@
 #include "net/ws.h"
 
 enum {
-    FORWARD_PENDING_MAX = 256 * 1024,
     PAGE_PART = 16 * 1024,
     HEADERS_ADDED = 3,
 };
@@ -37,8 +36,14 @@ typedef struct Forward {
     Buf in; /* what has come of it and not been read */
 } Forward;
 
+static size_t pending_max(const Forward *f)
+{
+    return backend_pending_max(f->x->srv->backends);
+}
+
 static void forward_free(Forward *f)
 {
+    backend_closed(f->x->srv->backends);
     http_call_cancel(f->call);
     http_client_free(f->client);
     if (f->unpacking)
@@ -87,7 +92,7 @@ static bool pump_page(Forward *f)
 {
     HttpReq *req = f->x->req;
     bool fine = true, more = f->in.len > 0 || f->zipped;
-    while (fine && more && http_stream_pending(req) < FORWARD_PENDING_MAX) {
+    while (fine && more && http_stream_pending(req) < pending_max(f)) {
         _cleanup_buf_ Buf text = BUF_INIT, out = BUF_INIT;
         if (f->zipped) {
             fine = unpack(f, &text);
@@ -204,7 +209,7 @@ static void on_data(void *ctx, const void *data, size_t len)
     }
     if (f->page && !pump_page(f))
         return;
-    if (f->in.len || http_stream_pending(req) > FORWARD_PENDING_MAX)
+    if (f->in.len || http_stream_pending(req) > pending_max(f))
         http_call_pause(f->call, true);
 }
 
@@ -241,7 +246,7 @@ static void on_upload(void *ctx, const void *data, size_t len)
         return;
     if (http_call_write(f->call, data, len, NULL) < 0)
         forward_cut(f);
-    else if (http_call_pending(f->call) > FORWARD_PENDING_MAX) {
+    else if (http_call_pending(f->call) > pending_max(f)) {
         f->upload_held = true;
         http_body_pause(f->x->req, true);
     }
@@ -335,6 +340,17 @@ static StrView forwarded_for(ApiCall *x)
                         text);
 }
 
+/* Without an upgrade nobody chooses a protocol, and a token may hide among them. */
+static bool goes_on(const HttpReq *req, StrView name)
+{
+    static const StrView not [] = { SV_INIT("x-forwarded-for"), SV_INIT("x-forwarded-uri"),
+                                    SV_INIT("sec-websocket-protocol") };
+    for (size_t i = 0; i < ARRAY_SIZE(not ); i++)
+        if (sv_eq(name, not [i]))
+            return false;
+    return passes_on(req, name) || (req->streams && sv_eq(name, SV("content-length")));
+}
+
 static HttpHeader *make_headers(Forward *f, StrView path, uint32_t *ret_n)
 {
     HttpReq *req = f->x->req;
@@ -344,10 +360,7 @@ static HttpHeader *make_headers(Forward *f, StrView path, uint32_t *ret_n)
     if (!h || !uri.ptr)
         return NULL;
     for (uint32_t i = 0; i < req->n_headers; i++) {
-        StrView name = req->headers[i].name;
-        bool length = req->streams && sv_eq(name, SV("content-length"));
-        if (length || (passes_on(req, name) && !sv_eq(name, SV("x-forwarded-for")) &&
-                       !sv_eq(name, SV("x-forwarded-uri"))))
+        if (goes_on(req, req->headers[i].name))
             h[n++] = req->headers[i];
     }
     h[n++] = (HttpHeader){ SV("host"), req->authority };
@@ -420,12 +433,20 @@ static bool method_is_known(StrView method)
     return false;
 }
 
+/* Behind two of them a link goes on with a host. */
+static StrView one_slash(StrView path)
+{
+    while (sv_starts(path, SV("//")))
+        path = sv_skip(path, 1);
+    return path;
+}
+
 /* A page at "…/proxy" would have the wrong base for its relative links. */
 static void redirect_to_root(ApiCall *x)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     StrView query = x->req->query;
-    escape_path(x->req->path, &b);
+    escape_path(one_slash(x->req->path), &b);
     buf_printf(&b, "/%s%.*s", query.len ? "?" : "", SV_FMT(query));
     if (b.failed || http_set_header(x->req, SV("Location"), buf_view(&b), NULL) < 0)
         respond_nomem(x);
@@ -445,6 +466,7 @@ static void open_forward(ApiCall *x, const Backend *to, const LinkMap *links, St
     f->to = *to;
     f->links = *links;
     f->html.map = &f->links;
+    backend_opened(x->srv->backends);
     if (begin(f, path, &err) < 0) {
         forward_free(f);
         respond_err(x, &err);
@@ -470,7 +492,7 @@ bool forward_handle(ApiCall *x)
     if (!sv_eq(x->sub, SV("proxy")) || !api_sub_find(x->res, x->sub))
         return false;
     StrView path = path_behind(x);
-    const char *begin_of_path = x->req->path.ptr;
+    const char *begin_of_path = one_slash(x->req->path).ptr;
     LinkMap links = { .prefix =
                           sv_n(begin_of_path, (size_t)(x->sub.ptr + x->sub.len - begin_of_path)),
                       .asked = x->req->authority };

@@ -5,15 +5,15 @@
  * further requests, which the backend would take for this server's. */
 #include "apiserver/join.h"
 
+#include "apiserver/backend.h"
 #include "apiserver/passing.h"
 #include "apiserver/respond.h"
-
-enum { PENDING_MAX = 256 * 1024 }; /* bytes in one direction before the other side is paused */
 
 typedef struct Join {
     ApiCall *x;         /* until the connection is taken over */
     HttpTunnel *tunnel; /* until it is connected */
     HttpClient *client; /* if it is ours */
+    Backends *backends;
     NetStream *side[2]; /* 0: client, 1: backend */
     struct JoinEnd {
         struct Join *join;
@@ -23,6 +23,7 @@ typedef struct Join {
 
 static void join_free(Join *j)
 {
+    backend_closed(j->backends);
     http_tunnel_cancel(j->tunnel);
     http_client_free(j->client);
     net_stream_free(j->side[0]);
@@ -37,7 +38,7 @@ static void on_data(void *ctx, const void *data, size_t len)
     if (!to)
         return;
     net_stream_write(to, data, len, NULL);
-    if (net_stream_pending(to) > PENDING_MAX)
+    if (net_stream_pending(to) > backend_pending_max(e->join->backends))
         net_stream_pause(e->join->side[e->from], true);
 }
 
@@ -180,6 +181,8 @@ void join_open(ApiCall *x, HttpClient *client, bool owned, StrView head)
     }
     j->x = x;
     j->client = owned ? client : NULL;
+    j->backends = x->srv->backends;
+    backend_opened(j->backends);
     http_on_close(x->req, on_peer_gone, j);
     if (http_tunnel(client, head, on_answer, j, &j->tunnel, &err) < 0) {
         http_on_close(x->req, NULL, NULL);

@@ -271,9 +271,10 @@ static void respond_v3(ApiCall *x, StrView path)
     StrView first, rest, group = SV(""), version;
     sv_cut(path, '/', &first, &rest);
     version = rest;
-    if (sv_eq(first, SV("apis")))
+    bool named = sv_eq(first, SV("apis")), core = sv_eq(first, SV("api"));
+    if (named)
         sv_cut(rest, '/', &group, &version);
-    if (version.len)
+    if (version.len && (named ? group.len > 0 : core)) /* each document has one path */
         respond_shared(x, path, group, version, false);
     else
         respond_status(x, REASON_NOT_FOUND, "the server could not find the requested resource");

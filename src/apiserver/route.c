@@ -84,6 +84,7 @@ static void parse_path(ApiCall *x)
         x->name = segment(&rest);
         x->sub = segment(&rest);
     }
+    x->beyond = segment(&rest);
     if (!sv_eq(x->verb, SV("watch")))
         x->verb = resource_verb(x);
     fix_streaming_verb(x);
@@ -193,10 +194,45 @@ static bool name_is_possible(ApiCall *x)
            (!x->res->namespaced || name_ok(name_dns1123_label, x->ns));
 }
 
+static void respond_no_method(ApiCall *x)
+{
+    respond_status(x, REASON_METHOD_NOT_ALLOWED,
+                   "the server does not allow this method on the requested resource");
+}
+
+static uint32_t verb_bit(StrView verb)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+        if (sv_eq(verbs[i].verb, verb))
+            return verbs[i].bit;
+    return 0;
+}
+
+/* Whether the verb is for such a path. What has been authorised is the verb with the names in the
+ * path: an object must not be made by a right to one name, nor read by that to a subresource which
+ * its kind has not, nor anything changed by a right to watch. */
+static bool verb_fits(const ApiCall *x, const ApiSubresource *sub)
+{
+    enum { OF_ALL = API_LIST | API_CREATE | API_DELETECOLLECTION, OF_ONE_OR_ALL = API_WATCH };
+    uint32_t bit = verb_bit(x->verb);
+    bool reads = sv_eq(x->req->method, SV("GET")) || sv_eq(x->req->method, SV("HEAD"));
+    if (bit == API_WATCH && (!reads || sub)) /* its old form is a path of its own */
+        return false;
+    if (sub) /* the backend says what methods it knows */
+        return sv_eq(sub->name, SV("proxy")) || (sub->verbs & bit) != 0;
+    return bit & OF_ONE_OR_ALL || !(bit & OF_ALL) == (x->name.len > 0);
+}
+
 static void dispatch_resource(ApiCall *x)
 {
-    if (x->res->namespaced && !x->ns.len && x->name.len) {
+    const ApiSubresource *sub = x->sub.len ? api_sub_find(x->res, x->sub) : NULL;
+    if ((x->res->namespaced && !x->ns.len && x->name.len) || (x->sub.len && !sub) ||
+        (x->beyond.len && !sv_eq(x->sub, SV("proxy")))) {
         respond_unknown(x);
+        return;
+    }
+    if (!verb_fits(x, sub)) {
+        respond_no_method(x);
         return;
     }
     if (x->res->stored && !name_is_possible(x)) {
@@ -214,8 +250,7 @@ static void dispatch_resource(ApiCall *x)
         return;
     }
     if (x->res->namespaced && !x->ns.len && sv_eq(x->verb, SV("create"))) {
-        respond_status(x, REASON_METHOD_NOT_ALLOWED,
-                       "the server does not allow this method on the requested resource");
+        respond_no_method(x);
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
@@ -223,8 +258,7 @@ static void dispatch_resource(ApiCall *x)
             verbs[i].fn(x);
             return;
         }
-    respond_status(x, REASON_METHOD_NOT_ALLOWED,
-                   "the server does not allow this method on the requested resource");
+    respond_no_method(x);
 }
 
 /* Names become parts of store keys and of texts that end at a NUL: what no object of any kind can

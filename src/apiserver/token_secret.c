@@ -75,11 +75,12 @@ bool token_secret_lacks_account(ApiCall *x, const Value *obj, StrView *ret_accou
     return ret_account->len && !fitting_uid(x, obj, *ret_account).len;
 }
 
-int token_secret_fill(ApiCall *x, Value *obj, Err *err)
+int token_secret_fill(ApiCall *x, Value *obj, bool *ret_made, Err *err)
 {
     StrView account = account_of(x, obj), token = SV_NULL, uid;
     Value before;
     int r;
+    *ret_made = false;
     if (!account.len || x->dry_run || !(uid = fitting_uid(x, obj, account)).len)
         return 0;
     TokenClaims c = {
@@ -88,6 +89,7 @@ int token_secret_fill(ApiCall *x, Value *obj, Err *err)
     if (!value_path_str(obj, "data.token").len &&
         (r = token_issue(x->srv->tokens, &c, x->arena, &token, err)) < 0)
         return r;
+    *ret_made = token.len > 0;
     return value_clone(x->arena, obj, &before) && fill(x, obj, uid, token) &&
                    fields_track_as(x, SV("kube-controller-manager"), obj, &before)
                ? 0

@@ -18,8 +18,9 @@ bool token_secret_lacks_account(ApiCall *x, const Value *obj, StrView *ret_accou
  * authority's certificate and the namespace. The account is looked up in the call's own namespace,
  * whatever the object says; without one, in a dry run and in other objects nothing is changed.
  * managedFields give what was filled in to the manager whose work it is in Kubernetes, so that no
- * apply takes it for its own. Called when the client's own fields have been noted. */
-int token_secret_fill(ApiCall *x, Value *obj, Err *err) NODISCARD;
+ * apply takes it for its own. Called when the client's own fields have been noted. *ret_made: the
+ * token is a new one, and not for the answer of this write (answer_without_token()). */
+int token_secret_fill(ApiCall *x, Value *obj, bool *ret_made, Err *err) NODISCARD;
 
 /* Whether the Secret still exists, is not on its way out and holds just this token. */
 bool token_secret_holds(Snapshot *sn, StrView ns, StrView name, StrView token, Arena *a);

@@ -342,7 +342,7 @@ static WriteState step_form(WriteOp *w)
         respond_nomem(x);
         return WRITE_DONE;
     }
-    if (tracked && token_secret_fill(x, &w->obj, &err) < 0) {
+    if (tracked && token_secret_fill(x, &w->obj, &w->made_token, &err) < 0) {
         respond_err(x, &err);
         return WRITE_DONE;
     }
@@ -436,6 +436,8 @@ static WriteState step_answer(WriteOp *w)
     if (err->code == ERR_NONE) {
         if (w->effect == EFFECT_DELETE && w->plan.way != WRITE_DELETION)
             answer_unwritten(x, w->plan.answer, success_code(w), &w->obj);
+        else if (w->made_token)
+            answer_without_token(x, success_code(w), w->commit.obj);
         else
             answer_written(x, w->plan.answer, success_code(w), w->commit.obj);
         return WRITE_DONE;

@@ -80,6 +80,7 @@ struct WriteOp {
     bool has_given;
     struct Managers *settled; /* an apply has settled who owns which field; else NULL */
     bool retriable;           /* after a conflict */
+    bool made_token;          /* of an account, in the Secret that is written */
     unsigned tries;
     StoreOp *claims; /* what the object takes and gives back beside itself */
     size_t n_claims;

@@ -21,7 +21,7 @@
 #include "base/proc.h"
 #include "netlink/nft_need.h"
 
-#define NO_BRIDGE_RULES "CONFIG_NF_TABLES_BRIDGE"
+#define NO_INGRESS_RULES "CONFIG_NF_TABLES_NETDEV"
 
 enum { MODPROBE_TIMEOUT_MS = 10000 };
 
@@ -193,8 +193,8 @@ static const char *missing_rules(void)
     pid_t pid = fork();
     if (pid == 0) {
         const char *module = unshare(CLONE_NEWNET) == 0 ? nft_missing_module() : NULL;
-        if (!module && !nft_has_bridge())
-            module = NO_BRIDGE_RULES;
+        if (!module && !nft_has_netdev())
+            module = NO_INGRESS_RULES;
         _exit(module && write(ends[1], module, strlen(module)) > 0);
     }
     close(ends[1]);
@@ -210,9 +210,10 @@ static const char *missing_rules(void)
 static int check_rules(Err *err)
 {
     const char *module = missing_rules();
-    if (module && strcmp(module, NO_BRIDGE_RULES) == 0)
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "this kernel lacks rules for bridges; use a kernel with " NO_BRIDGE_RULES);
+    if (module && strcmp(module, NO_INGRESS_RULES) == 0)
+        return err_set(
+            err, ERR_UNSUPPORTED, 0,
+            "this kernel lacks rules for single devices; use a kernel with " NO_INGRESS_RULES);
     if (module) {
         load_module(module);
         module = missing_rules();

@@ -2,6 +2,7 @@
 #include "cni/guard.h"
 
 #include <arpa/inet.h>
+#include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -10,15 +11,12 @@
 
 #include "netlink/nft.h"
 
-#define ENTRY "source"
-#define PORTS "ports"
-
 enum {
     NAME_SIZE = 32,
-    PORT_SIZE = 16,     /* IFNAMSIZ */
-    PRIORITY = -300,    /* before all other rules for bridges */
+    PRIORITY = -300,    /* before all other rules of the device */
     AT_LINK = 0,        /* NFT_PAYLOAD_LL_HEADER */
     LINK_SOURCE = 6,    /* of an Ethernet header */
+    LINK_TYPE = 12,     /* of a tagged frame that of its tag, though the kernel has taken it off */
     IP_SOURCE = 12,     /* of an IPv4 header */
     ARP_SENDER_MAC = 8, /* of ARP for Ethernet and IPv4 (RFC 826) */
     ARP_SENDER_IP = 14,
@@ -28,7 +26,7 @@ static NftBatch *batch_of(const char *bridge)
 {
     char table[NAME_SIZE];
     snprintf(table, sizeof table, "%.20s-guard", bridge);
-    return nft_batch_new_bridge(table);
+    return nft_batch_new_netdev(table);
 }
 
 static void match(NftBatch *b, uint32_t base, uint32_t offset, bool equal, const void *data,
@@ -38,11 +36,31 @@ static void match(NftBatch *b, uint32_t base, uint32_t offset, bool equal, const
     nft_x_cmp(b, 0, equal, data, len);
 }
 
+/* A rule that looks at the Ethernet header. */
+static void link_rule_begin(NftBatch *b, const char *chain)
+{
+    uint16_t ethernet = ARPHRD_ETHER;
+    nft_rule_begin(b, chain);
+    nft_x_meta(b, 0, NFT_META_IIFTYPE);
+    nft_x_cmp(b, 0, true, &ethernet, sizeof ethernet);
+}
+
 static void match_protocol(NftBatch *b, uint16_t protocol)
 {
     uint16_t wire = htons(protocol);
     nft_x_meta(b, 0, NFT_META_PROTOCOL);
     nft_x_cmp(b, 0, true, &wire, sizeof wire);
+}
+
+/* All but IPv4 and ARP; what match_protocol() matches may lie behind a tag. */
+static void drop_others(NftBatch *b, const char *chain)
+{
+    uint16_t ip = htons(ETH_P_IP), arp = htons(ETH_P_ARP);
+    link_rule_begin(b, chain);
+    match(b, AT_LINK, LINK_TYPE, false, &ip, sizeof ip);
+    match(b, AT_LINK, LINK_TYPE, false, &arp, sizeof arp);
+    nft_x_verdict(b, NF_DROP, NULL);
+    nft_rule_end(b);
 }
 
 static void address_rule(NftBatch *b, const char *chain, uint16_t protocol, uint32_t offset,
@@ -64,7 +82,7 @@ static void drop_rule(NftBatch *b, const char *chain)
 
 static void port_rules(NftBatch *b, const PortGuard *g)
 {
-    nft_rule_begin(b, g->port);
+    link_rule_begin(b, g->port);
     match(b, AT_LINK, LINK_SOURCE, false, g->mac, sizeof g->mac);
     nft_x_verdict(b, NF_DROP, NULL);
     nft_rule_end(b);
@@ -75,6 +93,7 @@ static void port_rules(NftBatch *b, const PortGuard *g)
     nft_rule_end(b);
     if (!g->addresses)
         return;
+    drop_others(b, g->port);
     for (unsigned i = 0; i < g->n_ips; i++) {
         address_rule(b, g->port, ETH_P_IP, IP_SOURCE, g->ips[i]);
         address_rule(b, g->port, ETH_P_ARP, ARP_SENDER_IP, g->ips[i]);
@@ -82,23 +101,6 @@ static void port_rules(NftBatch *b, const PortGuard *g)
     address_rule(b, g->port, ETH_P_ARP, ARP_SENDER_IP,
                  0); /* a probe announces nothing (RFC 5227) */
     drop_rule(b, g->port);
-}
-
-/* What all ports share; whoever sets a guard makes it anew, in the same transaction. */
-static void entry_rules(NftBatch *b)
-{
-    NftSetSpec ports = { .name = PORTS,
-                         .key_type = NFT_T_IFNAME,
-                         .key_len = PORT_SIZE,
-                         .data_len = NFT_DATA_IS_VERDICT };
-    nft_table_add(b);
-    nft_chain_base(b, ENTRY, "filter", NF_INET_PRE_ROUTING, PRIORITY);
-    nft_set_add(b, &ports);
-    nft_chain_flush(b, ENTRY);
-    nft_rule_begin(b, ENTRY);
-    nft_x_meta(b, 0, NFT_META_IIFNAME);
-    nft_x_vmap(b, 0, PORTS);
-    nft_rule_end(b);
 }
 
 static int commit(NftBatch *b, Err *err)
@@ -116,14 +118,11 @@ static int commit(NftBatch *b, Err *err)
 int port_guard_set(const PortGuard *g, Err *err)
 {
     _cleanup_(nft_batch_freep) NftBatch *b = batch_of(g->bridge);
-    char key[PORT_SIZE] = "";
-    memcpy(key, g->port, strnlen(g->port, sizeof key - 1));
     if (b) {
-        entry_rules(b);
-        nft_chain_add(b, g->port);
+        nft_table_add(b);
+        nft_chain_ingress(b, g->port, g->port, PRIORITY);
         nft_chain_flush(b, g->port);
         port_rules(b, g);
-        nft_elem_add(b, PORTS, key, sizeof key, g->port);
     }
     int r = commit(b, err);
     return r < 0 ? err_wrap(err, "guard port '%s' of bridge '%s'", g->port, g->bridge) : 0;
@@ -132,10 +131,7 @@ int port_guard_set(const PortGuard *g, Err *err)
 int port_guard_remove(const char *bridge, const char *port, Err *err)
 {
     _cleanup_(nft_batch_freep) NftBatch *b = batch_of(bridge);
-    char key[PORT_SIZE] = "";
-    memcpy(key, port, strnlen(port, sizeof key - 1));
     if (b) {
-        nft_elem_del(b, PORTS, key, sizeof key);
         nft_chain_flush(b, port);
         nft_chain_del(b, port);
     }

@@ -3,8 +3,10 @@
  * announcements by ARP included. With `addresses` nothing but IPv4 and ARP passes, so that neither
  * neighbour discovery nor a tagged frame goes around it.
  *
- * A table "BRIDGE-guard" of nf_tables' family bridge: a map from each guarded port to its chain.
- * Other ports of the bridge are left alone. */
+ * A table "BRIDGE-guard" of nf_tables' family netdev, with a chain for each guarded port: it sees
+ * all that comes in by the port. Rules for bridges would not: a bridge hands frames to the group
+ * addresses that it does not forward (01:80:C2:00:00:0X, IEEE 802.1Q) to the host as its port's
+ * own. Other ports of the bridge are left alone. */
 #pragma once
 
 #include <stdint.h>
@@ -22,7 +24,7 @@ typedef struct PortGuard {
 } PortGuard;
 
 /* Sets or replaces the guard of a port. ERR_UNSUPPORTED or ERR_NOT_FOUND where the kernel has no
- * rules for bridges. */
+ * rules for single devices. */
 int port_guard_set(const PortGuard *g, Err *err) NODISCARD;
 /* Takes it away; fine when there is none. */
 int port_guard_remove(const char *bridge, const char *port, Err *err) NODISCARD;

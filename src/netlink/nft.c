@@ -80,9 +80,9 @@ NftBatch *nft_batch_new(const char *table)
     return batch_new(table, NFPROTO_IPV4);
 }
 
-NftBatch *nft_batch_new_bridge(const char *table)
+NftBatch *nft_batch_new_netdev(const char *table)
 {
-    return batch_new(table, NFPROTO_BRIDGE);
+    return batch_new(table, NFPROTO_NETDEV);
 }
 
 NftBatch *nft_batch_free(NftBatch *b)
@@ -157,17 +157,31 @@ void nft_chain_add(NftBatch *b, const char *name)
     end(b);
 }
 
-void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook,
-                    int32_t priority)
+/* `device` NULL: the hook is of no single one. */
+static void base(NftBatch *b, const char *name, const char *type, uint32_t hook, int32_t priority,
+                 const char *device)
 {
     chain_begin(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE, "add chain", name);
     struct nlattr *nest = mnl_attr_nest_start(b->h, NFTA_CHAIN_HOOK);
     put_u32(b, NFTA_HOOK_HOOKNUM, hook);
     put_u32(b, NFTA_HOOK_PRIORITY, (uint32_t)priority);
+    if (device)
+        mnl_attr_put_strz(b->h, NFTA_HOOK_DEV, device);
     mnl_attr_nest_end(b->h, nest);
     put_u32(b, NFTA_CHAIN_POLICY, NF_ACCEPT);
     mnl_attr_put_strz(b->h, NFTA_CHAIN_TYPE, type);
     end(b);
+}
+
+void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook,
+                    int32_t priority)
+{
+    base(b, name, type, hook, priority, NULL);
+}
+
+void nft_chain_ingress(NftBatch *b, const char *name, const char *device, int32_t priority)
+{
+    base(b, name, "filter", NF_NETDEV_INGRESS, priority, device);
 }
 
 void nft_chain_del(NftBatch *b, const char *name)
@@ -187,17 +201,6 @@ void nft_chain_flush(NftBatch *b, const char *name)
 /* --- sets ----------------------------------------------------------------------------------------
  */
 
-/* A note for nft, as libnftnl writes it: names of links lie in the host's byte order. Without it
- * nft lists them as empty. */
-static void put_host_order(NftBatch *b)
-{
-    enum { KEY_BYTE_ORDER = 0, HOST_ENDIAN = 1 };
-    uint32_t order = HOST_ENDIAN;
-    uint8_t tlv[6] = { KEY_BYTE_ORDER, sizeof order };
-    memcpy(tlv + 2, &order, sizeof order);
-    mnl_attr_put(b->h, NFTA_SET_USERDATA, sizeof tlv, tlv);
-}
-
 static void set_put(NftBatch *b, const NftSetSpec *s, uint32_t flags, uint32_t id)
 {
     begin(b, NFT_MSG_NEWSET, NLM_F_CREATE, "add set", s->name);
@@ -211,8 +214,6 @@ static void set_put(NftBatch *b, const NftSetSpec *s, uint32_t flags, uint32_t i
     put_u32(b, NFTA_SET_FLAGS, flags);
     put_u32(b, NFTA_SET_KEY_TYPE, s->key_type);
     put_u32(b, NFTA_SET_KEY_LEN, s->key_len);
-    if (s->key_type == NFT_T_IFNAME)
-        put_host_order(b);
     if (s->data_len == NFT_DATA_IS_VERDICT)
         put_u32(b, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
     else if (s->data_len) {

@@ -18,8 +18,8 @@ Nft *nft_close(Nft *n);                      /* always NULL */
 
 /* `table` of family ip. NULL when memory is exhausted. */
 NftBatch *nft_batch_new(const char *table);
-/* The same of family bridge. */
-NftBatch *nft_batch_new_bridge(const char *table);
+/* The same of family netdev: of frames as they come in by one device (nft_chain_ingress()). */
+NftBatch *nft_batch_new_netdev(const char *table);
 NftBatch *nft_batch_free(NftBatch *b); /* always NULL */
 static inline void nft_batch_freep(NftBatch **b)
 {
@@ -38,6 +38,9 @@ void nft_chain_add(NftBatch *b, const char *name);
 /* type "nat" or "filter"; hook NF_INET_*; policy accept. */
 void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook,
                     int32_t priority);
+/* Of family netdev, type "filter", policy accept: all that comes in by the device, before bridges
+ * and protocols see it. */
+void nft_chain_ingress(NftBatch *b, const char *name, const char *device, int32_t priority);
 void nft_chain_flush(NftBatch *b, const char *name);
 void nft_chain_del(NftBatch *b, const char *name);
 
@@ -49,7 +52,7 @@ typedef struct NftSetSpec {
     uint32_t data_type;
     uint64_t timeout_ms; /* not 0: filled by rules (nft_x_remember) */
 } NftSetSpec;
-enum { NFT_T_IPV4 = 7, NFT_T_PROTO = 12, NFT_T_PORT = 13, NFT_T_U32 = 4, NFT_T_IFNAME = 41 };
+enum { NFT_T_IPV4 = 7, NFT_T_PROTO = 12, NFT_T_PORT = 13, NFT_T_U32 = 4 };
 #define NFT_TYPE2(a, b)    ((uint32_t)(a) << 6 | (b))
 #define NFT_TYPE3(a, b, c) ((uint32_t)(a) << 12 | (uint32_t)(b) << 6 | (c))
 void nft_set_add(NftBatch *b, const NftSetSpec *s);

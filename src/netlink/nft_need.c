@@ -43,6 +43,7 @@ static void empty_rule(NftBatch *b)
     nft_x_verdict(b, NF_ACCEPT, NULL);
 }
 
+/* `type` NULL: of family netdev. */
 static bool try_batch(NftBatch *b, const char *type, uint32_t hook, void (*rule)(NftBatch *b))
 {
     Err err = { 0 };
@@ -52,7 +53,10 @@ static bool try_batch(NftBatch *b, const char *type, uint32_t hook, void (*rule)
     int r = 0;
     if (b) {
         nft_table_add(b);
-        nft_chain_base(b, "probe", type, hook, 0);
+        if (type)
+            nft_chain_base(b, "probe", type, hook, 0);
+        else
+            nft_chain_ingress(b, "probe", "lo", 0);
         nft_rule_begin(b, "probe");
         rule(b);
         nft_rule_end(b);
@@ -69,10 +73,10 @@ bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b))
     return try_batch(b, type, hook, rule);
 }
 
-bool nft_has_bridge(void)
+bool nft_has_netdev(void)
 {
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new_bridge(TABLE);
-    return try_batch(b, "filter", NF_INET_PRE_ROUTING, empty_rule);
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new_netdev(TABLE);
+    return try_batch(b, NULL, 0, empty_rule);
 }
 
 const char *nft_missing_module(void)

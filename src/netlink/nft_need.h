@@ -12,8 +12,8 @@
  * the caller's network namespace: an empty one is best. */
 bool nft_try(const char *type, uint32_t hook, void (*rule)(NftBatch *b));
 
-/* Has it rules for bridges (CONFIG_NF_TABLES_BRIDGE)? In the same way. */
-bool nft_has_bridge(void);
+/* Has it rules for what comes in by one device (CONFIG_NF_TABLES_NETDEV)? In the same way. */
+bool nft_has_netdev(void);
 
 /* The first kernel module that is missing (and that the kernel could not load by itself); NULL:
  * none is. */

@@ -113,6 +113,10 @@ holds_streams() { # CONNECTIONS STREAMS PATH: their process is $holder
 
 @test "a document that many wait for is in memory once" {
     api /openapi/v2 >/dev/null
+    # Under one name: of others there is none.
+    for path in another/v1 api/v1/ api/apps/v1 apis/v1 apis//v1 apis//apps/v1; do
+        [ "$(api "/openapi/v3/$path" --path-as-is -o /dev/null -w '%{http_code}')" = 404 ]
+    done
     for path in /openapi/v2 /openapi/v3/api/v1; do
         before=$(rss_kb)
         holds_streams 4 100 "$path"

@@ -193,6 +193,57 @@ raw_patch() {
     refused '"mine" not found' kubectl get pod mine
 }
 
+# METHOD PATH CODE [BODY]: what the account "robot" is answered.
+robot() {
+    local code
+    code=$(inside curl -sS --http1.1 -o "$DATA/said" -w '%{http_code}' --max-time 60 --path-as-is --cacert "$DATA/pki/ca.crt" -X "$1" \
+        -H "Authorization: Bearer $(cat "$DATA/robot")" -H 'Content-Type: application/json' ${4:+-d "$4"} "https://127.0.0.1:6443$2")
+    [ "$code" = "$3" ] || { echo "$1 $2: $code $(cat "$DATA/said")"; return 1; }
+}
+
+@test "a right to a name, a subresource or a watch gives nothing else" {
+    local ns=/api/v1/namespaces/default method
+    pod kept "$OTHER" | kubectl create -f -
+    kubectl create -f - <<'Y'
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: narrow}
+rules:
+- {apiGroups: [""], resources: [configmaps, secrets, bindings, namespaces], resourceNames: [named], verbs: ["*"]}
+- {apiGroups: ["*"], resources: ["*/status"], verbs: ["*"]}
+- {apiGroups: ["*"], resources: ["*"], verbs: [watch]}
+- {apiGroups: [""], resources: [events], verbs: ["*"]}
+Y
+    kubectl create clusterrolebinding narrow --clusterrole=narrow --serviceaccount=default:robot
+    kubectl create token robot >"$DATA/robot"
+    robot GET $ns/configmaps/named 200
+    # Nothing is made by a right to one name.
+    robot POST $ns/configmaps 403 '{"metadata":{"name":"made"}}'
+    robot POST $ns/configmaps/named 405 '{"metadata":{"name":"made"}}'
+    robot POST $ns/secrets/named 405 '{"metadata":{"name":"made"}}'
+    robot POST /api/v1/namespaces/named 405 '{"metadata":{"name":"made"}}'
+    robot POST $ns/bindings/named 405 "{\"metadata\":{\"name\":\"kept\"},\"target\":{\"kind\":\"Node\",\"name\":\"$OTHER\"}}"
+    robot PUT $ns/events 405 '{}'
+    robot PATCH $ns/events 405 '{}'
+    # What a kind has not is nothing, and what it has takes its own verbs.
+    for method in GET PUT PATCH DELETE POST; do
+        robot $method $ns/secrets/unnamed/status 404 '{"metadata":{"name":"unnamed"}}'
+    done
+    robot GET $ns/pods/kept/status 200
+    robot GET $ns/pods/kept/status/more 404
+    robot DELETE $ns/pods/kept/status 405
+    robot POST $ns/pods/made/status 405 '{"metadata":{"name":"made"},"spec":{"containers":[{"name":"c","image":"i"}]}}'
+    # A watch reads the object alone.
+    for method in POST PUT PATCH DELETE; do
+        robot $method /api/v1/watch/namespaces/default/pods/kept 405 '{}'
+        robot $method "/api/v1/watch/nodes/$NODE/proxy/exec" 405 '{}'
+    done
+    robot GET "/api/v1/watch/nodes/$NODE/proxy/healthz" 405
+    robot GET /api/v1/watch/namespaces/default/pods/kept/log 405
+    for kind in configmap secret pod; do refused NotFound kubectl get "$kind" made; done
+    kubectl get pod kept
+}
+
 @test "a namespace's Pod Security labels are enforced, warned of, and checked" {
     kubectl create namespace guarded
     kubectl create serviceaccount default -n guarded

@@ -18,7 +18,7 @@ api() {
     local method=$1 path=$2 accept=$3
     shift 3
     inside curl -sS --max-time 60 --cacert "$DATA/pki/ca.crt" --cert "$DATA/admin.crt" --key "$DATA/admin.key" \
-        -X "$method" -H "Accept: $accept" -H 'Content-Type: application/json' -w '\n%{http_code}' "$@" "https://127.0.0.1:6443$path"
+        -X "$method" -H "Accept: $accept" -H "Content-Type: ${TYPE:-application/json}" -w '\n%{http_code}' "$@" "https://127.0.0.1:6443$path"
 }
 TABLE='application/json;as=Table;v=v1;g=meta.k8s.io'
 
@@ -113,6 +113,27 @@ assert c["sub"] == "system:serviceaccount:default:robot" and c[k + "service-acco
     token_secret robot-token robot | kubectl apply --server-side -f -
     kubectl label secret robot-token a=b
     [ "$(token_of robot-token)" = "$token" ]
+}
+
+@test "who may make a Secret does not read the token in it by that" {
+    local accept secrets=/api/v1/namespaces/default/secrets
+    kubectl create serviceaccount strong
+    kubectl create role maker --verb=create,patch --resource=secrets
+    kubectl create rolebinding maker --role=maker --user=maker
+    for accept in application/json "$TABLE" 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io'; do
+        token_secret strong-token strong | TYPE=application/yaml api POST "$secrets?includeObject=Object" "$accept" -H 'Impersonate-User: maker' \
+            --data-binary @- >"$DATA/made"
+        [ "$(whoami_code "$(token_of strong-token)")" = 201 ]
+        TYPE=application/merge-patch+json api PATCH "$secrets/strong-token?includeObject=Object" "$accept" -H 'Impersonate-User: maker' \
+            -d '{"data":{"token":null}}' >"$DATA/patched"
+        [ "$(whoami_code "$(token_of strong-token)")" = 201 ]
+        [ "$(tail -n 1 "$DATA/made") $(tail -n 1 "$DATA/patched")" = '201 200' ]
+        grep -q '"name":"strong-token"' "$DATA/made"
+        grep -q '"name":"strong-token"' "$DATA/patched"
+        run grep -hE '"token":' "$DATA/made" "$DATA/patched"
+        [ "$status" -eq 1 ] || { echo "$accept: $output"; false; }
+        kubectl delete secret strong-token
+    done
 }
 
 @test "a token ends with its Secret, with its value there, and with its account" {

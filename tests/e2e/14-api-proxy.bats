@@ -127,12 +127,20 @@ T
     [ "$(jq -r .cookie "$DATA/headers")" = a=b ]
     [ "$(jq -r '."x-forwarded-uri"' "$DATA/headers")" = $NSP/pods/web/proxy/echo ]
     [ "$(jq -r '."x-forwarded-for"' "$DATA/headers")" = 127.0.0.1 ]
+    # Nor does a token among WebSocket protocols, when what looks like a handshake is none.
+    echoed pods/web/proxy/echo '.headers' --http1.1 -X GET -d x -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+        -H 'Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, v4.channel.k8s.io' >"$DATA/headers"
+    run grep -icE 'bearer|upgrade' "$DATA/headers"
+    [ "$output" = 0 ]
     get pods/web/proxy/echo -i | grep -i '^access-control' && false
     true
 }
 
 @test "redirects and packed pages lead back through the proxy" {
     [ "$(get pods/web/proxy/redirect -o /dev/null -w '%{http_code} %{redirect_url}')" = "302 $API$NSP/pods/web/proxy/there?x=1" ]
+    # A link that began with two slashes would lead to a host called "api".
+    [ "$(curl_as_admin "$API//$NSP/pods/web/proxy" -o /dev/null -w '%{redirect_url}')" = "$API$NSP/pods/web/proxy/" ]
+    [[ "$(curl_as_admin "$API//$NSP/pods/web:80/proxy/")" == *"\"$NSP/pods/web:80/proxy/rewriteme"* ]]
     get pods/web:80/proxy/zipped --compressed >"$DATA/page"
     [ "$(grep -o "$NSP/pods/web:80/proxy/rewriteme" "$DATA/page" | wc -l)" = 20000 ]
     [ "$(get pods/web/proxy/missing -w ' %{http_code}')" = "not here 404" ]
@@ -162,6 +170,30 @@ T
     [ "$(awk '/VmHWM/ {print $2}' "/proc/$(cat "$DATA/server.pid")/status")" -lt 90000 ]
 }
 streams_are() { [ "$(get pods/web:80/proxy/streams)" = "$1" ]; }
+
+@test "forwarded answers that nobody reads cost little, however many" {
+    rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$(cat "$DATA/server.pid")/status"; }
+    kill_role server # what an earlier test has left in its memory is no part of this
+    start_server
+    get pods/web/proxy/ >/dev/null
+    before=$(rss_kb)
+    nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/closed_window.py" "$DATA/pki/ca.crt" "$DATA/crt" "$DATA/key" \
+        4 100 $NSP/pods/web/proxy/endless >"$BATS_TEST_TMPDIR/out" 3>&- &
+    holder=$!
+    echo "$holder" >>"$PIDS"
+    wait_for 60 grep -q asked "$BATS_TEST_TMPDIR/out"
+    # As much as ever waits is there when it grows no more.
+    for ((last = -1, now = 0; now > last; now = $(rss_kb))); do
+        last=$now
+        sleep 1
+    done
+    echo "before $before kB, with 400 $now kB"
+    [ "$now" -lt $((before + 72 * 1024)) ]
+    [ "$(get pods/web:162/proxy/)" = bar ]
+    kill "$holder"
+    wait "$holder" || true
+    wait_for 30 streams_are 0
+}
 
 # raw PATH TEXT: an upgrade in plain bytes, and what comes back within two seconds
 raw() {

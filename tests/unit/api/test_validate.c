@@ -173,6 +173,35 @@ static void test_special_endpoints(void **state)
     }
 }
 
+/* A hostname becomes a name of DNS; nothing else in an endpoint is any text, either. */
+static void test_names_of_endpoints(void **state)
+{
+    static const char label[] =
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+        "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
+        "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+    char want[512];
+    expect("discovery.k8s.io", "EndpointSlice",
+           "{" META ",'addressType':'IPv4','endpoints':[{'addresses':['10.1.2.3'],'hostname':"
+           "'a-1','nodeName':'n.example.com'}],'ports':[{'name':'','port':1,'protocol':'TCP'},"
+           "{'name':'b','protocol':'UDP'}]}",
+           NULL, "");
+    expect("discovery.k8s.io", "EndpointSlice",
+           "{" META
+           ",'addressType':'IPv4','endpoints':[{'addresses':['10.1.2.3'],'hostname':'a.b'}]}",
+           NULL, "endpoints[0].hostname: Invalid value: \"a.b\": must not contain dots");
+    snprintf(want, sizeof want, "subsets[0].addresses[0].hostname: Invalid value: \"A\": %s",
+             label);
+    expect("", "Endpoints",
+           "{" META ",'subsets':[{'addresses':[{'ip':'10.1.2.3','hostname':'A'}],"
+           "'ports':[{'port':80}]}]}",
+           NULL, want);
+    expect("discovery.k8s.io", "EndpointSlice",
+           "{" META ",'addressType':'IPv4','endpoints':[],'ports':[{'port':65536,'protocol':'TCP'}"
+           "]}",
+           NULL, "ports[0].port: Invalid value: 65536: must be between 1 and 65535, inclusive");
+}
+
 static void test_workloads(void **state)
 {
     expect("apps", "Deployment",
@@ -268,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_pod_update),
         cmocka_unit_test(test_service),
         cmocka_unit_test(test_special_endpoints),
+        cmocka_unit_test(test_names_of_endpoints),
         cmocka_unit_test(test_workloads),
         cmocka_unit_test(test_config),
         cmocka_unit_test(test_rbac),

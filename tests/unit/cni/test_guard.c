@@ -20,7 +20,7 @@
 #include "cni/guard.h"
 #include "cni/runtime.h"
 
-enum { FRAME = 60, WAIT_MS = 10000 };
+enum { FRAME = 60, WAIT_MS = 10000, FOR_EXPERIMENTS = 253 /* RFC 3692 */ };
 
 static const char *program;
 static char dir[64], plugins[128];
@@ -84,7 +84,7 @@ static int teardown(void **state)
 typedef struct Container {
     char netns[160];
     int fd; /* a packet socket on its eth0 */
-    uint8_t mac[6];
+    uint8_t mac[6], gateway_mac[6];
     uint32_t ip;
     CniAttachment at;
     char id[8];
@@ -101,6 +101,13 @@ static void open_packets(Container *c)
     assert_int_equal(bind(c->fd, (void *)&at, sizeof at), 0);
     assert_int_equal(setns(own, CLONE_NEWNET), 0);
     close(ns);
+}
+
+static void read_mac(const char *text, uint8_t mac[6])
+{
+    assert_int_equal(sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2],
+                            &mac[3], &mac[4], &mac[5]),
+                     6);
 }
 
 static void add(CniNetwork *n, Container *c, int i)
@@ -125,9 +132,8 @@ static void add(CniNetwork *n, Container *c, int i)
     if (cni_add(n, &c->at, &arena, &res, &err) < 0)
         fail_msg("%s", err.msg);
     memcpy(&c->ip, res.ips[0].address.addr, sizeof c->ip);
-    assert_int_equal(sscanf(res.interfaces[2].mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &c->mac[0],
-                            &c->mac[1], &c->mac[2], &c->mac[3], &c->mac[4], &c->mac[5]),
-                     6);
+    read_mac(res.interfaces[0].mac, c->gateway_mac);
+    read_mac(res.interfaces[2].mac, c->mac);
     open_packets(c);
 }
 
@@ -188,6 +194,18 @@ static void put_checksum(uint8_t *h)
     h[11] = (uint8_t)sum;
 }
 
+/* An IPv4 header of `len` bytes with what follows. */
+static void put_ip(uint8_t *h, uint8_t len, uint8_t protocol, uint32_t from, uint32_t to)
+{
+    h[0] = 0x45;
+    h[3] = len;
+    h[8] = 64;
+    h[9] = protocol;
+    memcpy(h + 12, &from, 4);
+    memcpy(h + 16, &to, 4);
+    put_checksum(h); /* bridges may look at it */
+}
+
 /* The number of the frame is its last byte. */
 static void send_frame(const Container *from, const Container *to, uint8_t i)
 {
@@ -199,15 +217,9 @@ static void send_frame(const Container *from, const Container *to, uint8_t i)
     memcpy(b + 6, from->mac, 6);
     b[11] ^= !f->mac;
     memcpy(b + 12, &protocol, 2);
-    if (f->protocol == ETH_P_IP) {
-        b[14] = 0x45;
-        b[17] = FRAME - 14;
-        b[22] = 64;
-        b[23] = 253; /* for experiments (RFC 3692) */
-        memcpy(b + 26, &ip, 4);
-        memcpy(b + 30, &to->ip, 4);
-        put_checksum(b + 14); /* bridges may look at it */
-    } else if (f->protocol == ETH_P_ARP) {
+    if (f->protocol == ETH_P_IP)
+        put_ip(b + 14, FRAME - 14, FOR_EXPERIMENTS, ip, to->ip);
+    else if (f->protocol == ETH_P_ARP) {
         static const uint8_t head[] = { 0, 1, 8, 0, 6, 4, 0, 2 };
         memcpy(b + 14, head, sizeof head);
         memcpy(b + 22, from->mac, 6);
@@ -219,8 +231,10 @@ static void send_frame(const Container *from, const Container *to, uint8_t i)
         b[37] = b[53] = 1;
         b[38] = 0xff;
         b[39] = 2;
-    } else if (f->protocol == ETH_P_8021Q)
-        b[17] = 8; /* IPv4 within */
+    } else if (f->protocol == ETH_P_8021Q) {
+        b[16] = 8; /* its own packet within */
+        put_ip(b + 18, FRAME - 18, FOR_EXPERIMENTS, ip, to->ip);
+    }
     b[FRAME - 1] = i;
     b[FRAME - 2] = 0xa5;
     assert_int_equal(send(from->fd, b, sizeof b, 0), sizeof b);
@@ -288,6 +302,46 @@ static void test_addresses(void **state)
     check_network(",\"ipspoofchk\":true", OWN);
 }
 
+enum { PORT = 4000 };
+
+/* A datagram to the gateway; `i` is its payload. */
+static void send_datagram(const Container *c, const uint8_t mac[6], uint32_t from, uint8_t i)
+{
+    uint8_t b[FRAME] = { 0 };
+    memcpy(b, mac, 6);
+    memcpy(b + 6, c->mac, 6);
+    b[12] = 8;
+    put_ip(b + 14, 29, IPPROTO_UDP, from, htonl(0x0a420001)); /* 10.66.0.1 */
+    b[34] = b[36] = PORT >> 8;
+    b[35] = b[37] = PORT & 0xff;
+    b[39] = 9;
+    b[42] = i;
+    assert_int_equal(send(c->fd, b, sizeof b, 0), sizeof b);
+}
+
+/* A bridge does not forward frames to 01:80:C2:00:00:01 to 0F: they are for the host, or nobody. */
+static void test_group_addresses_do_not_go_around_it(void **state)
+{
+    NEED_ROOT();
+    Container c;
+    uint8_t group[6] = { 0x01, 0x80, 0xc2 }, b[8];
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+    CniNetwork *n = network(",\"macspoofchk\":true,\"ipspoofchk\":true");
+    add(n, &c, 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (void *)&at, sizeof at), 0);
+    for (group[5] = 0; group[5] < 16; group[5]++)
+        send_datagram(&c, group, htonl(0x0a420063), group[5]);
+    send_datagram(&c, c.gateway_mac, c.ip, 0xff); /* shows that all have come */
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+    assert_int_equal(recv(fd, b, sizeof b, 0), 1);
+    assert_int_equal(b[0], 0xff);
+    close(fd);
+    drop(n, &c);
+    cni_network_free(n);
+}
+
 static bool has_nft(void)
 {
     return system("command -v nft >/dev/null") == 0;
@@ -326,12 +380,12 @@ static void test_del_takes_the_guard_away(void **state)
     add(n, &b, 1);
     if (has_nft())
         assert_int_equal(
-            system("test $(nft list table bridge kg0-guard | grep -c 'chain veth') = 2"), 0);
+            system("test $(nft list table netdev kg0-guard | grep -c 'chain veth') = 2"), 0);
     umount2(b.netns, MNT_DETACH);
     drop(n, &a);
     drop(n, &b);
     if (has_nft())
-        assert_int_equal(system("! nft list table bridge kg0-guard | grep veth"), 0);
+        assert_int_equal(system("! nft list table netdev kg0-guard | grep veth"), 0);
     assert_int_equal(port_guard_remove("kg0", "vethnothing", &err), 0);
     assert_int_equal(port_guard_cleanup("kg0", &err), 0);
     assert_int_equal(port_guard_cleanup("kg0", &err), 0);
@@ -352,6 +406,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nothing_is_guarded_by_default),
         cmocka_unit_test(test_hardware_addresses),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_group_addresses_do_not_go_around_it),
         cmocka_unit_test(test_nft_restores_it),
         cmocka_unit_test(test_del_takes_the_guard_away),
     };
