@@ -2,6 +2,7 @@
 #include "cmd/cluster.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -328,6 +329,16 @@ static bool write_over(const char *path, StrView text)
            pwrite(fd, text.ptr, text.len, 0) == (ssize_t)text.len && fdatasync(fd) == 0;
 }
 
+/* What `down` needs is also in the lock, which is open anyway: a cluster whose cluster.json is lost
+ * or damaged can still be stopped. */
+static void save_copy(const Cluster *c, StrView text)
+{
+    char path[PATH_MAX];
+    _cleanup_close_ int fd = open(cluster_path(c, path, "lock"), O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && fd_write_full(fd, text.ptr, text.len) == 0)
+        (void)!ftruncate(fd, (off_t)text.len);
+}
+
 int cluster_save(const Cluster *c, pid_t supervisor, Err *err)
 {
     char path[PATH_MAX], text[512];
@@ -336,10 +347,37 @@ int cluster_save(const Cluster *c, pid_t supervisor, Err *err)
                  "{\"apiPort\":%u,\"podCIDR\":\"%s\",\"serviceCIDR\":\"%s\",\"supervisor\":%8d}\n",
                  c->opt.api_port, c->opt.pod_cidr, c->opt.service_cidr, (int)supervisor);
     StrView whole = sv_n(text, (size_t)n);
+    save_copy(c, whole);
     int r = file_write_atomic(AT_FDCWD, cluster_path(c, path, "cluster.json"), whole, 0644, true);
     if ((r == -ENOSPC || r == -EDQUOT) && write_over(path, whole))
         r = 0;
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
+}
+
+static bool lock_is_held(const char *data_dir, bool *ret_hidden)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/lock", data_dir);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    *ret_hidden = fd < 0 && errno == EACCES;
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
+/* Has the process a lock of this folder open that was removed since? */
+static bool holds_removed_lock(const char *data_dir, pid_t pid)
+{
+    char folder[64], real[PATH_MAX], want[PATH_MAX + 32], have[PATH_MAX + 32];
+    snprintf(folder, sizeof folder, "/proc/%d/fd", (int)pid);
+    DIR *dir = realpath(data_dir, real) ? opendir(folder) : NULL;
+    if (!dir)
+        return false;
+    size_t len = (size_t)snprintf(want, sizeof want, "%s/lock (deleted)", real);
+    bool found = false;
+    for (struct dirent *e; !found && (e = readdir(dir));)
+        found = readlinkat(dirfd(dir), e->d_name, have, sizeof have) == (ssize_t)len &&
+                memcmp(have, want, len) == 0;
+    closedir(dir);
+    return found;
 }
 
 /* A supervisor holds the lock of its data directory for as long as it lives; its number alone may
@@ -347,33 +385,25 @@ int cluster_save(const Cluster *c, pid_t supervisor, Err *err)
  * number. */
 static bool runs(const char *data_dir, pid_t supervisor)
 {
-    char path[PATH_MAX];
+    bool hidden;
     if (supervisor <= 0 || (kill(supervisor, 0) < 0 && errno == ESRCH))
         return false;
-    snprintf(path, sizeof path, "%s/lock", data_dir);
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == EACCES;
-    return flock(fd, LOCK_SH | LOCK_NB) < 0;
+    return lock_is_held(data_dir, &hidden) || hidden || holds_removed_lock(data_dir, supervisor);
 }
 
-int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
+static int load_from(const char *path, SavedOptions *ret, Err *err)
 {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/cluster.json", data_dir);
     _cleanup_buf_ Buf text = BUF_INIT;
     _cleanup_arena_ Arena a;
     arena_init(&a, 0);
     int r = file_read(AT_FDCWD, path, 65536, &text);
-    if (r == -ENOENT)
-        return err_set(err, ERR_NOT_FOUND, 0,
-                       "no cluster in '%s' (there is no cluster.json); start one with `knarr up`",
-                       data_dir);
     if (r < 0)
         return err_neg(err, r, "read '%s'", path);
     Value v;
-    if ((r = json_decode(buf_view(&text), &a, NULL, &v, err)) < 0)
-        return err_wrap(err, "read '%s'", path);
+    if (json_decode(buf_view(&text), &a, NULL, &v, err) < 0) {
+        err_wrap(err, "read '%s'", path);
+        return -ERR_CORRUPT;
+    }
     int64_t port = value_int_or(value_get(&v, SV("apiPort")), 0);
     if (!sv_copy_cstr(value_str(value_get(&v, SV("podCIDR"))), ret->pod_cidr,
                       sizeof ret->pod_cidr) ||
@@ -384,7 +414,31 @@ int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
                        path);
     ret->api_port = (uint16_t)port;
     ret->supervisor = (pid_t)value_int_or(value_get(&v, SV("supervisor")), 0);
-    if (!runs(data_dir, ret->supervisor))
-        ret->supervisor = 0;
     return 0;
+}
+
+int cluster_load(const char *data_dir, SavedOptions *ret, Err *err)
+{
+    char path[PATH_MAX], copy[PATH_MAX];
+    bool hidden;
+    snprintf(path, sizeof path, "%s/cluster.json", data_dir);
+    snprintf(copy, sizeof copy, "%s/lock", data_dir);
+    int r = load_from(path, ret, err);
+    if (r < 0 && load_from(copy, ret, NULL) == 0) {
+        err_clear(err);
+        r = 0;
+    }
+    if (r == 0) {
+        if (!runs(data_dir, ret->supervisor))
+            ret->supervisor = 0;
+        return 0;
+    }
+    if (lock_is_held(data_dir, &hidden))
+        return err_wrap(err, "a cluster runs in '%s', but cannot be found", data_dir);
+    if (!path_exists(AT_FDCWD, path))
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "no cluster in '%s' (there is no cluster.json); start one with `knarr up`",
+                       data_dir);
+    return err_wrap(err, "no cluster runs in '%s'; `knarr up` writes its cluster.json anew",
+                    data_dir);
 }

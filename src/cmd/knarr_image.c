@@ -86,6 +86,19 @@ static uint32_t row_count(const ImageInfo *info)
     return MAX(info->names_len, 1u); /* one without a name is shown as well */
 }
 
+/* On standard error, after the table. */
+static int tell_damaged(const ImageInfo *list, size_t n)
+{
+    int code = 0;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].damage) {
+            fprintf(stderr, "knarr image: '%s' is damaged, import it again: %s\n",
+                    list[i].names_len ? list[i].names[0] : list[i].manifest.text, list[i].damage);
+            code = 1;
+        }
+    return code;
+}
+
 static int do_list(ImageStore *s, const Args *args)
 {
     _cleanup_arena_ Arena a;
@@ -110,9 +123,10 @@ static int do_list(ImageStore *s, const Args *args)
             char id[ID_DIGITS + 1], size[SIZE_TEXT];
             split_name(list[i].names_len ? list[i].names[k] : NULL, &row);
             printf("%-*s %-*s %-*s %s\n", wide + 4, row.repository, tag_wide + 4, row.tag,
-                   ID_DIGITS + 4, short_id(&list[i], id), size_text(list[i].size, size));
+                   ID_DIGITS + 4, list[i].damage ? "<damaged>" : short_id(&list[i], id),
+                   size_text(list[i].size, size));
         }
-    return 0;
+    return tell_damaged(list, n);
 }
 
 /* ---- rm ---- */

@@ -87,17 +87,71 @@ static int check_clock(const Pki *p, Err *err)
     return 0;
 }
 
+/* What everybody trusts is made once. Where there is a state, one that is missing was lost: others
+ * still use it. A folder without any of them was removed to get new ones. */
+static int check_lost(const Cluster *c, Err *err)
+{
+    static const char *const names[] = { "ca.crt", "ca.key", "server/sa.key", "admin.crt" };
+    enum { NEEDED = 3 };
+    char path[PATH_MAX];
+    const char *lost = NULL;
+    unsigned there = 0;
+    if (!path_exists(AT_FDCWD, cluster_path(c, path, "store/state.db")))
+        return 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        if (exists(c, names[i]))
+            there++;
+        else if (!lost && i < NEEDED)
+            lost = names[i];
+    if (lost && there)
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "'%s/pki/%s' is missing; bring it back with `knarr restore`, or remove "
+                       "'%s/pki' for a new authority: certificates and tokens that were given out "
+                       "are then worth nothing",
+                       c->dir, lost, c->dir);
+    if (lost)
+        fprintf(stderr,
+                "'%s/pki' was empty: certificates and tokens that were given out are worth nothing "
+                "from now on\n",
+                c->dir);
+    return 0;
+}
+
+static int bad_file(const Cluster *c, const char *name, Err *err)
+{
+    return err_wrap(err, "'%s/pki/%s' (bring it back with `knarr restore`)", c->dir, name);
+}
+
+static int load_ca(Pki *p, Err *err)
+{
+    int r;
+    if ((r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0)
+        return r;
+    return pki_check_ca(buf_view(&p->ca_cert), err) < 0 ? bad_file(p->c, "ca.crt", err) : 0;
+}
+
+static int load_ca_key(Pki *p, Err *err)
+{
+    int r;
+    if ((r = read_file(p->c, "ca.key", &p->ca_key, err)) < 0)
+        return r;
+    if (pki_check_key(buf_view(&p->ca_key), err) < 0)
+        return bad_file(p->c, "ca.key", err);
+    if (pki_check_pair(buf_view(&p->ca_cert), buf_view(&p->ca_key), err) < 0)
+        return bad_file(p->c, "ca.crt", err);
+    return 0;
+}
+
 static int ensure_ca(Pki *p, Err *err)
 {
     bool there = exists(p->c, "ca.crt");
     int r;
-    if ((there && (r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0) ||
-        (r = check_clock(p, err)) < 0)
+    if ((there && (r = load_ca(p, err)) < 0) || (r = check_clock(p, err)) < 0 ||
+        (r = check_lost(p->c, err)) < 0)
         return r;
-    if (!there &&
-        ((r = make_ca(p, err)) < 0 || (r = read_file(p->c, "ca.crt", &p->ca_cert, err)) < 0))
+    if (!there && ((r = make_ca(p, err)) < 0 || (r = load_ca(p, err)) < 0))
         return r;
-    return read_file(p->c, "ca.key", &p->ca_key, err);
+    return load_ca_key(p, err);
 }
 
 static int ensure_folder(const Cluster *c, RoleId id, Err *err)
@@ -203,10 +257,17 @@ static int ensure_serving(Pki *p, Err *err)
 
 static int ensure_token_key(Pki *p, Err *err)
 {
-    if (exists(p->c, "server/sa.key"))
-        return 0;
     _cleanup_buf_ Buf key = BUF_INIT;
-    int r = pki_new_key(&key, err);
+    int r;
+    if (exists(p->c, "server/sa.key")) {
+        if ((r = read_file(p->c, "server/sa.key", &key, err)) < 0)
+            return r;
+        r = pki_check_key(buf_view(&key), err);
+        if (key.ptr)
+            explicit_bzero(key.ptr, key.len);
+        return r < 0 ? bad_file(p->c, "server/sa.key", err) : 0;
+    }
+    r = pki_new_key(&key, err);
     return r < 0 ? r
                  : write_file(p->c, "server/sa.key", buf_view(&key), 0600,
                               role_uid(p->c, ROLE_SERVER), err);
@@ -266,7 +327,7 @@ static int make_all(Pki *p, Err *err)
     int r = ensure_ca(p, err);
     for (int id = 0; id < ROLE_MAX && r == 0; id++)
         r = ensure_folder(p->c, (RoleId)id, err);
-    if (r < 0 || (r = ensure_serving(p, err)) < 0 || (r = ensure_token_key(p, err)) < 0 ||
+    if (r < 0 || (r = ensure_token_key(p, err)) < 0 || (r = ensure_serving(p, err)) < 0 ||
         (r = ensure_role_client(p, ROLE_SERVER, "kube-apiserver-kubelet-client", NULL,
                                 "kubelet-client", NULL, err)) < 0 ||
         (r = ensure_role_client(p, ROLE_CONTROLLER, "system:kube-controller-manager", NULL,

@@ -80,10 +80,15 @@ static int make_folder(const Cluster *c, const char *name, mode_t mode, uid_t ui
 static int take_lock(Up *u, Err *err)
 {
     char path[PATH_MAX];
-    u->lock_fd = open(cluster_path(&u->c, path, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (u->lock_fd < 0)
-        return err_errno(err, "open '%s'", path);
-    if (flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0)
+    SavedOptions saved;
+    bool taken = cluster_load(u->c.dir, &saved, NULL) == 0 && saved.supervisor;
+    if (!taken) {
+        u->lock_fd = open(cluster_path(&u->c, path, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (u->lock_fd < 0)
+            return err_errno(err, "open '%s'", path);
+        taken = flock(u->lock_fd, LOCK_EX | LOCK_NB) < 0;
+    }
+    if (taken)
         return err_set(
             err, ERR_CONFLICT, 0,
             "data directory '%s' is in use by a running cluster; stop it with `knarr down --data-dir %s`",

@@ -295,6 +295,21 @@ static bool drop_lease(void *ctx, int dir_fd, const char *name)
     return true;
 }
 
+/* A lease that names nobody, as a power cut may leave it, is the container's that was given its
+ * address: else the address were lost for good. */
+static void drop_damaged(CniCall *c, Pool *p)
+{
+    value_list_foreach (ip, value_path(&c->config, "prevResult.ips")) {
+        IpPrefix prefix;
+        char name[IP_TEXT_SIZE];
+        _cleanup_buf_ Buf text = BUF_INIT;
+        if (ip_prefix_parse(value_str(value_get(ip, SV("address"))), &prefix) == 0 &&
+            file_read(p->dir_fd, ip_text(&prefix, false, name), LEASE_MAX, &text) == 0 &&
+            sv_trim(buf_view(&text)).len == 0)
+            unlinkat(p->dir_fd, name, 0);
+    }
+}
+
 /* ---- the commands ---- */
 
 static int host_local_add(CniCall *c, CniResult *ret, Err *err)
@@ -329,6 +344,8 @@ static int host_local_del(CniCall *c, Err *err)
     Pool p = { .dir_fd = -1, .lock_fd = -1 };
     unsigned n;
     int r = open_pool(c, &p, err);
+    if (r == 0)
+        drop_damaged(c, &p);
     if (r == 0)
         r = each_lease(c, &p, drop_lease, NULL, &n, err);
     close_pool(&p);

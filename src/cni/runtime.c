@@ -242,13 +242,17 @@ int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *r
     return r;
 }
 
-bool cni_has_cached_args(const CniNetwork *n, const CniAttachment *at)
+CniCached cni_cached(const CniNetwork *n, const CniAttachment *at)
 {
     _cleanup_arena_ Arena a;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
     Value result;
     const Value *args;
-    return cache_get(n, at, &a, &result, &args) && value_len(args) > 0;
+    char path[PATH_MAX];
+    if (cache_get(n, at, &a, &result, &args))
+        return value_len(args) > 0 ? CNI_CACHED_ARGS : CNI_CACHED_PLAIN;
+    cache_path(n, at, path);
+    return path_exists(AT_FDCWD, path) ? CNI_CACHED_DAMAGED : CNI_CACHED_NOT;
 }
 
 int cni_del(const CniNetwork *n, const CniAttachment *asked, Err *err)

@@ -30,5 +30,11 @@ int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *r
  * others are given; all plugins are run even when one fails. */
 int cni_del(const CniNetwork *n, const CniAttachment *at, Err *err) NODISCARD;
 int cni_check(const CniNetwork *n, const CniAttachment *at, Err *err) NODISCARD;
-/* Was it added with capability arguments? */
-bool cni_has_cached_args(const CniNetwork *n, const CniAttachment *at);
+/* What the cache says of an attachment. */
+typedef enum CniCached {
+    CNI_CACHED_NOT,     /* it is not attached, or the result was lost */
+    CNI_CACHED_PLAIN,   /* added without capability arguments */
+    CNI_CACHED_ARGS,    /* added with some */
+    CNI_CACHED_DAMAGED, /* there is a result that cannot be read */
+} CniCached;
+CniCached cni_cached(const CniNetwork *n, const CniAttachment *at);

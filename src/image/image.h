@@ -50,6 +50,7 @@ typedef struct ImageInfo {
     uint32_t names_len;
     uint64_t size;      /* bytes of config and compressed layers */
     int64_t created_ns; /* 0: unknown */
+    const char *damage; /* what is wrong with its files, or NULL; then only the names are known */
 } ImageInfo;
 
 /* What the image says about running it (OCI image specification, config.md). Lists are
@@ -85,11 +86,13 @@ int image_import(ImageStore *s, const char *source, StrView name, Arena *a, Imag
  * last. */
 int image_add(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *err) NODISCARD;
 
-/* All images, each once with its names, sorted by first name. */
+/* All images, each once with its names, sorted by first name; one whose files are damaged says so
+ * and hides no other. */
 int image_list(ImageStore *s, Arena *a, ImageInfo **ret_list, size_t *ret_len, Err *err) NODISCARD;
 
 /* Finds by reference, by "sha256:…" (manifest or config digest) or by at least 12 hex digits of the
- * image ID. ERR_NOT_FOUND; ERR_CONFLICT if a short ID means several. */
+ * image ID. ERR_NOT_FOUND; ERR_CONFLICT if a short ID means several; ERR_CORRUPT for a damaged
+ * one. */
 int image_get(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *err) NODISCARD;
 
 int image_config(ImageStore *s, const Digest *manifest, Arena *a, ImageConfig *ret_config,
@@ -114,6 +117,6 @@ int image_tag(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *
 int image_pin(ImageStore *s, const char *pin, const Digest *manifest, Err *err) NODISCARD;
 int image_unpin(ImageStore *s, const char *pin, Err *err) NODISCARD;
 
-/* Deletes blobs, layers and temporary files that no name and no pin needs. Waits for running
- * imports. ret_freed (may be NULL): bytes of deleted blobs. */
+/* Deletes blobs, layers and temporary files that no name and no pin needs; temporary files alone
+ * while the manifest of one that is needed cannot be read. Waits for running imports. ret_freed (may be NULL): bytes of deleted blobs. */
 int image_gc(ImageStore *s, uint64_t *ret_freed, Err *err) NODISCARD;

@@ -48,6 +48,7 @@ int image_unpin(ImageStore *s, const char *pin, Err *err)
 typedef struct Marks {
     Map blobs, layers; /* keys: 64 hex digits; values: any non-NULL */
     bool failed;       /* out of memory */
+    bool unsure;       /* something needed cannot be read, and with it what it needs */
 } Marks;
 
 static bool mark(Map *m, const Digest *d)
@@ -55,8 +56,8 @@ static bool mark(Map *m, const Digest *d)
     return map_set(m, sv_cstr(digest_hex(d)), m, NULL);
 }
 
-/* A manifest that cannot be read keeps its own blob: deleting more than is known to be garbage
- * helps no one, and the image's error shows where it is used. */
+/* Of a manifest that cannot be read nobody knows what it needs, and pods may run from it: nothing
+ * is deleted until it is mended or removed. The image's error shows where it is used. */
 static int mark_image(ImageStore *s, StrView digest, Marks *marks, Err *err)
 {
     _cleanup_arena_ Arena a;
@@ -66,15 +67,21 @@ static int mark_image(ImageStore *s, StrView digest, Marks *marks, Err *err)
     bool ok;
 
     arena_init(&a, 0);
-    if (digest_parse(sv_trim(digest), &d, NULL) < 0)
+    if (digest_parse(sv_trim(digest), &d, NULL) < 0) {
+        marks->unsure = true; /* a damaged pin */
         return 0;
+    }
     ok = mark(&marks->blobs, &d);
-    if (manifest_load(s, &d, &a, &m, NULL) < 0)
+    if (manifest_load(s, &d, &a, &m, NULL) < 0) {
+        marks->unsure = true;
         return ok ? 0 : err_nomem(err);
+    }
     ok = ok && mark(&marks->blobs, &m.config);
     for (uint32_t i = 0; i < m.layers_len; i++)
         ok = ok && mark(&marks->blobs, &m.layers[i].digest);
-    if (image_config(s, &d, &a, &c, NULL) >= 0)
+    if (image_config(s, &d, &a, &c, NULL) < 0)
+        marks->unsure = true;
+    else
         for (uint32_t i = 0; i < c.diff_ids_len; i++)
             ok = ok && mark(&marks->layers, &c.diff_ids[i]);
     return ok ? 0 : err_nomem(err);
@@ -195,8 +202,8 @@ int image_gc(ImageStore *s, uint64_t *ret_freed, Err *err)
     if (r < 0)
         return r;
     if ((r = mark_all(s, &marks, err)) >= 0 &&
-        (r = each_file(s, s->blobs_fd, sweep_blob, &blobs, err)) >= 0 &&
-        (r = each_file(s, s->layers_fd, sweep_tree, &layers, err)) >= 0)
+        (marks.unsure || ((r = each_file(s, s->blobs_fd, sweep_blob, &blobs, err)) >= 0 &&
+                          (r = each_file(s, s->layers_fd, sweep_tree, &layers, err)) >= 0)))
         r = each_file(s, s->tmp_fd, sweep_tree, &tmp, err);
     map_free(&marks.blobs);
     map_free(&marks.layers);

@@ -144,7 +144,10 @@ int store_index_load(ImageStore *s, Arena *a, Value *ret_index, Err *err)
         return err_nomem(err);
     r = json_decode(copy, a, NULL, ret_index, err);
     if (r < 0 || !value_is(value_get(ret_index, SV("manifests")), VALUE_LIST))
-        return err_set(err, ERR_CORRUPT, 0, "%s/index.json is no image index", s->dir);
+        return err_set(err, ERR_CORRUPT, 0,
+                       "'%s/index.json' is damaged: no image index; remove it and import the "
+                       "images again",
+                       s->dir);
     return 0;
 }
 
@@ -286,6 +289,18 @@ static int info_fill(ImageStore *s, const Digest *manifest, Arena *a, ImageInfo 
     return r;
 }
 
+/* One damaged image costs nobody but itself. */
+static int info_load(ImageStore *s, const Digest *manifest, Arena *a, ImageInfo *info, Err *err)
+{
+    Err own = { 0 };
+    int r = info_fill(s, manifest, a, info, &own);
+
+    if (r >= 0)
+        return 0;
+    *info = (ImageInfo){ .manifest = *manifest, .damage = arena_cstr(a, sv_cstr(own.msg)) };
+    return r == -(int)ERR_NOMEM || !info->damage ? err_nomem(err) : 0;
+}
+
 static bool info_add_name(Arena *a, ImageInfo *info, StrView name)
 {
     const char **names = arena_array(a, const char *, info->names_len + 2);
@@ -332,7 +347,7 @@ int image_list(ImageStore *s, Arena *a, ImageInfo **ret_list, size_t *ret_len, E
             return err_wrap(err, "%s/index.json", s->dir);
         for (i = 0; i < n && !digest_eq(&infos[i].manifest, &d); i++)
             ;
-        if (i == n && (r = info_fill(s, &d, a, &infos[n++], err)) < 0)
+        if (i == n && (r = info_load(s, &d, a, &infos[n++], err)) < 0)
             return r;
         if (!sv_empty(store_entry_name(entry)) &&
             !info_add_name(a, &infos[i], store_entry_name(entry)))
@@ -387,7 +402,8 @@ static bool info_matches_ref(ImageStore *s, const ImageInfo *info, const ImageRe
     return false;
 }
 
-int image_get(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *err)
+/* Damaged ones too. */
+static int find(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *err)
 {
     ImageInfo *list;
     ImageRef ref;
@@ -416,6 +432,20 @@ int image_get(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *e
     if (found == SIZE_MAX)
         return err_set(err, ERR_NOT_FOUND, 0, "no image '%.*s'", SV_FMT(sv_head(what, 200)));
     *ret_info = list[found];
+    return 0;
+}
+
+int image_get(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *err)
+{
+    ImageInfo info;
+    int r = find(s, what, a, &info, err);
+
+    if (r < 0)
+        return r;
+    if (info.damage)
+        return err_set(err, ERR_CORRUPT, 0, "image '%.*s' is damaged, import it again: %s",
+                       SV_FMT(sv_head(what, 200)), info.damage);
+    *ret_info = info;
     return 0;
 }
 
@@ -453,7 +483,7 @@ int image_rm(ImageStore *s, StrView what, Err *err)
     int r;
 
     arena_init(&a, 0);
-    r = image_get(s, what, &a, &info, err);
+    r = find(s, what, &a, &info, err);
     if (r < 0)
         return r;
     if (!sv_starts(what, SV("sha256:")) && image_ref_parse(what, &ref, NULL) >= 0) {

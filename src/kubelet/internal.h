@@ -148,6 +148,7 @@ struct Worker {
     int64_t started_at; /* wall clock ns: status.startTime */
     int64_t retry_ms;
     int64_t kill_at;        /* monotonic ns: end of the grace period */
+    int64_t stop_grace_ms;  /* while stopping: the shortest that was asked for */
     bool terminal;          /* phase Succeeded or Failed: not started again */
     StrView terminal_phase; /* static text */
     bool settled; /* was over before this agent knew it: its containers may be gone, its status is

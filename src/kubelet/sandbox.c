@@ -149,6 +149,12 @@ static const char *qos_of(const Value *pod)
                                          : "besteffort";
 }
 
+static void cgroup_of(const Kubelet *k, const char *class, const char *uid,
+                      char buf[static PATH_SIZE])
+{
+    snprintf(buf, PATH_SIZE, "/%s/pods/%s/pod%s", k->cfg.instance, class, uid);
+}
+
 static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *err)
 {
     const Value *spec = value_get(&job->pod, SV("spec"));
@@ -162,9 +168,9 @@ static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *
                   .host_uts = host_net,
                   .shared_pid =
                       value_bool_or(value_get(spec, SV("shareProcessNamespace")), false) };
-    p.cgroup = arena_printf(&job->arena, "/%s/pods/%s/pod%s", job->k->cfg.instance,
-                            qos_of(&job->pod), job->uid)
-                   .ptr;
+    char cgroup[PATH_SIZE];
+    cgroup_of(job->k, qos_of(&job->pod), job->uid, cgroup);
+    p.cgroup = arena_cstr(&job->arena, sv_cstr(cgroup));
     p.limits.pids_max = MAX(job->k->cfg.pod_max_pids, INT64_C(0));
     if (sysctls_of(&job->pod, &job->arena, &p, err) < 0)
         return -(int)ERR_NOMEM;
@@ -197,9 +203,26 @@ int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48])
 
 enum { REMAINS_WAIT_MS = 10000, REMAINS_STEP_US = 10000 };
 
+/* A pod whose record was lost or damaged does not tell its group: each that it may have is looked
+ * at. */
+static int remove_cgroups(Kubelet *k, const char *uid, Err *err)
+{
+    static const char *const classes[] = { "guaranteed", "burstable", "besteffort" };
+    enum { KILL_WAIT_MS = 10000 };
+    char path[PATH_SIZE];
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(classes) && r == 0; i++) {
+        cgroup_of(k, classes[i], uid, path);
+        if ((r = cgroup_kill(&k->cgroups, path, KILL_WAIT_MS, err)) == 0)
+            r = cgroup_remove(&k->cgroups, path, err);
+    }
+    return r;
+}
+
 /* Ends a supervisor that nobody is connected to any more. One that has only just been started does
- * not listen yet: it is asked again until it does, or has gone. */
-static int end_supervisor(const char *dir, Err *err)
+ * not listen yet: it is asked again until it does, or has gone. One that nobody can reach any more,
+ * its socket being lost, is killed. */
+static int end_supervisor(Kubelet *k, const char *uid, const char *dir, Err *err)
 {
     int64_t deadline = clock_mono_ns() + REMAINS_WAIT_MS * NSEC_PER_MSEC;
     int r;
@@ -209,6 +232,27 @@ static int end_supervisor(const char *dir, Err *err)
             usleep(REMAINS_STEP_US);
         pod_close(conn);
     }
+    if (r < 0 && r != -ERR_BUSY)
+        return r;
+    bool killed = r < 0;
+    if ((r = remove_cgroups(k, uid, err)) < 0)
+        return r;
+    return killed ? pod_cleanup(dir, err) : 0;
+}
+
+/* A network namespace that was lost may have left an address and mappings, and a damaged result
+ * does not say which mappings. */
+static int disconnect_network(Kubelet *k, const char *uid, const char *netns, Err *err)
+{
+    CniAttachment lo = attachment(k, uid, netns, "lo"), eth = attachment(k, uid, netns, "eth0");
+    CniCached had = cni_cached(k->network, &eth), had_lo = cni_cached(k->loopback, &lo);
+    bool there = path_exists(AT_FDCWD, netns);
+    bool ports = had == CNI_CACHED_ARGS || had == CNI_CACHED_DAMAGED;
+    int r = 0;
+    if (there || had != CNI_CACHED_NOT)
+        r = cni_del(ports ? k->network_ports : k->network, &eth, err);
+    if (r == 0 && (there || had_lo != CNI_CACHED_NOT))
+        r = cni_del(k->loopback, &lo, err);
     return r;
 }
 
@@ -216,12 +260,10 @@ static int end_supervisor(const char *dir, Err *err)
  * attempts. */
 static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
 {
-    CniAttachment eth = attachment(k, uid, netns, "eth0");
-    int r = path_exists(AT_FDCWD, dir) ? end_supervisor(dir, err) : 0;
-    if (r < 0)
+    int r;
+    if (path_exists(AT_FDCWD, dir) && (r = end_supervisor(k, uid, dir, err)) < 0)
         return r;
-    const CniNetwork *net = cni_has_cached_args(k->network, &eth) ? k->network_ports : k->network;
-    if (path_exists(AT_FDCWD, netns) && (r = cni_del(net, &eth, err)) < 0)
+    if ((r = disconnect_network(k, uid, netns, err)) < 0)
         return r;
     return remove_netns(netns, err);
 }

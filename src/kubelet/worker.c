@@ -549,13 +549,36 @@ static void send_stop(Worker *w, int64_t grace_ms)
     }
 }
 
+static int64_t stop_grace_ms(const Worker *w)
+{
+    return w->deleted ? 0 : worker_grace(w) * 1000;
+}
+
+/* Whoever asks again, with less time, gets it: hooks are given up, and the supervisor goes by the
+ * shorter time. */
+static void shorten_stop(Worker *w)
+{
+    int64_t grace_ms = stop_grace_ms(w), kill_at = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
+    if (!w->conn || grace_ms >= w->stop_grace_ms)
+        return;
+    w->stop_grace_ms = grace_ms;
+    if (kill_at >= w->kill_at)
+        return;
+    w->kill_at = kill_at;
+    for (unsigned i = 0; i < w->n_containers; i++)
+        hook_cancel(w->containers[i]);
+    w->by_hand = false;
+    send_stop(w, grace_ms);
+}
+
 /* Without hooks the supervisor ends all containers; with hooks each is ended when its own has run,
  * and the supervisor when none is left. */
 static void begin_stop(Worker *w)
 {
-    int64_t grace_ms = w->deleted ? 0 : worker_grace(w) * 1000;
+    int64_t grace_ms = stop_grace_ms(w);
     w->phase = WORKER_STOPPING;
     gather_cancel(w);
+    w->stop_grace_ms = grace_ms;
     w->kill_at = clock_mono_ns() + grace_ms * NSEC_PER_MSEC;
     w->by_hand = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
@@ -702,6 +725,7 @@ static void sync_stopping(Worker *w)
     if (w->phase == WORKER_NEW || w->phase == WORKER_GATHERING || w->phase == WORKER_RUNNING)
         begin_stop(w);
     if (w->phase == WORKER_STOPPING) {
+        shorten_stop(w);
         if (w->conn && w->by_hand)
             stop_by_hand(w);
         if (!w->conn)

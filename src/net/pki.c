@@ -186,6 +186,48 @@ int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject
     return r < 0 ? r : sign_and_take(cert, signer, ret_cert, err);
 }
 
+/* A damaged half may parse; it then does not verify what the other half signs. */
+static bool halves_match(EVP_PKEY *key)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    bool ok = ctx && EVP_PKEY_pairwise_check(ctx) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return ok;
+}
+
+static int damaged(Err *err, const char *what)
+{
+    return err_set(err, ERR_CORRUPT, 0, "%s", what);
+}
+
+int pki_check_key(StrView key_pem, Err *err)
+{
+    _cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, NULL);
+    if (!key)
+        return damaged(err, "damaged: no private key in PEM");
+    return halves_match(key) ? 0 : damaged(err, "damaged: the halves of the key do not match");
+}
+
+int pki_check_ca(StrView ca_cert, Err *err)
+{
+    _cleanup_(x509_freep) X509 *ca = read_cert(ca_cert, NULL);
+    if (!ca)
+        return damaged(err, "damaged: no certificate in PEM");
+    bool ok = X509_verify(ca, X509_get0_pubkey(ca)) == 1;
+    ERR_clear_error();
+    return ok ? 0 : damaged(err, "damaged: the certificate's signature is not its own");
+}
+
+int pki_check_pair(StrView cert_pem, StrView key_pem, Err *err)
+{
+    _cleanup_(x509_freep) X509 *cert = read_cert(cert_pem, NULL);
+    _cleanup_(pkey_freep) EVP_PKEY *key = cert ? read_key(key_pem, NULL) : NULL;
+    bool ok = key && X509_check_private_key(cert, key) == 1;
+    ERR_clear_error();
+    return ok ? 0 : damaged(err, "the certificate is for another key");
+}
+
 static bool period(X509 *cert, int64_t *ret_begin, int64_t *ret_end)
 {
     struct tm begin, end;
@@ -238,7 +280,8 @@ bool pki_still_good(StrView cert_pem, StrView key_pem, StrView ca_cert, const Pk
     _cleanup_(x509_freep) X509 *ca = cert ? read_cert(ca_cert, NULL) : NULL;
     _cleanup_(pkey_freep) EVP_PKEY *key = ca ? read_key(key_pem, NULL) : NULL;
     bool good = key && X509_verify(cert, X509_get0_pubkey(ca)) == 1 &&
-                X509_check_private_key(cert, key) == 1 && in_first_two_thirds(cert, now) &&
+                X509_check_private_key(cert, key) == 1 && halves_match(key) &&
+                in_first_two_thirds(cert, now) &&
                 is_called(cert, subject->common_name) && has_names(cert, subject->sans);
     ERR_clear_error();
     return good;

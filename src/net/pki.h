@@ -25,6 +25,12 @@ int pki_new_ca(StrView key_pem, const char *common_name, int64_t lifetime_sec, B
  * minutes in the past, so that clocks may differ. ERR_INVALID names the bad SAN or PEM. */
 int pki_issue(StrView ca_cert, StrView ca_key, StrView key_pem, const PkiSubject *subject,
               Buf *ret_cert, Err *err) NODISCARD;
+/* Is this a private key whose public half belongs to it? ERR_CORRUPT: damaged. */
+int pki_check_key(StrView key_pem, Err *err) NODISCARD;
+/* Is this an authority's certificate that carries its own signature? ERR_CORRUPT: damaged. */
+int pki_check_ca(StrView ca_cert, Err *err) NODISCARD;
+/* Is the certificate, both being good by themselves, one for this key? ERR_CORRUPT: for another. */
+int pki_check_pair(StrView cert_pem, StrView key_pem, Err *err) NODISCARD;
 /* When a certificate's period begins and ends, in Unix seconds. */
 int pki_period(StrView cert_pem, int64_t *ret_begin, int64_t *ret_end, Err *err) NODISCARD;
 /* Is this certificate, at `now` (Unix seconds), what pki_issue() would make for the subject, and in

@@ -149,5 +149,6 @@ int pod_app_read(const char *dir, const char *app, AppStatus *ret, Err *err) NOD
 /* The ids of all apps of the directory, sorted. */
 int pod_app_list(const char *dir, Arena *a, WireStrings *ret, Err *err) NODISCARD;
 /* After stage1's end (also a sudden one): kills what is left in the pod's cgroup, removes the
- * cgroups and the scratch directories of apps; files stay. ERR_BUSY if stage1 lives. Repeatable. */
+ * cgroups and the scratch directories of apps; files stay. A pod whose record is lost or damaged is
+ * cleaned up too, but for its cgroups. ERR_BUSY if stage1 lives. Repeatable. */
 int pod_cleanup(const char *dir, Err *err) NODISCARD;

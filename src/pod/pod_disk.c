@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -22,11 +24,23 @@ int pod_dir_open(const char *dir, int *ret_fd, Err *err)
     return 0;
 }
 
+/* Does somebody listen on the socket? */
+static bool is_reachable(int dir_fd)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un addr;
+
+    proto_address(dir_fd, PROTO_SOCKET, &addr);
+    return fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+}
+
 bool pod_dir_is_locked(int dir_fd)
 {
     _cleanup_close_ int fd = openat(dir_fd, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
+    if (fd < 0 && errno == ENOENT) /* lost, and held by one that lives on */
+        return is_reachable(dir_fd);
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
 }
 
@@ -210,9 +224,10 @@ int pod_cleanup(const char *dir, Err *err)
         return r;
     if (pod_dir_is_locked(fd))
         return err_set(err, ERR_BUSY, 0, "the stage1 of pod '%s' is alive", dir);
-    /* The manifest is written before anything runs: without one nothing did. */
+    /* The manifest is written before anything runs: without one nothing did. A damaged one tells no
+     * group, and keeps nobody from ending the pod. */
     r = pod_spec_read(dir, &a, &spec, err);
-    if (r < 0 && r != -ERR_NOT_FOUND)
+    if (r == -ERR_SYS || r == -ERR_NOMEM)
         return r;
     if (r == 0 && *spec.cgroup && cgroup_system_find(&sys, NULL, NULL) >= 0 &&
         ((r = cgroup_kill(&sys, spec.cgroup, 10000, err)) < 0 ||
@@ -221,5 +236,6 @@ int pod_cleanup(const char *dir, Err *err)
     if (unlinkat(fd, PROTO_SOCKET, 0) < 0 && errno != ENOENT)
         return err_errno(err, "remove the socket of pod '%s'", dir);
     remove_scratch(dir, fd);
+    err_clear(err);
     return 0;
 }

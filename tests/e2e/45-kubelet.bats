@@ -53,6 +53,23 @@ logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
     kubectl delete pod badpost
 }
 
+@test "whoever asks again, with less time, does not wait for the first grace period" {
+    local stubborn='command: [sh, -c, "trap : TERM; echo up; while :; do sleep 0.1; done"]' long='terminationGracePeriodSeconds: 300'
+    pod plain "$stubborn" "$long"
+    pod hooked "$stubborn, lifecycle: {preStop: {exec: {command: [sleep, '300']}}}" "$long"
+    pod late "$stubborn" "$long, activeDeadlineSeconds: 2, restartPolicy: Never"
+    wait_for 20 log_has plain up
+    wait_for 20 log_has hooked up
+    wait_for 20 is_phase late Failed
+    kubectl delete pod plain hooked --wait=false
+    supervisors() { pgrep -f "knarr-stage1 --sealed $DATA/node/pods"; }
+    [ "$(supervisors | wc -l)" -ge 3 ]
+    kubectl delete pod plain hooked --grace-period=1 --timeout=30s
+    kubectl delete pod late --timeout=30s # the API forgets at once one that has failed
+    none() { ! supervisors; }
+    wait_for 30 none
+}
+
 @test "preStop runs before the signal and within the grace period" {
     mkdir -p "$DATA/shared" && chmod 777 "$DATA/shared"
     pod pre 'command: [sh, -c, "trap \"echo term >>/s/order; exit 0\" TERM; echo up; while :; do sleep 0.1; done"], volumeMounts: [{name: s, mountPath: /s}], lifecycle: {preStop: {exec: {command: [sh, -c, "sleep 1; echo hook >>/s/order"]}}}' \

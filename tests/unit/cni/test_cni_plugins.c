@@ -434,8 +434,8 @@ static void test_host_ports_lead_to_the_container(void **state)
     assert_string_equal(fetch(NULL, "127.0.0.1", 8080), "10.88.0.1");
     /* The mappings are remembered: DEL needs not be told. */
     at.capability_args = NULL;
-    assert_true(cni_has_cached_args(n, &at));
-    assert_false(cni_has_cached_args(plain, &other));
+    assert_int_equal(cni_cached(n, &at), CNI_CACHED_ARGS);
+    assert_int_equal(cni_cached(plain, &other), CNI_CACHED_PLAIN);
     if (cni_del(n, &at, &err) < 0 || cni_del(n, &at, &err) < 0 || cni_del(n, &other, &err) < 0)
         fail_msg("%s", err.msg);
     assert_string_equal(fetch(NULL, "192.0.2.7", 8080), "");

@@ -344,6 +344,49 @@ static void test_damaged_store_is_found(void **state)
     assert_int_equal(blob_read(f->store, &d, 5, &out, &f->err), -ERR_CORRUPT);
 }
 
+static void damage_manifest(Fixture *f, const ImageInfo *info)
+{
+    const char *path =
+        arena_printf(&f->arena, "store/blobs/sha256/%s", digest_hex(&info->manifest)).ptr;
+
+    assert_int_equal(file_write(AT_FDCWD, path, SV("{}"), 0644), 0);
+}
+
+/* Others are found and listed; it can be imported again, or removed; and what runs from it keeps
+ * its layers. */
+static void test_a_damaged_image_costs_itself_only(void **state)
+{
+    static const TarEntry other[] = { { "etc/", 'd' }, { "etc/other", '-', "x" } };
+    Fixture *f = *state;
+    ImageInfo good, bad, *list;
+    size_t n;
+    Err err = { 0 };
+
+    if (geteuid() != 0)
+        skip();
+    make_docker("good.tar", "good:1", one_file, 2, NULL, NULL);
+    make_docker("bad.tar", "bad:1", other, 2, NULL, NULL);
+    assert_int_equal(image_import(f->store, "good.tar", SV_NULL, &f->arena, &good, &err), 0);
+    assert_int_equal(image_import(f->store, "bad.tar", SV_NULL, &f->arena, &bad, &err), 0);
+    assert_int_equal(image_pin(f->store, "pod", &bad.manifest, &err), 0);
+    damage_manifest(f, &bad);
+    assert_int_equal(image_get(f->store, SV("good:1"), &f->arena, &good, &err), 0);
+    assert_int_equal(image_list(f->store, &f->arena, &list, &n, &err), 0);
+    assert_int_equal(n, 2);
+    assert_non_null(list[0].damage);
+    assert_null(list[1].damage);
+    assert_int_equal(image_get(f->store, SV("bad:1"), &f->arena, &bad, &err), -ERR_CORRUPT);
+    assert_non_null(strstr(err.msg, "import it again"));
+    assert_int_equal(image_gc(f->store, NULL, &err), 0);
+    assert_int_equal(count("store/layers"), 2);
+    assert_int_equal(image_import(f->store, "bad.tar", SV_NULL, &f->arena, &bad, &err), 0);
+    assert_int_equal(image_get(f->store, SV("bad:1"), &f->arena, &bad, &err), 0);
+    damage_manifest(f, &bad);
+    assert_int_equal(image_unpin(f->store, "pod", &err), 0);
+    assert_int_equal(image_rm(f->store, SV("bad:1"), &err), 0);
+    assert_int_equal(count("store/layers"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_digest_in_a_name_may_be_that_of_an_index, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_damaged_store_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_damaged_image_costs_itself_only, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

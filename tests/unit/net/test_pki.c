@@ -85,12 +85,32 @@ static void test_not_good_with_another_authority_or_key(void **state)
     made_free(&b);
 }
 
+/* A flip in the base64 text of the private half still parses; the halves then do not match. */
+static void test_damaged_halves_are_told(void **state)
+{
+    Made m = make(), other = make();
+    Err err = { 0 };
+    assert_int_equal(pki_check_key(buf_view(&m.key), &err), 0);
+    assert_int_equal(pki_check_ca(buf_view(&m.ca), &err), 0);
+    assert_int_equal(pki_check_pair(buf_view(&m.ca), buf_view(&m.ca_key), &err), 0);
+    assert_int_equal(pki_check_pair(buf_view(&m.ca), buf_view(&other.ca_key), &err), -ERR_CORRUPT);
+    assert_int_equal(pki_check_ca(buf_view(&m.cert), NULL), -ERR_CORRUPT); /* of another */
+    assert_int_equal(pki_check_ca(SV(""), NULL), -ERR_CORRUPT);
+    assert_int_equal(pki_check_key(SV("junk"), NULL), -ERR_CORRUPT);
+    m.key.ptr[80] = m.key.ptr[80] == 'A' ? 'B' : 'A';
+    assert_int_equal(pki_check_key(buf_view(&m.key), NULL), -ERR_CORRUPT);
+    assert_false(good(&m, &subject, time(NULL)));
+    made_free(&m);
+    made_free(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_in_the_first_two_thirds_of_its_period),
         cmocka_unit_test(test_not_good_for_other_names),
         cmocka_unit_test(test_not_good_with_another_authority_or_key),
+        cmocka_unit_test(test_damaged_halves_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
