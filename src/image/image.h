@@ -118,5 +118,6 @@ int image_pin(ImageStore *s, const char *pin, const Digest *manifest, Err *err) 
 int image_unpin(ImageStore *s, const char *pin, Err *err) NODISCARD;
 
 /* Deletes blobs, layers and temporary files that no name and no pin needs; temporary files alone
- * while the manifest of one that is needed cannot be read. Waits for running imports. ret_freed (may be NULL): bytes of deleted blobs. */
+ * while the manifest of one that is needed cannot be read. Waits for running imports. ret_freed
+ * (may be NULL): bytes of deleted blobs. */
 int image_gc(ImageStore *s, uint64_t *ret_freed, Err *err) NODISCARD;

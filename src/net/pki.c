@@ -281,8 +281,8 @@ bool pki_still_good(StrView cert_pem, StrView key_pem, StrView ca_cert, const Pk
     _cleanup_(pkey_freep) EVP_PKEY *key = ca ? read_key(key_pem, NULL) : NULL;
     bool good = key && X509_verify(cert, X509_get0_pubkey(ca)) == 1 &&
                 X509_check_private_key(cert, key) == 1 && halves_match(key) &&
-                in_first_two_thirds(cert, now) &&
-                is_called(cert, subject->common_name) && has_names(cert, subject->sans);
+                in_first_two_thirds(cert, now) && is_called(cert, subject->common_name) &&
+                has_names(cert, subject->sans);
     ERR_clear_error();
     return good;
 }
