@@ -148,14 +148,14 @@ static bool is_page(Forward *f, const HttpHeader *h, uint32_t n)
 
 /* ---- the answer ---- */
 
-static bool copy_headers(Forward *f, const HttpHeader *h, uint32_t n)
+static bool copy_headers(Forward *f, int status, const HttpHeader *h, uint32_t n)
 {
     HttpReq *req = f->x->req;
     for (uint32_t i = 0; i < n; i++) {
         _cleanup_buf_ Buf link = BUF_INIT;
         StrView value = h[i].value;
         bool length = sv_eq(h[i].name, SV("content-length"));
-        if (length ? f->page : !passes_back(h, n, h[i].name))
+        if (length ? f->page || status == 204 : !passes_back(h, n, h[i].name))
             continue;
         if (sv_eq(h[i].name, SV("content-type")) ||
             (f->zipped && sv_eq(h[i].name, SV("content-encoding"))))
@@ -186,7 +186,7 @@ static void on_head(void *ctx, int status, const HttpHeader *h, uint32_t n)
     if (status < 200)
         return; /* a switch that nobody asked for: on_done tells */
     f->page = !sv_eq(req->method, SV("HEAD")) && is_page(f, h, n);
-    if (!copy_headers(f, h, n) ||
+    if (!copy_headers(f, status, h, n) ||
         http_stream_start(req, status, find(h, n, SV("content-type")), NULL) < 0) {
         forward_cut(f);
         return;
@@ -356,15 +356,18 @@ static HttpHeader *make_headers(Forward *f, StrView path, uint32_t *ret_n)
     HttpReq *req = f->x->req;
     HttpHeader *h = arena_array(f->x->arena, HttpHeader, req->n_headers + HEADERS_ADDED);
     uint32_t n = 0;
-    StrView uri = arena_printf(f->x->arena, "%.*s%.*s", SV_FMT(f->links.prefix), SV_FMT(path));
-    if (!h || !uri.ptr)
+    _cleanup_buf_ Buf uri = BUF_INIT;
+    escape_path(f->links.prefix, &uri);
+    escape_path(path, &uri);
+    StrView forwarded_uri = uri.failed ? SV_NULL : arena_sv(f->x->arena, buf_view(&uri));
+    if (!h || !forwarded_uri.ptr)
         return NULL;
     for (uint32_t i = 0; i < req->n_headers; i++) {
         if (goes_on(req, req->headers[i].name))
             h[n++] = req->headers[i];
     }
     h[n++] = (HttpHeader){ SV("host"), req->authority };
-    h[n++] = (HttpHeader){ SV("x-forwarded-uri"), uri };
+    h[n++] = (HttpHeader){ SV("x-forwarded-uri"), forwarded_uri };
     h[n++] = (HttpHeader){ SV("x-forwarded-for"), forwarded_for(f->x) };
     *ret_n = n;
     return h;

@@ -1,6 +1,7 @@
 /* client_h1.c - HTTP/1.1 on a connection of the client: one call at a time. */
 #include "net/client_internal.h"
 #include "net/http1.h"
+#include "net/http_util.h"
 
 typedef struct ClientH1 {
     Http1 *parser;
@@ -27,9 +28,11 @@ static int on_head(void *ctx, Http1 *p)
         if (call_add_header(call, h.name, h.value, NULL) < 0)
             return -1;
     }
-    bool head = sv_eq(call->spec.method, SV("HEAD"));
+    /* Whatever its length says. What follows would else be taken for a body here, and for the next
+     * answer by whoever knows better. */
+    bool none = sv_eq(call->spec.method, SV("HEAD")) || !http_status_has_body(status);
     call_head(call);
-    return c->closing ? -1 : head;
+    return c->closing ? -1 : none;
 }
 
 static int on_body(void *ctx, const void *data, size_t len)

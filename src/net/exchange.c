@@ -329,6 +329,8 @@ int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err)
     e->streaming = true;
     e->state = EX_RESPONDING;
     e->since_ns = loop_now_ns(e->conn->loop);
+    if (!e->upgraded && !http_status_has_body(status))
+        e->head_only = true; /* what is written nonetheless would be the next answer */
     int r = e->conn->ops->start(e, status, content_type, SIZE_MAX, err);
     if (r < 0) {
         e->state = EX_HANDLING;

@@ -136,6 +136,19 @@ T
     true
 }
 
+@test "no header and no answer is taken for another" {
+    local path=$API$NSP/pods/web/proxy how
+    # A name that is none: whoever is lenient would read another.
+    [ "$(get pods/web/proxy/echo --http1.1 -H 'X-Remote-User : root' -o /dev/null -w '%{http_code}')" = 400 ]
+    # The path in a header is escaped as it is in the request.
+    [ "$(echoed 'pods/web/proxy/echo/a%0d%0aX-Remote-User:%20root' '.headers."x-forwarded-uri"')" = "$NSP/pods/web/proxy/echo/a%0D%0AX-Remote-User:%20root" ]
+    # What follows an answer without a body is not the next one.
+    for how in --http1.1 --http2; do
+        run curl_as_admin $how "$path/forged" "$path/missing" -w ' %{http_code} %{num_connects};'
+        [ "$output" = ' 204 1;not here 404 0;' ] || { echo "$how: $output"; false; }
+    done
+}
+
 @test "redirects and packed pages lead back through the proxy" {
     [ "$(get pods/web/proxy/redirect -o /dev/null -w '%{http_code} %{redirect_url}')" = "302 $API$NSP/pods/web/proxy/there?x=1" ]
     # A link that began with two slashes would lead to a host called "api".

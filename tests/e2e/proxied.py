@@ -3,6 +3,7 @@
 
 /            TEXT as a page          /echo…   the request as JSON       /sink     length and hash of the body
 /redirect    to /there               /zipped  TEXT as a packed page     /endless  bytes until the client goes
+/forged      204, and another answer as its body
 /ws          switches protocols, then echoes; /ws-no answers 404 and goes on with HTTP
 /streams     how many of /endless are being written"""
 import gzip, hashlib, json, socketserver, ssl, sys, threading
@@ -81,6 +82,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(gzip.compress(text * 20000), "text/html; charset=utf-8", Content_Encoding="gzip")
         elif path == "/endless":
             self.endless()
+        elif path == "/forged":
+            body = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+            self.wfile.write(b"HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            self.close_connection = True
         elif path == "/ws":
             self.switch()
         elif path == "/ws-no":

@@ -135,6 +135,9 @@ static void test_bad_and_smuggling_messages_are_refused(void **state)
     refused("GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ERR_PROTO);
     refused("GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", ERR_PROTO);
     refused("GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", ERR_PROTO);
+    refused("GET / HTTP/1.1\r\nAuthorization : x\r\n\r\n", ERR_PROTO);
+    refused("GET / HTTP/1.1\r\n: x\r\n\r\n", ERR_PROTO);
+    refused("GET / HTTP/1.1\r\nA b: x\r\n\r\n", ERR_PROTO);
 }
 
 static void test_large_head_is_refused(void **state)
