@@ -1,6 +1,7 @@
 /* knarr_server.c - main() of knarr-server: the API server on its store. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "apiserver/apiserver.h"
 #include "base/file.h"
@@ -103,8 +104,10 @@ static int on_reload(void *ctx, Err *err)
     return r;
 }
 
+/* Secrets lie in its files: they are the owner's alone, in a folder with whatever mode. */
 static int make_store(const char *dir, Err *err)
 {
+    umask(S_IRWXG | S_IRWXO);
     int r = mkdir_p(AT_FDCWD, dir, 0700);
     return r < 0 ? err_neg(err, r, "make folder '%s'", dir) : 0;
 }

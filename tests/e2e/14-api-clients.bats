@@ -183,6 +183,12 @@ assert c["sub"] == "system:serviceaccount:default:robot" and c[k + "service-acco
     [ -z "$(token_secret dry one | kubectl create --dry-run=server -o jsonpath='{.data.token}' -f -)" ]
 }
 
+@test "the store's files are their owner's alone, in a folder that others may read" {
+    [ "$(stat -c %a "$DATA/store")" = 755 ]
+    [ -s "$DATA/store/state.db" ]
+    [ -z "$(find "$DATA/store" -type f -perm /077)" ]
+}
+
 @test "lists of objects can be applied, typed ones too" {
     cat >"$BATS_TEST_TMPDIR/lists" <<Y
 apiVersion: v1
