@@ -211,6 +211,30 @@ status_of() { [ "$(kubectl get pod "$1" --no-headers | awk '{print $3}')" = "$2"
     wait_for 10 none
 }
 
+@test "a token is its user's or group's alone where the pod names one, and everybody's else" {
+    local dir=/var/run/secrets/kubernetes.io/serviceaccount
+    rights() { # NAME CONTAINER-FIELDS SPEC-FIELDS MODE/UID/GID
+        pod "$1" "command: [sh, -c, 'stat -L -c \"%a %u %g\" $dir/token && cat $dir/token >/dev/null && echo read']${2:+, $2}" "restartPolicy: Never${3:+, $3}"
+        wait_for 15 is "$1" .status.phase Succeeded
+        kubectl logs "$1" | tee /dev/stderr | head -n 1 | grep -qFx "$4"
+        kubectl delete pod "$1"
+    }
+    rights all '' '' '644 0 0'
+    rights user '' 'securityContext: {runAsUser: 1000}' '600 1000 0'
+    rights own 'securityContext: {runAsUser: 1000}' '' '600 1000 0'
+    rights group '' 'securityContext: {fsGroup: 2000}' '640 0 2000'
+    rights both 'securityContext: {runAsUser: 1000}' 'securityContext: {runAsUser: 5, fsGroup: 2000}' '640 1000 2000'
+    rights two 'securityContext: {runAsUser: 1000}' 'initContainers: [{name: i, image: "knarr.local/demo:1", command: ["true"], securityContext: {runAsUser: 1001}}]' '644 0 0'
+}
+
+@test "a volume in memory has the sticky bit, as its subPaths" {
+    pod sticky 'command: [sh, -c, "stat -c %a /memory /sub /disk"], volumeMounts: [{name: m, mountPath: /memory}, {name: m, mountPath: /sub, subPath: sub}, {name: d, mountPath: /disk}]' \
+        'restartPolicy: Never, securityContext: {fsGroup: 2000}, volumes: [{name: m, emptyDir: {medium: Memory}}, {name: d, emptyDir: {}}]'
+    wait_for 15 is sticky .status.phase Succeeded
+    [ "$(kubectl logs sticky | xargs)" = '3777 3777 2777' ]
+    kubectl delete pod sticky
+}
+
 @test "memory is memory again after its mount is gone, as after a reboot" {
     pod mem 'command: [sleep, "1000"], volumeMounts: [{name: m, mountPath: /m}]' 'volumes: [{name: m, emptyDir: {medium: Memory, sizeLimit: 8Mi}}]'
     kubectl wait --for=condition=Ready pod/mem --timeout=15s
