@@ -145,6 +145,24 @@ Y
     kubectl delete pod gated good bad
 }
 
+@test "a pod that is deleted has told its end before it goes" {
+    last_phase() { # NAME CONTAINER-FIELDS EXPECTED
+        pod "$1" "$2"
+        kubectl wait --for=condition=Ready "pod/$1" --timeout=15s
+        kubectl get pod "$1" -w --output-watch-events -o jsonpath='{.type} {.object.status.phase}{"\n"}' >"$DATA/$1.watch" 3>&- &
+        seen() { [ -s "$DATA/$1.watch" ]; }
+        wait_for 10 seen "$1"
+        kubectl delete pod "$1" --grace-period=5
+        gone() { grep -q ^DELETED "$DATA/$1.watch"; }
+        wait_for 10 gone "$1"
+        kill %1
+        cat "$DATA/$1.watch"
+        [ "$(grep ^DELETED "$DATA/$1.watch")" = "DELETED $3" ]
+    }
+    last_phase polite 'command: [sh, -c, "trap \"exit 0\" TERM; while :; do sleep 0.1; done"]' Succeeded
+    last_phase killed 'command: [sh, -c, "trap \"exit 3\" TERM; while :; do sleep 0.1; done"]' Failed
+}
+
 @test "a restart counts when it begins, and a pod whose container cannot be started is Running" {
     pod crash 'command: [sh, -c, "exit 1"]'
     backing_off() { is crash '.status.containerStatuses[0].state.waiting.reason' CrashLoopBackOff; }
