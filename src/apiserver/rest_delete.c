@@ -17,8 +17,9 @@ static void read_members(ApiCall *x, const Value *body, DeleteOptions *o)
     StrView p = value_str(value_get(body, SV("propagationPolicy")));
     if (p.len)
         o->propagation = p;
-    if (value_bool_or(value_get(body, SV("orphanDependents")), false))
-        o->propagation = SV("Orphan");
+    const Value *orphan = value_get(body, SV("orphanDependents"));
+    if (value_is(orphan, VALUE_BOOL))
+        o->propagation = value_bool_or(orphan, false) ? SV("Orphan") : SV("Background");
     if (value_len(value_get(body, SV("dryRun"))))
         x->dry_run = true;
 }
@@ -97,6 +98,23 @@ static void set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
         value_push(a, list, value_sv(name));
 }
 
+/* What becomes of dependents where the request says nothing: what the object's finalizers say; the
+ * oldest kinds leave them, as in Kubernetes. Empty: the finalizers stay as they are. */
+static StrView default_propagation(ApiCall *x, const Value *meta)
+{
+    bool is_rc = sv_eq(x->res->kind, SV("ReplicationController")) && !x->res->group.len;
+    bool is_job = sv_eq(x->res->kind, SV("Job")) && sv_eq(x->res->group, SV("batch"));
+    value_list_foreach (f, value_get(meta, SV("finalizers"))) {
+        if (sv_eq(value_str(f), SV("orphan")) || sv_eq(value_str(f), SV("foregroundDeletion")))
+            return SV_NULL;
+    }
+    if (is_job)
+        respond_warning(x, SV("child pods are preserved by default when jobs are deleted; set "
+                              "propagationPolicy=Background to remove them or set "
+                              "propagationPolicy=Orphan to suppress this warning"));
+    return is_rc || is_job ? SV("Orphan") : SV_NULL;
+}
+
 /* How long a pod may take to end: nobody has to stop what was never started or has ended. */
 static int64_t pod_grace(const Value *pod, int64_t wanted)
 {
@@ -122,10 +140,11 @@ static WriteEffect deletion_plan(ApiCall *x, const DeleteOptions *o, Value *obj)
     Value *meta = value_get(obj, SV("metadata"));
     bool is_pod = sv_eq(x->res->kind, SV("Pod")) && !x->res->group.len;
     bool is_ns = sv_eq(x->res->kind, SV("Namespace"));
-    if (o->propagation.len) {
-        set_finalizer(x->arena, meta, SV("orphan"), sv_eq(o->propagation, SV("Orphan")));
+    StrView propagation = o->propagation.len ? o->propagation : default_propagation(x, meta);
+    if (propagation.len) {
+        set_finalizer(x->arena, meta, SV("orphan"), sv_eq(propagation, SV("Orphan")));
         set_finalizer(x->arena, meta, SV("foregroundDeletion"),
-                      sv_eq(o->propagation, SV("Foreground")));
+                      sv_eq(propagation, SV("Foreground")));
     }
     bool held = value_len(value_get(meta, SV("finalizers"))) > 0 ||
                 (is_ns && value_len(value_path(obj, "spec.finalizers")) > 0);

@@ -79,6 +79,7 @@ static void reconcile(Job *j)
         if (!is_emptied(k))
             continue;
         JobRequest req = { .method = SV("DELETE"),
+                           .query = SV("propagationPolicy=Background"),
                            .kind = KIND_NAMESPACE,
                            .arg = e,
                            .done = on_emptied,

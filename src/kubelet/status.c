@@ -195,8 +195,9 @@ typedef struct Summary {
     bool initialized, containers_ready;
     bool any_started; /* one of the main containers, ever */
     bool any_running;
-    StrView incomplete; /* "containers with incomplete status: [prepare]"; empty: none */
-    StrView unready;    /* "containers with unready status: [web]" */
+    bool all_ended, all_succeeded; /* of the main containers */
+    StrView incomplete;            /* "containers with incomplete status: [prepare]"; empty: none */
+    StrView unready;               /* "containers with unready status: [web]" */
 } Summary;
 
 static bool is_complete(const Container *c)
@@ -216,7 +217,9 @@ static StrView with_status(const char *status, const Buf *names, Arena *a)
 static void summarize(const Worker *w, Summary *s, Arena *a)
 {
     _cleanup_buf_ Buf incomplete = BUF_INIT, unready = BUF_INIT;
-    *s = (Summary){ .initialized = true, .containers_ready = true };
+    *s = (Summary){
+        .initialized = true, .containers_ready = true, .all_ended = true, .all_succeeded = true
+    };
     for (unsigned i = 0; i < w->n_containers; i++) {
         const Container *c = w->containers[i];
         bool is_running = runs(c);
@@ -229,6 +232,10 @@ static void summarize(const Worker *w, Summary *s, Arena *a)
         /* One that has ended before counts as running while its next start is waited for. */
         bool again = c->phase != PHASE_EXITED && (c->ever_started || c->has_last);
         s->any_running |= c->kind == CONTAINER_MAIN && (is_running || again);
+        bool ended = c->phase == PHASE_EXITED || (!is_running && c->has_last);
+        s->all_ended &= c->kind == CONTAINER_SIDECAR || ended;
+        s->all_succeeded &=
+            c->kind == CONTAINER_SIDECAR || (c->phase == PHASE_EXITED && c->run.exit_code == 0);
         s->any_started |= c->kind == CONTAINER_MAIN && (c->ever_started || c->has_last);
         if (!is_running || !c->ready) {
             s->containers_ready = false;
@@ -316,6 +323,9 @@ static StrView phase_of(const Worker *w, const Summary *s)
         return w->terminal_phase;
     if (sv_eq(stored, SV("Failed")) || sv_eq(stored, SV("Succeeded")))
         return stored;
+    /* What is deleted is not started again, whatever its policy: its end is told before it goes. */
+    if (w->phase == WORKER_GONE && s->any_started && s->all_ended)
+        return s->all_succeeded ? SV("Succeeded") : SV("Failed");
     /* Once Running, a pod stays so until it is over, as in Kubernetes. */
     return s->any_running || sv_eq(stored, SV("Running")) ? SV("Running") : SV("Pending");
 }

@@ -20,6 +20,7 @@ typedef struct File {
     StrView path; /* relative, may have folders */
     StrView data;
     mode_t mode;
+    int64_t owner; /* -1: root */
 } File;
 
 typedef struct Payload {
@@ -58,7 +59,7 @@ static bool is_safe_path(StrView path)
 
 static int add_file(Payload *p, StrView path, StrView data, int64_t mode, Err *err)
 {
-    File f = { path, data, mode >= 0 ? (mode_t)mode : p->default_mode };
+    File f = { path, data, mode >= 0 ? (mode_t)mode : p->default_mode, -1 };
     if (!is_safe_path(path))
         return err_set(err, ERR_INVALID, 0,
                        "volume path '%.*s' is not a relative path inside the volume", SV_FMT(path));
@@ -153,6 +154,39 @@ static int add_downward(Payload *p, const Value *items, Err *err)
     return r;
 }
 
+static int64_t fs_group(const SetupJob *job)
+{
+    return value_int_or(value_path(&job->pod, "spec.securityContext.fsGroup"), -1);
+}
+
+/* The user that all containers run as, by the container's own field or the pod's; -1: one of them
+ * does not say it, or they differ. */
+static int64_t common_user(const Value *pod)
+{
+    static const char *const lists[] = { "spec.initContainers", "spec.containers" };
+    int64_t of_pod = value_int_or(value_path(pod, "spec.securityContext.runAsUser"), -1), all = -1;
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        value_list_foreach (c, value_path(pod, lists[i])) {
+            int64_t user = value_int_or(value_path(c, "securityContext.runAsUser"), of_pod);
+            if (user < 0 || (all >= 0 && user != all))
+                return -1;
+            all = user;
+        }
+    }
+    return all;
+}
+
+/* A token is for its pod's user or group alone where the pod names one; else whoever the image
+ * runs as has to be able to read it. */
+static int add_token(Payload *p, StrView path, StrView token, Err *err)
+{
+    int64_t user = common_user(&p->job->pod);
+    int r = add_file(p, path, token, user >= 0 || fs_group(p->job) >= 0 ? 0600 : -1, err);
+    if (r == 0)
+        p->files.items[p->files.len - 1].owner = user;
+    return r;
+}
+
 static int add_projected(Payload *p, const Value *volume, Err *err)
 {
     int r = 0;
@@ -168,10 +202,10 @@ static int add_projected(Payload *p, const Value *volume, Err *err)
         else if (down)
             r = add_downward(p, value_get(down, SV("items")), err);
         else if (token)
-            r = add_file(p, value_str(value_get(token, SV("path"))),
-                         resource_token(&p->job->resources,
-                                        value_str(value_get(volume, SV("name"))), i),
-                         0600, err);
+            r = add_token(p, value_str(value_get(token, SV("path"))),
+                          resource_token(&p->job->resources,
+                                         value_str(value_get(volume, SV("name"))), i),
+                          err);
         if (r < 0)
             return r;
         i++;
@@ -181,17 +215,6 @@ static int add_projected(Payload *p, const Value *volume, Err *err)
 
 /* ---- the atomic writer ---- */
 
-static int64_t fs_group(const SetupJob *job)
-{
-    return value_int_or(value_path(&job->pod, "spec.securityContext.fsGroup"), -1);
-}
-
-/* Who must be able to read tokens: the user that all containers run as, where the pod says one. */
-static int64_t run_as_user(const SetupJob *job)
-{
-    return value_int_or(value_path(&job->pod, "spec.securityContext.runAsUser"), -1);
-}
-
 static mode_t mode_of(const SetupJob *job, const File *f)
 {
     return (fs_group(job) >= 0 ? f->mode | ((f->mode & 0400) >> 3) : f->mode) & 07777;
@@ -200,7 +223,7 @@ static mode_t mode_of(const SetupJob *job, const File *f)
 static int write_one(const SetupJob *job, const char *dir, const File *f, Err *err)
 {
     char path[2 * PATH_SIZE], parent[2 * PATH_SIZE];
-    int64_t gid = fs_group(job), uid = run_as_user(job);
+    int64_t gid = fs_group(job);
     mode_t mode = mode_of(job, f);
     snprintf(path, sizeof path, "%s/%.*s", dir, SV_FMT(f->path));
     snprintf(parent, sizeof parent, "%s", path);
@@ -208,9 +231,9 @@ static int write_one(const SetupJob *job, const char *dir, const File *f, Err *e
     int r = mkdir_p(AT_FDCWD, parent, 0755);
     if (r == 0)
         r = file_write(AT_FDCWD, path, f->data, 0600);
-    if (r == 0 && ((gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0) ||
-                   (uid >= 0 && f->mode == 0600 && chown(path, (uid_t)uid, (gid_t)-1) < 0) ||
-                   chmod(path, mode) < 0))
+    if (r == 0 &&
+        ((gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0) ||
+         (f->owner >= 0 && chown(path, (uid_t)f->owner, (gid_t)-1) < 0) || chmod(path, mode) < 0))
         r = -errno;
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
@@ -373,16 +396,17 @@ static int make_empty_dir(SetupJob *job, const Value *src, const char *dir, Err 
     if (r < 0)
         return err_neg(err, r, "make '%s'", dir);
     if (memory) {
-        char options[64] = "mode=0777";
+        char options[64] = "mode=1777"; /* the kernel's own; Kubernetes leaves it */
         ApiQuantity size;
         const Value *limit = value_get(src, SV("sizeLimit"));
         if (limit && api_quantity_from(limit, &size, NULL) == 0)
-            snprintf(options, sizeof options, "mode=0777,size=%lld",
+            snprintf(options, sizeof options, "mode=1777,size=%lld",
                      (long long)api_quantity_value(&size));
         if (mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
             return err_errno(err, "mount a tmpfs on '%s'", dir);
     }
-    if (chmod(dir, gid >= 0 ? 02777 : 0777) < 0 ||
+    mode_t sticky = memory ? S_ISVTX : 0;
+    if (chmod(dir, (gid >= 0 ? 02777 : 0777) | sticky) < 0 ||
         (gid >= 0 && chown(dir, (uid_t)-1, (gid_t)gid) < 0))
         return err_errno(err, "set rights of '%s'", dir);
     return 0;
@@ -508,7 +532,7 @@ static int prepare_sub_path(const char *root, const char *path, Err *err)
     if (r < 0)
         return r;
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", made);
-    return chmod(proc, st.st_mode & (0777 | S_ISGID)) < 0
+    return chmod(proc, st.st_mode & (0777 | S_ISGID | S_ISVTX)) < 0
                ? err_errno(err, "set rights of subPath '%s'", path)
                : 0;
 }

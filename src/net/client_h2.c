@@ -34,7 +34,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     HttpCall *call = call_at(session, frame->hd.stream_id);
     if (!call || call->gone || call->status >= 200)
         return 0; /* trailers are dropped */
-    StrView n = sv_n(name, name_len), v = sv_n(value, value_len);
+    StrView n = sv_n(name, name_len), v = sv_trim(sv_n(value, value_len));
     if (sv_eq(n, SV(":status"))) {
         int64_t status;
         if (sv_to_i64(v, &status) < 0)
@@ -260,6 +260,8 @@ int client_h2_init(ClientConn *c, Err *err)
     int r = nghttp2_option_new(&opt);
     if (r == 0) {
         nghttp2_option_set_no_auto_window_update(opt, 1); /* windows open as calls are not paused */
+        nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(opt,
+                                                                         1); /* as the server */
         r = nghttp2_session_client_new2(&h->session, cb, c, opt);
     }
     nghttp2_option_del(opt);

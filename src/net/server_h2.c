@@ -85,7 +85,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     }
     e->header_bytes += (uint32_t)bytes;
-    if (take_header(e, sv_n(name, name_len), sv_n(value, value_len)) < 0)
+    if (take_header(e, sv_n(name, name_len), sv_trim(sv_n(value, value_len))) < 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return 0;
 }
@@ -381,6 +381,9 @@ static int session_new(HttpConn *c, nghttp2_session **ret)
     }
     nghttp2_option_set_no_auto_window_update(opt, 1);
     nghttp2_option_set_no_closed_streams(opt, 1);
+    /* White space around a value is against RFC 9113 section 8.2.1, but Go's clients send it, and
+     * its servers take it. */
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(opt, 1);
     /* Rapid reset (CVE-2023-44487): a burst, then so many a second. */
     nghttp2_option_set_stream_reset_rate_limit(opt, 1000, 100);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);

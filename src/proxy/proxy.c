@@ -269,6 +269,9 @@ static void *project_slice(void *ctx, const Value *obj)
 static int follow(Proxy *p, ApiClient *c, Err *err)
 {
     InformerConfig cfg = { .target = { .version = SV("v1"), .plural = SV("services") },
+                           /* These are another proxy's, or nobody's. */
+                           .label_selector = SV("!service.kubernetes.io/service-proxy-name,"
+                                                "!service.kubernetes.io/headless"),
                            .project = project_service,
                            .unproject = service_model_free,
                            .drop_json = true,

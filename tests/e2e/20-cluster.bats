@@ -56,6 +56,16 @@ page() { inside curl -fsS --max-time 5 "$1"; }
     kubectl delete pod visitor --wait=false
 }
 
+@test "a Service with the label of another proxy, or of none, is left alone" {
+    for label in service-proxy-name=other headless=; do
+        kubectl label service hello "service.kubernetes.io/$label"
+        refused() { ! inside curl -fsS --max-time 1 "http://$(vip)/"; }
+        wait_for 20 refused
+        kubectl label service hello "service.kubernetes.io/${label%=*}-"
+        wait_for 20 page "http://$(vip)/"
+    done
+}
+
 @test "logs and exec, with both kubectl versions" {
     pod=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].metadata.name}')
     [ "$(kubectl exec "$pod" -- cat /www/index.html)" = "Hello from knarr: fewer hands, less wood, more ocean." ]

@@ -278,6 +278,37 @@ Y
     eventually count 0 replicasets,pods -l app=tree
 }
 
+@test "a ReplicationController or Job deleted without a word leaves its pods, other kinds do not" {
+    delete() { # PATH [OPTIONS]: as a client that says no more than this
+        kubectl proxy --unix-socket="$DATA/proxy.sock" >/dev/null 3>&- &
+        wait_for 10 test -S "$DATA/proxy.sock"
+        curl -fsS -D - --unix-socket "$DATA/proxy.sock" -X DELETE -H 'Content-Type: application/json' "http://localhost$1" ${2:+-d "$2"}
+        kill %1
+        rm -f "$DATA/proxy.sock"
+    }
+    local path=/api/v1/namespaces/default/replicationcontrollers/old
+    for how in '' '{"orphanDependents":false}'; do
+        kubectl apply -f - <<Y
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: old}
+spec: {replicas: 1, selector: {app: old}, template: {metadata: {labels: {app: old}}, spec: {containers: [{name: c, image: x}]}}}
+Y
+        wait_for 10 count 1 pods -l app=old
+        delete $path "$how"
+        eventually absent replicationcontroller old
+        if [ -z "$how" ]; then
+            [ -z "$(kubectl get pods -l app=old -o jsonpath='{.items[*].metadata.ownerReferences}')" ]
+            count 1 pods -l app=old
+        else
+            eventually count 0 pods -l app=old
+        fi
+    done
+    kubectl create job once --image=x
+    delete /apis/batch/v1/namespaces/default/jobs/once | grep -qi '^warning: 299 .*child pods are preserved by default'
+    eventually absent job once
+}
+
 @test "whatever names a dead owner is collected" {
     kubectl create configmap owner
     uid=$(kubectl get configmap owner -o jsonpath='{.metadata.uid}')

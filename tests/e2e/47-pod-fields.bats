@@ -145,6 +145,24 @@ Y
     kubectl delete pod gated good bad
 }
 
+@test "a pod that is deleted has told its end before it goes" {
+    last_phase() { # NAME CONTAINER-FIELDS EXPECTED
+        pod "$1" "$2"
+        kubectl wait --for=condition=Ready "pod/$1" --timeout=15s
+        kubectl get pod "$1" -w --output-watch-events -o jsonpath='{.type} {.object.status.phase}{"\n"}' >"$DATA/$1.watch" 3>&- &
+        seen() { [ -s "$DATA/$1.watch" ]; }
+        wait_for 10 seen "$1"
+        kubectl delete pod "$1" --grace-period=5
+        gone() { grep -q ^DELETED "$DATA/$1.watch"; }
+        wait_for 10 gone "$1"
+        kill %1
+        cat "$DATA/$1.watch"
+        [ "$(grep ^DELETED "$DATA/$1.watch")" = "DELETED $3" ]
+    }
+    last_phase polite 'command: [sh, -c, "trap \"exit 0\" TERM; while :; do sleep 0.1; done"]' Succeeded
+    last_phase killed 'command: [sh, -c, "trap \"exit 3\" TERM; while :; do sleep 0.1; done"]' Failed
+}
+
 @test "a restart counts when it begins, and a pod whose container cannot be started is Running" {
     pod crash 'command: [sh, -c, "exit 1"]'
     backing_off() { is crash '.status.containerStatuses[0].state.waiting.reason' CrashLoopBackOff; }
@@ -209,6 +227,30 @@ status_of() { [ "$(kubectl get pod "$1" --no-headers | awk '{print $3}')" = "$2"
     kubectl delete pod/vol configmap/cm
     none() { [ ! -e "$DATA/node/memory/$uid" ]; }
     wait_for 10 none
+}
+
+@test "a token is its user's or group's alone where the pod names one, and everybody's else" {
+    local dir=/var/run/secrets/kubernetes.io/serviceaccount
+    rights() { # NAME CONTAINER-FIELDS SPEC-FIELDS MODE/UID/GID
+        pod "$1" "command: [sh, -c, 'stat -L -c \"%a %u %g\" $dir/token && cat $dir/token >/dev/null && echo read']${2:+, $2}" "restartPolicy: Never${3:+, $3}"
+        wait_for 15 is "$1" .status.phase Succeeded
+        kubectl logs "$1" | tee /dev/stderr | head -n 1 | grep -qFx "$4"
+        kubectl delete pod "$1"
+    }
+    rights all '' '' '644 0 0'
+    rights user '' 'securityContext: {runAsUser: 1000}' '600 1000 0'
+    rights own 'securityContext: {runAsUser: 1000}' '' '600 1000 0'
+    rights group '' 'securityContext: {fsGroup: 2000}' '640 0 2000'
+    rights both 'securityContext: {runAsUser: 1000}' 'securityContext: {runAsUser: 5, fsGroup: 2000}' '640 1000 2000'
+    rights two 'securityContext: {runAsUser: 1000}' 'initContainers: [{name: i, image: "knarr.local/demo:1", command: ["true"], securityContext: {runAsUser: 1001}}]' '644 0 0'
+}
+
+@test "a volume in memory has the sticky bit, as its subPaths" {
+    pod sticky 'command: [sh, -c, "stat -c %a /memory /sub /disk"], volumeMounts: [{name: m, mountPath: /memory}, {name: m, mountPath: /sub, subPath: sub}, {name: d, mountPath: /disk}]' \
+        'restartPolicy: Never, securityContext: {fsGroup: 2000}, volumes: [{name: m, emptyDir: {medium: Memory}}, {name: d, emptyDir: {}}]'
+    wait_for 15 is sticky .status.phase Succeeded
+    [ "$(kubectl logs sticky | xargs)" = '3777 3777 2777' ]
+    kubectl delete pod sticky
 }
 
 @test "memory is memory again after its mount is gone, as after a reboot" {

@@ -250,6 +250,26 @@ static void test_h2_carries_large_bodies_both_ways(void **state)
     stop(f);
 }
 
+/* Go's clients send it in HTTP/2 too, where RFC 9113 forbids it. */
+static void test_white_space_around_values_does_not_count(void **state)
+{
+    Fix *f = *state;
+    for (int h1 = 0; h1 < 2; h1++) {
+        start(f, true);
+        new_client(f, NULL, &f->ca, (HttpClientConfig){ .http1_only = h1, .host = "127.0.0.1" });
+        HttpHeader h[] = { { SV_INIT("X-Val"), SV_INIT(" \tseven eight ") } };
+        HttpCallSpec s = spec(f, "POST", "/echo", SV("x"));
+        s.headers = h;
+        s.n_headers = 1;
+        call(f, &s);
+        assert_int_equal(f->code, ERR_NONE);
+        assert_int_equal(f->status, 200);
+        assert_int_equal(f->version, h1 ? 1 : 2);
+        assert_string_equal(f->val, "seven eight");
+        stop(f);
+    }
+}
+
 static void test_h1_over_tls(void **state)
 {
     Fix *f = *state;
@@ -573,6 +593,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_h2_carries_large_bodies_both_ways),
+        cmocka_unit_test(test_white_space_around_values_does_not_count),
         cmocka_unit_test(test_h1_over_tls),
         cmocka_unit_test(test_h1_in_clear_text_with_and_without_reuse),
         cmocka_unit_test(test_many_calls_at_once),
