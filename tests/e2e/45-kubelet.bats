@@ -53,6 +53,23 @@ logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
     kubectl delete pod badpost
 }
 
+@test "a restart of the node agent takes no ready pod out of its Service" {
+    pod keeps 'command: [sh, -c, "touch /ok; exec sleep 1000"], startupProbe: {exec: {command: [test, -e, /ok]}, initialDelaySeconds: 3, periodSeconds: 1}, readinessProbe: {exec: {command: [test, -e, /ok]}, initialDelaySeconds: 3, periodSeconds: 1}'
+    kubectl wait --for=condition=Ready pod/keeps --timeout=30s
+    kubectl get pod keeps -w -o jsonpath='{.status.conditions[?(@.type=="Ready")].status} {.status.containerStatuses[0].started}{"\n"}' >"$DATA/seen" 3>&- &
+    local watcher=$!
+    wait_for 10 grep -q True "$DATA/seen"
+    kill -9 "$(pgrep -f -- "knarr-node --data-dir=$DATA ")"
+    wait_for 30 kubectl exec keeps -- rm /ok # it is back; and probes work on: this is seen
+    unready() { [ "$(kubectl get pod keeps -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]; }
+    wait_for 30 unready
+    # The first change after the restart is the probe's own, with the container still counted as started.
+    kill "$watcher"
+    cat "$DATA/seen"
+    [ "$(grep -c false "$DATA/seen")" -eq 0 ]
+    kubectl delete pod keeps --grace-period=1
+}
+
 @test "whoever asks again, with less time, does not wait for the first grace period" {
     local stubborn='command: [sh, -c, "trap : TERM; echo up; while :; do sleep 0.1; done"]' long='terminationGracePeriodSeconds: 300'
     pod plain "$stubborn" "$long"
