@@ -70,6 +70,19 @@ logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
     kubectl delete pod keeps --grace-period=1
 }
 
+@test "resolv.conf is the machine's, the cluster's and the pod's own settings, each thing once" {
+    local config='dnsConfig: {nameservers: [192.0.2.9], searches: [my.example, corp.example], options: [{name: ndots, value: "2"}, {name: edns0}]}'
+    pod cluster 'command: [sleep, "1000"]' "$config"
+    pod none 'command: [sleep, "1000"]' "dnsPolicy: None, $config"
+    kubectl wait --for=condition=Ready pod/cluster pod/none --timeout=30s
+    kubectl exec cluster -- cat /etc/resolv.conf
+    [ "$(kubectl exec cluster -- grep ^options /etc/resolv.conf)" = 'options ndots:2 edns0' ]
+    [[ "$(kubectl exec cluster -- grep ^search /etc/resolv.conf)" == 'search default.svc.cluster.local svc.cluster.local cluster.local '*'my.example'* ]]
+    [ "$(kubectl exec cluster -- grep -c '^nameserver' /etc/resolv.conf)" -eq 2 ]
+    [ "$(kubectl exec none -- cat /etc/resolv.conf)" = $'nameserver 192.0.2.9\nsearch my.example corp.example\noptions ndots:2 edns0' ]
+    kubectl delete pod cluster none --grace-period=1
+}
+
 @test "whoever asks again, with less time, does not wait for the first grace period" {
     local stubborn='command: [sh, -c, "trap : TERM; echo up; while :; do sleep 0.1; done"]' long='terminationGracePeriodSeconds: 300'
     pod plain "$stubborn" "$long"
