@@ -226,11 +226,13 @@ int main(int argc, char **argv)
         fputs("knarr image: --data-dir: the path is too long\n", stderr);
         return 2;
     }
-    if (access(args.data_dir, F_OK) < 0 && errno == ENOENT) { /* a slip of the pen begins no store */
-        fprintf(stderr,
-                "knarr image: --data-dir: there is no folder '%s'; start a cluster with `knarr up`, "
-                "or name its folder\n",
-                args.data_dir);
+    if (access(args.data_dir, F_OK) < 0 &&
+        errno == ENOENT) { /* a slip of the pen begins no store */
+        fprintf(
+            stderr,
+            "knarr image: --data-dir: there is no folder '%s'; start a cluster with `knarr up`, "
+            "or name its folder\n",
+            args.data_dir);
         return 1;
     }
     if (image_store_open(&opt, &s, &err) < 0)

@@ -180,8 +180,8 @@ void worker_event(Worker *w, const Container *c, StrView type, StrView reason, c
 void container_signal(Container *c, int sig);
 /* Its postStart hook, if any, has succeeded: now it counts as running. */
 void container_begin_probes(Container *c);
-/* What the API has of the container's present run; NULL: nothing, or not that it runs. Lives as long
- * as the worker's pod. */
+/* What the API has of the container's present run; NULL: nothing, or not that it runs. Lives as
+ * long as the worker's pod. */
 const Value *container_known_status(const Container *c);
 /* A probe or a changed image ends the container; it starts again if the policy says so. */
 void container_stop(Container *c, const char *why);
