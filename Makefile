@@ -14,11 +14,15 @@ WERROR   ?= false
 deps:
 	@tools/deps
 
+# What the tools say is shown when they fail.
 $(BUILD)/build.ninja:
-	@CC="$$(tools/compiler $(CC))" CXX="$$(tools/compiler g++)" meson setup $(BUILD) -Dwerror=$(WERROR) >/dev/null
+	@mkdir -p $(BUILD)
+	@CC="$$(tools/compiler $(CC))" CXX="$$(tools/compiler g++)" meson setup $(BUILD) -Dwerror=$(WERROR) \
+		>$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log >&2; exit 1; }
 
 build: deps $(BUILD)/build.ninja
-	@ninja -C $(BUILD) | tail -n 1
+	@ninja -C $(BUILD) >$(BUILD)/build.log 2>&1 || { cat $(BUILD)/build.log >&2; exit 1; }
+	@tail -n 1 $(BUILD)/build.log
 	@for p in $(BUILD)/src/cmd/knarr*; do [ -f "$$p" ] && ln -sf "src/cmd/$${p##*/}" "$(BUILD)/$${p##*/}"; done; true
 
 up: deps

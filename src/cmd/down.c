@@ -85,10 +85,8 @@ int verb_down(int argc, char **argv)
     SavedOptions saved;
     Cluster c;
     Err err = { 0 };
-    if (geteuid() != 0) {
-        fputs("knarr down: must be run as root; try `sudo knarr down`\n", stderr);
+    if (!flags_caller_is_root("knarr down"))
         return 1;
-    }
     r = cluster_load(dir, &saved, &err);
     if (r == -ERR_NOT_FOUND) {
         printf("%s\n", err.msg); /* nothing to stop is what was wanted */
@@ -150,9 +148,15 @@ static void print_roles(pid_t supervisor)
             sv_copy_cstr(sv_trim(buf_view(&comm)), name, sizeof name);
         long kib = memory_kib((pid_t)pid);
         total += kib > 0 ? kib : 0;
-        printf("%-12s %-8d %.1f MB\n", role_of(name), (int)pid, (double)kib / 1024);
+        if (kib < 0) /* whoever is not root sees no memory of others */
+            printf("%-12s %-8d -\n", role_of(name), (int)pid);
+        else
+            printf("%-12s %-8d %.1f MB\n", role_of(name), (int)pid, (double)kib / 1024);
     }
-    printf("%-12s %-8d %.1f MB in all\n", "up", (int)supervisor, (double)total / 1024);
+    if (total < 0)
+        printf("%-12s %-8d - (run as root to see memory)\n", "up", (int)supervisor);
+    else
+        printf("%-12s %-8d %.1f MB in all\n", "up", (int)supervisor, (double)total / 1024);
 }
 
 int verb_status(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* flags.c - see flags.h. */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "cmd/flags.h"
@@ -234,4 +235,12 @@ int flags_parse(const FlagSet *set, int argc, char **argv, int *ret_rest)
     if (ret_rest)
         *ret_rest = rest;
     return FLAGS_OK;
+}
+
+bool flags_caller_is_root(const char *program)
+{
+    if (geteuid() == 0)
+        return true;
+    fprintf(stderr, "%s: must be run as root; try `sudo %s`\n", program, program);
+    return false;
 }

@@ -57,5 +57,8 @@ typedef struct FlagSet {
 enum { FLAGS_OK = -1 };
 int flags_parse(const FlagSet *set, int argc, char **argv, int *ret_rest) NODISCARD;
 
+/* Is the caller root? Else says on standard error that `program` ("knarr up") must be run so. */
+bool flags_caller_is_root(const char *program) NODISCARD;
+
 /* Appends what a flag's value is now, as text: "15d", "true", "a,b". */
 void flag_format(const Flag *f, Buf *out);

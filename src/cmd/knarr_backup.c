@@ -121,6 +121,8 @@ int main(int argc, char **argv)
         fputs("knarr backup: one FILE must be named\n", stderr);
         return 2;
     }
+    if (!flags_caller_is_root("knarr backup"))
+        return 1;
     if (backup(dir, argv[1], &err) < 0) {
         fprintf(stderr, "knarr backup: %s\n", err.msg);
         return 1;

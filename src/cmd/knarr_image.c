@@ -6,8 +6,10 @@
  *
  * All work is done by src/image; the store may be in use by the kubelet meanwhile. A new sub-verb
  * is a row of `verbs`. */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "cmd/flags.h"
@@ -223,6 +225,15 @@ int main(int argc, char **argv)
     if (snprintf(dir, sizeof dir, "%s/images", args.data_dir) >= (int)sizeof dir) {
         fputs("knarr image: --data-dir: the path is too long\n", stderr);
         return 2;
+    }
+    if (access(args.data_dir, F_OK) < 0 &&
+        errno == ENOENT) { /* a slip of the pen begins no store */
+        fprintf(
+            stderr,
+            "knarr image: --data-dir: there is no folder '%s'; start a cluster with `knarr up`, "
+            "or name its folder\n",
+            args.data_dir);
+        return 1;
     }
     if (image_store_open(&opt, &s, &err) < 0)
         return fail(&err);

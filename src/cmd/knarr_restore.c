@@ -210,13 +210,18 @@ int main(int argc, char **argv)
     if (r != FLAGS_OK)
         return r;
     Err err = { 0 };
-    if (rest != 1 || geteuid() != 0 || dir[0] != '/' || strlen(dir) >= 200) {
-        fputs(
-            "knarr restore: must be run as root, with one FILE and an absolute --data-dir of less "
-            "than 200 bytes\n",
-            stderr);
+    if (rest != 1) {
+        fputs("knarr restore: one FILE must be named\n", stderr);
         return 2;
     }
+    if (dir[0] != '/' || strlen(dir) >= 200) {
+        fprintf(stderr,
+                "knarr restore: --data-dir: '%s' must be an absolute path of less than 200 bytes\n",
+                dir);
+        return 2;
+    }
+    if (!flags_caller_is_root("knarr restore"))
+        return 1;
     if (restore(dir, argv[1], &rev, &err) < 0) {
         fprintf(stderr, "knarr restore: %s\n", err.msg);
         return 1;

@@ -585,10 +585,8 @@ int verb_up(int argc, char **argv)
     int r = parse(argc, argv, &opt, &u.certs, &background);
     if (r != FLAGS_OK)
         return r;
-    if (geteuid() != 0) {
-        fputs("knarr up: must be run as root; try `sudo knarr up`\n", stderr);
+    if (!flags_caller_is_root("knarr up"))
         return 1;
-    }
     if (cluster_init(&opt, &u.c, &err) < 0) {
         fprintf(stderr, "knarr up: %s\n", err.msg);
         return 2;

@@ -104,39 +104,147 @@ static int write_hostname(SetupJob *job, const char *dir, Err *err)
     return write_file(dir, "hostname", &text, err);
 }
 
-static void dns_lines(const Value *config, Buf *out, Buf *search, Buf *options)
+/* resolv.conf in parts: lists of texts, in the arena of the job. */
+typedef struct Resolver {
+    Arena *a;
+    Value servers, searches, options;
+    bool failed; /* out of memory */
+} Resolver;
+
+static void add(Resolver *r, Value *list, StrView what)
+{
+    StrView copy = arena_sv(r->a, what);
+    r->failed |= !copy.ptr || !value_push(r->a, list, value_sv(copy));
+}
+
+enum { NAMESERVERS_MAX = 3 }; /* resolv.conf(5): MAXNS; further ones are never asked */
+
+static void add_once(Resolver *r, Value *list, StrView what)
+{
+    value_list_foreach (v, list) {
+        if (sv_eq(value_str(v), what))
+            return;
+    }
+    if (what.len)
+        add(r, list, what);
+}
+
+static StrView option_name(StrView option)
+{
+    StrView name, rest;
+    return sv_cut(option, ':', &name, &rest) ? name : option;
+}
+
+/* One of the same name is replaced: resolvers differ in which of two they heed. */
+static void set_option(Resolver *r, StrView option)
+{
+    Value kept = value_list();
+    value_list_foreach (v, &r->options)
+        if (!sv_eq(option_name(value_str(v)), option_name(option)))
+            r->failed |= !value_push(r->a, &kept, *v);
+    r->options = kept;
+    add(r, &r->options, option);
+}
+
+static bool next_word(StrView *rest, StrView *ret)
+{
+    size_t n = 0;
+    *rest = sv_trim(*rest);
+    while (n < rest->len && rest->ptr[n] != ' ' && rest->ptr[n] != '\t')
+        n++;
+    *ret = sv_head(*rest, n);
+    *rest = sv_skip(*rest, n);
+    return n > 0;
+}
+
+static void read_line(Resolver *r, StrView line)
+{
+    StrView keyword = SV_NULL, word;
+    for (size_t i = 0; i < line.len; i++)
+        if (line.ptr[i] == '#' || line.ptr[i] == ';')
+            line = sv_head(line, i);
+    while (next_word(&line, &word))
+        if (!keyword.len) {
+            keyword = word;
+            if (sv_eq(keyword, SV("search"))) /* the last such line counts */
+                r->searches = value_list();
+        } else if (sv_eq(keyword, SV("nameserver")))
+            add_once(r, &r->servers, word);
+        else if (sv_eq(keyword, SV("search")))
+            add_once(r, &r->searches, word);
+        else if (sv_eq(keyword, SV("options")))
+            set_option(r, word);
+}
+
+static void read_host(Resolver *r)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    if (file_read(AT_FDCWD, "/etc/resolv.conf", 65536, &text) < 0)
+        return;
+    StrView rest = buf_view(&text), line;
+    while (sv_next(&rest, '\n', &line))
+        read_line(r, line);
+}
+
+/* The cluster's names first; the machine's own are tried after them. */
+static void use_cluster(Resolver *r, const KubeletConfig *cfg, StrView ns)
+{
+    Value own = r->searches;
+    const char *zone = cfg->cluster_domain;
+    r->servers = r->searches = r->options = value_list();
+    add_once(r, &r->servers, sv_cstr(cfg->cluster_dns));
+    add_once(r, &r->searches, arena_printf(r->a, "%.*s.svc.%s", SV_FMT(ns), zone));
+    add_once(r, &r->searches, arena_printf(r->a, "svc.%s", zone));
+    add_once(r, &r->searches, sv_cstr(zone));
+    value_list_foreach (s, &own)
+        add_once(r, &r->searches, value_str(s));
+    set_option(r, SV("ndots:5"));
+}
+
+static void use_config(Resolver *r, const Value *config)
 {
     value_list_foreach (s, value_get(config, SV("nameservers")))
-        buf_printf(out, "nameserver %.*s\n", SV_FMT(value_str(s)));
+        add_once(r, &r->servers, value_str(s));
     value_list_foreach (s, value_get(config, SV("searches")))
-        buf_printf(search, " %.*s", SV_FMT(value_str(s)));
+        add_once(r, &r->searches, value_str(s));
     value_list_foreach (o, value_get(config, SV("options"))) {
         StrView v = value_str(value_get(o, SV("value")));
-        buf_printf(options, " %.*s%s%.*s", SV_FMT(value_str(value_get(o, SV("name")))),
-                   v.len ? ":" : "", SV_FMT(v));
+        set_option(r, arena_printf(r->a, "%.*s%s%.*s", SV_FMT(value_str(value_get(o, SV("name")))),
+                                   v.len ? ":" : "", SV_FMT(v)));
     }
 }
 
+static void put_words(Buf *out, const char *keyword, const Value *list)
+{
+    if (!value_len(list))
+        return;
+    buf_sv(out, sv_cstr(keyword));
+    value_list_foreach (v, list)
+        buf_printf(out, " %.*s", SV_FMT(value_str(v)));
+    buf_putc(out, '\n');
+}
+
+/* As Kubernetes merges the machine's file, the cluster's settings and the pod's dnsConfig. */
 static int write_resolv_conf(SetupJob *job, const char *dir, Err *err)
 {
-    _cleanup_buf_ Buf out = BUF_INIT, search = BUF_INIT, options = BUF_INIT, host = BUF_INIT;
-    StrView policy = value_path_str(&job->pod, "spec.dnsPolicy"),
-            ns = value_path_str(&job->pod, "metadata.namespace");
-    const char *zone = job->k->cfg.cluster_domain;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    StrView policy = value_path_str(&job->pod, "spec.dnsPolicy");
     bool cluster = sv_eq(policy, SV("ClusterFirstWithHostNet")) ||
                    (sv_eq(policy, SV("ClusterFirst")) && !pod_is_host_network(&job->pod));
-    if (cluster) {
-        buf_printf(&out, "nameserver %s\n", job->k->cfg.cluster_dns);
-        buf_printf(&search, " %.*s.svc.%s svc.%s %s", SV_FMT(ns), zone, zone, zone);
-        buf_sv(&options, SV(" ndots:5"));
-    } else if (!sv_eq(policy, SV("None")) &&
-               file_read(AT_FDCWD, "/etc/resolv.conf", 65536, &host) == 0)
-        buf_sv(&out, buf_view(&host));
-    dns_lines(value_path(&job->pod, "spec.dnsConfig"), &out, &search, &options);
-    if (search.len)
-        buf_printf(&out, "search%.*s\n", (int)search.len, search.ptr);
-    if (options.len)
-        buf_printf(&out, "options%.*s\n", (int)options.len, options.ptr);
+    Resolver r = { &job->arena, value_list(), value_list(), value_list(), false };
+    if (!sv_eq(policy, SV("None")))
+        read_host(&r);
+    if (cluster)
+        use_cluster(&r, &job->k->cfg, value_path_str(&job->pod, "metadata.namespace"));
+    use_config(&r, value_path(&job->pod, "spec.dnsConfig"));
+    if (r.failed)
+        return err_nomem(err);
+    unsigned n = 0;
+    value_list_foreach (s, &r.servers)
+        if (n++ < NAMESERVERS_MAX)
+            buf_printf(&out, "nameserver %.*s\n", SV_FMT(value_str(s)));
+    put_words(&out, "search", &r.searches);
+    put_words(&out, "options", &r.options);
     return write_file(dir, "resolv.conf", &out, err);
 }
 

@@ -110,6 +110,7 @@ struct Container {
     int64_t kill_at; /* monotonic ns: while `stopping`, when SIGKILL follows */
     Probe *probes[3];
     Action *hook;              /* postStart or preStop, while it runs */
+    bool restored;             /* from disk; stage1 has not said yet whether it runs */
     bool launched;             /* by us: its postStart hook has not run yet */
     bool post_start, pre_stop; /* which hook it is */
 };
@@ -179,6 +180,9 @@ void worker_event(Worker *w, const Container *c, StrView type, StrView reason, c
 void container_signal(Container *c, int sig);
 /* Its postStart hook, if any, has succeeded: now it counts as running. */
 void container_begin_probes(Container *c);
+/* What the API has of the container's present run; NULL: nothing, or not that it runs. Lives as
+ * long as the worker's pod. */
+const Value *container_known_status(const Container *c);
 /* A probe or a changed image ends the container; it starts again if the policy says so. */
 void container_stop(Container *c, const char *why);
 /* Brings the containers of a pod that has its sandbox forward. */

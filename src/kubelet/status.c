@@ -136,6 +136,21 @@ static unsigned restart_count(const Container *c)
     return begun || (!c->has_last && !c->counted) ? c->attempt : c->attempt - 1;
 }
 
+const Value *container_known_status(const Container *c)
+{
+    static const StrView lists[] = { SV_INIT("containerStatuses"),
+                                     SV_INIT("initContainerStatuses") };
+    const Value *status = value_get(&c->worker->pod, SV("status"));
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        value_list_foreach (s, value_get(status, lists[i])) {
+            if (sv_eq(value_str(value_get(s, SV("name"))), sv_cstr(c->name)) &&
+                sv_eq(value_str(value_get(s, SV("containerID"))), sv_cstr(c->container_id)) &&
+                value_path(s, "state.running"))
+                return s;
+        }
+    return NULL;
+}
+
 static Value container_status(const Container *c, Arena *a)
 {
     Value v = value_map(), last = value_map();
@@ -395,12 +410,21 @@ static void on_sent(void *ctx, const ApiResult *r)
     worker_wake(w);
 }
 
+/* After our own restart, until stage1 has said what runs: the API knows more than we do. */
+static bool is_unsure(const Worker *w)
+{
+    for (unsigned i = 0; w->conn && i < w->n_containers; i++)
+        if (w->containers[i]->restored && w->containers[i]->phase == PHASE_STARTING)
+            return true;
+    return false;
+}
+
 void status_send(Worker *w)
 {
     _cleanup_arena_ Arena a;
     _cleanup_buf_ Buf body = BUF_INIT;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
-    if (w->status_busy || w->deleted || !w->obj || w->settled)
+    if (w->status_busy || w->deleted || !w->obj || w->settled || is_unsure(w))
         return;
     Value patch = value_map(), meta = value_map();
     value_set(&a, &meta, SV("uid"), text(&a, w->uid));

@@ -240,7 +240,7 @@ static void note_running(Container *c, const AppStatus *s)
     if (was_running)
         return;
     c->kill_sent = c->stopping = false;
-    c->started = c->ready = false;
+    c->started = c->ready = c->restored = false;
     bool launched = c->launched;
     c->launched = false;
     if (!launched || !hook_post_start(c))
@@ -251,8 +251,13 @@ void container_begin_probes(Container *c)
 {
     bool has_startup = value_get(c->spec, SV("startupProbe")) != NULL;
     bool has_readiness = value_get(c->spec, SV("readinessProbe")) != NULL;
-    c->started = !has_startup;
-    c->ready = c->started && !has_readiness;
+    /* One that ran before we did keeps what was known of it until its probes say otherwise, as
+     * since Kubernetes 1.35: our restart takes nobody out of a Service. The same run only. */
+    const Value *known = container_known_status(c);
+    bool was_started = value_bool_or(value_get(known, SV("started")), false);
+    bool was_ready = was_started && value_bool_or(value_get(known, SV("ready")), false);
+    c->started = !has_startup || was_started;
+    c->ready = c->started && (!has_readiness || was_ready);
     probes_start(c);
 }
 
@@ -265,7 +270,7 @@ static void note_exited(Container *c, const AppStatus *s)
                      "Error: failed to start container \"%s\": %s", c->name, s->message);
     c->phase = PHASE_EXITED;
     c->run = *s;
-    c->ready = c->started = false;
+    c->ready = c->started = c->restored = false;
     set_container_id(c);
     probes_stop(c);
     hook_cancel(c);
@@ -396,6 +401,7 @@ static void restore_app(Worker *w, const char *dir, const char *id)
     c->phase = s.state == APP_EXITED    ? PHASE_EXITED
                : s.state == APP_RUNNING ? PHASE_STARTING
                                         : PHASE_WAITING;
+    c->restored = c->phase == PHASE_STARTING;
     set_container_id(c);
 }
 

@@ -53,6 +53,36 @@ logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
     kubectl delete pod badpost
 }
 
+@test "a restart of the node agent takes no ready pod out of its Service" {
+    pod keeps 'command: [sh, -c, "touch /ok; exec sleep 1000"], startupProbe: {exec: {command: [test, -e, /ok]}, initialDelaySeconds: 3, periodSeconds: 1}, readinessProbe: {exec: {command: [test, -e, /ok]}, initialDelaySeconds: 3, periodSeconds: 1}'
+    kubectl wait --for=condition=Ready pod/keeps --timeout=30s
+    kubectl get pod keeps -w -o jsonpath='{.status.conditions[?(@.type=="Ready")].status} {.status.containerStatuses[0].started}{"\n"}' >"$DATA/seen" 3>&- &
+    local watcher=$!
+    wait_for 10 grep -q True "$DATA/seen"
+    kill -9 "$(pgrep -f -- "knarr-node --data-dir=$DATA ")"
+    wait_for 30 kubectl exec keeps -- rm /ok # it is back; and probes work on: this is seen
+    unready() { [ "$(kubectl get pod keeps -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]; }
+    wait_for 30 unready
+    # The first change after the restart is the probe's own, with the container still counted as started.
+    kill "$watcher"
+    cat "$DATA/seen"
+    [ "$(grep -c false "$DATA/seen")" -eq 0 ]
+    kubectl delete pod keeps --grace-period=1
+}
+
+@test "resolv.conf is the machine's, the cluster's and the pod's own settings, each thing once" {
+    local config='dnsConfig: {nameservers: [192.0.2.9], searches: [my.example, corp.example], options: [{name: ndots, value: "2"}, {name: edns0}]}'
+    pod cluster 'command: [sleep, "1000"]' "$config"
+    pod none 'command: [sleep, "1000"]' "dnsPolicy: None, $config"
+    kubectl wait --for=condition=Ready pod/cluster pod/none --timeout=30s
+    kubectl exec cluster -- cat /etc/resolv.conf
+    [ "$(kubectl exec cluster -- grep ^options /etc/resolv.conf)" = 'options ndots:2 edns0' ]
+    [[ "$(kubectl exec cluster -- grep ^search /etc/resolv.conf)" == 'search default.svc.cluster.local svc.cluster.local cluster.local '*'my.example'* ]]
+    [ "$(kubectl exec cluster -- grep -c '^nameserver' /etc/resolv.conf)" -eq 2 ]
+    [ "$(kubectl exec none -- cat /etc/resolv.conf)" = $'nameserver 192.0.2.9\nsearch my.example corp.example\noptions ndots:2 edns0' ]
+    kubectl delete pod cluster none --grace-period=1
+}
+
 @test "whoever asks again, with less time, does not wait for the first grace period" {
     local stubborn='command: [sh, -c, "trap : TERM; echo up; while :; do sleep 0.1; done"]' long='terminationGracePeriodSeconds: 300'
     pod plain "$stubborn" "$long"

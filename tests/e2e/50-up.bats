@@ -90,6 +90,25 @@ refused() { # CODE ARGS…
     done
 }
 
+@test "who is not root is told so, by every verb that needs it" {
+    for verb in up down 'backup /tmp/nowhere' 'restore /tmp/nowhere'; do
+        run setpriv --reuid 65534 --clear-groups "$KN" $verb
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [[ $output == "knarr ${verb%% *}: must be run as root"* ]]
+    done
+}
+
+@test "images of a folder that is not there are none, and none is begun" {
+    for verb in list 'rm x' "import $DATA/demo.tar"; do
+        run "$KN" image $verb --data-dir "$DATA/misspelt"
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [[ $output == *"--data-dir: there is no folder '$DATA/misspelt'"* ]]
+        [ ! -e "$DATA/misspelt" ]
+    done
+}
+
 @test "a folder that cannot be one is named" {
     : >"$DATA/file"
     refused 1 --data-dir "$DATA/file"

@@ -36,6 +36,45 @@ open(name, "wb").write(data)
 EOF
 }
 
+# What a damaged pod leaves is nothing, and the node serves on: damaged_pod FILE HOW. FILE is below the pod's folder, or
+# "netns", "lease", "result".
+damaged_pod() {
+    local uid ip file
+    kubectl run victim --image=knarr.local/demo:1 --restart=Never --command -- sleep 1000
+    kubectl wait --for=condition=Ready pod/victim --timeout=60s
+    uid=$(kubectl get pod victim -o jsonpath='{.metadata.uid}')
+    ip=$(kubectl get pod victim -o jsonpath='{.status.podIP}')
+    case $1 in
+    netns) file="$CLUSTER/node/netns/$uid" && umount -l "$file" ;;
+    lease) file="$CLUSTER/node/cni/pods/$ip" ;;
+    result) file="$CLUSTER/node/cni/results/pods-$uid-eth0" ;;
+    *) file="$CLUSTER/node/pods/$uid/$1" ;;
+    esac
+    kill -9 "$(pgrep -f -- "knarr-node --data-dir=$CLUSTER ")"
+    case $2 in
+    missing) rm "$file" ;;
+    emptied) : >"$file" ;;
+    *) flip "$file" ;;
+    esac
+    wait_for 30 kubectl exec anchor -- true # the node is back
+    kubectl delete pod victim --grace-period=1 --timeout=60s
+    left() { find "$CLUSTER/node" "$CLUSTER/images/pins" -name "*$uid*" | grep . || pgrep -f "$uid" || [ -e "$CLUSTER/node/cni/pods/$ip" ]; }
+    gone() { ! left; }
+    wait_for 20 gone
+}
+
+@test "a pod whose files are lost, emptied or damaged can be deleted, and leaves nothing" {
+    kubectl run anchor --image=knarr.local/demo:1 --restart=Never --command -- sleep 10000
+    kubectl wait --for=condition=Ready pod/anchor --timeout=60s
+    for what in pod:missing pod:emptied pod:flipped stage1.sock:missing lock:missing apps/victim.0/spec:emptied \
+        netns:missing lease:emptied result:missing result:emptied; do
+        echo "$what"
+        damaged_pod "${what%:*}" "${what#*:}"
+    done
+    [ "$(find "$CLUSTER/node/cni/results" -type f | wc -l)" -eq 2 ] # the other pod's: lo and eth0
+    kubectl delete pod anchor --now
+}
+
 @test "a running cluster whose cluster.json is lost or damaged is seen, not started twice, and stopped" {
     for how in rm truncate flip; do
         case $how in
@@ -79,45 +118,6 @@ EOF
     [[ $output == *"$CLUSTER/cluster.json"* && $output == *"knarr up"* ]]
     inside "$KN" up --data-dir "$CLUSTER" --detach 3>&-
     inside "$KN" down --data-dir "$CLUSTER"
-}
-
-# What a damaged pod leaves is nothing, and the node serves on: damaged_pod FILE HOW. FILE is below the pod's folder, or
-# "netns", "lease", "result".
-damaged_pod() {
-    local uid ip file
-    kubectl run victim --image=knarr.local/demo:1 --restart=Never --command -- sleep 1000
-    kubectl wait --for=condition=Ready pod/victim --timeout=60s
-    uid=$(kubectl get pod victim -o jsonpath='{.metadata.uid}')
-    ip=$(kubectl get pod victim -o jsonpath='{.status.podIP}')
-    case $1 in
-    netns) file="$CLUSTER/node/netns/$uid" && umount -l "$file" ;;
-    lease) file="$CLUSTER/node/cni/pods/$ip" ;;
-    result) file="$CLUSTER/node/cni/results/pods-$uid-eth0" ;;
-    *) file="$CLUSTER/node/pods/$uid/$1" ;;
-    esac
-    kill -9 "$(pgrep -f -- "knarr-node --data-dir=$CLUSTER ")"
-    case $2 in
-    missing) rm "$file" ;;
-    emptied) : >"$file" ;;
-    *) flip "$file" ;;
-    esac
-    wait_for 30 kubectl exec anchor -- true # the node is back
-    kubectl delete pod victim --grace-period=1 --timeout=60s
-    left() { find "$CLUSTER/node" "$CLUSTER/images/pins" -name "*$uid*" | grep . || pgrep -f "$uid" || [ -e "$CLUSTER/node/cni/pods/$ip" ]; }
-    gone() { ! left; }
-    wait_for 20 gone
-}
-
-@test "a pod whose files are lost, emptied or damaged can be deleted, and leaves nothing" {
-    kubectl run anchor --image=knarr.local/demo:1 --restart=Never --command -- sleep 10000
-    kubectl wait --for=condition=Ready pod/anchor --timeout=60s
-    for what in pod:missing pod:emptied pod:flipped stage1.sock:missing lock:missing apps/victim.0/spec:emptied \
-        netns:missing lease:emptied result:missing result:emptied; do
-        echo "$what"
-        damaged_pod "${what%:*}" "${what#*:}"
-    done
-    [ "$(find "$CLUSTER/node/cni/results" -type f | wc -l)" -eq 2 ] # the other pod's: lo and eth0
-    kubectl delete pod anchor --now
 }
 
 pki() { inside "$KNARR_BUILD/src/cmd/knarr-pki" --data-dir "$CLUSTER" --pod-cidr 10.244.0.0/16 --service-cidr 10.96.0.0/16; }
