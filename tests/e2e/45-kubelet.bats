@@ -59,7 +59,7 @@ logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
     kubectl get pod keeps -w -o jsonpath='{.status.conditions[?(@.type=="Ready")].status} {.status.containerStatuses[0].started}{"\n"}' >"$DATA/seen" 3>&- &
     local watcher=$!
     wait_for 10 grep -q True "$DATA/seen"
-    kill -9 "$(pgrep -f -- "knarr-node --data-dir=$DATA ")"
+    kill "$(pgrep -f -- "knarr-node --data-dir=$DATA ")"
     wait_for 30 kubectl exec keeps -- rm /ok # it is back; and probes work on: this is seen
     unready() { [ "$(kubectl get pod keeps -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = False ]; }
     wait_for 30 unready
