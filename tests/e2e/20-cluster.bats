@@ -159,9 +159,9 @@ Y
 
 @test "down leaves nothing behind, and up brings the pods back" {
     inside "$KN" down --data-dir "$DATA"
-    ! pgrep -f "$DATA" >/dev/null
-    ! grep -q "$DATA" /proc/self/mounts
-    ! ip -n "$NS" -br link | grep -q '^kn'
+    ! pgrep -f "$DATA" >/dev/null || false
+    ! grep -q "$DATA" /proc/self/mounts || false
+    ! ip -n "$NS" -br link | grep -q '^kn' || false
     inside "$KN" up --data-dir "$DATA" --detach 3>&-
     wait_for 30 page "http://$(vip)/"
 }

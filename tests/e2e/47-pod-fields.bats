@@ -217,7 +217,7 @@ status_of() { [ "$(kubectl get pod "$1" --no-headers | awk '{print $3}')" = "$2"
     [ "$(kubectl exec vol -- cat /v/b /o/s /p/s)" = 2hiddenhidden ]
     uid=$(uid_of vol)
     # Secrets are in memory alone.
-    ! grep -rqa hidden "$DATA/node/pods/$uid/volumes"
+    ! grep -rqa hidden "$DATA/node/pods/$uid/volumes" || false
     grep -q " $DATA/node/memory tmpfs " /proc/mounts
     kubectl delete secret opt
     kubectl patch configmap cm --type=merge -p '{"data":{"b":null}}'

@@ -28,10 +28,10 @@ k() { # DIR ARGS…: kubectl of the cluster in that folder
 }
 # No process, no mount, no lock, no socket of a cluster in that folder.
 nothing_runs() {
-    ! pgrep -f -- "--data-dir[= ]$1" >/dev/null
-    ! grep -q "$1" /proc/self/mounts
+    ! pgrep -f -- "--data-dir[= ]$1" >/dev/null || false
+    ! grep -q "$1" /proc/self/mounts || false
     [ ! -S "$1/run/notify" ]
-    ! inside ss -ltnH | grep -qE ":($2) "
+    ! inside ss -ltnH | grep -qE ":($2) " || false
 }
 # One line on standard error, exit code as expected, nothing on standard output.
 refused() { # CODE ARGS…
@@ -84,7 +84,7 @@ refused() { # CODE ARGS…
         wait "$LISTENER" || true
         nothing_runs "$ONE" '6443|10250'
         [ ! -e "/sys/fs/cgroup/unified/$(basename "$ONE")" ]
-        ! inside ip -br link | grep -q '^kn'
+        ! inside ip -br link | grep -q '^kn' || false
         run "$KN" status --data-dir "$ONE"
         [ "$status" -ne 0 ]
     done
@@ -188,7 +188,7 @@ refused() { # CODE ARGS…
     [[ $output == *"$TWO"*'in use by a running cluster'*"knarr down --data-dir $TWO"* ]]
     "$KN" status --data-dir "$TWO" | grep -q 'running: https://127.0.0.1:7443'
     k "$TWO" get --raw /readyz
-    ! inside ss -ltnH | grep -q ':8443 '
+    ! inside ss -ltnH | grep -q ':8443 ' || false
 }
 
 @test "a supervisor that was killed is known to be gone, even when its number is another process by now" {
@@ -259,5 +259,5 @@ EOF
     [ "$(ids)" = "$before" ]
     inside "$KN" down --data-dir "$TWO"
     nothing_runs "$TWO" '7443|11250'
-    ! inside ip -br link | grep -q '^kn'
+    ! inside ip -br link | grep -q '^kn' || false
 }

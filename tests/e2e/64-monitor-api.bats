@@ -34,7 +34,7 @@ error() { inside curl -sg -G "$URL$1" "${@:2}" | jq -r '"\(.errorType): \(.error
     get '/api/v1/scrape_pools/config?scrapePool=self' | jq -r .data.yaml >"$DATA/pool.yml"
     grep -q '^job_name: self$' "$DATA/pool.yml"
     grep -q 'password: <secret>' "$DATA/pool.yml"
-    ! grep -q hidden "$DATA/pool.yml"
+    ! grep -q hidden "$DATA/pool.yml" || false
     [ "$(error /api/v1/scrape_pools/config)" = "bad_data: no scrapePool parameter provided" ]
     [ "$(error '/api/v1/scrape_pools/config?scrapePool=x')" = 'bad_data: error retrieving scrape config: scrape pool "x" not found' ]
 
@@ -171,9 +171,9 @@ PY
         grep -qix 'access-control-allow-methods: GET, POST, OPTIONS' "$DATA/headers"
         grep -qix 'vary: Origin' "$DATA/headers"
     done
-    ! headers -H 'Origin: https://a.example.evil' "$URL/api/v1/query?query=1" | grep -qi allow-origin
+    ! headers -H 'Origin: https://a.example.evil' "$URL/api/v1/query?query=1" | grep -qi allow-origin || false
     headers -H 'Origin: https://b.example' "$URL/api/v1/query?query=1" | grep -qix 'access-control-allow-origin: https://b.example'
-    ! headers "$URL/api/v1/query?query=1" | grep -qi access-control
+    ! headers "$URL/api/v1/query?query=1" | grep -qi access-control || false
     headers -X OPTIONS "$URL/metrics" | head -1 | grep -q ' 405'
 }
 
@@ -186,7 +186,7 @@ PY
     [ "$(inside curl -s -o /dev/null -w '%{http_code}' "$URL/api/v1/notifications/live")" = 204 ]
     cp "$DATA/monitor.yml" "$DATA/good.yml"
     echo 'wrong: true' >"$DATA/monitor.yml"
-    ! get /-/reload -X POST
+    ! get /-/reload -X POST || false
     wait_for 10 grep -q '^data: .*"active":true}$' "$DATA/events"
     get /api/v1/notifications | jq -e '.data | length == 1 and .[0].text == "Configuration reload has failed." and .[0].active'
     cp "$DATA/good.yml" "$DATA/monitor.yml"
@@ -220,7 +220,7 @@ Y
     proto='application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
     inside curl -sg -o "$DATA/body" -D - -H "Accept: $proto;q=0.7,text/plain;q=0.3" "$URL/federate?match[]=n" | tr -d '\r' |
         grep -qix "content-type: ${proto//;/; }; escaping=underscores"
-    ! grep -qa '# TYPE' "$DATA/body"
+    ! grep -qa '# TYPE' "$DATA/body" || false
     inside curl -sg -D - -H "Accept: $proto;q=0.3,text/plain;q=0.7" "$URL/federate?match[]=n" | grep -qa '^# TYPE n untyped'
     command -v prometheus >/dev/null || skip "no prometheus"
     cat >"$DATA/prometheus.yml" <<Y
@@ -252,7 +252,7 @@ groups:
 Y
     printf 'rule_files: [%s]\n' "$DATA/rules.yml" >"$DATA/monitor.yml"
     start_monitor --storage.tsdb.retention.time=100y --query.max-concurrency=1 --web.enable-lifecycle --enable-feature=concurrent-rule-eval
-    ! grep -q "has no effect" "$DATA/log/monitor.log"
+    ! grep -q "has no effect" "$DATA/log/monitor.log" || false
     get /metrics | grep -qx 'prometheus_engine_queries_concurrent_max 1'
     for i in $(seq 50); do [ "$(get '/api/v1/query?query=1%2B1' | jq -r '.data.result[1]')" = 2 ]; done
     evaluated() { get /api/v1/rules | jq -e '[.data.groups[].rules[] | .health == "ok"] | all'; }

@@ -154,7 +154,7 @@ everything_arrived() {
     grep -q 'the receiver refuses a message, which is dropped: server returned HTTP status 400: as the test wants it' "$DATA/log/monitor.log"
     rm "$DATA/answer"
     wait_for 20 at_least 'count_over_time(jobs_total[1h])' 5
-    ! posts 'Retry-Attempt' 1
+    ! posts 'Retry-Attempt' 1 || false
 }
 
 @test "a sender that is killed while the receiver is down sends all of it after its restart" {

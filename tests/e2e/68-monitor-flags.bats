@@ -40,7 +40,7 @@ refused() { # FLAGS…; the output is in $output
     log_says '--storage.tsdb.samples-per-chunk has no effect'
     log_says '--enable-feature=delayed-compaction has no effect: '
     log_says '--enable-feature=nonsense: no such feature'
-    ! log_says 'web.search.max-limit'
+    ! log_says 'web.search.max-limit' || false
     [ "$(inside curl -s "$URL/api/v1/status/flags" | jq -r '.data["auto-gomemlimit.ratio"]')" = 0.5 ]
 }
 

@@ -71,7 +71,7 @@ write_is() { [ "$(write 7)" = "$1" ]; }
     kill_role monitor KILL
     : >"$DATA/log/monitor.log"
     start_monitor
-    ! grep -qi 'damage\|torn\|corrupt\|cut' "$DATA/log/monitor.log"
+    ! grep -qi 'damage\|torn\|corrupt\|cut' "$DATA/log/monitor.log" || false
     [ "$(value 'count_over_time(up[5m])')" -ge $((before + 3)) ]
     [ "$(value 'max_over_time(written[5m])')" = 5 ]
     [ "$(inside curl -sf "$URL/metrics" | awk '$1 == "prometheus_tsdb_wal_corruptions_total" {print $2}')" = 0 ]
