@@ -280,10 +280,12 @@ Y
 
 @test "a ReplicationController or Job deleted without a word leaves its pods, other kinds do not" {
     delete() { # PATH [OPTIONS]: as a client that says no more than this
-        kubectl proxy --unix-socket="$DATA/proxy.sock" >/dev/null 3>&- &
+        nsenter --net="/run/netns/$NS" "$TOOLS/kubectl-1.35" proxy --unix-socket="$DATA/proxy.sock" >/dev/null 3>&- &
+        local proxy=$!
+        echo "$proxy" >>"$PIDS"
         wait_for 10 test -S "$DATA/proxy.sock"
         curl -fsS -D - --unix-socket "$DATA/proxy.sock" -X DELETE -H 'Content-Type: application/json' "http://localhost$1" ${2:+-d "$2"}
-        kill %1
+        kill "$proxy"
         rm -f "$DATA/proxy.sock"
     }
     local path=/api/v1/namespaces/default/replicationcontrollers/old
