@@ -42,20 +42,6 @@ static bool is_kind(const ApiCall *x, const char *group, const char *kind)
     return sv_eq(x->res->kind, sv_cstr(kind)) && sv_eq(x->res->group, sv_cstr(group));
 }
 
-/* Looks at a stored object of the core group; the tree is in the exchange's arena. */
-static bool look_up(ApiCall *x, StrView plural, StrView ns, StrView name, Value *ret)
-{
-    const ApiResource *res = api_resource_find(SV(""), SV("v1"), plural);
-    char key[STORE_KEY_MAX];
-    if (!registry_key(res, ns, name, key))
-        return false;
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *o = snapshot_get(sn, sv_cstr(key));
-    bool ok = o && object_decode(res, o, x->arena, ret, NULL) == 0;
-    snapshot_unref(sn);
-    return ok;
-}
-
 /* Nothing new in a namespace that is missing or on its way out. */
 static AdmitResult namespace_lifecycle(AdmitChain *c)
 {
@@ -64,7 +50,7 @@ static AdmitResult namespace_lifecycle(AdmitChain *c)
     if (old || !x->res->namespaced)
         return ADMIT_OK;
     Value ns;
-    if (!look_up(x, SV("namespaces"), SV_NULL, x->ns, &ns)) {
+    if (!object_core(x->srv->store, SV("namespaces"), SV_NULL, x->ns, x->arena, &ns)) {
         StrView resource = x->resource, name = x->name, group = x->group;
         x->resource = SV("namespaces");
         x->name = x->ns;
@@ -157,7 +143,7 @@ static AdmitResult service_account(AdmitChain *c)
         name = SV("default");
     value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
     value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
-    if (!look_up(x, SV("serviceaccounts"), x->ns, name, &account)) {
+    if (!object_core(x->srv->store, SV("serviceaccounts"), x->ns, name, x->arena, &account)) {
         if (sv_eq(name, SV("default")) && ++c->tries < ACCOUNT_TRIES)
             return wait_a_while(c, ACCOUNT_WAIT_MS); /* a new namespace gets it within moments */
         respond_forbidden(

@@ -112,15 +112,9 @@ Backends *backends_free(Backends *b)
     return NULL;
 }
 
-bool backend_object(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret)
+static bool load(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret)
 {
-    const ApiResource *res = api_resource_find(SV(""), SV("v1"), sv_cstr(plural));
-    char key[STORE_KEY_MAX];
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *o = registry_key(res, ns, name, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
-    bool ok = o && object_decode(res, o, x->arena, ret, NULL) == 0;
-    snapshot_unref(sn);
-    return ok;
+    return object_core(x->srv->store, sv_cstr(plural), ns, name, x->arena, ret);
 }
 
 /* ---- kubelets ---- */
@@ -143,7 +137,7 @@ static uint16_t kubelet_port(const Value *node)
 
 static bool load_node(ApiCall *x, StrView name, Value *node, StrView *ret_ip)
 {
-    if (!x->srv->backends->kubelet || !backend_object(x, "nodes", SV_NULL, name, node)) {
+    if (!x->srv->backends->kubelet || !load(x, "nodes", SV_NULL, name, node)) {
         respond_status(x, REASON_NOT_FOUND, "node \"%.*s\" not found", SV_FMT(name));
         return false;
     }
@@ -280,8 +274,7 @@ static bool pod_may_have(ApiCall *x, const Value *pod, StrView ip)
 {
     StrView node_name = value_path_str(pod, "spec.nodeName");
     Value node;
-    if (!addr_is_proxyable(ip) || !node_name.len ||
-        !backend_object(x, "nodes", SV_NULL, node_name, &node))
+    if (!addr_is_proxyable(ip) || !node_name.len || !load(x, "nodes", SV_NULL, node_name, &node))
         return false;
     bool of_node = has_ip(value_path(&node, "status.addresses"), "address", ip);
     if (value_bool_or(value_path(pod, "spec.hostNetwork"), false))
@@ -313,7 +306,7 @@ static bool find_pod(ApiCall *x, const Target *t, Backend *ret)
 {
     Value pod;
     uint16_t port;
-    if (!backend_object(x, "pods", x->ns, t->name, &pod)) {
+    if (!load(x, "pods", x->ns, t->name, &pod)) {
         respond_status(x, REASON_NOT_FOUND, "pods \"%.*s\" not found", SV_FMT(t->name));
         return false;
     }
@@ -355,7 +348,7 @@ static bool endpoint_holds(ApiCall *x, const Value *endpoint, StrView ip)
     Value pod;
     return ref && sv_eq(value_str(value_get(ref, SV("kind"))), SV("Pod")) &&
            sv_eq(value_str(value_get(ref, SV("namespace"))), x->ns) &&
-           backend_object(x, "pods", x->ns, value_str(value_get(ref, SV("name"))), &pod) &&
+           load(x, "pods", x->ns, value_str(value_get(ref, SV("name"))), &pod) &&
            has_ip(value_path(&pod, "status.podIPs"), "ip", ip) && pod_may_have(x, &pod, ip);
 }
 
@@ -418,7 +411,7 @@ static bool find_service(ApiCall *x, const Target *t, Backend *ret)
     Value service;
     StrView port_name, ip;
     uint16_t port;
-    if (!backend_object(x, "services", x->ns, t->name, &service)) {
+    if (!load(x, "services", x->ns, t->name, &service)) {
         respond_status(x, REASON_NOT_FOUND, "services \"%.*s\" not found", SV_FMT(t->name));
         return false;
     }

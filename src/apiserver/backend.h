@@ -17,9 +17,6 @@ void backend_closed(Backends *b);
  * nobody reads cost little. */
 size_t backend_pending_max(const Backends *b);
 
-/* The object NAME, decoded into the call's arena; false when there is none. */
-bool backend_object(ApiCall *x, const char *plural, StrView ns, StrView name, Value *ret);
-
 /* The kept client of a node's kubelet; NULL after answering. */
 HttpClient *backend_kubelet(ApiCall *x, StrView node);
 

@@ -7,6 +7,7 @@
 #include "apiserver/backend.h"
 #include "apiserver/handlers.h"
 #include "apiserver/join.h"
+#include "apiserver/object.h"
 #include "apiserver/respond.h"
 #include "base/encode.h"
 #include "net/ws.h"
@@ -301,7 +302,7 @@ bool node_link_handle(ApiCall *x)
         return false;
     Value pod;
     StrView container = SV_NULL;
-    if (!backend_object(x, "pods", x->ns, x->name, &pod)) {
+    if (!object_core(x->srv->store, SV("pods"), x->ns, x->name, x->arena, &pod)) {
         respond_not_found(x);
         return true;
     }

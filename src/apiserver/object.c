@@ -138,6 +138,19 @@ int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *r
     return json_decode(copy, a, NULL, ret, err);
 }
 
+bool object_core(Store *store, StrView plural, StrView ns, StrView name, Arena *a, Value *ret)
+{
+    const ApiResource *res = api_resource_find(SV(""), SV("v1"), plural);
+    char key[STORE_KEY_MAX];
+    if (!registry_key(res, ns, name, key))
+        return false;
+    Snapshot *sn = store_snapshot(store);
+    ObjectRev *o = snapshot_get(sn, sv_cstr(key));
+    bool ok = o && object_decode(res, o, a, ret, NULL) == 0;
+    snapshot_unref(sn);
+    return ok;
+}
+
 StrView object_metadata_text(const ObjectRev *o)
 {
     const char *start = o->val.ptr + STORED_HEAD.len - 1;

@@ -107,16 +107,8 @@ static void read_policy(const Value *labels, Policy *ret, ApiErrors *e)
 
 static bool namespace_policy(ApiCall *x, Policy *ret)
 {
-    const ApiResource *res = api_resource_find(SV(""), SV("v1"), SV("namespaces"));
-    char key[STORE_KEY_MAX];
     Value ns;
-    if (!registry_key(res, SV_NULL, x->ns, key))
-        return false;
-    Snapshot *sn = store_snapshot(x->srv->store);
-    ObjectRev *o = snapshot_get(sn, sv_cstr(key));
-    bool ok = o && object_decode(res, o, x->arena, &ns, NULL) == 0;
-    snapshot_unref(sn);
-    if (!ok)
+    if (!object_core(x->srv->store, SV("namespaces"), SV_NULL, x->ns, x->arena, &ns))
         return false;
     ApiErrors errors = { .arena = x->arena }; /* whoever wrote the labels was told of them */
     read_policy(value_path(&ns, "metadata.labels"), ret, &errors);

@@ -76,6 +76,18 @@ static void h1_free(ClientConn *c)
     c->proto = NULL;
 }
 
+/* What was appended to the connection's buffer goes out, or the connection ends without it. */
+static void written(ClientConn *c, const Buf *out)
+{
+    Err err = { 0 };
+    if (!out->failed) {
+        net_stream_written(c->stream);
+        return;
+    }
+    err_nomem(&err);
+    client_conn_close(c, &err);
+}
+
 static void h1_start(ClientConn *c, HttpCall *call)
 {
     Buf *out = net_stream_out(c->stream);
@@ -95,13 +107,7 @@ static void h1_start(ClientConn *c, HttpCall *call)
     if (c->own)
         buf_sv(out, SV("connection: close\r\n"));
     buf_sv(out, SV("\r\n"));
-    if (out->failed) {
-        Err err = { 0 };
-        err_nomem(&err);
-        client_conn_close(c, &err);
-        return;
-    }
-    net_stream_written(c->stream);
+    written(c, out);
 }
 
 static void pump_stream(ClientConn *c, HttpCall *call, Buf *out)
@@ -120,13 +126,7 @@ static void pump_stream(ClientConn *c, HttpCall *call, Buf *out)
         if (call->out_chunked)
             buf_sv(out, SV("0\r\n\r\n"));
     }
-    if (out->failed) {
-        Err err = { 0 };
-        err_nomem(&err);
-        client_conn_close(c, &err);
-        return;
-    }
-    net_stream_written(c->stream);
+    written(c, out);
 }
 
 static void h1_pump(ClientConn *c)
