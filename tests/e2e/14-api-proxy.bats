@@ -9,16 +9,7 @@ API=https://127.0.0.1:6443
 setup_file() {
     need_root
     new_cluster
-    start_server
-    run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"
-    run_role scheduler --kubeconfig="$DATA/pki/scheduler/kubeconfig"
-    start_node
-    export NODE
-    make_image "$DATA/demo.tar" knarr.local/demo:1
-    inside "$KNARR_BUILD/src/cmd/knarr" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$DATA"
-    wait_for 20 kubectl get serviceaccount default
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+    start_roles
     mkdir "$DATA/tls"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=pod -keyout "$DATA/tls/key" -out "$DATA/tls/crt" 2>/dev/null
     cp "$E2E_DIR/proxied.py" "$DATA/tls/"

@@ -8,16 +8,7 @@ setup_file() {
     need_root
     /usr/bin/python3 -c 'import kubernetes, websocket' 2>/dev/null || skip "needs Debian's python3-kubernetes"
     new_cluster
-    start_server
-    run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"
-    run_role scheduler --kubeconfig "$DATA/pki/scheduler/kubeconfig"
-    start_node
-    export NODE
-    make_image "$DATA/demo.tar" knarr.local/demo:1
-    inside "$KNARR_BUILD/src/cmd/knarr" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$DATA"
-    wait_for 20 kubectl get serviceaccount default
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+    start_roles
     kubectl apply -f - >/dev/null <<Y
 apiVersion: v1
 kind: Pod

@@ -8,14 +8,7 @@ load helpers
 setup_file() {
     need_root
     command -v faketime >/dev/null || skip "faketime is not installed (tools/deps installs it)"
-    new_place
-    chmod 755 "$DATA"
-    KN="$KNARR_BUILD/src/cmd/knarr"
-    CLUSTER="$DATA/cluster"
-    KUBECONFIG="$CLUSTER/admin.kubeconfig"
-    HOME="$DATA"
-    export DATA NS PIDS KN CLUSTER KUBECONFIG HOME
-    make_image "$DATA/demo.tar" knarr.local/demo:1
+    new_up_place
 }
 teardown_file() {
     [ -n "${DATA:-}" ] || return 0

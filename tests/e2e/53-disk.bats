@@ -6,19 +6,10 @@ load helpers
 
 setup_file() {
     need_root
-    new_place
-    chmod 755 "$DATA"
-    KN="$KNARR_BUILD/src/cmd/knarr"
-    CLUSTER="$DATA/cluster"
-    KUBECONFIG="$CLUSTER/admin.kubeconfig"
-    HOME="$DATA"
-    export DATA NS PIDS KN CLUSTER KUBECONFIG HOME
+    new_up_place
     mkdir -m 755 "$CLUSTER"
     mount -t tmpfs -o size=160m,mode=755 knarr-test "$CLUSTER"
-    make_image "$DATA/demo.tar" knarr.local/demo:1
-    inside "$KN" up --data-dir "$CLUSTER" --detach 3>&-
-    "$KN" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$CLUSTER"
-    wait_for 20 kubectl get serviceaccount default
+    start_up
 }
 teardown_file() {
     [ -n "${DATA:-}" ] || return 0

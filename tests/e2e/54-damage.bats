@@ -6,17 +6,8 @@ load helpers
 
 setup_file() {
     need_root
-    new_place
-    chmod 755 "$DATA"
-    KN="$KNARR_BUILD/src/cmd/knarr"
-    CLUSTER="$DATA/cluster"
-    KUBECONFIG="$CLUSTER/admin.kubeconfig"
-    HOME="$DATA"
-    export DATA NS PIDS KN CLUSTER KUBECONFIG HOME
-    make_image "$DATA/demo.tar" knarr.local/demo:1
-    inside "$KN" up --data-dir "$CLUSTER" --detach 3>&-
-    "$KN" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$CLUSTER"
-    wait_for 20 kubectl get serviceaccount default
+    new_up_place
+    start_up
 }
 teardown_file() {
     [ -n "${DATA:-}" ] || return 0

@@ -34,6 +34,24 @@ new_cluster() {
     export HOME DATA NS INSTANCE PIDS
 }
 
+# new_up_place: a place for a cluster of `knarr up`. Sets KN, CLUSTER, KUBECONFIG too.
+new_up_place() {
+    new_place
+    chmod 755 "$DATA"
+    KN="$BIN/knarr"
+    CLUSTER="$DATA/cluster"
+    KUBECONFIG="$CLUSTER/admin.kubeconfig"
+    HOME="$DATA"
+    export DATA NS PIDS KN CLUSTER KUBECONFIG HOME
+    make_image "$DATA/demo.tar" knarr.local/demo:1
+}
+# With the image in it, and what pods need.
+start_up() {
+    inside "$KN" up --data-dir "$CLUSTER" --detach 3>&-
+    "$KN" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$CLUSTER"
+    wait_for 20 kubectl get serviceaccount default
+}
+
 inside() { nsenter --net="/run/netns/$NS" "$@"; }
 kubectl() { inside "${KUBECTL:-$TOOLS/kubectl-1.35}" "$@"; }
 kubectl120() { inside "$TOOLS/kubectl-1.20" "$@"; }
@@ -61,6 +79,20 @@ start_node() {
     NODE=$(hostname | tr '[:upper:]' '[:lower:]')
     run_role node $(node_args)
     wait_for 20 node_is_ready
+}
+
+# Every role but DNS, the image, and the administrator's certificate in DATA/crt and DATA/key. Sets NODE.
+start_roles() {
+    start_server
+    run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"
+    run_role scheduler --kubeconfig="$DATA/pki/scheduler/kubeconfig"
+    start_node
+    export NODE
+    make_image "$DATA/demo.tar" knarr.local/demo:1
+    inside "$BIN/knarr" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$DATA"
+    wait_for 20 kubectl get serviceaccount default
+    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
+    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
 }
 
 node_args() {
