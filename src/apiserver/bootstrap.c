@@ -212,7 +212,7 @@ static int ensure(Boot *b, StrView group, StrView plural, const char *ns, const 
         value_set(b->a, &whole, SV("metadata"), *value_get(&old, SV("metadata")));
     }
     _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
-    object_store_form(&whole, &val);
+    object_store_form(res, &whole, &val);
     attrs_build(res, &whole, &attrs);
     StoreOp op = { STORE_PUT,      sv_cstr(key),     have ? have->mod_rev : 0,
                    buf_view(&val), buf_view(&attrs), 0 };
@@ -449,7 +449,7 @@ static int ensure_control_plane(Boot *b, StrView node, Err *err)
     if (!labels || !value_set(b->a, labels, CONTROL_PLANE_LABEL, value_sv(SV(""))))
         return err_nomem(err);
     _cleanup_buf_ Buf val = BUF_INIT, attrs = BUF_INIT;
-    object_store_form(&obj, &val);
+    object_store_form(res, &obj, &val);
     attrs_build(res, &obj, &attrs);
     StoreOp op = { STORE_PUT, have->key, have->mod_rev, buf_view(&val), buf_view(&attrs), 0 };
     return val.failed || attrs.failed ? err_nomem(err)

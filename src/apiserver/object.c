@@ -1,7 +1,8 @@
 /* object.c - keys, the stored form, and the attributes that selectors look at.
  *
- * A stored object starts with {"metadata":{ and lacks kind, apiVersion and resourceVersion: what
- * depends on who asks is put in front of it on the way out.
+ * A stored object starts with {"kind":"…","apiVersion":"…","metadata":{ and lacks resourceVersion:
+ * what depends on who asks is put in place of that on the way out. (Stores of formats 1 to 3 lack
+ * kind and apiVersion; they are given them when such a store is opened.)
  * Attributes are records of: one byte 'L' (label) or 'F' (field), two lengths of 16 bits each, key,
  * value. Fields are numbered by their place in ApiResource.field_labels: the key is one byte. */
 #include "apiserver/object.h"
@@ -13,7 +14,7 @@
 #include "apiserver/convert.h"
 #include "codec/json.h"
 
-static const StrView STORED_HEAD = SV_INIT("{\"metadata\":{");
+static const StrView METADATA = SV_INIT("\"metadata\":{");
 
 /* Kubernetes' own places for these (k8s.io/kubernetes storage prefixes). */
 static StrView storage_name(const ApiResource *res)
@@ -76,10 +77,21 @@ static void encode_member(const Member *m, bool *first, Buf *out)
     json_encode(&m->val, out);
 }
 
-void object_store_form(const Value *obj, Buf *out)
+/* Kind and version, up to the members of the metadata. */
+static void store_head(const ApiResource *res, Buf *out)
+{
+    buf_sv(out, SV("{\"kind\":\""));
+    buf_sv(out, res->kind);
+    buf_sv(out, SV("\",\"apiVersion\":\""));
+    buf_sv(out, res->api_version);
+    buf_sv(out, SV("\","));
+    buf_sv(out, METADATA);
+}
+
+void object_store_form(const ApiResource *res, const Value *obj, Buf *out)
 {
     bool first = true;
-    buf_sv(out, STORED_HEAD);
+    store_head(res, out);
     value_map_foreach (m, value_get(obj, SV("metadata"))) {
         if (!sv_eq(m->key, SV("resourceVersion")))
             encode_member(m, &first, out);
@@ -94,28 +106,28 @@ void object_store_form(const Value *obj, Buf *out)
     buf_putc(out, '}');
 }
 
+/* What follows `"metadata":{` of a stored object: nothing before that can hold these words. */
+static StrView after_head(StrView val)
+{
+    const char *at = memmem(val.ptr, val.len, METADATA.ptr, METADATA.len);
+    return at ? sv_skip(val, (size_t)(at - val.ptr) + METADATA.len) : SV_NULL;
+}
+
 static void encode_head(const ApiResource *res, uint64_t rev, bool item, Buf *out)
 {
-    buf_putc(out, '{');
-    if (!item) {
-        buf_sv(out, SV("\"kind\":\""));
-        buf_sv(out, res->kind);
-        buf_sv(out, SV("\",\"apiVersion\":\""));
-        if (res->group.len) {
-            buf_sv(out, res->group);
-            buf_putc(out, '/');
-        }
-        buf_sv(out, res->version);
-        buf_sv(out, SV("\","));
-    }
-    buf_sv(out, SV("\"metadata\":{\"resourceVersion\":\""));
+    if (item) {
+        buf_putc(out, '{');
+        buf_sv(out, METADATA);
+    } else
+        store_head(res, out);
+    buf_sv(out, SV("\"resourceVersion\":\""));
     buf_u64(out, rev);
     buf_sv(out, SV("\","));
 }
 
 StrView object_open(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out)
 {
-    StrView rest = sv_skip(o->val, STORED_HEAD.len);
+    StrView rest = after_head(o->val);
     encode_head(res, rev, item, out);
     if (convert_stored(res) == res)
         return rest;
@@ -153,8 +165,9 @@ bool object_core(Store *store, StrView plural, StrView ns, StrView name, Arena *
 
 StrView object_metadata_text(const ObjectRev *o)
 {
-    const char *start = o->val.ptr + STORED_HEAD.len - 1;
-    size_t left = o->val.len - (STORED_HEAD.len - 1);
+    StrView rest = after_head(o->val);
+    const char *start = rest.ptr - 1;
+    size_t left = rest.ptr ? rest.len + 1 : 0;
     int depth = 0;
     for (size_t i = 0; i < left; i++) {
         if (start[i] == '"') {
@@ -249,10 +262,22 @@ static void derive(void *ctx, StrView key, StrView val, Buf *out)
         attrs_build(res, &v, out);
 }
 
+static bool upgrade(void *ctx, StrView key, StrView val, Buf *out)
+{
+    static const StrView old_head = SV_INIT("{\"metadata\":{");
+    const ApiResource *res;
+    StrView ns, name;
+    if (!registry_parse(key, &res, &ns, &name) || !sv_starts(val, old_head))
+        return false;
+    store_head(convert_stored(res), out);
+    buf_sv(out, sv_skip(val, old_head.len));
+    return true;
+}
+
 StoreConfig apiserver_store_config(void)
 {
     /* Long enough for watches that read late after a burst: 10,000 objects of 4 kB, or 60 of the
      * largest. What is in the state as well costs nothing twice. */
     enum { HISTORY_BYTES = 96 * 1024 * 1024 };
-    return (StoreConfig){ .derive = derive, .history_bytes = HISTORY_BYTES };
+    return (StoreConfig){ .derive = derive, .upgrade = upgrade, .history_bytes = HISTORY_BYTES };
 }

@@ -11,8 +11,9 @@ bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[sta
 /* Resource, namespace and name of a key; false when it is none of ours. */
 bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, StrView *ret_name);
 
-/* Stored form: metadata first, without kind, apiVersion and resourceVersion. */
-void object_store_form(const Value *obj, Buf *out);
+/* Stored form: {"kind":"…","apiVersion":"…","metadata":{…, as any Kubernetes server could read it;
+ * without resourceVersion. `res` is the row in whose form the object is (convert_stored). */
+void object_store_form(const ApiResource *res, const Value *obj, Buf *out);
 /* Appends the beginning of the object as clients see it: kind and apiVersion (unless `item`), the
  * metadata up to and with resourceVersion. Returns what of the stored value follows it; of a kind
  * that is stored in another form (convert.h) all is appended, and nothing follows. */

@@ -177,7 +177,9 @@ static StrView claim_text(Arena *a, const Value *svc, StrView name, bool address
     char uid[UUID_SIZE] = "", now[RFC3339_SIZE];
     uuid4(uid);
     rfc3339_format(clock_real_ns(), 0, now);
-    buf_printf(&out, "{\"metadata\":{\"name\":\"%.*s\",\"uid\":\"%s\",\"creationTimestamp\":\"%s\"",
+    buf_sv(&out, address ? SV("{\"kind\":\"IPAddress\",\"apiVersion\":\"networking.k8s.io/v1\",")
+                         : SV("{"));
+    buf_printf(&out, "\"metadata\":{\"name\":\"%.*s\",\"uid\":\"%s\",\"creationTimestamp\":\"%s\"",
                SV_FMT(name), uid, now);
     if (address)
         buf_sv(&out, SV(",\"labels\":{\"ipaddress.kubernetes.io/ip-family\":\"IPv4\","

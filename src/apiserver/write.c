@@ -353,8 +353,9 @@ static WriteState step_form(WriteOp *w)
     Value stored = convert_object(x->res, &w->obj, x->arena);
     if (respond_exhausted(x))
         return WRITE_DONE;
-    object_store_form(&stored, &w->val);
-    attrs_build(convert_stored(x->res), &stored, &w->attrs);
+    const ApiResource *form = convert_stored(x->res);
+    object_store_form(form, &stored, &w->val);
+    attrs_build(form, &stored, &w->attrs);
     if (!w->val.failed && !w->attrs.failed)
         return WRITE_COMMIT;
     respond_nomem(x);

@@ -31,7 +31,7 @@ static uint64_t newest_of(const char *old_dir)
 
 int store_adopt(const char *dir, const char *old_dir, uint64_t *ret_rev, Err *err)
 {
-    static const EngineLoad ignore = { NULL, ignore_row, ignore_past };
+    static const EngineLoad ignore = { .row = ignore_row, .past = ignore_past };
     EngineState state = { 0 };
     void *self = NULL;
     char sql[160];
@@ -41,7 +41,7 @@ int store_adopt(const char *dir, const char *old_dir, uint64_t *ret_rev, Err *er
     uint64_t old = old_dir ? newest_of(old_dir) : 0;
     uint64_t rev = MAX(state.rev, old) + REVISIONS_BETWEEN;
     snprintf(sql, sizeof sql,
-             "DELETE FROM history; INSERT INTO meta(name,value) VALUES('revision',%llu)"
+             "INSERT INTO meta(name,value) VALUES('revision',%llu)"
              " ON CONFLICT(name) DO UPDATE SET value=excluded.value;",
              (unsigned long long)rev);
     r = sqlite_run(self, sql, "raise the revision of", err);

@@ -9,6 +9,8 @@
  * made; `age` in ns). */
 typedef struct EngineLoad {
     void *ctx;
+    bool (*upgrade)(void *ctx, StrView key, StrView val, Buf *out); /* StoreConfig's; may be NULL */
+    void *upgrade_ctx;
     int (*row)(void *ctx, const ObjectRev *row, Err *err);
     int (*past)(void *ctx, uint64_t rev, StrView key, const ObjectRev *prev, int64_t age, Err *err);
 } EngineLoad;

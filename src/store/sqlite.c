@@ -1,5 +1,5 @@
-/* sqlite.c - the embedded engine: table kv(key, value, revisions, expiry, crc), table history (what
- * each recent event replaced) and table meta(name, value) in one SQLite file.
+/* sqlite.c - the embedded engine: table kv(key, value, revisions, expiry, crc) and table meta(name,
+ * value) in one SQLite file; what recent events replaced lies beside it (past.h).
  *
  * WAL mode with synchronous=FULL: a commit is on disk when it returns. Each row carries a CRC-32C
  * of everything in it. The log is zeroed at each checkpoint before it is written over, so that what
@@ -17,8 +17,6 @@
 enum {
     CHECKPOINT_FRAMES = 2000,
     CHECKPOINT_FRAMES_FULL = 200, /* on a full disk the log must stay far below the reserve */
-    PAST_LUMP = 16,               /* revisions whose events are forgotten at once: at least, */
-    PAST_LUMP_MAX = 256,          /* and at most */
     VACUUM_PAGES = 256,           /* given back to the disk at once */
     VACUUM_FROM = 512,            /* free pages that are kept for what comes next */
 };
@@ -179,62 +177,17 @@ static int del_row(SqliteEngine *e, StrView key, Err *err)
     return step(e, e->del, err);
 }
 
-static int put_past(SqliteEngine *e, const StoreEvent *ev, unsigned place, int64_t now, Err *err)
+static int write_rows(SqliteEngine *e, const EngineBatch *b, uint64_t *ret_sum, Err *err)
 {
-    const ObjectRev *o = ev->prev;
-    StrView key = (o ? o : ev->obj)->key;
-    sqlite3_bind_int64(e->past, 1, (int64_t)(ev->rev * HISTORY_SLOTS + place));
-    sqlite3_bind_int64(e->past, 2, now);
-    sqlite3_bind_blob(e->past, 3, key.ptr, (int)key.len, SQLITE_STATIC);
-    if (o) {
-        sqlite3_bind_blob(e->past, 4, o->val.ptr, (int)o->val.len, SQLITE_STATIC);
-        sqlite3_bind_int64(e->past, 5, (int64_t)o->mod_rev);
-        sqlite3_bind_int64(e->past, 6, (int64_t)o->create_rev);
-        sqlite3_bind_int64(e->past, 7, o->expires);
-        sqlite3_bind_int64(e->past, 8, sqlite_row_crc(o));
-    }
-    return step(e, e->past, err);
-}
-
-/* Forgets old events, a lump at a time. Without the reserve all are forgotten: what deletions free
- * must not be filled with what they deleted. */
-static int trim_past(SqliteEngine *e, uint64_t floor, uint64_t *ret_first, Err *err)
-{
-    char sql[96];
-    *ret_first = e->first_past;
-    if (!e->first_past)
-        return 0;
-    if (!e->reserved) {
-        *ret_first = 0;
-        return sqlite_run(e, "DELETE FROM history", "write to store", err);
-    }
-    if (floor < e->first_past + PAST_LUMP)
-        return 0;
-    *ret_first = MIN(floor + 1, e->first_past + PAST_LUMP_MAX);
-    snprintf(sql, sizeof sql, "DELETE FROM history WHERE seq < %llu",
-             (unsigned long long)(*ret_first * HISTORY_SLOTS));
-    return sqlite_run(e, sql, "write to store", err);
-}
-
-static int write_all(SqliteEngine *e, const EngineBatch *b, uint64_t *ret_sum, uint64_t *ret_first,
-                     Err *err)
-{
-    int64_t now = clock_real_ns() / NSEC_PER_SEC;
     uint64_t sum = e->sum, newest_put = 0;
-    unsigned place = 0;
-    int r = trim_past(e, b->floor, ret_first, err);
+    int r = 0;
     for (size_t i = 0; i < b->n && r == 0; i++) {
         const StoreEvent *ev = &b->events[i];
-        place = i && b->events[i - 1].rev == ev->rev ? place + 1 : 0;
         sum += ev->obj ? sqlite_row_sum(ev->obj) : 0;
         sum -= ev->prev ? sqlite_row_sum(ev->prev) : 0;
         if (ev->obj)
             newest_put = ev->rev;
         r = ev->obj ? put_row(e, ev->obj, err) : del_row(e, ev->prev->key, err);
-        if (r == 0 && e->reserved) {
-            r = put_past(e, ev, place, now, err);
-            *ret_first = *ret_first ? *ret_first : ev->rev;
-        }
     }
     /* The revision is that of the newest row, unless the newest change was a deletion: only then it
      * is written by itself. */
@@ -246,14 +199,27 @@ static int write_all(SqliteEngine *e, const EngineBatch *b, uint64_t *ret_sum, u
     return r;
 }
 
+/* Without the reserve all events are forgotten: what deletions free must not be filled with what
+ * they deleted. */
+static void keep_past(SqliteEngine *e, const EngineBatch *b, uint64_t sum)
+{
+    past_forget(&e->past, e->reserved ? b->floor : UINT64_MAX);
+    if (e->reserved)
+        past_append(&e->past, b->events, b->n, sum, clock_real_ns() / NSEC_PER_SEC);
+}
+
 static int commit(SqliteEngine *e, const EngineBatch *b, Err *err)
 {
-    uint64_t sum = e->sum, first = e->first_past;
+    uint64_t sum = e->sum;
     int r = step(e, e->begin, err);
     if (r == 0)
-        r = write_all(e, b, &sum, &first, err);
-    if (r == 0)
+        r = write_rows(e, b, &sum, err);
+    if (r == 0) {
+        keep_past(e, b, sum);
         r = step(e, e->commit, err);
+        if (r < 0 && e->reserved)
+            past_undo(&e->past);
+    }
     if (r < 0) {
         if (!sqlite3_get_autocommit(e->db))
             sqlite3_exec(e->db, "ROLLBACK", NULL, NULL, NULL);
@@ -261,7 +227,6 @@ static int commit(SqliteEngine *e, const EngineBatch *b, Err *err)
         return r;
     }
     e->sum = sum;
-    e->first_past = first;
     write_mark(e, b->rev);
     return 0;
 }
@@ -371,11 +336,11 @@ static void engine_close(void *self)
     sqlite3_finalize(e->put);
     sqlite3_finalize(e->del);
     sqlite3_finalize(e->meta);
-    sqlite3_finalize(e->past);
     if (e->sound && sqlite_checkpoint(e, false, &err) < 0)
         err_clear(&err); /* the log stays; the next start reads it */
     sqlite3_close(e->db);
     free(e->log.bytes);
+    past_close(&e->past);
     if (e->mark_fd >= 0)
         close(e->mark_fd);
     if (e->lock_fd >= 0)
@@ -389,7 +354,7 @@ static int engine_open(const char *dir, const EngineLoad *load, void **ret, Engi
     SqliteEngine *e = calloc(1, sizeof *e);
     if (!e)
         return err_nomem(err);
-    e->lock_fd = e->mark_fd = -1;
+    e->lock_fd = e->mark_fd = e->past.fd = e->past.dir_fd = -1;
     int r = sqlite_open_dir(e, dir, load, ret_state, err);
     if (r < 0) {
         engine_close(e);

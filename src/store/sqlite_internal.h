@@ -7,12 +7,12 @@
 
 #include "store/engine.h"
 #include "store/mark.h"
+#include "store/past.h"
 #include "store/wal_check.h"
 
 enum {
     RESERVE_BYTES = 4 * 1024 * 1024,
-    HISTORY_SLOTS = STORE_OPS_MAX, /* history.seq is revision * this + place in the transaction */
-    LOG_BUFFER = 256 * 1024,       /* of a transaction's frames, written at once */
+    LOG_BUFFER = 256 * 1024, /* of a transaction's frames, written at once */
 };
 
 /* Between SQLite and its log: see sqlite_log.c. */
@@ -27,13 +27,13 @@ typedef struct LogBuffer {
 
 typedef struct SqliteEngine {
     sqlite3 *db;
-    sqlite3_stmt *begin, *commit, *put, *del, *meta, *past;
+    sqlite3_stmt *begin, *commit, *put, *del, *meta;
     int lock_fd, mark_fd;
     uint32_t page;
-    uint64_t frames;     /* in the log, as of the last commit */
-    uint64_t first_past; /* revision of the oldest event on disk; 0: there are none */
-    uint64_t sum;        /* over all rows */
+    uint64_t frames; /* in the log, as of the last commit */
+    uint64_t sum;    /* over all rows */
     Mark mark;
+    PastLog past;
     LogBuffer log;
     bool reserved;
     bool shrinking;
@@ -63,6 +63,22 @@ bool sqlite_log_recall(const SqliteEngine *e, uint64_t from, uint64_t end, uint6
 
 /* From here on the log is empty, and the mark says exactly what there is. */
 int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err);
-/* sqlite_open.c: locks, checks, loads. On failure the caller closes. */
+/* sqlite_upgrade.c: brings the tables of an older format up to date, in one transaction. Without
+ * load->upgrade the values stay as they are, and the format below 4. */
+int sqlite_upgrade(SqliteEngine *e, uint64_t format, const EngineLoad *load, Err *err) NODISCARD;
+/* Rows have a rowid: a row of up to 4 KB then lies in one page, and a change of it writes that page
+ * only. (WITHOUT ROWID, as format 1 had it, spills what is over 1 KB into pages of its own.) */
+#define SQLITE_KV_COLUMNS                                                                          \
+    "(key BLOB PRIMARY KEY NOT NULL, mod_rev INTEGER NOT NULL, create_rev INTEGER NOT NULL,"       \
+    " expires INTEGER NOT NULL, crc INTEGER NOT NULL, val BLOB NOT NULL)"
+/* Rows of table meta: the checksums over all rows before and after the last upgrade. */
+#define SQLITE_UPGRADED_FROM "upgraded-from"
+#define SQLITE_UPGRADED_TO   "upgraded-to"
+
+/* sqlite_open.c. *ret is left alone where there is no such row. */
+int sqlite_read_meta(SqliteEngine *e, const char *name, uint64_t *ret, Err *err) NODISCARD;
+StrView sqlite_column(sqlite3_stmt *st, int i); /* borrowed until the next step */
+int sqlite_bad_row(SqliteEngine *e, StrView key, Err *err);
+/* Locks, checks, loads. On failure the caller closes. */
 int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, EngineState *ret,
                     Err *err);

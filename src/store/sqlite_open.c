@@ -63,7 +63,7 @@ static int check_log(SqliteEngine *e, WalReport *rep, Err *err)
         e->wal, (unsigned long long)rep->damage_at);
 }
 
-static int read_meta(SqliteEngine *e, const char *name, uint64_t *ret, Err *err)
+int sqlite_read_meta(SqliteEngine *e, const char *name, uint64_t *ret, Err *err)
 {
     sqlite3_stmt *st = NULL;
     int r = 0;
@@ -98,65 +98,34 @@ static int check_integrity(SqliteEngine *e, Err *err)
 
 /* ---- format ---- */
 
-/* Rows have a rowid: a row of up to 4 KB then lies in one page, and a change of it writes that page
- * only. (WITHOUT ROWID, as format 1 had it, spills what is over 1 KB into pages of its own.) */
-#define KV_COLUMNS                                                                                 \
-    "(key BLOB PRIMARY KEY NOT NULL, mod_rev INTEGER NOT NULL, create_rev INTEGER NOT NULL,"       \
-    " expires INTEGER NOT NULL, crc INTEGER NOT NULL, val BLOB NOT NULL)"
-
-/* What event `seq` replaced; without `val` it made its object. */
-#define HISTORY_TABLE                                                                              \
-    "CREATE TABLE IF NOT EXISTS history(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL,"             \
-    " key BLOB NOT NULL, val BLOB, mod_rev INTEGER, create_rev INTEGER, expires INTEGER,"          \
-    " crc INTEGER);"
-
-static int upgrade(SqliteEngine *e, uint64_t format, Err *err)
-{
-    static const char from_1[] = "CREATE TABLE kv2" KV_COLUMNS ";"
-                                 "INSERT INTO kv2(key,mod_rev,create_rev,expires,crc,val)"
-                                 " SELECT key,mod_rev,create_rev,expires,crc,val FROM kv;"
-                                 "DROP TABLE kv;"
-                                 "ALTER TABLE kv2 RENAME TO kv;";
-    int r = sqlite_run(e, "BEGIN IMMEDIATE", "bring store to format 3:", err);
-    if (r == 0 && format == 1)
-        r = sqlite_run(e, from_1, "bring store to format 2:", err);
-    if (r == 0)
-        r = sqlite_run(e, HISTORY_TABLE "UPDATE meta SET value=3 WHERE name='format'; COMMIT;",
-                       "bring store to format 3:", err);
-    if (r < 0 && !sqlite3_get_autocommit(e->db))
-        sqlite3_exec(e->db, "ROLLBACK", NULL, NULL, NULL);
-    return r;
-}
-
-static int open_tables(SqliteEngine *e, Err *err)
+static int open_tables(SqliteEngine *e, const EngineLoad *load, Err *err)
 {
     uint64_t format = 0;
     int r = sqlite_run(
         e,
         "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
-        "CREATE TABLE IF NOT EXISTS kv" KV_COLUMNS ";"
-        "INSERT OR IGNORE INTO meta(name,value) VALUES('format',3);",
+        "CREATE TABLE IF NOT EXISTS kv" SQLITE_KV_COLUMNS ";"
+        "INSERT OR IGNORE INTO meta(name,value) VALUES('format',4);",
         "create store", err);
-    if (r < 0 || (r = read_meta(e, "format", &format, err)) < 0)
+    if (r < 0 || (r = sqlite_read_meta(e, "format", &format, err)) < 0)
         return r;
     if (format > STORE_FORMAT)
         return err_set(
             err, ERR_UNSUPPORTED, 0,
             "store file '%s' has format %llu, this program knows format %d; use a newer knarr",
             e->file, (unsigned long long)format, STORE_FORMAT);
-    return format == STORE_FORMAT ? sqlite_run(e, HISTORY_TABLE, "create store", err)
-                                  : upgrade(e, format, err);
+    return format == STORE_FORMAT ? 0 : sqlite_upgrade(e, format, load, err);
 }
 
 /* ---- loading ---- */
 
-static StrView column(sqlite3_stmt *st, int i)
+StrView sqlite_column(sqlite3_stmt *st, int i)
 {
     const char *p = sqlite3_column_blob(st, i);
     return sv_n(p, (size_t)sqlite3_column_bytes(st, i));
 }
 
-static int bad_row(SqliteEngine *e, StrView key, Err *err)
+int sqlite_bad_row(SqliteEngine *e, StrView key, Err *err)
 {
     return err_set(err, ERR_CORRUPT, 0,
                    "store file '%s': row '%.*s' is damaged (checksum); " RESTORE, e->file,
@@ -177,59 +146,16 @@ static int load_rows(SqliteEngine *e, const EngineLoad *load, uint64_t *rev, Err
             r = sqlite_fail(e, err, "read store");
             break;
         }
-        ObjectRev o = { .key = column(st, 0),
-                        .val = column(st, 1),
+        ObjectRev o = { .key = sqlite_column(st, 0),
+                        .val = sqlite_column(st, 1),
                         .mod_rev = (uint64_t)sqlite3_column_int64(st, 2),
                         .create_rev = (uint64_t)sqlite3_column_int64(st, 3),
                         .expires = sqlite3_column_int64(st, 4) };
         r = (uint32_t)sqlite3_column_int64(st, 5) == sqlite_row_crc(&o)
                 ? load->row(load->ctx, &o, err)
-                : bad_row(e, o.key, err);
+                : sqlite_bad_row(e, o.key, err);
         e->sum += sqlite_row_sum(&o);
         *rev = MAX(*rev, o.mod_rev);
-    }
-    sqlite3_finalize(st);
-    return r;
-}
-
-static int load_event(SqliteEngine *e, sqlite3_stmt *st, const EngineLoad *load, uint64_t rev,
-                      Err *err)
-{
-    StrView key = column(st, 2);
-    ObjectRev o = { .key = key,
-                    .val = column(st, 3),
-                    .mod_rev = (uint64_t)sqlite3_column_int64(st, 4),
-                    .create_rev = (uint64_t)sqlite3_column_int64(st, 5),
-                    .expires = sqlite3_column_int64(st, 6) };
-    bool made = sqlite3_column_type(st, 3) == SQLITE_NULL;
-    int64_t age = clock_real_ns() - sqlite3_column_int64(st, 1) * NSEC_PER_SEC;
-    if (!made && (uint32_t)sqlite3_column_int64(st, 7) != sqlite_row_crc(&o))
-        return bad_row(e, key, err);
-    return load->past(load->ctx, rev, key, made ? NULL : &o, MAX(age, (int64_t)0), err);
-}
-
-/* Newest first, as long as no revision is missing: events were not kept while the disk was full. */
-static int load_past(SqliteEngine *e, const EngineLoad *load, uint64_t rev, Err *err)
-{
-    sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(e->db,
-                           "SELECT seq,at,key,val,mod_rev,create_rev,expires,crc FROM history"
-                           " ORDER BY seq DESC",
-                           -1, &st, NULL) != SQLITE_OK)
-        return sqlite_fail(e, err, "read store");
-    int code, r = 0;
-    uint64_t newer = 0; /* revision of the event before; 0: this is the first */
-    bool chained = true;
-    while (r == 0 && (code = sqlite3_step(st)) != SQLITE_DONE) {
-        if (code != SQLITE_ROW) {
-            r = sqlite_fail(e, err, "read store");
-            break;
-        }
-        uint64_t at = (uint64_t)sqlite3_column_int64(st, 0) / HISTORY_SLOTS;
-        chained &= newer ? at == newer || at + 1 == newer : at == rev;
-        e->first_past = newer = at;
-        if (chained)
-            r = load_event(e, st, load, at, err);
     }
     sqlite3_finalize(st);
     return r;
@@ -239,10 +165,16 @@ static int load_past(SqliteEngine *e, const EngineLoad *load, uint64_t rev, Err 
 static int check_mark(SqliteEngine *e, uint64_t rev, Err *err)
 {
     const Mark *m = &e->mark;
+    uint64_t up_from = 0, up_to = 0;
+    int r = sqlite_read_meta(e, SQLITE_UPGRADED_FROM, &up_from, err);
+    if (r < 0 || (r = sqlite_read_meta(e, SQLITE_UPGRADED_TO, &up_to, err)) < 0)
+        return r;
+    uint64_t sum = rev == m->last.rev ? m->last.sum : m->before.sum;
     if (!m->seq || (rev > m->last.rev && rev - m->last.rev < LAG_MAX))
         return 0;
-    if (rev == m->last.rev ? e->sum == m->last.sum
-                           : rev == m->before.rev && e->sum == m->before.sum)
+    /* Where the machine stopped right behind an upgrade, the mark is of what was before. */
+    if ((rev == m->last.rev || rev == m->before.rev) &&
+        (e->sum == sum || (e->sum == up_to && sum == up_from)))
         return 0;
     return err_set(
         err, ERR_CORRUPT, 0,
@@ -259,15 +191,11 @@ static int prepare(SqliteEngine *e, Err *err)
         "create_rev=excluded.create_rev,expires=excluded.expires,crc=excluded.crc";
     static const char meta[] = "INSERT INTO meta(name,value) VALUES('revision',?)"
                                " ON CONFLICT(name) DO UPDATE SET value=excluded.value";
-    static const char past[] =
-        "INSERT OR REPLACE INTO history(seq,at,key,val,mod_rev,create_rev,expires,crc)"
-        " VALUES(?,?,?,?,?,?,?,?)";
     if (sqlite3_prepare_v2(e->db, "BEGIN IMMEDIATE", -1, &e->begin, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(e->db, "COMMIT", -1, &e->commit, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(e->db, put, -1, &e->put, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(e->db, "DELETE FROM kv WHERE key=?", -1, &e->del, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(e->db, meta, -1, &e->meta, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(e->db, past, -1, &e->past, NULL) != SQLITE_OK)
+        sqlite3_prepare_v2(e->db, meta, -1, &e->meta, NULL) != SQLITE_OK)
         return sqlite_fail(e, err, "prepare store");
     return 0;
 }
@@ -371,13 +299,14 @@ int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, En
         (r = mark_read(e->mark_file, &e->mark, &bad_mark, err)) < 0 ||
         (r = check_presence(e, err)) < 0 || (r = check_log(e, &log, err)) < 0 ||
         (r = open_db(e, err)) < 0 || (r = page_size(e, err)) < 0 ||
-        (r = check_integrity(e, err)) < 0 || (r = open_tables(e, err)) < 0 ||
-        (r = read_meta(e, "revision", &rev, err)) < 0 || (r = load_rows(e, load, &rev, err)) < 0 ||
-        (r = check_mark(e, rev, err)) < 0)
+        (r = check_integrity(e, err)) < 0 || (r = open_tables(e, load, err)) < 0 ||
+        (r = sqlite_read_meta(e, "revision", &rev, err)) < 0 ||
+        (r = load_rows(e, load, &rev, err)) < 0 || (r = check_mark(e, rev, err)) < 0)
         return r;
     ret->rev = rev;
     say(e, &log, rev, bad_mark, ret);
-    if ((r = load_past(e, load, rev, err)) < 0 || (r = prepare(e, err)) < 0 ||
+    if ((r = past_open(&e->past, dir, err)) < 0 ||
+        (r = past_load(&e->past, rev, e->sum, load, err)) < 0 || (r = prepare(e, err)) < 0 ||
         (r = sqlite_settle(e, rev, err)) < 0 || (r = sqlite_log_gather(e, err)) < 0)
         return r;
     sqlite_keep_reserve(e);

@@ -562,7 +562,7 @@ static int load_past(void *ctx, uint64_t rev, StrView key, const ObjectRev *prev
 static int load(Store *s, const char *dir, Err *err)
 {
     Load l = { .s = s };
-    const EngineLoad fns = { &l, load_row, load_past };
+    const EngineLoad fns = { &l, s->cfg.upgrade, s->cfg.ctx, load_row, load_past };
     int r = s->ops->open(dir, &fns, &s->engine, &l.state, err);
     if (r == 0 && !l.started)
         r = start_cache(&l, err);

@@ -34,6 +34,9 @@ ObjectRev *object_rev_unref(ObjectRev *o); /* always NULL; NULL is fine */
 typedef struct StoreConfig {
     /* Derives `attrs` from a value when the store is loaded; appends to `out`. May be NULL. */
     void (*derive)(void *ctx, StrView key, StrView val, Buf *out);
+    /* Of a store whose format is older than 4: appends the form that the value has now. False: it
+     * stays as it is. May be NULL. */
+    bool (*upgrade)(void *ctx, StrView key, StrView val, Buf *out);
     void *ctx;
     size_t history_bytes; /* bound of kept events and roots; 0: 32 MiB */
     unsigned history_sec; /* how long they are kept; 0: 300 */
@@ -42,7 +45,7 @@ typedef struct StoreConfig {
     const StoreEngine *engine; /* NULL: SQLite */
 } StoreConfig;
 
-enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 3 };
+enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 4 };
 
 /* Opens or creates the store in folder `dir` (must exist) and loads it. Fails with ERR_CONFLICT
  * (another process has it), ERR_CORRUPT (names the file and the damaged row; nothing is served),

@@ -19,7 +19,7 @@ static void must_become(const char *writer, const char *text, const char *reader
     arena_init(&a, 0);
     assert_int_equal(json_decode(sv_cstr(text), &a, NULL, &obj, NULL), 0);
     Value stored = convert_object(resource(writer), &obj, &a);
-    object_store_form(&stored, &val);
+    object_store_form(resource(""), &stored, &val);
     ObjectRev o = { .val = buf_view(&val) };
     object_encode(resource(reader), &o, 7, true, &seen);
     assert_string_equal(buf_cstr(&seen), want);
