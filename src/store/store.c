@@ -18,6 +18,7 @@
 
 enum {
     EXPIRE_EACH = 64, /* with every batch: bounded, and more than can be written meanwhile */
+    GATHER_MAX_NS = 300 * 1000,
     IDLE_SEC = 5,
     PROGRESS_ROWS = 4096,
 };
@@ -48,6 +49,7 @@ struct Store {
     pthread_mutex_t lock; /* guards the following */
     pthread_cond_t wake;
     Write *queue, **queue_end;
+    unsigned queued, wanted; /* the writer is woken when so many wait */
     bool closing;
     const char *backup_path; /* a waiting backup */
     Err *backup_err;
@@ -58,6 +60,8 @@ struct Store {
     void *on_publish_ctx;
 
     /* The writer's own. */
+    unsigned last_n;   /* writes in the last batch */
+    int64_t gather_ns; /* how long it is worth to wait for as many */
     ExpiryHeap expiries;
     VEC(StoreEvent) events; /* of the batch under way; borrowed */
 };
@@ -159,7 +163,8 @@ int store_commit(Store *s, const StoreOp *ops, size_t n, StoreDoneFn *done, void
     if (!closing) {
         *s->queue_end = w;
         s->queue_end = &w->next;
-        pthread_cond_signal(&s->wake);
+        if (++s->queued >= s->wanted)
+            pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
     if (closing) {
@@ -380,19 +385,38 @@ static void run_backup(Store *s)
     pthread_cond_broadcast(&s->backup_done);
 }
 
-/* Waits for writes or for time to pass; takes what there is. The lock is held. */
-static Write *next_batch(Store *s, bool busy, Write **ret_end)
+/* Waits until n writes wait, for at most `ns`. The lock is held. */
+static void wait_for_writes(Store *s, unsigned n, int64_t ns)
 {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += IDLE_SEC;
-    while (!busy && !s->queue && !s->closing && !s->backup_path)
+    ns += at.tv_nsec;
+    at.tv_sec += ns / NSEC_PER_SEC;
+    at.tv_nsec = ns % NSEC_PER_SEC;
+    s->wanted = n;
+    while (s->queued < n && !s->closing && !s->backup_path)
         if (pthread_cond_timedwait(&s->wake, &s->lock, &at) == ETIMEDOUT)
             break;
+    s->wanted = 0;
+}
+
+/* Waits for writes or for time to pass; takes what there is. The lock is held.
+ *
+ * Clients that wait for their answers come back in a row once a batch is answered. Where there were
+ * several, the first of them is held until the others are there, for half of what a commit takes:
+ * one commit for all costs each of them less than one for the first and one for the rest. */
+static Write *next_batch(Store *s, bool busy, Write **ret_end)
+{
+    if (!busy)
+        wait_for_writes(s, 1, (int64_t)IDLE_SEC * NSEC_PER_SEC);
+    if (s->queued && s->queued < s->last_n)
+        wait_for_writes(s, s->last_n, s->gather_ns);
     Write *batch = s->queue;
     *ret_end = batch ? (Write *)(void *)((char *)s->queue_end - offsetof(Write, next)) : NULL;
+    s->last_n = s->queued;
     s->queue = NULL;
     s->queue_end = &s->queue;
+    s->queued = 0;
     return batch;
 }
 
@@ -414,10 +438,12 @@ static void *writer_main(void *arg)
             last->next = old; /* behind what was asked for */
         else
             batch = old;
+        int64_t begin = clock_mono_ns();
         if (batch)
             batch_process(s, batch);
         else
             cache_trim(&s->cache);
+        s->gather_ns = MIN((clock_mono_ns() - begin) / 2, (int64_t)GATHER_MAX_NS);
         busy |= s->ops->tend(s->engine);
         pthread_mutex_lock(&s->lock);
     }
