@@ -72,7 +72,8 @@ static bool is_items(const Shape *s)
 
 static StrView field_step(StrView name, Arena *a)
 {
-    return arena_printf(a, "f:%.*s", SV_FMT(name));
+    const StrView parts[] = { SV("f:"), name };
+    return arena_join(a, parts, ARRAY_SIZE(parts));
 }
 
 static bool put_key(const Shape *s, const Value *item, StrView name, Arena *a, Buf *out)
@@ -257,8 +258,7 @@ static bool compare_members(Compare *c, const Shape *s, const Value *x, const Va
                         *after = side ? map_view_get(&of_y, m->key) : &m->val;
             if (side && after) /* seen from the other side */
                 continue;
-            if (before && after && before->kind != VALUE_MAP && before->kind != VALUE_LIST &&
-                value_equal(before, after))
+            if (before && after && value_equal(before, after))
                 continue;
             FieldPath here = { path, field_step(m->key, c->arena) };
             if (!here.step.ptr || !compare_values(c, member_shape(s, m->key), before, after, &here))

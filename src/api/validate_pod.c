@@ -276,9 +276,9 @@ static bool with_old_mutables(Arena *a, const Value *spec, const Value *old, Val
 /* What makes a toleration; its seconds may change. */
 static StrView toleration_key(Arena *a, const Value *t)
 {
-    return arena_printf(a, "%.*s\n%.*s\n%.*s\n%.*s", SV_FMT(text(t, "key")),
-                        SV_FMT(text(t, "operator")), SV_FMT(text(t, "value")),
-                        SV_FMT(text(t, "effect")));
+    const StrView parts[] = { text(t, "key"),   SV("\n"), text(t, "operator"), SV("\n"),
+                              text(t, "value"), SV("\n"), text(t, "effect") };
+    return arena_join(a, parts, ARRAY_SIZE(parts));
 }
 
 /* Tolerations may only be added. */

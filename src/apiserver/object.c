@@ -7,8 +7,6 @@
  * value. Fields are numbered by their place in ApiResource.field_labels: the key is one byte. */
 #include "apiserver/object.h"
 
-#include <stdio.h>
-
 #include "api/selector.h"
 #include "apiserver/apiserver.h"
 #include "apiserver/convert.h"
@@ -36,10 +34,19 @@ static StrView storage_name(const ApiResource *res)
 
 bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[static STORE_KEY_MAX])
 {
-    StrView place = storage_name(res);
-    int n = snprintf(buf, STORE_KEY_MAX, "/registry/%.*s/%.*s%s%.*s", SV_FMT(place), SV_FMT(ns),
-                     ns.len ? "/" : "", SV_FMT(name));
-    return n > 0 && n < STORE_KEY_MAX;
+    const StrView parts[] = {
+        SV("/registry/"), storage_name(res), SV("/"), ns, ns.len ? SV("/") : SV(""), name
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        if (parts[i].len >= STORE_KEY_MAX - n)
+            return false;
+        if (parts[i].len)
+            memcpy(buf + n, parts[i].ptr, parts[i].len);
+        n += parts[i].len;
+    }
+    buf[n] = 0;
+    return true;
 }
 
 bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, StrView *ret_name)

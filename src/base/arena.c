@@ -133,10 +133,13 @@ char *arena_cstr(Arena *a, StrView s)
 StrView arena_vprintf(Arena *a, const char *fmt, va_list ap)
 {
     va_list again;
+    char buf[256]; /* most texts fit, and need not be made twice */
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(buf, sizeof buf, fmt, ap);
     char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
-    if (p)
+    if (p && (size_t)n < sizeof buf)
+        memcpy(p, buf, (size_t)n + 1);
+    else if (p)
         vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     return p ? sv_n(p, (size_t)n) : SV_NULL;
@@ -149,4 +152,18 @@ StrView arena_printf(Arena *a, const char *fmt, ...)
     StrView s = arena_vprintf(a, fmt, ap);
     va_end(ap);
     return s;
+}
+
+StrView arena_join(Arena *a, const StrView *parts, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        len += parts[i].len;
+    char *to = arena_alloc(a, len + 1), *p = to;
+    for (size_t i = 0; p && i < n; i++) {
+        if (parts[i].len)
+            memcpy(p, parts[i].ptr, parts[i].len);
+        p += parts[i].len;
+    }
+    return p ? sv_n(to, len) : SV_NULL;
 }

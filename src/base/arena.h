@@ -36,6 +36,8 @@ void *arena_alloc_n(Arena *a, size_t n, size_t size); /* checks for overflow */
 StrView arena_sv(Arena *a, StrView s);
 char *arena_cstr(Arena *a, StrView s); /* terminated copy; NULL also if `s` holds a NUL byte */
 StrView arena_printf(Arena *a, const char *fmt, ...) PRINTF(2, 3); /* terminated as well */
+/* The parts one behind the other, terminated as well: for what is made very often. */
+StrView arena_join(Arena *a, const StrView *parts, size_t n);
 StrView arena_vprintf(Arena *a, const char *fmt, va_list ap);
 
 #define _cleanup_arena_ _cleanup_(arena_free)

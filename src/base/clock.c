@@ -44,22 +44,34 @@ static void civil_from_days(int64_t days, int *ret_y, int *ret_m, int *ret_d)
     *ret_y = (int)(yoe + era * 400 + (*ret_m <= 2));
 }
 
+/* n digits, and what follows them. */
+static char *put_digits(char *p, int v, int n, char then)
+{
+    for (int i = n; i-- > 0; v /= 10)
+        p[i] = (char)('0' + v % 10);
+    p[n] = then;
+    return p + n + 1;
+}
+
 char *moment_format(Moment m, int frac, char buf[static RFC3339_SIZE])
 {
     int64_t sec = MIN(MAX(m.sec, MOMENT_SEC_MIN), MOMENT_SEC_MAX);
     int64_t days = (sec - MOMENT_SEC_MIN) / 86400 + MOMENT_SEC_MIN / 86400;
     int y, mo, d, rest = (int)(sec - days * 86400);
     civil_from_days(days, &y, &mo, &d);
-    size_t n = (size_t)snprintf(buf, RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", y, mo, d,
-                                rest / 3600, rest / 60 % 60, rest % 60);
+    char *p = put_digits(buf, y, 4, '-');
+    p = put_digits(p, mo, 2, '-');
+    p = put_digits(p, d, 2, 'T');
+    p = put_digits(p, rest / 3600, 2, ':');
+    p = put_digits(p, rest / 60 % 60, 2, ':');
+    p = put_digits(p, rest % 60, 2, frac ? '.' : 'Z');
     if (frac == 3)
-        snprintf(buf + n, RFC3339_SIZE - n, ".%03dZ", (int)(m.nsec / NSEC_PER_MSEC));
+        p = put_digits(p, (int)(m.nsec / NSEC_PER_MSEC), 3, 'Z');
     else if (frac == 6)
-        snprintf(buf + n, RFC3339_SIZE - n, ".%06dZ", m.nsec / 1000);
+        p = put_digits(p, m.nsec / 1000, 6, 'Z');
     else if (frac == 9)
-        snprintf(buf + n, RFC3339_SIZE - n, ".%09dZ", m.nsec);
-    else
-        snprintf(buf + n, RFC3339_SIZE - n, "Z");
+        p = put_digits(p, m.nsec, 9, 'Z');
+    *p = 0;
     return buf;
 }
 

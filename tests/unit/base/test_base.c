@@ -71,6 +71,13 @@ static void test_arena_realloc_grows_the_last_in_place(void **state)
     assert_ptr_not_equal(p, q);
     assert_memory_equal(q, "0123456789", 10);
     assert_sv(arena_printf(&a, "%d-%s", 7, "x"), "7-x");
+    char lots[600];
+    memset(lots, 'y', sizeof lots - 1);
+    lots[sizeof lots - 1] = 0;
+    assert_sv(arena_printf(&a, "%s", lots), lots); /* also what is longer than is tried at first */
+    const StrView parts[] = { SV("a"), SV_NULL, SV("bc"), SV("") };
+    assert_sv(arena_join(&a, parts, ARRAY_SIZE(parts)), "abc");
+    assert_sv(arena_join(&a, NULL, 0), "");
     assert_null(arena_cstr(&a, sv_n("a\0b", 3)));
 }
 
