@@ -333,9 +333,45 @@ static void priority_class(Defaults *d, Value *obj)
     default_text(d, obj, "preemptionPolicy", "PreemptLowerPriority");
 }
 
+static void scaling_rules(Defaults *d, Value *behavior, const char *name, const char *usual)
+{
+    Value rules;
+    if (json_decode(sv_cstr(usual), d->arena, NULL, &rules, NULL) < 0) {
+        d->failed = true;
+        return;
+    }
+    default_map(d, behavior, name);
+    value_map_foreach (m, &rules) {
+        Value *have = member(behavior, name);
+        if (!value_get(have, m->key) && !value_set(d->arena, have, m->key, m->val))
+            d->failed = true;
+    }
+}
+
+/* Of version 2; version 1 has minReplicas alone, and gets the metric when it is converted. */
 static void autoscaler(Defaults *d, Value *obj)
 {
-    default_int(d, spec_of(obj), "minReplicas", 1);
+    Value *spec = spec_of(obj), *behavior = member(spec, "behavior");
+    default_int(d, spec, "minReplicas", 1);
+    if (!sv_eq(value_str(value_get(obj, SV("apiVersion"))), SV("autoscaling/v2")))
+        return;
+    if (!value_len(value_get(spec, SV("metrics")))) {
+        Value usual;
+        if (json_decode(SV("[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{"
+                           "\"type\":\"Utilization\",\"averageUtilization\":80}}}]"),
+                        d->arena, NULL, &usual, NULL) < 0 ||
+            !spec || !value_set(d->arena, spec, SV("metrics"), usual))
+            d->failed = true;
+    }
+    if (behavior && behavior->kind == VALUE_MAP) {
+        scaling_rules(d, behavior, "scaleUp",
+                      "{\"stabilizationWindowSeconds\":0,\"selectPolicy\":\"Max\",\"policies\":["
+                      "{\"type\":\"Pods\",\"value\":4,\"periodSeconds\":15},"
+                      "{\"type\":\"Percent\",\"value\":100,\"periodSeconds\":15}]}");
+        scaling_rules(d, behavior, "scaleDown",
+                      "{\"selectPolicy\":\"Max\",\"policies\":["
+                      "{\"type\":\"Percent\",\"value\":100,\"periodSeconds\":15}]}");
+    }
 }
 
 static void csi_driver(Defaults *d, Value *obj)

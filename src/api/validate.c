@@ -202,6 +202,7 @@ static const struct {
     { SV_INIT("coordination.k8s.io"), SV_INIT("Lease"), validate_lease, NULL },
     { SV_INIT("discovery.k8s.io"), SV_INIT("EndpointSlice"), validate_endpoint_slice, NULL },
     { SV_INIT("policy"), SV_INIT("PodDisruptionBudget"), validate_disruption_budget, NULL },
+    { SV_INIT("autoscaling"), SV_INIT("HorizontalPodAutoscaler"), validate_autoscaler, NULL },
     { SV_INIT("scheduling.k8s.io"), SV_INIT("PriorityClass"), validate_priority_class, NULL },
     { SV_INIT("storage.k8s.io"), SV_INIT("StorageClass"), validate_storage_class, NULL },
     { SV_INIT("networking.k8s.io"), SV_INIT("Ingress"), validate_ingress, NULL },

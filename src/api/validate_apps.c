@@ -309,3 +309,28 @@ void validate_disruption_budget(const Value *obj, const Value *old, ApiErrors *e
     check_not_above_all(e, &p, spec, "maxUnavailable", most);
     check_label_selector(e, &selector, get(spec, "selector"));
 }
+
+/* Of both versions of autoscaling: the fields that they share, and the first one's percentage. */
+void validate_autoscaler(const Value *obj, const Value *old, ApiErrors *e)
+{
+    const Value *spec = get(obj, "spec"), *target = get(spec, "scaleTargetRef");
+    const Value *least = get(spec, "minReplicas"), *most = get(spec, "maxReplicas");
+    const Value *percent = get(spec, "targetCPUUtilizationPercentage");
+    ApiPath p = API_FIELD(NULL, "spec"), ref = API_FIELD(&p, "scaleTargetRef");
+    ApiPath kind = API_FIELD(&ref, "kind"), name = API_FIELD(&ref, "name");
+    ApiPath min = API_FIELD(&p, "minReplicas"), max = API_FIELD(&p, "maxReplicas");
+    ApiPath cpu = API_FIELD(&p, "targetCPUUtilizationPercentage");
+
+    if (least && value_int_or(least, 1) < 1)
+        api_invalid(e, &min, *least, "must be greater than or equal to 1");
+    if (value_int_or(most, 0) < 1)
+        api_invalid(e, &max, most ? *most : value_int(0), "must be greater than 0");
+    else if (value_int_or(most, 0) < value_int_or(least, 1))
+        api_invalid(e, &max, *most, "must be greater than or equal to `minReplicas`");
+    if (!text(target, "kind").len)
+        api_required(e, &kind, "");
+    if (!text(target, "name").len)
+        api_required(e, &name, "");
+    if (percent && value_int_or(percent, 1) < 1)
+        api_invalid(e, &cpu, *percent, "must be greater than 0");
+}

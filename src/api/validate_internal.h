@@ -72,8 +72,8 @@ void validate_template(ApiErrors *e, const ApiPath *p, const Value *template, co
 typedef void ValidateFn(const Value *obj, const Value *old, ApiErrors *e);
 ValidateFn validate_pod, validate_service, validate_deployment, validate_replica_set,
     validate_stateful_set, validate_daemon_set, validate_replication_controller, validate_job,
-    validate_cron_job, validate_config_map, validate_secret, validate_role, validate_cluster_role,
-    validate_role_binding, validate_cluster_role_binding, validate_lease, validate_claim,
-    validate_volume, validate_endpoints, validate_endpoint_slice, validate_disruption_budget,
-    validate_priority_class, validate_storage_class, validate_ingress, validate_node,
-    validate_network_policy, validate_ip_address;
+    validate_autoscaler, validate_cron_job, validate_config_map, validate_secret, validate_role,
+    validate_cluster_role, validate_role_binding, validate_cluster_role_binding, validate_lease,
+    validate_claim, validate_volume, validate_endpoints, validate_endpoint_slice,
+    validate_disruption_budget, validate_priority_class, validate_storage_class, validate_ingress,
+    validate_node, validate_network_policy, validate_ip_address;

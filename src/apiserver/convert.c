@@ -1,7 +1,12 @@
-/* convert.c - kinds that two groups serve under different names of the same fields.
- * To add one: a row in conversions[]. Only names of members of the object itself differ; a kind
- * whose values differ as well needs more than this. */
+/* convert.c - kinds that are served in more than one form.
+ * To add one: a row in conversions[]. Where only names of members of the object itself differ, they
+ * are changed in the text; else two functions convert the tree. */
 #include "apiserver/convert.h"
+
+#include "apiserver/convert_hpa.h"
+#include "codec/json.h"
+
+typedef Value ConvertFn(const Value *obj, Arena *a);
 
 typedef struct Rename {
     StrView stored, served;
@@ -22,9 +27,13 @@ static const struct {
     StrView stored_group, stored_version; /* what is stored */
     const Rename *names;
     size_t n_names;
+    ConvertFn *to_stored, *from_stored; /* or NULL */
+    const char *told_by;                /* a path that the form which is not stored has */
 } conversions[] = {
     { SV_INIT("events"), SV_INIT("events.k8s.io"), SV_INIT("v1"), SV_INIT(""), SV_INIT("v1"),
-      event_names, ARRAY_SIZE(event_names) },
+      event_names, ARRAY_SIZE(event_names), NULL, NULL },
+    { SV_INIT("horizontalpodautoscalers"), SV_INIT("autoscaling"), SV_INIT("v1"),
+      SV_INIT("autoscaling"), SV_INIT("v2"), NULL, 0, hpa_to_v2, hpa_to_v1 },
 };
 
 /* The row of a resource, or -1: it is stored as it is. */
@@ -69,6 +78,8 @@ Value convert_object(const ApiResource *res, const Value *obj, Arena *a)
     int row = conversion_of(res);
     if (row < 0)
         return *obj;
+    if (conversions[row].to_stored)
+        return conversions[row].to_stored(obj, a);
     Value stored = value_map();
     value_map_foreach (m, obj)
         value_set(a, &stored, stored_name(row, m->key), m->val);
@@ -98,9 +109,33 @@ static StrView string_at(StrView text, size_t at)
     return sv_n(text.ptr + at, MIN(end + 1, text.len) - at);
 }
 
+/* The same by way of a tree. */
+static void convert_tree(int row, StrView rest, Buf *out)
+{
+    StrView head = SV("{\"metadata\":{");
+    _cleanup_arena_ Arena a;
+    _cleanup_buf_ Buf text = BUF_INIT, made = BUF_INIT;
+    Value obj; /* refers to `text` */
+    arena_init(&a, 0);
+    buf_sv(&text, head);
+    buf_sv(&text, rest);
+    if (text.failed || json_decode(buf_view(&text), &a, NULL, &obj, NULL) < 0) {
+        out->failed = true;
+        return;
+    }
+    Value seen = conversions[row].from_stored(&obj, &a); /* the metadata stays in front */
+    json_encode(&seen, &made);
+    buf_sv(out, sv_skip(buf_view(&made), head.len));
+    out->failed |= a.failed || made.failed;
+}
+
 void convert_rest(const ApiResource *res, StrView rest, Buf *out)
 {
     int row = conversion_of(res);
+    if (row >= 0 && conversions[row].from_stored) {
+        convert_tree(row, rest, out);
+        return;
+    }
     int depth = 1; /* the text begins within the metadata; the object's own members have 0 */
     bool name_next = false;
     size_t done = 0;

@@ -1,7 +1,8 @@
-/* convert.h - kinds that two groups serve under different names of the same fields.
+/* convert.h - kinds that are served in more than one form.
  *
- * Event is one: events.k8s.io/v1 has new names for half of what core/v1 has. Such a kind is stored
- * in one form, the first group's (as kube-apiserver does), and every request sees its own. */
+ * Event is one: events.k8s.io/v1 has new names for half of what core/v1 has.
+ * HorizontalPodAutoscaler is another, of two versions. Such a kind is stored in one form (the one
+ * that kube-apiserver stores), and every request sees its own. */
 #pragma once
 
 #include "api/kinds.h"

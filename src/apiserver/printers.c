@@ -280,6 +280,7 @@ bool print_cell(Arena *a, const ApiResource *res, const ApiColumn *col, const Va
         { SV_INIT("ControllerRevision"), print_controller_revision },
         { SV_INIT("PodTemplate"), print_pod_template },
         { SV_INIT("PodDisruptionBudget"), print_disruption_budget },
+        { SV_INIT("HorizontalPodAutoscaler"), print_autoscaler },
         { SV_INIT("Service"), print_service },
         { SV_INIT("Endpoints"), print_endpoints },
         { SV_INIT("EndpointSlice"), print_endpoint_slice },

@@ -11,9 +11,9 @@ typedef bool PrintFn(Arena *a, StrView col, const Value *obj, Value *ret);
 
 PrintFn print_pod, print_pod_template, print_deployment, print_stateful_set, print_replica_set,
     print_replication_controller, print_daemon_set, print_controller_revision, print_job,
-    print_cron_job, print_disruption_budget, print_service, print_endpoints, print_endpoint_slice,
-    print_ingress, print_ingress_class, print_network_policy, print_ip_address, print_volume,
-    print_volume_claim, print_storage_class;
+    print_autoscaler, print_cron_job, print_disruption_budget, print_service, print_endpoints,
+    print_endpoint_slice, print_ingress, print_ingress_class, print_network_policy,
+    print_ip_address, print_volume, print_volume_claim, print_storage_class;
 
 /* A column that shows one field as it is. `otherwise` stands for an absent text or number (NULL:
  * "", or 0); an absent bool is false. */

@@ -189,3 +189,70 @@ bool print_disruption_budget(Arena *a, StrView col, const Value *obj, Value *ret
         return cell_of_field(rows, ARRAY_SIZE(rows), col, obj, ret);
     return true;
 }
+
+/* One metric of an autoscaler: what it is now, and what it should be. */
+static StrView autoscaler_metric(Arena *a, const Value *metric, const Value *now)
+{
+    const Value *source = NULL, *current = NULL;
+    value_map_foreach (m, metric) {
+        if (m->val.kind == VALUE_MAP) {
+            source = &m->val;
+            current = value_get(value_get(now, m->key), SV("current"));
+        }
+    }
+    const Value *percent = value_path(source, "target.averageUtilization");
+    const Value *is = value_get(current, SV("averageUtilization"));
+    StrView name = value_path_str(source, "name"), label = SV("");
+    if (name.len)
+        label = arena_printf(a, "%.*s: ", SV_FMT(name));
+    if (percent && is)
+        return arena_printf(a, "%.*s%lld%%/%lld%%", SV_FMT(label), (long long)value_int_or(is, 0),
+                            (long long)value_int_or(percent, 0));
+    if (percent)
+        return arena_printf(a, "%.*s<unknown>/%lld%%", SV_FMT(label),
+                            (long long)value_int_or(percent, 0));
+    StrView average = value_path_str(source, "target.averageValue");
+    StrView want = average.len ? average : value_path_str(source, "target.value");
+    StrView have = value_str(value_get(current, average.len ? SV("averageValue") : SV("value")));
+    bool says = average.len && value_path(metric, "external");
+    return arena_printf(a, "%.*s%.*s/%.*s%s", SV_FMT(label),
+                        SV_FMT(have.len ? have : SV("<unknown>")), SV_FMT(want),
+                        says ? " (avg)" : "");
+}
+
+/* The first two, and how many more there are. */
+static StrView autoscaler_metrics(Arena *a, const Value *obj)
+{
+    enum { SHOWN = 2 };
+    const Value *metrics = value_path(obj, "spec.metrics");
+    StrView out = SV("<none>");
+    for (uint32_t i = 0; i < MIN(value_len(metrics), SHOWN); i++) {
+        const Value *now = value_at(value_path(obj, "status.currentMetrics"), i);
+        StrView one = autoscaler_metric(a, value_at(metrics, i), now);
+        out = i ? arena_printf(a, "%.*s, %.*s", SV_FMT(out), SV_FMT(one)) : one;
+    }
+    if (value_len(metrics) > SHOWN)
+        out = arena_printf(a, "%.*s + %u more...", SV_FMT(out), value_len(metrics) - SHOWN);
+    return out;
+}
+
+bool print_autoscaler(Arena *a, StrView col, const Value *obj, Value *ret)
+{
+    static const FieldColumn rows[] = {
+        { SV_INIT("MaxPods"), "spec.maxReplicas", FIELD_NUMBER, NULL },
+        { SV_INIT("Replicas"), "status.currentReplicas", FIELD_NUMBER, NULL },
+    };
+    const Value *least = value_path(obj, "spec.minReplicas");
+    if (sv_eq(col, SV("Reference")))
+        *ret = cell_text(arena_printf(a, "%.*s/%.*s",
+                                      SV_FMT(value_path_str(obj, "spec.scaleTargetRef.kind")),
+                                      SV_FMT(value_path_str(obj, "spec.scaleTargetRef.name"))));
+    else if (sv_eq(col, SV("Targets")))
+        *ret = cell_text(autoscaler_metrics(a, obj));
+    else if (sv_eq(col, SV("MinPods")))
+        *ret = cell_text(least ? arena_printf(a, "%lld", (long long)value_int_or(least, 0))
+                               : SV("<unset>"));
+    else
+        return cell_of_field(rows, ARRAY_SIZE(rows), col, obj, ret);
+    return true;
+}

@@ -233,6 +233,7 @@ static const struct {
     { SV_INIT("apps"), SV_INIT("DaemonSet"), SV_INIT("gets no pods") },
     { SV_INIT("batch"), SV_INIT("Job"), SV_INIT("gets no pods") },
     { SV_INIT("batch"), SV_INIT("CronJob"), SV_INIT("gets no jobs") },
+    { SV_INIT("autoscaling"), SV_INIT("HorizontalPodAutoscaler"), SV_INIT("scales nothing") },
 };
 
 void strategy_warn_if_idle(ApiCall *x)

@@ -25,3 +25,34 @@ teardown() { stop_all; }
     grep -qaF '{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"d"' "$DATA/store/state.db"
     grep -qaF '{"kind":"Event","apiVersion":"v1","metadata":{"name":"e"' "$DATA/store/state.db"
 }
+
+@test "an autoscaler is written, patched, watched and read in both versions" {
+    start_server
+    kubectl create serviceaccount default
+    kubectl create deployment d --image=demo >/dev/null
+    inside timeout 20 kubectl get horizontalpodautoscalers.v1.autoscaling h -w -o jsonpath='{.apiVersion}={.spec.targetCPUUtilizationPercentage}{"\n"}' >"$DATA/seen" 2>/dev/null 3>&- &
+    local watcher=$!
+    kubectl apply -f - <<'Y' 2>"$DATA/warnings"
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: {name: h}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, maxReplicas: 4, targetCPUUtilizationPercentage: 60}
+Y
+    grep -q 'HorizontalPodAutoscaler is stored, but scales nothing' "$DATA/warnings"
+    wait "$watcher" || true
+    inside kubectl get hpa.v2.autoscaling h -o json >"$DATA/v2"
+    jq -e '.apiVersion == "autoscaling/v2" and .spec.minReplicas == 1 and .spec.metrics[0].resource.target.averageUtilization == 60' "$DATA/v2"
+    [ "$(kubectl get hpa h --no-headers | awk '{print $2, $3, $4, $5, $6, $7}')" = 'Deployment/d cpu: <unknown>/60% 1 4 0' ]
+    [ "$(kubectl get horizontalpodautoscalers.v1.autoscaling h --no-headers | awk '{print $2}')" = Deployment/d ]
+    run kubectl patch hpa h --type=merge -p '{"spec":{"maxReplicas":0}}'
+    [[ $output == *'spec.maxReplicas: Invalid value: 0: must be greater than 0'* ]]
+    kubectl patch horizontalpodautoscalers.v1.autoscaling h --type=merge -p '{"spec":{"targetCPUUtilizationPercentage":70}}'
+    [ "$(kubectl get hpa h -o jsonpath='{.spec.metrics[0].resource.target.averageUtilization}')" = 70 ]
+    kubectl patch hpa h --type=merge -p '{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":30}}}}'
+    kubectl get horizontalpodautoscalers.v1.autoscaling h -o json >"$DATA/v1"
+    jq -e '.spec.targetCPUUtilizationPercentage == 70' "$DATA/v1"
+    jq -e '.metadata.annotations["autoscaling.alpha.kubernetes.io/behavior"] | fromjson | .scaleDown.stabilizationWindowSeconds == 30 and .scaleUp.policies[0].value == 4' "$DATA/v1"
+    kubectl replace -f "$DATA/v1" # there and back
+    kubectl get hpa h -o json >"$DATA/v2"
+    jq -e '.spec.behavior.scaleDown.stabilizationWindowSeconds == 30 and (.metadata.annotations // {} | has("autoscaling.alpha.kubernetes.io/behavior") | not)' "$DATA/v2"
+}

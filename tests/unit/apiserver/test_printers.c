@@ -123,6 +123,14 @@ static const struct {
     { "PodDisruptionBudget", "Name,Min Available,Max Unavailable,Allowed Disruptions,Age",
       "{metadata: {name: a}, spec: {minAvailable: 50%}, status: {disruptionsAllowed: 1}}",
       "a;50%;N/A;1;*" },
+    { "HorizontalPodAutoscaler", "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age",
+      "{metadata: {name: a}, spec: {scaleTargetRef: {kind: Deployment, name: d}, maxReplicas: 4, "
+      "metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, "
+      "averageUtilization: 60}}}, {type: External, external: {metric: {name: q}, target: {type: "
+      "AverageValue, averageValue: '2'}}}, {type: Pods}]}, status: {currentReplicas: 3, "
+      "currentMetrics: [{type: Resource, resource: {name: cpu, current: {averageUtilization: "
+      "9}}}]}}",
+      "a;Deployment/d;cpu: 9%/60%, <unknown>/2 (avg) + 1 more...;<unset>;4;3;*" },
     { "ClusterRoleBinding", "Name,Role,Age|Users,Groups,ServiceAccounts",
       "{metadata: {name: a}, roleRef: {kind: ClusterRole, name: r}, subjects: [{kind: User, name: u}, "
       "{kind: User, name: v}, {kind: Group, name: g}, {kind: ServiceAccount, namespace: ns, name: s}]}",
