@@ -184,7 +184,8 @@ static void on_pod_add(void *ctx, ApiObject *o)
 /* Its own status is no news for a pod that waits. */
 static bool asks_for_the_same(const SchedPod *a, const SchedPod *b)
 {
-    return a->waits && b->waits && value_equal(&a->labels, &b->labels) &&
+    return a->waits && b->waits && a->priority == b->priority &&
+           request_equal(&a->request, &b->request) && value_equal(&a->labels, &b->labels) &&
            value_equal(value_get(&a->pod, SV("spec")), value_get(&b->pod, SV("spec")));
 }
 
