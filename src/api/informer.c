@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 
+#include "api/object_index.h"
 #include "base/encode.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -33,9 +34,14 @@ enum {
 
 typedef enum Phase { PHASE_STREAM, PHASE_LIST, PHASE_WATCH, PHASE_BACKOFF } Phase;
 
-typedef struct Bucket {
-    VEC(ApiObject *) objects; /* borrowed from the store */
-} Bucket;
+/* One user's handlers. */
+struct InformerListener {
+    Informer *inf;
+    InformerEvents ev;
+    bool told; /* of what was there when it came; from then on it hears changes */
+    bool gone; /* freed by the outermost frame */
+    InformerListener *next;
+};
 
 struct Informer {
     ApiClient *client;
@@ -43,7 +49,8 @@ struct Informer {
     char *texts[6]; /* what cfg's views point to */
     Map store;      /* key -> ApiObject, one reference each */
     Map fresh;      /* the state that is arriving */
-    Map indexes[INFORMER_INDEXES_MAX];
+    ObjectIndex indexes[INFORMER_INDEXES_MAX];
+    InformerListener *listeners;
     Phase phase;
     ApiWatch *watch;
     ApiCall *call;
@@ -141,35 +148,11 @@ static ApiObject *object_new(Informer *inf, Value *obj)
 
 void informer_emit(InformerEmit *e, StrView value)
 {
-    Map *map = &e->inf->indexes[e->index];
-    Bucket *b = map_get(map, value);
-    if (e->add) {
-        bool fresh = !b;
-        if (fresh)
-            b = calloc(1, sizeof *b);
-        if (!b || !vec_push(&b->objects, e->obj)) {
-            e->failed = true;
-            if (fresh)
-                free(b);
-            return;
-        }
-        if (fresh && !map_set(map, value, b, NULL)) {
-            vec_free(&b->objects);
-            free(b);
-            e->failed = true;
-        }
-        return;
-    }
-    for (size_t i = 0; b && i < b->objects.len; i++)
-        if (b->objects.items[i] == e->obj) {
-            vec_swap_remove(&b->objects, i);
-            break;
-        }
-    if (b && b->objects.len == 0) {
-        map_del(map, value);
-        vec_free(&b->objects);
-        free(b);
-    }
+    ObjectIndex *x = &e->inf->indexes[e->index];
+    if (!e->add)
+        object_index_del(x, value, e->obj);
+    else if (!object_index_add(x, value, e->obj))
+        e->failed = true;
 }
 
 static bool index_object(Informer *inf, ApiObject *o, bool add)
@@ -187,9 +170,118 @@ ApiObject *const *informer_by_index(const Informer *inf, unsigned index, StrView
                                     size_t *ret_n)
 {
     ASSERT(index < inf->cfg.n_indexes);
-    const Bucket *b = map_get(&inf->indexes[index], value);
-    *ret_n = b ? b->objects.len : 0;
-    return b ? b->objects.items : NULL;
+    return object_index_get(&inf->indexes[index], value, ret_n);
+}
+
+/* ---- listeners ---- */
+
+static void sweep_listeners(Informer *inf)
+{
+    for (InformerListener **at = &inf->listeners; *at;) {
+        InformerListener *l = *at;
+        if (!l->gone) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        free(l);
+    }
+}
+
+static void listeners_free(Informer *inf)
+{
+    for (InformerListener *l = inf->listeners; l; l = l->next)
+        informer_unlisten(l);
+    sweep_listeners(inf);
+}
+
+/* Frames that call handlers stand between these two: what the handlers free goes in leave(). */
+static void enter(Informer *inf)
+{
+    inf->busy++;
+}
+
+static void leave(Informer *inf)
+{
+    if (--inf->busy > 0)
+        return;
+    if (inf->freed)
+        informer_free(inf);
+    else
+        sweep_listeners(inf);
+}
+
+static void tell_synced(InformerListener *l)
+{
+    if (!l->gone && l->told && l->ev.on_synced)
+        l->ev.on_synced(l->ev.ctx);
+}
+
+/* `now` in place of `old`; either may be NULL. */
+static void tell(Informer *inf, ApiObject *old, ApiObject *now)
+{
+    for (InformerListener *l = inf->listeners; l && !inf->freed; l = l->next) {
+        if (l->gone || !l->told)
+            continue;
+        if (old && now && l->ev.on_update)
+            l->ev.on_update(l->ev.ctx, old, now);
+        else if (!old && l->ev.on_add)
+            l->ev.on_add(l->ev.ctx, now);
+        else if (!now && l->ev.on_delete)
+            l->ev.on_delete(l->ev.ctx, old);
+    }
+}
+
+/* Tells one that came later what is there. */
+static void tell_all(void *ctx)
+{
+    InformerListener *l = ctx;
+    Informer *inf = l->inf;
+    ApiObject *o;
+    enter(inf);
+    l->told = true;
+    for (size_t i = 0; !l->gone && l->ev.on_add && (o = informer_next(inf, &i)) != NULL;)
+        l->ev.on_add(l->ev.ctx, o);
+    if (inf->synced)
+        tell_synced(l);
+    leave(inf);
+}
+
+static InformerListener *add_listener(Informer *inf, const InformerEvents *ev)
+{
+    InformerListener *l = calloc(1, sizeof *l), **end = &inf->listeners;
+    if (!l)
+        return NULL;
+    *l = (InformerListener){ .inf = inf, .ev = *ev };
+    while (*end)
+        end = &(*end)->next;
+    *end = l;
+    return l;
+}
+
+int informer_listen(Informer *inf, const InformerEvents *ev, InformerListener **ret, Err *err)
+{
+    InformerListener *l = add_listener(inf, ev);
+    if (!l)
+        return err_nomem(err);
+    int r = loop_defer(api_client_loop(inf->client), tell_all, l, err);
+    if (r < 0)
+        informer_unlisten(l);
+    else
+        *ret = l;
+    return r;
+}
+
+InformerListener *informer_unlisten(InformerListener *l)
+{
+    if (!l || l->gone)
+        return NULL;
+    l->gone = true;
+    if (!l->told)
+        loop_defer_cancel(api_client_loop(l->inf->client), tell_all, l);
+    if (l->inf->busy == 0 && !l->inf->freed)
+        sweep_listeners(l->inf);
+    return NULL;
 }
 
 /* ---- the store ---- */
@@ -225,10 +317,7 @@ static bool store_set(Informer *inf, ApiObject *o)
         return false;
     }
     api_object_ref(o); /* the handler's change may replace it */
-    if (old && inf->cfg.on_update)
-        inf->cfg.on_update(inf->cfg.ctx, old, o);
-    else if (!old && inf->cfg.on_add)
-        inf->cfg.on_add(inf->cfg.ctx, o);
+    tell(inf, old, o);
     api_object_unref(o);
     api_object_unref(old);
     return true;
@@ -241,8 +330,7 @@ static void store_del(Informer *inf, StrView key, ApiObject *last)
     if (!old)
         return;
     index_object(inf, old, false);
-    if (inf->cfg.on_delete)
-        inf->cfg.on_delete(inf->cfg.ctx, last ? last : old);
+    tell(inf, last ? last : old, NULL);
     api_object_unref(old);
 }
 
@@ -277,8 +365,8 @@ static bool swap_state(Informer *inf, StrView rv)
         set_text(&inf->rv, rv);
     if (ok && !inf->freed && !inf->synced) {
         inf->synced = true;
-        if (inf->cfg.on_synced)
-            inf->cfg.on_synced(inf->cfg.ctx);
+        for (InformerListener *l = inf->listeners; l; l = l->next)
+            tell_synced(l);
     }
     return ok;
 }
@@ -292,14 +380,8 @@ static void on_retry(void *ctx)
     start(inf);
 }
 
-static void retry(Informer *inf, const Err *why)
+static void back_off(Informer *inf)
 {
-    inf->watch = api_watch_cancel(inf->watch);
-    inf->call = api_call_cancel(inf->call);
-    if (why)
-        inf->last = *why;
-    if (why && inf->cfg.on_failed)
-        inf->cfg.on_failed(inf->cfg.ctx, why);
     uint64_t delay = inf->cfg.backoff_min_ms;
     if (inf->failures > 0)
         delay = MIN(delay << MIN(inf->failures, 16u), (uint64_t)inf->cfg.backoff_max_ms);
@@ -313,6 +395,21 @@ static void retry(Informer *inf, const Err *why)
     if (loop_add_timer(api_client_loop(inf->client), delay, 0, on_retry, inf, &inf->timer, NULL) <
         0)
         (void)loop_defer(api_client_loop(inf->client), on_retry, inf, NULL);
+}
+
+static void retry(Informer *inf, const Err *why)
+{
+    enter(inf);
+    inf->watch = api_watch_cancel(inf->watch);
+    inf->call = api_call_cancel(inf->call);
+    if (why)
+        inf->last = *why;
+    for (InformerListener *l = why ? inf->listeners : NULL; l; l = l->next)
+        if (!l->gone && l->ev.on_failed)
+            l->ev.on_failed(l->ev.ctx, why);
+    if (!inf->freed)
+        back_off(inf);
+    leave(inf);
 }
 
 static void out_of_memory(Informer *inf)
@@ -391,7 +488,7 @@ static void on_event(void *ctx, StrView type, Value *obj, Arena *arena)
 {
     (void)arena;
     Informer *inf = ctx;
-    inf->busy++;
+    enter(inf);
     if (sv_eq(type, SV("BOOKMARK"))) {
         StrView rv = value_str(value_path(obj, "metadata.resourceVersion"));
         if (inf->phase == PHASE_WATCH && rv.len)
@@ -407,8 +504,7 @@ static void on_event(void *ctx, StrView type, Value *obj, Arena *arena)
             went_well(inf);
         on_change(inf, type, obj);
     }
-    if (--inf->busy == 0 && inf->freed)
-        informer_free(inf);
+    leave(inf);
 }
 
 /* A client error that says "I do not know these parameters", not "you may not" or "later". */
@@ -517,13 +613,12 @@ static void on_list(void *ctx, const ApiResult *r)
         return;
     }
     went_well(inf);
-    inf->busy++;
+    enter(inf);
     if (!swap_state(inf, value_str(value_path(r->body, "metadata.resourceVersion"))) && !inf->freed)
         out_of_memory(inf);
     else if (!inf->freed)
         start_watch(inf, false);
-    if (--inf->busy == 0 && inf->freed)
-        informer_free(inf);
+    leave(inf);
 }
 
 static void start_list(Informer *inf)
@@ -583,10 +678,12 @@ int informer_new(ApiClient *c, const InformerConfig *cfg, Informer **ret, Err *e
         inf->cfg.backoff_min_ms = BACKOFF_MIN_DEFAULT;
     if (!inf->cfg.backoff_max_ms)
         inf->cfg.backoff_max_ms = BACKOFF_MAX_DEFAULT;
-    if (!own_texts(inf)) {
+    InformerListener *first = add_listener(inf, &cfg->events);
+    if (!first || !own_texts(inf)) {
         informer_free(inf);
         return err_nomem(err);
     }
+    first->told = true;
     start(inf);
     *ret = inf;
     return 0;
@@ -605,16 +702,9 @@ Informer *informer_free(Informer *inf)
     loop_defer_cancel(api_client_loop(inf->client), on_retry, inf);
     free_map(&inf->store);
     free_map(&inf->fresh);
-    for (unsigned i = 0; i < inf->cfg.n_indexes; i++) {
-        StrView key;
-        void *val;
-        for (size_t k = 0; map_next(&inf->indexes[i], &k, &key, &val);) {
-            Bucket *b = val;
-            vec_free(&b->objects);
-            free(b);
-        }
-        map_free(&inf->indexes[i]);
-    }
+    for (unsigned i = 0; i < inf->cfg.n_indexes; i++)
+        object_index_free(&inf->indexes[i]);
+    listeners_free(inf);
     for (size_t i = 0; i < ARRAY_SIZE(inf->texts); i++)
         free(inf->texts[i]);
     buf_free(&inf->rv);

@@ -1,7 +1,7 @@
 /* map.c - open addressing with linear probing and backward-shift deletion (no tombstones). */
 #include "base/map.h"
 
-enum { CAP_MIN = 16 };
+enum { CAP_MIN = 16, CAP_KEPT = 256 }; /* up to the latter a table does not shrink on deletion */
 
 void map_free(Map *m)
 {
@@ -105,6 +105,8 @@ void *map_del(Map *m, StrView key)
     }
     m->slots[hole] = (MapSlot){ 0 };
     m->len--;
+    if (m->cap > CAP_KEPT && m->len * 8 < m->cap)
+        (void)!resize(m, m->cap / 4); /* the larger one does, too */
     return val;
 }
 

@@ -21,7 +21,8 @@ bool map_has(const Map *m, StrView key);
 /* Sets or replaces; false when memory is exhausted (the map is as it was). `ret_old` may be NULL.
  */
 bool map_set(Map *m, StrView key, void *val, void **ret_old) NODISCARD;
-void *map_del(Map *m, StrView key); /* the removed value, or NULL */
+/* The removed value, or NULL. A large table that is nearly empty shrinks. */
+void *map_del(Map *m, StrView key);
 
 /* Walks all entries in no order: for (size_t i = 0; map_next(&m, &i, &key, &val);) … Deleting the
  * current entry inside the loop may skip or repeat others: collect keys first. */

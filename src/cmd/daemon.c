@@ -1,5 +1,6 @@
 /* daemon.c - see daemon.h. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -10,7 +11,11 @@
 #include "cmd/daemon.h"
 #include "cmd/watchdog.h"
 
-enum { PEM_MAX = 1024 * 1024 };
+enum {
+    PEM_MAX = 1024 * 1024,
+    TRIM_EVERY_MS = 5000,
+    TRIM_FROM = 256 * 1024, /* free in the heap, more or less than after the last time */
+};
 
 void daemon_init(const char *role)
 {
@@ -91,6 +96,7 @@ void daemon_close(Daemon *d)
     d->intr = source_free(d->intr);
     d->alive = source_free(d->alive);
     d->hup = source_free(d->hup);
+    d->trim = source_free(d->trim);
     d->loop = loop_free(d->loop);
 }
 
@@ -122,6 +128,23 @@ int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err
     d->apis[d->n_apis].client = *ret;
     d->apis[d->n_apis++].kubeconfig = kubeconfig;
     return watch_reload(d, err);
+}
+
+/* What was given back still counts as free: only news is worth another walk. */
+static void trim(void *ctx)
+{
+    Daemon *d = ctx;
+    size_t free_now = mallinfo2().fordblks;
+    size_t news = free_now > d->trimmed_to ? free_now - d->trimmed_to : d->trimmed_to - free_now;
+    if (news < TRIM_FROM)
+        return;
+    malloc_trim(0);
+    d->trimmed_to = mallinfo2().fordblks;
+}
+
+int daemon_return_memory(Daemon *d, Err *err)
+{
+    return loop_add_timer(d->loop, TRIM_EVERY_MS, TRIM_EVERY_MS, trim, d, &d->trim, err);
 }
 
 void daemon_progress(void *ctx)

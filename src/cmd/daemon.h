@@ -10,7 +10,8 @@ enum { DAEMON_APIS_MAX = 2 };
 
 typedef struct Daemon {
     Loop *loop;
-    Source *term, *intr, *alive, *hup;
+    Source *term, *intr, *alive, *hup, *trim;
+    size_t trimmed_to; /* bytes that were free in the heap after it was last trimmed */
     struct {
         ApiClient *client;
         const char *kubeconfig; /* the caller's, for as long as the daemon */
@@ -39,6 +40,9 @@ int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err
 /* `fn` too is called on SIGHUP, to read the role's own certificates again. After a failure it goes
  * on with what it had, and the log says so. */
 int daemon_on_reload(Daemon *d, int (*fn)(void *ctx, Err *err), void *ctx, Err *err) NODISCARD;
+/* From now on what a burst leaves behind in the heap goes back to the machine within seconds. For
+ * roles of one thread that keep many small things; the heap is walked, some ms for each 10 MB. */
+int daemon_return_memory(Daemon *d, Err *err) NODISCARD;
 /* Tells the supervisor that starting takes longer and gets on. `ctx` is not used. (That the loop
  * turns it says by itself.) */
 void daemon_progress(void *ctx);

@@ -28,6 +28,7 @@ static int start(Program *p, const char *kubeconfig, Err *err)
 {
     int r;
     if ((r = confine(NULL, err)) < 0 || (r = daemon_open(&p->daemon, err)) < 0 ||
+        (r = daemon_return_memory(&p->daemon, err)) < 0 ||
         (r = daemon_open_api(&p->daemon, kubeconfig, &p->api, err)) < 0)
         return r;
     return scheduler_new(p->daemon.loop, p->api, daemon_ready, NULL, &p->scheduler, err);

@@ -12,73 +12,64 @@
 
 static void queue_owner(Controller *c, const ApiObject *rs)
 {
-    const Value *ref = obj_controller_ref(rs);
-    if (ref && sv_eq(value_str(value_get(ref, SV("kind"))), SV("Deployment")))
-        controller_queue(c, rs->ns, value_str(value_get(ref, SV("name"))));
+    const OwnerRef *ref = controller_of(rs);
+    if (ref && sv_eq(ref->kind, SV("Deployment")))
+        controller_queue(c, rs->ns, ref->name);
 }
 
 static void queue_all(Controller *c, StrView ns)
 {
     size_t n;
-    ApiObject *const *all = informer_by_index(c->cs->informers[KIND_DEPLOYMENT], INDEX_NS, ns, &n);
+    ApiObject *const *all = obj_indexed(c, &kind_deployments, INDEX_NS, ns, &n);
     for (size_t i = 0; i < n; i++)
         controller_queue(c, all[i]->ns, all[i]->name);
 }
 
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    if (kind == KIND_DEPLOYMENT)
+    if (kind == &kind_deployments) {
         controller_queue(c, o->ns, o->name);
-    if (kind == KIND_POD && !now) { /* Recreate waits for the last old pod */
-        const Value *ref = obj_controller_ref(o);
-        o = ref ? obj_find(c->cs, KIND_REPLICASET, o->ns, value_str(value_get(ref, SV("name"))))
-                : NULL;
-    } else if (kind != KIND_REPLICASET)
         return;
-    if (o)
-        queue_owner(c, o);
+    }
+    if (kind == &kind_pods) { /* Recreate waits for the last old pod */
+        const OwnerRef *ref = now ? NULL : controller_of(o);
+        if (ref && (o = obj_find(c, &kind_replicasets, o->ns, ref->name)) != NULL)
+            queue_owner(c, o);
+        return;
+    }
+    queue_owner(c, o);
     if (old && now)
         queue_owner(c, old); /* it may have had another one */
-    if (kind == KIND_REPLICASET && now && !obj_controller_ref(now))
+    if (now && !controller_of(now))
         queue_all(c, now->ns); /* whoever selects it adopts it */
 }
 
 /* ---- what there is ---- */
 
-static int64_t annotation_int(const ApiObject *o, StrView key)
+static int64_t note_int(const Value *annotations, StrView key)
 {
     int64_t n;
-    StrView text = value_str(value_get(value_get(obj_meta(o), SV("annotations")), key));
-    return sv_to_i64(text, &n) < 0 ? 0 : n;
+    return sv_to_i64(value_str(value_get(annotations, key)), &n) < 0 ? 0 : n;
 }
 
-static int64_t replicas_of(const ApiObject *rs)
+static int64_t set_note(const ApiObject *set, StrView key)
 {
-    return value_int_or(value_path(obj_doc(rs), "spec.replicas"), 1);
-}
-
-static bool same_template(Job *j, const ApiObject *rs, const Value *tmpl)
-{
-    Value copy;
-    if (!value_clone(&j->arena, value_path(obj_doc(rs), "spec.template"), &copy))
-        return false;
-    value_del(value_path(&copy, "metadata.labels"), HASH_LABEL);
-    return value_equal(&copy, tmpl);
+    return note_int(&set_view(set)->annotations, key);
 }
 
 static int by_age(const void *a, const void *b)
 {
     const ApiObject *x = *(ApiObject *const *)a, *y = *(ApiObject *const *)b;
-    int c = sv_cmp(value_path_str(obj_doc(x), "metadata.creationTimestamp"),
-                   value_path_str(obj_doc(y), "metadata.creationTimestamp"));
+    int64_t a_ns = meta_of(x)->created_ns, b_ns = meta_of(y)->created_ns;
+    int c = (a_ns > b_ns) - (a_ns < b_ns);
     return c ? c : sv_cmp(x->name, y->name);
 }
 
-static bool gather(DeploymentView *v)
+static bool gather(Rollout *v)
 {
     size_t n_owned;
-    ApiObject *const *owned = obj_owned(v->job->c->cs, KIND_REPLICASET, v->deployment, &n_owned);
+    ApiObject *const *owned = obj_owned(v->job->c, &kind_replicasets, v->deployment, &n_owned);
     v->sets = arena_array(&v->job->arena, ApiObject *, n_owned + 1);
     v->plan = arena_array(&v->job->arena, RolloutSet, n_owned + 1);
     if (!v->sets || !v->plan)
@@ -88,11 +79,11 @@ static bool gather(DeploymentView *v)
         if (claim_matches(v->selector, owned[i]))
             v->sets[v->n++] = owned[i];
         else if (!obj_deleting(v->deployment))
-            claim_release(v->job, v->deployment, KIND_REPLICASET, owned[i]);
+            claim_release(v->job, v->deployment, &kind_replicasets, owned[i]);
     }
     qsort(v->sets + 1, v->n - 1, sizeof *v->sets, by_age);
     for (size_t i = 1; i < v->n; i++) {
-        if (!same_template(v->job, v->sets[i], value_path(v->doc, "spec.template")))
+        if (set_view(v->sets[i])->template_digest != v->view->template_digest)
             continue;
         v->sets[0] = v->sets[i];
         memmove(v->sets + i, v->sets + i + 1, (v->n - i - 1) * sizeof *v->sets);
@@ -103,15 +94,13 @@ static bool gather(DeploymentView *v)
     for (size_t i = 0; i < v->n; i++) {
         if (!v->sets[i])
             continue;
-        v->plan[i] =
-            (RolloutSet){ replicas_of(v->sets[i]),
-                          value_int_or(value_path(obj_doc(v->sets[i]), "status.availableReplicas"),
-                                       0),
-                          annotation_int(v->sets[i], MAX_ALLOWED) };
+        const ReplicasView *set = set_view(v->sets[i]);
+        v->plan[i] = (RolloutSet){ set->replicas, set->status.available,
+                                   note_int(&set->annotations, MAX_ALLOWED) };
         if (i)
-            old_revision = MAX(old_revision, annotation_int(v->sets[i], REVISION));
+            old_revision = MAX(old_revision, note_int(&set->annotations, REVISION));
     }
-    int64_t own = v->sets[0] ? annotation_int(v->sets[0], REVISION) : 0;
+    int64_t own = v->sets[0] ? set_note(v->sets[0], REVISION) : 0;
     v->revision = own > old_revision ? own : old_revision + 1;
     return true;
 }
@@ -134,93 +123,110 @@ static StrView template_hash(Job *j, const Value *tmpl, int64_t collisions)
     return sv_n(out, out && !text.failed ? 10 : 0);
 }
 
-static void annotate(DeploymentView *v, Value *rs, bool newest)
+/* Sets what the annotations of one of the sets should say in the map `notes`. */
+static void annotate(Rollout *v, Value *notes, bool newest)
 {
     Arena *a = &v->job->arena;
-    Value *meta = value_get(rs, SV("metadata")), *notes = value_get(meta, SV("annotations"));
-    if (!value_is(notes, VALUE_MAP))
-        notes = value_set(a, meta, SV("annotations"), value_map());
-    if (!notes)
-        return;
-    value_map_foreach (m, value_path(v->doc, "metadata.annotations")) {
-        bool own = sv_starts(m->key, SV("deployment.kubernetes.io/")) ||
-                   sv_eq(m->key, SV("kubectl.kubernetes.io/last-applied-configuration"));
-        if (newest && !own)
+    int64_t replicas = v->view->replicas, max = replicas + v->limits.surge;
+    value_map_foreach (m, &v->view->annotations) {
+        if (newest && !sv_starts(m->key, SV("deployment.kubernetes.io/")))
             value_set(a, notes, m->key, m->val);
     }
     if (newest)
         value_set(a, notes, REVISION, value_sv(arena_printf(a, "%lld", (long long)v->revision)));
-    value_set(a, notes, DESIRED, value_sv(arena_printf(a, "%lld", (long long)v->replicas)));
-    value_set(a, notes, MAX_ALLOWED,
-              value_sv(arena_printf(a, "%lld", (long long)(v->replicas + v->limits.surge))));
+    value_set(a, notes, DESIRED, value_sv(arena_printf(a, "%lld", (long long)replicas)));
+    value_set(a, notes, MAX_ALLOWED, value_sv(arena_printf(a, "%lld", (long long)max)));
 }
 
-static void scaled_event(DeploymentView *v, StrView name, int64_t from, int64_t to)
+static void scaled_event(Rollout *v, StrView name, int64_t from, int64_t to)
 {
-    obj_event(v->job->c, KIND_DEPLOYMENT, v->deployment, SV("Normal"), SV("ScalingReplicaSet"),
+    obj_event(v->job->c, &kind_deployments, v->deployment, SV("Normal"), SV("ScalingReplicaSet"),
               "Scaled %s replica set %.*s from %lld to %lld", to > from ? "up" : "down",
               SV_FMT(name), (long long)from, (long long)to);
 }
 
-static void create_set(DeploymentView *v)
+static Value set_of(Rollout *v, const Value *deployment, StrView name, StrView hash)
 {
     Job *j = v->job;
     Arena *a = &j->arena;
-    Value tmpl, selector, rs = value_map();
-    StrView hash = template_hash(j, value_path(v->doc, "spec.template"),
-                                 value_int_or(value_path(v->doc, "status.collisionCount"), 0));
-    if (!hash.len || !value_clone(a, value_path(v->doc, "spec.template"), &tmpl) ||
-        !value_clone(a, value_path(v->doc, "spec.selector"), &selector)) {
+    Value tmpl = value_null(), selector = value_null(), rs = value_map(), notes = value_map();
+    if (!value_clone(a, value_path(deployment, "spec.template"), &tmpl) ||
+        !value_clone(a, value_path(deployment, "spec.selector"), &selector))
         job_fail(j);
-        return;
-    }
-    StrView name = arena_printf(a, "%.*s-%.*s", SV_FMT(v->deployment->name), SV_FMT(hash));
     Value *labels = value_make_path(a, &tmpl, "metadata.labels.x"),
           *match = value_make_path(a, &selector, "matchLabels.x");
     if (!labels || !match) {
         job_fail(j);
-        return;
+        return rs;
     }
     value_set(a, labels, HASH_LABEL, value_sv(hash));
     value_set(a, match, HASH_LABEL, value_sv(hash));
-    if (!v->recreate)
-        rollout_step(v->plan, v->n, v->replicas, v->limits);
-    else
-        v->plan[0].replicas = v->replicas;
+    annotate(v, &notes, true);
     value_set(a, &rs, SV("apiVersion"), value_sv(SV("apps/v1")));
     value_set(a, &rs, SV("kind"), value_sv(SV("ReplicaSet")));
     value_set_path(a, &rs, "metadata.name", value_sv(name));
     value_set_path(a, &rs, "metadata.namespace", value_sv(v->deployment->ns));
     value_set_path(a, &rs, "metadata.labels", *labels);
+    value_set_path(a, &rs, "metadata.annotations", notes);
     value_set_path(a, &rs, "metadata.ownerReferences",
-                   obj_owner_refs(a, KIND_DEPLOYMENT, v->deployment));
+                   obj_owner_refs(a, &kind_deployments, v->deployment));
     value_set_path(a, &rs, "spec.replicas", value_int(v->plan[0].replicas));
     value_set_path(a, &rs, "spec.minReadySeconds",
-                   value_int(value_int_or(value_path(v->doc, "spec.minReadySeconds"), 0)));
+                   value_int(value_int_or(value_path(deployment, "spec.minReadySeconds"), 0)));
     value_set_path(a, &rs, "spec.selector", selector);
     value_set_path(a, &rs, "spec.template", tmpl);
-    annotate(v, &rs, true);
-    job_create(j, KIND_REPLICASET, &rs, NULL, NULL);
+    return rs;
+}
+
+static void create_set(Rollout *v, const Value *deployment)
+{
+    Job *j = v->job;
+    StrView hash =
+        template_hash(j, value_path(deployment, "spec.template"),
+                      value_int_or(value_get(&v->view->status, SV("collisionCount")), 0));
+    StrView name = arena_printf(&j->arena, "%.*s-%.*s", SV_FMT(v->deployment->name), SV_FMT(hash));
+    Value rs = set_of(v, deployment, name, hash);
+    if (!hash.len || j->failed) {
+        job_fail(j);
+        return;
+    }
+    job_create(j, &kind_replicasets, &rs, NULL, NULL);
     if (v->plan[0].replicas)
         scaled_event(v, name, 0, v->plan[0].replicas);
 }
 
+/* What the plan changes in one of the sets; an empty map: nothing. */
+static Value patch_of(Rollout *v, size_t i)
+{
+    Arena *a = &v->job->arena;
+    const ReplicasView *set = set_view(v->sets[i]);
+    Value patch = value_map(), want = value_map();
+    if (set->replicas != v->plan[i].replicas)
+        value_set_path(a, &patch, "spec.replicas", value_int(v->plan[i].replicas));
+    if (i > 0 && !set->replicas && !v->plan[i].replicas)
+        return patch;
+    if (!value_clone(a, &set->annotations, &want))
+        job_fail(v->job);
+    annotate(v, &want, i == 0);
+    Value notes = map_patch(a, &set->annotations, &want);
+    if (notes.len)
+        value_set_path(a, &patch, "metadata.annotations", notes);
+    return patch;
+}
+
 /* Writes what the plan changes; true when anything was. */
-static bool write_sets(DeploymentView *v)
+static bool write_sets(Rollout *v)
 {
     bool wrote = false;
     for (size_t i = 0; i < v->n; i++) {
         ApiObject *rs = v->sets[i];
         if (!rs || obj_deleting(rs))
             continue;
-        int64_t had = replicas_of(rs);
-        Value copy = obj_copy(v->job, rs);
-        if (i == 0 || had || v->plan[i].replicas)
-            annotate(v, &copy, i == 0);
-        value_set_path(&v->job->arena, &copy, "spec.replicas", value_int(v->plan[i].replicas));
-        if (value_equal(&copy, obj_doc(rs)))
+        int64_t had = set_view(rs)->replicas;
+        Value patch = patch_of(v, i);
+        if (!patch.len)
             continue;
-        job_update(v->job, KIND_REPLICASET, SV_NULL, &copy);
+        job_patch(v->job, &kind_replicasets, rs, SV_NULL, API_PATCH_MERGE, &patch);
         wrote = true;
         if (had != v->plan[i].replicas)
             scaled_event(v, rs->name, had, v->plan[i].replicas);
@@ -229,138 +235,188 @@ static bool write_sets(DeploymentView *v)
 }
 
 /* Whether spec.replicas changed since the sets were last written. */
-static bool is_scaling(const DeploymentView *v)
+static bool is_scaling(const Rollout *v)
 {
     for (size_t i = 0; i < v->n; i++)
         if (v->sets[i] && v->plan[i].replicas > 0 &&
-            annotation_int(v->sets[i], DESIRED) != v->replicas)
+            set_note(v->sets[i], DESIRED) != v->view->replicas)
             return true;
     return false;
 }
 
-static bool old_pods_exist(const DeploymentView *v)
+static bool old_pods_exist(const Rollout *v)
 {
     for (size_t i = 1; i < v->n; i++) {
         size_t n;
-        ApiObject *const *pods = obj_owned(v->job->c->cs, KIND_POD, v->sets[i], &n);
-        for (size_t k = 0; k < n; k++) {
-            StrView phase = value_path_str(obj_doc(pods[k]), "status.phase");
-            if (!sv_eq(phase, SV("Succeeded")) && !sv_eq(phase, SV("Failed")))
+        ApiObject *const *pods = obj_owned(v->job->c, &kind_pods, v->sets[i], &n);
+        for (size_t k = 0; k < n; k++)
+            if (!pod_ended(pod_of(pods[k])))
                 return true;
-        }
     }
     return false;
 }
 
-static void recreate(DeploymentView *v)
+/* Whether a set for the present template is to be made now; plans how large it begins. */
+static bool wants_set(Rollout *v)
+{
+    if (v->sets[0] || v->view->paused || is_scaling(v) || (v->view->recreate && old_pods_exist(v)))
+        return false;
+    if (v->view->recreate)
+        v->plan[0].replicas = v->view->replicas;
+    else
+        rollout_step(v->plan, v->n, v->view->replicas, v->limits);
+    return true;
+}
+
+static void recreate(Rollout *v)
 {
     for (size_t i = 1; i < v->n; i++)
         v->plan[i].replicas = 0;
-    bool waiting = old_pods_exist(v);
-    if (v->sets[0] && !waiting)
-        v->plan[0].replicas = v->replicas;
+    if (v->sets[0] && !old_pods_exist(v))
+        v->plan[0].replicas = v->view->replicas;
     write_sets(v);
-    if (!v->sets[0] && !waiting)
-        create_set(v);
 }
 
 static int by_revision(const void *a, const void *b)
 {
-    int64_t x = annotation_int(*(ApiObject *const *)a, REVISION),
-            y = annotation_int(*(ApiObject *const *)b, REVISION);
+    int64_t x = set_note(*(ApiObject *const *)a, REVISION),
+            y = set_note(*(ApiObject *const *)b, REVISION);
     return (x > y) - (x < y);
 }
 
-static void clean_history(DeploymentView *v)
+static void clean_history(Rollout *v)
 {
-    int64_t limit = value_int_or(value_path(v->doc, "spec.revisionHistoryLimit"), 10);
+    int64_t limit = v->view->history_limit;
     ApiObject **idle = arena_array(&v->job->arena, ApiObject *, v->n);
     size_t n = 0;
     for (size_t i = 1; idle && i < v->n; i++)
-        if (!replicas_of(v->sets[i]) &&
-            !value_int_or(value_path(obj_doc(v->sets[i]), "status.replicas"), 0) &&
+        if (!set_view(v->sets[i])->replicas && !set_view(v->sets[i])->status.replicas &&
             !obj_deleting(v->sets[i]))
             idle[n++] = v->sets[i];
     if (n)
         qsort(idle, n, sizeof *idle, by_revision);
     for (size_t i = 0; i + (size_t)limit < n; i++)
-        job_delete(v->job, KIND_REPLICASET, idle[i], SV("Background"), NULL, NULL);
+        job_delete(v->job, &kind_replicasets, idle[i], SV("Background"), NULL, NULL);
 }
 
-static void roll(DeploymentView *v)
+/* ---- one round ---- */
+
+static bool look(Rollout *v);
+
+/* The Deployment as it is now, with the template. What has changed meanwhile brings the key back.
+ */
+static bool on_template(Job *j, const ApiResult *r, void *arg)
 {
-    if (v->paused || is_scaling(v)) {
+    Rollout v = { .job = j };
+    const Value *deployment = r->body;
+    (void)arg;
+    if (r->err)
+        return r->err->code == ERR_NOT_FOUND;
+    if (!look(&v) || !sv_eq(value_path_str(deployment, "metadata.uid"), v.deployment->uid) ||
+        obj_deleting(v.deployment) ||
+        value_path_str(deployment, "metadata.deletionTimestamp").len ||
+        value_int_or(value_path(deployment, "metadata.generation"), 0) != v.view->generation ||
+        !wants_set(&v))
+        return true;
+    create_set(&v, deployment);
+    return true;
+}
+
+static void roll(Rollout *v)
+{
+    const DeploymentView *d = v->view;
+    if (d->paused || is_scaling(v)) {
         if (is_scaling(v))
-            rollout_scale(v->plan, v->n, v->replicas, v->limits);
+            rollout_scale(v->plan, v->n, d->replicas, v->limits);
         if (v->sets[0] || v->n > 1)
             write_sets(v);
-    } else if (v->recreate) {
-        recreate(v);
-    } else if (!v->sets[0]) {
-        create_set(v);
-    } else {
-        rollout_step(v->plan, v->n, v->replicas, v->limits);
-        if (!write_sets(v) && deployment_complete(v))
-            clean_history(v);
+        return;
     }
+    if (d->recreate)
+        recreate(v);
+    if (wants_set(v))
+        job_get(v->job, &kind_deployments, v->deployment->ns, v->deployment->name, on_template,
+                NULL);
+    if (d->recreate || !v->sets[0])
+        return;
+    rollout_step(v->plan, v->n, d->replicas, v->limits);
+    if (!write_sets(v) && deployment_complete(v))
+        clean_history(v);
 }
 
 /* True when there is something to do for this round; false: it comes back, or cannot go on. */
-static bool claim_sets(DeploymentView *v)
+static bool claim_sets(Rollout *v)
 {
     Job *j = v->job;
-    Selector *selector = arena_new(&j->arena, Selector);
-    if (!selector ||
-        selector_from_object(value_path(v->doc, "spec.selector"), &j->arena, selector, NULL) < 0) {
-        job_fail(j);
-        return false;
-    }
-    v->selector = selector;
     if (obj_deleting(v->deployment) ||
-        !claim_orphans(j, KIND_DEPLOYMENT, v->deployment, KIND_REPLICASET, selector))
+        !claim_orphans(j, &kind_deployments, v->deployment, &kind_replicasets, v->selector))
         return true;
     job_again(j, 10); /* they count when the informer has seen whose they are */
     return false;
 }
 
-static void reconcile(Job *j)
+/* Finds the Deployment. False: it is gone, or the job has failed. */
+static bool find(Rollout *v)
 {
-    DeploymentView v = { .job = j,
-                         .deployment = obj_find(j->c->cs, KIND_DEPLOYMENT, j->ns, j->name) };
-    if (!v.deployment)
-        return;
-    v.doc = obj_doc(v.deployment);
-    v.replicas = value_int_or(value_path(v.doc, "spec.replicas"), 1);
-    v.paused = value_bool_or(value_path(v.doc, "spec.paused"), false);
-    v.recreate = sv_eq(value_path_str(v.doc, "spec.strategy.type"), SV("Recreate"));
-    if (!v.recreate)
-        v.limits = rollout_limits(value_path(v.doc, "spec.strategy.rollingUpdate.maxSurge"),
-                                  value_path(v.doc, "spec.strategy.rollingUpdate.maxUnavailable"),
-                                  v.replicas);
-    if (!claim_sets(&v))
-        return;
-    if (!gather(&v)) {
+    Job *j = v->job;
+    v->deployment = obj_find(j->c, &kind_deployments, j->ns, j->name);
+    if (!v->deployment)
+        return false;
+    v->view = v->deployment->projection;
+    if (!v->view->recreate)
+        v->limits =
+            rollout_limits(&v->view->max_surge, &v->view->max_unavailable, v->view->replicas);
+    Selector *selector = arena_new(&j->arena, Selector);
+    if (!selector || selector_from_object(&v->view->selector, &j->arena, selector, NULL) < 0) {
         job_fail(j);
-        return;
+        return false;
     }
-    if (obj_deleting(v.deployment)) {
-        deployment_write_status(&v);
-        return;
-    }
-    if (v.sets[0] && !v.paused && annotation_int(v.deployment, REVISION) != v.revision) {
-        /* The revision first: its write gives the next reconcile the resourceVersion for the rest.
-         */
-        Value copy = obj_copy(j, v.deployment), *meta = value_get(&copy, SV("metadata"));
-        if (!value_get(meta, SV("annotations")))
-            value_set(&j->arena, meta, SV("annotations"), value_map());
-        value_set(&j->arena, value_get(meta, SV("annotations")), REVISION,
-                  value_sv(arena_printf(&j->arena, "%lld", (long long)v.revision)));
-        job_update(j, KIND_DEPLOYMENT, SV_NULL, &copy);
-        job_again(j, 10);
-        return;
-    }
-    roll(&v);
-    deployment_write_status(&v);
+    v->selector = selector;
+    return true;
 }
 
-const ControllerDef deployment_controller = { "deployment-controller", observe, reconcile, 5 };
+/* Finds it and its sets, as they are known now. */
+static bool look(Rollout *v)
+{
+    if (!find(v))
+        return false;
+    if (!gather(v)) {
+        job_fail(v->job);
+        return false;
+    }
+    return true;
+}
+
+/* The revision first: its write gives the next reconcile the resourceVersion for the rest. */
+static void write_revision(Rollout *v)
+{
+    Arena *a = &v->job->arena;
+    Value patch = value_map(), notes = value_map();
+    value_set(a, &notes, REVISION, value_sv(arena_printf(a, "%lld", (long long)v->revision)));
+    value_set_path(a, &patch, "metadata.annotations", notes);
+    job_patch(v->job, &kind_deployments, v->deployment, SV_NULL, API_PATCH_MERGE, &patch);
+    job_again(v->job, 10);
+}
+
+static void reconcile(Job *j)
+{
+    Rollout v = { .job = j };
+    if (!find(&v) || !claim_sets(&v) || !look(&v))
+        return;
+    if (obj_deleting(v.deployment)) {
+        deployment_write_status(&v);
+    } else if (v.sets[0] && !v.view->paused &&
+               note_int(&v.view->annotations, REVISION) != v.revision) {
+        write_revision(&v);
+    } else {
+        roll(&v);
+        deployment_write_status(&v);
+    }
+}
+
+const ControllerDef deployment_controller = { .name = "deployment-controller",
+                                              .workers = 5,
+                                              .kinds = { &kind_deployments, &kind_replicasets,
+                                                         &kind_pods },
+                                              .observe = observe,
+                                              .reconcile = reconcile };

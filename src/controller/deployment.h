@@ -5,18 +5,22 @@
 #include "controller/controller_internal.h"
 #include "controller/rollout.h"
 
-typedef struct DeploymentView {
+typedef struct Rollout {
     Job *job;
     ApiObject *deployment;
-    const Value *doc;
+    const DeploymentView *view; /* of it */
     const Selector *selector;
     ApiObject **sets; /* sets[0]: the new ReplicaSet, or NULL; then the old ones, oldest first */
     RolloutSet *plan; /* beside them */
     size_t n;         /* at least 1 */
-    int64_t replicas, revision;
+    int64_t revision;
     RolloutLimits limits;
-    bool paused, recreate;
-} DeploymentView;
+} Rollout;
 
-void deployment_write_status(DeploymentView *v);
-bool deployment_complete(const DeploymentView *v);
+static inline const ReplicasView *set_view(const ApiObject *set)
+{
+    return set->projection;
+}
+
+void deployment_write_status(Rollout *v);
+bool deployment_complete(const Rollout *v);

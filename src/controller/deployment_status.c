@@ -6,30 +6,37 @@ typedef struct Totals {
     int64_t replicas, updated, ready, available, unavailable;
 } Totals;
 
-static int64_t status_of(const ApiObject *rs, StrView field)
+static Totals totals_of(const Rollout *v)
 {
-    return rs ? value_int_or(value_get(value_get(obj_doc(rs), SV("status")), field), 0) : 0;
-}
-
-static Totals totals_of(const DeploymentView *v)
-{
-    Totals t = { .updated = status_of(v->sets[0], SV("replicas")) };
+    Totals t = { .updated = v->sets[0] ? set_view(v->sets[0])->status.replicas : 0 };
     int64_t wanted = 0;
     for (size_t i = 0; i < v->n; i++) {
-        t.replicas += status_of(v->sets[i], SV("replicas"));
-        t.ready += status_of(v->sets[i], SV("readyReplicas"));
-        t.available += status_of(v->sets[i], SV("availableReplicas"));
         wanted += v->plan[i].replicas;
+        if (!v->sets[i])
+            continue;
+        t.replicas += set_view(v->sets[i])->status.replicas;
+        t.ready += set_view(v->sets[i])->status.ready;
+        t.available += set_view(v->sets[i])->status.available;
     }
     t.unavailable = MAX(wanted - t.available, 0);
     return t;
 }
 
-bool deployment_complete(const DeploymentView *v)
+/* The condition of this type, or NULL. */
+static const Value *condition_find(const Value *status, StrView type)
+{
+    value_list_foreach (c, value_get(status, SV("conditions"))) {
+        if (sv_eq(value_str(value_get(c, SV("type"))), type))
+            return c;
+    }
+    return NULL;
+}
+
+bool deployment_complete(const Rollout *v)
 {
     Totals t = totals_of(v);
-    return v->sets[0] && t.updated == v->replicas && t.replicas == v->replicas &&
-           t.available >= v->replicas;
+    return v->sets[0] && t.updated == v->view->replicas && t.replicas == v->view->replicas &&
+           t.available >= v->view->replicas;
 }
 
 typedef struct Condition {
@@ -37,10 +44,10 @@ typedef struct Condition {
     bool refresh; /* progress was made: lastUpdateTime moves even when nothing else changes */
 } Condition;
 
-static void put_condition(DeploymentView *v, Value *list, const Condition *c)
+static void put_condition(Rollout *v, Value *list, const Condition *c)
 {
     Arena *a = &v->job->arena;
-    const Value *had = condition_find(v->doc, c->type);
+    const Value *had = condition_find(&v->view->status, c->type);
     bool same_status = had && sv_eq(value_str(value_get(had, SV("status"))), c->status);
     bool same =
         same_status && sv_eq(value_str(value_get(had, SV("reason"))), c->reason) && !c->refresh;
@@ -56,9 +63,9 @@ static void put_condition(DeploymentView *v, Value *list, const Condition *c)
     value_push(a, list, item);
 }
 
-static bool progressed(const DeploymentView *v, const Totals *t)
+static bool progressed(const Rollout *v, const Totals *t)
 {
-    const Value *s = value_get(v->doc, SV("status"));
+    const Value *s = &v->view->status;
     int64_t updated = value_int_or(value_get(s, SV("updatedReplicas")), 0);
     int64_t old = value_int_or(value_get(s, SV("replicas")), 0) - updated;
     return t->updated > updated || t->replicas - t->updated < old ||
@@ -66,20 +73,20 @@ static bool progressed(const DeploymentView *v, const Totals *t)
            t->available > value_int_or(value_get(s, SV("availableReplicas")), 0);
 }
 
-static Condition progress_of(DeploymentView *v, const Totals *t)
+static Condition progress_of(Rollout *v, const Totals *t)
 {
     Arena *a = &v->job->arena;
-    const Value *had = condition_find(v->doc, SV("Progressing"));
+    const Value *had = condition_find(&v->view->status, SV("Progressing"));
     StrView reason = value_str(value_get(had, SV("reason")));
     Condition c = { SV("Progressing"), SV("True"), SV("ReplicaSetUpdated"),
                     SV("The rollout is progressing."), false };
     StrView name = v->sets[0] ? v->sets[0]->name : SV("");
-    int64_t deadline = value_int_or(value_path(v->doc, "spec.progressDeadlineSeconds"), 600);
+    int64_t deadline = v->view->deadline_s;
     int64_t left =
         time_of(value_get(had, SV("lastUpdateTime"))) + deadline * NSEC_PER_SEC - clock_real_ns();
     bool timed = had && !sv_eq(reason, SV("NewReplicaSetAvailable")) &&
                  !sv_eq(reason, SV("DeploymentPaused"));
-    if (v->paused) {
+    if (v->view->paused) {
         c.status = SV("Unknown");
         c.reason = SV("DeploymentPaused");
         c.message = SV("Deployment is paused");
@@ -102,15 +109,14 @@ static Condition progress_of(DeploymentView *v, const Totals *t)
     return c;
 }
 
-void deployment_write_status(DeploymentView *v)
+void deployment_write_status(Rollout *v)
 {
     Arena *a = &v->job->arena;
     Totals t = totals_of(v);
     const struct {
         StrView name;
         int64_t value;
-    } counts[] = { { SV("observedGeneration"),
-                     value_int_or(value_path(v->doc, "metadata.generation"), 0) },
+    } counts[] = { { SV("observedGeneration"), v->view->generation },
                    { SV("replicas"), t.replicas },
                    { SV("updatedReplicas"), t.updated },
                    { SV("readyReplicas"), t.ready },
@@ -120,7 +126,7 @@ void deployment_write_status(DeploymentView *v)
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
         if (counts[i].value)
             value_set(a, &status, counts[i].name, value_int(counts[i].value));
-    bool enough = t.available >= v->replicas - v->limits.unavailable;
+    bool enough = t.available >= v->view->replicas - v->limits.unavailable;
     Condition available = { SV("Available"), enough ? SV("True") : SV("False"),
                             enough ? SV("MinimumReplicasAvailable")
                                    : SV("MinimumReplicasUnavailable"),
@@ -131,12 +137,12 @@ void deployment_write_status(DeploymentView *v)
     put_condition(v, &list, &available);
     put_condition(v, &list, &progress);
     value_set(a, &status, SV("conditions"), list);
-    const Value *collisions = value_path(v->doc, "status.collisionCount");
+    const Value *collisions = value_get(&v->view->status, SV("collisionCount"));
     if (collisions)
         value_set(a, &status, SV("collisionCount"), *collisions);
-    if (value_equal(&status, value_get(v->doc, SV("status"))))
+    Value patch = value_map(), changes = map_patch(a, &v->view->status, &status);
+    if (!changes.len)
         return;
-    Value copy = obj_copy(v->job, v->deployment);
-    value_set(a, &copy, SV("status"), status);
-    job_update(v->job, KIND_DEPLOYMENT, SV("status"), &copy);
+    value_set(a, &patch, SV("status"), changes);
+    job_patch(v->job, &kind_deployments, v->deployment, SV("status"), API_PATCH_MERGE, &patch);
 }

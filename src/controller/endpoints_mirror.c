@@ -10,28 +10,26 @@
 
 enum { SUBSET_ADDRESSES_MAX = 1000 }; /* mirrored of one subset */
 
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    const Value *labels = value_get(obj_meta(o), SV("labels"));
-    if (kind == KIND_SERVICE || kind == KIND_ENDPOINTS)
+    const Value *labels = &meta_of(o)->labels;
+    if (kind != &kind_endpointslices)
         controller_queue(c, o->ns, o->name);
-    else if (kind == KIND_ENDPOINTSLICE &&
-             sv_eq(value_str(value_get(labels, SLICE_MANAGER_LABEL)), MANAGER))
+    else if (sv_eq(value_str(value_get(labels, SLICE_MANAGER_LABEL)), MANAGER))
         controller_queue(c, o->ns, value_str(value_get(labels, SLICE_SERVICE_LABEL)));
 }
 
 /* Leaders were elected on Endpoints once: such an object leads nowhere. */
 static bool is_mirrored(const ApiObject *service, const ApiObject *endpoints)
 {
-    const Value *meta = obj_meta(endpoints);
-    StrView skip = value_str(
-        value_get(value_get(meta, SV("labels")), SV("endpointslice.kubernetes.io/skip-mirror")));
-    return service && endpoints && !obj_deleting(endpoints) &&
-           !value_is(value_path(obj_doc(service), "spec.selector"), VALUE_MAP) &&
-           !sv_eq(skip, SV("true")) &&
-           !value_get(value_get(meta, SV("annotations")),
-                      SV("control-plane.alpha.kubernetes.io/leader"));
+    if (!service || !endpoints || obj_deleting(endpoints))
+        return false;
+    const EndpointsView *v = endpoints->projection;
+    StrView skip =
+        value_str(value_get(&v->meta.labels, SV("endpointslice.kubernetes.io/skip-mirror")));
+    return !((const ServiceView *)service->projection)->has_selector && !sv_eq(skip, SV("true")) &&
+           !v->leads;
 }
 
 static Value endpoint_of(Arena *a, const Value *address, bool ready)
@@ -76,27 +74,26 @@ static bool add_subset(Slices *s, const Value *subset, size_t *skipped)
 }
 
 /* The Endpoints' annotations, but those that are about the object itself. */
-static Value mirrored_annotations(Arena *a, const ApiObject *endpoints)
+static Value mirrored_annotations(Arena *a, const Value *endpoints)
 {
     static const StrView left[] = { SV_INIT("endpoints.kubernetes.io/last-change-trigger-time"),
                                     SV_INIT("kubectl.kubernetes.io/last-applied-configuration") };
     Value out = value_map();
-    value_map_foreach (m, value_get(obj_meta(endpoints), SV("annotations"))) {
+    value_map_foreach (m, value_path(endpoints, "metadata.annotations")) {
         if (!sv_eq(m->key, left[0]) && !sv_eq(m->key, left[1]))
             value_set(a, &out, m->key, m->val);
     }
     return out;
 }
 
-static void mirror(Job *j, const ApiObject *endpoints)
+static void mirror(Job *j, const ApiObject *endpoints, const Value *doc)
 {
     size_t skipped = 0;
     bool ok = true;
     Slices s;
-    slices_begin(&s, j, KIND_ENDPOINTS, endpoints, MANAGER,
-                 value_get(obj_meta(endpoints), SV("labels")));
-    s.annotations = mirrored_annotations(&j->arena, endpoints);
-    value_list_foreach (subset, value_get(obj_doc(endpoints), SV("subsets")))
+    slices_begin(&s, j, &kind_endpoints, endpoints, MANAGER, &meta_of(endpoints)->labels);
+    s.annotations = mirrored_annotations(&j->arena, doc);
+    value_list_foreach (subset, value_get(doc, SV("subsets")))
         ok = ok && add_subset(&s, subset, &skipped);
     if (ok)
         slices_write(&s);
@@ -104,28 +101,46 @@ static void mirror(Job *j, const ApiObject *endpoints)
         job_fail(j);
     if (skipped)
         obj_event(
-            j->c, KIND_ENDPOINTS, endpoints, SV("Warning"), SV("TooManyAddressesToMirror"),
+            j->c, &kind_endpoints, endpoints, SV("Warning"), SV("TooManyAddressesToMirror"),
             "A max of %d addresses can be mirrored to EndpointSlices per Endpoints subset. %zu "
             "addresses were skipped",
             SUBSET_ADDRESSES_MAX, skipped);
     slices_end(&s);
 }
 
+/* The addresses, which no view has. Endpoints that have changed meanwhile come back by that. */
+static bool on_endpoints(Job *j, const ApiResult *r, void *arg)
+{
+    const ApiObject *service = obj_find(j->c, &kind_services, j->ns, j->name),
+                    *endpoints = obj_find(j->c, &kind_endpoints, j->ns, j->name);
+    (void)arg;
+    if (r->err)
+        return r->err->code == ERR_NOT_FOUND;
+    if (is_mirrored(service, endpoints) &&
+        sv_eq(value_path_str(r->body, "metadata.resourceVersion"), endpoints->resource_version))
+        mirror(j, endpoints, r->body);
+    return true;
+}
+
 static void reconcile(Job *j)
 {
-    ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name),
-              *endpoints = obj_find(j->c->cs, KIND_ENDPOINTS, j->ns, j->name);
+    ApiObject *service = obj_find(j->c, &kind_services, j->ns, j->name),
+              *endpoints = obj_find(j->c, &kind_endpoints, j->ns, j->name);
     if (!endpoints)
         return; /* its slices go with their owner */
     if (is_mirrored(service, endpoints)) {
-        mirror(j, endpoints);
+        job_get(j, &kind_endpoints, j->ns, j->name, on_endpoints, NULL);
         return;
     }
     size_t n;
-    ApiObject *const *slices = obj_owned(j->c->cs, KIND_ENDPOINTSLICE, endpoints, &n);
+    ApiObject *const *slices = obj_owned(j->c, &kind_endpointslices, endpoints, &n);
     for (size_t i = 0; i < n; i++)
-        job_delete(j, KIND_ENDPOINTSLICE, slices[i], SV("Background"), NULL, NULL);
+        job_delete(j, &kind_endpointslices, slices[i], SV("Background"), NULL, NULL);
 }
 
-const ControllerDef endpoints_mirror_controller = { "endpoint-slice-mirroring-controller", observe,
-                                                    reconcile, 5 };
+const ControllerDef endpoints_mirror_controller = { .name = "endpoint-slice-mirroring-controller",
+                                                    .workers = 5,
+                                                    .kinds = { &kind_services, &kind_endpoints,
+                                                               &kind_endpointslices },
+                                                    .observe = observe,
+                                                    .reconcile = reconcile };

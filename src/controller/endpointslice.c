@@ -6,12 +6,18 @@
 
 #define MANAGER SV("endpointslice-controller.k8s.io")
 
-static bool selects(const Value *service, const ApiObject *pod)
+static const ServiceView *view(const ApiObject *service)
 {
-    if (!pod || !value_len(value_path(service, "spec.selector")))
+    return service->projection;
+}
+
+static bool selects(const ApiObject *service, const ApiObject *pod)
+{
+    const Value *selector = &view(service)->selector;
+    if (!pod || !value_len(selector))
         return false;
-    value_map_foreach (m, value_path(service, "spec.selector")) {
-        const Value *have = value_get(value_get(obj_meta(pod), SV("labels")), m->key);
+    value_map_foreach (m, selector) {
+        const Value *have = value_get(&meta_of(pod)->labels, m->key);
         if (!have || !sv_eq(value_str(have), value_str(&m->val)))
             return false;
     }
@@ -22,54 +28,45 @@ static void observe_pod(Controller *c, ApiObject *old, ApiObject *now)
 {
     size_t n;
     ApiObject *const *services =
-        informer_by_index(c->cs->informers[KIND_SERVICE], INDEX_NS, (now ? now : old)->ns, &n);
+        obj_indexed(c, &kind_services, INDEX_NS, (now ? now : old)->ns, &n);
     for (size_t i = 0; i < n; i++)
-        if (selects(obj_doc(services[i]), old) || selects(obj_doc(services[i]), now))
+        if (selects(services[i], old) || selects(services[i], now))
             controller_queue(c, services[i]->ns, services[i]->name);
 }
 
-static void observe_slices(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe_slices(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    StrView service =
-        value_str(value_get(value_get(obj_meta(o), SV("labels")), SLICE_SERVICE_LABEL));
-    if (kind == KIND_SERVICE)
+    StrView service = value_str(value_get(&meta_of(o)->labels, SLICE_SERVICE_LABEL));
+    if (kind == &kind_services)
         controller_queue(c, o->ns, o->name);
-    else if (kind == KIND_POD)
+    else if (kind == &kind_pods)
         observe_pod(c, old, now);
-    else if (kind == KIND_ENDPOINTSLICE && service.len)
+    else if (service.len)
         controller_queue(c, o->ns, service);
 }
 
-static void observe_endpoints(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe_endpoints(Controller *c, const WatchedKind *kind, ApiObject *old,
+                              ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    if (kind == KIND_SERVICE || kind == KIND_ENDPOINTS)
-        controller_queue(c, o->ns, o->name);
-    else if (kind == KIND_POD)
+    if (kind == &kind_pods)
         observe_pod(c, old, now);
+    else
+        controller_queue(c, o->ns, o->name);
 }
 
 /* ---- pods ---- */
-
-static StrView pod_ip(const ApiObject *pod)
-{
-    return value_path_str(obj_doc(pod), "status.podIP");
-}
 
 /* The pods with an address that the Service selects; those that ended do not count. */
 static ApiObject **pods_of(Job *j, const ApiObject *service, size_t *ret_n)
 {
     size_t n, found = 0;
-    ApiObject *const *pods =
-        informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NS, service->ns, &n);
+    ApiObject *const *pods = obj_indexed(j->c, &kind_pods, INDEX_NS, service->ns, &n);
     ApiObject **out = arena_array(&j->arena, ApiObject *, n + 1);
-    for (size_t i = 0; out && i < n; i++) {
-        StrView phase = value_path_str(obj_doc(pods[i]), "status.phase");
-        bool ended = sv_eq(phase, SV("Succeeded")) || sv_eq(phase, SV("Failed"));
-        if (!ended && pod_ip(pods[i]).len && selects(obj_doc(service), pods[i]))
+    for (size_t i = 0; out && i < n; i++)
+        if (!pod_ended(pod_of(pods[i])) && pod_of(pods[i])->ip.len && selects(service, pods[i]))
             out[found++] = pods[i];
-    }
     *ret_n = found;
     return out;
 }
@@ -77,18 +74,14 @@ static ApiObject **pods_of(Job *j, const ApiObject *service, size_t *ret_n)
 static int64_t port_number(const Value *port, const ApiObject *pod)
 {
     const Value *target = value_get(port, SV("targetPort"));
+    const PodView *v = pod_of(pod);
     StrView name = value_str(target), protocol = value_str(value_get(port, SV("protocol")));
     if (!name.len)
         return value_int_or(target, 0) ? value_int_or(target, 0)
                                        : value_int_or(value_get(port, SV("port")), 0);
-    value_list_foreach (container, value_path(obj_doc(pod), "spec.containers")) {
-        value_list_foreach (p, value_get(container, SV("ports"))) {
-            StrView have = value_str(value_get(p, SV("protocol")));
-            if (sv_eq(value_str(value_get(p, SV("name"))), name) &&
-                sv_eq(have.len ? have : SV("TCP"), protocol))
-                return value_int_or(value_get(p, SV("containerPort")), 0);
-        }
-    }
+    for (uint32_t i = 0; i < v->n_ports; i++)
+        if (sv_eq(v->ports[i].name, name) && sv_eq(v->ports[i].protocol, protocol))
+            return v->ports[i].number;
     return 0;
 }
 
@@ -121,21 +114,18 @@ static int by_name(const void *a, const void *b)
 static Value endpoint_of(Arena *a, const ApiObject *service, const ApiObject *pod)
 {
     Value e = value_map(), addresses = value_list(), conditions = value_map();
-    bool serving = pod_ready(obj_doc(pod)), terminating = obj_deleting(pod);
-    bool anyway =
-        value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
-    value_push(a, &addresses, value_sv(pod_ip(pod)));
-    value_set(a, &conditions, SV("ready"), value_bool(anyway || (serving && !terminating)));
-    value_set(a, &conditions, SV("serving"), value_bool(serving));
-    value_set(a, &conditions, SV("terminating"), value_bool(terminating));
+    const PodView *v = pod_of(pod);
+    bool ready = view(service)->not_ready_too || (v->ready && !v->meta.deleting);
+    value_push(a, &addresses, value_sv(v->ip));
+    value_set(a, &conditions, SV("ready"), value_bool(ready));
+    value_set(a, &conditions, SV("serving"), value_bool(v->ready));
+    value_set(a, &conditions, SV("terminating"), value_bool(v->meta.deleting));
     value_set(a, &e, SV("addresses"), addresses);
     value_set(a, &e, SV("conditions"), conditions);
-    StrView node = value_path_str(obj_doc(pod), "spec.nodeName"),
-            host = value_path_str(obj_doc(pod), "spec.hostname");
-    if (host.len && sv_eq(value_path_str(obj_doc(pod), "spec.subdomain"), service->name))
-        value_set(a, &e, SV("hostname"), value_sv(host));
-    if (node.len)
-        value_set(a, &e, SV("nodeName"), value_sv(node));
+    if (v->hostname.len && sv_eq(v->subdomain, service->name))
+        value_set(a, &e, SV("hostname"), value_sv(v->hostname));
+    if (v->node.len)
+        value_set(a, &e, SV("nodeName"), value_sv(v->node));
     value_set(a, &e, SV("targetRef"), target_ref(a, pod));
     return e;
 }
@@ -143,7 +133,7 @@ static Value endpoint_of(Arena *a, const ApiObject *service, const ApiObject *po
 static Value ports_of_pod(Arena *a, const ApiObject *service, const ApiObject *pod)
 {
     Value list = value_list();
-    value_list_foreach (port, value_path(obj_doc(service), "spec.ports")) {
+    value_list_foreach (port, &view(service)->ports) {
         int64_t number = port_number(port, pod);
         if (number)
             value_push(a, &list, slice_port(a, port, number));
@@ -169,25 +159,24 @@ static Value labels_of(Arena *a, const ApiObject *service)
 {
     Value labels = value_map();
     StrView headless = SV("service.kubernetes.io/headless");
-    value_map_foreach (m, value_path(obj_doc(service), "metadata.labels")) {
+    value_map_foreach (m, &meta_of(service)->labels) {
         if (!sv_eq(m->key, headless))
             value_set(a, &labels, m->key, m->val);
     }
-    if (sv_eq(value_path_str(obj_doc(service), "spec.clusterIP"), SV("None")))
+    if (view(service)->headless)
         value_set(a, &labels, headless, value_sv(SV("")));
     return labels;
 }
 
 static bool is_served(const ApiObject *service)
 {
-    return service && !obj_deleting(service) &&
-           value_len(value_path(obj_doc(service), "spec.selector")) > 0 &&
-           !sv_eq(value_path_str(obj_doc(service), "spec.type"), SV("ExternalName"));
+    return service && !obj_deleting(service) && value_len(&view(service)->selector) > 0 &&
+           !view(service)->external_name;
 }
 
 static void reconcile_slices(Job *j)
 {
-    ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name);
+    ApiObject *service = obj_find(j->c, &kind_services, j->ns, j->name);
     if (!is_served(service))
         return; /* its slices go with their owner */
     size_t n;
@@ -200,7 +189,7 @@ static void reconcile_slices(Job *j)
         qsort(pods, n, sizeof *pods, by_name);
     Value labels = labels_of(&j->arena, service);
     Slices s;
-    slices_begin(&s, j, KIND_SERVICE, service, MANAGER, &labels);
+    slices_begin(&s, j, &kind_services, service, MANAGER, &labels);
     if (add_pods(&s, service, pods, n))
         slices_write(&s);
     else
@@ -221,8 +210,8 @@ typedef struct Offer { /* one port, and who has it */
 static Value address_of(Arena *a, const ApiObject *pod)
 {
     Value address = value_map();
-    StrView node = value_path_str(obj_doc(pod), "spec.nodeName");
-    value_set(a, &address, SV("ip"), value_sv(pod_ip(pod)));
+    StrView node = pod_of(pod)->node;
+    value_set(a, &address, SV("ip"), value_sv(pod_of(pod)->ip));
     if (node.len)
         value_set(a, &address, SV("nodeName"), value_sv(node));
     value_set(a, &address, SV("targetRef"), target_ref(a, pod));
@@ -234,8 +223,7 @@ static Offer **add_offers(Job *j, const ApiObject *service, const Value *port,
                           ApiObject *const *pods, size_t n, Offer **end)
 {
     _cleanup_map_ Map by_number = { 0 };
-    bool anyway =
-        value_bool_or(value_path(obj_doc(service), "spec.publishNotReadyAddresses"), false);
+    bool anyway = view(service)->not_ready_too;
     for (size_t i = 0; i < n; i++) {
         int64_t number = port ? port_number(port, pods[i]) : -1;
         StrView key = arena_printf(&j->arena, "%lld", (long long)number);
@@ -255,7 +243,7 @@ static Offer **add_offers(Job *j, const ApiObject *service, const Value *port,
             end = &o->next;
         }
         buf_printf(&o->pods, "%zu,", i);
-        value_push(&j->arena, anyway || pod_ready(obj_doc(pods[i])) ? &o->ready : &o->not_ready,
+        value_push(&j->arena, anyway || pod_of(pods[i])->ready ? &o->ready : &o->not_ready,
                    address_of(&j->arena, pods[i]));
     }
     return end;
@@ -280,7 +268,7 @@ static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods
     _cleanup_map_ Map by_pods = { 0 }; /* a text of pods → the number of its subset + 1 */
     Value subsets = value_list();
     Offer *offers = NULL, **end = &offers;
-    const Value *ports = value_path(obj_doc(service), "spec.ports");
+    const Value *ports = &view(service)->ports;
     n = MIN(n, (size_t)SLICE_ENDPOINTS_MAX);
     if (!value_len(ports))
         add_offers(j, service, NULL, pods, n, end);
@@ -303,19 +291,31 @@ static Value subsets_of(Job *j, const ApiObject *service, ApiObject *const *pods
     return subsets;
 }
 
-/* What tells readers of Endpoints that there are more than it shows. */
-static void note_capacity(Arena *a, Value *endpoints, bool truncated)
+#define MANAGED_BY    SV("endpoints.kubernetes.io/managed-by")
+#define OVER_CAPACITY SV("endpoints.kubernetes.io/over-capacity")
+
+/* Tells readers of Endpoints that there are more addresses than it shows. */
+static Value capacity_note(Arena *a, bool truncated)
 {
-    StrView key = SV("endpoints.kubernetes.io/over-capacity");
-    Value *notes = value_path(endpoints, "metadata.annotations");
-    if (!truncated && value_is(notes, VALUE_MAP))
-        value_del(notes, key);
-    if (!truncated)
-        return;
-    if (!value_is(notes, VALUE_MAP))
-        notes = value_set_path(a, endpoints, "metadata.annotations", value_map());
-    if (notes)
-        value_set(a, notes, key, value_sv(SV("truncated")));
+    Value notes = value_map();
+    value_set(a, &notes, OVER_CAPACITY, truncated ? value_sv(SV("truncated")) : value_null());
+    return notes;
+}
+
+static void create_endpoints(Job *j, const ApiObject *service, Value labels, Value subsets,
+                             bool truncated)
+{
+    Arena *a = &j->arena;
+    Value out = value_map();
+    value_set(a, &out, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
+    value_set_path(a, &out, "metadata.name", value_sv(service->name));
+    value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
+    value_set_path(a, &out, "metadata.labels", labels);
+    if (truncated)
+        value_set_path(a, &out, "metadata.annotations", capacity_note(a, true));
+    value_set(a, &out, SV("subsets"), subsets);
+    job_create(j, &kind_endpoints, &out, NULL, NULL);
 }
 
 static void write_endpoints(Job *j, const ApiObject *service, const ApiObject *had)
@@ -330,46 +330,46 @@ static void write_endpoints(Job *j, const ApiObject *service, const ApiObject *h
     if (n)
         qsort(pods, n, sizeof *pods, by_name);
     Value subsets = subsets_of(j, service, pods, n), labels = labels_of(a, service);
-    Value out = had ? obj_copy(j, had) : value_map(), none = value_list();
-    const Value *old = value_get(obj_doc(had), SV("subsets"));
     bool truncated = n > SLICE_ENDPOINTS_MAX;
-    value_set(a, &labels, SV("endpoints.kubernetes.io/managed-by"),
-              value_sv(SV("endpoint-controller")));
-    if (had && value_equal(old ? old : &none, &subsets) &&
-        value_equal(value_get(obj_meta(had), SV("labels")), &labels) &&
-        truncated == (value_get(value_get(obj_meta(had), SV("annotations")),
-                                SV("endpoints.kubernetes.io/over-capacity")) != NULL))
+    value_set(a, &labels, MANAGED_BY, value_sv(SV("endpoint-controller")));
+    if (!had) {
+        create_endpoints(j, service, labels, subsets, truncated);
         return;
-    value_set(a, &out, SV("apiVersion"), value_sv(SV("v1")));
-    value_set(a, &out, SV("kind"), value_sv(SV("Endpoints")));
-    value_set_path(a, &out, "metadata.name", value_sv(service->name));
-    value_set_path(a, &out, "metadata.namespace", value_sv(service->ns));
-    value_set_path(a, &out, "metadata.labels", labels);
-    note_capacity(a, &out, truncated);
-    value_set(a, &out, SV("subsets"), subsets);
-    if (had)
-        job_update(j, KIND_ENDPOINTS, SV_NULL, &out);
-    else
-        job_create(j, KIND_ENDPOINTS, &out, NULL, NULL);
+    }
+    const EndpointsView *v = had->projection;
+    Value patch = value_map(), changes = map_patch(a, &v->meta.labels, &labels);
+    if (v->subsets_digest != digest_of(&subsets))
+        value_set(a, &patch, SV("subsets"), subsets);
+    if (changes.len)
+        value_set_path(a, &patch, "metadata.labels", changes);
+    if (truncated != v->over_capacity)
+        value_set_path(a, &patch, "metadata.annotations", capacity_note(a, truncated));
+    if (patch.len)
+        job_patch(j, &kind_endpoints, had, SV_NULL, API_PATCH_MERGE, &patch);
 }
 
 static void reconcile_endpoints(Job *j)
 {
-    ApiObject *service = obj_find(j->c->cs, KIND_SERVICE, j->ns, j->name);
-    ApiObject *had = obj_find(j->c->cs, KIND_ENDPOINTS, j->ns, j->name);
-    const Value *had_labels = value_get(obj_meta(had), SV("labels"));
-    if (!is_served(service)) {
-        bool ours =
-            sv_eq(value_str(value_get(had_labels, SV("endpoints.kubernetes.io/managed-by"))),
-                  SV("endpoint-controller"));
-        if (!service && had && ours)
-            job_delete(j, KIND_ENDPOINTS, had, SV("Background"), NULL, NULL);
+    ApiObject *service = obj_find(j->c, &kind_services, j->ns, j->name);
+    ApiObject *had = obj_find(j->c, &kind_endpoints, j->ns, j->name);
+    if (is_served(service)) {
+        write_endpoints(j, service, had);
         return;
     }
-    write_endpoints(j, service, had);
+    if (!service && had &&
+        sv_eq(value_str(value_get(&meta_of(had)->labels, MANAGED_BY)), SV("endpoint-controller")))
+        job_delete(j, &kind_endpoints, had, SV("Background"), NULL, NULL);
 }
 
-const ControllerDef endpointslice_controller = { "endpoint-slice-controller", observe_slices,
-                                                 reconcile_slices, 5 };
-const ControllerDef endpoints_controller = { "endpoint-controller", observe_endpoints,
-                                             reconcile_endpoints, 5 };
+const ControllerDef endpointslice_controller = { .name = "endpoint-slice-controller",
+                                                 .workers = 5,
+                                                 .kinds = { &kind_services, &kind_pods,
+                                                            &kind_endpointslices },
+                                                 .observe = observe_slices,
+                                                 .reconcile = reconcile_slices };
+const ControllerDef endpoints_controller = { .name = "endpoint-controller",
+                                             .workers = 5,
+                                             .kinds = { &kind_services, &kind_pods,
+                                                        &kind_endpoints },
+                                             .observe = observe_endpoints,
+                                             .reconcile = reconcile_endpoints };

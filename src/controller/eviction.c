@@ -3,55 +3,53 @@
 #include "controller/controller_internal.h"
 #include "controller/taint.h"
 
-static bool evicts(const ApiObject *node)
+static const Value *taints_of(const ApiObject *node)
 {
-    value_list_foreach (t, value_path(obj_doc(node), "spec.taints")) {
-        if (sv_eq(value_str(value_get(t, SV("effect"))), SV("NoExecute")))
-            return true;
-    }
-    return false;
+    return node ? value_path(&((const NodeView *)node->projection)->doc, "spec.taints") : NULL;
 }
 
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static bool evicts(const ApiObject *node)
 {
-    if (kind == KIND_POD && now) {
-        StrView node = value_path_str(obj_doc(now), "spec.nodeName");
-        if (node.len && evicts(obj_find(c->cs, KIND_NODE, SV_NULL, node)))
+    return node && ((const NodeView *)node->projection)->evicts;
+}
+
+static void observe(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
+{
+    if (kind == &kind_pods && now) {
+        StrView node = pod_of(now)->node;
+        if (node.len && evicts(obj_find(c, &kind_nodes, SV_NULL, node)))
             controller_queue(c, now->ns, now->name);
     }
-    if (kind != KIND_NODE || !now || !evicts(now) ||
-        (old && value_equal(value_path(obj_doc(old), "spec.taints"),
-                            value_path(obj_doc(now), "spec.taints"))))
+    if (kind != &kind_nodes || !now || !evicts(now) ||
+        (old && value_equal(taints_of(old), taints_of(now))))
         return;
     size_t n;
-    ApiObject *const *pods =
-        informer_by_index(c->cs->informers[KIND_POD], INDEX_NODE, now->name, &n);
+    ApiObject *const *pods = obj_indexed(c, &kind_pods, INDEX_NODE, now->name, &n);
     for (size_t i = 0; i < n; i++)
         controller_queue(c, pods[i]->ns, pods[i]->name);
 }
 
 static void reconcile(Job *j)
 {
-    ApiObject *pod = obj_find(j->c->cs, KIND_POD, j->ns, j->name);
+    ApiObject *pod = obj_find(j->c, &kind_pods, j->ns, j->name);
     if (!pod || obj_deleting(pod))
         return;
-    const Value *doc = obj_doc(pod);
-    const ApiObject *node =
-        obj_find(j->c->cs, KIND_NODE, SV_NULL, value_path_str(doc, "spec.nodeName"));
+    const ApiObject *node = obj_find(j->c, &kind_nodes, SV_NULL, pod_of(pod)->node);
     int64_t now = clock_real_ns();
-    int64_t at = taints_evict_at(value_path(obj_doc(node), "spec.taints"),
-                                 value_path(doc, "spec.tolerations"), now);
+    int64_t at = taints_evict_at(taints_of(node), pod_of(pod)->tolerations, now);
     if (at == TAINT_STAYS)
         return;
     if (at > now) {
         job_again(j, (uint64_t)((at - now) / NSEC_PER_MSEC) + 1);
         return;
     }
-    obj_event(j->c, KIND_POD, pod, SV("Normal"), SV("TaintManagerEviction"),
+    obj_event(j->c, &kind_pods, pod, SV("Normal"), SV("TaintManagerEviction"),
               "Marking for deletion Pod %.*s/%.*s", SV_FMT(pod->ns), SV_FMT(pod->name));
-    job_delete(j, KIND_POD, pod, SV("Background"), NULL, NULL);
+    job_delete(j, &kind_pods, pod, SV("Background"), NULL, NULL);
 }
 
-const ControllerDef eviction_controller = {
-    "taint-eviction-controller", observe, reconcile, 8, NULL, NULL
-};
+const ControllerDef eviction_controller = { .name = "taint-eviction-controller",
+                                            .workers = 8,
+                                            .kinds = { &kind_pods, &kind_nodes },
+                                            .observe = observe,
+                                            .reconcile = reconcile };

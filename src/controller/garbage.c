@@ -1,20 +1,19 @@
 /* garbage.c - ends objects whose owners are gone, and finishes foreground and orphaning deletions.
  *
- * It hears the metadata of every kind that the server can watch, found through discovery and looked
- * for again from time to time. These informers are the graph: each is indexed by the uids of the
+ * It hears of every kind that the server can watch, found through discovery and looked for again
+ * from time to time: through the informers of the other controllers where there are any, else
+ * through one of the metadata. These informers are the graph: each is indexed by the uids of the
  * owners that its objects name, and an owner is looked up by kind and name. An owner that is not
  * there is looked for in the API server before anything is deleted. garbage_plan.c decides; here it
  * is carried out. Keys are "kind:namespace/name" with the number of the kind. */
 #include <stdio.h>
 
-#include "api/pack.h"
 #include "base/vec.h"
 #include "controller/controller_internal.h"
-#include "controller/discovery.h"
+#include "api/discovery.h"
 #include "controller/garbage_plan.h"
 
 enum {
-    KINDS_MAX = 1024, /* built-in and custom */
     REFRESH_MS = 30 * 1000,
     RETRY_MS = 1000,
     NOT_YET_MS = 200,
@@ -30,7 +29,8 @@ typedef struct GarbageKind {
     char *text; /* what the views point to */
     StrView group, version, plural, kind;
     bool namespaced, seen; /* seen: in the last discovery */
-    Informer *objects;     /* NULL: no longer served */
+    InformerUse *use;      /* NULL: no longer served */
+    Informer *objects;     /* borrowed from it */
 } GarbageKind;
 
 struct Garbage {
@@ -38,81 +38,29 @@ struct Garbage {
     VEC(GarbageKind *) kinds;
     Source *timer;
     ApiCall *call;
+    Arena arena; /* of a discovery under way … */
+    ServedKinds found;
     bool discovered; /* at least once, whole */
 };
 
-typedef struct GarbageView { /* of an object */
-    Value owners;            /* its ownerReferences */
-    bool deleting, foreground, orphan;
-} GarbageView;
-
-static const GarbageView *view(const ApiObject *o)
-{
-    return o->projection;
-}
-
-static bool has_finalizer(const Value *obj, StrView name)
-{
-    value_list_foreach (f, value_path(obj, "metadata.finalizers")) {
-        if (sv_eq(value_str(f), name))
-            return true;
-    }
-    return false;
-}
-
-static void *view_new(void *ctx, const Value *obj)
-{
-    const Value *owners = value_path(obj, "metadata.ownerReferences");
-    Pack p = { 0 };
-    (void)pack_value(&p, owners);
-    GarbageView *v = pack_alloc(&p, sizeof *v);
-    if (!v)
-        return NULL;
-    *v = (GarbageView){ .owners = pack_value(&p, owners),
-                        .deleting = value_path(obj, "metadata.deletionTimestamp") != NULL,
-                        .foreground = has_finalizer(obj, SV("foregroundDeletion")),
-                        .orphan = has_finalizer(obj, SV("orphan")) };
-    return v;
-}
-
-enum { BY_OWNER, BY_UID }; /* indexes */
-
-static void index_uid(const ApiObject *o, InformerEmit *e)
-{
-    informer_emit(e, o->uid);
-}
-
-static void index_owners(const ApiObject *o, InformerEmit *e)
-{
-    value_list_foreach (ref, &view(o)->owners) {
-        StrView uid = value_str(value_get(ref, SV("uid")));
-        if (uid.len)
-            informer_emit(e, uid);
-    }
-}
-
 /* ---- the graph ---- */
 
-static GarbageKind *kind_of_ref(Garbage *g, const Value *ref)
+static GarbageKind *kind_of_ref(Garbage *g, const OwnerRef *ref)
 {
-    StrView version = value_str(value_get(ref, SV("apiVersion"))),
-            kind = value_str(value_get(ref, SV("kind")));
-    StrView group = SV("");
-    StrView head, tail;
-    if (sv_cut(version, '/', &head, &tail))
+    StrView group = SV(""), head, tail;
+    if (sv_cut(ref->api_version, '/', &head, &tail))
         group = head;
     vec_foreach (k, &g->kinds) {
-        if ((*k)->objects && sv_eq((*k)->group, group) && sv_eq((*k)->kind, kind))
+        if ((*k)->objects && sv_eq((*k)->group, group) && sv_eq((*k)->kind, ref->kind))
             return *k;
     }
     return NULL;
 }
 
-static ApiObject *object_of_ref(const GarbageKind *k, const Value *ref, StrView ns)
+static ApiObject *object_of_ref(const GarbageKind *k, const OwnerRef *ref, StrView ns)
 {
-    ApiObject *o = informer_get_named(k->objects, k->namespaced ? ns : SV_NULL,
-                                      value_str(value_get(ref, SV("name"))));
-    return o && sv_eq(o->uid, value_str(value_get(ref, SV("uid")))) ? o : NULL;
+    ApiObject *o = informer_get_named(k->objects, k->namespaced ? ns : SV_NULL, ref->name);
+    return o && sv_eq(o->uid, ref->uid) ? o : NULL;
 }
 
 /* Goes through the objects of all kinds that name an owner's uid:
@@ -124,7 +72,8 @@ typedef struct Dependents {
     Garbage *g;
     StrView uid;
     ApiObject *const *list;
-    size_t n, i, next_kind;
+    size_t n, i;
+    size_t next; /* twice the number of the next kind, and one for its other owners */
 } Dependents;
 
 static Dependents dependents_of(Garbage *g, StrView uid)
@@ -135,12 +84,13 @@ static Dependents dependents_of(Garbage *g, StrView uid)
 static bool next_dependent(Dependents *d)
 {
     while (d->i >= d->n) {
-        if (d->next_kind >= d->g->kinds.len)
+        if (d->next >= 2 * d->g->kinds.len)
             return false;
-        d->kind = d->g->kinds.items[d->next_kind++];
+        d->kind = d->g->kinds.items[d->next / 2];
+        unsigned index = d->next++ % 2 ? INDEX_OTHER_OWNER : INDEX_CONTROLLER;
         d->i = d->n = 0;
         if (d->kind->objects)
-            d->list = informer_by_index(d->kind->objects, BY_OWNER, d->uid, &d->n);
+            d->list = informer_by_index(d->kind->objects, index, d->uid, &d->n);
     }
     d->object = d->list[d->i++];
     return true;
@@ -157,10 +107,11 @@ static void queue(const GarbageKind *k, const ApiObject *o)
 
 static void queue_owners(GarbageKind *k, const ApiObject *o)
 {
-    value_list_foreach (ref, &view(o)->owners) {
-        const GarbageKind *ok = kind_of_ref(k->g, ref);
-        const ApiObject *owner = ok ? object_of_ref(ok, ref, o->ns) : NULL;
-        if (owner && view(owner)->deleting)
+    const MetaView *m = meta_of(o);
+    for (uint32_t i = 0; i < m->n_owners; i++) {
+        const GarbageKind *ok = kind_of_ref(k->g, &m->owners[i]);
+        const ApiObject *owner = ok ? object_of_ref(ok, &m->owners[i], o->ns) : NULL;
+        if (obj_deleting(owner))
             queue(ok, owner);
     }
 }
@@ -173,7 +124,7 @@ static void queue_dependents(Garbage *g, StrView uid)
 
 static bool is_held(const ApiObject *o)
 {
-    return view(o)->deleting && (view(o)->foreground || view(o)->orphan);
+    return meta_of(o)->deleting && (meta_of(o)->foreground || meta_of(o)->orphan);
 }
 
 /* Those that are not waiting for dependents of their own: in a circle of owners the others would
@@ -187,7 +138,7 @@ static void queue_idle_dependents(Garbage *g, StrView uid)
 
 static void on_add(void *ctx, ApiObject *o)
 {
-    if (is_held(o) || value_len(&view(o)->owners))
+    if (is_held(o) || meta_of(o)->n_owners)
         queue(ctx, o);
 }
 
@@ -195,7 +146,7 @@ static void on_update(void *ctx, ApiObject *old, ApiObject *now)
 {
     GarbageKind *k = ctx;
     on_add(ctx, now);
-    if (!value_equal(&view(old)->owners, &view(now)->owners))
+    if (!owners_equal(meta_of(old), meta_of(now)))
         queue_owners(k, old);
     if (is_held(now) && !is_held(old))
         queue_dependents(k->g, now->uid);
@@ -210,44 +161,67 @@ static void on_delete(void *ctx, ApiObject *last)
 
 /* ---- kinds ---- */
 
-static int add_kind(Garbage *g, const ServedKind *s, Err *err)
+static bool own_texts(GarbageKind *k, const ServedKind *s)
 {
-    GarbageKind *k = calloc(1, sizeof *k);
-    if (!k || !vec_push(&g->kinds, k)) {
-        free(k);
-        return err_nomem(err);
-    }
-    size_t n = s->group.len + s->version.len + s->plural.len + s->kind.len;
-    k->g = g;
-    k->number = (unsigned)g->kinds.len - 1;
-    k->text = malloc(n + 1);
-    if (!k->text)
-        return err_nomem(err);
-    char *at = k->text;
     const StrView from[] = { s->group, s->version, s->plural, s->kind };
     StrView *const to[] = { &k->group, &k->version, &k->plural, &k->kind };
-    for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(from); i++)
+        n += from[i].len;
+    char *at = k->text = malloc(n + 1);
+    for (size_t i = 0; at && i < ARRAY_SIZE(from); i++) {
         if (from[i].len)
             memcpy(at, from[i].ptr, from[i].len);
         *to[i] = sv_n(at, from[i].len);
         at += from[i].len;
     }
+    return k->text != NULL;
+}
+
+/* One that was there before keeps its number, which keys have; else a new one. NULL: no memory. */
+static GarbageKind *place_for(Garbage *g, const ServedKind *s)
+{
+    vec_foreach (k, &g->kinds) {
+        if (sv_eq((*k)->group, s->group) && sv_eq((*k)->version, s->version) &&
+            sv_eq((*k)->plural, s->plural) && sv_eq((*k)->kind, s->kind) &&
+            (*k)->namespaced == s->namespaced)
+            return *k;
+    }
+    GarbageKind *k = calloc(1, sizeof *k);
+    if (!k || !own_texts(k, s) || !vec_push(&g->kinds, k)) {
+        if (k)
+            free(k->text);
+        free(k);
+        return NULL;
+    }
+    k->g = g;
+    k->number = (unsigned)g->kinds.len - 1;
     k->namespaced = s->namespaced;
+    return k;
+}
+
+static int add_kind(Garbage *g, const ServedKind *s, Err *err)
+{
+    GarbageKind *k = place_for(g, s);
+    if (!k)
+        return err_nomem(err);
+    const WatchedKind *watched = watched_kind_find(k->group, k->plural);
+    InformerConfig cfg =
+        watched ? watched_config(watched) : meta_config(k->group, k->version, k->plural);
+    cfg.events = (InformerEvents){
+        .on_add = on_add, .on_update = on_update, .on_delete = on_delete, .ctx = k
+    };
     k->seen = true;
-    InformerConfig cfg = { .target = { .group = k->group,
-                                       .version = k->version,
-                                       .plural = k->plural,
-                                       .metadata_only = true },
-                           .project = view_new,
-                           .unproject = free,
-                           .drop_json = true,
-                           .indexes = { index_owners, index_uid },
-                           .n_indexes = 2,
-                           .on_add = on_add,
-                           .on_update = on_update,
-                           .on_delete = on_delete,
-                           .ctx = k };
-    return informer_new(g->c->cs->api, &cfg, &k->objects, err);
+    int r = informer_join(g->c->cs->informers, &cfg, &k->use, err);
+    if (r == 0)
+        k->objects = informer_of(k->use);
+    return r;
+}
+
+static void drop_kind(GarbageKind *k)
+{
+    k->objects = NULL;
+    k->use = informer_leave(k->use);
 }
 
 /* Events come and go by themselves and own nothing. */
@@ -256,65 +230,64 @@ static bool is_kept(const ServedKind *s)
     return s->watched && s->deleted && !sv_eq(s->plural, SV("events"));
 }
 
-static void take_kinds(Garbage *g, const Value *doc, bool core)
+static GarbageKind *kind_of(Garbage *g, const ServedKind *s)
 {
-    ServedKind *found = calloc(KINDS_MAX, sizeof *found);
-    size_t n = 0;
-    if (!found)
-        return;
-    discovery_kinds(doc, found, KINDS_MAX, &n);
-    for (size_t i = 0; i < n; i++) {
-        GarbageKind *have = NULL;
-        vec_foreach (k, &g->kinds) {
-            if ((*k)->objects && sv_eq((*k)->group, found[i].group) &&
-                sv_eq((*k)->plural, found[i].plural))
-                have = *k;
-        }
+    vec_foreach (k, &g->kinds) {
+        if ((*k)->objects && sv_eq((*k)->group, s->group) && sv_eq((*k)->plural, s->plural))
+            return *k;
+    }
+    return NULL;
+}
+
+/* A kind is dropped when it is served no more, not while its server is away. */
+static void take_kinds(Garbage *g)
+{
+    vec_foreach (s, &g->found.kinds) {
+        GarbageKind *have = kind_of(g, s);
+        Err err = { 0 };
         if (have)
             have->seen = true;
-        else if (is_kept(&found[i]) && add_kind(g, &found[i], NULL) < 0)
-            break;
+        else if (is_kept(s) && add_kind(g, s, &err) < 0)
+            log_warn("%s: %.*s: %s", g->c->def->name, SV_FMT(s->plural), err.msg);
     }
-    free(found);
     vec_foreach (k, &g->kinds) {
-        if (((*k)->group.len == 0) != core)
-            continue;
-        if (!(*k)->seen)
-            (*k)->objects = informer_free((*k)->objects);
+        if ((*k)->use && !(*k)->seen && !served_kinds_stale(&g->found, (*k)->group))
+            drop_kind(*k);
         (*k)->seen = false;
     }
 }
 
 static void discover(Garbage *g, const char *path);
 
-static void again_after(Garbage *g, uint64_t ms)
+/* What one discovery found goes with it. */
+static void end_discovery(Garbage *g, uint64_t again_ms)
 {
-    (void)source_set_timer(g->timer, ms, 0, NULL);
+    served_kinds_free(&g->found);
+    arena_free(&g->arena);
+    (void)source_set_timer(g->timer, again_ms, 0, NULL);
 }
 
 static void on_groups(void *ctx, const ApiResult *r)
 {
     Garbage *g = ctx;
     g->call = NULL;
-    if (r->err) {
-        again_after(g, RETRY_MS);
+    if (r->err || !served_kinds_add(&g->found, r->body, &g->arena)) {
+        end_discovery(g, RETRY_MS);
         return;
     }
-    take_kinds(g, r->body, false);
+    take_kinds(g);
     g->discovered = true;
-    again_after(g, REFRESH_MS);
+    end_discovery(g, REFRESH_MS);
 }
 
 static void on_core(void *ctx, const ApiResult *r)
 {
     Garbage *g = ctx;
     g->call = NULL;
-    if (r->err) {
-        again_after(g, RETRY_MS);
-        return;
-    }
-    take_kinds(g, r->body, true);
-    discover(g, "/apis");
+    if (r->err || !served_kinds_add(&g->found, r->body, &g->arena))
+        end_discovery(g, RETRY_MS);
+    else
+        discover(g, "/apis");
 }
 
 static void discover(Garbage *g, const char *path)
@@ -326,7 +299,7 @@ static void discover(Garbage *g, const char *path)
                        .done = core ? on_core : on_groups,
                        .ctx = g };
     if (api_request(g->c->cs->api, &req, &g->call, NULL) < 0)
-        again_after(g, RETRY_MS);
+        end_discovery(g, RETRY_MS);
 }
 
 static void on_timer(void *ctx)
@@ -348,8 +321,8 @@ static bool is_whole(Garbage *g)
 typedef struct Check { /* an object whose owners are being looked for */
     GarbageKind *kind;
     StrView ns, name, uid, rv;
+    OwnerRef *refs; /* n of them, and what is known of each */
     OwnerState *owners;
-    Value refs;
     uint32_t n, waiting;
     bool has_dependents, foreground, orphan;
 } Check;
@@ -372,7 +345,6 @@ static void delete_object(Job *j, const Check *ch, StrView propagation)
     value_set_path(&j->arena, &options, "preconditions.uid", value_sv(ch->uid));
     value_set(&j->arena, &options, SV("propagationPolicy"), value_sv(propagation));
     job_call(j, &(JobRequest){ .method = SV("DELETE"),
-                               .kind = KIND_MAX,
                                .body = &options,
                                .target = target_of(ch->kind, ch->ns, ch->name) });
 }
@@ -392,11 +364,24 @@ static void patch_list(Job *j, const ApiTarget *t, StrView rv, const char *membe
         return;
     }
     job_call(j, &(JobRequest){ .method = SV("PATCH"),
-                               .kind = KIND_MAX,
                                .target = *t,
                                .body = &patch,
                                .content_type = API_PATCH_MERGE,
                                .done = on_patched });
+}
+
+static Value ref_value(Arena *a, const OwnerRef *ref)
+{
+    Value v = value_map();
+    value_set(a, &v, SV("apiVersion"), value_sv(ref->api_version));
+    value_set(a, &v, SV("kind"), value_sv(ref->kind));
+    value_set(a, &v, SV("name"), value_sv(ref->name));
+    value_set(a, &v, SV("uid"), value_sv(ref->uid));
+    if (ref->controls)
+        value_set(a, &v, SV("controller"), value_bool(true));
+    if (ref->blocks)
+        value_set(a, &v, SV("blockOwnerDeletion"), value_bool(true));
+    return v;
 }
 
 static void decide(Job *j, Check *ch)
@@ -409,7 +394,7 @@ static void decide(Job *j, Check *ch)
         ApiTarget t = target_of(ch->kind, ch->ns, ch->name);
         for (uint32_t i = 0; i < ch->n; i++)
             if (ch->owners[i] == OWNER_SOLID)
-                value_push(&j->arena, &kept, ch->refs.items[i]);
+                value_push(&j->arena, &kept, ref_value(&j->arena, &ch->refs[i]));
         patch_list(j, &t, ch->rv, "metadata.ownerReferences", &kept);
         break;
     }
@@ -430,8 +415,8 @@ static bool on_owner(Job *j, const ApiResult *r, void *arg)
     Lookup *l = arg;
     Check *ch = l->check;
     bool missing = r->err && r->err->code == ERR_NOT_FOUND;
-    StrView uid = value_str(value_get(&ch->refs.items[l->i], SV("uid")));
-    if (missing || (!r->err && !sv_eq(value_path_str(r->body, "metadata.uid"), uid)))
+    StrView uid = value_path_str(r->body, "metadata.uid");
+    if (missing || (!r->err && !sv_eq(uid, ch->refs[l->i].uid)))
         ch->owners[l->i] = OWNER_GONE;
     if (--ch->waiting == 0 && !j->failed && (!r->err || missing))
         decide(j, ch);
@@ -446,11 +431,10 @@ static bool has_dependents(Garbage *g, StrView uid)
 
 static bool blocks(const ApiObject *o, StrView owner)
 {
-    value_list_foreach (ref, &view(o)->owners) {
-        if (sv_eq(value_str(value_get(ref, SV("uid"))), owner) &&
-            value_bool_or(value_get(ref, SV("blockOwnerDeletion")), false))
+    const MetaView *m = meta_of(o);
+    for (uint32_t i = 0; i < m->n_owners; i++)
+        if (m->owners[i].blocks && sv_eq(m->owners[i].uid, owner))
             return true;
-    }
     return false;
 }
 
@@ -472,7 +456,8 @@ static void walk_add(Walk *w, const ApiObject *o)
 static void walk_down(Garbage *g, Walk *w, const ApiObject *o)
 {
     for (Dependents d = dependents_of(g, o->uid); next_dependent(&d);)
-        if (view(d.object)->deleting && view(d.object)->foreground && blocks(d.object, o->uid))
+        if (meta_of(d.object)->deleting && meta_of(d.object)->foreground &&
+            blocks(d.object, o->uid))
             walk_add(w, d.object);
 }
 
@@ -480,7 +465,7 @@ static void walk_down(Garbage *g, Walk *w, const ApiObject *o)
 static bool waits_for(Garbage *g, const ApiObject *o, const ApiObject *target)
 {
     Walk w = { .seen = { o }, .n = 1 };
-    if (!view(o)->deleting || !view(o)->foreground)
+    if (!meta_of(o)->deleting || !meta_of(o)->foreground)
         return false;
     for (size_t i = 0; i < w.n; i++) {
         if (w.seen[i] == target)
@@ -500,32 +485,48 @@ static bool is_blocked(Garbage *g, const ApiObject *o)
     return false;
 }
 
+static bool copy_refs(Arena *a, const MetaView *m, OwnerRef *ret)
+{
+    for (uint32_t i = 0; i < m->n_owners; i++) {
+        const OwnerRef *ref = &m->owners[i];
+        ret[i] = *ref;
+        ret[i].api_version = arena_sv(a, ref->api_version);
+        ret[i].kind = arena_sv(a, ref->kind);
+        ret[i].name = arena_sv(a, ref->name);
+        ret[i].uid = arena_sv(a, ref->uid);
+    }
+    return !a->failed;
+}
+
 static Check *check_new(Job *j, GarbageKind *k, const ApiObject *o)
 {
-    Check *ch = arena_new(&j->arena, Check);
+    Arena *a = &j->arena;
+    const MetaView *m = meta_of(o);
+    Check *ch = arena_new(a, Check);
     if (!ch)
         return NULL;
     *ch = (Check){ .kind = k,
-                   .ns = arena_sv(&j->arena, o->ns),
-                   .name = arena_sv(&j->arena, o->name),
-                   .uid = arena_sv(&j->arena, o->uid),
-                   .rv = arena_sv(&j->arena, o->resource_version),
-                   .n = value_len(&view(o)->owners),
+                   .ns = arena_sv(a, o->ns),
+                   .name = arena_sv(a, o->name),
+                   .uid = arena_sv(a, o->uid),
+                   .rv = arena_sv(a, o->resource_version),
+                   .n = m->n_owners,
+                   .refs = arena_array(a, OwnerRef, m->n_owners + 1),
+                   .owners = arena_array(a, OwnerState, m->n_owners + 1),
                    .has_dependents = has_dependents(k->g, o->uid),
-                   .foreground = view(o)->foreground,
-                   .orphan = view(o)->orphan };
-    ch->owners = arena_array(&j->arena, OwnerState, ch->n + 1);
-    return ch->owners && value_clone(&j->arena, &view(o)->owners, &ch->refs) ? ch : NULL;
+                   .foreground = m->foreground,
+                   .orphan = m->orphan };
+    return ch->refs && ch->owners && copy_refs(a, m, ch->refs) ? ch : NULL;
 }
 
 /* Says on the object that an owner which it names is there, but in another namespace: owners are
  * looked for in the object's own, and it may go for that. */
 static void warn_of_namespace(const GarbageKind *k, const ApiObject *o, const GarbageKind *owner,
-                              const Value *ref)
+                              const OwnerRef *ref)
 {
     size_t n;
-    StrView uid = value_str(value_get(ref, SV("uid"))), ns = o->ns.len ? o->ns : SV("");
-    ApiObject *const *found = informer_by_index(owner->objects, BY_UID, uid, &n);
+    StrView ns = o->ns.len ? o->ns : SV("");
+    ApiObject *const *found = informer_by_index(owner->objects, INDEX_UID, ref->uid, &n);
     if (!owner->namespaced || !n || sv_eq(found[0]->ns, o->ns))
         return;
     char version[128];
@@ -540,9 +541,8 @@ static void warn_of_namespace(const GarbageKind *k, const ApiObject *o, const Ga
     event_record(k->g->c->events, &about, SV("Warning"), SV("OwnerRefInvalidNamespace"),
                  "ownerRef [%.*s/%.*s, namespace: %.*s, name: %.*s, uid: %.*s] does not exist in "
                  "namespace \"%.*s\"",
-                 SV_FMT(value_str(value_get(ref, SV("apiVersion")))),
-                 SV_FMT(value_str(value_get(ref, SV("kind")))), SV_FMT(ns),
-                 SV_FMT(value_str(value_get(ref, SV("name")))), SV_FMT(uid), SV_FMT(ns));
+                 SV_FMT(ref->api_version), SV_FMT(ref->kind), SV_FMT(ns), SV_FMT(ref->name),
+                 SV_FMT(ref->uid), SV_FMT(ns));
 }
 
 /* An owner whose kind is unknown here is taken to exist. */
@@ -555,27 +555,22 @@ static void check_owners(Job *j, GarbageKind *k, const ApiObject *o)
     }
     ch->waiting = 1;
     for (uint32_t i = 0; i < ch->n; i++) {
-        const Value *ref = &ch->refs.items[i];
+        const OwnerRef *ref = &ch->refs[i];
         const GarbageKind *ok = kind_of_ref(k->g, ref);
         const ApiObject *owner = ok ? object_of_ref(ok, ref, ch->ns) : NULL;
         Lookup *l = arena_new(&j->arena, Lookup);
         ch->owners[i] =
-            owner && view(owner)->deleting && view(owner)->foreground ? OWNER_WAITING : OWNER_SOLID;
+            obj_deleting(owner) && meta_of(owner)->foreground ? OWNER_WAITING : OWNER_SOLID;
         if (owner || !ok || !l)
             continue;
         warn_of_namespace(k, o, ok, ref);
         if (ok->namespaced && !ch->ns.len)
             continue;
         *l = (Lookup){ ch, i };
-        ApiTarget t =
-            target_of(ok, ok->namespaced ? ch->ns : SV_NULL, value_str(value_get(ref, SV("name"))));
+        ApiTarget t = target_of(ok, ok->namespaced ? ch->ns : SV_NULL, ref->name);
         t.metadata_only = true;
         ch->waiting++;
-        job_call(j, &(JobRequest){ .method = SV("GET"),
-                                   .kind = KIND_MAX,
-                                   .target = t,
-                                   .done = on_owner,
-                                   .arg = l });
+        job_call(j, &(JobRequest){ .method = SV("GET"), .target = t, .done = on_owner, .arg = l });
     }
     if (--ch->waiting == 0 && !j->failed)
         decide(j, ch);
@@ -585,10 +580,10 @@ static void release(Job *j, GarbageKind *k, const ApiObject *o, StrView owner)
 {
     Value kept = value_list();
     ApiTarget t = target_of(k, o->ns, o->name);
-    value_list_foreach (ref, &view(o)->owners) {
-        if (!sv_eq(value_str(value_get(ref, SV("uid"))), owner))
-            value_push(&j->arena, &kept, *ref);
-    }
+    const MetaView *m = meta_of(o);
+    for (uint32_t i = 0; i < m->n_owners; i++)
+        if (!sv_eq(m->owners[i].uid, owner))
+            value_push(&j->arena, &kept, ref_value(&j->arena, &m->owners[i]));
     patch_list(j, &t, o->resource_version, "metadata.ownerReferences", &kept);
 }
 
@@ -618,7 +613,7 @@ static bool on_finalizers(Job *j, const ApiResult *r, void *arg)
 
 static void finish_deletion(Job *j, GarbageKind *k, const ApiObject *o)
 {
-    bool orphan = view(o)->orphan;
+    bool orphan = meta_of(o)->orphan;
     if (orphan ? has_dependents(k->g, o->uid) : is_blocked(k->g, o)) {
         if (orphan)
             release_all(j, k->g, o->uid);
@@ -633,11 +628,8 @@ static void finish_deletion(Job *j, GarbageKind *k, const ApiObject *o)
     }
     ApiTarget t = target_of(k, ch->ns, ch->name);
     t.metadata_only = true;
-    job_call(j, &(JobRequest){ .method = SV("GET"),
-                               .kind = KIND_MAX,
-                               .target = t,
-                               .done = on_finalizers,
-                               .arg = ch });
+    job_call(j,
+             &(JobRequest){ .method = SV("GET"), .target = t, .done = on_finalizers, .arg = ch });
 }
 
 static void reconcile(Job *j)
@@ -655,12 +647,8 @@ static void reconcile(Job *j)
         job_again(j, NOT_YET_MS);
     else if (is_held(o))
         finish_deletion(j, k, o);
-    else if (!view(o)->deleting && value_len(&view(o)->owners))
+    else if (!obj_deleting(o) && meta_of(o)->n_owners)
         check_owners(j, k, o);
-}
-
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
-{
 }
 
 static int setup(Controller *c, Err *err)
@@ -669,6 +657,7 @@ static int setup(Controller *c, Err *err)
     if (!g)
         return err_nomem(err);
     g->c = c;
+    arena_init(&g->arena, 0);
     return loop_add_timer(c->cs->loop, 0, 0, on_timer, g, &g->timer, err);
 }
 
@@ -678,17 +667,21 @@ static void teardown(Controller *c)
     if (!g)
         return;
     vec_foreach (k, &g->kinds) {
-        informer_free((*k)->objects);
+        drop_kind(*k);
         free((*k)->text);
         free(*k);
     }
     vec_free(&g->kinds);
     api_call_cancel(g->call);
+    served_kinds_free(&g->found);
+    arena_free(&g->arena);
     source_free(g->timer);
     free(g);
     c->state = NULL;
 }
 
-const ControllerDef garbage_controller = {
-    "garbage-collector-controller", observe, reconcile, 10, setup, teardown
-};
+const ControllerDef garbage_controller = { .name = "garbage-collector-controller",
+                                           .workers = 10,
+                                           .reconcile = reconcile,
+                                           .setup = setup,
+                                           .teardown = teardown };

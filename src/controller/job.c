@@ -1,6 +1,5 @@
 /* job.c - one reconcile under way: its calls, its end, and the wait for the informers to catch up.
  */
-#include "api/kinds.h"
 #include "controller/controller_internal.h"
 
 enum {
@@ -15,13 +14,13 @@ typedef struct JobCall {
     ApiCall *call;
     JobDoneFn *done;
     void *arg;
-    KindId kind;
+    const WatchedKind *kind;
     bool is_delete, is_write;
     struct JobCall *next;
 } JobCall;
 
 typedef struct Written {
-    uint64_t revision[KIND_MAX];
+    uint64_t revision[CONTROLLER_KINDS_MAX]; /* beside the controller's kinds */
     int64_t deadline_ns;
 } Written;
 
@@ -62,11 +61,11 @@ static bool caught_up(Controller *c, StrView key)
     if (!w)
         return true;
     bool behind = false;
-    for (int k = 0; k < KIND_MAX && !behind; k++) {
+    for (unsigned k = 0; k < c->n_watching && !behind; k++) {
+        const Informer *inf = informer_of(c->watching[k].use);
         uint64_t seen = 0;
         if (w->revision[k] &&
-            (sv_to_u64(informer_resource_version(c->cs->informers[k]), &seen) < 0 ||
-             seen < w->revision[k]))
+            (sv_to_u64(informer_resource_version(inf), &seen) < 0 || seen < w->revision[k]))
             behind = true;
     }
     if (behind && clock_mono_ns() < w->deadline_ns)
@@ -75,10 +74,14 @@ static bool caught_up(Controller *c, StrView key)
     return true;
 }
 
-static void note_written(Controller *c, StrView key, KindId kind, const Value *body)
+static void note_written(Controller *c, StrView key, const WatchedKind *kind, const Value *body)
 {
     uint64_t revision;
-    if (sv_to_u64(value_path_str(body, "metadata.resourceVersion"), &revision) < 0)
+    unsigned k = 0;
+    while (k < c->n_watching && c->watching[k].kind != kind)
+        k++;
+    if (k == c->n_watching ||
+        sv_to_u64(value_path_str(body, "metadata.resourceVersion"), &revision) < 0)
         return;
     Written *w = map_get(&c->written, key);
     if (!w) {
@@ -88,7 +91,7 @@ static void note_written(Controller *c, StrView key, KindId kind, const Value *b
             return;
         }
     }
-    w->revision[kind] = MAX(w->revision[kind], revision);
+    w->revision[k] = MAX(w->revision[k], revision);
     w->deadline_ns = clock_mono_ns() + CATCH_UP_MS * NSEC_PER_MSEC;
 }
 
@@ -135,7 +138,7 @@ static void on_done(void *ctx, const ApiResult *r)
     Job *j = call->job;
     call->call = NULL;
     bool gone = call->is_delete && r->err && r->err->code == ERR_NOT_FOUND;
-    if (!r->err && call->is_write && call->kind < KIND_MAX)
+    if (!r->err && call->is_write && call->kind)
         note_written(j->c, j->key, call->kind, r->body);
     bool handled = call->done && call->done(j, r, call->arg);
     if (r->err && !handled && !gone) {
@@ -166,13 +169,14 @@ void job_call(Job *j, const JobRequest *req)
                        .query = req->query,
                        .body = req->body,
                        .content_type = req->content_type,
+                       .raw_path = req->raw_path,
+                       .accept = req->accept,
                        .done = on_done,
                        .ctx = call };
-    if (!api.target.plural.len) {
-        const KindInfo *k = &kind_info[req->kind];
-        api.target.group = k->group;
-        api.target.version = k->version;
-        api.target.plural = k->plural;
+    if (!api.target.plural.len && req->kind) {
+        api.target.group = req->kind->group;
+        api.target.version = req->kind->version;
+        api.target.plural = req->kind->plural;
     }
     Err err = { 0 };
     if (api_request(j->c->cs->api, &api, &call->call, &err) < 0) {
@@ -184,7 +188,16 @@ void job_call(Job *j, const JobRequest *req)
     j->pending++;
 }
 
-void job_create(Job *j, KindId kind, const Value *body, JobDoneFn *done, void *arg)
+void job_get(Job *j, const WatchedKind *kind, StrView ns, StrView name, JobDoneFn *done, void *arg)
+{
+    job_call(j, &(JobRequest){ .method = SV("GET"),
+                               .kind = kind,
+                               .target = { .ns = ns, .name = name },
+                               .done = done,
+                               .arg = arg });
+}
+
+void job_create(Job *j, const WatchedKind *kind, const Value *body, JobDoneFn *done, void *arg)
 {
     job_call(j, &(JobRequest){ .method = SV("POST"),
                                .kind = kind,
@@ -194,7 +207,7 @@ void job_create(Job *j, KindId kind, const Value *body, JobDoneFn *done, void *a
                                .target.ns = value_path_str(body, "metadata.namespace") });
 }
 
-void job_update(Job *j, KindId kind, StrView subresource, const Value *body)
+void job_update(Job *j, const WatchedKind *kind, StrView subresource, const Value *body)
 {
     job_call(j, &(JobRequest){ .method = SV("PUT"),
                                .kind = kind,
@@ -204,8 +217,8 @@ void job_update(Job *j, KindId kind, StrView subresource, const Value *body)
                                            .subresource = subresource } });
 }
 
-void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, JobDoneFn *done,
-                void *arg)
+void job_delete(Job *j, const WatchedKind *kind, const ApiObject *o, StrView propagation,
+                JobDoneFn *done, void *arg)
 {
     Value options = value_map();
     if (!value_set_path(&j->arena, &options, "preconditions.uid", value_sv(o->uid)) ||
@@ -219,4 +232,23 @@ void job_delete(Job *j, KindId kind, const ApiObject *o, StrView propagation, Jo
                                .done = done,
                                .arg = arg,
                                .target = { .ns = o->ns, .name = o->name } });
+}
+
+void job_patch(Job *j, const WatchedKind *kind, const ApiObject *o, StrView subresource,
+               StrView content_type, Value *patch)
+{
+    Arena *a = &j->arena;
+    bool merge = sv_eq(content_type, API_PATCH_MERGE);
+    if (!value_set_path(a, patch, "metadata.uid", value_sv(o->uid)) ||
+        (merge &&
+         !value_set_path(a, patch, "metadata.resourceVersion", value_sv(o->resource_version)))) {
+        job_fail(j);
+        return;
+    }
+    job_call(j, &(JobRequest){
+                    .method = SV("PATCH"),
+                    .kind = kind,
+                    .body = patch,
+                    .content_type = content_type,
+                    .target = { .ns = o->ns, .name = o->name, .subresource = subresource } });
 }

@@ -1,119 +1,54 @@
-/* object.c - reading the informers' objects, and the little documents that controllers write. */
+/* object.c - finding the informers' objects, and the little documents that controllers write. */
 #include <stdio.h>
 
 #include "controller/controller_internal.h"
 
-const KindInfo kind_info[KIND_MAX] = {
-    [KIND_POD] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("pods"), SV_INIT("Pod"), SV_INIT("v1") },
-    [KIND_REPLICASET] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("replicasets"),
-                          SV_INIT("ReplicaSet"), SV_INIT("apps/v1") },
-    [KIND_REPLICATIONCONTROLLER] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("replicationcontrollers"),
-                                     SV_INIT("ReplicationController"), SV_INIT("v1") },
-    [KIND_DEPLOYMENT] = { SV_INIT("apps"), SV_INIT("v1"), SV_INIT("deployments"),
-                          SV_INIT("Deployment"), SV_INIT("apps/v1") },
-    [KIND_SERVICE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("services"), SV_INIT("Service"),
-                       SV_INIT("v1") },
-    [KIND_ENDPOINTSLICE] = { SV_INIT("discovery.k8s.io"), SV_INIT("v1"), SV_INIT("endpointslices"),
-                             SV_INIT("EndpointSlice"), SV_INIT("discovery.k8s.io/v1") },
-    [KIND_ENDPOINTS] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("endpoints"), SV_INIT("Endpoints"),
-                         SV_INIT("v1") },
-    [KIND_NAMESPACE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("namespaces"), SV_INIT("Namespace"),
-                         SV_INIT("v1") },
-    [KIND_SERVICEACCOUNT] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("serviceaccounts"),
-                              SV_INIT("ServiceAccount"), SV_INIT("v1") },
-    [KIND_TOKEN_SECRET] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("secrets"), SV_INIT("Secret"),
-                            SV_INIT("v1") },
-    [KIND_ROOT_CA] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("configmaps"), SV_INIT("ConfigMap"),
-                       SV_INIT("v1") },
-    [KIND_NODE] = { SV_INIT(""), SV_INIT("v1"), SV_INIT("nodes"), SV_INIT("Node"), SV_INIT("v1") },
-    [KIND_LEASE] = { SV_INIT("coordination.k8s.io"), SV_INIT("v1"), SV_INIT("leases"),
-                     SV_INIT("Lease"), SV_INIT("coordination.k8s.io/v1") },
-};
-
-/* What the informers keep of an object: the document in an arena of its own. */
-typedef struct Doc {
-    Arena arena;
-    Value value;
-} Doc;
-
-void *doc_new(void *ctx, const Value *obj);
-void *doc_new(void *ctx, const Value *obj)
+static const Informer *informer_for(const Controller *c, const WatchedKind *kind)
 {
-    Doc *d = calloc(1, sizeof *d);
-    if (!d)
-        return NULL;
-    if (!value_clone(&d->arena, obj, &d->value)) {
-        arena_free(&d->arena);
-        free(d);
-        return NULL;
-    }
-    return d;
-}
-
-void doc_free(void *projection);
-void doc_free(void *projection)
-{
-    Doc *d = projection;
-    arena_free(&d->arena);
-    free(d);
-}
-
-const Value *obj_doc(const ApiObject *o)
-{
-    return o && o->projection ? &((const Doc *)o->projection)->value : NULL;
-}
-
-const Value *obj_meta(const ApiObject *o)
-{
-    return value_get(obj_doc(o), SV("metadata"));
+    for (unsigned i = 0; i < c->n_watching; i++)
+        if (c->watching[i].kind == kind)
+            return informer_of(c->watching[i].use);
+    ASSERT_MSG(false, "%s does not name the kind %.*s", c->def->name, SV_FMT(kind->plural));
+    return NULL;
 }
 
 bool obj_deleting(const ApiObject *o)
 {
-    return value_str(value_get(obj_meta(o), SV("deletionTimestamp"))).len > 0;
+    return o && meta_of(o)->deleting;
 }
 
-const Value *obj_controller_ref(const ApiObject *o)
+ApiObject *obj_find(const Controller *c, const WatchedKind *kind, StrView ns, StrView name)
 {
-    value_list_foreach (ref, value_get(obj_meta(o), SV("ownerReferences"))) {
-        if (value_bool_or(value_get(ref, SV("controller")), false))
-            return ref;
-    }
-    return NULL;
+    return informer_get_named(informer_for(c, kind), ns, name);
 }
 
-bool obj_has_finalizer(const ApiObject *o, StrView name)
+size_t obj_count(const Controller *c, const WatchedKind *kind)
 {
-    value_list_foreach (f, value_get(obj_meta(o), SV("finalizers"))) {
-        if (sv_eq(value_str(f), name))
-            return true;
-    }
-    return false;
+    return informer_len(informer_for(c, kind));
 }
 
-ApiObject *obj_find(Controllers *cs, KindId kind, StrView ns, StrView name)
+ApiObject *obj_next(const Controller *c, const WatchedKind *kind, size_t *pos)
 {
-    return informer_get_named(cs->informers[kind], ns, name);
+    return informer_next(informer_for(c, kind), pos);
 }
 
-ApiObject *const *obj_owned(Controllers *cs, KindId kind, const ApiObject *owner, size_t *ret_n)
+ApiObject *const *obj_indexed(const Controller *c, const WatchedKind *kind, unsigned index,
+                              StrView value, size_t *ret_n)
 {
-    return informer_by_index(cs->informers[kind], INDEX_OWNER, owner->uid, ret_n);
+    return informer_by_index(informer_for(c, kind), index, value, ret_n);
 }
 
-Value obj_copy(Job *j, const ApiObject *o)
+ApiObject *const *obj_owned(const Controller *c, const WatchedKind *kind, const ApiObject *owner,
+                            size_t *ret_n)
 {
-    Value v = value_null();
-    if (!value_clone(&j->arena, obj_doc(o), &v))
-        job_fail(j);
-    return v;
+    return obj_indexed(c, kind, INDEX_CONTROLLER, owner->uid, ret_n);
 }
 
-Value obj_owner_refs(Arena *a, KindId kind, const ApiObject *owner)
+Value obj_owner_refs(Arena *a, const WatchedKind *kind, const ApiObject *owner)
 {
     Value refs = value_list(), ref = value_map();
-    value_set(a, &ref, SV("apiVersion"), value_sv(kind_info[kind].api_version));
-    value_set(a, &ref, SV("kind"), value_sv(kind_info[kind].kind));
+    value_set(a, &ref, SV("apiVersion"), value_sv(kind->api_version));
+    value_set(a, &ref, SV("kind"), value_sv(kind->kind));
     value_set(a, &ref, SV("name"), value_sv(owner->name));
     value_set(a, &ref, SV("uid"), value_sv(owner->uid));
     value_set(a, &ref, SV("controller"), value_bool(true));
@@ -122,16 +57,31 @@ Value obj_owner_refs(Arena *a, KindId kind, const ApiObject *owner)
     return refs;
 }
 
-void obj_event(Controller *c, KindId kind, const ApiObject *o, StrView type, StrView reason,
-               const char *fmt, ...)
+Value map_patch(Arena *a, const Value *had, const Value *want)
+{
+    Value patch = value_map();
+    value_map_foreach (m, had) {
+        if (!value_get(want, m->key))
+            value_set(a, &patch, m->key, value_null());
+    }
+    value_map_foreach (m, want) {
+        const Value *v = value_get(had, m->key);
+        if (!v || !value_equal(v, &m->val))
+            value_set(a, &patch, m->key, m->val);
+    }
+    return patch;
+}
+
+void obj_event(Controller *c, const WatchedKind *kind, const ApiObject *o, StrView type,
+               StrView reason, const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    EventRef ref = { .api_version = kind_info[kind].api_version,
-                     .kind = kind_info[kind].kind,
+    EventRef ref = { .api_version = kind->api_version,
+                     .kind = kind->kind,
                      .ns = o->ns,
                      .name = o->name,
                      .uid = o->uid,
@@ -160,41 +110,24 @@ Value time_now(Arena *a)
     return value_sv(arena_sv(a, sv_cstr(rfc3339_format(clock_real_ns(), 0, text))));
 }
 
-const Value *condition_find(const Value *obj, StrView type)
+bool pod_ended(const PodView *pod)
 {
-    value_list_foreach (c, value_path(obj, "status.conditions")) {
-        if (sv_eq(value_str(value_get(c, SV("type"))), type))
-            return c;
-    }
-    return NULL;
-}
-
-bool condition_true(const Value *obj, StrView type)
-{
-    return sv_eq(value_str(value_get(condition_find(obj, type), SV("status"))), SV("True"));
+    return pod->phase == POD_SUCCEEDED || pod->phase == POD_FAILED;
 }
 
 bool pod_active(const Controller *c, const ApiObject *pod)
 {
-    StrView phase = value_path_str(obj_doc(pod), "status.phase");
-    return !obj_deleting(pod) && !sv_eq(phase, SV("Succeeded")) && !sv_eq(phase, SV("Failed")) &&
-           !map_has(&c->doomed, pod->uid);
+    return !obj_deleting(pod) && !pod_ended(pod_of(pod)) && !map_has(&c->doomed, pod->uid);
 }
 
-bool pod_ready(const Value *pod)
-{
-    return condition_true(pod, SV("Ready"));
-}
-
-bool pod_available(const Value *pod, int64_t min_ready_s, int64_t now_ns, uint64_t *ret_wait_ms)
+bool pod_available(const PodView *pod, int64_t min_ready_s, int64_t now_ns, uint64_t *ret_wait_ms)
 {
     *ret_wait_ms = 0;
-    if (!pod_ready(pod))
+    if (!pod->ready)
         return false;
     if (min_ready_s <= 0)
         return true;
-    int64_t since = time_of(value_get(condition_find(pod, SV("Ready")), SV("lastTransitionTime")));
-    int64_t left = since + min_ready_s * NSEC_PER_SEC - now_ns;
+    int64_t left = pod->ready_since_ns + min_ready_s * NSEC_PER_SEC - now_ns;
     if (left <= 0)
         return true;
     *ret_wait_ms = (uint64_t)(left / NSEC_PER_MSEC) + 1;

@@ -10,16 +10,16 @@ enum {
 
 #define ENDED SV(":ended")
 
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
 {
-    StrView node = value_path_str(obj_doc(now), "spec.nodeName");
-    if (kind == KIND_NODE && !now)
+    if (kind == &kind_nodes && !now)
         workqueue_add_after(c->queue, old->name, MISSING_MS);
-    if (kind != KIND_POD || !now)
+    if (kind != &kind_pods || !now)
         return;
-    if (node.len && !obj_find(c->cs, KIND_NODE, SV_NULL, node))
+    StrView node = pod_of(now)->node;
+    if (node.len && !obj_find(c, &kind_nodes, SV_NULL, node))
         workqueue_add_after(c->queue, node, MISSING_MS);
-    if (informer_len(c->cs->informers[KIND_POD]) > ENDED_MAX)
+    if (obj_count(c, &kind_pods) > ENDED_MAX)
         workqueue_add_after(c->queue, ENDED, SWEEP_MS);
 }
 
@@ -32,7 +32,7 @@ static void remove_pod(Job *j, const ApiObject *pod)
         return;
     }
     job_call(j, &(JobRequest){ .method = SV("DELETE"),
-                               .kind = KIND_POD,
+                               .kind = &kind_pods,
                                .body = &options,
                                .target = { .ns = pod->ns, .name = pod->name } });
 }
@@ -42,8 +42,7 @@ static bool on_node(Job *j, const ApiResult *r, void *arg)
 {
     size_t n;
     bool gone = r->err && r->err->code == ERR_NOT_FOUND;
-    ApiObject *const *pods =
-        informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, j->name, &n);
+    ApiObject *const *pods = obj_indexed(j->c, &kind_pods, INDEX_NODE, j->name, &n);
     for (size_t i = 0; gone && i < n; i++)
         remove_pod(j, pods[i]);
     return gone;
@@ -51,25 +50,22 @@ static bool on_node(Job *j, const ApiResult *r, void *arg)
 
 static int by_age(const void *a, const void *b)
 {
-    int64_t x = time_of(value_path(obj_doc(*(ApiObject *const *)a), "metadata.creationTimestamp"));
-    int64_t y = time_of(value_path(obj_doc(*(ApiObject *const *)b), "metadata.creationTimestamp"));
+    int64_t x = meta_of(*(ApiObject *const *)a)->created_ns;
+    int64_t y = meta_of(*(ApiObject *const *)b)->created_ns;
     return x < y ? -1 : x > y;
 }
 
 static void sweep(Job *j)
 {
-    const Informer *pods = j->c->cs->informers[KIND_POD];
-    ApiObject **ended = arena_array(&j->arena, ApiObject *, informer_len(pods) + 1), *o;
+    ApiObject **ended = arena_array(&j->arena, ApiObject *, obj_count(j->c, &kind_pods) + 1), *o;
     size_t n = 0;
     if (!ended) {
         job_fail(j);
         return;
     }
-    for (size_t i = 0; (o = informer_next(pods, &i)) != NULL;) {
-        StrView phase = value_path_str(obj_doc(o), "status.phase");
-        if (!obj_deleting(o) && (sv_eq(phase, SV("Succeeded")) || sv_eq(phase, SV("Failed"))))
+    for (size_t i = 0; (o = obj_next(j->c, &kind_pods, &i)) != NULL;)
+        if (!obj_deleting(o) && pod_ended(pod_of(o)))
             ended[n++] = o;
-    }
     if (n <= ENDED_MAX)
         return;
     qsort(ended, n, sizeof *ended, by_age);
@@ -84,14 +80,13 @@ static void reconcile(Job *j)
         sweep(j);
         return;
     }
-    (void)informer_by_index(j->c->cs->informers[KIND_POD], INDEX_NODE, j->name, &n);
-    if (n > 0 && !obj_find(j->c->cs, KIND_NODE, SV_NULL, j->name))
-        job_call(j, &(JobRequest){ .method = SV("GET"),
-                                   .kind = KIND_NODE,
-                                   .target = { .name = j->name },
-                                   .done = on_node });
+    (void)obj_indexed(j->c, &kind_pods, INDEX_NODE, j->name, &n);
+    if (n > 0 && !obj_find(j->c, &kind_nodes, SV_NULL, j->name))
+        job_get(j, &kind_nodes, SV_NULL, j->name, on_node, NULL);
 }
 
-const ControllerDef pod_gc_controller = {
-    "pod-garbage-collector", observe, reconcile, 2, NULL, NULL
-};
+const ControllerDef pod_gc_controller = { .name = "pod-garbage-collector",
+                                          .workers = 2,
+                                          .kinds = { &kind_pods, &kind_nodes },
+                                          .observe = observe,
+                                          .reconcile = reconcile };

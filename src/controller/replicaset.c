@@ -9,34 +9,38 @@
 
 enum { BURST = 500 }; /* pods made or deleted in one go */
 
-static KindId set_kind(const Controller *c)
+static const WatchedKind *set_kind(const Controller *c)
 {
-    return c->def == &replication_controller ? KIND_REPLICATIONCONTROLLER : KIND_REPLICASET;
+    return c->def->kinds[0];
+}
+
+static const ReplicasView *view(const ApiObject *set)
+{
+    return set->projection;
 }
 
 static void queue_owner(Controller *c, const ApiObject *pod)
 {
-    const Value *ref = obj_controller_ref(pod);
-    if (ref && sv_eq(value_str(value_get(ref, SV("kind"))), kind_info[set_kind(c)].kind))
-        controller_queue(c, pod->ns, value_str(value_get(ref, SV("name"))));
+    const OwnerRef *ref = controller_of(pod);
+    if (ref && sv_eq(ref->kind, set_kind(c)->kind))
+        controller_queue(c, pod->ns, ref->name);
 }
 
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
 {
     ApiObject *o = now ? now : old;
-    if (kind == set_kind(c))
+    if (kind == set_kind(c)) {
         controller_queue(c, o->ns, o->name);
-    if (kind != KIND_POD)
         return;
+    }
     if (!now || obj_deleting(now))
         map_del(&c->doomed, o->uid);
     queue_owner(c, o);
     if (old && now)
         queue_owner(c, old); /* it may have had another one */
-    if (now && !obj_controller_ref(now)) {
+    if (now && !controller_of(now)) {
         size_t n; /* whoever selects it may adopt it */
-        ApiObject *const *sets =
-            informer_by_index(c->cs->informers[set_kind(c)], INDEX_NS, now->ns, &n);
+        ApiObject *const *sets = obj_indexed(c, set_kind(c), INDEX_NS, now->ns, &n);
         for (size_t i = 0; i < n; i++)
             controller_queue(c, sets[i]->ns, sets[i]->name);
     }
@@ -51,9 +55,9 @@ static Selector *selector_of(Job *j, const ApiObject *rs)
         job_fail(j);
         return NULL;
     }
-    const Value *sel = value_path(obj_doc(rs), "spec.selector");
-    int r = set_kind(j->c) == KIND_REPLICASET ? selector_from_object(sel, &j->arena, ret, NULL)
-                                              : selector_from_labels(sel, &j->arena, ret, NULL);
+    const Value *sel = &view(rs)->selector;
+    int r = set_kind(j->c) == &kind_replicasets ? selector_from_object(sel, &j->arena, ret, NULL)
+                                                : selector_from_labels(sel, &j->arena, ret, NULL);
     if (r < 0)
         job_fail(j);
     return r < 0 ? NULL : ret;
@@ -62,7 +66,7 @@ static Selector *selector_of(Job *j, const ApiObject *rs)
 /* ---- creating ---- */
 
 typedef struct Batch {
-    Value pod; /* its own copy: the informer's may go meanwhile */
+    Value pod;
     int64_t left, size, waiting;
     bool failed;
 } Batch;
@@ -72,7 +76,7 @@ static void create_batch(Job *j, Batch *b);
 static bool on_created(Job *j, const ApiResult *r, void *arg)
 {
     Batch *b = arg;
-    ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
+    ApiObject *rs = obj_find(j->c, set_kind(j->c), j->ns, j->name);
     bool ending =
         r->err && sv_find(sv_cstr(r->err->msg), SV("because it is being terminated")) >= 0;
     if (rs && !r->err)
@@ -95,63 +99,73 @@ static void create_batch(Job *j, Batch *b)
     b->left -= n;
     b->waiting = n;
     for (int64_t i = 0; i < n && !j->failed; i++)
-        job_create(j, KIND_POD, &b->pod, on_created, b);
+        job_create(j, &kind_pods, &b->pod, on_created, b);
+}
+
+/* The pod that the set's template describes. */
+static Value pod_of_template(Job *j, const Value *set, const ApiObject *rs)
+{
+    static const StrView copied[] = { SV_INIT("labels"), SV_INIT("annotations"),
+                                      SV_INIT("finalizers") };
+    Arena *a = &j->arena;
+    const Value *tmpl = value_path(set, "spec.template"), *spec = value_get(tmpl, SV("spec"));
+    Value pod = value_map(), meta = value_map(), own = value_null();
+    value_set(a, &meta, SV("generateName"), value_sv(arena_printf(a, "%.*s-", SV_FMT(rs->name))));
+    value_set(a, &meta, SV("namespace"), value_sv(rs->ns));
+    for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
+        const Value *v = value_get(value_get(tmpl, SV("metadata")), copied[i]);
+        if (v)
+            value_set(a, &meta, copied[i], *v);
+    }
+    value_set(a, &meta, SV("ownerReferences"), obj_owner_refs(a, set_kind(j->c), rs));
+    value_set(a, &pod, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(a, &pod, SV("kind"), value_sv(SV("Pod")));
+    value_set(a, &pod, SV("metadata"), meta);
+    if (spec)
+        value_set(a, &pod, SV("spec"), *spec);
+    if (!value_clone(a, &pod, &own)) /* the answer that has the template goes */
+        job_fail(j);
+    return own;
+}
+
+/* The set as it is now: it may ask for fewer than it did, or be another one. */
+static bool on_template(Job *j, const ApiResult *r, void *arg)
+{
+    Batch *b = arg;
+    const ApiObject *rs = obj_find(j->c, set_kind(j->c), j->ns, j->name);
+    if (r->err)
+        return r->err->code == ERR_NOT_FOUND;
+    if (!rs || !sv_eq(value_path_str(r->body, "metadata.uid"), rs->uid) ||
+        value_path_str(r->body, "metadata.deletionTimestamp").len ||
+        value_int_or(value_path(r->body, "metadata.generation"), 0) != view(rs)->generation)
+        return true; /* its change brings it back */
+    b->pod = pod_of_template(j, r->body, rs);
+    if (!j->failed)
+        create_batch(j, b);
+    return true;
 }
 
 static void create_pods(Job *j, const ApiObject *rs, int64_t n)
 {
-    Arena *a = &j->arena;
-    const Value *tmpl = value_path(obj_doc(rs), "spec.template");
-    const Value *meta = value_get(tmpl, SV("metadata"));
-    Value pod = value_map(), pod_meta = value_map();
-    value_set(a, &pod_meta, SV("generateName"),
-              value_sv(arena_printf(a, "%.*s-", SV_FMT(rs->name))));
-    value_set(a, &pod_meta, SV("namespace"), value_sv(rs->ns));
-    static const StrView copied[] = { SV_INIT("labels"), SV_INIT("annotations"),
-                                      SV_INIT("finalizers") };
-    for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
-        const Value *v = value_get(meta, copied[i]);
-        if (v)
-            value_set(a, &pod_meta, copied[i], *v);
-    }
-    value_set(a, &pod_meta, SV("ownerReferences"), obj_owner_refs(a, set_kind(j->c), rs));
-    value_set(a, &pod, SV("apiVersion"), value_sv(SV("v1")));
-    value_set(a, &pod, SV("kind"), value_sv(SV("Pod")));
-    value_set(a, &pod, SV("metadata"), pod_meta);
-    const Value *spec = value_get(tmpl, SV("spec"));
-    if (spec)
-        value_set(a, &pod, SV("spec"), *spec);
-    Batch *b = arena_new(a, Batch);
-    if (!b || !value_clone(a, &pod, &b->pod)) {
+    Batch *b = arena_new(&j->arena, Batch);
+    if (!b) {
         job_fail(j);
         return;
     }
     b->left = n;
     b->size = 1;
-    create_batch(j, b);
-}
-
-/* When the pod's last container ended; 0 when none has. */
-static int64_t last_end(const Value *pod)
-{
-    int64_t end = 0;
-    value_list_foreach (s, value_path(pod, "status.containerStatuses")) {
-        end = MAX(end, time_of(value_path(s, "state.terminated.finishedAt")));
-        end = MAX(end, time_of(value_path(s, "lastState.terminated.finishedAt")));
-    }
-    return end;
+    job_get(j, set_kind(j->c), rs->ns, rs->name, on_template, b);
 }
 
 static Attempt attempt_of(const ApiObject *pod)
 {
-    const Value *doc = obj_doc(pod);
-    StrView phase = value_path_str(doc, "status.phase");
-    Attempt a = { time_of(value_path(doc, "metadata.creationTimestamp")), ATTEMPT_TAKEN };
-    if (sv_eq(phase, SV("Failed"))) {
-        int64_t age_ms = (last_end(doc) - a.created_ns) / NSEC_PER_MSEC;
+    const PodView *v = pod_of(pod);
+    Attempt a = { v->meta.created_ns, ATTEMPT_TAKEN };
+    if (v->phase == POD_FAILED) {
+        int64_t age_ms = (v->ended_ns - a.created_ns) / NSEC_PER_MSEC;
         if (age_ms < ATTEMPT_YOUNG_MS)
             a.outcome = ATTEMPT_REFUSED;
-    } else if (!sv_eq(phase, SV("Running")) && !sv_eq(phase, SV("Succeeded")))
+    } else if (v->phase != POD_RUNNING && v->phase != POD_SUCCEEDED)
         a.outcome = ATTEMPT_OPEN;
     return a;
 }
@@ -180,7 +194,7 @@ static void create_missing(Job *j, const ApiObject *rs, ApiObject *const *owned,
 static bool on_deleted(Job *j, const ApiResult *r, void *arg)
 {
     StrView *name_uid = arg;
-    ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
+    ApiObject *rs = obj_find(j->c, set_kind(j->c), j->ns, j->name);
     if (r->err)
         map_del(&j->c->doomed, name_uid[1]);
     if (rs && !r->err)
@@ -191,23 +205,17 @@ static bool on_deleted(Job *j, const ApiResult *r, void *arg)
 
 static PodRank rank_of(const ApiObject *pod)
 {
-    const Value *v = obj_doc(pod);
-    StrView phase = value_path_str(v, "status.phase");
-    PodRank r = { .assigned = value_path_str(v, "spec.nodeName").len > 0,
-                  .ready = pod_ready(v),
-                  .phase = sv_eq(phase, SV("Running"))   ? 2
-                           : sv_eq(phase, SV("Unknown")) ? 1
+    const PodView *v = pod_of(pod);
+    return (PodRank){ .pod = pod,
+                      .assigned = v->node.len > 0,
+                      .ready = v->ready,
+                      .phase = v->phase == POD_RUNNING   ? 2
+                               : v->phase == POD_UNKNOWN ? 1
                                                          : 0,
-                  .created_ns = time_of(value_path(v, "metadata.creationTimestamp")) };
-    const Value *cost = value_get(value_path(v, "metadata.annotations"),
-                                  SV("controller.kubernetes.io/pod-deletion-cost"));
-    if (sv_to_i64(value_str(cost), &r.deletion_cost) < 0)
-        r.deletion_cost = 0;
-    if (r.ready)
-        r.ready_ns = time_of(value_get(condition_find(v, SV("Ready")), SV("lastTransitionTime")));
-    value_list_foreach (s, value_path(v, "status.containerStatuses"))
-        r.restarts = MAX(r.restarts, value_int_or(value_get(s, SV("restartCount")), 0));
-    return r;
+                      .created_ns = v->meta.created_ns,
+                      .ready_ns = v->ready_since_ns,
+                      .deletion_cost = v->deletion_cost,
+                      .restarts = v->restarts };
 }
 
 static void delete_pods(Job *j, ApiObject *const *active, size_t n_active, size_t n)
@@ -217,10 +225,8 @@ static void delete_pods(Job *j, ApiObject *const *active, size_t n_active, size_
         job_fail(j);
         return;
     }
-    for (size_t i = 0; i < n_active; i++) {
+    for (size_t i = 0; i < n_active; i++)
         ranks[i] = rank_of(active[i]);
-        ranks[i].pod = active[i];
-    }
     pod_rank_sort(ranks, n_active);
     for (size_t i = 0; i < n; i++) {
         const ApiObject *pod = ranks[i].pod;
@@ -231,7 +237,7 @@ static void delete_pods(Job *j, ApiObject *const *active, size_t n_active, size_
         }
         arg[0] = arena_sv(&j->arena, pod->name);
         arg[1] = arena_sv(&j->arena, pod->uid);
-        job_delete(j, KIND_POD, pod, SV("Background"), on_deleted, arg);
+        job_delete(j, &kind_pods, pod, SV("Background"), on_deleted, arg);
     }
 }
 
@@ -241,28 +247,26 @@ typedef struct Counts {
     int64_t replicas, labeled, ready, available;
 } Counts;
 
-static bool matches_all(const Value *pod, const Value *labels)
+static bool matches_all(const Value *have, const Value *labels)
 {
     value_map_foreach (m, labels) {
-        const Value *have = value_get(value_path(pod, "metadata.labels"), m->key);
-        if (!have || !sv_eq(value_str(have), value_str(&m->val)))
+        const Value *v = value_get(have, m->key);
+        if (!v || !sv_eq(value_str(v), value_str(&m->val)))
             return false;
     }
     return true;
 }
 
-static Counts count(Job *j, const Value *rs, ApiObject *const *active, size_t n)
+static Counts count(Job *j, const ReplicasView *rs, ApiObject *const *active, size_t n)
 {
     Counts c = { .replicas = (int64_t)n };
-    int64_t min_ready = value_int_or(value_path(rs, "spec.minReadySeconds"), 0),
-            now = clock_real_ns();
-    const Value *labels = value_path(rs, "spec.template.metadata.labels");
+    int64_t now = clock_real_ns();
     for (size_t i = 0; i < n; i++) {
-        const Value *pod = obj_doc(active[i]);
+        const PodView *pod = pod_of(active[i]);
         uint64_t wait;
-        c.labeled += matches_all(pod, labels);
-        c.ready += pod_ready(pod);
-        c.available += pod_available(pod, min_ready, now, &wait);
+        c.labeled += matches_all(&pod->meta.labels, &rs->template_labels);
+        c.ready += pod->ready;
+        c.available += pod_available(pod, rs->min_ready_s, now, &wait);
         if (wait)
             job_again(j, wait);
     }
@@ -271,41 +275,38 @@ static Counts count(Job *j, const Value *rs, ApiObject *const *active, size_t n)
 
 static void write_status(Job *j, const ApiObject *rs, const Counts *c)
 {
-    const Value *doc = obj_doc(rs), *had = value_get(doc, SV("status"));
+    const ReplicasView *v = view(rs);
     const struct {
         StrView name;
-        int64_t value;
-    } fields[] = { { SV("replicas"), c->replicas },
-                   { SV("fullyLabeledReplicas"), c->labeled },
-                   { SV("readyReplicas"), c->ready },
-                   { SV("availableReplicas"), c->available },
-                   { SV("observedGeneration"),
-                     value_int_or(value_path(doc, "metadata.generation"), 0) } };
-    bool same = true;
+        int64_t had, value;
+    } fields[] = { { SV("replicas"), v->status.replicas, c->replicas },
+                   { SV("fullyLabeledReplicas"), v->status.labeled, c->labeled },
+                   { SV("readyReplicas"), v->status.ready, c->ready },
+                   { SV("availableReplicas"), v->status.available, c->available },
+                   { SV("observedGeneration"), v->status.observed, v->generation } };
+    Value patch = value_map(), status = value_map();
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-        same = same && value_int_or(value_get(had, fields[i].name), 0) == fields[i].value;
-    if (same)
+        if (fields[i].had != fields[i].value)
+            value_set(&j->arena, &status, fields[i].name,
+                      fields[i].value || i == 0 ? value_int(fields[i].value) : value_null());
+    if (!status.len)
         return;
-    Value copy = obj_copy(j, rs), status = value_map();
-    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-        if (fields[i].value || i == 0)
-            value_set(&j->arena, &status, fields[i].name, value_int(fields[i].value));
-    value_set(&j->arena, &copy, SV("status"), status);
-    job_update(j, set_kind(j->c), SV("status"), &copy);
+    value_set(&j->arena, &patch, SV("status"), status);
+    job_patch(j, set_kind(j->c), rs, SV("status"), API_PATCH_MERGE, &patch);
 }
 
 static void reconcile(Job *j)
 {
-    ApiObject *rs = obj_find(j->c->cs, set_kind(j->c), j->ns, j->name);
+    ApiObject *rs = obj_find(j->c, set_kind(j->c), j->ns, j->name);
     const Selector *selector = rs ? selector_of(j, rs) : NULL;
     if (!selector)
         return;
-    if (!obj_deleting(rs) && claim_orphans(j, set_kind(j->c), rs, KIND_POD, selector)) {
+    if (!obj_deleting(rs) && claim_orphans(j, set_kind(j->c), rs, &kind_pods, selector)) {
         job_again(j, 10); /* counted when the informer has seen it */
         return;
     }
     size_t n_owned, n = 0;
-    ApiObject *const *owned = obj_owned(j->c->cs, KIND_POD, rs, &n_owned);
+    ApiObject *const *owned = obj_owned(j->c, &kind_pods, rs, &n_owned);
     ApiObject **active = arena_array(&j->arena, ApiObject *, n_owned + 1);
     if (!active) {
         job_fail(j);
@@ -317,11 +318,10 @@ static void reconcile(Job *j)
         if (claim_matches(selector, owned[i]))
             active[n++] = owned[i];
         else if (!obj_deleting(rs))
-            claim_release(j, rs, KIND_POD, owned[i]);
+            claim_release(j, rs, &kind_pods, owned[i]);
     }
-    int64_t wanted = value_int_or(value_path(obj_doc(rs), "spec.replicas"), 1),
-            diff = wanted - (int64_t)n;
-    Counts counts = count(j, obj_doc(rs), active, n);
+    int64_t diff = view(rs)->replicas - (int64_t)n;
+    Counts counts = count(j, view(rs), active, n);
     write_status(j, rs, &counts);
     if (obj_deleting(rs))
         return;
@@ -331,9 +331,14 @@ static void reconcile(Job *j)
         delete_pods(j, active, n, (size_t)MIN(-diff, BURST));
 }
 
-const ControllerDef replicaset_controller = {
-    "replicaset-controller", observe, reconcile, 5, NULL, NULL
-};
-const ControllerDef replication_controller = {
-    "replication-controller", observe, reconcile, 5, NULL, NULL
-};
+const ControllerDef replicaset_controller = { .name = "replicaset-controller",
+                                              .workers = 5,
+                                              .kinds = { &kind_replicasets, &kind_pods },
+                                              .observe = observe,
+                                              .reconcile = reconcile };
+const ControllerDef replication_controller = { .name = "replication-controller",
+                                               .workers = 5,
+                                               .kinds = { &kind_replicationcontrollers,
+                                                          &kind_pods },
+                                               .observe = observe,
+                                               .reconcile = reconcile };

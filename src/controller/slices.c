@@ -10,8 +10,8 @@ typedef struct SliceGroup {
     struct SliceGroup *same; /* with the same key */
 } SliceGroup;
 
-void slices_begin(Slices *s, Job *j, KindId owner_kind, const ApiObject *owner, StrView manager,
-                  const Value *from)
+void slices_begin(Slices *s, Job *j, const WatchedKind *owner_kind, const ApiObject *owner,
+                  StrView manager, const Value *from)
 {
     Arena *a = &j->arena;
     *s = (Slices){ .job = j, .owner_kind = owner_kind, .owner = owner, .labels = value_map() };
@@ -76,43 +76,59 @@ bool slices_add(Slices *s, StrView address_type, Value ports, const Value *endpo
 
 /* ---- writing ---- */
 
-static bool is_same(const Value *doc, const char *path, const Value *want)
+static const SliceView *view(const ApiObject *slice)
 {
-    const Value none = value_is(want, VALUE_MAP) ? value_map() : value_list();
-    const Value *have = value_path(doc, path);
-    return value_equal(have ? have : &none, want);
+    return slice->projection;
+}
+
+static void create_slice(Slices *s, const SliceGroup *g)
+{
+    Arena *a = &s->job->arena;
+    Value slice = value_map();
+    value_set(a, &slice, SV("apiVersion"), value_sv(SV("discovery.k8s.io/v1")));
+    value_set(a, &slice, SV("kind"), value_sv(SV("EndpointSlice")));
+    value_set_path(a, &slice, "metadata.generateName",
+                   value_sv(arena_printf(a, "%.*s-", SV_FMT(s->owner->name))));
+    value_set_path(a, &slice, "metadata.namespace", value_sv(s->owner->ns));
+    value_set_path(a, &slice, "metadata.ownerReferences",
+                   obj_owner_refs(a, s->owner_kind, s->owner));
+    value_set_path(a, &slice, "metadata.labels", s->labels);
+    if (value_is(&s->annotations, VALUE_MAP))
+        value_set_path(a, &slice, "metadata.annotations", s->annotations);
+    value_set(a, &slice, SV("addressType"), value_sv(g->address_type));
+    value_set(a, &slice, SV("endpoints"), g->endpoints);
+    value_set(a, &slice, SV("ports"), g->ports);
+    job_create(s->job, &kind_endpointslices, &slice, NULL, NULL);
+}
+
+static bool same_list(const Value *have, const Value *want)
+{
+    const Value none = value_list();
+    return value_equal(value_is(have, VALUE_LIST) ? have : &none, want);
 }
 
 static void write_group(Slices *s, const SliceGroup *g)
 {
-    Job *j = s->job;
-    Arena *a = &j->arena;
-    const Value *had = obj_doc(g->slice);
-    bool notes = value_is(&s->annotations, VALUE_MAP);
-    if (had && is_same(had, "endpoints", &g->endpoints) && is_same(had, "ports", &g->ports) &&
-        is_same(had, "metadata.labels", &s->labels) &&
-        (!notes || is_same(had, "metadata.annotations", &s->annotations)))
+    Arena *a = &s->job->arena;
+    if (!g->slice) {
+        create_slice(s, g);
         return;
-    Value slice = had ? obj_copy(j, g->slice) : value_map();
-    if (!had) {
-        value_set(a, &slice, SV("apiVersion"), value_sv(SV("discovery.k8s.io/v1")));
-        value_set(a, &slice, SV("kind"), value_sv(SV("EndpointSlice")));
-        value_set_path(a, &slice, "metadata.generateName",
-                       value_sv(arena_printf(a, "%.*s-", SV_FMT(s->owner->name))));
-        value_set_path(a, &slice, "metadata.namespace", value_sv(s->owner->ns));
-        value_set_path(a, &slice, "metadata.ownerReferences",
-                       obj_owner_refs(a, s->owner_kind, s->owner));
-        value_set(a, &slice, SV("addressType"), value_sv(g->address_type));
     }
-    value_set_path(a, &slice, "metadata.labels", s->labels);
-    if (notes)
-        value_set_path(a, &slice, "metadata.annotations", s->annotations);
-    value_set(a, &slice, SV("endpoints"), g->endpoints);
-    value_set(a, &slice, SV("ports"), g->ports);
-    if (had)
-        job_update(j, KIND_ENDPOINTSLICE, SV_NULL, &slice);
-    else
-        job_create(j, KIND_ENDPOINTSLICE, &slice, NULL, NULL);
+    const SliceView *had = view(g->slice);
+    Value patch = value_map(), labels = map_patch(a, &had->meta.labels, &s->labels),
+          notes = value_is(&s->annotations, VALUE_MAP)
+                      ? map_patch(a, &had->annotations, &s->annotations)
+                      : value_map();
+    if (had->endpoints_digest != digest_of(&g->endpoints))
+        value_set(a, &patch, SV("endpoints"), g->endpoints);
+    if (!same_list(&had->ports, &g->ports))
+        value_set(a, &patch, SV("ports"), g->ports);
+    if (labels.len)
+        value_set_path(a, &patch, "metadata.labels", labels);
+    if (notes.len)
+        value_set_path(a, &patch, "metadata.annotations", notes);
+    if (patch.len)
+        job_patch(s->job, &kind_endpointslices, g->slice, SV_NULL, API_PATCH_MERGE, &patch);
 }
 
 static int by_name(const void *a, const void *b)
@@ -123,7 +139,7 @@ static int by_name(const void *a, const void *b)
 /* The owner's slices, in an order of their own: the same group for the same slice. */
 static ApiObject **own_slices(const Slices *s, size_t *ret_n)
 {
-    ApiObject *const *owned = obj_owned(s->job->c->cs, KIND_ENDPOINTSLICE, s->owner, ret_n);
+    ApiObject *const *owned = obj_owned(s->job->c, &kind_endpointslices, s->owner, ret_n);
     ApiObject **list = arena_array(&s->job->arena, ApiObject *, *ret_n + 1);
     for (size_t i = 0; list && i < *ret_n; i++)
         list[i] = owned[i];
@@ -137,7 +153,7 @@ static ApiObject *take_spare(ApiObject **spare, size_t n, StrView address_type)
 {
     for (size_t i = 0; i < n; i++) {
         ApiObject *o = spare[i];
-        if (!o || !sv_eq(value_path_str(obj_doc(o), "addressType"), address_type))
+        if (!o || !sv_eq(view(o)->address_type, address_type))
             continue;
         spare[i] = NULL;
         return o;
@@ -154,8 +170,7 @@ void slices_write(Slices *s)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        const Value *doc = obj_doc(slices[i]);
-        make_key(value_path_str(doc, "addressType"), value_get(doc, SV("ports")), &s->key);
+        make_key(view(slices[i])->address_type, &view(slices[i])->ports, &s->key);
         SliceGroup *g = map_get(&s->by_key, buf_view(&s->key));
         if (g && !map_set(&s->by_key, buf_view(&s->key), g->same, NULL))
             g = NULL;
@@ -171,5 +186,5 @@ void slices_write(Slices *s)
     }
     for (size_t i = 0; i < n_spare; i++)
         if (spare[i])
-            job_delete(s->job, KIND_ENDPOINTSLICE, spare[i], SV("Background"), NULL, NULL);
+            job_delete(s->job, &kind_endpointslices, spare[i], SV("Background"), NULL, NULL);
 }

@@ -14,7 +14,7 @@ enum { SLICE_ENDPOINTS_MAX = 1000 }; /* the API's limit for one slice */
 
 typedef struct Slices {
     Job *job;
-    KindId owner_kind;
+    const WatchedKind *owner_kind;
     const ApiObject *owner;    /* of the same name as the Service */
     Value labels, annotations; /* of every slice; annotations may be null */
     struct SliceGroup *first, **end;
@@ -24,8 +24,8 @@ typedef struct Slices {
 
 /* `manager` is who the slices' label says that makes them; `from` are labels that they take over.
  */
-void slices_begin(Slices *s, Job *j, KindId owner_kind, const ApiObject *owner, StrView manager,
-                  const Value *from);
+void slices_begin(Slices *s, Job *j, const WatchedKind *owner_kind, const ApiObject *owner,
+                  StrView manager, const Value *from);
 /* Puts an endpoint to those of its kind; NULL makes sure that there is a slice at all. False: out
  * of memory. */
 bool slices_add(Slices *s, StrView address_type, Value ports, const Value *endpoint);

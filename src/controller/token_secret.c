@@ -5,41 +5,39 @@
  * is deleted: its event may come after the Secret's. */
 #include "controller/controller_internal.h"
 
-#define ACCOUNT_NAME SV("kubernetes.io/service-account.name")
-#define ACCOUNT_UID  SV("kubernetes.io/service-account.uid")
+#define ACCOUNT_UID SV("kubernetes.io/service-account.uid")
 
-static StrView annotation(const ApiObject *secret, StrView key)
+static const SecretView *view(const ApiObject *secret)
 {
-    return value_str(value_get(value_get(obj_meta(secret), SV("annotations")), key));
+    return secret->projection;
 }
 
-static void observe(Controller *c, KindId kind, ApiObject *old, ApiObject *now)
+static void observe(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now)
 {
-    if (kind == KIND_TOKEN_SECRET && now)
+    if (kind == &kind_token_secrets && now)
         controller_queue(c, now->ns, now->name);
-    if (kind != KIND_SERVICEACCOUNT || now)
+    if (kind != &kind_serviceaccounts || now)
         return;
     size_t n;
-    ApiObject *const *secrets =
-        informer_by_index(c->cs->informers[KIND_TOKEN_SECRET], INDEX_NS, old->ns, &n);
+    ApiObject *const *secrets = obj_indexed(c, &kind_token_secrets, INDEX_NS, old->ns, &n);
     for (size_t i = 0; i < n; i++)
-        if (sv_eq(annotation(secrets[i], ACCOUNT_NAME), old->name))
+        if (sv_eq(view(secrets[i])->account, old->name))
             controller_queue(c, secrets[i]->ns, secrets[i]->name);
 }
 
 static bool is_account_of(const ApiObject *secret, StrView uid)
 {
-    StrView wanted = annotation(secret, ACCOUNT_UID);
+    StrView wanted = view(secret)->account_uid;
     return uid.len && (!wanted.len || sv_eq(wanted, uid));
 }
 
 static bool on_account(Job *j, const ApiResult *r, void *arg)
 {
     bool missing = r->err && r->err->code == ERR_NOT_FOUND;
-    ApiObject *secret = obj_find(j->c->cs, KIND_TOKEN_SECRET, j->ns, j->name);
+    ApiObject *secret = obj_find(j->c, &kind_token_secrets, j->ns, j->name);
     StrView uid = r->err ? SV_NULL : value_path_str(r->body, "metadata.uid");
     if (secret && !obj_deleting(secret) && (missing || !r->err) && !is_account_of(secret, uid))
-        job_delete(j, KIND_TOKEN_SECRET, secret, SV("Background"), NULL, NULL);
+        job_delete(j, &kind_token_secrets, secret, SV("Background"), NULL, NULL);
     return missing;
 }
 
@@ -50,7 +48,7 @@ static void have_filled(Job *j, const ApiObject *secret, StrView uid)
     value_set(&j->arena, &annotations, ACCOUNT_UID, value_sv(uid));
     value_set_path(&j->arena, &patch, "metadata.annotations", annotations);
     job_call(j, &(JobRequest){ .method = SV("PATCH"),
-                               .kind = KIND_TOKEN_SECRET,
+                               .kind = &kind_token_secrets,
                                .body = &patch,
                                .content_type = API_PATCH_MERGE,
                                .target = { .ns = secret->ns, .name = secret->name } });
@@ -58,20 +56,22 @@ static void have_filled(Job *j, const ApiObject *secret, StrView uid)
 
 static void reconcile(Job *j)
 {
-    ApiObject *secret = obj_find(j->c->cs, KIND_TOKEN_SECRET, j->ns, j->name);
-    StrView name = annotation(secret, ACCOUNT_NAME);
-    if (!secret || obj_deleting(secret) || !name.len)
+    ApiObject *secret = obj_find(j->c, &kind_token_secrets, j->ns, j->name);
+    if (!secret || obj_deleting(secret) || !view(secret)->account.len)
         return;
-    ApiObject *account = obj_find(j->c->cs, KIND_SERVICEACCOUNT, j->ns, name);
+    StrView name = view(secret)->account;
+    ApiObject *account = obj_find(j->c, &kind_serviceaccounts, j->ns, name);
     if (account && !obj_deleting(account) && is_account_of(secret, account->uid)) {
-        if (!annotation(secret, ACCOUNT_UID).len)
+        if (!view(secret)->account_uid.len)
             have_filled(j, secret, account->uid);
         return;
     }
-    job_call(j, &(JobRequest){ .method = SV("GET"),
-                               .kind = KIND_SERVICEACCOUNT,
-                               .target = { .ns = j->ns, .name = arena_sv(&j->arena, name) },
-                               .done = on_account });
+    job_get(j, &kind_serviceaccounts, j->ns, name, on_account, NULL);
 }
 
-const ControllerDef token_secret_controller = { "token-cleaner", observe, reconcile, 2 };
+const ControllerDef token_secret_controller = { .name = "token-cleaner",
+                                                .workers = 2,
+                                                .kinds = { &kind_token_secrets,
+                                                           &kind_serviceaccounts },
+                                                .observe = observe,
+                                                .reconcile = reconcile };

@@ -281,21 +281,21 @@ static int watch(Dns *d, ApiClient *api, Err *err)
                                 .project = project_service,
                                 .unproject = unproject_service,
                                 .drop_json = true,
-                                .on_add = add_service,
-                                .on_update = change_service,
-                                .on_delete = remove_service,
-                                .on_synced = on_services,
-                                .ctx = d };
+                                .events.on_add = add_service,
+                                .events.on_update = change_service,
+                                .events.on_delete = remove_service,
+                                .events.on_synced = on_services,
+                                .events.ctx = d };
     InformerConfig slices = { .target = { SV("discovery.k8s.io"), SV("v1"), SV("endpointslices"),
                                           SV_NULL, SV_NULL, SV_NULL },
                               .project = project_slice,
                               .unproject = unproject_slice,
                               .drop_json = true,
-                              .on_add = add_slice,
-                              .on_update = change_slice,
-                              .on_delete = remove_slice,
-                              .on_synced = on_slices,
-                              .ctx = d };
+                              .events.on_add = add_slice,
+                              .events.on_update = change_slice,
+                              .events.on_delete = remove_slice,
+                              .events.on_synced = on_slices,
+                              .events.ctx = d };
     int r = informer_new(api, &services, &d->services, err);
     return r < 0 ? r : informer_new(api, &slices, &d->slices, err);
 }

@@ -101,11 +101,11 @@ static int watch_pods(Kubelet *k, Err *err)
     snprintf(selector, sizeof selector, "spec.nodeName=%s", k->cfg.node_name);
     InformerConfig pods = { .target = { SV(""), SV("v1"), SV("pods"), SV_NULL, SV_NULL, SV_NULL },
                             .field_selector = sv_cstr(selector),
-                            .on_add = on_pod_add,
-                            .on_update = on_pod_update,
-                            .on_delete = on_pod_delete,
-                            .on_synced = on_pods_synced,
-                            .ctx = k };
+                            .events.on_add = on_pod_add,
+                            .events.on_update = on_pod_update,
+                            .events.on_delete = on_pod_delete,
+                            .events.on_synced = on_pods_synced,
+                            .events.ctx = k };
     InformerConfig services = { .target = { SV(""), SV("v1"), SV("services"), SV_NULL, SV_NULL,
                                             SV_NULL } };
     int r = informer_new(k->api, &services, &k->services, err);

@@ -275,11 +275,12 @@ static int follow(Proxy *p, ApiClient *c, Err *err)
                            .project = project_service,
                            .unproject = service_model_free,
                            .drop_json = true,
-                           .on_add = on_object,
-                           .on_update = on_changed,
-                           .on_delete = on_object,
-                           .on_synced = on_synced,
-                           .ctx = p };
+                           .events.on_add = on_object,
+                           .events.on_update = on_changed,
+                           .events.on_delete = on_object,
+                           .events.on_synced = on_synced,
+                           .ctx = p,
+                           .events.ctx = p };
     int r = informer_new(c, &cfg, &p->services, err);
     if (r < 0)
         return r;

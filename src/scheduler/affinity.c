@@ -50,17 +50,20 @@ bool affinity_prepare(const Cluster *c, const SchedPod *pod, Affinity *a)
 {
     *a = (Affinity){ .pod = pod };
     a->matches_itself = matches_all(c, &pod->required, pod);
-    pods_foreach(p, &c->with_anti) if (present(*p))
-        add_terms(c, &a->existing, &(*p)->required_anti, pod, (*p)->node, 1, 0);
-    pods_foreach(p, &c->with_terms) if (present(*p))
-    {
-        add_terms(c, &a->wishes, &(*p)->required, pod, (*p)->node, HARD_WEIGHT, 0);
-        add_terms(c, &a->wishes, &(*p)->preferred, pod, (*p)->node, 0, 1);
-        add_terms(c, &a->wishes, &(*p)->preferred_anti, pod, (*p)->node, 0, -1);
-    }
+    pods_foreach (p, &c->with_anti)
+        if (present(*p))
+            add_terms(c, &a->existing, &(*p)->required_anti, pod, (*p)->node, 1, 0);
+    pods_foreach (p, &c->with_terms)
+        if (present(*p)) {
+            add_terms(c, &a->wishes, &(*p)->required, pod, (*p)->node, HARD_WEIGHT, 0);
+            add_terms(c, &a->wishes, &(*p)->preferred, pod, (*p)->node, 0, 1);
+            add_terms(c, &a->wishes, &(*p)->preferred_anti, pod, (*p)->node, 0, -1);
+        }
     bool own = pod->required.n || pod->required_anti.n || pod->preferred.n || pod->preferred_anti.n;
     for (size_t i = 0; own && i < c->nodes.len; i++) {
-        pods_foreach(p, &c->nodes.items[i]->pods) if (!(*p)->excluded) count_one(c, a, *p);
+        pods_foreach (p, &c->nodes.items[i]->pods)
+            if (!(*p)->excluded)
+                count_one(c, a, *p);
     }
     return !a->with.failed && !a->against.failed && !a->existing.failed && !a->wishes.failed;
 }

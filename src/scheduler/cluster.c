@@ -2,42 +2,10 @@
  * gone, keeps its account until they are gone too. */
 #include "scheduler/cluster.h"
 
+#include "api/pack.h"
 #include "base/clock.h"
 
 /* ---- pods ---- */
-
-/* Memory that was counted before, handed out piece by piece. */
-typedef struct Pack {
-    char *at;
-} Pack;
-
-static StrView pack_text(Pack *p, StrView s)
-{
-    StrView copy = sv_n(p->at, s.len);
-    if (s.len)
-        memcpy(p->at, s.ptr, s.len);
-    p->at += s.len;
-    return copy;
-}
-
-static size_t labels_size(const Value *labels)
-{
-    size_t n = 0;
-    value_map_foreach (m, labels)
-        n += sizeof(Member) + m->key.len + value_str(&m->val).len;
-    return n;
-}
-
-/* The members first: they want alignment. */
-static void pack_labels(Pack *p, const Value *labels, Member *members, Value *ret)
-{
-    uint32_t n = value_len(labels);
-    *ret = value_map();
-    ret->members = members;
-    ret->len = ret->cap = n;
-    value_map_foreach (m, labels)
-        *members++ = (Member){ pack_text(p, m->key), value_sv(pack_text(p, value_str(&m->val))) };
-}
 
 static int64_t time_at(const Value *pod, const char *path)
 {
@@ -123,42 +91,104 @@ static void read_state(SchedPod *p, const Value *pod)
     p->waits = !p->node_name.len && !p->done && !p->terminating &&
                !value_len(value_path(pod, "spec.schedulingGates")) &&
                (!scheduler.len || sv_eq(scheduler, SV("default-scheduler")));
-    request_of_pod(pod, &p->request);
+}
+
+/* Of a pod that waits: what fit.c, spread.c and support.c look at, and what was said of it. */
+static bool keep_doc(SchedPod *p, const Value *pod)
+{
+    static const StrView kept[] = { SV_INIT("nodeSelector"), SV_INIT("affinity"),
+                                    SV_INIT("tolerations"), SV_INIT("topologySpreadConstraints"),
+                                    SV_INIT("resourceClaims") };
+    _cleanup_arena_ Arena a;
+    arena_init(&a, 0);
+    Value doc = value_map(), spec = value_map(), conditions = value_list();
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+        const Value *v = value_get(value_get(pod, SV("spec")), kept[i]);
+        if (v)
+            value_set(&a, &spec, kept[i], *v);
+    }
+    value_list_foreach (c, value_path(pod, "status.conditions")) {
+        if (sv_eq(value_str(value_get(c, SV("type"))), SV("PodScheduled")))
+            value_push(&a, &conditions, *c);
+    }
+    value_set(&a, &doc, SV("spec"), spec);
+    value_set_path(&a, &doc, "status.conditions", conditions);
+    if (a.failed)
+        return false;
+    Pack pack = { 0 };
+    (void)pack_value(&pack, &doc);
+    p->doc = pack_alloc(&pack, 0);
+    p->pod = p->doc ? pack_value(&pack, &doc) : value_null();
+    return p->doc != NULL;
+}
+
+static void fill_extras(Pack *pack, const Request *r, SchedPod *p)
+{
+    Extra *extras = r->n_extras ? pack_bytes(pack, r->n_extras * sizeof *extras) : NULL;
+    for (uint32_t i = 0; i < r->n_extras; i++) {
+        StrView name = pack_sv(pack, r->extras[i].name);
+        if (extras)
+            extras[i] = (Extra){ name, r->extras[i].amount };
+    }
+    p->request = *r;
+    p->request.extras = extras;
+}
+
+static StrView pack_key(Pack *pack, StrView ns, StrView name)
+{
+    size_t n = ns.len + 1 + name.len;
+    char *key = pack_bytes(pack, n);
+    if (!key)
+        return SV_NULL;
+    memcpy(key, ns.ptr, ns.len);
+    key[ns.len] = '/';
+    memcpy(key + ns.len + 1, name.ptr, name.len);
+    return sv_n(key, n);
+}
+
+static void fill_pod(Pack *pack, const Value *pod, const Request *r, SchedPod *p)
+{
+    StrView ns = value_path_str(pod, "metadata.namespace"),
+            name = value_path_str(pod, "metadata.name");
+    const Value *labels = value_path(pod, "metadata.labels");
+    p->key = pack_key(pack, ns.ptr ? ns : SV(""), name.ptr ? name : SV(""));
+    p->ns = sv_n(p->key.ptr, ns.len);
+    p->name = sv_n(p->key.ptr ? p->key.ptr + ns.len + 1 : NULL, name.len);
+    p->uid = pack_sv(pack, value_path_str(pod, "metadata.uid"));
+    p->node_name = pack_sv(pack, value_path_str(pod, "spec.nodeName"));
+    p->nominated = pack_sv(pack, value_path_str(pod, "status.nominatedNodeName"));
+    p->labels = value_is(labels, VALUE_MAP) ? pack_value(pack, labels) : value_map();
+    fill_extras(pack, r, p);
 }
 
 SchedPod *sched_pod_new(const Value *pod)
 {
-    StrView ns = value_path_str(pod, "metadata.namespace"),
-            name = value_path_str(pod, "metadata.name"), uid = value_path_str(pod, "metadata.uid"),
-            node = value_path_str(pod, "spec.nodeName"),
-            nominated = value_path_str(pod, "status.nominatedNodeName");
-    const Value *labels = value_path(pod, "metadata.labels");
-    SchedPod *p = calloc(1, sizeof *p + labels_size(labels) + ns.len + name.len + 1 + uid.len +
-                                node.len + nominated.len);
+    _cleanup_arena_ Arena scratch;
+    Request request;
+    Pack pack = { 0 };
+    SchedPod measured;
+    arena_init(&scratch, 0);
+    if (!request_of_pod(pod, &scratch, &request))
+        return NULL;
+    fill_pod(&pack, pod, &request, &measured);
+    SchedPod *p = pack_alloc(&pack, sizeof *p);
     if (!p)
         return NULL;
-    Pack pack = { (char *)(p + 1) + value_len(labels) * sizeof(Member) };
     arena_init(&p->arena, 0);
-    p->key.ptr = pack.at;
-    p->ns = pack_text(&pack, ns);
-    pack_text(&pack, SV("/"));
-    p->name = pack_text(&pack, name);
-    p->key.len = ns.len + 1 + name.len;
-    p->uid = pack_text(&pack, uid);
-    p->node_name = pack_text(&pack, node);
-    p->nominated = pack_text(&pack, nominated);
-    pack_labels(&pack, labels, (Member *)(p + 1), &p->labels);
+    fill_pod(&pack, pod, &request, p);
     read_state(p, pod);
     if ((!p->done && (!read_affinity(p, pod) || !read_ports(p, pod))) ||
-        (p->waits && !value_clone(&p->arena, pod, &p->pod)))
+        (p->waits && !keep_doc(p, pod)))
         return sched_pod_free(p);
     return p;
 }
 
 SchedPod *sched_pod_free(SchedPod *p)
 {
-    if (p)
+    if (p) {
         arena_free(&p->arena);
+        free(p->doc);
+    }
     free(p);
     return NULL;
 }
@@ -184,7 +214,10 @@ NodeInfo *node_info_new(const Value *node)
     n->facts.labels = keep(&n->arena, value_path(node, "metadata.labels"), &ok);
     n->facts.taints = keep(&n->arena, value_path(node, "spec.taints"), &ok);
     n->facts.unschedulable = value_bool_or(value_path(node, "spec.unschedulable"), false);
-    request_of_node(node, &n->facts.allocatable);
+    Request *has = &n->facts.allocatable;
+    ok = request_of_node(node, &n->arena, has) && ok;
+    for (uint32_t i = 0; ok && i < has->n_extras; i++)
+        ok = (has->extras[i].name = arena_sv(&n->arena, has->extras[i].name)).ptr != NULL;
     return ok && n->facts.name.ptr ? n : node_info_free(n);
 }
 
@@ -204,7 +237,7 @@ static bool same_value(const Value *a, const Value *b)
 bool node_info_same(const NodeInfo *a, const NodeInfo *b)
 {
     return a->facts.unschedulable == b->facts.unschedulable &&
-           memcmp(&a->facts.allocatable, &b->facts.allocatable, sizeof a->facts.allocatable) == 0 &&
+           request_equal(&a->facts.allocatable, &b->facts.allocatable) &&
            same_value(a->facts.labels, b->facts.labels) &&
            same_value(a->facts.taints, b->facts.taints);
 }
@@ -230,6 +263,9 @@ static void node_free(SchedNode *n)
 {
     vec_free(&n->pods);
     vec_free(&n->nominated);
+    vec_foreach (e, &n->extras)
+        free((char *)e->name.ptr);
+    vec_free(&n->extras);
     free(n->name);
     free(n);
 }
@@ -280,6 +316,55 @@ SchedNode *cluster_node(const Cluster *c, StrView name)
     return n && n->info ? n : NULL;
 }
 
+/* ---- what is in use ---- */
+
+static Extra *extra_of(SchedNode *n, StrView name)
+{
+    vec_foreach (e, &n->extras) {
+        if (sv_eq(e->name, name))
+            return e;
+    }
+    return NULL;
+}
+
+/* A place to count each of the pod's extras at. */
+static bool prepare_extras(SchedNode *n, const SchedPod *p)
+{
+    for (uint32_t i = 0; i < p->request.n_extras; i++) {
+        StrView name = p->request.extras[i].name;
+        if (extra_of(n, name))
+            continue;
+        char *own = strndup(name.ptr, name.len);
+        if (!own || !vec_push(&n->extras, ((Extra){ sv_n(own, name.len), 0 }))) {
+            free(own);
+            return false;
+        }
+    }
+    return true;
+}
+
+void cluster_count(SchedNode *n, const SchedPod *p, bool in_use)
+{
+    if (in_use)
+        request_add(&n->facts.used, &p->request);
+    else
+        request_sub(&n->facts.used, &p->request);
+    for (uint32_t i = 0; i < p->request.n_extras; i++) {
+        Extra *e = extra_of(n, p->request.extras[i].name);
+        ASSERT(e);
+        e->amount += in_use ? p->request.extras[i].amount : -p->request.extras[i].amount;
+    }
+}
+
+static void forget_unused_extras(SchedNode *n)
+{
+    for (size_t i = n->extras.len; i-- > 0;)
+        if (n->extras.items[i].amount == 0) {
+            free((char *)n->extras.items[i].name.ptr);
+            vec_swap_remove(&n->extras, i);
+        }
+}
+
 /* ---- which pod is where ---- */
 
 static void list_remove(PodList *list, const SchedPod *p)
@@ -297,12 +382,13 @@ bool cluster_place(Cluster *c, SchedPod *p, StrView node)
     ASSERT(!p->node);
     if (!n)
         return false;
-    if (!vec_push(&n->pods, p)) {
+    if (!prepare_extras(n, p) || !vec_push(&n->pods, p)) {
+        forget_unused_extras(n);
         drop_if_unused(c, n);
         return false;
     }
     p->node = n;
-    request_add(&n->facts.used, &p->request);
+    cluster_count(n, p, true);
     bool anti = p->required_anti.n, terms = p->required.n || p->preferred.n || p->preferred_anti.n;
     if ((anti && !vec_push(&c->with_anti, p)) || (terms && !vec_push(&c->with_terms, p))) {
         cluster_take(c, p);
@@ -325,7 +411,8 @@ void cluster_take(Cluster *c, SchedPod *p)
     SchedNode *n = TAKE_PTR(p->node), *nominated = TAKE_PTR(p->nominated_to);
     if (n) {
         list_remove(&n->pods, p);
-        request_sub(&n->facts.used, &p->request);
+        cluster_count(n, p, false);
+        forget_unused_extras(n);
         if (p->required_anti.n)
             list_remove(&c->with_anti, p);
         if (p->required.n || p->preferred.n || p->preferred_anti.n)

@@ -19,7 +19,8 @@ typedef struct HostPort {
 typedef struct SchedPod {
     StrView ns, name, uid, key, node_name, nominated; /* key: "namespace/name" */
     Value labels;                                     /* a map, perhaps empty */
-    Value pod;                                        /* all of it: only of pods that wait */
+    Value pod; /* of pods that wait: the parts of spec and status that decide about them */
+    void *doc; /* its memory */
     Request request;
     int32_t priority;
     int64_t start_ns; /* since when it runs, else since when it exists */
@@ -57,6 +58,7 @@ struct SchedNode {
     size_t index;      /* in Cluster.nodes, while `info` is there */
     PodList pods;      /* bound to it or about to be, and not done */
     PodList nominated; /* they wait for victims to leave it */
+    VEC(Extra) extras; /* in use, with names of its own */
 };
 
 typedef struct Cluster {
@@ -77,5 +79,8 @@ SchedNode *cluster_node(const Cluster *c, StrView name); /* NULL: there is no su
 /* Counts the pod on the node, which need not exist. */
 bool cluster_place(Cluster *c, SchedPod *p, StrView node) NODISCARD;
 bool cluster_nominate(Cluster *c, SchedPod *p, StrView node) NODISCARD;
+/* Counts what a pod on the node asks for as in use, or as free again, as though it were not there.
+ */
+void cluster_count(SchedNode *n, const SchedPod *p, bool in_use);
 /* Takes the pod off its node and off the one it was nominated to; nothing if there is none. */
 void cluster_take(Cluster *c, SchedPod *p);

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { SCORE_MAX = 100, REASON_SIZE = 160 };
+enum { SCORE_MAX = 100, REASON_SIZE = 400 }; /* a resource's name has up to 317 bytes */
 
 size_t decide_enough(size_t nodes)
 {
@@ -38,22 +38,55 @@ static bool clash(const HostPort *a, const HostPort *b)
 
 static bool ports_are_free(const SchedPod *pod, const SchedNode *n)
 {
-    pods_foreach(other, &n->pods) for (uint32_t i = 0;
-                                       pod->n_ports && !(*other)->excluded && i < (*other)->n_ports;
-                                       i++) for (uint32_t k = 0; k < pod->n_ports;
-                                                 k++) if (clash(&pod->ports[k],
-                                                                &(*other)->ports[i])) return false;
+    if (!pod->n_ports)
+        return true;
+    pods_foreach (other, &n->pods) {
+        for (uint32_t i = 0; !(*other)->excluded && i < (*other)->n_ports; i++)
+            for (uint32_t k = 0; k < pod->n_ports; k++)
+                if (clash(&pod->ports[k], &(*other)->ports[i]))
+                    return false;
+    }
     return true;
+}
+
+/* Whether room is kept for `other`, which is nominated to the node. */
+static bool counts_nominated(const Filters *f, const SchedPod *other)
+{
+    return other != f->pod && other->priority >= f->pod->priority && !other->node;
+}
+
+bool filters_lack_extra(const Filters *f, const SchedNode *n, uint32_t i)
+{
+    const Extra *want = &f->pod->request.extras[i];
+    int64_t used = extras_amount(n->extras.items, n->extras.len, want->name);
+    pods_foreach (p, &n->nominated) {
+        if (counts_nominated(f, *p))
+            used += extras_amount((*p)->request.extras, (*p)->request.n_extras, want->name);
+    }
+    const Request *has = &n->facts.allocatable;
+    return want->amount > extras_amount(has->extras, has->n_extras, want->name) - used;
+}
+
+static bool lacks_extras(const Filters *f, const SchedNode *n)
+{
+    for (uint32_t i = 0; i < f->pod->request.n_extras; i++)
+        if (filters_lack_extra(f, n, i))
+            return true;
+    return false;
 }
 
 FitReason filters_check(const Filters *f, const SchedNode *n)
 {
     NodeFacts facts = n->facts;
-    pods_foreach(p, &n->nominated) if (*p != f->pod && (*p)->priority >= f->pod->priority &&
-                                       !(*p)->node) request_add(&facts.used, &(*p)->request);
+    pods_foreach (p, &n->nominated) {
+        if (counts_nominated(f, *p))
+            request_add(&facts.used, &(*p)->request);
+    }
     FitReason why = fit_check(&f->pod->pod, &f->pod->request, &facts);
+    if (why == FIT_OK && lacks_extras(f, n))
+        why = FIT_EXTRA;
     bool by_itself = why == FIT_OK || fit_reason_is_resource(why);
-    if (by_itself && f->pod->n_ports && !ports_are_free(f->pod, n))
+    if (by_itself && !ports_are_free(f->pod, n))
         return FIT_PORTS;
     if (why == FIT_OK && f->spread.n_hard)
         why = spread_check(&f->spread, &facts);
@@ -126,6 +159,8 @@ static void note_reason(const Filters *f, const SchedNode *n, FitReason why, Dec
     if (fit_reason_is_resource(why))
         lacks = fit_resources(&f->pod->request, &n->facts);
     d->why[n->index] = (uint8_t)why;
+    for (uint32_t i = 0; fit_reason_is_resource(why) && i < f->pod->request.n_extras; i++)
+        d->against_extras[i] += filters_lack_extra(f, n, i);
     for (int r = FIT_OK + 1; r < FIT_MAX; r++)
         d->against[r] += r == (int)why || lacks >> r & 1;
 }
@@ -140,9 +175,12 @@ bool decide(Cluster *c, const SchedPod *pod, Arena *a, Decision *d)
 {
     size_t all = c->nodes.len, enough = decide_enough(all), n = 0, i;
     Filters f;
-    *d = (Decision){ .nodes = (unsigned)all, .why = arena_alloc(a, all + 1) };
+    *d = (Decision){ .nodes = (unsigned)all,
+                     .why = arena_alloc(a, all + 1),
+                     .pod = pod,
+                     .against_extras = arena_array(a, unsigned, pod->request.n_extras + 1) };
     Scored *fits = arena_array(a, Scored, enough + 1);
-    if (!d->why || !fits || !filters_prepare(c, pod, a, &f))
+    if (!d->why || !d->against_extras || !fits || !filters_prepare(c, pod, a, &f))
         return false;
     if (!(d->node = nominated_node(c, &f))) {
         size_t first = all ? c->next % all : 0;
@@ -168,13 +206,17 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-void reasons_put(const char *const *texts, const unsigned *counts, size_t n, Buf *out)
+void reasons_put(const Reasons *r, Buf *out)
 {
     char lines[32][REASON_SIZE];
     size_t used = 0;
-    for (size_t i = 0; i < n && used < ARRAY_SIZE(lines); i++)
-        if (counts[i])
-            snprintf(lines[used++], REASON_SIZE, "%u %s", counts[i], texts[i]);
+    for (size_t i = 0; i < r->n && used < ARRAY_SIZE(lines); i++)
+        if (r->counts[i] && i != FIT_EXTRA)
+            snprintf(lines[used++], REASON_SIZE, "%u %s", r->counts[i], r->texts[i]);
+    for (uint32_t i = 0; i < r->pod->request.n_extras && used < ARRAY_SIZE(lines); i++)
+        if (r->extras[i])
+            snprintf(lines[used++], REASON_SIZE, "%u %s %.*s", r->extras[i],
+                     fit_reason_text[FIT_EXTRA], SV_FMT(r->pod->request.extras[i].name));
     qsort(lines, used, REASON_SIZE, by_text);
     for (size_t i = 0; i < used; i++)
         buf_printf(out, "%s%s", i ? ", " : "", lines[i]);
@@ -188,5 +230,5 @@ void decision_explain(const Decision *d, Buf *out)
         return;
     }
     buf_printf(out, "0/%u nodes are available: ", d->nodes);
-    reasons_put(fit_reason_text, d->against, FIT_MAX, out);
+    reasons_put(&(Reasons){ d->pod, d->against_extras, fit_reason_text, d->against, FIT_MAX }, out);
 }

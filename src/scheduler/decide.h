@@ -25,16 +25,28 @@ bool filters_prepare(const Cluster *c, const SchedPod *pod, Arena *a, Filters *r
 void filters_free(Filters *f);
 /* Pods of at least its priority that are nominated to the node count as if they were there. */
 FitReason filters_check(const Filters *f, const SchedNode *n);
+/* Whether the node has too little of the pod's extra number i, as it was counted above. */
+bool filters_lack_extra(const Filters *f, const SchedNode *n, uint32_t i);
 
 typedef struct Decision {
     SchedNode *node; /* NULL: none fits */
     uint8_t *why;    /* FitReason of each of Cluster.nodes; only when none fits */
     unsigned nodes, against[FIT_MAX];
+    const SchedPod *pod;
+    unsigned *against_extras; /* for each of its extras */
 } Decision;
 
 /* False: memory is exhausted. */
 bool decide(Cluster *c, const SchedPod *pod, Arena *a, Decision *ret);
 /* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." */
 void decision_explain(const Decision *d, Buf *out);
-/* "2 Insufficient cpu, 1 Too many pods." of counted texts, in kube-scheduler's order. */
-void reasons_put(const char *const *texts, const unsigned *counts, size_t n, Buf *out);
+/* Counted reasons, of which there may be one for each extra of the pod. */
+typedef struct Reasons {
+    const SchedPod *pod;
+    const unsigned *extras;   /* beside its extras */
+    const char *const *texts; /* n of them, with their counts; FIT_EXTRA is left to the extras */
+    const unsigned *counts;
+    size_t n;
+} Reasons;
+/* "2 Insufficient cpu, 1 Too many pods.", in kube-scheduler's order. */
+void reasons_put(const Reasons *r, Buf *out);

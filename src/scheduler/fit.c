@@ -2,8 +2,6 @@
  * here, a line in fit_check(). */
 #include "scheduler/fit.h"
 
-#include "api/quantity.h"
-
 enum { SCORE_MAX = 100 };
 
 const char *const fit_reason_text[FIT_MAX] = {
@@ -12,6 +10,7 @@ const char *const fit_reason_text[FIT_MAX] = {
     [FIT_MEMORY] = "Insufficient memory",
     [FIT_STORAGE] = "Insufficient ephemeral-storage",
     [FIT_PODS] = "Too many pods",
+    [FIT_EXTRA] = "Insufficient", /* followed by the name */
     [FIT_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
     [FIT_PORTS] = "node(s) didn't have free ports for the requested pod ports",
     [FIT_UNSCHEDULABLE] = "node(s) were unschedulable",
@@ -23,75 +22,6 @@ const char *const fit_reason_text[FIT_MAX] = {
     [FIT_SPREAD_LABEL] =
         "node(s) didn't match pod topology spread constraints (missing required label)",
 };
-
-static int64_t amount(const Value *map, StrView name, bool milli)
-{
-    ApiQuantity q;
-    const Value *v = value_get(map, name);
-    if (!v || api_quantity_from(v, &q, NULL) < 0)
-        return 0;
-    return milli ? api_quantity_milli(&q) : api_quantity_value(&q);
-}
-
-/* The part of a container or a node that a map of quantities says; without pods. */
-static Request request_of(const Value *amounts)
-{
-    return (Request){ .cpu_milli = amount(amounts, SV("cpu"), true),
-                      .memory = amount(amounts, SV("memory"), false),
-                      .storage = amount(amounts, SV("ephemeral-storage"), false) };
-}
-
-void request_of_node(const Value *node, Request *ret)
-{
-    const Value *a = value_path(node, "status.allocatable");
-    *ret = request_of(a);
-    ret->pods = amount(a, SV("pods"), false);
-}
-
-static void request_max(Request *to, const Request *r)
-{
-    to->cpu_milli = MAX(to->cpu_milli, r->cpu_milli);
-    to->memory = MAX(to->memory, r->memory);
-    to->storage = MAX(to->storage, r->storage);
-}
-
-void request_of_pod(const Value *pod, Request *ret)
-{
-    Request init = { 0 }, sidecars = { 0 };
-    *ret = (Request){ .pods = 1 };
-    value_list_foreach (c, value_path(pod, "spec.containers")) {
-        Request r = request_of(value_path(c, "resources.requests"));
-        request_add(ret, &r);
-    }
-    value_list_foreach (c, value_path(pod, "spec.initContainers")) {
-        Request r = request_of(value_path(c, "resources.requests"));
-        if (sv_eq(value_str(value_get(c, SV("restartPolicy"))),
-                  SV("Always"))) { /* a sidecar runs on */
-            request_add(&sidecars, &r);
-            continue;
-        }
-        request_add(&r, &sidecars);
-        request_max(&init, &r);
-    }
-    request_add(ret, &sidecars);
-    request_max(ret, &init);
-}
-
-void request_add(Request *to, const Request *r)
-{
-    to->cpu_milli += r->cpu_milli;
-    to->memory += r->memory;
-    to->storage += r->storage;
-    to->pods += r->pods;
-}
-
-void request_sub(Request *from, const Request *r)
-{
-    from->cpu_milli -= r->cpu_milli;
-    from->memory -= r->memory;
-    from->storage -= r->storage;
-    from->pods -= r->pods;
-}
 
 /* ---- labels ---- */
 
@@ -229,7 +159,8 @@ unsigned fit_resources(const Request *req, const NodeFacts *n)
 
 bool fit_reason_is_resource(FitReason why)
 {
-    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_STORAGE || why == FIT_PODS;
+    return why == FIT_CPU || why == FIT_MEMORY || why == FIT_STORAGE || why == FIT_PODS ||
+           why == FIT_EXTRA;
 }
 
 FitReason fit_check(const Value *pod, const Request *req, const NodeFacts *n)

@@ -43,16 +43,14 @@ typedef struct Trial {
     size_t n_budgets;
     Arena *arena;
     Filters filters;
+    unsigned *extras; /* nodes that lack each of the pod's extras even without the victims */
     bool failed;
 } Trial;
 
 static void exclude(SchedNode *n, SchedPod *p, bool yes)
 {
     p->excluded = yes;
-    if (yes)
-        request_sub(&n->facts.used, &p->request);
-    else
-        request_add(&n->facts.used, &p->request);
+    cluster_count(n, p, !yes);
 }
 
 static FitReason check(Trial *t, const SchedNode *n)
@@ -118,12 +116,17 @@ static int try_node(Trial *t, SchedNode *n, Preemption *out)
         t->failed = true;
         return NO_VICTIMS;
     }
-    pods_foreach(p, &n->pods) if ((*p)->priority < t->pod->priority) v[n_v++] = *p;
+    pods_foreach (p, &n->pods) {
+        if ((*p)->priority < t->pod->priority)
+            v[n_v++] = *p;
+    }
     if (!n_v)
         return NO_VICTIMS;
     for (size_t i = 0; i < n_v; i++)
         exclude(n, v[i], true);
     int why = check(t, n);
+    for (uint32_t i = 0; why == FIT_EXTRA && i < t->pod->request.n_extras; i++)
+        t->extras[i] += filters_lack_extra(&t->filters, n, i);
     if (why == FIT_OK) {
         qsort(v, n_v, sizeof *v, by_importance);
         mark_violations(t, v, n_v, violates);
@@ -177,11 +180,14 @@ static bool victims_are_leaving(const Cluster *c, const SchedPod *pod, const Dec
     const SchedNode *n = pod->nominated.len ? cluster_node(c, pod->nominated) : NULL;
     if (!n || !fit_reason_resolvable(d->why[n->index]))
         return false;
-    pods_foreach(p, &n->pods) if ((*p)->terminating && (*p)->priority < pod->priority) return true;
+    pods_foreach (p, &n->pods) {
+        if ((*p)->terminating && (*p)->priority < pod->priority)
+            return true;
+    }
     return false;
 }
 
-static void explain(unsigned nodes, const unsigned *counts, Buf *text)
+static void explain(const Trial *t, unsigned nodes, const unsigned *counts, Buf *text)
 {
     const char *texts[REASONS];
     for (int i = 0; i < FIT_MAX; i++)
@@ -189,7 +195,7 @@ static void explain(unsigned nodes, const unsigned *counts, Buf *text)
     texts[NO_VICTIMS] = "No preemption victims found for incoming pod";
     texts[NOT_HELPFUL] = "Preemption is not helpful for scheduling";
     buf_printf(text, "preemption: 0/%u nodes are available: ", nodes);
-    reasons_put(texts, counts, REASONS, text);
+    reasons_put(&(Reasons){ t->pod, t->extras, texts, counts, REASONS }, text);
 }
 
 static void try_all(Trial *t, const Decision *d, Preemption *best, unsigned *counts)
@@ -227,11 +233,12 @@ bool preempt_plan(Cluster *c, SchedPod *pod, const Decision *d, Budget *const *b
         return true;
     }
     ret->waits = false;
-    if (!filters_prepare(c, pod, a, &t.filters))
+    t.extras = arena_array(a, unsigned, pod->request.n_extras + 1);
+    if (!t.extras || !filters_prepare(c, pod, a, &t.filters))
         return false;
     try_all(&t, d, ret, counts);
     filters_free(&t.filters);
     if (!ret->node)
-        explain(d->nodes, counts, text);
+        explain(&t, d->nodes, counts, text);
     return !t.failed;
 }

@@ -184,7 +184,8 @@ static void on_pod_add(void *ctx, ApiObject *o)
 /* Its own status is no news for a pod that waits. */
 static bool asks_for_the_same(const SchedPod *a, const SchedPod *b)
 {
-    return a->waits && b->waits && value_equal(&a->labels, &b->labels) &&
+    return a->waits && b->waits && a->priority == b->priority &&
+           request_equal(&a->request, &b->request) && value_equal(&a->labels, &b->labels) &&
            value_equal(value_get(&a->pod, SV("spec")), value_get(&b->pod, SV("spec")));
 }
 
@@ -341,29 +342,29 @@ static int watch(Scheduler *s, Err *err)
         [WATCH_PODS] = { .target = { SV(""), SV("v1"), SV("pods") },
                          .project = project_pod,
                          .unproject = unproject_pod,
-                         .on_add = on_pod_add,
-                         .on_update = on_pod_update,
-                         .on_delete = on_pod_delete },
+                         .events.on_add = on_pod_add,
+                         .events.on_update = on_pod_update,
+                         .events.on_delete = on_pod_delete },
         [WATCH_NODES] = { .target = { SV(""), SV("v1"), SV("nodes") },
                           .project = project_node,
                           .unproject = unproject_node,
-                          .on_add = on_node_add,
-                          .on_update = on_node_update,
-                          .on_delete = on_node_delete },
+                          .events.on_add = on_node_add,
+                          .events.on_update = on_node_update,
+                          .events.on_delete = on_node_delete },
         [WATCH_NAMESPACES] = { .target = { SV(""), SV("v1"), SV("namespaces") },
                                .project = project_labels,
                                .unproject = unproject_labels,
-                               .on_add = on_namespace,
-                               .on_update = on_namespace_update,
-                               .on_delete = on_namespace_delete },
+                               .events.on_add = on_namespace,
+                               .events.on_update = on_namespace_update,
+                               .events.on_delete = on_namespace_delete },
         [WATCH_BUDGETS] = { .target = { SV("policy"), SV("v1"), SV("poddisruptionbudgets") },
                             .project = project_budget,
                             .unproject = unproject_budget },
     };
     for (Watched w = 0; w < WATCH_MAX; w++) {
         all[w].drop_json = true;
-        all[w].on_synced = on_synced;
-        all[w].ctx = s;
+        all[w].events.on_synced = on_synced;
+        all[w].events.ctx = s;
         int r = informer_new(s->api, &all[w], &s->informers[w], err);
         if (r < 0)
             return r;

@@ -42,8 +42,9 @@ static bool counts_for(const Spread *s, const SpreadConstraint *c, const NodeFac
 static int64_t matching(const SpreadConstraint *c, const SchedNode *n, StrView ns)
 {
     int64_t sum = 0;
-    pods_foreach(p, &n->pods) sum += !(*p)->excluded && !(*p)->terminating && sv_eq((*p)->ns, ns) &&
-                                     selector_matches(&c->pods, &(*p)->labels);
+    pods_foreach (p, &n->pods)
+        sum += !(*p)->excluded && !(*p)->terminating && sv_eq((*p)->ns, ns) &&
+               selector_matches(&c->pods, &(*p)->labels);
     return sum;
 }
 

@@ -139,3 +139,61 @@ Y
     wait_for 20 event_of owned
     kubectl get clusterrole owned
 }
+
+held_up() { # NAMESPACE TYPE MESSAGE: a condition that is True, with its reason and message
+    kubectl get namespace "$1" -o json | jq -e --arg t "$2" --arg m "$3" \
+        '[.status.conditions[] | select(.type == $t and .status == "True" and .message == $m)] | length == 1' >/dev/null
+}
+is_fine() { # NAMESPACE TYPE REASON
+    kubectl get namespace "$1" -o json | jq -e --arg t "$2" --arg r "$3" \
+        '[.status.conditions[] | select(.type == $t and .status == "False" and .reason == $r)] | length == 1' >/dev/null
+}
+namespace_is_gone() { ! kubectl get namespace "$1"; }
+
+@test "a namespace's pods go before the rest, and its conditions say what holds it up" {
+    kubectl create namespace ending
+    wait_for 10 kubectl get configmap -n ending kube-root-ca.crt
+    kubectl apply -f - <<'Y'
+apiVersion: v1
+kind: Pod
+metadata: {name: held, namespace: ending, finalizers: [example.com/hold]}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: held, namespace: ending, finalizers: [example.com/hold, example.com/more]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: free, namespace: ending}
+Y
+    kubectl delete namespace ending --wait=false
+    wait_for 20 held_up ending NamespaceContentRemaining "Some resources are remaining: pods. has 1 resource instances"
+    held_up ending NamespaceFinalizersRemaining \
+        "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+    is_fine ending NamespaceDeletionDiscoveryFailure ResourcesDiscovered
+    is_fine ending NamespaceDeletionGroupVersionParsingFailure ParsedGroupVersions
+    is_fine ending NamespaceDeletionContentFailure ContentDeleted
+    kubectl get secret -n ending free # what pods use stays until they have gone
+    [ -z "$(kubectl get configmap -n ending held -o 'jsonpath={.metadata.deletionTimestamp}')" ]
+
+    kubectl patch pod -n ending held --type merge -p '{"metadata":{"finalizers":null}}'
+    wait_for 20 held_up ending NamespaceContentRemaining "Some resources are remaining: configmaps. has 1 resource instances"
+    held_up ending NamespaceFinalizersRemaining "Some content in the namespace has finalizers remaining: \
+example.com/hold in 1 resource instances, example.com/more in 1 resource instances"
+    ! kubectl get secret -n ending free
+
+    kubectl patch configmap -n ending held --type merge -p '{"metadata":{"finalizers":null}}'
+    wait_for 20 namespace_is_gone ending
+}
+
+@test "a namespace with more objects than a page counts them all, and ends" {
+    kubectl create namespace crowd
+    for i in $(seq 600); do
+        printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d, namespace: crowd, finalizers: [example.com/hold]}\n---\n' "$i"
+    done | kubectl create -f - >/dev/null
+    kubectl delete namespace crowd --wait=false
+    wait_for 30 held_up crowd NamespaceContentRemaining "Some resources are remaining: configmaps. has 600 resource instances"
+    kubectl get configmap -n crowd -o json | jq 'del(.items[].metadata.finalizers)' | kubectl replace -f - >/dev/null
+    wait_for 60 namespace_is_gone crowd
+}

@@ -270,12 +270,12 @@ static int watch(K8sProvider *p, K8sKind kind, StrView ns, Err *err)
                                      .version = sv_cstr(kinds[kind].version),
                                      .plural = sv_cstr(kinds[kind].plural),
                                      .ns = kinds[kind].cluster_wide ? SV("") : ns },
-                         .on_add = on_add,
-                         .on_update = on_update,
-                         .on_delete = on_delete,
-                         .on_failed = on_failed,
-                         .on_synced = on_synced,
-                         .ctx = w };
+                         .events.on_add = on_add,
+                         .events.on_update = on_update,
+                         .events.on_delete = on_delete,
+                         .events.on_failed = on_failed,
+                         .events.on_synced = on_synced,
+                         .events.ctx = w };
     for (unsigned i = 0; i < p->cfg->selectors.len; i++)
         if (sv_eq(p->cfg->selectors.items[i].role, sv_cstr(kinds[kind].role))) {
             c.label_selector = p->cfg->selectors.items[i].label;

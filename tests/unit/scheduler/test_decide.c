@@ -247,6 +247,61 @@ static void test_the_search_ends_early_on_large_clusters(void **state)
     assert_int_equal(decide_enough(6000), 300);
 }
 
+#define FOO(n) "\"example.com/foo\":\"" n "\""
+#define BAR(n) "\"example.com/bar\":\"" n "\""
+
+static void test_extended_resources_have_to_be_there(void **state)
+{
+    node_with("n1", "", "", FOO("2") "," BAR("1"));
+    node_with("n2", "", "", FOO("1"));
+    node("n3", "", "");
+    assert_string_equal(place(pod("a", "", "", ASKS(FOO("2")))), "n1");
+    assert_string_equal(place(pod("b", "", "", ASKS(BAR("1") "," FOO("1")))), "n1");
+    assert_string_equal(place(pod("c", "", "", ASKS(FOO("3")))),
+                        "0/3 nodes are available: 3 Insufficient example.com/foo.");
+    assert_string_equal(place(pod("d", "", "", ASKS(FOO("2") "," BAR("2") ",\"cpu\":\"5\""))),
+                        "0/3 nodes are available: 2 Insufficient example.com/foo, "
+                        "3 Insufficient cpu, 3 Insufficient example.com/bar.");
+    pod("e", "n1", "", ASKS(FOO("1")));
+    assert_string_equal(place(pod("f", "", "", ASKS(FOO("2")))),
+                        "0/3 nodes are available: 3 Insufficient example.com/foo.");
+    assert_string_equal(place(pod("g", "", "", ASKS(BAR("1") "," FOO("1")))), "n1");
+    /* What is none of a node's own is not asked for. */
+    const char *any = place(pod("h", "", "", ASKS("\"storage\":\"5Gi\"," FOO("0"))));
+    assert_int_equal(any[0], 'n');
+}
+
+static void test_huge_pages_are_counted_by_size(void **state)
+{
+    node_with("n1", "", "", "\"hugepages-2Mi\":\"64Mi\",\"hugepages-1Gi\":\"0\"");
+    assert_string_equal(place(pod("a", "", "", ASKS("\"hugepages-2Mi\":\"64Mi\""))), "n1");
+    assert_string_equal(place(pod("b", "", "", ASKS("\"hugepages-1Gi\":\"1Gi\""))),
+                        "0/1 nodes are available: 1 Insufficient hugepages-1Gi.");
+    pod("c", "n1", "", ASKS("\"hugepages-2Mi\":\"32Mi\""));
+    assert_string_equal(place(pod("d", "", "", ASKS("\"hugepages-2Mi\":\"33Mi\""))),
+                        "0/1 nodes are available: 1 Insufficient hugepages-2Mi.");
+}
+
+static void test_a_nomination_holds_extended_resources(void **state)
+{
+    node_with("n1", "", "", FOO("2"));
+    SchedPod *high = pod("high", "", "", ASKS(FOO("2")) ",\"priority\":10");
+    assert_true(cluster_nominate(&cluster, high, SV("n1")));
+    assert_string_equal(place(pod("low", "", "", ASKS(FOO("1")))),
+                        "0/1 nodes are available: 1 Insufficient example.com/foo.");
+    assert_string_equal(place(pod("top", "", "", ASKS(FOO("1")) ",\"priority\":11")), "n1");
+}
+
+static void test_what_a_gone_node_gave_is_still_counted(void **state)
+{
+    SchedPod *early = pod("a", "n9", "", ASKS(FOO("1"))); /* before its node */
+    node_with("n9", "", "", FOO("1"));
+    assert_string_equal(place(pod("b", "", "", ASKS(FOO("1")))),
+                        "0/1 nodes are available: 1 Insufficient example.com/foo.");
+    cluster_take(&cluster, early);
+    assert_string_equal(place(pod("c", "", "", ASKS(FOO("1")))), "n9");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +321,10 @@ int main(void)
         IN_WORLD(test_a_nomination_holds_the_room),
         IN_WORLD(test_nodes_come_and_go_under_their_pods),
         IN_WORLD(test_the_search_ends_early_on_large_clusters),
+        IN_WORLD(test_extended_resources_have_to_be_there),
+        IN_WORLD(test_huge_pages_are_counted_by_size),
+        IN_WORLD(test_a_nomination_holds_extended_resources),
+        IN_WORLD(test_what_a_gone_node_gave_is_still_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static NodeFacts node(const char *text)
                     .labels = value_path(v, "metadata.labels"),
                     .taints = value_path(v, "spec.taints"),
                     .unschedulable = value_bool_or(value_path(v, "spec.unschedulable"), false) };
-    request_of_node(v, &n.allocatable);
+    assert_true(request_of_node(v, &arena, &n.allocatable));
     return n;
 }
 
@@ -31,7 +31,7 @@ static FitReason check(const char *pod_text, const NodeFacts *n)
 {
     const Value *pod = parse(pod_text);
     Request req;
-    request_of_pod(pod, &req);
+    assert_true(request_of_pod(pod, &arena, &req));
     return fit_check(pod, &req, n);
 }
 
@@ -71,13 +71,33 @@ static void test_resources(void **state)
 static void test_init_containers_count_by_their_maximum(void **state)
 {
     Request r;
-    request_of_pod(
+    assert_true(request_of_pod(
         parse("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}},"
               "{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}],\"initContainers\":["
               "{\"resources\":{\"requests\":{\"cpu\":\"500m\"}}},{\"restartPolicy\":\"Always\","
               "\"resources\":{\"requests\":{\"cpu\":\"50m\"}}}]}}"),
-        &r);
+        &arena, &r));
     assert_int_equal(r.cpu_milli, 500);
+}
+
+static void test_extended_resources_are_summed_like_the_others(void **state)
+{
+    Request r;
+    assert_true(request_of_pod(
+        parse(
+            "{\"spec\":{\"overhead\":{\"cpu\":\"10m\",\"example.com/foo\":\"1\"},\"containers\":["
+            "{\"resources\":{\"requests\":{\"example.com/foo\":\"1\",\"hugepages-2Mi\":\"4Mi\"}}},"
+            "{\"resources\":{\"requests\":{\"example.com/foo\":\"2\",\"example.com/none\":\"0\"}}}],"
+            "\"initContainers\":[{\"resources\":{\"requests\":{\"example.com/bar\":\"7\"}}},"
+            "{\"restartPolicy\":\"Always\",\"resources\":{\"requests\":{\"example.com/foo\":\"4\"}}},"
+            "{\"resources\":{\"requests\":{\"example.com/foo\":\"5\"}}}]}}"),
+        &arena, &r));
+    assert_int_equal(r.n_extras, 3);
+    assert_int_equal(extras_amount(r.extras, r.n_extras, SV("example.com/foo")), 10);
+    assert_int_equal(extras_amount(r.extras, r.n_extras, SV("example.com/bar")), 7);
+    assert_int_equal(extras_amount(r.extras, r.n_extras, SV("hugepages-2Mi")), 4 << 20);
+    assert_int_equal(extras_amount(r.extras, r.n_extras, SV("example.com/none")), 0);
+    assert_int_equal(r.cpu_milli, 10);
 }
 
 static void test_selectors_and_affinity(void **state)
@@ -141,7 +161,7 @@ static void test_the_emptier_node_scores_higher(void **state)
     const Value *pod =
         parse("{\"spec\":{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}");
     Request req;
-    request_of_pod(pod, &req);
+    assert_true(request_of_pod(pod, &arena, &req));
     assert_true(fit_score(pod, &req, &a) > fit_score(pod, &req, &b));
 }
 
@@ -158,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resources),
         cmocka_unit_test(test_init_containers_count_by_their_maximum),
+        cmocka_unit_test(test_extended_resources_are_summed_like_the_others),
         cmocka_unit_test(test_selectors_and_affinity),
         cmocka_unit_test(test_taints_and_cordon),
         cmocka_unit_test(test_the_emptier_node_scores_higher),

@@ -104,6 +104,20 @@ static void test_on_a_node_the_budget_is_spared_too(void **state)
     assert_string_equal(plan(pod("p", "", "", CPU("2") PRIO("10"))), "n1: b");
 }
 
+#define FOO(n) ASKS("\"example.com/foo\":\"" n "\"")
+
+static void test_extended_resources_are_freed(void **state)
+{
+    node_with("n1", "", "", "\"example.com/foo\":\"2\"");
+    pod("a", "n1", "", FOO("1") PRIO("1"));
+    pod("b", "n1", "", FOO("1") PRIO("2"));
+    pod("c", "n1", "", CPU("1") PRIO("0"));
+    assert_string_equal(plan(pod("p", "", "", FOO("1") PRIO("10"))), "n1: a");
+    assert_string_equal(plan(pod("q", "", "", FOO("2") PRIO("10"))), "n1: b a");
+    assert_string_equal(plan(pod("r", "", "", FOO("3") PRIO("10"))),
+                        "preemption: 0/1 nodes are available: 1 Insufficient example.com/foo.");
+}
+
 static void test_anti_affinity_can_be_preempted(void **state)
 {
     node("n1", "", "");
@@ -137,6 +151,7 @@ int main(void)
         T(test_the_node_with_the_lesser_victims_is_taken),
         T(test_budgets_are_spared),
         T(test_on_a_node_the_budget_is_spared_too),
+        T(test_extended_resources_are_freed),
         T(test_anti_affinity_can_be_preempted),
         T(test_victims_that_leave_are_waited_for),
     };

@@ -22,19 +22,25 @@ static inline const Value *parse(const char *text)
     return v;
 }
 
-/* labels: "\"zone\":\"a\"" */
-static inline void node(const char *name, const char *labels, const char *spec)
+/* labels: "\"zone\":\"a\""; extras: more of what it has to give, as members. */
+static inline void node_with(const char *name, const char *labels, const char *spec,
+                             const char *extras)
 {
     char text[2048];
     snprintf(
         text, sizeof text,
         "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"kubernetes.io/hostname\":\"%s\"%s%s}},\"spec\":{%s},"
-        "\"status\":{\"allocatable\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"10\"}}}",
-        name, name, *labels ? "," : "", labels, spec);
+        "\"status\":{\"allocatable\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"10\"%s%s}}}",
+        name, name, *labels ? "," : "", labels, spec, *extras ? "," : "", extras);
     NodeInfo *n = node_info_new(parse(text));
     assert_non_null(n);
     assert_true(vec_push(&infos, n));
     assert_true(cluster_set_node(&cluster, sv_cstr(name), n));
+}
+
+static inline void node(const char *name, const char *labels, const char *spec)
+{
+    node_with(name, labels, spec, "");
 }
 
 /* on: the node's name, or empty for one that waits; labels and spec as members. */
@@ -89,6 +95,7 @@ static inline int world_teardown(void **state)
         assert_int_equal(n->facts.used.pods, 0);
         assert_int_equal(n->facts.used.cpu_milli, 0);
         assert_int_equal(n->pods.len, 0);
+        assert_int_equal(n->extras.len, 0);
         cluster_remove_node(&cluster, sv_cstr(n->name));
     }
     assert_int_equal(cluster.by_name.len, 0);
@@ -103,4 +110,5 @@ static inline int world_teardown(void **state)
 }
 
 #define CPU(n)      "\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"" n "\"}}}]"
+#define ASKS(list)  "\"containers\":[{\"resources\":{\"requests\":{" list "}}}]"
 #define IN_WORLD(t) cmocka_unit_test_setup_teardown(t, world_setup, world_teardown)
