@@ -6,15 +6,10 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/list.h"
 
-typedef struct Label {
-    StrView name, value;
-} Label;
-
-typedef struct Labels {
-    const Label *items;
-    unsigned len;
-} Labels;
+typedef StrPair Label;
+typedef StrPairs Labels;
 
 #define LABEL_METRIC_NAME SV("__name__")
 

@@ -1,6 +1,6 @@
 /* fetch.c - one request: connect, follow redirects, decompress, within one deadline and one limit
  * of size. */
-#include "monitor/fetch/internal.h"
+#include "fetch/internal.h"
 
 #include <stdio.h>
 
@@ -50,7 +50,7 @@ static int make_client(Fetcher *f, const FetchRoute *to, TlsContext *tls, HttpCl
                        Err *err)
 {
     char host[512], name[512], proxy[512];
-    const ConfigTls *t = &f->cfg->tls;
+    const FetchTls *t = &f->cfg->tls;
     const FetchUrl *end = to->has_proxy && !to->is_tls ? &to->proxy : &to->to;
     HttpClientConfig c = {
         .host = host, .port = end->port, .tls = tls, .any_address = f->cfg->round_robin_dns
@@ -411,7 +411,7 @@ int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err)
     return 0;
 }
 
-int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err)
+int fetcher_new(Loop *l, const FetchOptions *cfg, Fetcher **ret, Err *err)
 {
     Fetcher *f = calloc(1, sizeof *f);
     if (!f)

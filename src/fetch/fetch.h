@@ -1,13 +1,17 @@
-/* fetch.h - HTTP requests as Prometheus' http_config describes them: TLS, basic auth, bearer
- * tokens, OAuth 2 client credentials, signatures and tokens of clouds, own headers, redirects,
- * gzip, proxies. For scrapes, for discovery over HTTP and for remote storages. Everything on
- * the loop's thread.
+/* fetch.h - HTTP requests to others: TLS, basic auth, bearer tokens, OAuth 2 client credentials,
+ * signatures and tokens of clouds, own headers, redirects, gzip, proxies. For scrapes, discovery
+ * over HTTP, remote storages, probes and hooks. Everything on the loop's thread.
  *
- * A Fetcher is one http_config; it keeps connections to each origin it talks to, and reads files
- * with secrets and certificates again when they change. */
+ * A Fetcher is one set of options; it keeps connections to each origin it talks to, and reads files
+ * with secrets and certificates again when they change.
+ *
+ * To add a call to the outside: FetchOptions of where its user configures it (all that is zero is
+ * off), a Fetcher beside its owner, fetch_start() with a limit of time and of size, fetch_cancel()
+ * or fetcher_free() where the owner ends. */
 #pragma once
 
-#include "monitor/config/config.h"
+#include "base/buf.h"
+#include "fetch/options.h"
 #include "net/http_client.h"
 
 typedef struct Fetcher Fetcher;
@@ -33,7 +37,7 @@ typedef struct FetchUrl {
 int fetch_url_parse(StrView url, FetchUrl *ret, Err *err) NODISCARD;
 
 /* `cfg` must outlive the fetcher. Files are not read yet. */
-int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err) NODISCARD;
+int fetcher_new(Loop *l, const FetchOptions *cfg, Fetcher **ret, Err *err) NODISCARD;
 /* Counts its connections in `dials` from now on, which must outlive it. */
 void fetcher_count(Fetcher *f, HttpDials *dials);
 Fetcher *fetcher_free(Fetcher *f); /* ends its fetches without events; always NULL */
@@ -74,12 +78,3 @@ typedef struct FetchSpec {
 /* Nothing is called back from inside. */
 int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err) NODISCARD;
 Fetch *fetch_cancel(Fetch *x); /* NULL is fine; always NULL */
-
-/* ---- what connections came to ---- */
-
-typedef struct FetchDialer {
-    StrView name; /* "node", "alertmanager" */
-    const HttpDials *dials;
-} FetchDialer;
-/* Appends the families net_conntrack_dialer_… in the text format. */
-void fetch_dialers_put(const FetchDialer *dialers, size_t n, Buf *out);

@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
-#include "monitor/fetch/internal.h"
-#include "monitor/fetch/sigv4.h"
+#include "fetch/internal.h"
+#include "fetch/sigv4.h"
 
 enum { SECRET_MAX = 1024 * 1024, PEM_MAX = 4 * 1024 * 1024, TLS_CHECK_S = 1 };
 
@@ -76,19 +76,19 @@ StrView fetch_basic_of_url(Arena *a, StrView userinfo)
 
 static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
 {
-    const ConfigHttp *c = x->f->cfg;
+    const FetchOptions *c = x->f->cfg;
     StrView user, password, token;
     int r;
 
     if (c->basic_auth) {
-        const ConfigBasicAuth *b = c->basic_auth;
+        const FetchBasicAuth *b = c->basic_auth;
         if ((r = secret(l->arena, b->username, b->username_file, "username", &user, err)) < 0 ||
             (r = secret(l->arena, b->password, b->password_file, "password", &password, err)) < 0)
             return r;
         return add(l, SV("authorization"), basic(l->arena, user, password), err);
     }
     if (c->authorization) {
-        const ConfigAuthorization *a = c->authorization;
+        const FetchAuthorization *a = c->authorization;
         if ((r = secret(l->arena, a->credentials, a->credentials_file, "authorization credentials",
                         &token, err)) < 0)
             return r;
@@ -107,12 +107,12 @@ static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
 
 static int add_configured(Fetch *x, HeaderList *l, Err *err)
 {
-    const ConfigHeaders *h = &x->f->cfg->headers;
+    const FetchExtraHeaders *h = &x->f->cfg->headers;
     StrView value;
     int r;
     for (unsigned i = 0; i < h->len; i++) {
-        const ConfigHeader *one = &h->items[i];
-        const ConfigStrings *lists[] = { &one->values, &one->secrets, &one->files };
+        const FetchExtraHeader *one = &h->items[i];
+        const StrList *lists[] = { &one->values, &one->secrets, &one->files };
         for (unsigned k = 0; k < ARRAY_SIZE(lists); k++)
             for (unsigned j = 0; j < lists[k]->len; j++) {
                 StrView text = lists[k]->items[j];
@@ -196,7 +196,7 @@ static TlsVersion tls_version(StrView name)
 
 static int make_tls(Fetcher *f, TlsContext **ret, Err *err)
 {
-    const ConfigTls *t = &f->cfg->tls;
+    const FetchTls *t = &f->cfg->tls;
     _cleanup_arena_ Arena a;
     TlsConfig c = { .insecure_skip_verify = t->insecure_skip_verify,
                     .min_version = tls_version(t->min_version),
@@ -228,7 +228,7 @@ static void retire_origins(Fetcher *f)
 
 int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err)
 {
-    const ConfigTls *t = &f->cfg->tls;
+    const FetchTls *t = &f->cfg->tls;
     int64_t now = loop_now_ns(f->loop);
 
     if (f->tls && now - f->tls_checked_ns < TLS_CHECK_S * NSEC_PER_SEC) {
