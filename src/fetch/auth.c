@@ -49,6 +49,8 @@ static int add(HeaderList *l, StrView name, StrView value, Err *err)
     char *lower = arena_cstr(l->arena, name);
     if (!lower || !value.ptr)
         return err_nomem(err);
+    if (sv_find_char(value, '\r') >= 0 || sv_find_char(value, '\n') >= 0)
+        return err_set(err, ERR_INVALID, 0, "invalid header field value for \"%s\"", lower);
     for (char *c = lower; *c; c++)
         *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
     l->items[l->len++] = (HttpHeader){ sv_cstr(lower), value };
@@ -145,17 +147,27 @@ static int add_signature(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
     return r;
 }
 
+static StrView host_header(const Fetch *x, const FetchUrl *u)
+{
+    for (unsigned i = 0; !x->named && i < x->spec.n_headers; i++)
+        if (sv_eq_nocase(x->spec.headers[i].name, SV("host")) && x->spec.headers[i].value.len)
+            return x->spec.headers[i].value;
+    return u->authority;
+}
+
 int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *ret_n, Err *err)
 {
     HeaderList l = { .arena = &x->arena };
     const FetchUrl *u = &to->to;
-    int r = add(&l, SV("host"), u->authority, err);
+    int r = add(&l, SV("host"), host_header(x, u), err);
 
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < x->spec.n_headers; i++)
-        if ((r = add(&l, x->spec.headers[i].name, x->spec.headers[i].value, err)) < 0)
+    for (unsigned i = 0; i < x->spec.n_headers; i++) {
+        const HttpHeader *h = &x->spec.headers[i];
+        if (!sv_eq_nocase(h->name, SV("host")) && (r = add(&l, h->name, h->value, err)) < 0)
             return r;
+    }
     if (!x->foreign && (r = add_credentials(x, &l, u, err)) < 0)
         return r;
     if ((r = add_configured(x, &l, err)) < 0)

@@ -22,6 +22,7 @@ enum {
     FETCH_SMALL = 1024 * 1024,           /* bodies that are received even when others take much */
     FETCH_REDIRECTS_MAX = 10,
     FETCH_ORIGIN_IDLE_S = 300, /* connections of origins unused for so long are closed */
+    FETCH_NO_TIMEOUT = INT32_MAX,
 };
 
 #define FETCH_TOO_LARGE "body size limit exceeded"
@@ -65,10 +66,12 @@ typedef struct FetchSpec {
     StrView url;
     StrView method; /* empty: GET */
     StrView body;   /* copied */
+    /* A host among them is sent instead of the URL's, also after redirects that name no host. */
     const HttpHeader *headers;
     unsigned n_headers;
-    uint32_t timeout_ms; /* of the whole, redirects included */
-    size_t body_max;     /* larger: ERR_LIMIT with FETCH_TOO_LARGE */
+    uint32_t timeout_ms; /* of the whole, redirects included; 0: 30 s */
+    size_t body_max;     /* larger: ERR_LIMIT with FETCH_TOO_LARGE; 0: FETCH_BODY_MAX */
+    bool body_cut;       /* or no more of it is read, and the answer counts as whole */
     bool keep_gzip;      /* unpacking is left to the caller, who may have a thread for it */
     FetchBudget *budget; /* NULL: none; must outlive the fetch */
     FetchDoneFn *done;

@@ -39,6 +39,8 @@ struct Fetch {
     unsigned redirects;
     bool foreign; /* redirected to another host: no credentials */
     bool waiting; /* for credentials */
+    bool named;   /* a URL of this hop names its host, which the first one did not */
+    bool cut;     /* there is more of the body than is wanted */
     int status;
     StrView content_type, location;
     HttpHeader *answer; /* headers of the answer */

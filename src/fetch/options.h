@@ -73,6 +73,8 @@ typedef struct FetchOptions {
     StrView bearer_token, bearer_token_file; /* moved to authorization when loaded */
     FetchTls tls;
     bool follow_redirects, enable_http2;
+    bool same_host_redirects; /* one to another host is not followed: it is the answer */
+    bool no_reuse;            /* a connection of its own for every request (probes) */
     FetchProxy proxy;
     FetchExtraHeaders headers;
     bool round_robin_dns; /* of remote_write: a connection goes to any of a host's addresses */
