@@ -56,8 +56,5 @@ void labels_json(Labels l, Buf *out); /* {"name":"value",…} */
 /* Appends a Go-quoted string ("a\"b\n"), as labels and messages show values. */
 void text_quote(StrView s, Buf *out);
 
-/* Appends a value as the text formats quote it: only backslash, quote and newline are escaped. */
-void text_quote_value(StrView s, Buf *out);
-
 bool metric_name_is_legacy(StrView s); /* [a-zA-Z_:][a-zA-Z0-9_:]* */
 bool label_name_is_legacy(StrView s);  /* [a-zA-Z_][a-zA-Z0-9_]* */

@@ -1,6 +1,6 @@
 /* dialers.c - connections to others on /metrics, under the names of Prometheus' conntrack. */
 #include "monitor/model/labels.h"
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 #include "monitor/scrape/scrape.h"
 
 static void put(const ScrapeDialer *d, const char *name, const char *reason, uint64_t v, Buf *out)
