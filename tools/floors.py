@@ -13,6 +13,7 @@ import sys
 FLOORS = [
     ["base"],
     ["codec", "net", "netlink"],
+    ["fetch"],
     ["store", "api", "image", "oci", "cni"],
     ["pod"],
     ["apiserver", "controller", "scheduler", "kubelet", "proxy", "dns", "monitor", "scan", "os", "console"],
@@ -22,7 +23,6 @@ MONITOR_FLOORS = [
     ["model", "page"],
     ["tsdb", "promql", "relabel", "expo"],
     ["config", "template", "promqltest"],
-    ["fetch"],
     ["discovery"],
     ["scrape", "rules", "notify", "remote", "otlp"],
     ["web"],

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "kubelet/http_get.h"
 #include "net/connect.h"
 #include "net/http_client.h"
 
@@ -30,8 +31,10 @@ struct Action {
     int64_t timeout_ms;
     Source *deadline;
     bool over, ok;
-    char text[512];
-    /* httpGet and grpc */
+    char text[1024]; /* what failed, or what to warn of */
+    /* httpGet */
+    HttpGet *get;
+    /* grpc */
     HttpClient *http;
     HttpCall *call;
     int status;
@@ -51,7 +54,7 @@ struct Action {
 
 /* ---- the end ---- */
 
-/* Ends what is open, but for the HTTP client: its own callback may be on the stack. */
+/* Ends what is open, but for the HTTP clients: a callback of theirs may be on the stack. */
 static void close_all(Action *p)
 {
     uint32_t request;
@@ -75,22 +78,35 @@ static void tell(void *ctx)
     p->fn(p->ctx, p->ok, p->text);
 }
 
-/* `fmt` says what failed, as in "HTTP probe failed with statuscode: 500"; NULL: success. */
-static void PRINTF(2, 3) action_done(Action *p, const char *fmt, ...)
+static void end(Action *p, bool ok, const char *fmt, va_list ap)
 {
     if (p->over)
         return;
     p->over = true;
-    p->ok = fmt == NULL;
-    if (fmt) {
-        va_list ap;
-        va_start(ap, fmt);
+    p->ok = ok;
+    if (fmt)
         vsnprintf(p->text, sizeof p->text, fmt, ap);
-        va_end(ap);
-    }
     close_all(p);
     if (loop_defer(p->c->worker->k->loop, tell, p, NULL) < 0)
         tell(p);
+}
+
+/* `fmt` says what failed, as in "HTTP probe failed with statuscode: 500"; NULL: success. */
+static void PRINTF(2, 3) action_done(Action *p, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    end(p, fmt == NULL, fmt, ap);
+    va_end(ap);
+}
+
+/* A success that somebody should know something of. */
+static void PRINTF(2, 3) action_warn(Action *p, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    end(p, true, fmt, ap);
+    va_end(ap);
 }
 
 static void on_deadline(void *ctx)
@@ -131,85 +147,35 @@ static bool host_of(const Action *p, const Value *action, char *buf, size_t size
 
 /* ---- httpGet ---- */
 
-static void on_http_head(void *ctx, int status, const HttpHeader *headers, uint32_t n)
-{
-    ((Action *)ctx)->status = status;
-}
-
-static void on_http_done(void *ctx, const Err *err)
+static void on_http_done(void *ctx, const FetchResult *r)
 {
     Action *p = ctx;
-    p->call = NULL;
-    if (p->status && (!p->probe || (p->status >= 200 && p->status < 400)))
-        action_done(p, NULL); /* a hook has done its work with any answer, as in Kubernetes */
-    else if (p->status)
-        action_done(p, "HTTP probe failed with statuscode: %d", p->status);
+    if (r->status && !p->probe) /* a hook has done its work with any answer, as in Kubernetes */
+        action_done(p, NULL);
+    else if (r->err)
+        action_done(p, "%s", r->err->msg);
+    else if (r->status >= 200 && r->status < 300)
+        action_done(p, NULL);
+    else if (r->status >= 300 && r->status < 400)
+        action_warn(p, "Probe terminated redirects, Response body: %.*s",
+                    SV_FMT(sv_head(r->body, sizeof p->text)));
     else
-        action_done(p, "Get failed: %s", err ? err->msg : "no answer");
-}
-
-static int http_headers(const Action *p, const Value *get, StrView authority, HttpHeader *ret,
-                        uint32_t max)
-{
-    uint32_t n = 0;
-    bool host = false, agent = false, accept = false;
-    value_list_foreach (h, value_get(get, SV("httpHeaders"))) {
-        HttpHeader one = { value_str(value_get(h, SV("name"))),
-                           value_str(value_get(h, SV("value"))) };
-        host |= sv_eq_nocase(one.name, SV("host"));
-        agent |= sv_eq_nocase(one.name, SV("user-agent"));
-        accept |= sv_eq_nocase(one.name, SV("accept"));
-        if (n < max - 3)
-            ret[n++] = one;
-    }
-    if (!host)
-        ret[n++] = (HttpHeader){ SV("host"), authority };
-    if (!agent)
-        ret[n++] = (HttpHeader){ SV("user-agent"),
-                                 p->probe ? SV("kube-probe/1.35") : SV("kube-lifecycle/1.35") };
-    if (!accept)
-        ret[n++] = (HttpHeader){ SV("accept"), SV("*/*") };
-    return (int)n;
+        action_done(p, "HTTP probe failed with statuscode: %d", r->status);
 }
 
 static int start_http(Action *p, const Value *get, Err *err)
 {
-    char host[256], authority[300], target[2048];
-    HttpHeader headers[32];
-    uint16_t port = port_of(p, value_get(get, SV("port")));
-    StrView path = value_str(value_get(get, SV("path")));
-    if (!port || !host_of(p, get, host, sizeof host))
+    char host[256];
+    const HttpGetSpec spec = { .action = get,
+                               .host = host,
+                               .port = port_of(p, value_get(get, SV("port"))),
+                               .agent =
+                                   p->probe ? SV("kube-probe/1.35") : SV("kube-lifecycle/1.35"),
+                               .done = on_http_done,
+                               .ctx = p };
+    if (!spec.port || !host_of(p, get, host, sizeof host))
         return err_set(err, ERR_NOT_FOUND, 0, "the port or host is not known");
-    snprintf(authority, sizeof authority, "%s:%u", host, port);
-    snprintf(target, sizeof target, "%s%.*s", path.len && path.ptr[0] == '/' ? "" : "/",
-             SV_FMT(path));
-    TlsContext *tls = NULL;
-    TlsConfig insecure = { .insecure_skip_verify = true };
-    int r = sv_eq(value_str(value_get(get, SV("scheme"))), SV("HTTPS"))
-                ? tls_context_new_client(&insecure, &tls, err)
-                : 0;
-    if (r < 0)
-        return r;
-    HttpClientConfig cfg = { .host = host,
-                             .port = port,
-                             .tls = tls,
-                             .connect_timeout_ms = (uint32_t)p->timeout_ms,
-                             .http1_only = true,
-                             .no_reuse = true };
-    r = http_client_new(p->c->worker->k->loop, &cfg, &p->http, err);
-    tls_context_unref(tls);
-    if (r < 0)
-        return r;
-    HttpCallSpec spec = { .method = SV("GET"),
-                          .target = sv_cstr(target),
-                          .headers = headers,
-                          .on_head = on_http_head,
-                          .on_done = on_http_done,
-                          .ctx = p,
-                          .n_headers = (uint32_t)http_headers(p, get, sv_cstr(authority), headers,
-                                                              ARRAY_SIZE(headers)) };
-    p->status = 0;
-    return http_call(p->http, &spec, &p->call, err);
+    return http_get_new(p->c->worker->k->loop, &spec, &p->get, err);
 }
 
 /* ---- tcpSocket ---- */
@@ -513,6 +479,7 @@ Action *action_free(Action *p)
         return NULL;
     loop_defer_cancel(p->c->worker->k->loop, tell, p);
     close_all(p);
+    http_get_free(p->get);
     http_client_free(p->http);
     free(p);
     return NULL;

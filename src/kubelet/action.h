@@ -6,7 +6,7 @@
 typedef struct Action Action;
 
 /* Exactly once unless freed before, never from inside action_new(); the action stays its owner's,
- * who may free it there. `text` says what failed. */
+ * who may free it there. `text` says what failed; with a success what to warn of, or is empty. */
 typedef void ActionFn(void *ctx, bool ok, const char *text);
 
 typedef struct ActionOptions {

@@ -81,6 +81,9 @@ static void on_result(void *ctx, bool ok, const char *text)
     if (!ok)
         worker_event(p->c->worker, p->c, SV("Warning"), SV("Unhealthy"), "%s probe failed: %s",
                      p->what, text);
+    else if (*text)
+        worker_event(p->c->worker, p->c, SV("Warning"), SV("ProbeWarning"), "%s probe warning: %s",
+                     p->what, text);
     p->run = ok == p->last_ok ? p->run + 1 : 1;
     p->last_ok = ok;
     if (p->run >= (ok ? p->success_threshold : p->failure_threshold))

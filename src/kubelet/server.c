@@ -236,7 +236,9 @@ int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err)
         return err_nomem(err);
     s->k = k;
     snprintf(addr, sizeof addr, "0.0.0.0:%u", k->cfg.port);
-    int r = make_tls(k->cfg.tls_cert, k->cfg.tls_key, k->cfg.client_ca, &tls, err);
+    int r = access_gate_new(k->api, &s->gate, err);
+    if (r == 0)
+        r = make_tls(k->cfg.tls_cert, k->cfg.tls_key, k->cfg.client_ca, &tls, err);
     if (r == 0) {
         HttpServerConfig cfg = { .tls = tls, .handler = on_request, .ctx = s, .body_max = 65536 };
         r = http_server_new(k->loop, addr, &cfg, &s->http, err);
@@ -257,7 +259,7 @@ KubeletServer *kubelet_server_free(KubeletServer *s)
     while (s->sessions)
         s->sessions->end(s->sessions);
     http_server_free(s->http);
-    kubelet_verdicts_free(s);
+    access_gate_free(s->gate);
     free(s);
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* server.h - what the files of the kubelet's own API share.
  *
  *   server.c               routes, /healthz, /pods, /metrics
- *   server_auth.c          who asks, and may they: reviews by the API server, with a cache
+ *   server_auth.c          who asks, and may they
  *   server_logs.c          containers' logs
  *   server_files.c         the folder of logs
  *   server_exec.c          exec and attach
@@ -9,6 +9,7 @@
  *   cri_log.c              lines of log files */
 #pragma once
 
+#include "api/access.h"
 #include "kubelet/internal.h"
 #include "net/channels.h"
 
@@ -22,7 +23,7 @@ typedef struct Session {
 struct KubeletServer {
     Kubelet *k;
     HttpServer *http;
-    Map verdicts; /* key of what was asked to Verdict */
+    AccessGate *gate;
     Session *sessions;
 };
 
@@ -52,7 +53,6 @@ Container *kubelet_request_container(KubeletRequest *r);
 typedef void AllowedFn(KubeletServer *s, HttpReq *req);
 void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView subresource,
                        AllowedFn *allowed);
-void kubelet_verdicts_free(KubeletServer *s);
 
 typedef void KubeletHandler(KubeletRequest *r);
 KubeletHandler serve_logs, serve_log_files, serve_exec, serve_attach, serve_port_forward;

@@ -105,6 +105,8 @@ void exchange_gone(Exchange *e)
     if (e->release)
         e->release(e->release_ctx);
     e->release = NULL;
+    if (c->srv && c->cfg.ended && e->handled)
+        c->cfg.ended(c->cfg.ctx, &e->req, e->status);
     exchange_uncount_body(e); /* whoever holds it may outlive the server */
     e->bodies = NULL;
     exchange_unhold(e);
@@ -258,6 +260,7 @@ static void respond(Exchange *e, int status, StrView content_type)
     if (e->head_only || !http_status_has_body(status)) /* HEAD tells the length it would have */
         e->n_pieces = e->piece_at = 0;
     e->state = EX_ENDED;
+    e->status = status;
     e->since_ns = loop_now_ns(c->loop);
     if (c->ops->start(e, status, content_type, total, NULL) < 0) {
         c->ops->reset(e);
@@ -336,6 +339,7 @@ int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err)
         e->state = EX_HANDLING;
         return r;
     }
+    e->status = status;
     conn_pump_later(e->conn);
     return 0;
 }

@@ -54,6 +54,9 @@ typedef struct HttpServerConfig {
     uint32_t idle_timeout_ms;    /* of a connection without exchanges; 0: 120 s */
     HttpConnLimit *limit;        /* NULL: only the server's own, HTTP_CONNS_MAX */
     uint32_t request_timeout_ms; /* until a request has arrived whole; 0: 30 s (slow loris) */
+    /* Told once of each request that a handler had, when its response has been sent or the peer has
+     * gone; status 0: nothing was answered. Not after http_server_free(). NULL: nobody. */
+    void (*ended)(void *ctx, HttpReq *req, int status);
     /* Asked when the head of a request has arrived that more follows: true: the handler is called
      * at once, with `streams` set, and takes the body by http_body_start(). NULL: never. */
     bool (*streams)(void *ctx, HttpReq *req);

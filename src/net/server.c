@@ -146,6 +146,7 @@ void conn_dispatch(HttpConn *c)
         if (!c->ready)
             c->ready_tail = NULL;
         e->state = EX_HANDLING;
+        e->handled = true;
         c->cfg.handler(c->cfg.ctx, &e->req);
     }
 }

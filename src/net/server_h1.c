@@ -401,6 +401,7 @@ int http_take_over(HttpReq *req, StrView head, NetStream **ret, Err *err)
     c->stream = NULL;
     h->cur = NULL;
     e->state = EX_ENDED;
+    e->status = 101;
     exchange_gone(e);
     conn_close(c);
     conn_leave(c);

@@ -44,6 +44,8 @@ struct Exchange {
     ExState state;
     int32_t stream_id; /* HTTP/2 */
     unsigned held;
+    int status;     /* of the response that has started; 0: none has */
+    bool handled;   /* the handler has had it */
     bool gone;      /* off its connection; freed when nobody holds it */
     bool head_only; /* HEAD */
     bool streaming; /* a response of unknown length */

@@ -139,6 +139,24 @@ logs_of() { ls -d "$DATA"/log/pods/default_"$1"_*; }
 }
 restarted() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[0].restartCount}')" -ge 1 ]; }
 
+@test "a probe by HTTP follows a redirect on the same host; one to elsewhere is a success that an event warns of" {
+    mkdir -p "$DATA/cgi"
+    cat >"$DATA/cgi/away" <<'S'
+#!/bin/sh
+printf 'HTTP/1.1 302 Found\r\nLocation: http://elsewhere.invalid/\r\nContent-Length: 5\r\n\r\nmoved'
+S
+    chmod 755 "$DATA/cgi/away"
+    pod moves 'command: [sh, -c, "mkdir /www/there; echo ok >/www/there/index.html; exec httpd -f -vv -p 8080 -h /www"],
+        volumeMounts: [{name: cgi, mountPath: /www/cgi-bin}],
+        startupProbe: {httpGet: {port: 8080, path: /there}, periodSeconds: 1},
+        readinessProbe: {httpGet: {port: 8080, path: /cgi-bin/away}, periodSeconds: 1}' \
+        "terminationGracePeriodSeconds: 0, volumes: [{name: cgi, hostPath: {path: $DATA/cgi}}]"
+    kubectl wait --for=condition=Ready pod/moves --timeout=20s
+    log_has moves '/there/'
+    wait_for 10 event moves ProbeWarning "Readiness probe warning: Probe terminated redirects, Response body: moved"
+    kubectl delete pod moves
+}
+
 @test "a gRPC probe says what it finds" {
     pod grpc 'command: [sleep, "1000"], readinessProbe: {grpc: {port: 9}, periodSeconds: 1}' 'terminationGracePeriodSeconds: 0'
     wait_for 15 event grpc Unhealthy "Readiness probe failed: error: health rpc probe failed"

@@ -1,6 +1,6 @@
 /* fuzz_aws.c - files with profiles, and answers of STS: what is found lies inside. */
 #include "base/macros.h"
-#include "monitor/fetch/aws_parse.h"
+#include "fetch/aws_parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -186,14 +186,14 @@ static int read_scalar(Binder *b, const Field *f, void *at, const Value *v)
 
 /* ---- lists and maps of texts ---- */
 
-static int read_texts(Binder *b, const Value *v, ConfigStrings *ret)
+static int read_texts(Binder *b, const Value *v, StrList *ret)
 {
     if (v->kind == VALUE_STRING) { /* yaml.v2 takes one item for a list of one */
         StrView *one = arena_array(b->arena, StrView, 1);
         if (!one)
             return err_nomem(b->err);
         *one = value_str(v);
-        *ret = (ConfigStrings){ one, 1 };
+        *ret = (StrList){ one, 1 };
         return 0;
     }
     if (v->kind != VALUE_LIST)
@@ -210,7 +210,7 @@ static int read_texts(Binder *b, const Value *v, ConfigStrings *ret)
         b->frame = f.up;
         items[n++] = it->kind == VALUE_NULL ? SV("") : value_str(it);
     }
-    *ret = (ConfigStrings){ items, n };
+    *ret = (StrList){ items, n };
     return 0;
 }
 
@@ -234,15 +234,15 @@ static int read_labels(Binder *b, const Value *v, Labels *ret)
 
 static int by_name(const void *a, const void *b)
 {
-    return sv_cmp(((const ConfigParam *)a)->name, ((const ConfigParam *)b)->name);
+    return sv_cmp(((const StrParam *)a)->name, ((const StrParam *)b)->name);
 }
 
-static int read_params(Binder *b, const Value *v, ConfigParams *ret)
+static int read_params(Binder *b, const Value *v, StrParams *ret)
 {
     int r;
     if (v->kind != VALUE_MAP)
         return bad_type(b, v, "map[string][]string");
-    ConfigParam *items = arena_array(b->arena, ConfigParam, v->len + 1u);
+    StrParam *items = arena_array(b->arena, StrParam, v->len + 1u);
     if (!items)
         return err_nomem(b->err);
     unsigned n = 0;
@@ -256,25 +256,25 @@ static int read_params(Binder *b, const Value *v, ConfigParams *ret)
         n++;
     }
     qsort(items, n, sizeof *items, by_name);
-    *ret = (ConfigParams){ items, n };
+    *ret = (StrParams){ items, n };
     return 0;
 }
 
 static const Field header_fields[] = {
-    { "values", FIELD_TEXTS, false, offsetof(ConfigHeader, values), NULL },
-    { "secrets", FIELD_TEXTS, false, offsetof(ConfigHeader, secrets), NULL },
-    { "files", FIELD_TEXTS, false, offsetof(ConfigHeader, files), NULL },
+    { "values", FIELD_TEXTS, false, offsetof(FetchExtraHeader, values), NULL },
+    { "secrets", FIELD_TEXTS, false, offsetof(FetchExtraHeader, secrets), NULL },
+    { "files", FIELD_TEXTS, false, offsetof(FetchExtraHeader, files), NULL },
 };
 static const Type type_header = {
-    "config.Header", sizeof(ConfigHeader), header_fields, ARRAY_SIZE(header_fields), NULL, NULL
+    "config.Header", sizeof(FetchExtraHeader), header_fields, ARRAY_SIZE(header_fields), NULL, NULL
 };
 
-static int read_headers(Binder *b, const Value *v, ConfigHeaders *ret)
+static int read_headers(Binder *b, const Value *v, FetchExtraHeaders *ret)
 {
     int r;
     if (v->kind != VALUE_MAP)
         return bad_type(b, v, "map[string]config.Header");
-    ConfigHeader *items = arena_array(b->arena, ConfigHeader, v->len + 1u);
+    FetchExtraHeader *items = arena_array(b->arena, FetchExtraHeader, v->len + 1u);
     if (!items)
         return err_nomem(b->err);
     unsigned n = 0;
@@ -286,13 +286,13 @@ static int read_headers(Binder *b, const Value *v, ConfigHeaders *ret)
         items[n++].name = m->key;
         b->frame = f.up;
     }
-    *ret = (ConfigHeaders){ items, n };
+    *ret = (FetchExtraHeaders){ items, n };
     return 0;
 }
 
 /* ---- structs ---- */
 
-typedef CONFIG_LIST(void) AnyList;
+typedef LIST(void) AnyList;
 
 static int read_list(Binder *b, const Type *t, const Value *v, AnyList *ret)
 {

@@ -86,11 +86,11 @@ extern const Type type_remote_write, type_remote_read;
 extern const Type type_tls, type_discovery, type_alertmanager;
 
 typedef struct ScrapeFile { /* one of scrape_config_files */
-    CONFIG_LIST(ConfigScrape) scrape;
+    LIST(ConfigScrape) scrape;
 } ScrapeFile;
 
 /* Checks that need the whole file: globals into jobs, names that stand twice. */
 int config_finish(Binder *b, Config *c, const Value *doc, const ConfigOptions *opt) NODISCARD;
 int config_finish_scrape(Binder *b, const ConfigGlobal *g, ConfigScrape *s,
                          const Value *v) NODISCARD;
-int config_check_http(Binder *b, ConfigHttp *h, const Value *v) NODISCARD;
+int config_check_http(Binder *b, FetchOptions *h, const Value *v) NODISCARD;

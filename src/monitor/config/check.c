@@ -33,7 +33,7 @@ int compile_rules(Binder *b, ConfigRules *rules, bool legacy, const Value *v, co
 int check_tls(Binder *b, void *obj, const Value *v)
 {
     static const char *const versions[] = { "", "TLS10", "TLS11", "TLS12", "TLS13", NULL };
-    const ConfigTls *t = obj;
+    const FetchTls *t = obj;
     bool cert = t->cert.len || t->cert_file.len, key = t->key.len || t->key_file.len;
 
     if (t->ca.len && t->ca_file.len)
@@ -59,7 +59,7 @@ int check_tls(Binder *b, void *obj, const Value *v)
     return 0;
 }
 
-static int check_oauth2(Binder *b, const ConfigOauth2 *o, const Value *v)
+static int check_oauth2(Binder *b, const FetchOauth2 *o, const Value *v)
 {
     if (sv_empty(o->client_id))
         return bind_fail_key(b, v, "oauth2", "oauth2 client_id must be configured");
@@ -75,7 +75,7 @@ static int check_oauth2(Binder *b, const ConfigOauth2 *o, const Value *v)
     return 0;
 }
 
-static int check_proxy(Binder *b, const ConfigProxy *p, const Value *v)
+static int check_proxy(Binder *b, const FetchProxy *p, const Value *v)
 {
     if (p->from_environment && p->url.len)
         return bind_fail_key(
@@ -121,7 +121,7 @@ bool header_is_reserved(StrView name)
     return false;
 }
 
-static int check_headers(Binder *b, const ConfigHeaders *h, const Value *v)
+static int check_headers(Binder *b, const FetchExtraHeaders *h, const Value *v)
 {
     for (unsigned i = 0; i < h->len; i++) {
         StrView name = h->items[i].name;
@@ -134,22 +134,21 @@ static int check_headers(Binder *b, const ConfigHeaders *h, const Value *v)
 }
 
 /* bearer_token and bearer_token_file are the old spelling of authorization. */
-static int move_bearer(Binder *b, ConfigHttp *h)
+static int move_bearer(Binder *b, FetchOptions *h)
 {
     if (sv_empty(h->bearer_token) && sv_empty(h->bearer_token_file))
         return 0;
-    if (!(h->authorization = arena_new(b->arena, ConfigAuthorization)))
+    if (!(h->authorization = arena_new(b->arena, FetchAuthorization)))
         return err_nomem(b->err);
-    *h->authorization =
-        (ConfigAuthorization){ SV("Bearer"), h->bearer_token, h->bearer_token_file };
+    *h->authorization = (FetchAuthorization){ SV("Bearer"), h->bearer_token, h->bearer_token_file };
     h->bearer_token = h->bearer_token_file = (StrView){ 0 };
     return 0;
 }
 
-int config_check_http(Binder *b, ConfigHttp *h, const Value *v)
+int config_check_http(Binder *b, FetchOptions *h, const Value *v)
 {
     bool bearer = h->bearer_token.len || h->bearer_token_file.len;
-    ConfigAuthorization *a = h->authorization;
+    FetchAuthorization *a = h->authorization;
     int r;
 
     if (h->bearer_token.len && h->bearer_token_file.len)
@@ -340,7 +339,7 @@ int check_k8s_sd(Binder *b, void *obj, const Value *v)
 
 /* ---- global and scrape_configs ---- */
 
-static int check_protocols(Binder *b, const ConfigStrings *p, const Value *v)
+static int check_protocols(Binder *b, const StrList *p, const Value *v)
 {
     static const char *const known[] = { "OpenMetricsText0.0.1", "OpenMetricsText1.0.0",
                                          "PrometheusProto",      "PrometheusText0.0.4",
@@ -413,7 +412,7 @@ int check_global(Binder *b, void *obj, const Value *v)
 static int check_static_targets(Binder *b, const ConfigDiscovery *sd, const Value *v)
 {
     for (unsigned i = 0; i < sd->statics.len; i++) {
-        const ConfigStrings *t = &sd->statics.items[i].targets;
+        const StrList *t = &sd->statics.items[i].targets;
         for (unsigned j = 0; j < t->len; j++)
             if (sv_find_char(t->items[j], '/') >= 0)
                 return bind_fail_key(b, v, "static_configs", "\"%.*s\" is not a valid hostname",
@@ -434,8 +433,7 @@ int check_scrape(Binder *b, void *obj, const Value *v)
         return r;
     if ((r = check_protocols(b, &s->scrape_protocols, v)) < 0)
         return r;
-    ConfigStrings fallback = { &s->fallback_scrape_protocol,
-                               s->fallback_scrape_protocol.len ? 1 : 0 };
+    StrList fallback = { &s->fallback_scrape_protocol, s->fallback_scrape_protocol.len ? 1 : 0 };
     if (check_protocols(b, &fallback, NULL) < 0)
         return bind_fail_key(
             b, v, "fallback_scrape_protocol",
@@ -470,9 +468,9 @@ static void inherit_protocols(ConfigScrape *s, const ConfigGlobal *g)
     if (g->scrape_protocols.len)
         s->scrape_protocols = g->scrape_protocols;
     else if (s->scrape_native_histograms)
-        s->scrape_protocols = (ConfigStrings){ with_proto, ARRAY_SIZE(with_proto) };
+        s->scrape_protocols = (StrList){ with_proto, ARRAY_SIZE(with_proto) };
     else
-        s->scrape_protocols = (ConfigStrings){ with_proto + 1, ARRAY_SIZE(with_proto) - 1 };
+        s->scrape_protocols = (StrList){ with_proto + 1, ARRAY_SIZE(with_proto) - 1 };
 }
 
 static int inherit_schemes(Binder *b, ConfigScrape *s, const ConfigGlobal *g, const Value *v)

@@ -60,7 +60,7 @@ static int check_queue(Binder *b, const ConfigRemoteWrite *w, const Value *v)
     return why ? bind_fail_key(b, v, "queue_config", "remote write queue %s", why) : 0;
 }
 
-static int check_auth(Binder *b, const ConfigHttp *h, const Value *v)
+static int check_auth(Binder *b, const FetchOptions *h, const Value *v)
 {
     const struct {
         const char *name;
@@ -148,8 +148,8 @@ int check_tracing(Binder *b, void *obj, const Value *v)
     return 0;
 }
 
-static int check_attributes(Binder *b, const ConfigStrings *list, const char *key,
-                            const char *adjective, const Value *v)
+static int check_attributes(Binder *b, const StrList *list, const char *key, const char *adjective,
+                            const Value *v)
 {
     for (unsigned i = 0; i < list->len; i++) {
         list->items[i] = sv_trim(list->items[i]);
@@ -204,7 +204,7 @@ static bool path_pattern_is_valid(StrView s)
     return star < 0 || sv_find_char(sv_skip(s, (size_t)star), '/') < 0;
 }
 
-static int check_patterns(Binder *b, const ConfigStrings *list, const char *key, const char *what,
+static int check_patterns(Binder *b, const StrList *list, const char *key, const char *what,
                           const Value *doc)
 {
     for (unsigned i = 0; i < list->len; i++)

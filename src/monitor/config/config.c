@@ -67,7 +67,7 @@ static void join(Joiner *j, StrView *path)
         *path = joined;
 }
 
-static void join_list(Joiner *j, ConfigStrings *list)
+static void join_list(Joiner *j, StrList *list)
 {
     for (unsigned i = 0; i < list->len; i++)
         join(j, &list->items[i]);
@@ -75,7 +75,7 @@ static void join_list(Joiner *j, ConfigStrings *list)
 
 static void join_tls(void *ctx, void *obj)
 {
-    ConfigTls *t = obj;
+    FetchTls *t = obj;
     join(ctx, &t->ca_file);
     join(ctx, &t->cert_file);
     join(ctx, &t->key_file);
@@ -83,7 +83,7 @@ static void join_tls(void *ctx, void *obj)
 
 static void join_http(void *ctx, void *obj)
 {
-    ConfigHttp *h = obj;
+    FetchOptions *h = obj;
     if (h->basic_auth) {
         join(ctx, &h->basic_auth->username_file);
         join(ctx, &h->basic_auth->password_file);
@@ -404,13 +404,13 @@ int config_scrape_format(const ConfigScrape *job, Buf *out, Err *err)
     return show_yaml(&type_scrape, job, out, err);
 }
 
-static void http_defaults(ConfigHttp *h)
+static void http_defaults(FetchOptions *h)
 {
     memset(h, 0, sizeof *h);
     type_http.init(h);
 }
 
-int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err)
+int config_load_http(const char *path, Arena *a, FetchOptions *ret, Err *err)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     Value doc = value_null();

@@ -7,122 +7,33 @@
 #pragma once
 
 #include "base/buf.h"
+#include "fetch/options.h"
 #include "monitor/relabel/relabel.h"
-
-#define CONFIG_LIST(T)                                                                             \
-    struct {                                                                                       \
-        T *items;                                                                                  \
-        unsigned len;                                                                              \
-    }
 
 enum { CONFIG_SIZE_MAX = 64 * 1024 * 1024, CONFIG_FILES_MAX = 10000, CONFIG_UNSET = -1 };
 
-typedef CONFIG_LIST(StrView) ConfigStrings;
-typedef CONFIG_LIST(RelabelRule) ConfigRules;
-
-typedef struct ConfigParam { /* of `params`: one name, its values */
-    StrView name;
-    ConfigStrings values;
-} ConfigParam;
-typedef CONFIG_LIST(ConfigParam) ConfigParams;
-
-/* ---- how to talk HTTP ---- */
-
-typedef struct ConfigTls {
-    StrView ca, cert, key; /* PEM texts; key is secret */
-    StrView ca_file, cert_file, key_file, server_name;
-    bool insecure_skip_verify;
-    StrView min_version, max_version; /* "TLS12" */
-} ConfigTls;
-
-typedef struct ConfigBasicAuth {
-    StrView username, username_file, password, password_file;
-} ConfigBasicAuth;
-
-typedef struct ConfigAuthorization {
-    StrView type; /* "Bearer" */
-    StrView credentials, credentials_file;
-} ConfigAuthorization;
-
-typedef struct ConfigProxy {
-    StrView url, no_proxy;
-    bool from_environment;
-    ConfigParams connect_header; /* values are secret */
-} ConfigProxy;
-
-typedef struct ConfigOauth2 {
-    StrView client_id, client_secret, client_secret_file, token_url;
-    ConfigStrings scopes;
-    Labels endpoint_params;
-    ConfigTls tls;
-    ConfigProxy proxy;
-} ConfigOauth2;
-
-typedef struct ConfigHeader { /* of http_headers */
-    StrView name;
-    ConfigStrings values, secrets, files;
-} ConfigHeader;
-typedef CONFIG_LIST(ConfigHeader) ConfigHeaders;
-
-typedef struct ConfigSigv4 {
-    StrView region, access_key, secret_key, profile, role_arn, external_id;
-    StrView service_name; /* empty: aps */
-    bool use_fips_sts_endpoint;
-} ConfigSigv4;
-
-/* Of one of the ways of azuread; what the way does not know is empty. */
-typedef struct ConfigAzureIdentity {
-    StrView client_id, tenant_id, client_secret, token_file_path;
-    StrView certificate_path, certificate_key_path, certificate_password;
-    bool send_certificate_chain;
-} ConfigAzureIdentity;
-
-typedef struct ConfigAzuread { /* exactly one way is there */
-    ConfigAzureIdentity *managed_identity, *workload_identity, *oauth, *sdk, *certificate;
-    StrView cloud; /* AzurePublic, AzureChina or AzureGovernment */
-    StrView scope; /* empty: the cloud's */
-} ConfigAzuread;
-
-typedef struct ConfigGoogleIam {
-    StrView credentials_file; /* empty: the default credentials */
-} ConfigGoogleIam;
-
-typedef struct ConfigHttp {
-    ConfigBasicAuth *basic_auth;
-    ConfigAuthorization *authorization; /* also of bearer_token and bearer_token_file */
-    ConfigOauth2 *oauth2;
-    StrView bearer_token, bearer_token_file; /* moved to authorization when loaded */
-    ConfigTls tls;
-    bool follow_redirects, enable_http2;
-    ConfigProxy proxy;
-    ConfigHeaders headers;
-    bool round_robin_dns; /* of remote_write: a connection goes to any of a host's addresses */
-    /* Of remote_write and alertmanagers alone, which have them beside these keys. */
-    ConfigSigv4 *sigv4;
-    ConfigAzuread *azuread;
-    ConfigGoogleIam *google_iam;
-} ConfigHttp;
+typedef LIST(RelabelRule) ConfigRules;
 
 /* ---- service discovery ---- */
 
 typedef struct ConfigStatic {
-    ConfigStrings targets;
+    StrList targets;
     Labels labels;
 } ConfigStatic;
 
 typedef struct ConfigFileSd {
-    ConfigStrings files; /* patterns */
+    StrList files; /* patterns */
     int64_t refresh_interval;
 } ConfigFileSd;
 
 typedef struct ConfigHttpSd {
-    ConfigHttp http;
+    FetchOptions http;
     StrView url;
     int64_t refresh_interval;
 } ConfigHttpSd;
 
 typedef struct ConfigDnsSd {
-    ConfigStrings names;
+    StrList names;
     int64_t refresh_interval;
     StrView type; /* upper case: A, AAAA, SRV, MX, NS */
     uint64_t port;
@@ -134,23 +45,23 @@ typedef struct ConfigKubernetesSelector {
 
 typedef struct ConfigKubernetesSd {
     StrView api_server, role, kubeconfig_file;
-    ConfigHttp http;
+    FetchOptions http;
     struct {
         bool own_namespace;
-        ConfigStrings names;
+        StrList names;
     } namespaces;
-    CONFIG_LIST(ConfigKubernetesSelector) selectors;
+    LIST(ConfigKubernetesSelector) selectors;
     struct {
         bool node, ns;
     } attach_metadata;
 } ConfigKubernetesSd;
 
 typedef struct ConfigDiscovery {
-    CONFIG_LIST(ConfigStatic) statics;
-    CONFIG_LIST(ConfigFileSd) files;
-    CONFIG_LIST(ConfigHttpSd) https;
-    CONFIG_LIST(ConfigDnsSd) dns;
-    CONFIG_LIST(ConfigKubernetesSd) kubernetes;
+    LIST(ConfigStatic) statics;
+    LIST(ConfigFileSd) files;
+    LIST(ConfigHttpSd) https;
+    LIST(ConfigDnsSd) dns;
+    LIST(ConfigKubernetesSd) kubernetes;
 } ConfigDiscovery;
 
 /* ---- the sections ---- */
@@ -163,7 +74,7 @@ typedef struct ConfigLimits {
 
 typedef struct ConfigGlobal {
     int64_t scrape_interval, scrape_timeout, evaluation_interval, rule_query_offset;
-    ConfigStrings scrape_protocols;
+    StrList scrape_protocols;
     StrView query_log_file, scrape_failure_log_file;
     Labels external_labels;
     ConfigLimits limits;
@@ -175,9 +86,9 @@ typedef struct ConfigGlobal {
 typedef struct ConfigScrape {
     StrView job_name;
     bool honor_labels, honor_timestamps, track_timestamps_staleness;
-    ConfigParams params;
+    StrParams params;
     int64_t scrape_interval, scrape_timeout;
-    ConfigStrings scrape_protocols;
+    StrList scrape_protocols;
     StrView fallback_scrape_protocol;
     /* Tri-states, all 0 or 1 once loaded. */
     int8_t scrape_native_histograms, always_scrape_classic_histograms;
@@ -190,13 +101,13 @@ typedef struct ConfigScrape {
     StrView metric_name_validation_scheme; /* "utf8" or "legacy" */
     StrView metric_name_escaping_scheme;   /* "allow-utf-8", "underscores", "dots", "values" */
     ConfigDiscovery sd;
-    ConfigHttp http;
+    FetchOptions http;
     ConfigRules relabel, metric_relabel;
 } ConfigScrape;
 
 typedef struct ConfigAlertmanager {
     ConfigDiscovery sd;
-    ConfigHttp http;
+    FetchOptions http;
     StrView scheme, path_prefix, api_version;
     int64_t timeout;
     ConfigRules relabel, alert_relabel;
@@ -208,7 +119,7 @@ typedef struct ConfigRemoteWrite {
     Labels headers;
     ConfigRules write_relabel;
     bool send_exemplars, send_native_histograms, failed_request_logging;
-    ConfigHttp http;
+    FetchOptions http;
     struct {
         int64_t capacity, max_shards, min_shards, max_samples_per_send;
         int64_t batch_send_deadline, min_backoff, max_backoff, sample_age_limit;
@@ -226,7 +137,7 @@ typedef struct ConfigRemoteRead {
     uint64_t chunked_read_limit;
     Labels headers, required_matchers;
     bool read_recent, filter_external_labels;
-    ConfigHttp http;
+    FetchOptions http;
 } ConfigRemoteRead;
 
 typedef struct ConfigTsdb {
@@ -250,7 +161,7 @@ typedef struct ConfigTracing {
     StrView client_type, endpoint, compression;
     double sampling_fraction;
     bool insecure;
-    ConfigTls tls;
+    FetchTls tls;
     Labels headers;
     int64_t timeout;
 } ConfigTracing;
@@ -259,7 +170,7 @@ typedef struct ConfigOtlp {
     bool promote_all_resource_attributes, keep_identifying_resource_attributes;
     bool convert_histograms_to_nhcb, promote_scope_metadata;
     bool label_name_underscore_sanitization, label_name_preserve_multiple_underscores;
-    ConfigStrings promote_resource_attributes, ignore_resource_attributes;
+    StrList promote_resource_attributes, ignore_resource_attributes;
     StrView translation_strategy;
 } ConfigOtlp;
 
@@ -270,21 +181,20 @@ typedef struct Config {
     } runtime;
     struct {
         ConfigRules alert_relabel;
-        CONFIG_LIST(ConfigAlertmanager) alertmanagers;
+        LIST(ConfigAlertmanager) alertmanagers;
     } alerting;
-    ConfigStrings rule_files,
-        scrape_config_files; /* patterns, relative ones joined to the folder */
-    CONFIG_LIST(ConfigScrape) scrape;
+    StrList rule_files, scrape_config_files; /* patterns, relative ones joined to the folder */
+    LIST(ConfigScrape) scrape;
     struct {
         ConfigTsdb tsdb;
         ConfigExemplars *exemplars; /* NULL: not said, 100000 */
     } storage;
     ConfigTracing *tracing; /* NULL: none */
-    CONFIG_LIST(ConfigRemoteWrite) remote_write;
-    CONFIG_LIST(ConfigRemoteRead) remote_read;
+    LIST(ConfigRemoteWrite) remote_write;
+    LIST(ConfigRemoteRead) remote_read;
     ConfigOtlp otlp;
     /* The jobs of scrape and those of scrape_config_files, in this order. */
-    CONFIG_LIST(const ConfigScrape *) jobs;
+    LIST(const ConfigScrape *) jobs;
 } Config;
 
 typedef struct ConfigOptions {
@@ -303,7 +213,7 @@ Config *config_unref(Config *c); /* NULL is fine; always NULL */
 
 /* A file with the keys of http_config alone (promtool's --http.config.file); names in it are
  * relative to its folder. `path` NULL: the defaults. Everything is in `a`. */
-int config_load_http(const char *path, Arena *a, ConfigHttp *ret, Err *err) NODISCARD;
+int config_load_http(const char *path, Arena *a, FetchOptions *ret, Err *err) NODISCARD;
 
 /* Whether two jobs, or two groups of Alertmanagers, are the same in every key, secrets included. */
 bool config_scrape_equal(const ConfigScrape *a, const ConfigScrape *b);

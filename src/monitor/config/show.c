@@ -41,7 +41,7 @@ static StrView show_url(Arena *a, StrView url)
     return arena_printf(a, "%.*sxxxxx%.*s", (int)head, url.ptr, SV_FMT(sv_skip(rest, (size_t)at)));
 }
 
-static bool push_texts(const BindShow *how, const ConfigStrings *s, bool secret, Value *ret)
+static bool push_texts(const BindShow *how, const StrList *s, bool secret, Value *ret)
 {
     *ret = value_list();
     for (unsigned i = 0; i < s->len; i++)
@@ -51,7 +51,7 @@ static bool push_texts(const BindShow *how, const ConfigStrings *s, bool secret,
     return true;
 }
 
-static bool show_params(const BindShow *how, const ConfigParams *p, bool secret, Value *ret)
+static bool show_params(const BindShow *how, const StrParams *p, bool secret, Value *ret)
 {
     *ret = value_map();
     for (unsigned i = 0; i < p->len; i++) {
@@ -72,9 +72,9 @@ static bool show_labels(Arena *a, const Labels *l, Value *ret)
     return true;
 }
 
-static bool show_header(const BindShow *how, const ConfigHeader *h, Value *ret)
+static bool show_header(const BindShow *how, const FetchExtraHeader *h, Value *ret)
 {
-    const ConfigStrings *lists[] = { &h->values, &h->secrets, &h->files };
+    const StrList *lists[] = { &h->values, &h->secrets, &h->files };
     static const char *const names[] = { "values", "secrets", "files" };
 
     *ret = value_map();
@@ -87,7 +87,7 @@ static bool show_header(const BindShow *how, const ConfigHeader *h, Value *ret)
     return true;
 }
 
-static bool show_headers(const BindShow *how, const ConfigHeaders *h, Value *ret)
+static bool show_headers(const BindShow *how, const FetchExtraHeaders *h, Value *ret)
 {
     *ret = value_map();
     for (unsigned i = 0; i < h->len; i++) {
@@ -99,7 +99,7 @@ static bool show_headers(const BindShow *how, const ConfigHeaders *h, Value *ret
     return true;
 }
 
-typedef CONFIG_LIST(const char) AnyList;
+typedef LIST(const char) AnyList;
 
 static bool show_list(const BindShow *how, const Type *t, const AnyList *l, Value *ret)
 {

@@ -4,7 +4,7 @@
 
 /* ---- HTTP ---- */
 
-#define T ConfigTls
+#define T FetchTls
 static const Field tls_fields[] = {
     F(T, "ca", TEXT, ca),
     F(T, "cert", TEXT, cert),
@@ -18,9 +18,9 @@ static const Field tls_fields[] = {
     F(T, "max_version", TEXT, max_version),
 };
 #undef T
-const Type type_tls = { "config.plain", sizeof(ConfigTls), FIELDS(tls_fields), NULL, check_tls };
+const Type type_tls = { "config.plain", sizeof(FetchTls), FIELDS(tls_fields), NULL, check_tls };
 
-#define T ConfigBasicAuth
+#define T FetchBasicAuth
 static const Field basic_fields[] = {
     F(T, "username", TEXT, username),
     F(T, "username_file", TEXT, username_file),
@@ -28,20 +28,20 @@ static const Field basic_fields[] = {
     F(T, "password_file", TEXT, password_file),
 };
 #undef T
-static const Type type_basic = { "config.BasicAuth", sizeof(ConfigBasicAuth), FIELDS(basic_fields),
+static const Type type_basic = { "config.BasicAuth", sizeof(FetchBasicAuth), FIELDS(basic_fields),
                                  NULL, NULL };
 
-#define T ConfigAuthorization
+#define T FetchAuthorization
 static const Field authorization_fields[] = {
     F(T, "type", TEXT, type),
     F(T, "credentials", SECRET, credentials),
     F(T, "credentials_file", TEXT, credentials_file),
 };
 #undef T
-static const Type type_authorization = { "config.Authorization", sizeof(ConfigAuthorization),
+static const Type type_authorization = { "config.Authorization", sizeof(FetchAuthorization),
                                          FIELDS(authorization_fields), NULL, NULL };
 
-#define T ConfigProxy
+#define T FetchProxy
 static const Field proxy_fields[] = {
     F(T, "proxy_url", URL, url),
     F(T, "no_proxy", TEXT, no_proxy),
@@ -49,10 +49,10 @@ static const Field proxy_fields[] = {
     F(T, "proxy_connect_header", SECRET_PARAMS, connect_header),
 };
 #undef T
-static const Type type_proxy = { "config.ProxyConfig", sizeof(ConfigProxy), FIELDS(proxy_fields),
+static const Type type_proxy = { "config.ProxyConfig", sizeof(FetchProxy), FIELDS(proxy_fields),
                                  NULL, NULL };
 
-#define T ConfigOauth2
+#define T FetchOauth2
 static const Field oauth2_fields[] = {
     F(T, "client_id", TEXT, client_id),
     F(T, "client_secret", SECRET, client_secret),
@@ -64,10 +64,10 @@ static const Field oauth2_fields[] = {
     INLINE_(T, proxy, type_proxy),
 };
 #undef T
-static const Type type_oauth2 = { "config.plain", sizeof(ConfigOauth2), FIELDS(oauth2_fields), NULL,
+static const Type type_oauth2 = { "config.plain", sizeof(FetchOauth2), FIELDS(oauth2_fields), NULL,
                                   NULL };
 
-#define T ConfigHttp
+#define T FetchOptions
 static const Field http_fields[] = {
     SUB(T, "basic_auth", POINTER, basic_auth, type_basic),
     SUB(T, "authorization", POINTER, authorization, type_authorization),
@@ -84,11 +84,12 @@ static const Field http_fields[] = {
 
 static void http_init(void *obj)
 {
-    ConfigHttp *h = obj;
+    FetchOptions *h = obj;
     h->follow_redirects = h->enable_http2 = true;
 }
 
-const Type type_http = { "config.plain", sizeof(ConfigHttp), FIELDS(http_fields), http_init, NULL };
+const Type type_http = { "config.plain", sizeof(FetchOptions), FIELDS(http_fields), http_init,
+                         NULL };
 
 /* ---- discovery ---- */
 
@@ -199,7 +200,7 @@ const Type type_discovery = { "discovery.Configs", sizeof(ConfigDiscovery),
 /* ---- relabelling ---- */
 
 _Static_assert(offsetof(RelabelRule, source_labels) == 0 &&
-                   offsetof(RelabelRule, n_source_labels) == offsetof(ConfigStrings, len),
+                   offsetof(RelabelRule, n_source_labels) == offsetof(StrList, len),
                "a rule begins with its list of source labels");
 
 #define T RelabelRule

@@ -4,7 +4,7 @@
 
 /* ---- sigv4 ---- */
 
-#define T ConfigSigv4
+#define T FetchSigv4
 static const Field sigv4_fields[] = {
     F(T, "region", TEXT, region),
     F(T, "access_key", TEXT, access_key),
@@ -19,7 +19,7 @@ static const Field sigv4_fields[] = {
 
 static int check_sigv4(Binder *b, void *obj, const Value *v)
 {
-    const ConfigSigv4 *s = obj;
+    const FetchSigv4 *s = obj;
     if (sv_empty(s->access_key) != sv_empty(s->secret_key))
         return bind_fail(b, v,
                          "must provide a AWS SigV4 Access key and Secret Key if credentials are "
@@ -29,7 +29,7 @@ static int check_sigv4(Binder *b, void *obj, const Value *v)
     return 0;
 }
 
-const Type type_sigv4 = { "sigv4.plain", sizeof(ConfigSigv4), FIELDS(sigv4_fields), NULL,
+const Type type_sigv4 = { "sigv4.plain", sizeof(FetchSigv4), FIELDS(sigv4_fields), NULL,
                           check_sigv4 };
 
 /* ---- azuread ---- */
@@ -72,7 +72,7 @@ typedef struct Needs {
     bool client, tenant, secret;
 } Needs;
 
-static int check_identity(Binder *b, const ConfigAzureIdentity *i, const Needs *n, const Value *v)
+static int check_identity(Binder *b, const FetchAzureIdentity *i, const Needs *n, const Value *v)
 {
     if (n->client && sv_empty(i->client_id))
         return bind_fail(b, v, "must provide an Azure %s client_id in the Azure AD config",
@@ -90,7 +90,7 @@ static int check_identity(Binder *b, const ConfigAzureIdentity *i, const Needs *
     return 0;
 }
 
-#define T ConfigAzureIdentity
+#define T FetchAzureIdentity
 static const Field managed_fields[] = { F(T, "client_id", TEXT, client_id) };
 static int check_managed(Binder *b, void *obj, const Value *v)
 {
@@ -133,7 +133,7 @@ static const Field certificate_fields[] = {
 };
 static int check_certificate(Binder *b, void *obj, const Value *v)
 {
-    const ConfigAzureIdentity *i = obj;
+    const FetchAzureIdentity *i = obj;
     int r = check_identity(b, i, &(Needs){ "Certificate", true, true, false }, v);
     if (r == 0 && sv_empty(i->certificate_path))
         return bind_fail(
@@ -152,7 +152,7 @@ static const Type type_sdk = { "azuread.SDKConfig", sizeof(T), FIELDS(sdk_fields
                                check_sdk };
 #undef T
 
-#define T ConfigAzuread
+#define T FetchAzuread
 static const Field azuread_fields[] = {
     SUB(T, "managed_identity", POINTER, managed_identity, type_managed),
     SUB(T, "workload_identity", POINTER, workload_identity, type_workload),
@@ -177,7 +177,7 @@ static bool is_scope(StrView s)
 
 static int check_azuread(Binder *b, void *obj, const Value *v)
 {
-    ConfigAzuread *a = obj;
+    FetchAzuread *a = obj;
     unsigned n =
         !!a->managed_identity + !!a->workload_identity + !!a->oauth + !!a->sdk + !!a->certificate;
     if (sv_empty(a->cloud))
@@ -199,12 +199,12 @@ static int check_azuread(Binder *b, void *obj, const Value *v)
     return 0;
 }
 
-const Type type_azuread = { "azuread.plain", sizeof(ConfigAzuread), FIELDS(azuread_fields), NULL,
+const Type type_azuread = { "azuread.plain", sizeof(FetchAzuread), FIELDS(azuread_fields), NULL,
                             check_azuread };
 
 /* ---- google_iam ---- */
 
-static const Field google_fields[] = { F(ConfigGoogleIam, "credentials_file", TEXT,
+static const Field google_fields[] = { F(FetchGoogleIam, "credentials_file", TEXT,
                                          credentials_file) };
-const Type type_google_iam = { "googleiam.Config", sizeof(ConfigGoogleIam), FIELDS(google_fields),
+const Type type_google_iam = { "googleiam.Config", sizeof(FetchGoogleIam), FIELDS(google_fields),
                                NULL, NULL };

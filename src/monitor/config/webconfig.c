@@ -11,7 +11,7 @@ typedef struct WebTls {
     StrView cert, key, client_ca;
     StrView cert_file, key_file, client_ca_file;
     StrView client_auth_type, min_version, max_version;
-    ConfigStrings cipher_suites, curve_preferences, client_allowed_sans;
+    StrList cipher_suites, curve_preferences, client_allowed_sans;
     bool prefer_server_cipher_suites;
 } WebTls;
 
@@ -338,7 +338,7 @@ static int read_pem(WebConfig *c, StrView text, StrView file, const char *key, B
 }
 
 /* OpenSSL's names of a list with ':' between; NULL for an empty list. */
-static int join_names(WebConfig *c, ConfigStrings list, const char *(*openssl)(StrView name),
+static int join_names(WebConfig *c, StrList list, const char *(*openssl)(StrView name),
                       const char **ret, Err *err)
 {
     _cleanup_buf_ Buf text = BUF_INIT;

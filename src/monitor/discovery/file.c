@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "monitor/discovery/internal.h"
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 
 enum { SETTLE_MS = 50 };
 

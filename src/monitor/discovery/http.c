@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "monitor/discovery/internal.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 
 typedef struct HttpProvider {
     Provider base;

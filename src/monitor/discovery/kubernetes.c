@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "codec/json.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 
 enum { PEM_MAX = 4 * 1024 * 1024, INDEX_POD = 0, INDEX_SERVICE = 1 };
 
@@ -292,7 +292,7 @@ static int watch(K8sProvider *p, K8sKind kind, StrView ns, Err *err)
 static int watch_all(K8sProvider *p, StrView own_ns, Err *err)
 {
     bool ends = p->main == K8S_ENDPOINTS || p->main == K8S_ENDPOINTSLICE;
-    const ConfigStrings *names = &p->cfg->namespaces.names;
+    const StrList *names = &p->cfg->namespaces.names;
     bool own = p->cfg->namespaces.own_namespace;
     unsigned n = names->len + own;
     int r;
@@ -337,7 +337,7 @@ static char *dup_sv(StrView s)
 
 static int from_config(const ConfigKubernetesSd *cfg, KubeConfig *k, Err *err)
 {
-    const ConfigHttp *h = &cfg->http;
+    const FetchOptions *h = &cfg->http;
     FetchUrl u;
     int r = fetch_url_parse(cfg->api_server, &u, err);
 

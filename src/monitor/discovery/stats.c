@@ -1,7 +1,7 @@
 /* stats.c - what discovery tells of itself on /metrics, under Prometheus' names. A count is a field
  * of DiscoveryStats; what is true of the moment is asked of the discoveries that live. */
 #include "monitor/discovery/internal.h"
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 
 static const double quantiles[] = { 0.5, 0.9, 0.99 };
 static const char *const users[DISCOVERY_USER_MAX] = {

@@ -6,15 +6,10 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/list.h"
 
-typedef struct Label {
-    StrView name, value;
-} Label;
-
-typedef struct Labels {
-    const Label *items;
-    unsigned len;
-} Labels;
+typedef StrPair Label;
+typedef StrPairs Labels;
 
 #define LABEL_METRIC_NAME SV("__name__")
 
@@ -60,9 +55,6 @@ void labels_format_set(Labels l, Buf *out);
 void labels_json(Labels l, Buf *out); /* {"name":"value",…} */
 /* Appends a Go-quoted string ("a\"b\n"), as labels and messages show values. */
 void text_quote(StrView s, Buf *out);
-
-/* Appends a value as the text formats quote it: only backslash, quote and newline are escaped. */
-void text_quote_value(StrView s, Buf *out);
 
 bool metric_name_is_legacy(StrView s); /* [a-zA-Z_:][a-zA-Z0-9_:]* */
 bool label_name_is_legacy(StrView s);  /* [a-zA-Z_][a-zA-Z0-9_]* */

@@ -110,17 +110,3 @@ void labels_format(Labels l, Buf *out)
     }
     buf_putc(out, '}');
 }
-
-void text_quote_value(StrView s, Buf *out)
-{
-    buf_putc(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '\\' || s.ptr[i] == '"')
-            buf_putc(out, '\\');
-        if (s.ptr[i] == '\n')
-            buf_sv(out, SV("\\n"));
-        else
-            buf_putc(out, s.ptr[i]);
-    }
-    buf_putc(out, '"');
-}

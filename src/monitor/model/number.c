@@ -5,95 +5,36 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DIGITS_MAX = 17, SCIENTIFIC_SIZE = 40, GO_EXPONENT_MIN = -4, GO_EXPONENT_MAX = 6 };
-
 /* shortest.cc: "1.5e+00" without a terminator; the length. */
 unsigned double_shortest(double v, char *out, unsigned size);
 
-typedef struct Decimal {
-    char digits[DIGITS_MAX + 1];
-    int n;   /* digits, no zeros at the end */
-    int exp; /* of the first digit: 1.5 has 0, 15 has 1 */
-} Decimal;
-
 static void decimal_of(double v, Decimal *d)
 {
-    char text[SCIENTIFIC_SIZE];
+    char text[DECIMAL_TEXT_SIZE];
     text[double_shortest(v, text, sizeof text - 1)] = 0;
-    d->n = 0;
-    const char *p = text;
-    for (; *p && *p != 'e'; p++)
-        if (*p != '.' && d->n < DIGITS_MAX)
-            d->digits[d->n++] = *p;
-    d->exp = *p == 'e' ? atoi(p + 1) : 0;
-}
-
-static bool special(double v, Buf *out)
-{
-    if (isnan(v))
-        buf_sv(out, SV("NaN"));
-    else if (isinf(v))
-        buf_sv(out, v > 0 ? SV("+Inf") : SV("-Inf"));
-    else
-        return false;
-    return true;
-}
-
-static void put_plain(const Decimal *d, Buf *out)
-{
-    if (d->exp < 0) {
-        buf_sv(out, SV("0."));
-        for (int i = -1; i > d->exp; i--)
-            buf_putc(out, '0');
-        buf_append(out, d->digits, (size_t)d->n);
-        return;
-    }
-    for (int i = 0; i <= d->exp; i++)
-        buf_putc(out, i < d->n ? d->digits[i] : '0');
-    if (d->n > d->exp + 1) {
-        buf_putc(out, '.');
-        buf_append(out, d->digits + d->exp + 1, (size_t)(d->n - d->exp - 1));
-    }
-}
-
-/* Whole numbers below 2^53 print as integers. */
-static bool put_whole(double v, double limit, Buf *out)
-{
-    if (!(fabs(v) < limit) || v != trunc(v) || (v == 0 && signbit(v)))
-        return false;
-    buf_i64(out, (int64_t)v);
-    return true;
+    decimal_parse(text, d);
 }
 
 void double_format_f(double v, Buf *out)
 {
-    if (special(v, out) || put_whole(v, 9007199254740992.0, out))
+    Decimal d;
+    if (double_put_simple(v, 9007199254740992.0, out))
         return;
     if (signbit(v))
         buf_putc(out, '-');
-    Decimal d;
     decimal_of(fabs(v), &d);
-    put_plain(&d, out);
+    decimal_put_plain(&d, out);
 }
 
 void double_format_g(double v, Buf *out)
 {
-    if (special(v, out) || put_whole(v, 1e6, out))
+    Decimal d;
+    if (double_put_simple(v, 1e6, out))
         return;
     if (signbit(v))
         buf_putc(out, '-');
-    Decimal d;
     decimal_of(fabs(v), &d);
-    if (d.exp >= GO_EXPONENT_MIN && d.exp < GO_EXPONENT_MAX) {
-        put_plain(&d, out);
-        return;
-    }
-    buf_putc(out, d.digits[0]);
-    if (d.n > 1) {
-        buf_putc(out, '.');
-        buf_append(out, d.digits + 1, (size_t)d.n - 1);
-    }
-    buf_printf(out, "e%c%02d", d.exp < 0 ? '-' : '+', abs(d.exp));
+    decimal_put_g(&d, out);
 }
 
 /* Text of a whole number; returns its length. */

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "base/buf.h"
+#include "base/number.h"
 
 /* The shortest text that reads back as the same number. `double_format_g` is Go's %g and %v
  * ("1e+06", "0.5", "NaN", "+Inf"); `double_format_f` never uses an exponent ("1000000"). */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 #include "monitor/model/number.h"
 
 static const double bounds[TIMING_BUCKETS] = { .01, .1, 1, 10 };

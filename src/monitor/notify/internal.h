@@ -5,7 +5,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 #include "monitor/notify/notify.h"
 
 /* One alert as JSON, shared by the queues that it waits in. */

@@ -125,7 +125,7 @@ int otlp_emit(Otlp *x, const OtlpSample *s, Err *err)
 
 /* ---- resources and scopes ---- */
 
-static bool is_listed(const ConfigStrings *l, StrView s)
+static bool is_listed(const StrList *l, StrView s)
 {
     for (unsigned i = 0; i < l->len; i++)
         if (sv_eq(l->items[i], s))

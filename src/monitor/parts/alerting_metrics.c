@@ -1,6 +1,6 @@
 /* alerting_metrics.c - the numbers of rules and of Alertmanagers for /metrics, under the names that
  * Prometheus gives them. */
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/parts/internal.h"
 

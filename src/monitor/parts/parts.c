@@ -214,25 +214,25 @@ static void put_dialers(MonitorParts *p, Buf *out)
 {
     enum { OTHERS = 3 };
     _cleanup_arena_ Arena a;
-    FetchDialer *jobs = NULL;
+    ScrapeDialer *jobs = NULL;
     size_t n = 0, len = 0;
     arena_init(&a, 0);
     if (!p->scrape || !p->notifier)
         return;
     int r = scrape_dialers(p->scrape, &a, &jobs, &n, NULL);
-    FetchDialer *all = r < 0 ? NULL : arena_array(&a, FetchDialer, n + OTHERS);
+    ScrapeDialer *all = r < 0 ? NULL : arena_array(&a, ScrapeDialer, n + OTHERS);
     if (!all) {
         out->failed = true;
         return;
     }
     for (; len < n; len++)
         all[len] = jobs[len];
-    all[len++] = (FetchDialer){ SV("alertmanager"), notifier_dials(p->notifier) };
-    all[len++] = (FetchDialer){ SV("http"), discovery_dials(p->discovery) };
+    all[len++] = (ScrapeDialer){ SV("alertmanager"), notifier_dials(p->notifier) };
+    all[len++] = (ScrapeDialer){ SV("http"), discovery_dials(p->discovery) };
     if (p->remote_write)
-        all[len++] =
-            (FetchDialer){ SV("remote_storage_write_client"), remote_write_dials(p->remote_write) };
-    fetch_dialers_put(all, len, out);
+        all[len++] = (ScrapeDialer){ SV("remote_storage_write_client"),
+                                     remote_write_dials(p->remote_write) };
+    scrape_dialers_put(all, len, out);
 }
 
 static void on_metrics(void *ctx, Buf *out)

@@ -10,7 +10,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 #include "monitor/remote/remote_write.h"
 #include "monitor/tsdb/wal_record.h"
 #include "monitor/tsdb/wal_tail.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/vec.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 #include "monitor/remote/remote_read.h"
 
 /* ---- read_answer.c: a storage's answer ---- */

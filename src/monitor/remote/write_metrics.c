@@ -1,7 +1,7 @@
 /* write_metrics.c - remote write in /metrics: Prometheus' families, one series for each queue. */
 #include <stdio.h>
 
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 #include "monitor/remote/internal.h"
 #include "monitor/tsdb/wal_record.h"
 

@@ -7,7 +7,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "monitor/expo/expo.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 #include "monitor/model/json_log.h"
 #include "monitor/model/timing.h"
 #include "monitor/scrape/scrape.h"

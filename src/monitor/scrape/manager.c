@@ -194,13 +194,13 @@ int scrape_pools(const ScrapeManager *m, Arena *a, StrView **ret, size_t *ret_n,
     return 0;
 }
 
-int scrape_dialers(const ScrapeManager *m, Arena *a, FetchDialer **ret, size_t *ret_n, Err *err)
+int scrape_dialers(const ScrapeManager *m, Arena *a, ScrapeDialer **ret, size_t *ret_n, Err *err)
 {
-    FetchDialer *rows = arena_array(a, FetchDialer, m->pools.len + 1);
+    ScrapeDialer *rows = arena_array(a, ScrapeDialer, m->pools.len + 1);
     if (!rows)
         return err_nomem(err);
     for (size_t i = 0; i < m->pools.len; i++)
-        rows[i] = (FetchDialer){ m->pools.items[i]->job->job_name, &m->pools.items[i]->dials };
+        rows[i] = (ScrapeDialer){ m->pools.items[i]->job->job_name, &m->pools.items[i]->dials };
     *ret = rows;
     *ret_n = m->pools.len;
     return 0;

@@ -1,6 +1,6 @@
 /* metrics.c - what scraping tells of itself on /metrics, under Prometheus' names. */
 #include "monitor/model/duration.h"
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/scrape/internal.h"
 

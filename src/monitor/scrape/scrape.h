@@ -7,7 +7,7 @@
 #pragma once
 
 #include "monitor/discovery/discovery.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 #include "monitor/tsdb/tsdb.h"
 
 typedef struct ScrapeManager ScrapeManager;
@@ -97,8 +97,14 @@ typedef struct ScrapeStats {
     size_t cached_series;
 } ScrapeStats;
 ScrapeStats scrape_stats(const ScrapeManager *m);
+typedef struct ScrapeDialer {
+    StrView name; /* "node", "alertmanager" */
+    const HttpDials *dials;
+} ScrapeDialer;
 /* Connections to targets, one row for each job; views into the manager. ERR_NOMEM only. */
-int scrape_dialers(const ScrapeManager *m, Arena *a, FetchDialer **ret, size_t *ret_n,
+int scrape_dialers(const ScrapeManager *m, Arena *a, ScrapeDialer **ret, size_t *ret_n,
                    Err *err) NODISCARD;
+/* Appends the families net_conntrack_dialer_… of these in the text format. */
+void scrape_dialers_put(const ScrapeDialer *dialers, size_t n, Buf *out);
 /* Appends the families prometheus_target_… in the text format. */
 void scrape_metrics(const ScrapeManager *m, Buf *out);

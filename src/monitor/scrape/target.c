@@ -139,7 +139,7 @@ static void put_param(Buf *out, bool *first, StrView name, StrView value)
 /* Labels __param_x give the first value of x; params of the configuration the others. */
 static void put_params(const ScrapeTarget *t, Buf *out)
 {
-    const ConfigParams *params = &t->pool->job->params;
+    const StrParams *params = &t->pool->job->params;
     StrView path = labels_get(t->all, SV("__metrics_path__"));
     bool first = sv_find_char(path, '?') < 0;
     char name[256];
@@ -150,7 +150,7 @@ static void put_params(const ScrapeTarget *t, Buf *out)
             put_param(out, &first, sv_skip(label, 8), t->all.items[i].value);
     }
     for (unsigned i = 0; i < params->len; i++) {
-        const ConfigParam *p = &params->items[i];
+        const StrParam *p = &params->items[i];
         int n = snprintf(name, sizeof name, "__param_%.*s", SV_FMT(p->name));
         bool replaced = n < (int)sizeof name && labels_has(t->all, sv_n(name, (size_t)n));
         for (unsigned j = replaced ? 1 : 0; j < p->values.len; j++)

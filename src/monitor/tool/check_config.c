@@ -32,7 +32,7 @@ static int must_exist(ConfigCheck *c, StrView path, const char *what)
                    name);
 }
 
-static int check_tls_files(ConfigCheck *c, const ConfigTls *t)
+static int check_tls_files(ConfigCheck *c, const FetchTls *t)
 {
     if (t->cert_file.len && !t->key_file.len && !t->key.len)
         return err_set(c->err, ERR_INVALID, 0,

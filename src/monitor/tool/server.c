@@ -4,12 +4,13 @@
 #include <ctype.h>
 
 #include "base/encode.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
+#include "monitor/config/config.h"
 
 struct Server {
     Arena arena;
     StrView base; /* URL without a slash at its end */
-    ConfigHttp http;
+    FetchOptions http;
     Loop *loop;
     Fetcher *fetcher;
     HttpHeader headers[SERVER_HEADERS_MAX]; /* of every request */

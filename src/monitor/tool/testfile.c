@@ -56,7 +56,7 @@ static int check_group(Binder *b, void *obj, const Value *v)
     {                                                                                              \
         key, kind, false, offsetof(T, member), NULL                                                \
     }
-#define LIST(T, member, key, sub)                                                                  \
+#define LISTED(T, member, key, sub)                                                                \
     {                                                                                              \
         key, FIELD_LIST, false, offsetof(T, member), &(sub)                                        \
     }
@@ -80,7 +80,7 @@ static const Type type_alert = TYPE("main.alert", TestAlert, alert_fields, NULL)
 static const Field alert_case_fields[] = {
     FIELD(TestAlertCase, eval_time, "eval_time", FIELD_DURATION),
     FIELD(TestAlertCase, alertname, "alertname", FIELD_TEXT),
-    LIST(TestAlertCase, alerts, "exp_alerts", type_alert),
+    LISTED(TestAlertCase, alerts, "exp_alerts", type_alert),
 };
 static const Type type_alert_case =
     TYPE("main.alertTestCase", TestAlertCase, alert_case_fields, NULL);
@@ -95,16 +95,16 @@ static const Type type_sample = TYPE("main.sample", TestSample, sample_fields, c
 static const Field expr_case_fields[] = {
     FIELD(TestExprCase, expr, "expr", FIELD_TEXT),
     FIELD(TestExprCase, eval_time, "eval_time", FIELD_DURATION),
-    LIST(TestExprCase, samples, "exp_samples", type_sample),
+    LISTED(TestExprCase, samples, "exp_samples", type_sample),
 };
 static const Type type_expr_case =
     TYPE("main.promqlTestCase", TestExprCase, expr_case_fields, NULL);
 
 static const Field group_fields[] = {
     FIELD(TestGroup, interval, "interval", FIELD_DURATION),
-    LIST(TestGroup, series, "input_series", type_series),
-    LIST(TestGroup, alerts, "alert_rule_test", type_alert_case),
-    LIST(TestGroup, exprs, "promql_expr_test", type_expr_case),
+    LISTED(TestGroup, series, "input_series", type_series),
+    LISTED(TestGroup, alerts, "alert_rule_test", type_alert_case),
+    LISTED(TestGroup, exprs, "promql_expr_test", type_expr_case),
     FIELD(TestGroup, external_labels, "external_labels", FIELD_LABELS),
     FIELD(TestGroup, external_url, "external_url", FIELD_TEXT),
     FIELD(TestGroup, name, "name", FIELD_TEXT),
@@ -116,7 +116,7 @@ static const Field file_fields[] = {
     FIELD(TestFile, rule_files, "rule_files", FIELD_TEXTS),
     FIELD(TestFile, evaluation_interval, "evaluation_interval", FIELD_DURATION),
     FIELD(TestFile, group_eval_order, "group_eval_order", FIELD_TEXTS),
-    LIST(TestFile, tests, "tests", type_group),
+    LISTED(TestFile, tests, "tests", type_group),
     FIELD(TestFile, fuzzy_compare, "fuzzy_compare", FIELD_BOOL),
 };
 static const Type type_file = TYPE("main.unitTestFile", TestFile, file_fields, NULL);

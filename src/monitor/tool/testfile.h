@@ -16,7 +16,7 @@ typedef struct TestAlert {
 typedef struct TestAlertCase {
     int64_t eval_time;
     StrView alertname;
-    CONFIG_LIST(TestAlert) alerts;
+    LIST(TestAlert) alerts;
 } TestAlertCase;
 
 typedef struct TestSample {
@@ -27,7 +27,7 @@ typedef struct TestSample {
 typedef struct TestExprCase {
     StrView expr;
     int64_t eval_time;
-    CONFIG_LIST(TestSample) samples;
+    LIST(TestSample) samples;
 } TestExprCase;
 
 typedef struct TestGroup {
@@ -35,17 +35,17 @@ typedef struct TestGroup {
     int64_t interval; /* between values of the series */
     int64_t start;    /* when the test begins; 0: 1970 */
     Labels external_labels;
-    CONFIG_LIST(TestSeries) series;
-    CONFIG_LIST(TestAlertCase) alerts;
-    CONFIG_LIST(TestExprCase) exprs;
+    LIST(TestSeries) series;
+    LIST(TestAlertCase) alerts;
+    LIST(TestExprCase) exprs;
 } TestGroup;
 
 typedef struct TestFile {
-    ConfigStrings rule_files; /* patterns, relative to the folder of the file */
-    ConfigStrings group_eval_order;
+    StrList rule_files; /* patterns, relative to the folder of the file */
+    StrList group_eval_order;
     int64_t evaluation_interval;
     bool fuzzy_compare;
-    CONFIG_LIST(TestGroup) tests;
+    LIST(TestGroup) tests;
     Arena arena; /* holds all */
 } TestFile;
 

@@ -3,6 +3,7 @@
  *
  * Native histograms have no form in the text format and are left out there, as Prometheus does;
  * those with custom bounds become classic ones. */
+#include "base/metric_text.h"
 #include "monitor/model/number.h"
 #include "monitor/web/federate.h"
 #include "monitor/web/internal.h"

@@ -1,10 +1,6 @@
 /* metrics.c - /metrics: the monitor's own, under the names that Prometheus gives them. */
-#include <dirent.h>
-#include <stdio.h>
-#include <sys/resource.h>
-
-#include "base/file.h"
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
+#include "base/process_stats.h"
 #include "monitor/model/number.h"
 #include "monitor/web/internal.h"
 
@@ -182,54 +178,19 @@ static void put_connections(Buf *out, const Web *w)
           reads->running + reads->waiting);
 }
 
-/* ---- the process, from /proc ---- */
-
-static uint64_t open_fds(void)
-{
-    uint64_t n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    if (!d)
-        return 0;
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n > 3 ? n - 3 : 0; /* without ".", ".." and the folder itself */
-}
-
-/* Field `n` (from 1) of /proc/self/stat, behind the name in parentheses. */
-static double stat_field(StrView stat, unsigned n)
-{
-    ssize_t end = sv_rfind_char(stat, ')');
-    StrView rest = end < 0 ? stat : sv_skip(stat, (size_t)end + 2), piece;
-    double v = 0;
-    for (unsigned i = 3; sv_next(&rest, ' ', &piece); i++)
-        if (i == n)
-            return sv_to_double(piece, &v) < 0 ? 0 : v;
-    return 0;
-}
+/* ---- the process ---- */
 
 static void put_process(Buf *out, const Web *w)
 {
-    enum { STAT_VSIZE = 23, STAT_RSS = 24, STAT_MAX = 4096 };
-    _cleanup_buf_ Buf stat = BUF_INIT;
-    struct rusage u = { 0 };
-    struct rlimit fds = { 0 }, memory = { 0 };
-    getrusage(RUSAGE_SELF, &u);
-    getrlimit(RLIMIT_NOFILE, &fds);
-    getrlimit(RLIMIT_AS, &memory);
-    if (file_read(AT_FDCWD, "/proc/self/stat", STAT_MAX, &stat) < 0)
-        buf_clear(&stat);
-    COUNTER("process_cpu_seconds_total", "User and system CPU time in seconds.",
-            (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-                (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
-    GAUGE("process_open_fds", "Open file descriptors.", open_fds());
-    GAUGE("process_max_fds", "The most file descriptors that may be open.", fds.rlim_cur);
-    GAUGE("process_virtual_memory_bytes", "Virtual memory in bytes.",
-          stat_field(buf_view(&stat), STAT_VSIZE));
+    ProcessStats s;
+    process_stats(&s);
+    COUNTER("process_cpu_seconds_total", "User and system CPU time in seconds.", s.cpu_s);
+    GAUGE("process_open_fds", "Open file descriptors.", s.open_fds);
+    GAUGE("process_max_fds", "The most file descriptors that may be open.", s.max_fds);
+    GAUGE("process_virtual_memory_bytes", "Virtual memory in bytes.", s.virtual_bytes);
     GAUGE("process_virtual_memory_max_bytes", "The most virtual memory in bytes; -1: no limit.",
-          memory.rlim_cur == RLIM_INFINITY ? -1 : (double)memory.rlim_cur);
-    GAUGE("process_resident_memory_bytes", "Resident memory in bytes.",
-          stat_field(buf_view(&stat), STAT_RSS) * (double)sysconf(_SC_PAGESIZE));
+          s.virtual_max_bytes);
+    GAUGE("process_resident_memory_bytes", "Resident memory in bytes.", s.resident_bytes);
     GAUGE("process_start_time_seconds", "Start of the process, in seconds since 1970.",
           (double)(w->started_ns / NSEC_PER_MSEC) / 1e3);
 }

@@ -1,5 +1,5 @@
 /* metrics_tsdb.c - the database's families of /metrics. */
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 #include "monitor/web/internal.h"
 
 #define GAUGE(name, help, v)   METRIC_GAUGE(out, name, help, v)

@@ -20,6 +20,8 @@ static uint16_t port;
 static Buf request;
 static StrView reply; /* what the server says once `reply_after` bytes have come; empty: nothing */
 static size_t reply_after;
+static StrView redirect; /* what it says on the first `redirects` connections */
+static unsigned redirects, accepted;
 static bool done, result;
 static char why[512];
 
@@ -33,9 +35,10 @@ static void on_conn(void *ctx, uint32_t events)
         return;
     }
     bool before = request.len >= reply_after;
+    StrView say = accepted <= redirects ? redirect : reply;
     buf_append(&request, data, (size_t)n);
-    if (!before && request.len >= reply_after && reply.len)
-        assert_int_equal(send(conn, reply.ptr, reply.len, MSG_NOSIGNAL), reply.len);
+    if (!before && request.len >= reply_after && say.len)
+        assert_int_equal(send(conn, say.ptr, say.len, MSG_NOSIGNAL), say.len);
 }
 
 static void on_listen(void *ctx, uint32_t events)
@@ -43,6 +46,8 @@ static void on_listen(void *ctx, uint32_t events)
     conn_src = source_free(conn_src);
     closep(&conn);
     conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    accepted++;
+    buf_clear(&request); /* that of this connection */
     assert_int_equal(loop_add_fd(loop, conn, LOOP_READ, on_conn, NULL, &conn_src, NULL), 0);
 }
 
@@ -64,6 +69,8 @@ static int setup(void **state)
     assert_int_equal(loop_add_fd(loop, listener, LOOP_READ, on_listen, NULL, &listen_src, NULL), 0);
     reply = SV_NULL;
     reply_after = 1;
+    redirect = SV_NULL;
+    redirects = accepted = 0;
     return 0;
 }
 
@@ -122,6 +129,80 @@ static void test_http(void **state)
     assert_string_equal(why, "HTTP probe failed with statuscode: 500");
     buf_clear(&request);
     assert_true(run(HTTP, false, 2000)); /* for a hook any answer will do */
+}
+
+/* The request that the last connection brought. */
+static bool asked_for(const char *line)
+{
+    buf_putc(&request, 0);
+    return strstr(request.ptr, line) != NULL;
+}
+
+static void test_http_request(void **state)
+{
+    reply = SV("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_true(run("{\"httpGet\":{\"port\":%u,\"path\":\"a b?c=%%20\",\"httpHeaders\":["
+                    "{\"name\":\"Host\",\"value\":\"shop.example\"},{\"name\":\"X-One\","
+                    "\"value\":\"1\"},{\"name\":\"Accept\",\"value\":\"\"}]}}",
+                    true, 2000));
+    assert_true(asked_for("GET /a%20b?c=%20 HTTP/1.1\r\nhost: shop.example\r\nx-one: 1\r\n"));
+    assert_false(asked_for("accept"));
+    redirects = accepted = 0;
+    assert_true(run("{\"httpGet\":{\"port\":%u,\"path\":\"/50%%?x#y\"}}", false, 2000));
+    assert_true(asked_for("GET /50%25%3Fx%23y HTTP/1.1\r\n")); /* no URL: a name of a file */
+    assert_true(asked_for("user-agent: kube-lifecycle/1.35\r\n"));
+    assert_false(run("{\"httpGet\":{\"port\":%u,\"httpHeaders\":[{\"name\":\"X-Bad\",\"value\":"
+                     "\"1\\r\\nx-more: 2\"}]}}",
+                     true, 2000));
+    assert_non_null(strstr(why, "invalid header field value for \"X-Bad\""));
+}
+
+static void test_http_redirects(void **state)
+{
+    setenv("HTTP_PROXY", "http://127.0.0.1:9", 1); /* of no concern to probes */
+    redirect = SV("HTTP/1.1 302 Found\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n");
+    reply = SV("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    redirects = 9;
+    assert_true(run(HTTP, true, 2000));
+    assert_int_equal(accepted, 10);
+    assert_true(asked_for("GET /there HTTP/1.1\r\n"));
+    assert_string_equal(why, "");
+    redirects = 10, accepted = 0;
+    assert_false(run(HTTP, true, 2000));
+    assert_non_null(strstr(why, "stopped after 10 redirects"));
+    redirects = 1, accepted = 0;
+    reply = SV("HTTP/1.1 503 Oh\r\ncontent-length: 0\r\n\r\n");
+    assert_false(run(HTTP, true, 2000)); /* what the last one says counts */
+    assert_string_equal(why, "HTTP probe failed with statuscode: 503");
+    unsetenv("HTTP_PROXY");
+}
+
+static void test_http_redirect_elsewhere(void **state)
+{
+    reply = SV("HTTP/1.1 301 Moved\r\nlocation: http://elsewhere.invalid/\r\n"
+               "content-length: 4\r\n\r\ngone");
+    assert_true(run(HTTP, true, 2000));
+    assert_string_equal(why, "Probe terminated redirects, Response body: gone");
+    assert_int_equal(accepted, 1);
+    assert_true(run(HTTP, false, 2000)); /* a hook */
+    assert_string_equal(why, "");
+    reply = SV("HTTP/1.1 304 Not Modified\r\n\r\n"); /* and one that names no place */
+    assert_true(run(HTTP, true, 2000));
+    assert_string_equal(why, "Probe terminated redirects, Response body: ");
+}
+
+/* More than is read of a body is not waited for. */
+static void test_http_long_body(void **state)
+{
+    _cleanup_buf_ Buf long_reply = BUF_INIT;
+    buf_sv(&long_reply, SV("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n"));
+    for (int i = 0; i < 11 * 1024; i++)
+        buf_putc(&long_reply, 'x');
+    reply = buf_view(&long_reply);
+    assert_true(run(HTTP, true, 5000));
+    assert_string_equal(why, "");
+    reply = sv_head(reply, 1000); /* the rest never comes */
+    assert_false(run(HTTP, true, 50));
 }
 
 static void test_silence_ends_in_time(void **state)
@@ -199,9 +280,16 @@ int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_http),          T(test_silence_ends_in_time),
-        T(test_tcp),           T(test_sleep_and_nothing),
-        T(test_grpc),          T(test_grpc_without_the_service),
+        T(test_http),
+        T(test_http_request),
+        T(test_http_redirects),
+        T(test_http_redirect_elsewhere),
+        T(test_http_long_body),
+        T(test_silence_ends_in_time),
+        T(test_tcp),
+        T(test_sleep_and_nothing),
+        T(test_grpc),
+        T(test_grpc_without_the_service),
         T(test_grpc_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,7 @@ static void test_sums_are_counters(void **state)
            "http_server_requests_total{http_method=\"GET;x\", instance=\"i1\", job=\"eu/shop\", "
            "key_7th=\"y\"} 7 @2000 #{trace_id=\"0102\"} 2.5\n" INFO);
     StrView promoted[] = { SV("host.name") };
-    g.cfg.promote_resource_attributes = (ConfigStrings){ promoted, 1 };
+    g.cfg.promote_resource_attributes = (StrList){ promoted, 1 };
     g.cfg.promote_scope_metadata = true;
     g.cfg.translation_strategy = SV("NoTranslation");
     expect(&g, &b,

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "codec/json.h"
-#include "monitor/fetch/identity.h"
-#include "monitor/fetch/jwt.h"
+#include "fetch/identity.h"
+#include "fetch/jwt.h"
 
 enum { ASSERTION_S = 3600 };
 

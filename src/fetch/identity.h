@@ -7,7 +7,7 @@
 #pragma once
 
 #include "codec/value.h"
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 
 typedef struct Identity Identity;
 typedef void IdentityReadyFn(void *ctx, const Err *why); /* why NULL: there are credentials */
@@ -20,8 +20,8 @@ typedef struct Credentials {
 } Credentials;
 
 /* `cfg` must outlive it. *ret is NULL where requests need nothing that is got first. */
-int identity_new(Loop *l, const ConfigHttp *cfg, IdentityReadyFn *ready, void *ctx, Identity **ret,
-                 Err *err) NODISCARD;
+int identity_new(Loop *l, const FetchOptions *cfg, IdentityReadyFn *ready, void *ctx,
+                 Identity **ret, Err *err) NODISCARD;
 Identity *identity_free(Identity *id); /* without calling back; NULL is fine; always NULL */
 /* Whether credentials must be waited for: then `ready` is called later. NULL: they must not. */
 int identity_await(Identity *id, bool *ret_wait, Err *err) NODISCARD;
@@ -43,14 +43,14 @@ typedef struct Ask {
 
 struct Identity {
     Loop *loop;
-    const ConfigHttp *cfg;
+    const FetchOptions *cfg;
     const char *what; /* in front of errors */
     IdentityStep *first, *next;
     Ask ask;
     Arena arena;      /* of the chain */
     Credentials keys; /* of AWS: what a role is assumed with; in the arena of the chain */
-    ConfigAzureIdentity azure;
-    ConfigHttp http; /* of the questions */
+    FetchAzureIdentity azure;
+    FetchOptions http; /* of the questions */
     Fetcher *fetcher;
     Fetch *fetch;
     IdentityReadyFn *ready;

@@ -1,4 +1,4 @@
-/* test_fetch.c - who requests say they are: signatures against the published vectors of AWS'
+/* test_credentials.c - who requests say they are: signatures against the published vectors of AWS'
  * Signature Version 4, profiles, answers of STS, signed assertions. */
 #include "unit.h"
 
@@ -8,10 +8,10 @@
 #include "base/encode.h"
 #include "codec/json.h"
 #include "failing_memory.h"
-#include "monitor/fetch/aws_parse.h"
-#include "monitor/fetch/identity.h"
-#include "monitor/fetch/jwt.h"
-#include "monitor/fetch/sigv4.h"
+#include "fetch/aws_parse.h"
+#include "fetch/identity.h"
+#include "fetch/jwt.h"
+#include "fetch/sigv4.h"
 
 /* ---- signatures ---- */
 
@@ -283,7 +283,7 @@ static void test_assertions_are_signed(void **state)
 /* ---- chains ---- */
 
 typedef struct Chain {
-    ConfigHttp cfg;
+    FetchOptions cfg;
     const char *answer; /* to what is asked; NULL: nothing is */
     const char *want;   /* token or key; of what fails, its error */
 } Chain;
@@ -333,14 +333,14 @@ static const char token[] = "{\"access_token\":\"abc\",\"expires_in\":\"3600\"}"
 
 static void test_chains_survive_the_end_of_memory(void **state)
 {
-    ConfigOauth2 oauth = { .client_id = SV("c"), .client_secret = SV("s"), .token_url = SV("u") };
-    ConfigAzureIdentity one = { .client_id = SV("c"),
-                                .client_secret = SV("s"),
-                                .tenant_id = SV("t") };
-    ConfigAzuread secret = { .oauth = &one }, managed = { .managed_identity = &one };
-    ConfigSigv4 keys = { .region = SV("r"), .access_key = SV("A"), .secret_key = SV("s") };
-    ConfigSigv4 role = keys, machine = { .region = SV("r") };
-    ConfigGoogleIam google = { SV("") };
+    FetchOauth2 oauth = { .client_id = SV("c"), .client_secret = SV("s"), .token_url = SV("u") };
+    FetchAzureIdentity one = { .client_id = SV("c"),
+                               .client_secret = SV("s"),
+                               .tenant_id = SV("t") };
+    FetchAzuread secret = { .oauth = &one }, managed = { .managed_identity = &one };
+    FetchSigv4 keys = { .region = SV("r"), .access_key = SV("A"), .secret_key = SV("s") };
+    FetchSigv4 role = keys, machine = { .region = SV("r") };
+    FetchGoogleIam google = { SV("") };
     Loop *l;
     Err err = { 0 };
     static const char *const unset[] = {
@@ -370,7 +370,7 @@ static void test_chains_survive_the_end_of_memory(void **state)
 
 static void test_answers_that_cannot_be_used_are_told(void **state)
 {
-    ConfigOauth2 oauth = { .client_id = SV("c"), .client_secret = SV("s"), .token_url = SV("u") };
+    FetchOauth2 oauth = { .client_id = SV("c"), .client_secret = SV("s"), .token_url = SV("u") };
     const Chain chains[] = {
         { { .oauth2 = &oauth }, "{}", "server response missing access_token" },
         { { .oauth2 = &oauth }, "<html>", "the answer" },

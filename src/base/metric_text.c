@@ -1,17 +1,31 @@
 /* metric_text.c - see metric_text.h. */
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
 
-#include "monitor/model/number.h"
+#include "base/number.h"
 
 void metric_head(Buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+void text_quote_value(StrView s, Buf *out)
+{
+    buf_putc(out, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\\' || s.ptr[i] == '"')
+            buf_putc(out, '\\');
+        if (s.ptr[i] == '\n')
+            buf_sv(out, SV("\\n"));
+        else
+            buf_putc(out, s.ptr[i]);
+    }
+    buf_putc(out, '"');
+}
+
 void metric_value(Buf *out, double v)
 {
     buf_putc(out, ' ');
-    double_format_g(v, out);
+    double_put_g(v, out);
     buf_putc(out, '\n');
 }
 

@@ -1,5 +1,5 @@
 /* jwt.c - see jwt.h. */
-#include "monitor/fetch/jwt.h"
+#include "fetch/jwt.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -1,5 +1,5 @@
 /* url.c - http and https URLs cut into their parts (RFC 3986). */
-#include "monitor/fetch/fetch.h"
+#include "fetch/fetch.h"
 
 int fetch_url_parse(StrView url, FetchUrl *ret, Err *err)
 {

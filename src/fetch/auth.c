@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
-#include "monitor/fetch/internal.h"
-#include "monitor/fetch/sigv4.h"
+#include "fetch/internal.h"
+#include "fetch/sigv4.h"
 
 enum { SECRET_MAX = 1024 * 1024, PEM_MAX = 4 * 1024 * 1024, TLS_CHECK_S = 1 };
 
@@ -49,6 +49,8 @@ static int add(HeaderList *l, StrView name, StrView value, Err *err)
     char *lower = arena_cstr(l->arena, name);
     if (!lower || !value.ptr)
         return err_nomem(err);
+    if (sv_find_char(value, '\r') >= 0 || sv_find_char(value, '\n') >= 0)
+        return err_set(err, ERR_INVALID, 0, "invalid header field value for \"%s\"", lower);
     for (char *c = lower; *c; c++)
         *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
     l->items[l->len++] = (HttpHeader){ sv_cstr(lower), value };
@@ -76,19 +78,19 @@ StrView fetch_basic_of_url(Arena *a, StrView userinfo)
 
 static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
 {
-    const ConfigHttp *c = x->f->cfg;
+    const FetchOptions *c = x->f->cfg;
     StrView user, password, token;
     int r;
 
     if (c->basic_auth) {
-        const ConfigBasicAuth *b = c->basic_auth;
+        const FetchBasicAuth *b = c->basic_auth;
         if ((r = secret(l->arena, b->username, b->username_file, "username", &user, err)) < 0 ||
             (r = secret(l->arena, b->password, b->password_file, "password", &password, err)) < 0)
             return r;
         return add(l, SV("authorization"), basic(l->arena, user, password), err);
     }
     if (c->authorization) {
-        const ConfigAuthorization *a = c->authorization;
+        const FetchAuthorization *a = c->authorization;
         if ((r = secret(l->arena, a->credentials, a->credentials_file, "authorization credentials",
                         &token, err)) < 0)
             return r;
@@ -107,12 +109,12 @@ static int add_credentials(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
 
 static int add_configured(Fetch *x, HeaderList *l, Err *err)
 {
-    const ConfigHeaders *h = &x->f->cfg->headers;
+    const FetchExtraHeaders *h = &x->f->cfg->headers;
     StrView value;
     int r;
     for (unsigned i = 0; i < h->len; i++) {
-        const ConfigHeader *one = &h->items[i];
-        const ConfigStrings *lists[] = { &one->values, &one->secrets, &one->files };
+        const FetchExtraHeader *one = &h->items[i];
+        const StrList *lists[] = { &one->values, &one->secrets, &one->files };
         for (unsigned k = 0; k < ARRAY_SIZE(lists); k++)
             for (unsigned j = 0; j < lists[k]->len; j++) {
                 StrView text = lists[k]->items[j];
@@ -145,17 +147,27 @@ static int add_signature(Fetch *x, HeaderList *l, const FetchUrl *u, Err *err)
     return r;
 }
 
+static StrView host_header(const Fetch *x, const FetchUrl *u)
+{
+    for (unsigned i = 0; !x->named && i < x->spec.n_headers; i++)
+        if (sv_eq_nocase(x->spec.headers[i].name, SV("host")) && x->spec.headers[i].value.len)
+            return x->spec.headers[i].value;
+    return u->authority;
+}
+
 int fetch_headers(Fetch *x, const FetchRoute *to, HttpHeader **ret, unsigned *ret_n, Err *err)
 {
     HeaderList l = { .arena = &x->arena };
     const FetchUrl *u = &to->to;
-    int r = add(&l, SV("host"), u->authority, err);
+    int r = add(&l, SV("host"), host_header(x, u), err);
 
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < x->spec.n_headers; i++)
-        if ((r = add(&l, x->spec.headers[i].name, x->spec.headers[i].value, err)) < 0)
+    for (unsigned i = 0; i < x->spec.n_headers; i++) {
+        const HttpHeader *h = &x->spec.headers[i];
+        if (!sv_eq_nocase(h->name, SV("host")) && (r = add(&l, h->name, h->value, err)) < 0)
             return r;
+    }
     if (!x->foreign && (r = add_credentials(x, &l, u, err)) < 0)
         return r;
     if ((r = add_configured(x, &l, err)) < 0)
@@ -196,7 +208,7 @@ static TlsVersion tls_version(StrView name)
 
 static int make_tls(Fetcher *f, TlsContext **ret, Err *err)
 {
-    const ConfigTls *t = &f->cfg->tls;
+    const FetchTls *t = &f->cfg->tls;
     _cleanup_arena_ Arena a;
     TlsConfig c = { .insecure_skip_verify = t->insecure_skip_verify,
                     .min_version = tls_version(t->min_version),
@@ -228,7 +240,7 @@ static void retire_origins(Fetcher *f)
 
 int fetcher_tls(Fetcher *f, TlsContext **ret, Err *err)
 {
-    const ConfigTls *t = &f->cfg->tls;
+    const FetchTls *t = &f->cfg->tls;
     int64_t now = loop_now_ns(f->loop);
 
     if (f->tls && now - f->tls_checked_ns < TLS_CHECK_S * NSEC_PER_SEC) {

@@ -6,9 +6,9 @@
 #include <errno.h>
 
 #include "base/clock.h"
-#include "monitor/fetch/aws_parse.h"
-#include "monitor/fetch/identity.h"
-#include "monitor/fetch/sigv4.h"
+#include "fetch/aws_parse.h"
+#include "fetch/identity.h"
+#include "fetch/sigv4.h"
 
 enum {
     FILES_AGAIN_S = 60, /* keys that do not expire are looked for again */
@@ -139,7 +139,7 @@ static void add_role(Buf *form, const char *action, StrView arn, StrView session
 
 static int assume_role(Identity *id, Err *err)
 {
-    const ConfigSigv4 *c = id->cfg->sigv4;
+    const FetchSigv4 *c = id->cfg->sigv4;
     _cleanup_buf_ Buf form = BUF_INIT;
     StrView session =
         arena_printf(&id->arena, "prometheus-%lld", (long long)(clock_real_ns() / NSEC_PER_SEC));
@@ -297,7 +297,7 @@ static int set_region(Identity *id, const AwsProfile *p, Err *err)
 
 int aws_begin(Identity *id, const FetchResult *r, Err *err)
 {
-    const ConfigSigv4 *c = id->cfg->sigv4;
+    const FetchSigv4 *c = id->cfg->sigv4;
     AwsProfile p;
     StrView token = identity_env("AWS_WEB_IDENTITY_TOKEN_FILE"),
             path = identity_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),

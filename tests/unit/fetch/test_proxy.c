@@ -1,7 +1,7 @@
 /* test_proxy.c - which hosts no_proxy names, and what a proxy answers to CONNECT. */
 #include "unit.h"
 
-#include "monitor/fetch/internal.h"
+#include "fetch/internal.h"
 #include "net/connect.h"
 
 static void test_no_proxy(void **state)

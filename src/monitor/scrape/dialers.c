@@ -1,9 +1,9 @@
 /* dialers.c - connections to others on /metrics, under the names of Prometheus' conntrack. */
-#include "monitor/fetch/fetch.h"
 #include "monitor/model/labels.h"
-#include "monitor/model/metric_text.h"
+#include "base/metric_text.h"
+#include "monitor/scrape/scrape.h"
 
-static void put(const FetchDialer *d, const char *name, const char *reason, uint64_t v, Buf *out)
+static void put(const ScrapeDialer *d, const char *name, const char *reason, uint64_t v, Buf *out)
 {
     buf_printf(out, "%s{dialer_name=", name);
     text_quote_value(d->name, out);
@@ -13,7 +13,7 @@ static void put(const FetchDialer *d, const char *name, const char *reason, uint
     metric_value(out, (double)v);
 }
 
-void fetch_dialers_put(const FetchDialer *dialers, size_t n, Buf *out)
+void scrape_dialers_put(const ScrapeDialer *dialers, size_t n, Buf *out)
 {
     static const char *const reasons[HTTP_DIAL_FAILURE_MAX] = {
         [HTTP_DIAL_REFUSED] = "refused",

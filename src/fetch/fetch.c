@@ -1,6 +1,6 @@
 /* fetch.c - one request: connect, follow redirects, decompress, within one deadline and one limit
  * of size. */
-#include "monitor/fetch/internal.h"
+#include "fetch/internal.h"
 
 #include <stdio.h>
 
@@ -8,6 +8,7 @@
 
 static int begin(Fetch *x, Err *err);
 static void on_failed(void *ctx);
+static void on_enough(void *ctx);
 
 /* ---- origins ---- */
 
@@ -50,10 +51,14 @@ static int make_client(Fetcher *f, const FetchRoute *to, TlsContext *tls, HttpCl
                        Err *err)
 {
     char host[512], name[512], proxy[512];
-    const ConfigTls *t = &f->cfg->tls;
+    const FetchTls *t = &f->cfg->tls;
     const FetchUrl *end = to->has_proxy && !to->is_tls ? &to->proxy : &to->to;
     HttpClientConfig c = {
-        .host = host, .port = end->port, .tls = tls, .any_address = f->cfg->round_robin_dns
+        .host = host,
+        .port = end->port,
+        .tls = tls,
+        .any_address = f->cfg->round_robin_dns,
+        .no_reuse = f->cfg->no_reuse,
     };
 
     if (!sv_copy_cstr(end->host, host, sizeof host) ||
@@ -123,6 +128,7 @@ static void fetch_free(Fetch *x)
     x->call = http_call_cancel(x->call);
     leave_origin(x);
     loop_defer_cancel(x->f->loop, on_failed, x);
+    loop_defer_cancel(x->f->loop, on_enough, x);
     gunzip_free(&x->unpacker);
     if (x->spec.budget)
         x->spec.budget->used -= x->counted;
@@ -230,14 +236,32 @@ static bool within_budget(Fetch *x)
     return x->body.len <= FETCH_SMALL || b->used <= b->max;
 }
 
+/* Takes what fits; what comes after it is not waited for. */
+static int take_cut(Fetch *x, const void *data, size_t len, Err *err)
+{
+    buf_append(&x->body, data, MIN(len, x->spec.body_max - x->body.len));
+    if (x->body.failed)
+        return err_nomem(err);
+    if (x->body.len < x->spec.body_max)
+        return 0;
+    x->cut = true;
+    x->call = http_call_cancel(x->call);
+    return loop_defer(x->f->loop, on_enough, x, err);
+}
+
 static void on_data(void *ctx, const void *data, size_t len)
 {
     Fetch *x = ctx;
     Err err = { 0 };
     int r = 0;
 
-    if (x->err.code || len == 0)
+    if (x->err.code || x->cut || len == 0)
         return;
+    if (x->spec.body_cut) {
+        if (take_cut(x, data, len, &err) < 0)
+            fail_later(x, &err);
+        return;
+    }
     if (x->gzip && !x->spec.keep_gzip)
         r = gunzip_feed(&x->unpacker, sv_n(data, len), x->spec.body_max, &x->body, &err);
     else
@@ -277,21 +301,29 @@ static StrView resolve(Fetch *x, const FetchUrl *u)
                         SV_FMT(sv_head(path, (size_t)(slash + 1))), SV_FMT(to));
 }
 
-static int redirect(Fetch *x, Err *err)
+/* *ret_last: the answer stays what it is. */
+static int redirect(Fetch *x, bool *ret_last, Err *err)
 {
     FetchUrl from, to;
     int r = fetch_url_parse(x->url, &from, err);
     if (r < 0)
         return r;
-    if (++x->redirects >= FETCH_REDIRECTS_MAX)
-        return err_set(err, ERR_PROTO, 0, "stopped after %d redirects", FETCH_REDIRECTS_MAX);
     StrView next = resolve(x, &from);
     if (!next.ptr)
         return err_nomem(err);
     if ((r = fetch_url_parse(next, &to, err)) < 0)
         return r;
-    x->foreign |= !sv_eq_nocase(from.host, to.host);
+    bool elsewhere = !sv_eq_nocase(from.host, to.host);
+    *ret_last = elsewhere && x->f->cfg->same_host_redirects;
+    if (*ret_last)
+        return 0;
+    if (++x->redirects >= FETCH_REDIRECTS_MAX)
+        return err_set(err, ERR_PROTO, 0, "stopped after %d redirects", FETCH_REDIRECTS_MAX);
+    x->foreign |= elsewhere;
+    x->named = next.ptr == x->location.ptr || sv_starts(x->location, SV("//"));
     x->url = next;
+    x->status = 0;
+    x->cut = false;
     if (x->status != 307 && x->status != 308) {
         x->spec.method = SV("GET");
         x->spec.body = SV("");
@@ -305,6 +337,7 @@ static void on_done(void *ctx, const Err *why)
 {
     Fetch *x = ctx;
     Err err = { 0 }, torn = { 0 };
+    bool last = false;
 
     x->call = NULL;
     leave_origin(x);
@@ -314,8 +347,15 @@ static void on_done(void *ctx, const Err *why)
         finish(x, why);
         return;
     }
-    if (redirect(x, &err) < 0)
+    if (redirect(x, &last, &err) < 0)
         finish(x, &err);
+    else if (last)
+        finish(x, NULL);
+}
+
+static void on_enough(void *ctx)
+{
+    on_done(ctx, NULL);
 }
 
 /* ---- the request ---- */
@@ -411,7 +451,7 @@ int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err)
     return 0;
 }
 
-int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err)
+int fetcher_new(Loop *l, const FetchOptions *cfg, Fetcher **ret, Err *err)
 {
     Fetcher *f = calloc(1, sizeof *f);
     if (!f)

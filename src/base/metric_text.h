@@ -1,10 +1,13 @@
-/* metric_text.h - the monitor's own metrics in the text format, version 0.0.4. */
+/* metric_text.h - lines of Prometheus' text format, version 0.0.4. */
 #pragma once
 
 #include "base/buf.h"
 
 /* HELP and TYPE lines. Help holds neither line ends nor backslashes. */
 void metric_head(Buf *out, const char *name, const char *type, const char *help);
+/* Appends a label's value as the formats quote it: only backslash, quote and newline are escaped.
+ */
+void text_quote_value(StrView s, Buf *out);
 /* " VALUE" and the line's end. */
 void metric_value(Buf *out, double v);
 /* A whole series; `labels` (`a="b"`) may be empty. */

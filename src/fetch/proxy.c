@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
-#include "monitor/fetch/internal.h"
+#include "fetch/internal.h"
 
 typedef struct Address {
     uint8_t bytes[16];
@@ -107,7 +107,7 @@ static StrView environment(const char *upper, const char *lower)
 /* The URL of the proxy for a request to `to`; empty: there is none. */
 static int choose(Fetch *x, const FetchUrl *to, StrView *ret, Err *err)
 {
-    const ConfigProxy *p = &x->f->cfg->proxy;
+    const FetchProxy *p = &x->f->cfg->proxy;
     bool tls = sv_eq_nocase(to->scheme, SV("https"));
     StrView skip = p->no_proxy;
 
@@ -128,7 +128,7 @@ static int choose(Fetch *x, const FetchUrl *to, StrView *ret, Err *err)
 /* The request that makes a proxy a tunnel (RFC 9110 9.3.6). */
 static int connect_head(Fetch *x, FetchRoute *r, Err *err)
 {
-    const ConfigParams *headers = &x->f->cfg->proxy.connect_header;
+    const StrParams *headers = &x->f->cfg->proxy.connect_header;
     bool v6 = sv_find_char(r->to.host, ':') >= 0;
     _cleanup_buf_ Buf out = BUF_INIT;
     StrView end = arena_printf(&x->arena, "%s%.*s%s:%u", v6 ? "[" : "", SV_FMT(r->to.host),
@@ -140,7 +140,7 @@ static int connect_head(Fetch *x, FetchRoute *r, Err *err)
     if (r->authorization.len)
         buf_printf(&out, "Proxy-Authorization: %.*s\r\n", SV_FMT(r->authorization));
     for (unsigned i = 0; i < headers->len; i++) {
-        const ConfigParam *h = &headers->items[i];
+        const StrParam *h = &headers->items[i];
         for (unsigned k = 0; k < h->values.len; k++) {
             StrView v = h->values.items[k];
             if (sv_find_char(v, '\r') >= 0 || sv_find_char(v, '\n') >= 0)

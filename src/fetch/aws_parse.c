@@ -1,5 +1,5 @@
 /* aws_parse.c - see aws_parse.h. */
-#include "monitor/fetch/aws_parse.h"
+#include "fetch/aws_parse.h"
 
 #include <stdio.h>
 

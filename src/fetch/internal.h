@@ -3,8 +3,8 @@
 
 #include "base/map.h"
 #include "codec/gzip.h"
-#include "monitor/fetch/fetch.h"
-#include "monitor/fetch/identity.h"
+#include "fetch/fetch.h"
+#include "fetch/identity.h"
 
 typedef struct Origin {
     HttpClient *client;
@@ -16,7 +16,7 @@ typedef struct Origin {
 
 struct Fetcher {
     Loop *loop;
-    const ConfigHttp *cfg;
+    const FetchOptions *cfg;
     TlsContext *tls;
     Buf tls_state; /* identity of the files that `tls` was made of */
     int64_t tls_checked_ns;
@@ -39,6 +39,8 @@ struct Fetch {
     unsigned redirects;
     bool foreign; /* redirected to another host: no credentials */
     bool waiting; /* for credentials */
+    bool named;   /* a URL of this hop names its host, which the first one did not */
+    bool cut;     /* there is more of the body than is wanted */
     int status;
     StrView content_type, location;
     HttpHeader *answer; /* headers of the answer */

@@ -1,5 +1,5 @@
 /* sigv4.c - see sigv4.h: the request in its canonical form, and the chain of keys. */
-#include "monitor/fetch/sigv4.h"
+#include "fetch/sigv4.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
-#include "monitor/fetch/identity.h"
-#include "monitor/fetch/jwt.h"
+#include "fetch/identity.h"
+#include "fetch/jwt.h"
 
 enum { ASSERTION_S = 600, HALF = 50 }; /* Prometheus renews a token after half its life */
 
@@ -128,7 +128,7 @@ static bool read_pfx(StrView bytes, const char *password, Proof *p)
 
 static int read_proof(Identity *id, Proof *p, Err *err)
 {
-    const ConfigAzureIdentity *c = &id->azure;
+    const FetchAzureIdentity *c = &id->azure;
     StrView text, key;
     const char *password = arena_cstr(&id->arena, c->certificate_password);
     int x = identity_file(id, c->certificate_path, &text, err);
@@ -244,7 +244,7 @@ static int with_managed(Identity *id, Err *err)
 /* What the environment has, in the SDK's order. */
 static int with_environment(Identity *id, Err *err)
 {
-    ConfigAzureIdentity *c = &id->azure;
+    FetchAzureIdentity *c = &id->azure;
     c->client_id = identity_env("AZURE_CLIENT_ID");
     if (!c->tenant_id.len)
         c->tenant_id = identity_env("AZURE_TENANT_ID");
@@ -263,9 +263,9 @@ static int with_environment(Identity *id, Err *err)
 
 int azure_begin(Identity *id, const FetchResult *r, Err *err)
 {
-    const ConfigAzuread *a = id->cfg->azuread;
+    const FetchAzuread *a = id->cfg->azuread;
     const struct {
-        const ConfigAzureIdentity *identity;
+        const FetchAzureIdentity *identity;
         int (*ask)(Identity *id, Err *err);
     } ways[] = {
         { a->managed_identity, with_managed },

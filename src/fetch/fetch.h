@@ -1,13 +1,17 @@
-/* fetch.h - HTTP requests as Prometheus' http_config describes them: TLS, basic auth, bearer
- * tokens, OAuth 2 client credentials, signatures and tokens of clouds, own headers, redirects,
- * gzip, proxies. For scrapes, for discovery over HTTP and for remote storages. Everything on
- * the loop's thread.
+/* fetch.h - HTTP requests to others: TLS, basic auth, bearer tokens, OAuth 2 client credentials,
+ * signatures and tokens of clouds, own headers, redirects, gzip, proxies. For scrapes, discovery
+ * over HTTP, remote storages, probes and hooks. Everything on the loop's thread.
  *
- * A Fetcher is one http_config; it keeps connections to each origin it talks to, and reads files
- * with secrets and certificates again when they change. */
+ * A Fetcher is one set of options; it keeps connections to each origin it talks to, and reads files
+ * with secrets and certificates again when they change.
+ *
+ * To add a call to the outside: FetchOptions of where its user configures it (all that is zero is
+ * off), a Fetcher beside its owner, fetch_start() with a limit of time and of size, fetch_cancel()
+ * or fetcher_free() where the owner ends. */
 #pragma once
 
-#include "monitor/config/config.h"
+#include "base/buf.h"
+#include "fetch/options.h"
 #include "net/http_client.h"
 
 typedef struct Fetcher Fetcher;
@@ -18,6 +22,7 @@ enum {
     FETCH_SMALL = 1024 * 1024,           /* bodies that are received even when others take much */
     FETCH_REDIRECTS_MAX = 10,
     FETCH_ORIGIN_IDLE_S = 300, /* connections of origins unused for so long are closed */
+    FETCH_NO_TIMEOUT = INT32_MAX,
 };
 
 #define FETCH_TOO_LARGE "body size limit exceeded"
@@ -33,7 +38,7 @@ typedef struct FetchUrl {
 int fetch_url_parse(StrView url, FetchUrl *ret, Err *err) NODISCARD;
 
 /* `cfg` must outlive the fetcher. Files are not read yet. */
-int fetcher_new(Loop *l, const ConfigHttp *cfg, Fetcher **ret, Err *err) NODISCARD;
+int fetcher_new(Loop *l, const FetchOptions *cfg, Fetcher **ret, Err *err) NODISCARD;
 /* Counts its connections in `dials` from now on, which must outlive it. */
 void fetcher_count(Fetcher *f, HttpDials *dials);
 Fetcher *fetcher_free(Fetcher *f); /* ends its fetches without events; always NULL */
@@ -61,10 +66,12 @@ typedef struct FetchSpec {
     StrView url;
     StrView method; /* empty: GET */
     StrView body;   /* copied */
+    /* A host among them is sent instead of the URL's, also after redirects that name no host. */
     const HttpHeader *headers;
     unsigned n_headers;
-    uint32_t timeout_ms; /* of the whole, redirects included */
-    size_t body_max;     /* larger: ERR_LIMIT with FETCH_TOO_LARGE */
+    uint32_t timeout_ms; /* of the whole, redirects included; 0: 30 s */
+    size_t body_max;     /* larger: ERR_LIMIT with FETCH_TOO_LARGE; 0: FETCH_BODY_MAX */
+    bool body_cut;       /* or no more of it is read, and the answer counts as whole */
     bool keep_gzip;      /* unpacking is left to the caller, who may have a thread for it */
     FetchBudget *budget; /* NULL: none; must outlive the fetch */
     FetchDoneFn *done;
@@ -74,12 +81,3 @@ typedef struct FetchSpec {
 /* Nothing is called back from inside. */
 int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err) NODISCARD;
 Fetch *fetch_cancel(Fetch *x); /* NULL is fine; always NULL */
-
-/* ---- what connections came to ---- */
-
-typedef struct FetchDialer {
-    StrView name; /* "node", "alertmanager" */
-    const HttpDials *dials;
-} FetchDialer;
-/* Appends the families net_conntrack_dialer_… in the text format. */
-void fetch_dialers_put(const FetchDialer *dialers, size_t n, Buf *out);

@@ -1,6 +1,6 @@
 /* oauth2.c - a token for client credentials (RFC 6749, section 4.4). */
 #include "base/encode.h"
-#include "monitor/fetch/identity.h"
+#include "fetch/identity.h"
 
 enum { EARLY_S = 10 };
 
@@ -9,7 +9,7 @@ static int on_token(Identity *id, const FetchResult *r, Err *err)
     return answer_token(id, r, 100, EARLY_S, err);
 }
 
-static void put_form(const ConfigOauth2 *o, Buf *out)
+static void put_form(const FetchOauth2 *o, Buf *out)
 {
     identity_form(out, SV("grant_type"), SV("client_credentials"));
     for (unsigned i = 0; i < o->scopes.len; i++) {
@@ -26,7 +26,7 @@ static void put_form(const ConfigOauth2 *o, Buf *out)
 
 int oauth2_begin(Identity *id, const FetchResult *r, Err *err)
 {
-    const ConfigOauth2 *o = id->cfg->oauth2;
+    const FetchOauth2 *o = id->cfg->oauth2;
     _cleanup_buf_ Buf form = BUF_INIT, plain = BUF_INIT, basic = BUF_INIT;
     StrView secret = o->client_secret;
     int x;

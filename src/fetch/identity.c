@@ -1,5 +1,5 @@
 /* identity.c - see identity.h: runs the chains, and what their steps share. */
-#include "monitor/fetch/identity.h"
+#include "fetch/identity.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@ enum { CHAIN_MAX = 4 * 1024 * 1024, ASK_TIMEOUT_MS = 30000, SHOWN = 200 };
 
 static void on_answer(void *ctx, const FetchResult *r);
 
-static IdentityStep *first_step(const ConfigHttp *c, const char **ret_what)
+static IdentityStep *first_step(const FetchOptions *c, const char **ret_what)
 {
     const struct {
         bool is_used;
@@ -33,8 +33,8 @@ static IdentityStep *first_step(const ConfigHttp *c, const char **ret_what)
     return NULL;
 }
 
-int identity_new(Loop *l, const ConfigHttp *cfg, IdentityReadyFn *ready, void *ctx, Identity **ret,
-                 Err *err)
+int identity_new(Loop *l, const FetchOptions *cfg, IdentityReadyFn *ready, void *ctx,
+                 Identity **ret, Err *err)
 {
     const char *what = NULL;
     IdentityStep *first = first_step(cfg, &what);
