@@ -38,8 +38,7 @@ static int start(Program *p, const Args *a, Err *err)
 {
     int r;
     if ((r = daemon_read_pem(a->root_ca, &p->root_ca, err)) < 0 || (r = confine(NULL, err)) < 0 ||
-        (r = daemon_open(&p->daemon, err)) < 0 ||
-        (r = daemon_return_memory(&p->daemon, err)) < 0 ||
+        (r = daemon_open(&p->daemon, err)) < 0 || (r = daemon_return_memory(&p->daemon, err)) < 0 ||
         (r = daemon_open_api(&p->daemon, a->kubeconfig, &p->api, err)) < 0)
         return r;
     return controllers_new(p->daemon.loop, p->api, buf_view(&p->root_ca), daemon_ready, NULL,

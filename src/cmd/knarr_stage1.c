@@ -4,12 +4,11 @@
  *
  * It first executes itself again from a read-only mount of its own file: a process of the pod that
  * gets hold of /proc/PID/exe of one of our children can then not write to the program
- * (CVE-2019-5736). Then it takes the pod's lock and lives on as the first process of a new pid
- * namespace, so that nothing of the pod can outlive it. */
+ * (CVE-2019-5736). Then it takes the pod's lock, makes the pod's control groups, and lives on as
+ * the first process of a new pid namespace, so that nothing of the pod can outlive it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -60,27 +59,10 @@ static int open_pod(const char *dir, int *ret_dir, int *ret_lock, Err *err)
     return 0;
 }
 
-/* The pod's spec is read again later; here only this one field is needed. */
-static int wants_host_pid(int dir, bool *ret, Err *err)
-{
-    _cleanup_buf_ Buf text = BUF_INIT;
-    _cleanup_arena_ Arena a;
-    PodSpec spec;
-    int r = file_read(dir, "pod", POD_SPEC_MAX, &text);
-
-    arena_init(&a, 4 * POD_SPEC_MAX);
-    if (r < 0)
-        return err_neg(err, r, "read the pod's spec");
-    r = pod_spec_decode(buf_view(&text), &a, &spec, err);
-    if (r >= 0)
-        *ret = spec.host_pid;
-    return r;
-}
-
 int main(int argc, char **argv)
 {
     int dir = -1, lock = -1, report;
-    bool host_pid_ns = false;
+    Stage1 *s = NULL;
     Err err = { 0 };
     pid_t pid;
 
@@ -93,15 +75,11 @@ int main(int argc, char **argv)
         return 2;
     }
     prctl(PR_SET_NAME, "knarr-stage1", 0, 0, 0);
-    if (open_pod(argv[2], &dir, &lock, &err) < 0 || wants_host_pid(dir, &host_pid_ns, &err) < 0)
+    if (open_pod(argv[2], &dir, &lock, &err) < 0 || stage1_new(dir, &s, &err) < 0)
         return fail(&err);
-    if (!host_pid_ns && unshare(CLONE_NEWPID) < 0) {
-        (void)!err_errno(&err, "new pid namespace");
-        return fail(&err);
-    }
-    pid = fork();
+    pid = stage1_fork(s, &err);
     if (pid < 0) {
-        (void)!err_errno(&err, "fork");
+        stage1_free(s);
         return fail(&err);
     }
     if (pid > 0)
@@ -111,5 +89,5 @@ int main(int argc, char **argv)
     report = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (report < 0 || chdir("/") < 0 || dup2(STDIN_FILENO, STDOUT_FILENO) < 0)
         return 1;
-    _exit(stage1_run(dir, lock, report) < 0);
+    _exit(stage1_run(s, lock, report) < 0);
 }

@@ -30,7 +30,8 @@ int image_pin(ImageStore *s, const char *pin, const Digest *manifest, Err *err)
         return r;
     if (!blob_exists(s, manifest, NULL))
         return err_set(err, ERR_NOT_FOUND, 0, "no image %s", manifest->text);
-    r = file_write_atomic(s->pins_fd, pin, sv_cstr(manifest->text), 0600, true);
+    /* Not synced: what it holds the image for does not run after a power cut, and pins it again. */
+    r = file_write_atomic(s->pins_fd, pin, sv_cstr(manifest->text), 0600, false);
     return r < 0 ? err_neg(err, r, "write pin '%s'", pin) : 0;
 }
 

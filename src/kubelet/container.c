@@ -11,7 +11,6 @@
 #include "api/quantity.h"
 #include "base/file.h"
 #include "kubelet/internal.h"
-#include "oci/seccomp_profile.h"
 
 enum {
     MOUNTS_MAX = 256,
@@ -213,12 +212,8 @@ static int set_seccomp(StartJob *job, const Value *c, Err *err)
     StrView type = value_str(value_get(security(job, c, SV("seccompProfile")), SV("type")));
     if (job->app.privileged || sv_eq(type, SV("Unconfined")))
         return 0;
-    _cleanup_buf_ Buf filter = BUF_INIT;
-    int r = seccomp_profile_default(job->app.caps, &filter, err);
-    if (r < 0)
-        return r;
-    job->app.seccomp = arena_sv(&job->base.arena, buf_view(&filter));
-    return job->app.seccomp.ptr ? 0 : err_nomem(err);
+    return filter_cache_get(job->base.k->filters, job->app.caps, &job->base.arena,
+                            &job->app.seccomp, err);
 }
 
 static int set_security(StartJob *job, const Value *c, const ImageConfig *img, Err *err)

@@ -20,6 +20,7 @@
 #include "base/vec.h"
 #include "cni/runtime.h"
 #include "image/image.h"
+#include "kubelet/filters.h"
 #include "kubelet/kubelet.h"
 #include "oci/cgroup.h"
 #include "pod/pod.h"
@@ -57,7 +58,8 @@ struct Kubelet {
     EventRecorder *events;
     Informer *pods, *services;
     ImageStore *images;
-    CniNetwork *network, *loopback;
+    FilterCache *filters;
+    CniNetwork *network;
     CniNetwork *network_ports; /* the same with portmap behind it, for pods with host ports */
     CgroupSystem cgroups;
     NodeAgent *node;

@@ -210,7 +210,7 @@ static int make_folders(Kubelet *k, Err *err)
 /* The plugins are one program; these links give it its names. */
 static int link_plugins(Kubelet *k, Err *err)
 {
-    static const char *const names[] = { "bridge", "host-local", "loopback", "portmap" };
+    static const char *const names[] = { "bridge", "host-local", "portmap" };
     char own[PATH_SIZE], program[PATH_SIZE + 16], link[PATH_SIZE + 32];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     if (n < 0)
@@ -276,10 +276,7 @@ static int load_networks(Kubelet *k, Err *err)
     snprintf(k->plugin_dir, sizeof k->plugin_dir, "%.1000s/bin", k->cni_dir);
     snprintf(k->bridge, sizeof k->bridge, "%s0", k->cfg.instance);
     int r;
-    if ((r = load_pod_network(k, "", &k->network, err)) < 0 || (r = load_port_network(k, err)) < 0)
-        return r;
-    return cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"lo\",\"type\":\"loopback\"}"),
-                             "loopback network", &k->loopback, err);
+    return (r = load_pod_network(k, "", &k->network, err)) < 0 ? r : load_port_network(k, err);
 }
 
 /* The bridge with the gateway's address is there from the start: the API server may listen on it. A
@@ -317,7 +314,7 @@ static int open_parts(Kubelet *k, Err *err)
     ImageStoreOptions opt = { .dir = images };
     int r;
     if ((r = cgroup_system_find(&k->cgroups, NULL, err)) < 0 || (r = make_folders(k, err)) < 0 ||
-        (r = load_networks(k, err)) < 0)
+        (r = load_networks(k, err)) < 0 || (r = filter_cache_new(NULL, &k->filters, err)) < 0)
         return r;
     return image_store_open(&opt, &k->images, err);
 }
@@ -377,7 +374,7 @@ static void free_rest(Kubelet *k)
 {
     cni_network_free(k->network);
     cni_network_free(k->network_ports);
-    cni_network_free(k->loopback);
+    filter_cache_free(k->filters);
     image_store_free(k->images);
     free_config(&k->cfg);
     free(k);
@@ -511,7 +508,7 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
 out:
     cni_network_free(k.network);
     cni_network_free(k.network_ports);
-    cni_network_free(k.loopback);
+    filter_cache_free(k.filters);
     image_store_free(k.images);
     free_config(&k.cfg);
     return r;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "kubelet/internal.h"
+#include "netlink/rtnl.h"
 
 static void pod_path(const Kubelet *k, const char *uid, const char *what,
                      char buf[static PATH_SIZE])
@@ -26,7 +27,19 @@ static void pod_path(const Kubelet *k, const char *uid, const char *what,
 typedef struct NetnsJob {
     const char *path;
     int result;
+    Err err;
 } NetnsJob;
+
+static int loopback_up(Err *err)
+{
+    Rtnl *nl = NULL;
+    RtnlLink lo;
+    int r = rtnl_open(&nl, err);
+    if (r == 0 && (r = rtnl_link_get(nl, "lo", &lo, err)) == 0)
+        r = rtnl_link_set_up(nl, lo.index, err);
+    rtnl_close(nl);
+    return r;
+}
 
 /* In a thread of its own, which ends with it: the pool's threads stay in the host's namespace. */
 static void *netns_thread(void *ctx)
@@ -34,10 +47,14 @@ static void *netns_thread(void *ctx)
     NetnsJob *job = ctx;
     if (unshare(CLONE_NEWNET) < 0 ||
         mount("/proc/thread-self/ns/net", job->path, NULL, MS_BIND, NULL) < 0)
-        job->result = -errno;
+        job->result = err_errno(&job->err, "make a network namespace at '%s'", job->path);
+    else
+        job->result = loopback_up(&job->err);
     return NULL;
 }
 
+/* With its lo up, as a loopback plugin would do it; the API offers no choice of another. On failure
+ * the mount may be there: clear_remains() takes it away. */
 static int make_netns(const char *path, Err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
@@ -49,12 +66,11 @@ static int make_netns(const char *path, Err *err)
     int r = pthread_create(&thread, NULL, netns_thread, &job);
     if (r == 0)
         pthread_join(thread, NULL);
-    r = r ? -r : job.result;
-    if (r < 0) {
-        unlink(path);
-        return err_neg(err, r, "make a network namespace at '%s'", path);
-    }
-    return 0;
+    if (r > 0)
+        return err_neg(err, -r, "start a thread");
+    if (job.result < 0 && err)
+        *err = job.err;
+    return job.result;
 }
 
 static int remove_netns(const char *path, Err *err)
@@ -68,12 +84,11 @@ static int remove_netns(const char *path, Err *err)
     return 0;
 }
 
-static CniAttachment attachment(const Kubelet *k, const char *uid, const char *netns,
-                                const char *ifname)
+static CniAttachment attachment(const Kubelet *k, const char *uid, const char *netns)
 {
     return (CniAttachment){ .container_id = uid,
                             .netns = netns,
-                            .ifname = ifname,
+                            .ifname = "eth0",
                             .plugin_path = k->plugin_dir,
                             .cache_dir = k->cni_dir };
 }
@@ -113,8 +128,7 @@ static bool port_mappings(SetupJob *job, Value *ret)
 
 static int connect_network(SetupJob *job, const char *netns, Err *err)
 {
-    CniAttachment lo = attachment(job->k, job->uid, netns, "lo"),
-                  eth = attachment(job->k, job->uid, netns, "eth0");
+    CniAttachment eth = attachment(job->k, job->uid, netns);
     CniResult res;
     char text[IP_TEXT_SIZE];
     Value args;
@@ -129,8 +143,7 @@ static int connect_network(SetupJob *job, const char *netns, Err *err)
                      "IgnoreUnknown=1;K8S_POD_NAMESPACE=%.*s;K8S_POD_NAME=%.*s;K8S_POD_UID=%s",
                      SV_FMT(value_path_str(&job->pod, "metadata.namespace")),
                      SV_FMT(value_path_str(&job->pod, "metadata.name")), job->uid);
-    if ((r = cni_add(job->k->loopback, &lo, &job->arena, &res, err)) < 0 ||
-        (r = cni_add(has_ports ? job->k->network_ports : job->k->network, &eth, &job->arena, &res,
+    if ((r = cni_add(has_ports ? job->k->network_ports : job->k->network, &eth, &job->arena, &res,
                      err)) < 0)
         return r;
     if (!res.n_ips)
@@ -244,16 +257,16 @@ static int end_supervisor(Kubelet *k, const char *uid, const char *dir, Err *err
  * does not say which mappings. */
 static int disconnect_network(Kubelet *k, const char *uid, const char *netns, Err *err)
 {
-    CniAttachment lo = attachment(k, uid, netns, "lo"), eth = attachment(k, uid, netns, "eth0");
-    CniCached had = cni_cached(k->network, &eth), had_lo = cni_cached(k->loopback, &lo);
-    bool there = path_exists(AT_FDCWD, netns);
+    CniAttachment eth = attachment(k, uid, netns);
+    CniCached had = cni_cached(k->network, &eth);
     bool ports = had == CNI_CACHED_ARGS || had == CNI_CACHED_DAMAGED;
-    int r = 0;
-    if (there || had != CNI_CACHED_NOT)
-        r = cni_del(ports ? k->network_ports : k->network, &eth, err);
-    if (r == 0 && (there || had_lo != CNI_CACHED_NOT))
-        r = cni_del(k->loopback, &lo, err);
-    return r;
+    char lo[PATH_SIZE + 128];
+    /* Of a pod that an earlier version set up, by the loopback plugin. */
+    snprintf(lo, sizeof lo, "%s/results/lo-%s-lo", k->cni_dir, uid);
+    unlink(lo);
+    if (!path_exists(AT_FDCWD, netns) && had == CNI_CACHED_NOT)
+        return 0;
+    return cni_del(ports ? k->network_ports : k->network, &eth, err);
 }
 
 /* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier
@@ -268,18 +281,34 @@ static int clear_remains(Kubelet *k, const char *uid, const char *dir, const cha
     return remove_netns(netns, err);
 }
 
+/* The pod's folder, with the folder of its volumes, and the one in memory that its supervisor's
+ * specs lie in: they have the values of variables that come from Secrets. */
+static int make_folders(SetupJob *job, const char *dir, Err *err)
+{
+    char path[PATH_SIZE + 16], to[128];
+    int r;
+    pod_path(job->k, job->uid, MEMORY_DIR, path);
+    if ((r = mkdir_p(AT_FDCWD, path, 0700)) < 0)
+        return err_neg(err, r, "make '%s'", path);
+    snprintf(path, sizeof path, "%s/volumes", dir);
+    if ((r = mkdir_p(AT_FDCWD, path, 0755)) < 0)
+        return err_neg(err, r, "make '%s'", path);
+    snprintf(path, sizeof path, "%s/memory", dir);
+    snprintf(to, sizeof to, "../../" MEMORY_DIR "/%s", job->uid);
+    return symlink(to, path) < 0 && errno != EEXIST ? err_errno(err, "link '%s'", path) : 0;
+}
+
 int sandbox_create(SetupJob *job, Err *err)
 {
-    char dir[PATH_SIZE], netns[PATH_SIZE], shm[PATH_SIZE + 16];
+    char dir[PATH_SIZE], netns[PATH_SIZE];
     Kubelet *k = job->k;
     int r;
     pod_path(k, job->uid, "pods", dir);
     pod_path(k, job->uid, "netns", netns);
     if ((r = clear_remains(k, job->uid, dir, netns, err)) < 0)
         return err_wrap(err, "clear what is left of an earlier sandbox");
-    snprintf(shm, sizeof shm, "%s/volumes", dir);
-    if ((r = mkdir_p(AT_FDCWD, shm, 0755)) < 0)
-        return err_neg(err, r, "make '%s'", shm);
+    if ((r = make_folders(job, dir, err)) < 0)
+        return r;
     if (pod_is_host_network(&job->pod))
         snprintf(job->pod_ip, sizeof job->pod_ip, "%s", k->cfg.node_ip);
     else if ((r = make_netns(netns, err)) < 0 || (r = connect_network(job, netns, err)) < 0)

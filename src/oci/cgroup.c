@@ -3,10 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -262,6 +266,44 @@ int cgroup_attach(const CgroupSystem *sys, const char *path, pid_t pid, Err *err
             return r;
     }
     return 0;
+}
+
+pid_t cgroup_clone(const CgroupSystem *sys, const char *path, uint64_t flags, int *ret_pidfd,
+                   Err *err)
+{
+    _cleanup_close_ int group = -1;
+    struct clone_args args = {
+        .flags = flags | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+        .exit_signal = SIGCHLD,
+    };
+
+    for (size_t i = 0; i < sys->len && group < 0; i++) {
+        char full[CGROUP_FULL_MAX];
+
+        if (!sys->list[i].v2)
+            continue;
+        cgroup_full(&sys->list[i], path, NULL, full);
+        group = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (group < 0)
+            return err_errno(err, "open %s", full);
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)group;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    return pid < 0 ? err_errno(err, "clone a process into control group %s", path) : pid;
+}
+
+int cgroup_join(const CgroupSystem *sys, const char *path, Err *err)
+{
+    int r = 0;
+
+    /* "tasks" and 0: the one form for which the kernel takes no lock over all thread groups, since
+     * a thread that moves itself cannot exec or exit meanwhile. */
+    for (size_t i = 0; r >= 0 && i < sys->len; i++)
+        if (!sys->list[i].v2)
+            r = cgroup_write(&sys->list[i], path, "tasks", "0", err);
+    return r;
 }
 
 /* --- walking a group and those below --- */

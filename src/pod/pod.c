@@ -115,8 +115,37 @@ static int send_id(Pod *p, ProtoType type, const char *id, uint32_t *ret_request
     return send_request(p, type, &r, ret_request, err);
 }
 
-/* The spec goes to the disk first, so that stage1, and whoever looks later, has it from there. An
- * app that is there already keeps the spec that it was started with. */
+/* Whether the app has a spec that can be read. */
+static bool has_spec(Pod *p, const char *path)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    _cleanup_arena_ Arena a;
+    AppSpec spec;
+
+    arena_init(&a, 4 * POD_SPEC_MAX);
+    return file_read(p->dir_fd, path, POD_SPEC_MAX, &text) == 0 &&
+           app_spec_decode(buf_view(&text), &a, &spec, NULL) == 0;
+}
+
+/* In the folder in memory, if there is one, with a link in its usual place. */
+static int write_spec(Pod *p, const char *id, const char *path, StrView bytes)
+{
+    char kept[APP_ID_MAX + 32], link[APP_ID_MAX + 64];
+    int r;
+
+    snprintf(kept, sizeof kept, "memory/%s.spec", id);
+    snprintf(link, sizeof link, "../../%s", kept);
+    if (!path_exists(p->dir_fd, "memory"))
+        return file_write_atomic(p->dir_fd, path, bytes, 0600, false);
+    r = file_write_atomic(p->dir_fd, kept, bytes, 0600, false);
+    if (r == 0 && ((unlinkat(p->dir_fd, path, 0) < 0 && errno != ENOENT) ||
+                   symlinkat(link, p->dir_fd, path) < 0))
+        r = -errno;
+    return r;
+}
+
+/* The spec is written first, so that stage1 has it from there. An app that is there already keeps
+ * the spec that it was started with. */
 int pod_send_add(Pod *p, const AppSpec *app, uint32_t *ret_request, Err *err)
 {
     _cleanup_buf_ Buf bytes = BUF_INIT;
@@ -137,11 +166,8 @@ int pod_send_add(Pod *p, const AppSpec *app, uint32_t *ret_request, Err *err)
     if (r < 0)
         return err_neg(err, r, "create %s", path);
     snprintf(path, sizeof path, "apps/%s/spec", app->id);
-    if (!path_exists(p->dir_fd, path)) {
-        r = file_write_atomic(p->dir_fd, path, buf_view(&bytes), 0600, true);
-        if (r < 0)
-            return err_neg(err, r, "write %s", path);
-    }
+    if (!has_spec(p, path) && (r = write_spec(p, app->id, path, buf_view(&bytes))) < 0)
+        return err_neg(err, r, "write %s", path);
     return send_id(p, PROTO_ADD, app->id, ret_request, err);
 }
 

@@ -5,13 +5,20 @@
  *   pod               the PodSpec, written before anything runs
  *   lock              held by stage1 as long as it lives
  *   stage1.sock       its socket; only root may connect
- *   apps/ID/spec      the AppSpec
+ *   memory            a link to a folder in memory, made by stage0 if it has one: what may hold
+ *                     secrets is there and not on a disk
+ *   apps/ID/spec      the AppSpec, or a link to memory/ID.spec; gone with its app
  *   apps/ID/pid       the app's pid as the host sees it, once started
  *   apps/ID/started   RFC 3339
- *   apps/ID/exit      JSON
- * {"exitCode","signal","oomKilled","startedAt","finishedAt","reason","message"} apps/ID/rootfs,
- * upper, work Nothing of a pod is mounted in the host's mount namespace: an app's root exists in
- * its own.
+ *   apps/ID/exit      JSON: "exitCode", "signal", "oomKilled", "startedAt", "finishedAt", "reason",
+ *                     "message"
+ *   apps/ID/rootfs, upper, work
+ * Nothing of a pod is mounted in the host's mount namespace: an app's root exists in its own.
+ *
+ * Nothing of a pod runs after a power cut. So only `exit`, which tells what has been, is synced to
+ * the disk; any other file may then be missing or empty, and is taken for what it is: a pod without
+ * a record has no control groups, an app with an empty `started` was running, one without `spec` is
+ * given a new one.
  *
  * A Pod is one connection. Requests are sent with pod_send_*(), which do not block, and answered by
  * a message with the same number; events come in between. Either wait for readability of pod_fd()

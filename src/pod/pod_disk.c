@@ -107,9 +107,10 @@ static void read_started(int fd, const char *app, AppStatus *st)
     int64_t n;
 
     snprintf(path, sizeof path, "apps/%s/started", app);
-    if (file_read(fd, path, 256, &text) < 0 ||
-        rfc3339_parse(sv_trim(buf_view(&text)), &st->started_ns) < 0)
+    if (file_read(fd, path, 256, &text) < 0)
         return;
+    if (rfc3339_parse(sv_trim(buf_view(&text)), &st->started_ns) < 0)
+        st->started_ns = 0; /* emptied by a power cut: when is not known any more */
     st->state = APP_RUNNING;
     snprintf(path, sizeof path, "apps/%s/pid", app);
     if (file_read(fd, path, 256, &pid) >= 0 && sv_to_i64(sv_trim(buf_view(&pid)), &n) == 0)
@@ -194,7 +195,6 @@ int pod_app_list(const char *dir, Arena *a, WireStrings *ret, Err *err)
 
 static void remove_scratch(const char *dir, int fd)
 {
-    static const char *const leaves[] = { "rootfs", "upper", "work", "pid" };
     _cleanup_arena_ Arena a;
     WireStrings apps = { 0 };
 
@@ -202,12 +202,7 @@ static void remove_scratch(const char *dir, int fd)
     if (pod_app_list(dir, &a, &apps, NULL) < 0)
         return;
     for (uint32_t i = 0; i < apps.len; i++)
-        for (size_t k = 0; k < ARRAY_SIZE(leaves); k++) {
-            char path[APP_ID_MAX + 32];
-
-            snprintf(path, sizeof path, "apps/%s/%s", apps.items[i], leaves[k]);
-            (void)!rm_rf(fd, path);
-        }
+        pod_remove_scratch(fd, apps.items[i]);
 }
 
 int pod_cleanup(const char *dir, Err *err)

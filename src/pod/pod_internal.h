@@ -1,4 +1,4 @@
-/* pod_internal.h - shared by pod.c (the connection) and pod_start.c, pod_disk.c. */
+/* pod_internal.h - shared by the files of stage0; pod_remove_scratch() by stage1, too. */
 #pragma once
 
 #include "pod/proto.h"
@@ -7,3 +7,5 @@
 int pod_dir_open(const char *dir, int *ret_fd, Err *err) NODISCARD;
 /* Whether stage1 holds the lock below dir_fd. */
 bool pod_dir_is_locked(int dir_fd);
+/* Removes what only a running app needs: its root, pid and spec. What tells of its end stays. */
+void pod_remove_scratch(int dir_fd, const char *app);

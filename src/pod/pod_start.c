@@ -88,7 +88,7 @@ int pod_start_supervisor(const char *dir, const PodSpec *spec, const char *stage
         pod_spec_encode(spec, &bytes);
         if (bytes.failed)
             return err_nomem(err);
-        r = file_write_atomic(fd, "pod", buf_view(&bytes), 0600, true);
+        r = file_write_atomic(fd, "pod", buf_view(&bytes), 0600, false);
         if (r < 0)
             return err_neg(err, r, "write '%s/pod'", dir);
         r = run_stage1(dir, stage1, err);

@@ -2,6 +2,7 @@
 #include "pod/stage1.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 
@@ -78,27 +79,57 @@ static void loop(Stage1 *s)
     }
 }
 
-int stage1_run(int dir_fd, int lock_fd, int report_fd)
+int stage1_new(int dir_fd, Stage1 **ret, Err *err)
 {
-    struct flock free_all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
     Stage1 *s = calloc(1, sizeof *s);
-    Err err = { 0 };
     int r;
 
-    if (!s)
-        return err_nomem(NULL);
+    if (!s) {
+        close(dir_fd);
+        return err_nomem(err);
+    }
     s->dir_fd = dir_fd;
-    s->epoll_fd = s->proc_fd = s->own_pidns_fd = s->init_pidfd = -1;
+    s->epoll_fd = s->proc_fd = s->own_pidns_fd = s->own_pidfd = s->init_pidfd = -1;
     s->listener.fd = s->signals.fd = -1;
     arena_init(&s->arena, POD_SPEC_MAX * 4);
-    r = stage1_setup(s, &err);
+    r = stage1_prepare(s, err);
+    if (r < 0)
+        stage1_free(s);
+    else
+        *ret = s;
+    return r;
+}
+
+Stage1 *stage1_free(Stage1 *s)
+{
+    if (!s)
+        return NULL;
+    stage1_teardown(s);
+    closep(&s->dir_fd);
+    free(s);
+    return NULL;
+}
+
+pid_t stage1_fork(Stage1 *s, Err *err)
+{
+    char own[CGROUP_PATH_MAX];
+
+    stage1_cgroup_path(s, STAGE1_GROUP, own);
+    return cgroup_clone(&s->cgroups, own, s->spec.host_pid ? 0 : CLONE_NEWPID, &s->own_pidfd, err);
+}
+
+int stage1_run(Stage1 *s, int lock_fd, int report_fd)
+{
+    struct flock free_all = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+    Err err = { 0 };
+    int r = stage1_setup(s, &err);
+
     if (r >= 0) {
         (void)!fd_write_full(report_fd, "K", 1);
         close(report_fd);
         loop(s);
     }
-    stage1_teardown(s);
-    free(s);
+    stage1_free(s);
     /* The report comes last, so that nothing is left once stage0 knows. */
     fcntl(lock_fd, F_OFD_SETLK, &free_all);
     if (r < 0) {

@@ -81,6 +81,7 @@ struct Stage1 {
     int dir_fd;  /* the pod's directory */
     int proc_fd; /* the host's /proc */
     int own_pidns_fd;
+    int own_pidfd; /* in the launcher */
     Source listener, signals;
     Arena arena;
     PodSpec spec;
@@ -99,13 +100,22 @@ struct Stage1 {
 /* stage1.c */
 int source_watch(Stage1 *s, Source *src, uint32_t events, Err *err) NODISCARD;
 void source_close(Stage1 *s, Source *src);
-/* Runs a pod to its end. `report_fd` gets 'K', or 'E' and an Err, once it is known whether it
- * works. `lock_fd` holds the pod's lock, which is given up at the end. */
-int stage1_run(int dir_fd, int lock_fd, int report_fd);
+/* A pod's supervisor to be, in the launcher: reads the pod's spec and makes its control groups.
+ * Takes dir_fd over. */
+int stage1_new(int dir_fd, Stage1 **ret, Err *err) NODISCARD;
+Stage1 *stage1_free(Stage1 *s); /* takes everything down, the control groups too */
+/* As fork(2): the child is the supervisor, the first process of its pid namespace and in its
+ * control group; it goes on with stage1_run(). */
+pid_t stage1_fork(Stage1 *s, Err *err);
+/* Runs a pod to its end and frees it. `report_fd` gets 'K', or 'E' and an Err, once it is known
+ * whether it works. `lock_fd` holds the pod's lock, which is given up at the end. */
+int stage1_run(Stage1 *s, int lock_fd, int report_fd);
 
 /* stage1_setup.c */
-int stage1_setup(Stage1 *s, Err *err) NODISCARD;
+int stage1_prepare(Stage1 *s, Err *err) NODISCARD; /* in the launcher: the spec, control groups */
+int stage1_setup(Stage1 *s, Err *err) NODISCARD;   /* the rest, in the supervisor */
 void stage1_teardown(Stage1 *s);
+#define STAGE1_GROUP "supervisor" /* its own control group, below the pod's */
 void stage1_cgroup_path(const Stage1 *s, const char *app, char ret[static CGROUP_PATH_MAX]);
 
 /* stage1_requests.c */
@@ -141,10 +151,9 @@ typedef struct Spawn {
     int pidfd;
     int master; /* with a terminal */
 } Spawn;
-/* Clones the child, puts it into its cgroup, lets it go on, and waits until it runs the command or
- * says why not. On failure the child is gone. */
+/* Clones the child in its cgroup, and waits until it runs the command or says why not. On failure
+ * the child is gone. */
 int spawn_run(Stage1 *s, Spawn *sp, Err *err) NODISCARD;
-pid_t spawn_clone(Stage1 *s, uint64_t flags, int *ret_pidfd, Err *err);
 pid_t host_pid(Stage1 *s, int pidfd);
 
 /* stage1_child.c: in the child; returns only on failure */
@@ -165,6 +174,5 @@ void log_format(Buf *partial, const char *name, const char *stamp, StrView data,
                 Buf *out);
 
 /* stage1_disk.c */
-int disk_write(Stage1 *s, const char *app, const char *file, StrView text, Err *err) NODISCARD;
 int disk_write_exit(Stage1 *s, const App *app, Err *err) NODISCARD;
 int disk_write_started(Stage1 *s, const App *app, Err *err) NODISCARD;

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "pod/pod_internal.h"
 #include "pod/stage1.h"
 
 App *app_by_id(Stage1 *s, const char *id)
@@ -270,17 +271,6 @@ void app_exited(Stage1 *s, App *app, int status)
     broadcast_app(s, app);
 }
 
-static void remove_scratch(Stage1 *s, const char *id)
-{
-    static const char *const leaves[] = { "rootfs", "upper", "work", "pid" };
-    char path[APP_ID_MAX + 32];
-
-    for (size_t i = 0; i < ARRAY_SIZE(leaves); i++) {
-        snprintf(path, sizeof path, "apps/%s/%s", id, leaves[i]);
-        (void)!rm_rf(s->dir_fd, path);
-    }
-}
-
 void app_remove(Stage1 *s, App *app)
 {
     char cgroup[CGROUP_PATH_MAX];
@@ -295,7 +285,7 @@ void app_remove(Stage1 *s, App *app)
     stage1_cgroup_path(s, app->st.id, cgroup);
     if (cgroup_kill(&s->cgroups, cgroup, 2000, NULL) >= 0)
         (void)!cgroup_remove(&s->cgroups, cgroup, NULL);
-    remove_scratch(s, app->st.id);
+    pod_remove_scratch(s->dir_fd, app->st.id);
     for (App **p = &s->apps; *p; p = &(*p)->next)
         if (*p == app) {
             *p = app->next;

@@ -1,9 +1,9 @@
 /* stage1_child.c - from clone to exec inside the container. Runs in the child: everything it
  * changes goes with it.
  *
- * The order matters: limits and files of the host first; then the new root; then the terminal and
- * the user's names, which are looked up inside; last the rights, because each earlier step needs
- * them. */
+ * The order matters: control groups, limits and files of the host first; then the new root; then
+ * the terminal and the user's names, which are looked up inside; last the rights, because each
+ * earlier step needs them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -45,15 +45,6 @@ static void reset_signals(void)
         signal(sig, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int wait_for_go(Child *c, Err *err)
-{
-    char go;
-
-    if (recv(c->sync, &go, 1, 0) != 1)
-        return err_set(err, ERR_CLOSED, 0, "the supervisor is gone");
-    return 0;
 }
 
 /* --- the container's file system --- */
@@ -363,7 +354,7 @@ int child_run(const Stage1 *s, const Spawn *sp, int sync_fd, Err *err)
     arena_init(&c->arena, 4 * POD_SPEC_MAX);
     reset_signals();
     setsid();
-    if ((e = wait_for_go(c, err)) < 0 || (e = set_up_host_side(c, err)) < 0)
+    if ((e = cgroup_join(&s->cgroups, sp->cgroup, err)) < 0 || (e = set_up_host_side(c, err)) < 0)
         return e;
     cwd = cwd_of(c);
     if ((e = find_user(c, err)) < 0 || (e = make_env(c, err)) < 0 || (e = place_fds(c, err)) < 0)

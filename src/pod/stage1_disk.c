@@ -1,18 +1,19 @@
 /* stage1_disk.c - the files below apps/ID that outlive stage1. Each is replaced in one step, and
- * before anybody is told what it says. */
+ * before anybody is told what it says; what must outlive the machine, too, is synced (pod.h). */
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "pod/stage1.h"
 
-int disk_write(Stage1 *s, const char *app, const char *file, StrView text, Err *err)
+static int disk_write(Stage1 *s, const char *app, const char *file, StrView text, bool durable,
+                      Err *err)
 {
     char path[APP_ID_MAX + 64];
     int r;
 
     snprintf(path, sizeof path, "apps/%s/%s", app, file);
-    r = file_write_atomic(s->dir_fd, path, text, 0600, true);
+    r = file_write_atomic(s->dir_fd, path, text, 0600, durable);
     return r < 0 ? err_neg(err, r, "write %s", path) : 0;
 }
 
@@ -52,7 +53,7 @@ int disk_write_exit(Stage1 *s, const App *app, Err *err)
     buf_printf(&out, ",\"message\":");
     put_string(&out, st->message);
     buf_printf(&out, "}\n");
-    return out.failed ? err_nomem(err) : disk_write(s, st->id, "exit", buf_view(&out), err);
+    return out.failed ? err_nomem(err) : disk_write(s, st->id, "exit", buf_view(&out), true, err);
 }
 
 int disk_write_started(Stage1 *s, const App *app, Err *err)
@@ -62,6 +63,6 @@ int disk_write_started(Stage1 *s, const App *app, Err *err)
 
     rfc3339_format(app->st.started_ns, 9, text);
     snprintf(pid, sizeof pid, "%d\n", (int)app->st.pid);
-    r = disk_write(s, app->st.id, "pid", sv_cstr(pid), err);
-    return r < 0 ? r : disk_write(s, app->st.id, "started", sv_cstr(text), err);
+    r = disk_write(s, app->st.id, "pid", sv_cstr(pid), false, err);
+    return r < 0 ? r : disk_write(s, app->st.id, "started", sv_cstr(text), false, err);
 }

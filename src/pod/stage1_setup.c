@@ -21,8 +21,6 @@
 #include "oci/process.h"
 #include "pod/stage1.h"
 
-#define SUPERVISOR "supervisor"
-
 void stage1_cgroup_path(const Stage1 *s, const char *app, char ret[static CGROUP_PATH_MAX])
 {
     snprintf(ret, CGROUP_PATH_MAX, "%s%s%s", s->spec.cgroup, app ? "/" : "", app ? app : "");
@@ -38,18 +36,24 @@ static int load_spec(Stage1 *s, Err *err)
     return pod_spec_decode(buf_view(&text), &s->arena, &s->spec, err);
 }
 
-static int setup_cgroups(Stage1 *s, Err *err)
+int stage1_prepare(Stage1 *s, Err *err)
 {
     char own[CGROUP_PATH_MAX];
-    int r = cgroup_system_find(&s->cgroups, NULL, err);
+    int r;
 
-    if (r < 0)
+    if ((r = load_spec(s, err)) < 0 || (r = cgroup_system_find(&s->cgroups, NULL, err)) < 0)
         return r;
-    stage1_cgroup_path(s, SUPERVISOR, own);
-    if ((r = cgroup_create(&s->cgroups, own, err)) < 0 ||
-        (r = cgroup_set_limits(&s->cgroups, s->spec.cgroup, &s->spec.limits, err)) < 0)
-        return r;
-    return cgroup_attach(&s->cgroups, own, 0, err);
+    stage1_cgroup_path(s, STAGE1_GROUP, own);
+    r = cgroup_create(&s->cgroups, own, err);
+    return r < 0 ? r : cgroup_set_limits(&s->cgroups, s->spec.cgroup, &s->spec.limits, err);
+}
+
+static int join_cgroups(Stage1 *s, Err *err)
+{
+    char own[CGROUP_PATH_MAX];
+
+    stage1_cgroup_path(s, STAGE1_GROUP, own);
+    return cgroup_join(&s->cgroups, own, err);
 }
 
 static int join_netns(Stage1 *s, Err *err)
@@ -121,9 +125,12 @@ _Noreturn static void run_init(void)
 
 static int start_init(Stage1 *s, Err *err)
 {
+    char own[CGROUP_PATH_MAX];
+
     if (!s->spec.shared_pid || s->spec.host_pid)
         return 0;
-    s->init_pid = spawn_clone(s, CLONE_NEWPID, &s->init_pidfd, err);
+    stage1_cgroup_path(s, STAGE1_GROUP, own);
+    s->init_pid = cgroup_clone(&s->cgroups, own, CLONE_NEWPID, &s->init_pidfd, err);
     if (s->init_pid < 0)
         return (int)s->init_pid;
     if (s->init_pid == 0)
@@ -180,7 +187,7 @@ int stage1_setup(Stage1 *s, Err *err)
     s->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->epoll_fd < 0 || s->proc_fd < 0)
         return err_errno(err, "open /proc and epoll");
-    if ((r = load_spec(s, err)) < 0 || (r = setup_cgroups(s, err)) < 0)
+    if ((r = join_cgroups(s, err)) < 0)
         return r;
     r = oom_score_adj_set(s->proc_fd, (int)s->spec.oom_score_adj, err);
     if (r < 0)
@@ -217,6 +224,7 @@ void stage1_teardown(Stage1 *s)
     closep(&s->epoll_fd);
     closep(&s->proc_fd);
     closep(&s->own_pidns_fd);
+    closep(&s->own_pidfd);
     closep(&s->init_pidfd);
     buf_free(&s->scratch);
     arena_free(&s->arena);

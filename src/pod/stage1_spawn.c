@@ -1,37 +1,23 @@
 /* stage1_spawn.c - the parent's side of starting a process in a container.
  *
- * A socket pair of packets joins parent and child. The parent puts the child into its control group
- * and sends a byte; the child sends the terminal's master ("T" with a descriptor) and, if it fails,
- * its Err. The child's end closes on exec: the end of the stream without an Err is success. */
+ * The child is born into its control group of version 2 and enters those of version 1 itself,
+ * before anything else: moving it from here would hold each start up (cgroup.h). A socket pair of
+ * packets joins parent and child: the child sends the terminal's master ("T" with a descriptor)
+ * and, if it fails, its Err. The child's end closes on exec: the end of the stream without an Err
+ * is success. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "pod/stage1.h"
-
-/* From sched.h, which cannot be included beside linux/sched.h. */
-int setns(int fd, int nstype);
-
-pid_t spawn_clone(Stage1 *s, uint64_t flags, int *ret_pidfd, Err *err)
-{
-    struct clone_args args = {
-        .flags = flags | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-
-    return pid < 0 ? err_errno(err, "clone") : pid;
-}
 
 /* What the pid file and the status say: our own pid namespace means nothing to others. The host's
  * /proc numbers by its own namespace. */
@@ -109,15 +95,10 @@ static int receive(Spawn *sp, int sock, Err *err)
     }
 }
 
-static int supervise_start(Stage1 *s, Spawn *sp, int sock, Err *err)
+static int supervise_start(Spawn *sp, int sock, Err *err)
 {
-    int r = cgroup_attach(&s->cgroups, sp->cgroup, sp->pid, err);
+    int r = receive(sp, sock, err);
 
-    if (r < 0)
-        return r;
-    if (send(sock, "G", 1, MSG_NOSIGNAL) != 1)
-        return err_errno(err, "let the container go");
-    r = receive(sp, sock, err);
     if (r < 0)
         return r;
     if ((sp->exec ? sp->exec->tty : sp->app->tty) && sp->master < 0)
@@ -134,7 +115,7 @@ int spawn_run(Stage1 *s, Spawn *sp, Err *err)
         return err_errno(err, "socket pair");
     r = enter_pidns(s, sp, err);
     if (r >= 0) {
-        sp->pid = spawn_clone(s, clone_flags(s, sp), &sp->pidfd, err);
+        sp->pid = cgroup_clone(&s->cgroups, sp->cgroup, clone_flags(s, sp), &sp->pidfd, err);
         r = sp->pid < 0 ? (int)sp->pid : 0;
     }
     if (r >= 0 && sp->pid == 0) {
@@ -149,7 +130,7 @@ int spawn_run(Stage1 *s, Spawn *sp, Err *err)
         r = err_errno(err, "come back to our pid namespace");
     close(pair[1]);
     if (r >= 0)
-        r = supervise_start(s, sp, pair[0], err);
+        r = supervise_start(sp, pair[0], err);
     close(pair[0]);
     if (r < 0 && sp->pid > 0) {
         kill(sp->pid, SIGKILL);

@@ -181,7 +181,7 @@ Y
     wait_for 20 held_up ending NamespaceContentRemaining "Some resources are remaining: configmaps. has 1 resource instances"
     held_up ending NamespaceFinalizersRemaining "Some content in the namespace has finalizers remaining: \
 example.com/hold in 1 resource instances, example.com/more in 1 resource instances"
-    ! kubectl get secret -n ending free
+    ! kubectl get secret -n ending free || false
 
     kubectl patch configmap -n ending held --type merge -p '{"metadata":{"finalizers":null}}'
     wait_for 20 namespace_is_gone ending

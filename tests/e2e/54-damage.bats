@@ -62,7 +62,7 @@ damaged_pod() {
         echo "$what"
         damaged_pod "${what%:*}" "${what#*:}"
     done
-    [ "$(find "$CLUSTER/node/cni/results" -type f | wc -l)" -eq 2 ] # the other pod's: lo and eth0
+    [ "$(find "$CLUSTER/node/cni/results" -type f | wc -l)" -eq 1 ] # the other pod's
     kubectl delete pod anchor --now
 }
 

@@ -102,6 +102,68 @@ static void test_life_of_a_group(void **state)
     assert_int_equal(cgroup_remove(&sys, top, &err), 0);
 }
 
+/* Born into the group, and joined: the process is in it in every hierarchy, as if it was moved. */
+static void test_a_child_is_born_into_its_group(void **state)
+{
+    char path[64], want[80];
+    CgroupSystem sys;
+    Err err = { 0 };
+    int pidfd = -1, out[2];
+    Buf text = BUF_INIT;
+
+    if (geteuid() != 0 || cgroup_system_find(&sys, NULL, NULL) < 0)
+        skip();
+    snprintf(path, sizeof path, "/knarr-test-born-%d", (int)getpid());
+    snprintf(want, sizeof want, ":%s\n", path);
+    assert_int_equal(cgroup_create(&sys, path, &err), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    pid_t pid = cgroup_clone(&sys, path, 0, &pidfd, &err);
+    if (pid == 0) {
+        Buf own = BUF_INIT;
+        if (cgroup_join(&sys, path, NULL) == 0 &&
+            file_read(AT_FDCWD, "/proc/self/cgroup", 65536, &own) == 0)
+            (void)!fd_write_full(out[1], own.ptr, own.len);
+        _exit(0);
+    }
+    if (pid < 0)
+        fail_msg("%s", err.msg);
+    close(out[1]);
+    assert_int_equal(fd_read_all(out[0], 65536, &text), 0);
+    close(out[0]);
+    assert_true(pidfd >= 0);
+    close(pidfd);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    size_t lines = 0, there = 0;
+    StrView rest = buf_view(&text), line;
+    while (sv_next(&rest, '\n', &line)) {
+        lines++;
+        there += sv_ends(line, sv_n(want, strlen(want) - 1));
+    }
+    assert_int_equal(there, sys.len);
+    assert_true(lines >= sys.len);
+    buf_free(&text);
+    assert_int_equal(cgroup_remove(&sys, path, &err), 0);
+}
+
+static void test_no_child_without_its_group(void **state)
+{
+    CgroupSystem sys;
+    Err err = { 0 };
+    int pidfd = -1;
+    bool v2 = false;
+
+    if (cgroup_system_find(&sys, NULL, NULL) < 0)
+        skip();
+    for (size_t i = 0; i < sys.len; i++)
+        v2 |= sys.list[i].v2;
+    if (!v2)
+        skip();
+    assert_int_equal(cgroup_clone(&sys, "/knarr-test-nowhere", 0, &pidfd, &err), -ERR_NOT_FOUND);
+    assert_non_null(strstr(err.msg, "/knarr-test-nowhere"));
+    assert_int_equal(pidfd, -1);
+    assert_true(cgroup_join(&sys, "/knarr-test-nowhere", &err) < 0 || sys.len == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +171,8 @@ int main(void)
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_bad_paths_are_refused),
         cmocka_unit_test(test_life_of_a_group),
+        cmocka_unit_test(test_a_child_is_born_into_its_group),
+        cmocka_unit_test(test_no_child_without_its_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
