@@ -36,6 +36,10 @@ FLAGS = {
 }
 VERBS = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete', 'deletecollection']
 # Discovery lists the core group first and the others in Kubernetes' order of preference.
+# Where Kubernetes keeps the objects of some kinds; the others by their plural.
+PLACES = {'nodes': 'minions', 'services': 'services/specs', 'endpoints': 'services/endpoints',
+          'replicationcontrollers': 'controllers', 'ingresses': 'ingress'}
+
 ORDER = ['core', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io', 'autoscaling',
          'batch', 'certificates.k8s.io', 'networking.k8s.io', 'policy', 'rbac.authorization.k8s.io',
          'storage.k8s.io', 'admissionregistration.k8s.io', 'scheduling.k8s.io',
@@ -283,7 +287,8 @@ class Writer:
                 f'{sv(k["singular"])}, {lists}, {flag[k["namespaced"]]}, {flag[k["stored"]]}, '
                 f'{self.verbs(k["verbs"])}, {subs}, {len(k["subs"])}, {columns}, '
                 f'{len(k["columns"])}, {self.strings(k["selectable"])}, {len(k["selectable"])}, '
-                f'{flag[k["served"]]}, &object_{ident}, {sv(version)} }},')
+                f'{flag[k["served"]]}, &object_{ident}, {sv(version)}, '
+                f'{sv(PLACES.get(k["plural"], k["plural"]))}, NULL }},')
 
     def resources(self):
         def place(g):

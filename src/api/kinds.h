@@ -51,12 +51,15 @@ typedef struct ApiResource {
     bool served;
     const SchemaObject *schema;
     StrView api_version; /* "v1", "apps/v1" */
+    StrView place;       /* of its objects below /registry/ in the store: "pods", "minions" */
+    struct ApiKindOwner *owner; /* of a row that came at run time (kind_set.h); NULL: built in */
 } ApiResource;
 
 extern const ApiResource api_resources[]; /* by group in order of preference, then by plural */
 extern const size_t api_resources_len;
 
-/* NULL when there is no such kind. Rows that are not served are found too. */
+/* Of the built-in rows: NULL when there is no such kind. Rows that are not served are found too.
+ * What a client names is looked up in the set of kinds that are served (kind_set.h). */
 const ApiResource *api_resource_find(StrView group, StrView version, StrView plural);
 const ApiResource *api_kind_find(StrView group, StrView version, StrView kind);
 const ApiSubresource *api_sub_find(const ApiResource *r, StrView name);

@@ -7,20 +7,20 @@
 
 #define META_PACKAGE "io.k8s.apimachinery.pkg.apis.meta.v1."
 
-int openapi_rows(StrView group, StrView version, Arena *a, const ApiResource *const **ret_rows,
-                 size_t *ret_n, Err *err)
+int openapi_rows(const ApiKinds *k, StrView group, StrView version, Arena *a,
+                 const ApiResource *const **ret_rows, size_t *ret_n, Err *err)
 {
-    const ApiResource **rows = arena_array(a, const ApiResource *, api_resources_len);
-    size_t n = 0;
+    size_t n = 0, at = 0;
+    while (api_kinds_next(k, &at))
+        n++;
+    const ApiResource **rows = arena_array(a, const ApiResource *, n);
 
     if (!rows)
         return err_nomem(err);
-    for (size_t i = 0; i < api_resources_len; i++) {
-        const ApiResource *r = &api_resources[i];
-        bool wanted = version.len == 0 || (sv_eq(r->group, group) && sv_eq(r->version, version));
-        if (r->served && wanted)
+    n = at = 0;
+    for (const ApiResource *r; (r = api_kinds_next(k, &at));)
+        if (version.len == 0 || (sv_eq(r->group, group) && sv_eq(r->version, version)))
             rows[n++] = r;
-    }
     *ret_rows = rows;
     *ret_n = n;
     return 0;

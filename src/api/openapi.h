@@ -5,16 +5,15 @@
  * asked for and cost some milliseconds: a server keeps the bytes until the set of kinds changes. */
 #pragma once
 
-#include "api/kinds.h"
+#include "api/kind_set.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "codec/value.h"
 
-/* The served built-in rows of one group version, or all of them when `version` is empty. The array
- * is in `a`; custom rows may be appended to a copy of it. */
-int openapi_rows(StrView group, StrView version, Arena *a, const ApiResource *const **ret_rows,
-                 size_t *ret_n, Err *err) NODISCARD;
+/* The rows of one group version, or all of them when `version` is empty. The array is in `a`. */
+int openapi_rows(const ApiKinds *k, StrView group, StrView version, Arena *a,
+                 const ApiResource *const **ret_rows, size_t *ret_n, Err *err) NODISCARD;
 
 /* A document over these rows. Types with an empty name are written inline, others by reference. */
 int openapi_v2(const ApiResource *const *rows, size_t n, Arena *a, Value *ret, Err *err) NODISCARD;

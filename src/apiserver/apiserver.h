@@ -2,7 +2,7 @@
  * watch. */
 #pragma once
 
-#include "api/kinds.h"
+#include "api/kind_set.h"
 #include "net/http.h"
 #include "store/store.h"
 
@@ -10,6 +10,7 @@ typedef struct ApiServer ApiServer;
 
 typedef struct ApiServerConfig {
     Store *store;              /* stays the caller's; opened with apiserver_store_config() */
+    ApiKinds *kinds;           /* that are served at first; stays the caller's */
     const char *listen;        /* "127.0.0.1:6443" */
     StrView cert_chain, key;   /* PEM of the serving certificate */
     StrView client_ca;         /* PEM: who signs client certificates, also published to pods */
@@ -27,8 +28,9 @@ typedef struct ApiServerConfig {
         kubelet_ca; /* PEM, for logs and exec; may be empty */
 } ApiServerConfig;
 
-/* What store_open() needs to be told, so that attributes for selectors are derived at load. */
-StoreConfig apiserver_store_config(void);
+/* What store_open() needs to be told, so that attributes for selectors are derived at load. `kinds`
+ * must live until the store is open. */
+StoreConfig apiserver_store_config(ApiKinds *kinds);
 
 /* Creates what every cluster has (namespaces, default roles, the `kubernetes` Service) where it is
  * missing, then serves on the loop. ERR_INVALID names the bad field; ERR_SYS the address in use. */

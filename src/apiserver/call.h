@@ -5,6 +5,7 @@
  * (write.h) that answers when the write is durable. */
 #pragma once
 
+#include "api/kind_set.h"
 #include "apiserver/apiserver.h"
 #include "codec/value.h"
 
@@ -30,6 +31,7 @@ struct ApiServer {
     Rbac *rbac;
     WatchHub *hub;
     ServiceAlloc *services;
+    ApiKinds *kinds; /* that are served now */
     OpenApiCache *openapi;
     HeavyQueue *heavy;    /* large writes */
     Backends *backends;   /* what requests are forwarded to */
@@ -78,7 +80,8 @@ typedef struct ApiCall {
                      "deletecollection" */
     bool is_resource;
     StrView group, version, resource, ns, name, sub;
-    StrView beyond; /* of the path, behind all these: empty but where something is proxied */
+    StrView beyond;  /* of the path, behind all these: empty but where something is proxied */
+    ApiKinds *kinds; /* that were served when it came: call_hold_kinds() */
     const ApiResource *res;
 
     /* How the answer is wanted. */
@@ -90,6 +93,9 @@ typedef struct ApiCall {
     char key[STORE_KEY_MAX];
     Outcome *outcome; /* NULL: the peer gets the answer */
 } ApiCall;
+
+/* The call goes on with these kinds until its arena is freed. False: no memory. */
+bool call_hold_kinds(ApiCall *x, ApiKinds *kinds);
 
 /* The namespace that is part of the key: none for kinds without one, whose path may still carry it
  * (a Namespace's own name). */

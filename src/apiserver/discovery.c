@@ -33,13 +33,14 @@ static void set(Arena *a, Value *map, StrView key, StrView val)
 
 static bool same_group(const ApiResource *r, StrView group, StrView version)
 {
-    return r->served && sv_eq(r->group, group) && sv_eq(r->version, version);
+    return sv_eq(r->group, group) && sv_eq(r->version, version);
 }
 
-static bool group_served(StrView group, StrView version)
+static bool group_served(const ApiKinds *k, StrView group, StrView version)
 {
-    for (size_t i = 0; i < api_resources_len; i++)
-        if (same_group(&api_resources[i], group, version))
+    size_t at = 0;
+    for (const ApiGroupVersion *gv; (gv = api_kinds_next_version(k, &at));)
+        if (sv_eq(gv->group, group) && sv_eq(gv->version, version))
             return true;
     return false;
 }
@@ -76,15 +77,15 @@ static Value sub_value(Arena *a, const ApiResource *r, const ApiSubresource *s)
     return v;
 }
 
-static Value resource_list(Arena *a, StrView group, StrView version)
+static Value resource_list(const ApiKinds *k, Arena *a, StrView group, StrView version)
 {
     Value v = value_map(), list = value_list();
     set(a, &v, SV("kind"), SV("APIResourceList"));
     set(a, &v, SV("apiVersion"), SV("v1"));
     set(a, &v, SV("groupVersion"),
         group.len ? arena_printf(a, "%.*s/%.*s", SV_FMT(group), SV_FMT(version)) : version);
-    for (size_t i = 0; i < api_resources_len; i++) {
-        const ApiResource *r = &api_resources[i];
+    size_t at = 0;
+    for (const ApiResource *r; (r = api_kinds_next(k, &at));) {
         if (!same_group(r, group, version))
             continue;
         value_push(a, &list, resource_value(a, r));
@@ -103,15 +104,14 @@ static Value version_value(Arena *a, StrView group, StrView version)
     return v;
 }
 
-static Value group_value(Arena *a, StrView group)
+static Value group_value(const ApiKinds *k, Arena *a, StrView group)
 {
     Value v = value_map(), versions = value_list();
     set(a, &v, SV("name"), group);
-    for (size_t i = 0; i < api_group_versions_len; i++) {
-        const ApiGroupVersion *gv = &api_group_versions[i];
-        if (sv_eq(gv->group, group) && group_served(group, gv->version))
+    size_t at = 0;
+    for (const ApiGroupVersion *gv; (gv = api_kinds_next_version(k, &at));)
+        if (sv_eq(gv->group, group))
             value_push(a, &versions, version_value(a, group, gv->version));
-    }
     value_set(a, &v, SV("versions"), versions);
     if (value_len(&versions))
         value_set(a, &v, SV("preferredVersion"), *value_at(&versions, 0));
@@ -119,24 +119,25 @@ static Value group_value(Arena *a, StrView group)
 }
 
 /* Calls fn once for each served group other than the core, in order of preference. */
-static void each_group(Arena *a, Value *list, Value (*fn)(Arena *a, StrView group))
+static void each_group(const ApiKinds *k, Arena *a, Value *list,
+                       Value (*fn)(const ApiKinds *k, Arena *a, StrView group))
 {
     StrView last = SV_NULL;
-    for (size_t i = 0; i < api_group_versions_len; i++) {
-        StrView group = api_group_versions[i].group;
-        if (!group.len || sv_eq(group, last) || !group_served(group, api_group_versions[i].version))
+    size_t at = 0;
+    for (const ApiGroupVersion *gv; (gv = api_kinds_next_version(k, &at));) {
+        if (!gv->group.len || sv_eq(gv->group, last))
             continue;
-        value_push(a, list, fn(a, group));
-        last = group;
+        value_push(a, list, fn(k, a, gv->group));
+        last = gv->group;
     }
 }
 
-static Value group_list(Arena *a)
+static Value group_list(const ApiKinds *k, Arena *a)
 {
     Value v = value_map(), list = value_list();
     set(a, &v, SV("kind"), SV("APIGroupList"));
     set(a, &v, SV("apiVersion"), SV("v1"));
-    each_group(a, &list, group_value);
+    each_group(k, a, &list, group_value);
     value_set(a, &v, SV("groups"), list);
     return v;
 }
@@ -191,30 +192,30 @@ static Value aggregated_resource(Arena *a, const ApiResource *r)
     return v;
 }
 
-static Value aggregated_version(Arena *a, StrView group, StrView version)
+static Value aggregated_version(const ApiKinds *k, Arena *a, StrView group, StrView version)
 {
     Value v = value_map(), list = value_list();
     set(a, &v, SV("version"), version);
-    for (size_t i = 0; i < api_resources_len; i++)
-        if (same_group(&api_resources[i], group, version))
-            value_push(a, &list, aggregated_resource(a, &api_resources[i]));
+    size_t at = 0;
+    for (const ApiResource *r; (r = api_kinds_next(k, &at));)
+        if (same_group(r, group, version))
+            value_push(a, &list, aggregated_resource(a, r));
     value_set(a, &v, SV("resources"), list);
     set(a, &v, SV("freshness"), SV("Current"));
     return v;
 }
 
-static Value aggregated_group(Arena *a, StrView group)
+static Value aggregated_group(const ApiKinds *k, Arena *a, StrView group)
 {
     Value v = value_map(), meta = value_map(), versions = value_list();
     if (group.len)
         set(a, &meta, SV("name"), group);
     value_set(a, &meta, SV("creationTimestamp"), value_null());
     value_set(a, &v, SV("metadata"), meta);
-    for (size_t i = 0; i < api_group_versions_len; i++) {
-        const ApiGroupVersion *gv = &api_group_versions[i];
-        if (sv_eq(gv->group, group) && group_served(group, gv->version))
-            value_push(a, &versions, aggregated_version(a, group, gv->version));
-    }
+    size_t at = 0;
+    for (const ApiGroupVersion *gv; (gv = api_kinds_next_version(k, &at));)
+        if (sv_eq(gv->group, group))
+            value_push(a, &versions, aggregated_version(k, a, group, gv->version));
     value_set(a, &v, SV("versions"), versions);
     return v;
 }
@@ -226,9 +227,9 @@ static void respond_aggregated(ApiCall *x, bool core)
     set(x->arena, &v, SV("apiVersion"), SV("apidiscovery.k8s.io/v2"));
     value_set(x->arena, &v, SV("metadata"), value_map());
     if (core)
-        value_push(x->arena, &items, aggregated_group(x->arena, SV("")));
+        value_push(x->arena, &items, aggregated_group(x->kinds, x->arena, SV("")));
     else
-        each_group(x->arena, &items, aggregated_group);
+        each_group(x->kinds, x->arena, &items, aggregated_group);
     value_set(x->arena, &v, SV("items"), items);
     _cleanup_buf_ Buf out = BUF_INIT;
     json_encode(&v, &out);
@@ -265,11 +266,11 @@ static bool respond_group_path(ApiCall *x, StrView rest)
         return false;
     Value v;
     if (version.len) {
-        if (!group_served(group, version))
+        if (!group_served(x->kinds, group, version))
             return false;
-        v = resource_list(x->arena, group, version);
+        v = resource_list(x->kinds, x->arena, group, version);
     } else {
-        v = group_value(x->arena, group);
+        v = group_value(x->kinds, x->arena, group);
         if (!value_len(value_get(&v, SV("versions"))))
             return false;
         set(x->arena, &v, SV("kind"), SV("APIGroup"));
@@ -360,10 +361,10 @@ bool discovery_handle(ApiCall *x)
             respond_aggregated(x, core);
             return true;
         }
-        v = core ? core_versions(x->arena, x->req->authority) : group_list(x->arena);
+        v = core ? core_versions(x->arena, x->req->authority) : group_list(x->kinds, x->arena);
         respond_value(x, 200, &v);
     } else if (sv_eq(path, SV("/api/v1"))) {
-        v = resource_list(x->arena, SV(""), SV("v1"));
+        v = resource_list(x->kinds, x->arena, SV(""), SV("v1"));
         respond_value(x, 200, &v);
     } else if (sv_starts(path, SV("/apis/")) && !x->is_resource)
         return respond_group_path(x, sv_skip(path, 6));

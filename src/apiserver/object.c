@@ -14,29 +14,10 @@
 
 static const StrView METADATA = SV_INIT("\"metadata\":{");
 
-/* Kubernetes' own places for these (k8s.io/kubernetes storage prefixes). */
-static StrView storage_name(const ApiResource *res)
-{
-    static const struct {
-        StrView plural, place;
-    } special[] = {
-        { SV_INIT("nodes"), SV_INIT("minions") },
-        { SV_INIT("services"), SV_INIT("services/specs") },
-        { SV_INIT("endpoints"), SV_INIT("services/endpoints") },
-        { SV_INIT("replicationcontrollers"), SV_INIT("controllers") },
-        { SV_INIT("ingresses"), SV_INIT("ingress") },
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(special); i++)
-        if (sv_eq(res->plural, special[i].plural))
-            return special[i].place;
-    return res->plural;
-}
-
 bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[static STORE_KEY_MAX])
 {
-    const StrView parts[] = {
-        SV("/registry/"), storage_name(res), SV("/"), ns, ns.len ? SV("/") : SV(""), name
-    };
+    const StrView parts[] = { SV("/registry/"),          res->place, SV("/"), ns,
+                              ns.len ? SV("/") : SV(""), name };
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         if (parts[i].len >= STORE_KEY_MAX - n)
@@ -49,29 +30,15 @@ bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[sta
     return true;
 }
 
-bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, StrView *ret_name)
+void registry_names(const ApiResource *res, StrView key, StrView *ret_ns, StrView *ret_name)
 {
-    StrView prefix = SV("/registry/");
-    if (!sv_starts(key, prefix))
-        return false;
-    key = sv_skip(key, prefix.len);
-    for (size_t i = 0; i < api_resources_len; i++) {
-        const ApiResource *res = &api_resources[i];
-        StrView place = storage_name(res);
-        if (!res->stored || !res->served || !sv_starts(key, place) || key.len <= place.len ||
-            key.ptr[place.len] != '/')
-            continue;
-        StrView rest = sv_skip(key, place.len + 1);
-        *ret_ns = SV_NULL;
-        if (res->namespaced && !sv_cut(rest, '/', ret_ns, &rest))
-            continue;
-        if (sv_find_char(rest, '/') >= 0)
-            continue;
-        *ret_res = res;
-        *ret_name = rest;
-        return true;
-    }
-    return false;
+    ssize_t at = sv_rfind_char(key, '/');
+    *ret_ns = SV_NULL;
+    *ret_name = sv_skip(key, (size_t)(at + 1));
+    if (!res->namespaced || at <= 0)
+        return;
+    StrView rest = sv_head(key, (size_t)at);
+    *ret_ns = sv_skip(rest, (size_t)(sv_rfind_char(rest, '/') + 1));
 }
 
 static void encode_member(const Member *m, bool *first, Buf *out)
@@ -240,12 +207,10 @@ StrView attrs_label(StrView attrs, StrView key, bool *ret_found)
 
 StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label)
 {
-    const ApiResource *res_of_key;
     StrView ns, name, attrs = o->attrs, k, v;
     char what;
     if (sv_eq(label, SV("metadata.name")) || sv_eq(label, SV("metadata.namespace"))) {
-        if (!registry_parse(o->key, &res_of_key, &ns, &name))
-            return SV("");
+        registry_names(res, o->key, &ns, &name);
         return sv_eq(label, SV("metadata.name")) ? name : ns.ptr ? ns : SV("");
     }
     for (unsigned i = 0; i < res->n_field_labels; i++) {
@@ -260,31 +225,33 @@ StrView attrs_field(const ApiResource *res, const ObjectRev *o, StrView label)
 
 static void derive(void *ctx, StrView key, StrView val, Buf *out)
 {
-    const ApiResource *res;
     StrView ns, name;
+    const ApiResource *res = api_kinds_of_key(ctx, key, &ns, &name);
     _cleanup_arena_ Arena a;
     arena_init(&a, 0);
     Value v;
-    if (registry_parse(key, &res, &ns, &name) && json_decode(val, &a, NULL, &v, NULL) == 0)
+    if (res && json_decode(val, &a, NULL, &v, NULL) == 0)
         attrs_build(res, &v, out);
 }
 
 static bool upgrade(void *ctx, StrView key, StrView val, Buf *out)
 {
     static const StrView old_head = SV_INIT("{\"metadata\":{");
-    const ApiResource *res;
     StrView ns, name;
-    if (!registry_parse(key, &res, &ns, &name) || !sv_starts(val, old_head))
+    const ApiResource *res = api_kinds_of_key(ctx, key, &ns, &name);
+    if (!res || !sv_starts(val, old_head))
         return false;
     store_head(convert_stored(res), out);
     buf_sv(out, sv_skip(val, old_head.len));
     return true;
 }
 
-StoreConfig apiserver_store_config(void)
+StoreConfig apiserver_store_config(ApiKinds *kinds)
 {
     /* Long enough for watches that read late after a burst: 10,000 objects of 4 kB, or 60 of the
      * largest. What is in the state as well costs nothing twice. */
     enum { HISTORY_BYTES = 96 * 1024 * 1024 };
-    return (StoreConfig){ .derive = derive, .upgrade = upgrade, .history_bytes = HISTORY_BYTES };
+    return (StoreConfig){
+        .derive = derive, .upgrade = upgrade, .ctx = kinds, .history_bytes = HISTORY_BYTES
+    };
 }

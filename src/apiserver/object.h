@@ -8,8 +8,8 @@
 
 /* "/registry/pods/" for a resource; with ns and name the object's key. False when too long. */
 bool registry_key(const ApiResource *res, StrView ns, StrView name, char buf[static STORE_KEY_MAX]);
-/* Resource, namespace and name of a key; false when it is none of ours. */
-bool registry_parse(StrView key, const ApiResource **ret_res, StrView *ret_ns, StrView *ret_name);
+/* Namespace (SV_NULL without one) and name of a key that is one of `res`. */
+void registry_names(const ApiResource *res, StrView key, StrView *ret_ns, StrView *ret_name);
 
 /* Stored form: {"kind":"…","apiVersion":"…","metadata":{…, as any Kubernetes server could read it;
  * without resourceVersion. `res` is the row in whose form the object is (convert_stored). */

@@ -21,6 +21,7 @@ typedef struct Document {
 } Document;
 
 struct OpenApiCache {
+    ApiKinds *kinds; /* that all of this is made of; another set: another cache */
     Document *documents;
     Buf index; /* the v3 index as JSON */
     char v2_hash[OPENAPI_HASH_SIZE];
@@ -33,20 +34,29 @@ static const StrView v2_protobuf[] = {
     SV_INIT("application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
 };
 
+/* Documents that are on their way go with their last answer. */
 OpenApiCache *openapi_cache_free(OpenApiCache *c)
 {
-    if (c)
-        buf_free(&c->index);
+    if (!c)
+        return NULL;
+    for (Document *d = c->documents, *next; d; d = next) {
+        next = d->next;
+        d->next = NULL;
+        d->link = NULL;
+    }
+    buf_free(&c->index);
+    api_kinds_unref(c->kinds);
     free(c);
     return NULL;
 }
 
-static int build(StrView group, StrView version, bool v2, Arena *a, Buf *out, Value *ret, Err *err)
+static int build(const ApiKinds *k, StrView group, StrView version, bool v2, Arena *a, Buf *out,
+                 Value *ret, Err *err)
 {
     const ApiResource *const *rows;
     size_t n;
     int r;
-    if ((r = openapi_rows(group, version, a, &rows, &n, err)) < 0)
+    if ((r = openapi_rows(k, group, version, a, &rows, &n, err)) < 0)
         return r;
     if (n == 0)
         return err_set(err, ERR_NOT_FOUND, 0, "the server could not find the requested resource");
@@ -57,30 +67,19 @@ static int build(StrView group, StrView version, bool v2, Arena *a, Buf *out, Va
     return out && out->failed ? err_nomem(err) : 0;
 }
 
-static bool has_served(const ApiGroupVersion *gv)
-{
-    for (size_t i = 0; i < api_resources_len; i++)
-        if (api_resources[i].served && sv_eq(api_resources[i].group, gv->group) &&
-            sv_eq(api_resources[i].version, gv->version))
-            return true;
-    return false;
-}
-
-static int build_index(OpenApiCache *c, Err *err)
+static int build_index(OpenApiCache *c, const ApiKinds *k, Err *err)
 {
     _cleanup_arena_ Arena index_arena;
     arena_init(&index_arena, 0);
     Value index = value_map();
-    for (size_t i = 0; i < api_group_versions_len; i++) {
-        const ApiGroupVersion *gv = &api_group_versions[i];
+    size_t at = 0;
+    for (const ApiGroupVersion *gv; (gv = api_kinds_next_version(k, &at));) {
         char hash[OPENAPI_HASH_SIZE];
         Value doc;
-        if (!has_served(gv))
-            continue;
         _cleanup_arena_ Arena a;
         _cleanup_buf_ Buf text = BUF_INIT;
         arena_init(&a, 0);
-        int r = build(gv->group, gv->version, false, &a, &text, &doc, err);
+        int r = build(k, gv->group, gv->version, false, &a, &text, &doc, err);
         if (r < 0)
             return r;
         openapi_hash(buf_view(&text), hash);
@@ -94,9 +93,13 @@ static int build_index(OpenApiCache *c, Err *err)
 
 static OpenApiCache *cache(ApiCall *x)
 {
-    if (!x->srv->openapi)
-        x->srv->openapi = calloc(1, sizeof(OpenApiCache));
-    return x->srv->openapi;
+    OpenApiCache *c = x->srv->openapi;
+    if (c && c->kinds == x->srv->kinds)
+        return c;
+    x->srv->openapi = openapi_cache_free(c);
+    if ((c = calloc(1, sizeof *c)))
+        c->kinds = api_kinds_ref(x->srv->kinds);
+    return x->srv->openapi = c;
 }
 
 static StrView tag_of(ApiCall *x, const char *hash)
@@ -171,7 +174,7 @@ static int document_make(const ApiCall *x, StrView path, StrView group, StrView 
     _cleanup_buf_ Buf json = BUF_INIT;
     arena_init(&a, 0);
     Value tree;
-    int r = build(group, version, !version.len, &a, &json, &tree, err);
+    int r = build(x->kinds, group, version, !version.len, &a, &json, &tree, err);
     if (r < 0)
         return r;
     Document *d = document_new(path, protobuf);
@@ -258,7 +261,7 @@ static void respond_v3_index(ApiCall *x)
     Err err = { 0 };
     if (!c)
         respond_nomem(x);
-    else if (!c->index.len && build_index(c, &err) < 0) {
+    else if (!c->index.len && build_index(c, x->kinds, &err) < 0) {
         buf_free(&c->index);
         respond_err(x, &err);
     } else

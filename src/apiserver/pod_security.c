@@ -209,7 +209,7 @@ static bool stored_pod_breaks(const ObjectRev *o, const LevelVersion *p, Buf *re
 static unsigned find_offences(ApiCall *x, const LevelVersion *p, unsigned *ret_checked,
                               unsigned *ret_all, Offence list[static REASONS_MAX])
 {
-    const ApiResource *pods = api_resource_find(SV(""), SV("v1"), SV("pods")), *res;
+    const ApiResource *pods = api_resource_find(SV(""), SV("v1"), SV("pods"));
     char prefix[STORE_KEY_MAX];
     unsigned n = 0;
     _cleanup_buf_ Buf reasons = BUF_INIT;
@@ -228,8 +228,10 @@ static unsigned find_offences(ApiCall *x, const LevelVersion *p, unsigned *ret_c
             continue;
         (*ret_checked)++;
         buf_clear(&reasons);
-        if (stored_pod_breaks(o, p, &reasons) && registry_parse(o->key, &res, &ns, &name))
-            add_offence(x, list, &n, buf_view(&reasons), name);
+        if (!stored_pod_breaks(o, p, &reasons))
+            continue;
+        registry_names(pods, o->key, &ns, &name);
+        add_offence(x, list, &n, buf_view(&reasons), name);
     }
     snapshot_unref(sn);
     return n;

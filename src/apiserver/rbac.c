@@ -97,13 +97,12 @@ static bool index_all(Rbac *r, Snapshot *sn, StrView plural, IndexFn *fn)
     SnapshotIter it;
     snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
     for (ObjectRev *o; (o = snapshot_next(&it));) {
-        const ApiResource *of_key;
         StrView ns, name, text = arena_sv(&r->arena, o->val);
         Value *v = arena_new(&r->arena, Value);
         if (!v || !text.ptr)
             return false;
-        if (!registry_parse(o->key, &of_key, &ns, &name) ||
-            json_decode(text, &r->arena, NULL, v, NULL) < 0)
+        registry_names(res, o->key, &ns, &name);
+        if (json_decode(text, &r->arena, NULL, v, NULL) < 0)
             continue; /* written by this program: cannot happen; a role less is the safe side */
         if (!fn(r, arena_sv(&r->arena, ns), name, v))
             return false;

@@ -60,10 +60,8 @@ static void on_item_done(void *ctx);
 
 static void start_item(Sweep *s, SweepItem *item, const ObjectRev *have)
 {
-    const ApiResource *res;
     StrView ns, name;
-    if (!registry_parse(have->key, &res, &ns, &name))
-        return;
+    registry_names(s->x->res, have->key, &ns, &name);
     item->sweep = s;
     item->busy = true;
     arena_init(&item->arena, s->x->arena->limit);
@@ -71,6 +69,12 @@ static void start_item(Sweep *s, SweepItem *item, const ObjectRev *have)
     item->call = *s->x;
     item->call.arena = &item->arena;
     item->call.outcome = &item->outcome;
+    if (!call_hold_kinds(&item->call, s->x->kinds)) {
+        arena_free(&item->arena);
+        item->busy = false;
+        s->failed_code = 500;
+        return;
+    }
     item->call.verb = SV("delete");
     item->call.ns = ns; /* views of the snapshot's key */
     item->call.name = name;

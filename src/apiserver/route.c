@@ -88,9 +88,7 @@ static void parse_path(ApiCall *x)
     if (!sv_eq(x->verb, SV("watch")))
         x->verb = resource_verb(x);
     fix_streaming_verb(x);
-    x->res = api_resource_find(x->group, x->version, x->resource);
-    if (x->res && !x->res->served)
-        x->res = NULL;
+    x->res = api_kinds_find(x->kinds, x->group, x->version, x->resource);
     if (x->res && !x->res->namespaced && !sv_eq(x->resource, SV("namespaces")))
         x->ns = SV_NULL;
 }
@@ -308,22 +306,22 @@ static void dispatch(ApiCall *x)
 
 bool route_streams(void *ctx, HttpReq *req)
 {
-    (void)ctx;
-    ApiCall x = { .req = req, .arena = req->arena };
+    ApiServer *srv = ctx;
+    ApiCall x = { .req = req, .arena = req->arena, .kinds = srv->kinds };
     parse_path(&x);
     return x.res && sv_eq(x.sub, SV("proxy"));
 }
 
 void route_request(void *ctx, HttpReq *req)
 {
+    ApiServer *srv = ctx;
     ApiCall *x = arena_new(req->arena, ApiCall);
-    if (!x) {
+    if (x)
+        *x = (ApiCall){ .srv = srv, .req = req, .arena = req->arena };
+    if (!x || !call_hold_kinds(x, srv->kinds)) {
         http_respond(req, 503, SV("text/plain"), SV("out of memory\n"));
         return;
     }
-    x->srv = ctx;
-    x->req = req;
-    x->arena = req->arena;
     req->user = x;
     Err err = { 0 };
     if (req->busy) {

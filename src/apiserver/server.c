@@ -113,6 +113,7 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
     }
     s->loop = loop;
     s->store = cfg->store;
+    s->kinds = api_kinds_ref(cfg->kinds);
     s->client_ca = sv_cstr(ca);
     s->control_plane_node = sv_cstr(node);
     s->advertise_port = cfg->advertise_port;
@@ -148,6 +149,7 @@ ApiServer *apiserver_free(ApiServer *s)
     rbac_free(s->rbac);
     token_signer_free(s->tokens);
     openapi_cache_free(s->openapi);
+    api_kinds_unref(s->kinds);
     free((char *)s->client_ca.ptr);
     free((char *)s->control_plane_node.ptr);
     free(s);

@@ -69,7 +69,8 @@ struct Watch {
 typedef struct EventText {
     const char *type; /* a literal; NULL: not made */
     const ObjectRev *obj;
-    int form; /* OutputForm */
+    const ApiResource *res; /* in whose form */
+    int form;               /* OutputForm */
     TableInclude include;
     bool columns;
     Buf text;
@@ -280,8 +281,8 @@ static EventText *shared_text(Watch *w, const char *type, const ObjectRev *o, ui
         return NULL;
     EventText *t = w->hub->texts, *end = t + EVENT_TEXTS;
     for (; t < end && t->type; t++)
-        if (strcmp(t->type, type) == 0 && t->obj == o && t->form == (int)w->x->form &&
-            t->include == include && t->columns == columns) {
+        if (strcmp(t->type, type) == 0 && t->obj == o && t->res == w->res &&
+            t->form == (int)w->x->form && t->include == include && t->columns == columns) {
             w->table_columns_sent |= columns;
             return t;
         }
@@ -289,6 +290,7 @@ static EventText *shared_text(Watch *w, const char *type, const ObjectRev *o, ui
         return NULL;
     t->type = type;
     t->obj = o;
+    t->res = w->res;
     t->form = (int)w->x->form;
     t->include = include;
     t->columns = columns;
@@ -431,18 +433,18 @@ static bool is_large_event(const StoreEvent *ev)
 
 static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
 {
-    const ApiResource *res;
     StrView ns, name, key = ev->obj ? ev->obj->key : ev->prev->key;
+    const ApiResource *res = api_kinds_of_key(h->srv->kinds, key, &ns, &name);
     if (first_of_rev)
         for (Watch *w = h->watches; w; w = w->next)
             w->takes = !w->behind && ev->rev > w->rev;
-    if (!registry_parse(key, &res, &ns, &name))
+    if (!res)
         return;
     tell_subscribers(h, res, ev);
     forget_texts(h, ev);
     for (Watch *w = h->watches, *next; w; w = next) {
         next = w->next;
-        if (w->res != res || !w->takes)
+        if (!sv_eq(w->res->place, res->place) || !w->takes) /* whichever set its row is of */
             continue;
         if (w->rev < ev->rev && (is_full(w) || is_large_event(ev))) {
             w->behind = true; /* before anything of this revision */

@@ -17,8 +17,33 @@ void arena_init(Arena *a, size_t limit)
     *a = (Arena){ .limit = limit };
 }
 
+struct ArenaEnd {
+    ArenaEnd *next;
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+
+static void run_ends(Arena *a)
+{
+    ArenaEnd *e = a->ends;
+    a->ends = NULL;
+    for (; e; e = e->next)
+        e->fn(e->ctx);
+}
+
+bool arena_at_end(Arena *a, void (*fn)(void *ctx), void *ctx)
+{
+    ArenaEnd *e = arena_new(a, ArenaEnd);
+    if (!e)
+        return false;
+    *e = (ArenaEnd){ a->ends, fn, ctx };
+    a->ends = e;
+    return true;
+}
+
 void arena_free(Arena *a)
 {
+    run_ends(a);
     for (ArenaChunk *c = a->chunk, *next; c; c = next) {
         next = c->next;
         free(c);
@@ -28,6 +53,7 @@ void arena_free(Arena *a)
 
 void arena_reset(Arena *a)
 {
+    run_ends(a);
     a->failed = false;
     if (!a->chunk)
         return;

@@ -7,8 +7,10 @@
 #include "base/str.h"
 
 typedef struct ArenaChunk ArenaChunk;
+typedef struct ArenaEnd ArenaEnd;
 typedef struct Arena {
     ArenaChunk *chunk; /* newest first */
+    ArenaEnd *ends;    /* what is called before they go */
     char *at, *end;    /* free space in the newest chunk */
     size_t used;       /* bytes of all chunks */
     size_t limit;      /* 0: none */
@@ -39,5 +41,9 @@ StrView arena_printf(Arena *a, const char *fmt, ...) PRINTF(2, 3); /* terminated
 /* The parts one behind the other, terminated as well: for what is made very often. */
 StrView arena_join(Arena *a, const StrView *parts, size_t n);
 StrView arena_vprintf(Arena *a, const char *fmt, va_list ap);
+
+/* `fn` is called when the arena is freed or reset, the last that was asked for first: for what the
+ * request holds elsewhere. False: exhausted, and nothing will be called. */
+bool arena_at_end(Arena *a, void (*fn)(void *ctx), void *ctx) NODISCARD;
 
 #define _cleanup_arena_ _cleanup_(arena_free)

@@ -121,9 +121,12 @@ static int serve(const Args *a, Err *err)
     Serving serving = { .args = a };
     BackupSocket *backups = NULL;
     Pems pems = { 0 };
-    StoreConfig store_cfg = apiserver_store_config();
+    ApiKinds *kinds = NULL;
+    int r = api_kinds_new(NULL, 0, &kinds, err);
+    if (r < 0)
+        return r;
+    StoreConfig store_cfg = apiserver_store_config(kinds);
     store_cfg.progress = daemon_progress;
-    int r;
     if ((r = read_pems(a, &pems, err)) < 0 || (r = make_store(a->store_dir, err)) < 0 ||
         (r = confine(a->store_dir, err)) < 0 || (r = daemon_open(&daemon, err)) < 0 ||
         (r = store_open(a->store_dir, &store_cfg, &store, err)) < 0)
@@ -132,6 +135,7 @@ static int serve(const Args *a, Err *err)
         log_warn("%s", store_note(store));
     ApiServerConfig cfg = with_pems(&pems);
     cfg.store = store;
+    cfg.kinds = kinds;
     cfg.listen = listen;
     cfg.issuer = sv_cstr(a->issuer);
     cfg.service_cidr = sv_cstr(a->service_cidr);
@@ -151,6 +155,7 @@ out:
     backup_socket_free(backups);
     apiserver_free(serving.server);
     store_close(store);
+    api_kinds_unref(kinds);
     pems_free(&pems);
     daemon_close(&daemon);
     return r;

@@ -10,6 +10,15 @@ setup() {
 
 teardown() { stop_all; }
 
+# What a watch of PATH sees goes to DATA/NAME.seen. It begins with a bookmark, and has begun when that is there.
+watch() { # PATH NAME
+    nsenter --net="/run/netns/$NS" "$TOOLS/kubectl-1.35" get --raw \
+        "$1?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true" \
+        >"$DATA/$2.seen" 2>&1 3>&- &
+    echo "$!" >>"$PIDS"
+    wait_for 10 grep -q BOOKMARK "$DATA/$2.seen"
+}
+
 @test "a store of format 3 is served, and its objects say their kind and version from then on" {
     cp "$E2E_DIR"/../unit/store/format-3/* "$DATA/store/"
     start_server
@@ -30,8 +39,8 @@ teardown() { stop_all; }
     start_server
     kubectl create serviceaccount default
     kubectl create deployment d --image=demo >/dev/null
-    inside timeout 20 kubectl get horizontalpodautoscalers.v1.autoscaling h -w -o jsonpath='{.apiVersion}={.spec.targetCPUUtilizationPercentage}{"\n"}' >"$DATA/seen" 2>/dev/null 3>&- &
-    local watcher=$!
+    watch /apis/autoscaling/v1/horizontalpodautoscalers v1
+    watch /apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers v2
     kubectl apply -f - <<'Y' 2>"$DATA/warnings"
 apiVersion: autoscaling/v1
 kind: HorizontalPodAutoscaler
@@ -39,7 +48,8 @@ metadata: {name: h}
 spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}, maxReplicas: 4, targetCPUUtilizationPercentage: 60}
 Y
     grep -q 'HorizontalPodAutoscaler is stored, but scales nothing' "$DATA/warnings"
-    wait "$watcher" || true
+    wait_for 10 grep -q 'ADDED.*autoscaling/v1.*"targetCPUUtilizationPercentage":60' "$DATA/v1.seen"
+    wait_for 10 grep -q 'ADDED.*autoscaling/v2.*"averageUtilization":60' "$DATA/v2.seen"
     inside kubectl get hpa.v2.autoscaling h -o json >"$DATA/v2"
     jq -e '.apiVersion == "autoscaling/v2" and .spec.minReplicas == 1 and .spec.metrics[0].resource.target.averageUtilization == 60' "$DATA/v2"
     [ "$(kubectl get hpa h --no-headers | awk '{print $2, $3, $4, $5, $6, $7}')" = 'Deployment/d cpu: <unknown>/60% 1 4 0' ]
@@ -55,4 +65,21 @@ Y
     kubectl replace -f "$DATA/v1" # there and back
     kubectl get hpa h -o json >"$DATA/v2"
     jq -e '.spec.behavior.scaleDown.stabilizationWindowSeconds == 30 and (.metadata.annotations // {} | has("autoscaling.alpha.kubernetes.io/behavior") | not)' "$DATA/v2"
+}
+
+@test "events are watched under the names of either group" {
+    start_server
+    watch /api/v1/events core
+    watch /apis/events.k8s.io/v1/namespaces/default/events other
+    kubectl create -f - <<'Y'
+apiVersion: v1
+kind: Event
+metadata: {name: one, namespace: default}
+involvedObject: {kind: Pod, name: p, namespace: default}
+message: said
+reason: Told
+type: Normal
+Y
+    wait_for 10 grep -q 'ADDED.*"apiVersion":"v1".*"message":"said"' "$DATA/core.seen"
+    wait_for 10 grep -q 'ADDED.*"apiVersion":"events.k8s.io/v1".*"note":"said"' "$DATA/other.seen"
 }

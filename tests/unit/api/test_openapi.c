@@ -3,6 +3,8 @@
 #include "api/openapi.h"
 #include "codec/protobuf.h"
 
+static ApiKinds *kinds;
+
 /* Every $ref of the tree must lead to a schema. */
 static void check_refs(const Value *v, const Value *schemas, const char *prefix)
 {
@@ -27,7 +29,7 @@ static void test_v2_is_whole(void **state)
     Value d;
 
     arena_init(&a, 0);
-    assert_int_equal(openapi_rows(SV(""), SV(""), &a, &rows, &n, NULL), 0);
+    assert_int_equal(openapi_rows(kinds, SV(""), SV(""), &a, &rows, &n, NULL), 0);
     assert_int_equal(openapi_v2(rows, n, &a, &d, NULL), 0);
     const Value *definitions = value_get(&d, SV("definitions"));
     check_refs(&d, definitions, "#/definitions/");
@@ -54,7 +56,7 @@ static void test_v3_has_one_group_version(void **state)
     Value d;
 
     arena_init(&a, 0);
-    assert_int_equal(openapi_rows(SV("apps"), SV("v1"), &a, &rows, &n, NULL), 0);
+    assert_int_equal(openapi_rows(kinds, SV("apps"), SV("v1"), &a, &rows, &n, NULL), 0);
     assert_int_equal(n, 5);
     assert_int_equal(openapi_v3(rows, n, &a, &d, NULL), 0);
     check_refs(&d, value_path(&d, "components.schemas"), "#/components/schemas/");
@@ -90,7 +92,7 @@ static void test_gnostic_form_is_well_formed(void **state)
     int r;
 
     arena_init(&a, 0);
-    assert_int_equal(openapi_rows(SV(""), SV(""), &a, &rows, &n, NULL), 0);
+    assert_int_equal(openapi_rows(kinds, SV(""), SV(""), &a, &rows, &n, NULL), 0);
     assert_int_equal(openapi_v2(rows, n, &a, &d, NULL), 0);
     openapi_v2_protobuf(&d, &out);
     assert_false(out.failed);
@@ -110,12 +112,15 @@ static void test_exhausted_arena_is_reported(void **state)
     Value d;
 
     arena_init(&a, 300 * 1024);
-    assert_int_equal(openapi_rows(SV(""), SV(""), &a, &rows, &n, NULL), 0);
+    assert_int_equal(openapi_rows(kinds, SV(""), SV(""), &a, &rows, &n, NULL), 0);
     assert_int_equal(openapi_v2(rows, n, &a, &d, NULL), -ERR_NOMEM);
 }
 
 int main(void)
 {
+    Err err = { 0 };
+    if (api_kinds_new(NULL, 0, &kinds, &err) < 0)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_v2_is_whole),
         cmocka_unit_test(test_v3_has_one_group_version),
@@ -123,5 +128,7 @@ int main(void)
         cmocka_unit_test(test_gnostic_form_is_well_formed),
         cmocka_unit_test(test_exhausted_arena_is_reported),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    api_kinds_unref(kinds);
+    return failed;
 }
