@@ -32,6 +32,7 @@ static void on_update(void *ctx, ApiObject *old, ApiObject *now)
 static void on_delete(void *ctx, ApiObject *last)
 {
     Watching *w = ctx;
+    event_forget(w->c->events, last->uid);
     if (w->c->running)
         w->c->def->observe(w->c, w->kind, last, NULL);
 }
