@@ -21,6 +21,7 @@ struct Run {
     Loop *loop;
     Client clients[CLIENTS];
     StrView method;
+    bool pending;
     unsigned next, count, done, failed;
     char first_failure[504];
 };
@@ -45,14 +46,14 @@ static StrView body_of(const Run *run, unsigned i, Arena *a)
         return arena_printf(a, "{\"metadata\":{\"labels\":{\"round\":\"%d\"}}}", getpid());
     if (sv_eq(run->method, SV("DELETE")))
         return SV("{\"gracePeriodSeconds\":0}");
+    StrView node = run->pending ? SV("") : arena_printf(a, "\"nodeName\":\"node-%u\",", i % 50);
     return arena_printf(
         a,
         "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"pod-%u\",\"labels\":{"
-        "\"app\":\"load-%u\",\"pod-template-hash\":\"5d4f8c7b9f\"}},\"spec\":{\"nodeName\":"
-        "\"node-%u\",\"containers\":[{\"name\":\"c\",\"image\":\"registry.example/load:1\","
-        "\"command\":[\"sleep\",\"1000\"],\"ports\":[{\"name\":\"http\",\"containerPort\":8080}],"
+        "\"app\":\"load-%u\",\"pod-template-hash\":\"5d4f8c7b9f\"}},\"spec\":{%.*s\"containers\":[{"
+        "\"name\":\"c\",\"image\":\"registry.example/load:1\",\"command\":[\"sleep\",\"1000\"],\"ports\":[{\"name\":\"http\",\"containerPort\":8080}],"
         "\"resources\":{\"requests\":{\"cpu\":\"10m\",\"memory\":\"16Mi\"}}}]}}",
-        i, i % 100, i % 50);
+        i, i % 100, SV_FMT(node));
 }
 
 static void next_request(Client *c)
@@ -108,18 +109,22 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         StrView method;
-    } verbs[] = { { "create", SV_INIT("POST") },
-                  { "update", SV_INIT("PATCH") },
-                  { "delete", SV_INIT("DELETE") } };
+        bool pending;
+    } verbs[] = { { "create", SV_INIT("POST"), false },
+                  { "pending", SV_INIT("POST"), true },
+                  { "update", SV_INIT("PATCH"), false },
+                  { "delete", SV_INIT("DELETE"), false } };
     Run run = { 0 };
     Err err = { 0 };
     uint64_t count = 0;
     log_init("bench-pods");
     for (size_t i = 0; argc == 4 && i < ARRAY_SIZE(verbs); i++)
-        if (strcmp(argv[2], verbs[i].name) == 0)
+        if (strcmp(argv[2], verbs[i].name) == 0) {
             run.method = verbs[i].method;
+            run.pending = verbs[i].pending;
+        }
     if (!run.method.len || sv_to_u64(sv_cstr(argv[3]), &count) < 0 || !count || count > 1000000) {
-        fputs("usage: bench-pods KUBECONFIG create|update|delete COUNT\n", stderr);
+        fputs("usage: bench-pods KUBECONFIG create|pending|update|delete COUNT\n", stderr);
         return 2;
     }
     run.count = (unsigned)count;

@@ -18,8 +18,10 @@ int event_recorder_new(ApiClient *c, StrView component, StrView host, EventRecor
 EventRecorder *event_recorder_free(
     EventRecorder *r); /* what is under way is dropped; always NULL */
 
-/* The object is gone: what is remembered to count and limit its events goes. */
+/* The object is gone: what is remembered to count and limit its events goes, once what is under way
+ * has been written. In constant time; unknown ones are fine. */
 void event_forget(EventRecorder *r, StrView uid);
+size_t event_kept(const EventRecorder *r); /* of how many events and limits it knows */
 
 /* type: "Normal" or "Warning"; reason: "FailedMount"; the message as printf. Never fails visibly:
  * an event that cannot be written is dropped, as Kubernetes does. */

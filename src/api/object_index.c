@@ -100,11 +100,7 @@ static void bucket_remove(Bucket *b, size_t place)
     vec_swap_remove(&b->objects, place);
     if (b->table && b->objects.len * 8 < b->cap)
         table_resize(b, b->cap > TABLE_MIN ? b->cap / 4 : 0);
-    if (b->objects.cap > TABLE_MIN && b->objects.len * 4 < b->objects.cap) {
-        ApiObject **less = realloc(b->objects.items, b->objects.cap / 2 * sizeof *less);
-        b->objects.items = less ? less : b->objects.items;
-        b->objects.cap = less ? b->objects.cap / 2 : b->objects.cap;
-    }
+    vec_shrink(&b->objects);
 }
 
 static void bucket_free(Bucket *b)

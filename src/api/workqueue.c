@@ -111,9 +111,8 @@ static Item *heap_pop(WorkQueue *q)
     if (q->heap.len > 0) {
         q->heap.items[0] = last;
         sift_down(q, 0);
-    } else {
-        vec_free(&q->heap);
     }
+    vec_shrink(&q->heap);
     return top;
 }
 

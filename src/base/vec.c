@@ -1,5 +1,7 @@
-/* vec.c - the growing step of VEC(). */
+/* vec.c - the growing and shrinking steps of VEC(). */
 #include "base/vec.h"
+
+enum { CAP_KEPT = 64 }; /* up to this many items an array does not shrink */
 
 bool vec_grow_(void **items, size_t *cap, size_t need, size_t size)
 {
@@ -16,4 +18,15 @@ bool vec_grow_(void **items, size_t *cap, size_t need, size_t size)
     *items = p;
     *cap = n;
     return true;
+}
+
+void vec_shrink_(void **items, size_t *cap, size_t len, size_t size)
+{
+    if (*cap <= CAP_KEPT || len * 4 >= *cap)
+        return;
+    void *p = realloc(*items, *cap / 2 * size);
+    if (!p)
+        return; /* the larger one does, too */
+    *items = p;
+    *cap /= 2;
 }

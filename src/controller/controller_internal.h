@@ -45,6 +45,7 @@ typedef struct Watching { /* a controller's part in one kind */
     Controller *c;
     const WatchedKind *kind;
     InformerUse *use;
+    bool told; /* that it may not be watched */
 } Watching;
 
 struct Controller {

@@ -32,6 +32,7 @@ static void on_update(void *ctx, ApiObject *old, ApiObject *now)
 static void on_delete(void *ctx, ApiObject *last)
 {
     Watching *w = ctx;
+    event_forget(w->c->events, last->uid);
     if (w->c->running)
         w->c->def->observe(w->c, w->kind, last, NULL);
 }
@@ -59,10 +60,14 @@ static void on_kind_synced(void *ctx)
     }
 }
 
+/* What no later attempt mends by itself is told once; the rest is the informer's business. */
 static void on_kind_failed(void *ctx, const Err *why)
 {
-    const Watching *w = ctx;
-    log_debug("%s: watch %.*s: %s", w->c->def->name, SV_FMT(w->kind->plural), why->msg);
+    Watching *w = ctx;
+    bool lasting = why->code == ERR_DENIED || why->code == ERR_NOT_FOUND;
+    log_write(lasting && !w->told ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, "%s: watch %.*s: %s",
+              w->c->def->name, SV_FMT(w->kind->plural), why->msg);
+    w->told |= lasting;
 }
 
 /* ---- start and end ---- */

@@ -155,6 +155,7 @@ static void on_update(void *ctx, ApiObject *old, ApiObject *now)
 static void on_delete(void *ctx, ApiObject *last)
 {
     GarbageKind *k = ctx;
+    event_forget(k->g->c->events, last->uid);
     queue_owners(k, last);
     queue_dependents(k->g, last->uid);
 }

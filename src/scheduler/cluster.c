@@ -372,6 +372,7 @@ static void list_remove(PodList *list, const SchedPod *p)
     for (size_t i = 0; i < list->len; i++)
         if (list->items[i] == p) {
             vec_swap_remove(list, i);
+            vec_shrink(list);
             return;
         }
 }

@@ -198,6 +198,15 @@ static void explain(const Trial *t, unsigned nodes, const unsigned *counts, Buf 
     reasons_put(&(Reasons){ t->pod, t->extras, texts, counts, REASONS }, text);
 }
 
+/* Whether room on the node could be made at all. */
+static bool may_help(const Trial *t, const Decision *d, const SchedNode *n)
+{
+    FitReason why = d->why[n->index];
+    return fit_reason_resolvable(why) &&
+           !(fit_reason_is_resource(why) &&
+             request_exceeds(&t->pod->request, &n->facts.allocatable));
+}
+
 static void try_all(Trial *t, const Decision *d, Preemption *best, unsigned *counts)
 {
     size_t all = t->c->nodes.len, found = 0;
@@ -205,7 +214,7 @@ static void try_all(Trial *t, const Decision *d, Preemption *best, unsigned *cou
     for (size_t i = 0; i < all && found < enough && !t->failed; i++) {
         SchedNode *n = t->c->nodes.items[(t->c->next + i) % all];
         Preemption one;
-        int why = fit_reason_resolvable(d->why[n->index]) ? try_node(t, n, &one) : NOT_HELPFUL;
+        int why = may_help(t, d, n) ? try_node(t, n, &one) : NOT_HELPFUL;
         if (why != FIT_OK) {
             counts[why]++;
             continue;

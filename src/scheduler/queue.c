@@ -83,6 +83,8 @@ static void detach(SchedQueue *q, QueueEntry *e)
         heap_remove(q->pausing.items, &q->pausing.len, e);
     else if (e->state == ENTRY_PARKED)
         q->parked--;
+    vec_shrink(&q->ready);
+    vec_shrink(&q->pausing);
     e->state = ENTRY_TAKEN;
 }
 

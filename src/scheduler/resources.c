@@ -130,6 +130,16 @@ void request_sub(Request *from, const Request *r)
     from->pods -= r->pods;
 }
 
+bool request_exceeds(const Request *r, const Request *all)
+{
+    if (r->cpu_milli > all->cpu_milli || r->memory > all->memory || r->storage > all->storage)
+        return true;
+    for (uint32_t i = 0; i < r->n_extras; i++)
+        if (r->extras[i].amount > extras_amount(all->extras, all->n_extras, r->extras[i].name))
+            return true;
+    return false;
+}
+
 bool request_equal(const Request *a, const Request *b)
 {
     if (a->cpu_milli != b->cpu_milli || a->memory != b->memory || a->storage != b->storage ||

@@ -28,6 +28,8 @@ bool request_of_node(const Value *node, Arena *a, Request *ret) NODISCARD;
 /* All but the extras. */
 void request_add(Request *to, const Request *r);
 void request_sub(Request *from, const Request *r);
+/* Asks for more than `all` of a node, which no leaving pod can change. Pods do not count. */
+bool request_exceeds(const Request *r, const Request *all);
 bool request_equal(const Request *a, const Request *b); /* with the extras, in their order */
 
 int64_t extras_amount(const Extra *v, size_t n, StrView name); /* 0: it is not there */

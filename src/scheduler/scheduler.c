@@ -216,6 +216,7 @@ static void on_pod_delete(void *ctx, ApiObject *last)
     if (p)
         cluster_take(&s->cluster, p);
     queue_remove(&s->queue, last->key);
+    event_forget(s->events, last->uid);
     changed(s);
 }
 

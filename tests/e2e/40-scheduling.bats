@@ -165,3 +165,36 @@ Y
     wait_for 10 says new "preemption: not eligible due to preemptionPolicy=Never."
     [ -z "$(kubectl get pods -o jsonpath='{.items[*].metadata.deletionTimestamp}')" ]
 }
+
+gives() { # NODE RESOURCE AMOUNT: what the node has to give beside the usual
+    kubectl patch node "$1" --subresource=status --type=merge >/dev/null \
+        -p "{\"status\":{\"capacity\":{\"$2\":\"$3\"},\"allocatable\":{\"$2\":\"$3\"}}}"
+}
+asks() { # NAME RESOURCE AMOUNT
+    kubectl apply -f - >/dev/null <<Y
+apiVersion: v1
+kind: Pod
+metadata: {name: $1}
+spec: {containers: [{name: c, image: "knarr.local/demo:1", resources: {requests: {$2: "$3", cpu: 10m}, limits: {$2: "$3", cpu: 10m}}}]}
+Y
+}
+
+@test "extended resources and huge pages are given out as far as they go" {
+    asks early example.com/foo 2
+    wait_for 10 says early "0/3 nodes are available: 3 Insufficient example.com/foo."
+    gives n2 example.com/foo 3
+    gives n3 hugepages-2Mi 64Mi
+    wait_for 15 bound early # it comes back when a node has some
+    [ "$(node_of early)" = n2 ]
+    asks late example.com/foo 2
+    wait_for 10 says late "0/3 nodes are available: 3 Insufficient example.com/foo."
+    asks pages hugepages-2Mi 64Mi
+    wait_for 10 bound pages
+    [ "$(node_of pages)" = n3 ]
+    asks more hugepages-2Mi 2Mi
+    wait_for 10 says more "0/3 nodes are available: 3 Insufficient hugepages-2Mi."
+    kubectl delete pod early --force --grace-period=0
+    wait_for 15 bound late
+    gives n3 hugepages-2Mi 66Mi
+    wait_for 15 bound more
+}

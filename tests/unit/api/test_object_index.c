@@ -5,7 +5,6 @@
 
 #include "api/informer.h"
 #include "api/object_index.h"
-#include "base/clock.h"
 
 enum { OBJECTS = 3000, VALUES = 3 };
 
@@ -60,28 +59,10 @@ static void what_is_added_is_found_until_it_is_removed(void **state)
     object_index_free(&x);
 }
 
-static void many_under_one_value_cost_no_more(void **state)
-{
-    enum { MANY = 100000 };
-    ApiObject *objects = calloc(MANY, sizeof *objects);
-    ObjectIndex x = { 0 };
-    int64_t start = clock_mono_ns();
-    for (unsigned i = 0; i < MANY; i++)
-        assert_true(object_index_add(&x, SV("ns"), &objects[i]));
-    for (unsigned i = 0; i < MANY; i++)
-        object_index_del(&x, SV("ns"), &objects[i]);
-    /* A walk over all for each would take a minute. */
-    assert_true(clock_mono_ns() - start < 10 * NSEC_PER_SEC);
-    assert_int_equal(count(&x, SV("ns")), 0);
-    object_index_free(&x);
-    free(objects);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_added_is_found_until_it_is_removed),
-        cmocka_unit_test(many_under_one_value_cost_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

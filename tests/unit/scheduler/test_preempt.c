@@ -65,7 +65,7 @@ static void test_equals_and_betters_stay(void **state)
         "1 Preemption is not helpful for scheduling.");
     assert_string_equal(
         plan(pod("q", "", "", CPU("9") PRIO("11"))),
-        "preemption: 0/2 nodes are available: 1 Insufficient cpu, 1 Preemption is not helpful for scheduling.");
+        "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.");
     assert_string_equal(plan(pod("r", "", "",
                                  CPU("1") PRIO("11") ",\"preemptionPolicy\":\"Never\"")),
                         "preemption: not eligible due to preemptionPolicy=Never.");
@@ -112,10 +112,14 @@ static void test_extended_resources_are_freed(void **state)
     pod("a", "n1", "", FOO("1") PRIO("1"));
     pod("b", "n1", "", FOO("1") PRIO("2"));
     pod("c", "n1", "", CPU("1") PRIO("0"));
+    node_with("n2", "", "", "\"example.com/foo\":\"3\"");
+    pod("x", "n2", "", FOO("3") PRIO("20"));
+    pod("y", "n2", "", CPU("1") PRIO("1"));
     assert_string_equal(plan(pod("p", "", "", FOO("1") PRIO("10"))), "n1: a");
     assert_string_equal(plan(pod("q", "", "", FOO("2") PRIO("10"))), "n1: b a");
     assert_string_equal(plan(pod("r", "", "", FOO("3") PRIO("10"))),
-                        "preemption: 0/1 nodes are available: 1 Insufficient example.com/foo.");
+                        "preemption: 0/2 nodes are available: 1 Insufficient example.com/foo, "
+                        "1 Preemption is not helpful for scheduling.");
 }
 
 static void test_anti_affinity_can_be_preempted(void **state)
