@@ -6,6 +6,7 @@
 #pragma once
 
 #include "apiserver/apiserver.h"
+#include "apiserver/metrics.h"
 #include "codec/value.h"
 
 typedef struct Rbac Rbac;
@@ -35,6 +36,7 @@ struct ApiServer {
     Backends *backends;   /* what requests are forwarded to */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;
+    ApiMetrics metrics;
     StrView client_ca, control_plane_node;
     uint16_t advertise_port;
     bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */
@@ -72,6 +74,7 @@ typedef struct ApiCall {
     HttpReq *req;
     Arena *arena;
     User user;
+    CallCount count;
 
     /* What is asked for, as authorisation sees it. */
     StrView verb; /* "get", "list", "watch", "create", "update", "patch", "delete",
