@@ -50,10 +50,13 @@ value() { read_all "$1" | awk -v name="$2" '{ v = $NF; sub(/ [^ ]*$/, "") } $0 =
 at_least() { awk -v v="$(value "$1" "$2")" -v least="$3" 'BEGIN { exit !(v != "" && v >= least) }' || { echo "$2: '$(value "$1" "$2")'" && false; }; }
 has_family() { read_all "$1" >"$BATS_TEST_TMPDIR/text" && grep -q "^# TYPE $2 $3\$" "$BATS_TEST_TMPDIR/text" || { echo "$1: no $3 $2" && false; }; }
 
-@test "promtool has nothing to say about any role's metrics, and each tells of its process" {
+@test "promtool has nothing to say about any role's metrics, the manual names them, and each tells of its process" {
     local role
     for role in apiserver controller scheduler kubelet proxy dns; do
         read_all "$role" >"$BATS_TEST_TMPDIR/text"
+        sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$BATS_TEST_TMPDIR/text" | while read -r family; do
+            grep -qF "\`$family\`" "$E2E_DIR/../../docs/metrics.md" || { echo "docs/metrics.md: no $family" && false; }
+        done
         run "$BIN/knarr-promtool" check metrics <"$BATS_TEST_TMPDIR/text"
         [ "$status" -eq 0 ] && [ -z "$output" ] || { echo "$role: $status: $output" && false; }
         grep -q '^process_resident_memory_bytes [1-9]' "$BATS_TEST_TMPDIR/text"
