@@ -23,6 +23,9 @@ struct ApiClient {
     Loop *loop;
     HttpClient *http;
     uint16_t port;
+    char *host; /* with the port, as labels name it */
+    Metrics *metrics;
+    Metric *requests, *durations;
     char *prefix;
     char *token_file;
     char *user_agent;
@@ -38,6 +41,8 @@ struct ApiCall {
     HttpCall *http;
     ApiDoneFn *done;
     void *ctx;
+    char method[8];
+    int64_t begin_ns;
     int status;
     uint32_t retry_after_s;
     Buf body;
@@ -54,6 +59,44 @@ struct ApiWatch {
     unsigned busy;
     bool dead;
 };
+
+/* ---- what is counted ---- */
+
+static const double duration_bounds[] = { 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60 };
+static const MetricDef requests_def = {
+    .name = "rest_client_requests_total",
+    .help = "Requests to the API server, by status and method.",
+    .type = METRIC_COUNTER,
+    .labels = { "code", "method", "host" },
+};
+static const MetricDef durations_def = {
+    .name = "rest_client_request_duration_seconds",
+    .help = "Time until a request to the API server was answered.",
+    .type = METRIC_HISTOGRAM,
+    .labels = { "verb", "host" },
+    .buckets = duration_bounds,
+    .n_buckets = ARRAY_SIZE(duration_bounds),
+};
+
+void api_client_count(ApiClient *c, Metrics *m)
+{
+    c->metrics = m;
+    c->requests = metrics_add(m, &requests_def);
+    c->durations = metrics_add(m, &durations_def);
+}
+
+Metrics *api_client_metrics(const ApiClient *c)
+{
+    return c ? c->metrics : NULL;
+}
+
+/* Status 0: no answer came. */
+static void count_answer(const ApiClient *c, StrView method, int status)
+{
+    char code[16];
+    snprintf(code, sizeof code, status ? "%d" : "<error>", status);
+    metric_add(c->requests, LABEL_VALUES(sv_cstr(code), method, sv_cstr(c->host)), 1);
+}
 
 /* ---- the client ---- */
 
@@ -107,12 +150,14 @@ int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err)
         return err_nomem(err);
     c->loop = l;
     c->port = cfg->port;
+    if (asprintf(&c->host, strchr(cfg->host, ':') ? "[%s]:%u" : "%s:%u", cfg->host, cfg->port) < 0)
+        c->host = NULL;
     c->prefix = strdup(cfg->prefix ? cfg->prefix : "");
     c->user_agent = strdup(cfg->user_agent ? cfg->user_agent : "knarr");
     c->token_file = cfg->token_file ? strdup(cfg->token_file) : NULL;
     if (cfg->token)
         buf_printf(&c->authorization, "Bearer %s", cfg->token);
-    int r = !c->prefix || !c->user_agent || (cfg->token_file && !c->token_file) ||
+    int r = !c->host || !c->prefix || !c->user_agent || (cfg->token_file && !c->token_file) ||
                     c->authorization.failed
                 ? err_nomem(err)
                 : make_http(c, cfg, err);
@@ -148,6 +193,7 @@ ApiClient *api_client_free(ApiClient *c)
     while (c->watches)
         api_watch_cancel(c->watches);
     http_client_free(c->http);
+    free(c->host);
     free(c->prefix);
     free(c->token_file);
     free(c->user_agent);
@@ -404,6 +450,10 @@ static void finish_call(ApiCall *call, const Err *why)
 static void call_done(void *ctx, const Err *why)
 {
     ApiCall *call = ctx;
+    StrView method = sv_cstr(call->method);
+    count_answer(call->client, method, call->status);
+    metric_observe(call->client->durations, LABEL_VALUES(method, sv_cstr(call->client->host)),
+                   (double)(clock_mono_ns() - call->begin_ns) / 1e9);
     unlink_call(call); /* the callback may free the client */
     call->http = NULL;
     finish_call(call, why);
@@ -438,6 +488,8 @@ int api_request(ApiClient *c, const ApiRequest *req, ApiCall **ret, Err *err)
     call->client = c;
     call->done = req->done;
     call->ctx = req->ctx;
+    call->begin_ns = clock_mono_ns();
+    sv_copy_cstr(sv_head(req->method, sizeof call->method - 1), call->method, sizeof call->method);
     call->body.limit = API_BODY_MAX;
     HttpCallSpec hooks = { .timeout_ms = req->timeout_ms ? req->timeout_ms : CALL_TIMEOUT_DEFAULT,
                            .on_head = call_head,
@@ -569,7 +621,9 @@ static void watch_head(void *ctx, int status, const HttpHeader *headers, uint32_
 {
     (void)headers;
     (void)n;
-    ((ApiWatch *)ctx)->status = status;
+    ApiWatch *w = ctx;
+    w->status = status;
+    count_answer(w->client, SV("GET"), status);
 }
 
 static void watch_line(ApiWatch *w, StrView line)
@@ -631,6 +685,8 @@ static void watch_done(void *ctx, const Err *why)
     Err err = { 0 };
     Value v;
     w->http = NULL;
+    if (!w->status)
+        count_answer(w->client, SV("GET"), 0);
     if (!why && w->status != 200) {
         bool json = json_decode(buf_view(&w->buf), &w->scratch, NULL, &v, NULL) == 0;
         status_error(w->status, json ? &v : NULL, &err);

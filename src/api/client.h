@@ -4,6 +4,7 @@
  * the function that starts a call. Freeing the client ends all its calls silently. */
 #pragma once
 
+#include "base/metrics.h"
 #include "api/kubeconfig.h"
 #include "codec/value.h"
 #include "net/loop.h"
@@ -17,8 +18,12 @@ int api_client_new(Loop *l, const KubeConfig *cfg, ApiClient **ret, Err *err) NO
 /* New connections show the certificate and trust the authority of `cfg`; where the server is stays
  * as it was. After a failure the client goes on with what it had. */
 int api_client_reload(ApiClient *c, const KubeConfig *cfg, Err *err) NODISCARD;
-uint16_t api_client_port(const ApiClient *c); /* of the server */
-ApiClient *api_client_free(ApiClient *c);     /* always NULL */
+/* Counts its calls in `m` (rest_client_…), which must outlive it. The parts of a role that are
+ * given the client find the role's registry here; NULL: nobody counts. */
+void api_client_count(ApiClient *c, Metrics *m);
+Metrics *api_client_metrics(const ApiClient *c); /* `c` may be NULL */
+uint16_t api_client_port(const ApiClient *c);    /* of the server */
+ApiClient *api_client_free(ApiClient *c);        /* always NULL */
 Loop *api_client_loop(const ApiClient *c);
 
 /* What is addressed: a collection (no name), an object, or its subresource. Views need to live only

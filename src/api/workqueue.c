@@ -6,6 +6,7 @@
  */
 #include "api/workqueue.h"
 
+#include "api/workqueue_metrics.h"
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -17,8 +18,9 @@ struct Item {
     Item *next; /* in the ready list */
     bool dirty, running;
     unsigned failures;
-    int64_t due_ns; /* valid while heap_at > 0 */
-    size_t heap_at; /* position in the heap + 1; 0: not in it */
+    int64_t added_ns, begun_ns; /* while it waits, while it runs: since when */
+    int64_t due_ns;             /* valid while heap_at > 0 */
+    size_t heap_at;             /* position in the heap + 1; 0: not in it */
 };
 
 struct WorkQueue {
@@ -34,6 +36,8 @@ struct WorkQueue {
     uint64_t lost;
     unsigned refs;
     bool dispatch_due, freed;
+    Metrics *metrics;
+    WorkQueueMetrics counts;
 };
 
 static StrView key_of(const Item *it)
@@ -148,6 +152,8 @@ static void make_dirty(WorkQueue *q, Item *it)
     if (it->dirty)
         return;
     it->dirty = true;
+    it->added_ns = clock_mono_ns();
+    queue_metrics_added(&q->counts);
     if (!it->running)
         push_ready(q, it);
 }
@@ -188,6 +194,8 @@ static void dispatch(void *ctx)
         q->n_ready--;
         it->dirty = false;
         it->running = true;
+        it->begun_ns = clock_mono_ns();
+        queue_metrics_waited(&q->counts, it->begun_ns - it->added_ns);
         q->running++;
         q->fn(q->ctx, key_of(it));
     }
@@ -207,6 +215,31 @@ static void on_timer(void *ctx)
     while (q->heap.len > 0 && q->heap.items[0]->due_ns <= now)
         make_dirty(q, heap_pop(q));
     arm_timer(q);
+}
+
+/* ---- what is counted ---- */
+
+static void collect(void *ctx)
+{
+    const WorkQueue *q = ctx;
+    int64_t now = clock_mono_ns(), sum = 0, longest = 0;
+    StrView key;
+    void *val;
+    for (size_t i = 0; q->running && map_next(&q->items, &i, &key, &val);) {
+        const Item *it = val;
+        if (!it->running)
+            continue;
+        sum += now - it->begun_ns;
+        longest = MAX(longest, now - it->begun_ns);
+    }
+    queue_metrics_state(&q->counts, q->n_ready, sum, longest);
+}
+
+void workqueue_count(WorkQueue *q, Metrics *m, const char *name)
+{
+    q->metrics = m;
+    queue_metrics_init(&q->counts, m, name);
+    metrics_on_collect(m, collect, q);
 }
 
 /* ---- the public side ---- */
@@ -236,6 +269,7 @@ WorkQueue *workqueue_free(WorkQueue *q)
     if (!q || q->freed)
         return NULL;
     q->freed = true;
+    metrics_off_collect(q->metrics, collect, q);
     q->timer = source_free(q->timer);
     if (q->dispatch_due)
         loop_defer_cancel(q->loop, dispatch, q);
@@ -285,6 +319,7 @@ void workqueue_add_rate_limited(WorkQueue *q, StrView key)
     unsigned shift = MIN(it->failures, 20u);
     uint64_t ms = MIN((uint64_t)WORKQUEUE_BASE_DELAY_MS << shift, (uint64_t)WORKQUEUE_MAX_DELAY_MS);
     it->failures++;
+    queue_metrics_retried(&q->counts);
     workqueue_add_after(q, key, ms);
 }
 
@@ -310,6 +345,7 @@ void workqueue_done(WorkQueue *q, StrView key)
         return;
     it->running = false;
     q->running--;
+    queue_metrics_worked(&q->counts, clock_mono_ns() - it->begun_ns);
     if (it->dirty)
         push_ready(q, it);
     else

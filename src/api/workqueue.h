@@ -2,6 +2,7 @@
  * on twice at the same time, and comes back after growing delays when its work fails. */
 #pragma once
 
+#include "base/metrics.h"
 #include "base/str.h"
 #include "net/loop.h"
 
@@ -21,6 +22,8 @@ enum {
 /* `workers` is how many keys may be under way at the same time. */
 int workqueue_new(Loop *l, unsigned workers, WorkFn *fn, void *ctx, WorkQueue **ret,
                   Err *err) NODISCARD;
+/* Counts as `name` ("deployment") in workqueue_…; both must outlive it. */
+void workqueue_count(WorkQueue *q, Metrics *m, const char *name);
 WorkQueue *workqueue_free(WorkQueue *q); /* drops what waits; also from inside fn; always NULL */
 
 /* None of these fails visibly: without memory a key is tried again with the next event for it, and

@@ -2,7 +2,12 @@
  * watch. */
 #pragma once
 
+<<<<<<< HEAD
 #include "api/kind_set.h"
+=======
+#include "api/kinds.h"
+#include "base/metrics.h"
+>>>>>>> down
 #include "net/http.h"
 #include "store/store.h"
 
@@ -23,6 +28,7 @@ typedef struct ApiServerConfig {
     StrView dns_endpoint; /* "10.244.0.1:10053": where the `kube-dns` Service leads; empty: none */
     StrView
         admission_plugins; /* beside the built-in ones: DenyServiceExternalIPs; comma separated */
+    Metrics *metrics;      /* where it counts; NULL: nowhere. Must outlive it */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
     StrView kubelet_client_cert, kubelet_client_key,
         kubelet_ca; /* PEM, for logs and exec; may be empty */

@@ -118,8 +118,13 @@ static const RuleRow rules[] = {
     { "system:kube-scheduler", READ, "policy", "poddisruptionbudgets", NULL },
     { "system:kube-scheduler", READ, "scheduling.k8s.io", "priorityclasses", NULL },
     { "system:kube-scheduler", READ, "storage.k8s.io", "storageclasses", NULL },
+    { "system:kube-scheduler", "create", "authentication.k8s.io", "tokenreviews", NULL },
+    { "system:kube-scheduler", "create", "authorization.k8s.io", "subjectaccessreviews", NULL },
 
     { "system:kube-controller-manager", READ, "*", "*", NULL },
+    { "system:kube-controller-manager", "create", "authentication.k8s.io", "tokenreviews", NULL },
+    { "system:kube-controller-manager", "create", "authorization.k8s.io", "subjectaccessreviews",
+      NULL },
     { "system:kube-controller-manager", "create,patch,update", CORE ",events.k8s.io", "events",
       NULL },
     { "system:kube-controller-manager", "create,get,update", "coordination.k8s.io", "leases",

@@ -7,6 +7,7 @@
 
 #include "api/kind_set.h"
 #include "apiserver/apiserver.h"
+#include "apiserver/metrics.h"
 #include "codec/value.h"
 
 typedef struct Rbac Rbac;
@@ -37,6 +38,7 @@ struct ApiServer {
     Backends *backends;   /* what requests are forwarded to */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;
+    ApiMetrics metrics;
     StrView client_ca, control_plane_node;
     uint16_t advertise_port;
     bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */
@@ -74,6 +76,7 @@ typedef struct ApiCall {
     HttpReq *req;
     Arena *arena;
     User user;
+    CallCount count;
 
     /* What is asked for, as authorisation sees it. */
     StrView verb; /* "get", "list", "watch", "create", "update", "patch", "delete",

@@ -300,7 +300,8 @@ static void dispatch(ApiCall *x)
             return;
         }
         dispatch_resource(x);
-    } else if (!discovery_handle(x) && !openapi_handle(x) && !health_handle(x))
+    } else if (!discovery_handle(x) && !openapi_handle(x) && !health_handle(x) &&
+               !metrics_handle(x))
         respond_unknown(x);
 }
 
@@ -335,6 +336,7 @@ void route_request(void *ctx, HttpReq *req)
         return;
     }
     parse_path(x);
+    api_metrics_begin(x);
     if (authenticate(x, &err) < 0) {
         log_debug("unauthenticated request: %s", err.msg);
         respond_status(x, REASON_UNAUTHORIZED, "Unauthorized");
@@ -348,5 +350,6 @@ void route_request(void *ctx, HttpReq *req)
         respond_denied(x);
         return;
     }
+    api_metrics_running(x);
     dispatch(x);
 }

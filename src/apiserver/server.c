@@ -74,6 +74,7 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
                               .handler = route_request,
                               .ctx = s,
                               .body_max = BODY_MAX,
+                              .ended = api_metrics_ended,
                               .bodies = &s->bodies,
                               .streams = route_streams };
     r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
@@ -117,6 +118,7 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
     s->client_ca = sv_cstr(ca);
     s->control_plane_node = sv_cstr(node);
     s->advertise_port = cfg->advertise_port;
+    api_metrics_init(&s->metrics, cfg->metrics);
     int r = enable_plugins(s, cfg->admission_plugins, err);
     if (r < 0 || (r = start_parts(s, cfg, err)) < 0) {
         apiserver_free(s);

@@ -30,6 +30,10 @@ enum {
     UID_LAST_NARROW = 65519,
     UIDS_EACH = 8,
     KUBELET_PORT = 10250,
+    CONTROLLER_PORT = 10257,
+    SCHEDULER_PORT = 10259,
+    PROXY_PORT = 10249,
+    DNS_METRICS_PORT = 9153,
     API_PORT = 6443,
     LIFETIME_MIN_S = 10,
 };
@@ -198,6 +202,14 @@ static uid_t pick_uids(const Cluster *c, uint64_t hash)
     return began_narrow || !is_mapped(UID_LAST) ? narrow : wide;
 }
 
+/* Kubernetes' own port; of a cluster with another API port as far from it as that is, and `apart`
+ * further, so that clusters with neighbouring API ports do not meet. */
+static uint16_t derived_port(const ClusterOptions *opt, int own, int apart)
+{
+    int off = (int)opt->api_port - API_PORT, port = off ? own + off + apart : own;
+    return (uint16_t)(port > 1023 && port < 65536 ? port : own);
+}
+
 int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
 {
     Cluster *c = ret;
@@ -216,8 +228,11 @@ int cluster_init(const ClusterOptions *opt, Cluster *ret, Err *err)
     else
         snprintf(c->instance, sizeof c->instance, "kn%08x", (uint32_t)(hash >> 32));
     c->uid_base = pick_uids(c, hash);
-    int port = KUBELET_PORT + (int)opt->api_port - API_PORT;
-    c->kubelet_port = (uint16_t)(port > 1023 && port < 65536 ? port : KUBELET_PORT);
+    c->kubelet_port = derived_port(opt, KUBELET_PORT, 0);
+    c->proxy_port = derived_port(opt, PROXY_PORT, 1000);
+    c->controller_port = derived_port(opt, CONTROLLER_PORT, 2000);
+    c->scheduler_port = derived_port(opt, SCHEDULER_PORT, 3000);
+    c->dns_metrics_port = derived_port(opt, DNS_METRICS_PORT, 0);
     int r;
     if ((r = derive_node_name(c, err)) < 0 || (r = derive_addresses(c, err)) < 0)
         return r;
@@ -281,6 +296,14 @@ static void node_args(const Cluster *c, RoleArgs *a)
     arg(a, "--tls-cert-file=%s/pki/node/serving.crt", c->dir);
     arg(a, "--tls-private-key-file=%s/pki/node/serving.key", c->dir);
     arg(a, "--client-ca-file=%s/pki/ca.crt", c->dir);
+    arg(a, "--proxy-metrics-bind-address=127.0.0.1:%u", c->proxy_port);
+}
+
+static void metrics_args(const Cluster *c, uint16_t port, RoleArgs *a)
+{
+    arg(a, "--bind-address=127.0.0.1");
+    arg(a, "--secure-port=%u", port);
+    arg(a, "--client-ca-file=%s/pki/ca.crt", c->dir);
 }
 
 int role_args(const Cluster *c, RoleId id, RoleArgs *a, Err *err)
@@ -302,13 +325,16 @@ int role_args(const Cluster *c, RoleId id, RoleArgs *a, Err *err)
     case ROLE_CONTROLLER:
         arg(a, "--root-ca-file=%s/pki/ca.crt", c->dir);
         arg(a, "--kubeconfig=%s/pki/controller/kubeconfig", c->dir);
+        metrics_args(c, c->controller_port, a);
         break;
     case ROLE_SCHEDULER:
         arg(a, "--kubeconfig=%s/pki/scheduler/kubeconfig", c->dir);
+        metrics_args(c, c->scheduler_port, a);
         break;
     case ROLE_DNS:
         arg(a, "--kubeconfig=%s/pki/dns/kubeconfig", c->dir);
         arg(a, "--listen=%s:%d", c->gateway, DNS_PORT);
+        arg(a, "--metrics-bind-address=%s:%u", c->gateway, c->dns_metrics_port);
         arg(a, "--cluster-domain=" CLUSTER_DOMAIN);
         break;
     case ROLE_MAX:

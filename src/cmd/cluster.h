@@ -33,6 +33,8 @@ typedef struct Cluster {
     char dns_ip[48];  /* tenth address of the service range */
     char api_ip[48];  /* first address of the service range */
     uint16_t kubelet_port;
+    /* Where /metrics of those is served that have no other port. */
+    uint16_t controller_port, scheduler_port, proxy_port, dns_metrics_port;
     uid_t uid_base;         /* roles without root get uid_base + RoleId */
     char bin_dir[PATH_MAX]; /* where the programs are */
 } Cluster;

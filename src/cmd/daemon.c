@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/process_stats.h"
 #include "cmd/daemon.h"
 #include "cmd/watchdog.h"
 
@@ -98,6 +99,8 @@ void daemon_close(Daemon *d)
     d->hup = source_free(d->hup);
     d->trim = source_free(d->trim);
     d->loop = loop_free(d->loop);
+    for (unsigned i = 0; i < d->n_apis; i++)
+        metrics_free(d->apis[i].metrics);
 }
 
 int daemon_exit(int r, const Err *err)
@@ -115,6 +118,13 @@ int daemon_read_pem(const char *path, Buf *out, Err *err)
     return r < 0 ? err_neg(err, r, "read '%s'", path) : 0;
 }
 
+Metrics *daemon_metrics_new(void)
+{
+    Metrics *m = metrics_new();
+    process_stats_register(m);
+    return m;
+}
+
 int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err)
 {
     KubeConfig cfg = { 0 };
@@ -126,6 +136,8 @@ int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err
     if (r < 0)
         return r;
     d->apis[d->n_apis].client = *ret;
+    d->apis[d->n_apis].metrics = daemon_metrics_new();
+    api_client_count(*ret, d->apis[d->n_apis].metrics);
     d->apis[d->n_apis++].kubeconfig = kubeconfig;
     return watch_reload(d, err);
 }

@@ -15,6 +15,7 @@ typedef struct Daemon {
     struct {
         ApiClient *client;
         const char *kubeconfig; /* the caller's, for as long as the daemon */
+        Metrics *metrics;
     } apis[DAEMON_APIS_MAX];
     unsigned n_apis;
     int (*reload)(void *ctx, Err *err);
@@ -34,8 +35,11 @@ int daemon_exit(int r, const Err *err);
 
 /* Reads a PEM file whole; a NULL path reads nothing. The caller frees `out`. */
 int daemon_read_pem(const char *path, Buf *out, Err *err) NODISCARD;
+/* A registry with what the process uses in it. NULL: out of memory, and nothing is counted. */
+Metrics *daemon_metrics_new(void);
 /* A client with the identity of this kubeconfig, which is read again on SIGHUP: that is how the
- * supervisor says that there are new certificates. At most DAEMON_APIS_MAX. */
+ * supervisor says that there are new certificates. At most DAEMON_APIS_MAX. It counts in a registry
+ * of its own (api_client_metrics), which lives until daemon_close(). */
 int daemon_open_api(Daemon *d, const char *kubeconfig, ApiClient **ret, Err *err) NODISCARD;
 /* `fn` too is called on SIGHUP, to read the role's own certificates again. After a failure it goes
  * on with what it had, and the log says so. */

@@ -3,10 +3,12 @@
 #include "cmd/confine.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
+#include "cmd/metrics_port.h"
 #include "controller/controller.h"
 
 typedef struct Args {
     const char *kubeconfig, *root_ca;
+    MetricsPortArgs metrics;
 } Args;
 
 static int parse_args(int argc, char **argv, Args *a)
@@ -16,6 +18,7 @@ static int parse_args(int argc, char **argv, Args *a)
           true },
         { "root-ca-file", FLAG_TEXT, &a->root_ca, "FILE",
           "the authority that is published in every namespace", true },
+        METRICS_PORT_FLAGS(&a->metrics),
     };
     const FlagSet set = {
         .program = "knarr-controller",
@@ -30,6 +33,7 @@ static int parse_args(int argc, char **argv, Args *a)
 typedef struct Program {
     Daemon daemon;
     ApiClient *api;
+    MetricsPort *metrics;
     Controllers *controllers;
     Buf root_ca;
 } Program;
@@ -39,7 +43,8 @@ static int start(Program *p, const Args *a, Err *err)
     int r;
     if ((r = daemon_read_pem(a->root_ca, &p->root_ca, err)) < 0 || (r = confine(NULL, err)) < 0 ||
         (r = daemon_open(&p->daemon, err)) < 0 || (r = daemon_return_memory(&p->daemon, err)) < 0 ||
-        (r = daemon_open_api(&p->daemon, a->kubeconfig, &p->api, err)) < 0)
+        (r = daemon_open_api(&p->daemon, a->kubeconfig, &p->api, err)) < 0 ||
+        (r = metrics_port_open(&p->daemon, p->api, &a->metrics, &p->metrics, err)) < 0)
         return r;
     return controllers_new(p->daemon.loop, p->api, buf_view(&p->root_ca), daemon_ready, NULL,
                            &p->controllers, err);
@@ -48,6 +53,7 @@ static int start(Program *p, const Args *a, Err *err)
 static void stop(Program *p)
 {
     controllers_free(p->controllers);
+    metrics_port_close(p->metrics);
     api_client_free(p->api);
     daemon_close(&p->daemon);
     buf_free(&p->root_ca);
@@ -56,7 +62,7 @@ static void stop(Program *p)
 int main(int argc, char **argv)
 {
     daemon_init("controller");
-    Args args = { 0 };
+    Args args = { .metrics = { .bind = "0.0.0.0", .port = 10257 } };
     int r = parse_args(argc, argv, &args);
     if (r != FLAGS_OK)
         return r;

@@ -4,12 +4,13 @@
 
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
+#include "cmd/metrics_port.h"
 #include "kubelet/kubelet.h"
 #include "proxy/proxy.h"
 
 typedef struct Args {
     KubeletConfig kubelet;
-    const char *kubeconfig, *proxy_kubeconfig;
+    const char *kubeconfig, *proxy_kubeconfig, *proxy_metrics;
     FlagAmount max_pids;
     const char *tls_cert, *tls_key, *client_ca;
     bool cleanup;
@@ -29,6 +30,8 @@ static int parse_args(int argc, char **argv, Args *a)
         { "kubeconfig", FLAG_TEXT, &a->kubeconfig, "FILE", "identity of the kubelet", true },
         { "proxy-kubeconfig", FLAG_TEXT, &a->proxy_kubeconfig, "FILE",
           "identity of the service proxy", true },
+        { "proxy-metrics-bind-address", FLAG_TEXT, &a->proxy_metrics, "ADDRESS:PORT",
+          "where the service proxy's /metrics is served (127.0.0.1:10249)" },
         { "hostname-override", FLAG_TEXT, &k->node_name, "NAME", "name of the Node object", true },
         { "node-ip", FLAG_TEXT, &k->node_ip, "ADDRESS", "address that the node reports", true },
         { "pod-max-pids", FLAG_AMOUNT, &a->max_pids, "N",
@@ -63,6 +66,7 @@ typedef struct Node {
     ApiClient *kubelet_api, *proxy_api;
     Kubelet *kubelet;
     Proxy *proxy;
+    MetricsServer *proxy_metrics;
     Buf cert, key, ca;
 } Node;
 
@@ -103,6 +107,9 @@ static int start(Node *n, Args *a, Err *err)
     if ((r = kubelet_new(n->daemon.loop, n->kubelet_api, &a->kubelet, &n->kubelet, err)) < 0 ||
         (r = daemon_on_reload(&n->daemon, on_reload, n, err)) < 0)
         return r;
+    if ((r = metrics_port_plain(n->daemon.loop, a->proxy_metrics, false,
+                                api_client_metrics(n->proxy_api), &n->proxy_metrics, err)) < 0)
+        return r;
     char bridge[32];
     snprintf(bridge, sizeof bridge, "%s0", a->kubelet.instance);
     ProxyConfig proxy = { .instance = a->kubelet.instance,
@@ -117,6 +124,7 @@ static int start(Node *n, Args *a, Err *err)
 
 static void stop(Node *n)
 {
+    metrics_server_free(n->proxy_metrics);
     proxy_free(n->proxy);
     kubelet_free(n->kubelet);
     api_client_free(n->proxy_api);
@@ -147,7 +155,8 @@ int main(int argc, char **argv)
 {
     daemon_init("node");
     Args args = { .kubelet = { .port = 10250, .cluster_domain = "cluster.local" },
-                  .max_pids = { "4096", 4096 } };
+                  .max_pids = { "4096", 4096 },
+                  .proxy_metrics = "127.0.0.1:10249" };
     int r = parse_args(argc, argv, &args);
     if (r != FLAGS_OK)
         return r;

@@ -117,6 +117,7 @@ static int serve(const Args *a, Err *err)
     char listen[128];
     snprintf(listen, sizeof listen, "%s:%u", a->bind, a->port);
     Daemon daemon = { 0 };
+    Metrics *metrics = daemon_metrics_new();
     Store *store = NULL;
     Serving serving = { .args = a };
     BackupSocket *backups = NULL;
@@ -144,6 +145,7 @@ static int serve(const Args *a, Err *err)
     cfg.control_plane_node = sv_cstr(a->node);
     cfg.admission_plugins = a->plugins ? sv_cstr(a->plugins) : SV("");
     cfg.dns_endpoint = sv_cstr(a->dns);
+    cfg.metrics = metrics;
     if ((r = apiserver_new(daemon.loop, &cfg, &serving.server, err)) < 0 ||
         (r = backup_socket_new(store, a->store_dir, &backups, err)) < 0 ||
         (r = daemon_on_reload(&daemon, on_reload, &serving, err)) < 0)
@@ -158,6 +160,7 @@ out:
     api_kinds_unref(kinds);
     pems_free(&pems);
     daemon_close(&daemon);
+    metrics_free(metrics);
     return r;
 }
 

@@ -30,8 +30,9 @@ typedef struct Job Job;
 enum { CONTROLLER_KINDS_MAX = 6 };
 
 typedef struct ControllerDef {
-    const char *name;                               /* component of its events, too */
-    unsigned workers;                               /* keys under way at the same time */
+    const char *name;  /* component of its events, too */
+    const char *queue; /* name of its work queue in metrics, as Kubernetes has it */
+    unsigned workers;  /* keys under way at the same time */
     const WatchedKind *kinds[CONTROLLER_KINDS_MAX]; /* NULL behind the last */
     /* Either object may be NULL. Not called for a controller without kinds. */
     void (*observe)(Controller *c, const WatchedKind *kind, ApiObject *old, ApiObject *now);

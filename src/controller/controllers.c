@@ -89,6 +89,8 @@ static int start_controller(Controller *c, const ControllerDef *def, Err *err)
     int r = event_recorder_new(cs->api, sv_cstr(def->name), SV_NULL, &c->events, err);
     if (r == 0)
         r = workqueue_new(cs->loop, def->workers, job_start, c, &c->queue, err);
+    if (r == 0)
+        workqueue_count(c->queue, api_client_metrics(cs->api), def->queue);
     if (r == 0 && def->setup)
         r = def->setup(c, err);
     for (unsigned i = 0; r == 0 && i < CONTROLLER_KINDS_MAX && def->kinds[i]; i++)

@@ -415,6 +415,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef deployment_controller = { .name = "deployment-controller",
+                                              .queue = "deployment",
                                               .workers = 5,
                                               .kinds = { &kind_deployments, &kind_replicasets,
                                                          &kind_pods },

@@ -139,6 +139,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef endpoints_mirror_controller = { .name = "endpoint-slice-mirroring-controller",
+                                                    .queue = "endpoint_slice_mirroring",
                                                     .workers = 5,
                                                     .kinds = { &kind_services, &kind_endpoints,
                                                                &kind_endpointslices },

@@ -362,12 +362,14 @@ static void reconcile_endpoints(Job *j)
 }
 
 const ControllerDef endpointslice_controller = { .name = "endpoint-slice-controller",
+                                                 .queue = "endpoint_slice",
                                                  .workers = 5,
                                                  .kinds = { &kind_services, &kind_pods,
                                                             &kind_endpointslices },
                                                  .observe = observe_slices,
                                                  .reconcile = reconcile_slices };
 const ControllerDef endpoints_controller = { .name = "endpoint-controller",
+                                             .queue = "endpoint",
                                              .workers = 5,
                                              .kinds = { &kind_services, &kind_pods,
                                                         &kind_endpoints },

@@ -49,6 +49,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef eviction_controller = { .name = "taint-eviction-controller",
+                                            .queue = "noexec_taint_pod",
                                             .workers = 8,
                                             .kinds = { &kind_pods, &kind_nodes },
                                             .observe = observe,

@@ -682,6 +682,7 @@ static void teardown(Controller *c)
 }
 
 const ControllerDef garbage_controller = { .name = "garbage-collector-controller",
+                                           .queue = "garbage_collector_attempt_to_delete",
                                            .workers = 10,
                                            .reconcile = reconcile,
                                            .setup = setup,

@@ -313,6 +313,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef namespace_controller = { .name = "namespace-controller",
+                                             .queue = "namespace",
                                              .workers = 2,
                                              .kinds = { &kind_namespaces },
                                              .observe = observe,

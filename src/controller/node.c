@@ -121,6 +121,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef node_controller = { .name = "node-controller",
+                                        .queue = "node_lifecycle_controller",
                                         .workers = 2,
                                         .kinds = { &kind_nodes, &kind_node_leases, &kind_pods },
                                         .observe = observe,

@@ -86,6 +86,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef pod_gc_controller = { .name = "pod-garbage-collector",
+                                          .queue = "orphaned_pods_nodes",
                                           .workers = 2,
                                           .kinds = { &kind_pods, &kind_nodes },
                                           .observe = observe,

@@ -332,11 +332,13 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef replicaset_controller = { .name = "replicaset-controller",
+                                              .queue = "replicaset",
                                               .workers = 5,
                                               .kinds = { &kind_replicasets, &kind_pods },
                                               .observe = observe,
                                               .reconcile = reconcile };
 const ControllerDef replication_controller = { .name = "replication-controller",
+                                               .queue = "replicationmanager",
                                                .workers = 5,
                                                .kinds = { &kind_replicationcontrollers,
                                                           &kind_pods },

@@ -79,12 +79,14 @@ static void reconcile_root_ca(Job *j)
 }
 
 const ControllerDef serviceaccount_controller = { .name = "serviceaccount-controller",
+                                                  .queue = "serviceaccount",
                                                   .workers = 4,
                                                   .kinds = { &kind_namespaces,
                                                              &kind_serviceaccounts },
                                                   .observe = observe_account,
                                                   .reconcile = reconcile_account };
 const ControllerDef rootca_controller = { .name = "root-ca-controller",
+                                          .queue = "root_ca_cert_publisher",
                                           .workers = 4,
                                           .kinds = { &kind_namespaces, &kind_root_cas },
                                           .observe = observe_root_ca,

@@ -70,6 +70,7 @@ static void reconcile(Job *j)
 }
 
 const ControllerDef token_secret_controller = { .name = "token-cleaner",
+                                                .queue = "serviceaccount_tokens_secret",
                                                 .workers = 2,
                                                 .kinds = { &kind_token_secrets,
                                                            &kind_serviceaccounts },

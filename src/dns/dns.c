@@ -8,10 +8,12 @@
 #include <stdio.h>
 
 #include "api/informer.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "dns/forward.h"
 #include "dns/listen.h"
+#include "dns/metrics.h"
 #include "dns/zone.h"
 
 enum { RESOLV_CONF_MAX = 65536 };
@@ -26,6 +28,7 @@ struct Dns {
     Informer *services, *slices;
     Map kept_services, kept_slices; /* by key, what the zone refers to */
     bool services_synced, slices_synced;
+    DnsMetrics metrics;
 };
 
 /* A question that was handed on. */
@@ -40,16 +43,22 @@ typedef struct Handed {
 
 /* ---- answers ---- */
 
+static void answer_peer(Dns *d, DnsPeer *p, StrView answer)
+{
+    dns_metrics_answered(&d->metrics, answer, p->asked_ns);
+    dns_peer_reply(p, answer);
+}
+
 static size_t size_for(const DnsPeer *p, const DnsQuestion *q)
 {
     return p->tcp ? DNS_PACKET_MAX : q->udp_size;
 }
 
-static void reply_failure(DnsPeer *p, StrView packet, const DnsQuestion *q, unsigned rcode)
+static void reply_failure(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion *q, unsigned rcode)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     dns_failure_encode(packet, q, rcode, &out);
-    dns_peer_reply(p, out.failed ? SV_NULL : buf_view(&out));
+    answer_peer(d, p, out.failed ? SV_NULL : buf_view(&out));
 }
 
 static void handed_free(Handed *h)
@@ -59,13 +68,13 @@ static void handed_free(Handed *h)
     free(h);
 }
 
-static void reply_forwarded(DnsPeer *p, StrView query, const DnsQuestion *q, StrView reply)
+static void reply_forwarded(Dns *d, DnsPeer *p, StrView query, const DnsQuestion *q, StrView reply)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     if (reply.len && dns_reply_fit(reply, query, q, size_for(p, q), &out))
-        dns_peer_reply(p, buf_view(&out));
+        answer_peer(d, p, buf_view(&out));
     else
-        reply_failure(p, query, q, DNS_RCODE_SERVFAIL);
+        reply_failure(d, p, query, q, DNS_RCODE_SERVFAIL);
 }
 
 /* The alias is looked up once more: its Service may have changed meanwhile. */
@@ -77,14 +86,14 @@ static void reply_alias(Handed *h, StrView reply)
     unsigned rcode = reply.len ? dns_reply_rcode(reply) : DNS_RCODE_SERVFAIL;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
     if (rcode != 0 && rcode != DNS_RCODE_NXDOMAIN) {
-        reply_failure(h->peer, buf_view(&h->query), &h->q, DNS_RCODE_SERVFAIL);
+        reply_failure(h->dns, h->peer, buf_view(&h->query), &h->q, DNS_RCODE_SERVFAIL);
         return;
     }
     dns_zone_look_up(&h->dns->zone, sv_cstr(h->q.name), h->q.type, &a, &r);
     dns_records_add_reply(&r, &a, reply);
     dns_answer_encode(buf_view(&h->query), &h->q, &r, h->dns->domain, size_for(h->peer, &h->q),
                       &out);
-    dns_peer_reply(h->peer, out.failed ? SV_NULL : buf_view(&out));
+    answer_peer(h->dns, h->peer, out.failed ? SV_NULL : buf_view(&out));
 }
 
 static void on_forwarded(void *ctx, StrView reply)
@@ -94,7 +103,7 @@ static void on_forwarded(void *ctx, StrView reply)
     if (h->alias)
         reply_alias(h, reply);
     else
-        reply_forwarded(h->peer, buf_view(&h->query), &h->q, reply);
+        reply_forwarded(h->dns, h->peer, buf_view(&h->query), &h->q, reply);
     handed_free(h);
 }
 
@@ -112,7 +121,7 @@ static void hand_on(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion *q, bo
         dns_forward_ask(d->forwarder, asked, question, on_forwarded, h, &h->waiter, &err) < 0) {
         if (h)
             handed_free(h);
-        reply_failure(p, packet, q, DNS_RCODE_SERVFAIL);
+        reply_failure(d, p, packet, q, DNS_RCODE_SERVFAIL);
         return;
     }
     p->state = h;
@@ -122,7 +131,7 @@ static void forward(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion *q)
 {
     _cleanup_buf_ Buf reply = BUF_INIT;
     if (dns_forward_cached(d->forwarder, q, &reply))
-        reply_forwarded(p, packet, q, buf_view(&reply));
+        reply_forwarded(d, p, packet, q, buf_view(&reply));
     else
         hand_on(d, p, packet, q, false, q, sv_n(packet.ptr + DNS_HEADER, q->end - DNS_HEADER));
 }
@@ -137,7 +146,7 @@ static void forward_alias(Dns *d, DnsPeer *p, StrView packet, const DnsQuestion 
     dns_put16(&question, q->type);
     dns_put16(&question, q->class);
     if (question.failed)
-        reply_failure(p, packet, q, DNS_RCODE_SERVFAIL);
+        reply_failure(d, p, packet, q, DNS_RCODE_SERVFAIL);
     else if (dns_forward_cached(d->forwarder, &asked, &reply)) {
         Handed h = { .dns = d, .peer = p, .q = *q, .alias = true };
         buf_sv(&h.query, packet);
@@ -160,14 +169,17 @@ static void on_query(void *ctx, DnsPeer *p, StrView packet)
     Err err = { 0 };
     _cleanup_arena_ Arena a;
     arena_init(&a, ARENA_DEFAULT_LIMIT);
-    if (dns_question_parse(packet, &q, &err) < 0) {
-        reply_failure(p, packet, NULL,
+    p->asked_ns = clock_mono_ns();
+    bool readable = dns_question_parse(packet, &q, &err) == 0;
+    dns_metrics_asked(&d->metrics, p->tcp, readable ? q.type : 0);
+    if (!readable) {
+        reply_failure(d, p, packet, NULL,
                       err.code == ERR_UNSUPPORTED ? DNS_RCODE_NOTIMP : DNS_RCODE_FORMERR);
         return;
     }
     StrView name = sv_cstr(q.name);
     if (q.class == 1 && !synced(d) && dns_zone_scope(&d->zone, name) != DNS_FOREIGN)
-        reply_failure(p, packet, &q, DNS_RCODE_SERVFAIL);
+        reply_failure(d, p, packet, &q, DNS_RCODE_SERVFAIL);
     else if (q.class != 1 || !dns_zone_look_up(&d->zone, name, q.type, &a, &r))
         forward(d, p, packet, &q);
     else if (r.chase && dns_forwarder_has_servers(d->forwarder))
@@ -175,7 +187,7 @@ static void on_query(void *ctx, DnsPeer *p, StrView packet)
     else {
         _cleanup_buf_ Buf out = BUF_INIT;
         dns_answer_encode(packet, &q, &r, d->domain, size_for(p, &q), &out);
-        dns_peer_reply(p, out.failed ? SV_NULL : buf_view(&out));
+        answer_peer(d, p, out.failed ? SV_NULL : buf_view(&out));
     }
 }
 
@@ -325,6 +337,7 @@ static int start(Dns *d, ApiClient *api, Err *err)
     if ((r = start_forwarder(d, err)) < 0 ||
         (r = dns_listener_new(d->loop, d->cfg.listen, &handler, &d->listener, err)) < 0)
         return r;
+    dns_metrics_init(&d->metrics, api_client_metrics(api), dns_listener_port(d->listener));
     return watch(d, api, err);
 }
 

@@ -19,7 +19,8 @@ typedef struct DnsListener DnsListener;
 
 /* One question that waits for its answer. */
 typedef struct DnsPeer {
-    void *state; /* the handler's */
+    void *state;      /* the handler's */
+    int64_t asked_ns; /* the handler's */
     bool tcp;
     /* The rest is the listener's. */
     DnsListener *listener;

@@ -22,6 +22,7 @@
 #include "image/image.h"
 #include "kubelet/filters.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/metrics.h"
 #include "oci/cgroup.h"
 #include "pod/pod.h"
 
@@ -62,6 +63,7 @@ struct Kubelet {
     CniNetwork *network;
     CniNetwork *network_ports; /* the same with portmap behind it, for pods with host ports */
     CgroupSystem cgroups;
+    KubeletMetrics metrics;
     NodeAgent *node;
     KubeletServer *server;
     LogRotator *rotator;
@@ -149,6 +151,8 @@ struct Worker {
     unsigned n_containers;
     char pod_ip[48];
     int64_t started_at; /* wall clock ns: status.startTime */
+    int64_t seen_ns;    /* monotonic: when this agent first heard of it */
+    bool start_counted; /* kubelet_pod_start_duration_seconds has it, or does not want it */
     int64_t retry_ms;
     int64_t kill_at;        /* monotonic ns: end of the grace period */
     int64_t stop_grace_ms;  /* while stopping: the shortest that was asked for */

@@ -355,6 +355,7 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
         return r;
     }
     limit_pods(k);
+    kubelet_metrics_start(k);
     if ((r = volumes_open_memory(k, err)) < 0 || (r = link_plugins(k, err)) < 0 ||
         (r = make_bridge(k, err)) < 0 ||
         (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) <
@@ -433,6 +434,7 @@ Kubelet *kubelet_free(Kubelet *k)
     StrView uid;
     void *w;
     kubelet_server_free(k->server);
+    kubelet_metrics_stop(k);
     node_agent_free(k->node);
     log_rotator_free(k->rotator);
     source_free(k->trim);

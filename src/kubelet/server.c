@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "net/metrics_server.h"
 
 void session_add(KubeletServer *s, Session *x, void (*end)(Session *x))
 {
@@ -111,40 +112,7 @@ static void serve_pods(KubeletRequest *r)
 
 static void serve_metrics(KubeletRequest *r)
 {
-    _cleanup_buf_ Buf b = BUF_INIT;
-    unsigned pods = 0, running = 0;
-    StrView uid;
-    void *v;
-    for (size_t i = 0; map_next(&r->server->k->workers, &i, &uid, &v);) {
-        const Worker *w = v;
-        pods += w->phase == WORKER_RUNNING;
-        for (unsigned n = 0; n < w->n_containers; n++)
-            running += w->containers[n]->phase == PHASE_RUNNING;
-    }
-    buf_printf(
-        &b,
-        "# HELP kubelet_running_pods Number of pods that have a running pod sandbox\n"
-        "# TYPE kubelet_running_pods gauge\nkubelet_running_pods %u\n"
-        "# HELP kubelet_running_containers Number of containers currently running\n"
-        "# TYPE kubelet_running_containers gauge\nkubelet_running_containers{container_state=\"running\"} %u\n",
-        pods, running);
-    long ticks = 0, clk = sysconf(_SC_CLK_TCK);
-    unsigned long long user = 0, sys = 0;
-    long rss = 0;
-    FILE *f = fopen("/proc/self/stat", "re");
-    if (f) {
-        if (fscanf(
-                f,
-                "%*d %*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %ld %*u %ld",
-                &user, &sys, &ticks, &rss) == 4)
-            buf_printf(
-                &b,
-                "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n"
-                "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %lld\n",
-                (double)(user + sys) / (double)clk, (long long)rss * sysconf(_SC_PAGESIZE));
-        fclose(f);
-    }
-    http_respond(r->req, 200, SV("text/plain; version=0.0.4; charset=utf-8"), buf_view(&b));
+    metrics_respond(api_client_metrics(r->server->k->api), r->req);
 }
 
 /* ---- routes ---- */

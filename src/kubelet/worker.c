@@ -49,6 +49,7 @@ Worker *worker_new(Kubelet *k, const char *uid)
         return NULL;
     }
     w->k = k;
+    w->seen_ns = clock_mono_ns();
     arena_init(&w->arena, ARENA_DEFAULT_LIMIT);
     return w;
 }
@@ -243,6 +244,8 @@ static void note_running(Container *c, const AppStatus *s)
     c->started = c->ready = c->restored = false;
     bool launched = c->launched;
     c->launched = false;
+    if (launched)
+        kubelet_metrics_running(c);
     if (!launched || !hook_post_start(c))
         container_begin_probes(c);
 }
@@ -431,6 +434,7 @@ int worker_restore(Worker *w, Err *err)
     int r = pod_connect(dir, &conn, err);
     if (r == 0 && (r = adopt_connection(w, conn, err)) == 0)
         w->phase = WORKER_RUNNING;
+    w->start_counted = true;
     return r;
 }
 

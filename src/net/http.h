@@ -44,7 +44,8 @@ typedef struct HttpBodyLimit {
 } HttpBodyLimit;
 
 typedef struct HttpServerConfig {
-    TlsContext *tls; /* NULL: clear text */
+    TlsContext *tls;    /* NULL: clear text */
+    bool address_later; /* the address may not be this machine's yet (IP_FREEBIND) */
     HttpHandlerFn *handler;
     void *ctx;
     size_t body_max;             /* larger: handler is called with body_too_large set and no body */

@@ -91,9 +91,11 @@ int metrics_server_new(Loop *l, const MetricsServerConfig *cfg, MetricsServer **
     if (!s)
         return err_nomem(err);
     s->cfg = *cfg;
-    HttpServerConfig http = {
-        .tls = cfg->tls, .handler = on_request, .ctx = s, .body_max = METRICS_BODY_MAX
-    };
+    HttpServerConfig http = { .address_later = cfg->address_later,
+                              .tls = cfg->tls,
+                              .handler = on_request,
+                              .ctx = s,
+                              .body_max = METRICS_BODY_MAX };
     int r = http_server_new(l, cfg->address, &http, &s->http, err);
     if (r < 0)
         free(s);

@@ -15,6 +15,7 @@ typedef void MetricsAllowedFn(void *server, HttpReq *req);
 
 typedef struct MetricsServerConfig {
     const char *address; /* "127.0.0.1:10249"; port 0 picks one */
+    bool address_later;  /* HttpServerConfig has it */
     TlsContext *tls;     /* NULL: clear text */
     Metrics *metrics;    /* must outlive the server */
     /* Decides who reads /metrics: calls allowed(server, req), now or later, or answers itself.
@@ -23,7 +24,7 @@ typedef struct MetricsServerConfig {
     void *ctx;
 } MetricsServerConfig;
 
-/* ERR_SYS: the address cannot be had. */
+/* ERR_INVALID: it is no address; with `sys`: it cannot be had. */
 int metrics_server_new(Loop *l, const MetricsServerConfig *cfg, MetricsServer **ret,
                        Err *err) NODISCARD;
 uint16_t metrics_server_port(const MetricsServer *s);

@@ -440,7 +440,7 @@ static int parse_address(const char *addr, struct sockaddr_storage *ss, socklen_
     return err_set(err, ERR_INVALID, 0, "'%s' is not an address with a port", addr);
 }
 
-static int listen_inet(const char *addr, int *ret_fd, Err *err)
+static int listen_inet(const char *addr, bool later, int *ret_fd, Err *err)
 {
     struct sockaddr_storage ss = { 0 };
     socklen_t len = 0;
@@ -452,6 +452,8 @@ static int listen_inet(const char *addr, int *ret_fd, Err *err)
         return err_errno(err, "make a socket");
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (later && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on) < 0)
+        return err_errno(err, "listen on %s before it is there", addr);
     if (bind(fd, (struct sockaddr *)&ss, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
         return err_errno(err, "listen on %s", addr);
     *ret_fd = TAKE_FD(fd);
@@ -511,7 +513,7 @@ int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, Http
     if (is_unix && !path)
         return err_nomem(err);
     int fd = -1;
-    int r = is_unix ? listen_unix(path, &fd, err) : listen_inet(addr, &fd, err);
+    int r = is_unix ? listen_unix(path, &fd, err) : listen_inet(addr, cfg->address_later, &fd, err);
     if (r == 0)
         r = http_server_new_fd(l, fd, cfg, ret, err);
     if (r < 0)

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "netlink/rtnl.h"
 #include "proxy/internal.h"
+#include "proxy/metrics.h"
 
 enum { GATHER_MS = 20, RETRY_MS = 2000, REFUSED_MS = 10000 };
 
@@ -33,6 +34,7 @@ struct Proxy {
     uint32_t service_addr, service_mask;
     uint16_t reserved[2];
     ProgramConfig cfg;
+    ProxyMetrics metrics;
 };
 
 static void sync_now(void *ctx);
@@ -228,7 +230,9 @@ static void sync_now(void *ctx)
         return;
     Err err = { 0 };
     Plan *now = NULL;
+    int64_t begin = clock_mono_ns();
     if (make_plan(p, &now, &err) == 0 && apply(p, now, &err) == 0) {
+        proxy_metrics_synced(&p->metrics, begin);
         tell_refusals(p, now);
         allow_loopback(p);
         if (now->refusals) /* the port may be free by then */
@@ -237,18 +241,35 @@ static void sync_now(void *ctx)
     }
     if (now != p->applied)
         plan_free(now);
+    proxy_metrics_failed(&p->metrics);
     log_warn("services are not in step: %s", err.msg);
     arm(p, RETRY_MS);
 }
 
-static void on_object(void *ctx, ApiObject *o)
+static void on_change(Proxy *p, ProxyChange what)
 {
-    arm(ctx, GATHER_MS);
+    proxy_metrics_change(&p->metrics, what);
+    arm(p, GATHER_MS);
 }
 
-static void on_changed(void *ctx, ApiObject *old, ApiObject *now)
+static void on_service(void *ctx, ApiObject *o)
 {
-    arm(ctx, GATHER_MS);
+    on_change(ctx, CHANGE_SERVICE);
+}
+
+static void on_service_changed(void *ctx, ApiObject *old, ApiObject *now)
+{
+    on_change(ctx, CHANGE_SERVICE);
+}
+
+static void on_slice(void *ctx, ApiObject *o)
+{
+    on_change(ctx, CHANGE_ENDPOINTS);
+}
+
+static void on_slice_changed(void *ctx, ApiObject *old, ApiObject *now)
+{
+    on_change(ctx, CHANGE_ENDPOINTS);
 }
 
 static void on_synced(void *ctx)
@@ -275,9 +296,9 @@ static int follow(Proxy *p, ApiClient *c, Err *err)
                            .project = project_service,
                            .unproject = service_model_free,
                            .drop_json = true,
-                           .events.on_add = on_object,
-                           .events.on_update = on_changed,
-                           .events.on_delete = on_object,
+                           .events.on_add = on_service,
+                           .events.on_update = on_service_changed,
+                           .events.on_delete = on_service,
                            .events.on_synced = on_synced,
                            .ctx = p,
                            .events.ctx = p };
@@ -289,6 +310,8 @@ static int follow(Proxy *p, ApiClient *c, Err *err)
                               .plural = SV("endpointslices") };
     cfg.project = project_slice;
     cfg.unproject = slice_model_free;
+    cfg.events.on_add = cfg.events.on_delete = on_slice;
+    cfg.events.on_update = on_slice_changed;
     return informer_new(c, &cfg, &p->slices, err);
 }
 
@@ -326,6 +349,7 @@ int proxy_new(Loop *l, ApiClient *c, const ProxyConfig *cfg, Proxy **ret, Err *e
     if (!p)
         return err_nomem(err);
     p->loop = l;
+    proxy_metrics_init(&p->metrics, api_client_metrics(c));
     int r = read_config(p, cfg, err);
     if (r < 0 || (r = nft_open(&p->nft, err)) < 0 ||
         (r = program_ensure(p->nft, &p->cfg, err)) < 0 ||

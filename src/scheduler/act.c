@@ -19,6 +19,7 @@ static EventRef event_ref(const SchedPod *p)
 typedef struct Bind {
     Scheduler *s;
     char key[KEY_SIZE], node[NAME_SIZE], uid[64];
+    int64_t begin_ns;
 } Bind;
 
 static void unplace(Scheduler *s, StrView key)
@@ -40,6 +41,7 @@ static void on_bound(void *ctx, const ApiResult *r)
     StrView key = sv_cstr(b->key);
     SchedPod *p = scheduler_pod(s, key);
     s->binding--;
+    sched_metrics_attempt(&s->metrics, r->err ? ATTEMPT_ERROR : ATTEMPT_SCHEDULED, b->begin_ns);
     if (r->err && r->err->code != ERR_NOT_FOUND && r->err->code != ERR_CONFLICT)
         log_warn("bind pod %s to %s: %s", b->key, b->node, r->err->msg);
     if (r->err)
@@ -55,7 +57,7 @@ static void on_bound(void *ctx, const ApiResult *r)
     free(b);
 }
 
-void act_bind(Scheduler *s, SchedPod *p, StrView node)
+void act_bind(Scheduler *s, SchedPod *p, StrView node, int64_t begin_ns)
 {
     _cleanup_arena_ Arena a;
     arena_init(&a, 0);
@@ -71,6 +73,7 @@ void act_bind(Scheduler *s, SchedPod *p, StrView node)
     value_set_path(&a, &body, "target.name", value_sv(node));
     if (b) {
         b->s = s;
+        b->begin_ns = begin_ns;
         sv_copy_cstr(p->key, b->key, sizeof b->key);
         sv_copy_cstr(node, b->node, sizeof b->node);
         sv_copy_cstr(p->uid, b->uid, sizeof b->uid);

@@ -7,6 +7,7 @@
 
 #include "api/events.h"
 #include "api/informer.h"
+#include "scheduler/metrics.h"
 #include "scheduler/preempt.h"
 #include "scheduler/queue.h"
 #include "scheduler/scheduler.h"
@@ -28,6 +29,7 @@ struct Scheduler {
     Cluster cluster;
     Map pods; /* by key, those that the cluster refers to */
     SchedQueue queue;
+    SchedMetrics metrics;
     Source *turn, *wake, *retry;
     bool wake_armed;
     unsigned binding; /* calls under way */
@@ -39,8 +41,9 @@ struct Scheduler {
 SchedPod *scheduler_pod(Scheduler *s, StrView key);
 void scheduler_turn_soon(Scheduler *s);
 
-/* Binds a pod that cluster_place() counts on its node; takes it off again when that fails. */
-void act_bind(Scheduler *s, SchedPod *p, StrView node);
+/* Binds a pod that cluster_place() counts on its node; takes it off again when that fails. The
+ * attempt began at `begin_ns` (monotonic). */
+void act_bind(Scheduler *s, SchedPod *p, StrView node, int64_t begin_ns);
 /* Sets the condition PodScheduled to False, once for each new message, and status.nominatedNodeName
  * (NULL: leave it; empty: clear it). */
 void act_report(Scheduler *s, const SchedPod *p, StrView message, const StrView *nominated);

@@ -45,6 +45,7 @@ static void unschedulable(Scheduler *s, SchedPod *p, const Decision *d, Arena *a
     Budget **budgets;
     size_t n = collect_budgets(s, a, &budgets);
     Preemption plan;
+    sched_metrics_preemption(&s->metrics);
     decision_explain(d, &text);
     if (d->nodes)
         buf_putc(&text, ' ');
@@ -72,6 +73,8 @@ static void unschedulable(Scheduler *s, SchedPod *p, const Decision *d, Arena *a
 static void schedule_one(Scheduler *s, StrView key)
 {
     SchedPod *p = scheduler_pod(s, key);
+    int64_t begin = clock_mono_ns();
+    AttemptResult result = ATTEMPT_UNSCHEDULABLE;
     Decision d;
     if (!p || !p->waits || p->node) {
         queue_remove(&s->queue, key);
@@ -84,18 +87,21 @@ static void schedule_one(Scheduler *s, StrView key)
         char text[160];
         snprintf(text, sizeof text, "%s is not supported by this scheduler", missing);
         act_report(s, p, sv_cstr(text), NULL);
-    } else if (!decide(&s->cluster, p, &a, &d))
+    } else if (!decide(&s->cluster, p, &a, &d)) {
         log_warn("pod %.*s: out of memory, or a selector that cannot be read", SV_FMT(key));
-    else if (!d.node)
+        result = ATTEMPT_ERROR;
+    } else if (!d.node)
         unschedulable(s, p, &d, &a);
     else {
         StrView node = d.node->facts.name;
         cluster_take(&s->cluster, p); /* its nomination */
         if (cluster_place(&s->cluster, p, node)) {
-            act_bind(s, p, node); /* its place in the queue stays until that has ended */
+            act_bind(s, p, node, begin); /* its place in the queue stays until that has ended */
             return;
         }
+        result = ATTEMPT_ERROR;
     }
+    sched_metrics_attempt(&s->metrics, result, begin);
     queue_park(&s->queue, key, loop_now_ns(s->loop), false);
 }
 
@@ -400,6 +406,7 @@ int scheduler_new(Loop *l, ApiClient *api, void (*on_synced_fn)(void *ctx), void
     s->api = api;
     s->on_synced = on_synced_fn;
     s->ctx = ctx;
+    sched_metrics_start(&s->metrics, api_client_metrics(api), &s->queue);
     int r = start(s, err);
     if (r < 0) {
         scheduler_free(s);
@@ -413,6 +420,7 @@ Scheduler *scheduler_free(Scheduler *s)
 {
     if (!s)
         return NULL;
+    sched_metrics_stop(&s->metrics);
     for (Watched w = 0; w < WATCH_MAX; w++)
         informer_free(s->informers[w]);
     event_recorder_free(s->events);

@@ -58,6 +58,35 @@ static void run(Fix *f)
     assert_int_equal(loop_run(f->api.loop, NULL), 0);
 }
 
+static void test_calls_are_counted(void **state)
+{
+    Fix *f = *state;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    char want[160];
+    Metrics *m = metrics_new();
+    api_client_count(f->api.client, m);
+    assert_ptr_equal(api_client_metrics(f->api.client), m);
+    assert_null(api_client_metrics(NULL));
+    for (int i = 0; i < 2; i++) {
+        f->api.answer = i ? 409 : 200;
+        assert_int_equal(api_get(f->api.client, &pod, on_done, f, NULL, NULL), 0);
+        run(f);
+    }
+    metrics_write(m, METRICS_TEXT, &out);
+    for (int i = 0; i < 2; i++) {
+        snprintf(want, sizeof want,
+                 "rest_client_requests_total{code=\"%d\",method=\"GET\",host=\"127.0.0.1:%u\"} 1\n",
+                 i ? 409 : 200, api_client_port(f->api.client));
+        assert_non_null(strstr(buf_cstr(&out), want));
+    }
+    snprintf(want, sizeof want,
+             "rest_client_request_duration_seconds_count{verb=\"GET\",host=\"127.0.0.1:%u\"} 2\n",
+             api_client_port(f->api.client));
+    assert_non_null(strstr(buf_cstr(&out), want));
+    f->api.client = api_client_free(f->api.client);
+    metrics_free(m);
+}
+
 static void test_verbs_reach_their_paths(void **state)
 {
     Fix *f = *state;
@@ -203,6 +232,7 @@ static void test_floods_of_events_are_combined_and_limited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(test_calls_are_counted),
         CASE(test_verbs_reach_their_paths),
         CASE(test_statuses_become_errors),
         CASE(test_answers_that_are_not_json),

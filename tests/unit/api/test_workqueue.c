@@ -182,6 +182,43 @@ static void test_a_key_that_never_rests_leaves_other_sources_their_turn(void **s
     workqueue_free(c.q);
 }
 
+static void test_what_happens_is_counted(void **state)
+{
+    Fix *f = *state;
+    _cleanup_buf_ Buf out = BUF_INIT;
+    Metrics *m = metrics_new();
+    workqueue_count(f->q, m, "things");
+    f->fail = 2;
+    f->hold = true;
+    workqueue_add(f->q, SV("a"));
+    workqueue_add(f->q, SV("b"));
+    workqueue_add(f->q, SV("c")); /* waits: there are two workers */
+    run(f);
+    metrics_write(m, METRICS_TEXT, &out);
+    const char *text = buf_cstr(&out);
+    assert_non_null(strstr(text, "workqueue_adds_total{name=\"things\"} 3\n"));
+    assert_non_null(strstr(text, "workqueue_depth{name=\"things\"} 1\n"));
+    assert_non_null(strstr(text, "workqueue_queue_duration_seconds_count{name=\"things\"} 2\n"));
+    assert_null(strstr(text, "workqueue_unfinished_work_seconds{name=\"things\"} 0\n"));
+    f->hold = false;
+    f->active = 0;
+    workqueue_finish(f->q, SV("a"), true);
+    workqueue_finish(f->q, SV("b"), false);
+    run(f); /* "b" and "c" until both have succeeded */
+    buf_clear(&out);
+    metrics_write(m, METRICS_TEXT, &out);
+    text = buf_cstr(&out);
+    assert_non_null(strstr(text, "workqueue_depth{name=\"things\"} 0\n"));
+    assert_non_null(strstr(text, "workqueue_retries_total{name=\"things\"} 3\n"));
+    assert_non_null(strstr(text, "workqueue_work_duration_seconds_count{name=\"things\"} 6\n"));
+    assert_non_null(strstr(text, "workqueue_unfinished_work_seconds{name=\"things\"} 0\n"));
+    assert_non_null(
+        strstr(text, "workqueue_longest_running_processor_seconds{name=\"things\"} 0\n"));
+    f->q = workqueue_free(f->q);
+    metrics_write(m, METRICS_TEXT, &out); /* it is asked no more */
+    metrics_free(m);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 int main(void)
 {
@@ -193,6 +230,7 @@ int main(void)
         CASE(test_delayed_keys_come_in_order_of_time),
         CASE(test_many_delayed_keys_keep_their_order),
         CASE(test_queue_may_be_freed_inside_the_work),
+        CASE(test_what_happens_is_counted),
         CASE(test_a_key_that_never_rests_leaves_other_sources_their_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
