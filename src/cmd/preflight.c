@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "netlink/nft_need.h"
+#include "oci/cgroup.h"
 
 #define NO_INGRESS_RULES "CONFIG_NF_TABLES_NETDEV"
 
@@ -129,12 +129,6 @@ static bool has_veth(void)
     return has_link("veth");
 }
 
-static bool has_cgroups(void)
-{
-    struct statfs fs;
-    return statfs("/sys/fs/cgroup", &fs) == 0 && path_exists(AT_FDCWD, "/proc/self/cgroup");
-}
-
 static bool has_namespaces(void)
 {
     return path_exists(AT_FDCWD, "/proc/self/ns/pid") &&
@@ -163,7 +157,6 @@ static int check_features(Err *err)
         { "bridge packet filtering", "br_netfilter", "CONFIG_BRIDGE_NETFILTER", has_bridge_filter,
           false },
         { "namespaces", NULL, "CONFIG_NAMESPACES", has_namespaces, true },
-        { "cgroups", NULL, "CONFIG_CGROUPS", has_cgroups, true },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         if (rows[i].present())
@@ -179,6 +172,34 @@ static int check_features(Err *err)
                 rows[i].name, rows[i].module ? rows[i].module : "?", rows[i].config);
         log_debug("this kernel lacks %s", rows[i].name);
     }
+    return 0;
+}
+
+/* The controllers without which no pod gets its limits; as the kubelet of Kubernetes demands them.
+ */
+static int check_cgroups(Err *err)
+{
+    static const struct {
+        const char *name, *remedy;
+    } rows[] = {
+        { "cpu", "CONFIG_CGROUP_SCHED" },
+        { "cpuset", "CONFIG_CPUSETS" },
+        { "memory", "CONFIG_MEMCG (some want `cgroup_enable=memory` on their command line)" },
+    };
+    CgroupSystem sys;
+    Err why = { 0 };
+    if (cgroup_system_find(&sys, NULL, &why) < 0)
+        return err_set(
+            err, ERR_UNSUPPORTED, 0,
+            "%s; mount them with `mount -t cgroup2 none /sys/fs/cgroup`, or use a kernel "
+            "with CONFIG_CGROUPS",
+            why.msg);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (!cgroup_has(&sys, rows[i].name))
+            return err_set(err, ERR_UNSUPPORTED, 0,
+                           "this machine has no control group controller '%s' at /sys/fs/cgroup; "
+                           "mount it, or use a kernel with %s",
+                           rows[i].name, rows[i].remedy);
     return 0;
 }
 
@@ -264,8 +285,8 @@ int preflight_check(const Cluster *c, Err *err)
 {
     int r;
     if ((r = check_reachable(c, err)) < 0 || (r = check_features(err)) < 0 ||
-        (r = check_rules(err)) < 0 || (r = check_settings(err)) < 0 ||
-        (r = port_free(c->opt.api_port, "API server", err)) < 0)
+        (r = check_cgroups(err)) < 0 || (r = check_rules(err)) < 0 ||
+        (r = check_settings(err)) < 0 || (r = port_free(c->opt.api_port, "API server", err)) < 0)
         return r;
     return port_free(c->kubelet_port, "kubelet", err);
 }

@@ -11,6 +11,7 @@
 #include "api/quantity.h"
 #include "base/file.h"
 #include "kubelet/internal.h"
+#include "kubelet/propagation.h"
 
 enum {
     MOUNTS_MAX = 256,
@@ -315,11 +316,14 @@ static int expand_sub_path(StartJob *job, const Value *m, const StringList *env,
 
 static int add_volume_mount(StartJob *job, const Value *m, Err *err)
 {
+    static const uint32_t props[] = { [PROPAGATION_NONE] = OCI_PROP_PRIVATE,
+                                      [PROPAGATION_FROM_HOST] = OCI_PROP_SLAVE,
+                                      [PROPAGATION_BOTH_WAYS] = OCI_PROP_SHARED };
     VolumeSource from;
-    StrView prop = value_str(value_get(m, SV("mountPropagation"))),
-            rro = value_str(value_get(m, SV("recursiveReadOnly")));
+    Propagation prop = propagation_of(value_str(value_get(m, SV("mountPropagation"))));
+    StrView rro = value_str(value_get(m, SV("recursiveReadOnly")));
     int r = volume_source(&job->base, m, &from, err);
-    if (r < 0)
+    if (r < 0 || (r = propagation_check(*from.root ? from.root : from.path, prop, err)) < 0)
         return r;
     bool ro = from.readonly || value_bool_or(value_get(m, SV("readOnly")), false);
     OciMount mount = {
@@ -327,9 +331,7 @@ static int add_volume_mount(StartJob *job, const Value *m, Err *err)
         .source = from.path,
         .root = from.root,
         .flags = OCI_MOUNT_RECURSIVE | (ro ? OCI_MOUNT_RO : 0),
-        .propagation = sv_eq(prop, SV("HostToContainer")) ? OCI_PROP_SLAVE
-                       : sv_eq(prop, SV("Bidirectional")) ? OCI_PROP_SHARED
-                                                          : OCI_PROP_PRIVATE,
+        .propagation = props[prop],
     };
     if (ro && (sv_eq(rro, SV("Enabled")) || sv_eq(rro, SV("IfPossible"))))
         mount.flags |= OCI_MOUNT_RRO;

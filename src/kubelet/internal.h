@@ -242,6 +242,9 @@ int hosts_write(SetupJob *job, const char *dir, Err *err);
 
 int sandbox_create(SetupJob *job, Err *err);                /* sandbox.c */
 int sandbox_destroy(Kubelet *k, const char *uid, Err *err); /* network, namespaces, files */
+/* The control group of a pod. */
+void sandbox_cgroup(const Kubelet *k, const Value *pod, const char *uid,
+                    char buf[static PATH_SIZE]);
 int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);
 int volumes_write(SetupJob *job, Err *err); /* volumes.c */
 /* The node's tmpfs; opening it again changes nothing. */

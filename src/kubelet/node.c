@@ -1,5 +1,6 @@
-/* node.c - the Node object: registered at start, its status kept up to date, and a Lease renewed
- * every ten seconds, by whose age others judge whether this node lives. */
+/* node.c - the Node object: registered at start, its status looked at every ten seconds and told
+ * when it is news or five minutes have gone by, and a Lease renewed every ten seconds, by whose age
+ * others judge whether this node lives. */
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -9,11 +10,13 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "kubelet/internal.h"
+#include "kubelet/node_status.h"
 
 enum {
     LEASE_SECONDS = 40,
     LEASE_EVERY_MS = 10 * 1000,
-    STATUS_EVERY_MS = 60 * 1000,
+    STATUS_EVERY_MS = 10 * 1000,      /* nodeStatusUpdateFrequency */
+    STATUS_REPORT_MS = 5 * 60 * 1000, /* nodeStatusReportFrequency */
     RETRY_MS = 500,
     PODS_MAX = 110
 };
@@ -24,6 +27,9 @@ struct NodeAgent {
     ApiCall *lease_call, *status_call;
     bool registered, ready_told;
     bool disk_pressure; /* as last seen */
+    int64_t reported;   /* monotonic ns: when the status was sent last */
+    char uid[64];       /* of the Node, once seen */
+    bool lease_owned;   /* the Lease names the Node as its owner, as far as it is known */
 };
 
 static Value text(Arena *a, const char *s)
@@ -215,7 +221,7 @@ static void on_status(void *ctx, const ApiResult *r)
     NodeAgent *n = ctx;
     n->status_call = NULL;
     if (r->err && r->err->code == ERR_NOT_FOUND) { /* deleted by somebody: register anew */
-        n->registered = false;
+        n->registered = n->ready_told = false;
         status_again(n, 0);
         return;
     }
@@ -269,45 +275,81 @@ static void post_status(void *ctx)
     }
 }
 
-static void keep_transitions(const Value *old, Value *status, Arena *a)
-{
-    value_list_foreach (c, value_get(status, SV("conditions"))) {
-        value_list_foreach (o, value_path(old, "status.conditions")) {
-            const Value *at = value_get(o, SV("lastTransitionTime"));
-            if (at &&
-                sv_eq(value_str(value_get(o, SV("type"))), value_str(value_get(c, SV("type")))) &&
-                sv_eq(value_str(value_get(o, SV("status"))), value_str(value_get(c, SV("status")))))
-                value_set(a, c, SV("lastTransitionTime"), *at);
-        }
-    }
-}
-
 static void on_old_node(void *ctx, const ApiResult *r)
 {
     NodeAgent *n = ctx;
     n->status_call = NULL;
     if (r->err) {
-        n->status_call = NULL;
         on_status(ctx, r);
         return;
     }
     Value patch = value_map(), status = node_status(n, r->arena);
     Err err = { 0 };
-    keep_transitions(r->body, &status, r->arena);
+    int64_t now = clock_mono_ns();
+    sv_copy_cstr(value_path_str(r->body, "metadata.uid"), n->uid, sizeof n->uid);
+    node_status_join(r->body, &status, r->arena);
+    if (n->ready_told && now - n->reported < STATUS_REPORT_MS * NSEC_PER_MSEC &&
+        !node_status_is_news(r->body, &status)) {
+        status_again(n, STATUS_EVERY_MS);
+        return;
+    }
     value_set(r->arena, &patch, SV("status"), status);
     ApiTarget t = node_target(n, SV("status"));
-    if (api_patch(n->k->api, &t, API_PATCH_MERGE, SV_NULL, &patch, on_status, n, &n->status_call,
-                  &err) < 0)
+    n->reported = now;
+    /* Strategic: conditions of others stay. */
+    if (api_patch(n->k->api, &t, API_PATCH_STRATEGIC, SV_NULL, &patch, on_status, n,
+                  &n->status_call, &err) < 0)
         status_again(n, RETRY_MS);
 }
 
 /* ---- lease ---- */
 
-static void renew_lease(void *ctx);
+static void on_lease(void *ctx, const ApiResult *r);
 
 static void lease_again(NodeAgent *n, int64_t ms)
 {
     source_set_timer(n->lease_timer, (uint64_t)ms, 0, NULL);
+}
+
+/* The Node owns its Lease: with the Node deleted for good, the Lease goes. Known once the Node has
+ * been read; until then the Lease has no owner, as in Kubernetes. */
+static void set_owner(NodeAgent *n, Value *lease, Arena *a)
+{
+    Value owner = value_map(), list = value_list();
+    if (!n->uid[0])
+        return;
+    value_set(a, &owner, SV("apiVersion"), value_sv(SV("v1")));
+    value_set(a, &owner, SV("kind"), value_sv(SV("Node")));
+    value_set(a, &owner, SV("name"), text(a, n->k->cfg.node_name));
+    value_set(a, &owner, SV("uid"), text(a, n->uid));
+    value_push(a, &list, owner);
+    value_set_path(a, lease, "metadata.ownerReferences", list);
+}
+
+static bool has_owner(const NodeAgent *n, const Value *lease)
+{
+    return n->uid[0] &&
+           sv_eq(value_path_str(value_at(value_path(lease, "metadata.ownerReferences"), 0), "uid"),
+                 sv_cstr(n->uid));
+}
+
+static void create_lease(NodeAgent *n)
+{
+    _cleanup_arena_ Arena a;
+    arena_init(&a, 0);
+    Value lease = value_map();
+    Err err = { 0 };
+    value_set(&a, &lease, SV("kind"), value_sv(SV("Lease")));
+    value_set(&a, &lease, SV("apiVersion"), value_sv(SV("coordination.k8s.io/v1")));
+    value_set_path(&a, &lease, "metadata.name", text(&a, n->k->cfg.node_name));
+    set_owner(n, &lease, &a);
+    value_set_path(&a, &lease, "spec.holderIdentity", text(&a, n->k->cfg.node_name));
+    value_set_path(&a, &lease, "spec.leaseDurationSeconds", value_int(LEASE_SECONDS));
+    value_set_path(&a, &lease, "spec.renewTime", value_sv(now_text(&a, 6)));
+    ApiTarget t = { SV("coordination.k8s.io"), SV("v1"), SV("leases"),
+                    SV("kube-node-lease"),     SV_NULL,  SV_NULL };
+    if (api_create(n->k->api, &t, &lease, on_lease, n, &n->lease_call, &err) < 0)
+        lease_again(n, RETRY_MS);
 }
 
 static void on_lease(void *ctx, const ApiResult *r)
@@ -315,24 +357,13 @@ static void on_lease(void *ctx, const ApiResult *r)
     NodeAgent *n = ctx;
     n->lease_call = NULL;
     if (r->err && r->err->code == ERR_NOT_FOUND) {
-        _cleanup_arena_ Arena a;
-        arena_init(&a, 0);
-        Value lease = value_map();
-        Err err = { 0 };
-        value_set(&a, &lease, SV("kind"), value_sv(SV("Lease")));
-        value_set(&a, &lease, SV("apiVersion"), value_sv(SV("coordination.k8s.io/v1")));
-        value_set_path(&a, &lease, "metadata.name", text(&a, n->k->cfg.node_name));
-        value_set_path(&a, &lease, "spec.holderIdentity", text(&a, n->k->cfg.node_name));
-        value_set_path(&a, &lease, "spec.leaseDurationSeconds", value_int(LEASE_SECONDS));
-        value_set_path(&a, &lease, "spec.renewTime", value_sv(now_text(&a, 6)));
-        ApiTarget t = { SV("coordination.k8s.io"), SV("v1"), SV("leases"),
-                        SV("kube-node-lease"),     SV_NULL,  SV_NULL };
-        if (api_create(n->k->api, &t, &lease, on_lease, n, &n->lease_call, &err) < 0)
-            lease_again(n, RETRY_MS);
+        create_lease(n);
         return;
     }
     if (r->err)
         log_warn("renew the node's lease: %s", r->err->msg);
+    else
+        n->lease_owned = has_owner(n, r->body);
     lease_again(n, r->err ? RETRY_MS * 4 : LEASE_EVERY_MS);
 }
 
@@ -345,6 +376,8 @@ static void renew_lease(void *ctx)
     arena_init(&a, 0);
     Value patch = value_map();
     Err err = { 0 };
+    if (!n->lease_owned)
+        set_owner(n, &patch, &a);
     value_set_path(&a, &patch, "spec.renewTime", value_sv(now_text(&a, 6)));
     ApiTarget t = { SV("coordination.k8s.io"),    SV("v1"), SV("leases"), SV("kube-node-lease"),
                     sv_cstr(n->k->cfg.node_name), SV_NULL };

@@ -168,6 +168,11 @@ static void cgroup_of(const Kubelet *k, const char *class, const char *uid,
     snprintf(buf, PATH_SIZE, "/%s/pods/%s/pod%s", k->cfg.instance, class, uid);
 }
 
+void sandbox_cgroup(const Kubelet *k, const Value *pod, const char *uid, char buf[static PATH_SIZE])
+{
+    cgroup_of(k, qos_of(pod), uid, buf);
+}
+
 static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *err)
 {
     const Value *spec = value_get(&job->pod, SV("spec"));
@@ -182,7 +187,7 @@ static int start_stage1(SetupJob *job, const char *dir, const char *netns, Err *
                   .shared_pid =
                       value_bool_or(value_get(spec, SV("shareProcessNamespace")), false) };
     char cgroup[PATH_SIZE];
-    cgroup_of(job->k, qos_of(&job->pod), job->uid, cgroup);
+    sandbox_cgroup(job->k, &job->pod, job->uid, cgroup);
     p.cgroup = arena_cstr(&job->arena, sv_cstr(cgroup));
     p.limits.pids_max = MAX(job->k->cfg.pod_max_pids, INT64_C(0));
     if (sysctls_of(&job->pod, &job->arena, &p, err) < 0)

@@ -131,6 +131,7 @@ static const struct Route {
     { SV_INIT("pods"), SV_INIT("proxy"), serve_pods, false },
     { SV_INIT("logs"), SV_INIT("log"), serve_log_files, false },
     { SV_INIT("metrics"), SV_INIT("metrics"), serve_metrics, false },
+    { SV_INIT("stats"), SV_INIT("stats"), serve_stats, false },
 };
 
 /* Splits "/exec/NS/POD/CONTAINER"; NULL when there is no such path. */
@@ -228,6 +229,7 @@ KubeletServer *kubelet_server_free(KubeletServer *s)
         s->sessions->end(s->sessions);
     http_server_free(s->http);
     access_gate_free(s->gate);
+    kubelet_samples_free(s);
     free(s);
     return NULL;
 }

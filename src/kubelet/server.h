@@ -4,6 +4,7 @@
  *   server_auth.c          who asks, and may they
  *   server_logs.c          containers' logs
  *   server_files.c         the folder of logs
+ *   server_stats.c         /stats/summary
  *   server_exec.c          exec and attach
  *   server_portforward.c   port-forward
  *   cri_log.c              lines of log files */
@@ -24,6 +25,7 @@ struct KubeletServer {
     Kubelet *k;
     HttpServer *http;
     AccessGate *gate;
+    Map samples; /* control group to CpuSample */
     Session *sessions;
 };
 
@@ -55,4 +57,6 @@ void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView sub
                        AllowedFn *allowed);
 
 typedef void KubeletHandler(KubeletRequest *r);
-KubeletHandler serve_logs, serve_log_files, serve_exec, serve_attach, serve_port_forward;
+KubeletHandler serve_logs, serve_log_files, serve_exec, serve_attach, serve_port_forward,
+    serve_stats;
+void kubelet_samples_free(KubeletServer *s);
