@@ -2,16 +2,12 @@
  * watch. */
 #pragma once
 
-<<<<<<< HEAD
 #include "api/kind_set.h"
-    =======
-#include "api/kinds.h"
 #include "base/metrics.h"
-    >>>>>>> down
 #include "net/http.h"
 #include "store/store.h"
 
-    typedef struct ApiServer ApiServer;
+typedef struct ApiServer ApiServer;
 
 typedef struct ApiServerConfig {
     Store *store;              /* stays the caller's; opened with apiserver_store_config() */
