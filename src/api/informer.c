@@ -8,8 +8,9 @@
  *   BACKOFF  waits before the next attempt
  *
  * A whole state (STREAM, LIST) is collected in `fresh` and then swapped in, so that users never see
- * half of it; only differences reach the handlers. Handlers may free the informer: `busy` counts
- * the frames that still use it. */
+ * half of it; only differences reach the handlers. Each user has handlers of its own (listeners).
+ * Handlers may free the informer or stop listening: `busy` counts the frames that still use both.
+ */
 #include "api/informer.h"
 
 #include <stdio.h>
@@ -405,7 +406,7 @@ static void retry(Informer *inf, const Err *why)
     if (why)
         inf->last = *why;
     for (InformerListener *l = why ? inf->listeners : NULL; l; l = l->next)
-        if (!l->gone && l->ev.on_failed)
+        if (!l->gone && l->told && l->ev.on_failed)
             l->ev.on_failed(l->ev.ctx, why);
     if (!inf->freed)
         back_off(inf);
@@ -683,8 +684,8 @@ int informer_new(ApiClient *c, const InformerConfig *cfg, Informer **ret, Err *e
         informer_free(inf);
         return err_nomem(err);
     }
-    first->told = true;
     start(inf);
+    first->told = true; /* nobody is called back from in here */
     *ret = inf;
     return 0;
 }
