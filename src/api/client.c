@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "codec/json.h"
 #include "net/http_client.h"
@@ -209,36 +210,19 @@ Loop *api_client_loop(const ApiClient *c)
 
 /* ---- paths and queries ---- */
 
-static void escape(Buf *out, StrView s)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char ch = (unsigned char)s.ptr[i];
-        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-                     (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || ch == '.' || ch == '~';
-        if (plain) {
-            buf_putc(out, (char)ch);
-        } else {
-            buf_putc(out, '%');
-            buf_putc(out, hex[ch >> 4]);
-            buf_putc(out, hex[ch & 15]);
-        }
-    }
-}
-
 void api_query_add(Buf *query, StrView name, StrView value)
 {
     if (query->len > 0)
         buf_putc(query, '&');
-    escape(query, name);
+    percent_encode(name, query);
     buf_putc(query, '=');
-    escape(query, value);
+    percent_encode(value, query);
 }
 
 static void add_segment(Buf *out, StrView s)
 {
     buf_putc(out, '/');
-    escape(out, s);
+    percent_encode(s, out);
 }
 
 void api_target_path(const ApiTarget *t, Buf *out)

@@ -20,7 +20,8 @@ typedef struct KubeConfig {
 
 enum { KUBECONFIG_SIZE_MAX = 4 * 1024 * 1024 };
 
-/* Reads `path`; file names in it are relative to its folder. `context` NULL: the current one. */
+/* Reads `path`; file names in it are relative to its folder. `context` NULL: the current one.
+ * Errors name file, line and key: "/root/.kube/config:4: clusters[0].cluster.server: …". */
 int kube_config_load(const char *path, const char *context, KubeConfig *ret, Err *err) NODISCARD;
 /* The same from text; relative file names are refused when base_dir is NULL. */
 int kube_config_parse(StrView text, const char *base_dir, const char *context, KubeConfig *ret,

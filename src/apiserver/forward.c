@@ -15,6 +15,7 @@
 #include "apiserver/join.h"
 #include "apiserver/passing.h"
 #include "apiserver/respond.h"
+#include "base/encode.h"
 #include "net/ws.h"
 
 enum {
@@ -270,14 +271,7 @@ static void on_upload_end(void *ctx)
 /* Go's net/url escapes paths so, and Kubernetes' proxy with it. */
 static void escape_path(StrView path, Buf *out)
 {
-    for (size_t i = 0; i < path.len; i++) {
-        unsigned char c = (unsigned char)path.ptr[i];
-        if (c && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  strchr("-_.~$&+,/:;=@", c)))
-            buf_putc(out, (char)c);
-        else
-            buf_printf(out, "%%%02X", c);
-    }
+    percent_encode_but(path, "$&+,/:;=@", out);
 }
 
 /* The path behind ".../proxy", without "." and "..", and without empty segments. */
@@ -314,13 +308,7 @@ static StrView make_target(ApiCall *x, StrView path)
     escape_path(path.len ? path : SV("/"), &b);
     if (query.len)
         buf_putc(&b, '?');
-    for (size_t i = 0; i < query.len; i++) {
-        unsigned char c = (unsigned char)query.ptr[i];
-        if (c <= ' ' || c >= 0x7f)
-            buf_printf(&b, "%%%02X", c);
-        else
-            buf_putc(&b, (char)c);
-    }
+    percent_encode_only(query, "", &b);
     return b.failed ? SV_NULL : arena_sv(x->arena, buf_view(&b));
 }
 

@@ -46,18 +46,7 @@ static bool choose_container(ApiCall *x, const Value *pod, StrView *ret)
 
 static void escape(StrView s, Buf *out)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            strchr("-._~/", c))
-            buf_putc(out, (char)c);
-        else {
-            buf_putc(out, '%');
-            buf_putc(out, hex[c >> 4]);
-            buf_putc(out, hex[c & 15]);
-        }
-    }
+    percent_encode_but(s, "/", out);
 }
 
 /* The kubelet's own names for the options of exec and attach. */

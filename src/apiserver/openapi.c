@@ -8,6 +8,7 @@
 #include "apiserver/handlers.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
+#include "codec/gzip.h"
 #include "codec/json.h"
 
 typedef struct Document {
@@ -157,7 +158,7 @@ static Document *document_new(StrView path, bool protobuf)
 static void document_zip(Document *d)
 {
     Buf zipped = BUF_INIT;
-    if (!gzip_into(buf_view(&d->text), &zipped)) {
+    if (!gzip_pack(buf_view(&d->text), &zipped)) {
         buf_free(&zipped);
         return;
     }

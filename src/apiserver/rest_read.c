@@ -3,7 +3,6 @@
  * A list is a walk over one immutable snapshot: with limit, the continue token names the revision
  * and the next key, so that all pages show one state. Items are sent as they lie in the cache. */
 #include <stdio.h>
-#include <zlib.h>
 
 #include "apiserver/convert.h"
 #include "apiserver/handlers.h"
@@ -13,6 +12,7 @@
 #include "apiserver/rest_read.h"
 #include "base/encode.h"
 #include "base/vec.h"
+#include "codec/gzip.h"
 #include "codec/json.h"
 
 enum { GZIP_MIN = 128 * 1024 };
@@ -189,29 +189,10 @@ void set_gzip_headers(ApiCall *x)
     http_set_header(x->req, SV("Vary"), SV("Accept-Encoding"), NULL);
 }
 
-bool gzip_into(StrView in, Buf *out)
-{
-    z_stream z = { 0 };
-    if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return false;
-    size_t bound = deflateBound(&z, in.len);
-    bool ok = buf_reserve(out, bound);
-    if (ok) {
-        z.next_in = (Bytef *)in.ptr;
-        z.avail_in = (uInt)in.len;
-        z.next_out = (Bytef *)out->ptr + out->len;
-        z.avail_out = (uInt)bound;
-        ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
-        out->len += z.total_out;
-    }
-    deflateEnd(&z);
-    return ok;
-}
-
 void respond_large(ApiCall *x, StrView content_type, StrView json)
 {
     _cleanup_buf_ Buf zipped = BUF_INIT;
-    if (gzip_wanted(x, json.len) && gzip_into(json, &zipped)) {
+    if (gzip_wanted(x, json.len) && gzip_pack(json, &zipped)) {
         set_gzip_headers(x);
         json = buf_view(&zipped);
     }

@@ -20,7 +20,6 @@ bool filter_match(const Filter *f, const ObjectRev *o);
 
 /* Is a text of so many bytes worth compressing, and does the client take gzip? */
 bool gzip_wanted(const ApiCall *x, size_t len);
-bool gzip_into(StrView in, Buf *out); /* appends; false: no memory */
 void set_gzip_headers(ApiCall *x);
 /* Text that may be worth compressing: gzip from 128 KiB on, where the client takes it. */
 void respond_large(ApiCall *x, StrView content_type, StrView text);

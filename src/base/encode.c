@@ -165,26 +165,54 @@ int random_suffix(char *out, size_t n)
     return 0;
 }
 
-static void encode_all(StrView s, bool plus, Buf *out)
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("-_.~", c));
+}
+
+static void put_escaped(unsigned char c, Buf *out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    const char three[3] = { '%', hex[c >> 4], hex[c & 15] };
+    buf_append(out, three, sizeof three);
+}
+
+void percent_encode_but(StrView s, const char *plain, Buf *out)
 {
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            (c && strchr("-_.~", c)))
+        if (is_unreserved(c) || (c && strchr(plain, c)))
             buf_putc(out, (char)c);
-        else if (plus && c == ' ')
-            buf_putc(out, '+');
         else
-            buf_printf(out, "%%%02X", c);
+            put_escaped(c, out);
     }
 }
 
 void percent_encode(StrView s, Buf *out)
 {
-    encode_all(s, false, out);
+    percent_encode_but(s, "", out);
+}
+
+void percent_encode_only(StrView s, const char *unsafe, Buf *out)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c > ' ' && c < 0x7f && !strchr(unsafe, c))
+            buf_putc(out, (char)c);
+        else
+            put_escaped(c, out);
+    }
 }
 
 void query_escape(StrView s, Buf *out)
 {
-    encode_all(s, true, out);
+    while (s.len) {
+        ssize_t space = sv_find_char(s, ' ');
+        size_t n = space < 0 ? s.len : (size_t)space;
+        percent_encode(sv_head(s, n), out);
+        if (space >= 0)
+            buf_putc(out, '+');
+        s = sv_skip(s, n + (space >= 0));
+    }
 }

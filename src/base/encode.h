@@ -13,7 +13,12 @@ int base64_decode(Base64Kind kind, StrView in, Buf *out);
 
 /* Percent-encodes all but letters, digits and "-_.~" (RFC 3986, section 2.3). */
 void percent_encode(StrView s, Buf *out);
-/* The same, but a space becomes "+" (Go's url.QueryEscape). */
+/* The same, but those of `plain` stay, too ("/" of a path). */
+void percent_encode_but(StrView s, const char *plain, Buf *out);
+/* Only what cannot stand in a URL at all, spaces, controls and what is not ASCII, and those of
+ * `unsafe`: of a text that is a URL or nearly one. */
+void percent_encode_only(StrView s, const char *unsafe, Buf *out);
+/* percent_encode(), but a space becomes "+" (Go's url.QueryEscape). */
 void query_escape(StrView s, Buf *out);
 
 int random_bytes(void *buf, size_t n); /* getrandom(2); 0 or negative errno */

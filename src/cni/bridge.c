@@ -21,45 +21,52 @@
 #define DEFAULT_BRIDGE "cni0"
 
 typedef struct BridgeConf {
-    char bridge[16];
+    StrView name;
     bool is_gateway, default_gateway, force_address, hairpin, promisc, guard_mac, guard_ip;
-    unsigned mtu;
+    bool masquerade, isolated;
+    int64_t mtu, vlan;
+    char bridge[16];
 } BridgeConf;
 
-static bool flag(const Value *v, StrView key)
-{
-    return value_bool_or(value_get(v, key), false);
-}
+static const Field bridge_fields[] = {
+    BIND(BridgeConf, "bridge", TEXT, name),
+    BIND(BridgeConf, "isGateway", BOOL, is_gateway),
+    BIND(BridgeConf, "isDefaultGateway", BOOL, default_gateway),
+    BIND(BridgeConf, "forceAddress", BOOL, force_address),
+    BIND(BridgeConf, "hairpinMode", BOOL, hairpin),
+    BIND(BridgeConf, "promiscMode", BOOL, promisc),
+    BIND(BridgeConf, "macspoofchk", BOOL, guard_mac),
+    BIND(BridgeConf, "ipspoofchk", BOOL, guard_ip),
+    BIND(BridgeConf, "ipMasq", BOOL, masquerade),
+    BIND(BridgeConf, "portIsolation", BOOL, isolated),
+    BIND(BridgeConf, "mtu", INT, mtu),
+    BIND(BridgeConf, "vlan", INT, vlan),
+};
+static const Type type_bridge = { "NetConf", sizeof(BridgeConf), bridge_fields,
+                                  ARRAY_SIZE(bridge_fields) };
 
 static int read_conf(CniCall *c, BridgeConf *b, Err *err)
 {
-    const Value *v = &c->config;
-    StrView name = value_str(value_get(v, SV("bridge")));
-    *b = (BridgeConf){ .is_gateway = flag(v, SV("isGateway")),
-                       .default_gateway = flag(v, SV("isDefaultGateway")),
-                       .force_address = flag(v, SV("forceAddress")),
-                       .hairpin = flag(v, SV("hairpinMode")),
-                       .promisc = flag(v, SV("promiscMode")),
-                       .guard_mac = flag(v, SV("macspoofchk")),
-                       .guard_ip = flag(v, SV("ipspoofchk")) };
+    *b = (BridgeConf){ 0 };
+    int r = cni_bind(c, &type_bridge, b, err);
+    if (r < 0)
+        return r;
     b->is_gateway |= b->default_gateway;
-    int64_t mtu = value_int_or(value_get(v, SV("mtu")), 0);
-    if (!sv_copy_cstr(name.len ? name : SV(DEFAULT_BRIDGE), b->bridge, sizeof b->bridge))
+    if (!sv_copy_cstr(b->name.len ? b->name : SV(DEFAULT_BRIDGE), b->bridge, sizeof b->bridge))
         return cni_fail(c, CNI_ERR_CONFIG, err, "bridge: '%.*s' is too long for a link name",
-                        SV_FMT(sv_head(name, 60)));
-    if (mtu < 0 || mtu > 65535)
+                        SV_FMT(sv_head(b->name, 60)));
+    if (b->mtu < 0 || b->mtu > 65535)
         return cni_fail(c, CNI_ERR_CONFIG, err, "mtu: %lld is not between 0 and 65535",
-                        (long long)mtu);
-    b->mtu = (unsigned)mtu;
+                        (long long)b->mtu);
     if (b->hairpin && b->promisc)
         return cni_fail(c, CNI_ERR_CONFIG, err,
                         "cannot set hairpin mode and promiscuous mode at the same time");
     /* What this plugin does not do it refuses: an operator relies on it. */
-    if (flag(v, SV("ipMasq")))
+    if (b->masquerade)
         return cni_fail(
             c, CNI_ERR_FIELD, err,
             "ipMasq: not supported by this plugin; the service proxy masquerades pod traffic");
-    if (value_int_or(value_get(v, SV("vlan")), 0) || flag(v, SV("portIsolation")))
+    if (b->vlan || b->isolated)
         return cni_fail(c, CNI_ERR_FIELD, err,
                         "vlan and portIsolation are not supported by this plugin");
     return 0;
@@ -70,7 +77,7 @@ static int ensure_bridge(Rtnl *nl, const BridgeConf *b, RtnlLink *ret, Err *err)
     int r = rtnl_link_get(nl, b->bridge, ret, err);
     if (r == -ERR_NOT_FOUND) {
         err_clear(err);
-        r = rtnl_bridge_add(nl, b->bridge, b->mtu, err);
+        r = rtnl_bridge_add(nl, b->bridge, (unsigned)b->mtu, err);
         if (r < 0 && r != -ERR_EXISTS) /* another ADD may have been faster */
             return r;
         err_clear(err);
@@ -104,10 +111,10 @@ static int make_pair(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *
                      char host[static 16], RtnlLink *ret_port, Err *err)
 {
     host_name(c, host);
-    int r = rtnl_veth_add(nl, host, c->ifname, netns, b->mtu, err);
+    int r = rtnl_veth_add(nl, host, c->ifname, netns, (unsigned)b->mtu, err);
     if (r == -ERR_EXISTS && rtnl_link_del(nl, host, NULL) == 0) { /* of the same container before */
         err_clear(err);
-        r = rtnl_veth_add(nl, host, c->ifname, netns, b->mtu, err);
+        r = rtnl_veth_add(nl, host, c->ifname, netns, (unsigned)b->mtu, err);
     }
     if (r == -ERR_EXISTS)
         return err_set(err, ERR_EXISTS, 0, "container has a link named %s already", c->ifname);

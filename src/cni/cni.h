@@ -2,7 +2,8 @@
  * what plugins and runtime share: results, errors, versions. */
 #pragma once
 
-#include "codec/value.h"
+#include "codec/bind.h"
+#include "codec/json.h"
 #include "netlink/rtnl.h"
 
 /* Error codes of the specification (section "Error"). */
@@ -48,3 +49,8 @@ bool cni_version_known(StrView version);
 Value cni_result_value(const CniResult *r, StrView version, Arena *a);
 /* Reads a result of any known version. ERR_INVALID. */
 int cni_result_parse(const Value *v, Arena *a, CniResult *ret, Err *err) NODISCARD;
+
+/* How configurations are read: with the lines that errors name; keys of other plugins stand beside
+ * ours. */
+extern const JsonOptions cni_json;
+extern const BindFormat cni_format;

@@ -83,7 +83,7 @@ static int read_config(CniCall *c, Err *err)
                         strerror(-r));
     if (!copy.ptr)
         return err_nomem(err);
-    if (json_decode(copy, c->arena, NULL, &c->config, err) < 0) {
+    if (json_decode(copy, c->arena, &cni_json, &c->config, err) < 0) {
         c->code = CNI_ERR_DECODE;
         return err_wrap(err, "network configuration");
     }
@@ -252,6 +252,17 @@ static int exec_ipam(CniCall *c, const char *program, const char *command, Value
     }
     *ret = v;
     return 0;
+}
+
+int cni_bind(CniCall *c, const Type *t, void *obj, Err *err)
+{
+    Binder b = {
+        .file = "network configuration", .arena = c->arena, .format = &cni_format, .err = err
+    };
+    int r = bind_struct(&b, t, obj, &c->config);
+    if (r < 0)
+        c->code = CNI_ERR_CONFIG;
+    return r;
 }
 
 int cni_ipam_add(CniCall *c, CniResult *ret, Err *err)

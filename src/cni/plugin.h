@@ -26,6 +26,9 @@ typedef struct CniPlugin {
 /* Fails with a code of its own. */
 int cni_fail(CniCall *c, CniCode code, Err *err, const char *fmt, ...) PRINTF(4, 5);
 
+/* The configuration as a struct; a value of the wrong kind is refused with its line and key. */
+int cni_bind(CniCall *c, const Type *t, void *obj, Err *err) NODISCARD;
+
 extern const CniPlugin cni_bridge, cni_loopback, cni_host_local, cni_portmap;
 
 /* Runs the plugin that argv[0] names: reads environment and standard input, prints a result or an

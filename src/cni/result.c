@@ -5,6 +5,9 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+const JsonOptions cni_json = { .lines = true };
+const BindFormat cni_format = { .typed = true, .lenient = true };
+
 bool cni_version_known(StrView version)
 {
     static const StrView known[] = { SV_INIT("0.3.0"), SV_INIT("0.3.1"), SV_INIT("0.4.0"),

@@ -18,32 +18,69 @@ struct CniNetwork {
     Value plugins; /* list of maps */
 };
 
+/* Of a list, or of the one plugin of a configuration without a list. */
+typedef struct NetworkConf {
+    StrView name, version, type;
+    const Value *plugins;
+} NetworkConf;
+
+static const Field network_fields[] = {
+    BIND(NetworkConf, "name", TEXT, name),
+    BIND(NetworkConf, "cniVersion", TEXT, version),
+    BIND(NetworkConf, "type", TEXT, type),
+    BIND(NetworkConf, "plugins", VALUE, plugins),
+};
+static const Type type_network = { "NetConf", sizeof(NetworkConf), network_fields,
+                                   ARRAY_SIZE(network_fields) };
+
+static int check_type(Binder *b, const Value *plugin, StrView type)
+{
+    if (!type.len || sv_find_char(type, '/') >= 0)
+        return bind_fail_key(b, plugin, "type", "'%.*s' names no plugin",
+                             SV_FMT(sv_head(type, 60)));
+    return 0;
+}
+
+static int check_plugins(CniNetwork *n, Binder *b, const Value *list)
+{
+    BindFrame frame = { .key = SV("plugins") }, item = { .up = &frame, .is_item = true };
+    NetworkConf one;
+    int r = 0;
+    b->frame = &frame;
+    if (list->kind != VALUE_LIST || !list->len || list->len > PLUGINS_MAX)
+        return bind_fail(b, list, "expected 1 to %d of them", PLUGINS_MAX);
+    n->plugins = *list;
+    value_list_foreach (p, list) {
+        b->frame = &item;
+        if ((r = bind_struct(b, &type_network, &one, p)) < 0 ||
+            (r = check_type(b, p, one.type)) < 0)
+            return r;
+        item.index++;
+    }
+    b->frame = NULL;
+    return 0;
+}
+
 static int set_up(CniNetwork *n, const Value *v, const char *where, Err *err)
 {
-    const Value *list = value_get(v, SV("plugins"));
-    n->name = value_str(value_get(v, SV("name")));
-    n->version = value_str(value_get(v, SV("cniVersion")));
-    if (!n->name.len)
-        return err_set(err, ERR_INVALID, 0, "%s: name: expected the network's name", where);
-    if (!cni_version_known(n->version))
-        return err_set(err, ERR_INVALID, 0,
-                       "%s: cniVersion: '%.*s' is not known; expected 0.3.0 to 1.1.0", where,
-                       SV_FMT(sv_head(n->version, 40)));
+    Binder b = { .file = where, .arena = &n->arena, .format = &cni_format, .err = err };
+    NetworkConf conf = { 0 };
+    int r = bind_struct(&b, &type_network, &conf, v);
+    if (r < 0)
+        return r;
+    if (!conf.name.len)
+        return bind_fail_key(&b, v, "name", "expected the network's name");
+    if (!cni_version_known(conf.version))
+        return bind_fail_key(&b, v, "cniVersion", "'%.*s' is not known; expected 0.3.0 to 1.1.0",
+                             SV_FMT(sv_head(conf.version, 40)));
+    n->name = conf.name;
+    n->version = conf.version;
+    if (conf.plugins)
+        return check_plugins(n, &b, conf.plugins);
     n->plugins = value_list();
-    if (list)
-        n->plugins = *list;
-    else if (!value_push(&n->arena, &n->plugins, *v))
-        return err_nomem(err);
-    if (!value_len(&n->plugins) || value_len(&n->plugins) > PLUGINS_MAX)
-        return err_set(err, ERR_INVALID, 0, "%s: plugins: expected 1 to %d of them", where,
-                       PLUGINS_MAX);
-    value_list_foreach (p, &n->plugins) {
-        StrView type = value_str(value_get(p, SV("type")));
-        if (!type.len || sv_find_char(type, '/') >= 0)
-            return err_set(err, ERR_INVALID, 0, "%s: plugins.type: '%.*s' names no plugin", where,
-                           SV_FMT(sv_head(type, 60)));
-    }
-    return 0;
+    if ((r = check_type(&b, v, conf.type)) < 0)
+        return r;
+    return value_push(&n->arena, &n->plugins, *v) ? 0 : err_nomem(err);
 }
 
 int cni_network_parse(StrView text, const char *where, CniNetwork **ret, Err *err)
@@ -54,7 +91,7 @@ int cni_network_parse(StrView text, const char *where, CniNetwork **ret, Err *er
     arena_init(&n->arena, ARENA_DEFAULT_LIMIT);
     Value v;
     StrView copy = arena_sv(&n->arena, text);
-    int r = copy.ptr ? json_decode(copy, &n->arena, NULL, &v, err) : err_nomem(err);
+    int r = copy.ptr ? json_decode(copy, &n->arena, &cni_json, &v, err) : err_nomem(err);
     if (r < 0)
         err_wrap(err, "%s", where);
     else

@@ -75,3 +75,24 @@ int gunzip(StrView in, size_t max, Buf *out, Err *err)
     gunzip_free(&g);
     return r;
 }
+
+bool gzip_pack(StrView in, Buf *out)
+{
+    z_stream z = { 0 };
+    if (in.len > INT32_MAX ||
+        deflateInit2(&z, 1, Z_DEFLATED, WINDOW_GZIP, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return false;
+    size_t bound = deflateBound(&z, in.len);
+    bool ok = buf_reserve(out, bound);
+    if (ok) {
+        z.next_in = (Bytef *)in.ptr;
+        z.avail_in = (uInt)in.len;
+        z.next_out = (Bytef *)out->ptr + out->len;
+        z.avail_out = (uInt)bound;
+        ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
+        if (ok)
+            out->len += z.total_out;
+    }
+    deflateEnd(&z);
+    return ok;
+}

@@ -1,4 +1,5 @@
-/* gzip.h - unpacks gzip (RFC 1952), as it arrives or whole. A stream may have several members. */
+/* gzip.h - gzip (RFC 1952): unpacks it as it arrives or whole, a stream may have several members;
+ * packs it whole. */
 #pragma once
 
 #include "base/buf.h"
@@ -21,3 +22,7 @@ void gunzip_free(Gunzip *g); /* for the next stream; zero is fine */
 
 /* All of these in one. */
 int gunzip(StrView in, size_t max, Buf *out, Err *err) NODISCARD;
+
+/* Appends `in` packed at level 1: on a fast network anything above costs more time than the bytes
+ * it saves. False: memory exhausted, or more than 2 GiB; `out` is as it was. */
+bool gzip_pack(StrView in, Buf *out) NODISCARD;

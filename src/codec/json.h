@@ -13,6 +13,7 @@ typedef struct JsonOptions {
     void *ctx;
     uint32_t depth_max; /* 0: VALUE_DEPTH_MAX */
     bool plain_text;    /* YAML only: unquoted scalars but null stay text as written */
+    bool lines;         /* Value.line is set; YAML always does so */
 } JsonOptions;
 
 /* Decodes one document with nothing but white space after it. Strings without escapes point into

@@ -26,6 +26,8 @@ typedef struct Decoder {
     Err *err;
     const JsonOptions *opt;
     uint32_t depth, depth_max;
+    const char *counted; /* up to here lines were counted; NULL: nobody wants to know */
+    uint32_t line;
     Frame *frame;
     Member *stack; /* `fixed`, or on the heap once that is full */
     size_t top, cap;
@@ -336,14 +338,24 @@ static int close_list(Decoder *d, size_t base, Value *ret)
     return 0;
 }
 
+/* The line that d->p is in, at most what Value.line holds. */
+static uint32_t line_of(Decoder *d)
+{
+    for (; d->counted < d->p; d->counted++)
+        d->line += *d->counted == '\n' && d->line < 0xffffff;
+    return d->line;
+}
+
 /* One value onto the stack, under `key`. The slot is taken after the value's own children left. */
 static int push_value(Decoder *d, StrView key)
 {
     Value v = value_null();
+    uint32_t line = d->counted ? line_of(d) : 0;
     int r = decode_value(d, &v);
 
     if (r < 0)
         return r;
+    v.line = line;
     if (d->top == d->cap && !stack_grow(d))
         return err_nomem(d->err);
     d->stack[d->top++] = (Member){ key, v };
@@ -458,7 +470,12 @@ int json_decode(StrView text, Arena *a, const JsonOptions *opt, Value *ret, Err 
     d.depth_max = opt && opt->depth_max ? opt->depth_max : VALUE_DEPTH_MAX;
     d.stack = d.fixed;
     d.cap = SCRATCH_FIXED;
+    if (opt && opt->lines) {
+        d.counted = d.text;
+        d.line = 1;
+    }
     r = decode_value(&d, &v);
+    v.line = d.counted != NULL;
     if (r >= 0) {
         skip_space(&d);
         if (d.p < d.end)

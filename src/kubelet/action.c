@@ -12,8 +12,10 @@
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "kubelet/http_get.h"
 #include "net/connect.h"
+#include "net/grpc.h"
 #include "net/http_client.h"
 
 enum {
@@ -37,9 +39,9 @@ struct Action {
     /* grpc */
     HttpClient *http;
     HttpCall *call;
-    int status;
-    char service[256];
-    char grpc_status[8], grpc_message[200];
+    GrpcReader reader;
+    GrpcStatus end;
+    Err broken; /* what came is no gRPC */
     /* tcpSocket */
     Connector *connector;
     /* exec */
@@ -49,7 +51,7 @@ struct Action {
     char exec_id[APP_ID_MAX + 1];
     bool exec_ended;
     int exit_code;
-    Buf output; /* also of a gRPC reply */
+    Buf output;
 };
 
 /* ---- the end ---- */
@@ -312,88 +314,84 @@ static int start_exec(Action *p, const Value *exec, Err *err)
 static void on_grpc_head(void *ctx, int status, const HttpHeader *headers, uint32_t n)
 {
     Action *p = ctx;
-    p->status = status;
-    for (uint32_t i = 0; i < n; i++) { /* an error alone comes without a body */
-        if (sv_eq_nocase(headers[i].name, SV("grpc-status")))
-            sv_copy_cstr(headers[i].value, p->grpc_status, sizeof p->grpc_status);
-        else if (sv_eq_nocase(headers[i].name, SV("grpc-message")))
-            sv_copy_cstr(sv_head(headers[i].value, sizeof p->grpc_message - 1), p->grpc_message,
-                         sizeof p->grpc_message);
-    }
+    for (uint32_t i = 0; i < n; i++) /* an error alone comes without a body */
+        grpc_take_header(&p->end, headers[i].name, headers[i].value);
 }
 
 static void on_grpc_data(void *ctx, const void *data, size_t len)
 {
     Action *p = ctx;
-    if (p->output.len + len <= GRPC_REPLY_MAX)
-        buf_append(&p->output, data, len);
+    if (!p->broken.code && grpc_feed(&p->reader, data, len, &p->broken) < 0)
+        log_debug("gRPC probe: %s", p->broken.msg);
 }
 
-bool grpc_health_parse(StrView body, int *ret_status)
+bool grpc_health_parse(StrView message, int *ret_status)
 {
+    const unsigned char *u = (const unsigned char *)message.ptr;
     *ret_status = 0;
-    if (body.len < 5 || body.ptr[0] != 0) /* never compressed: we did not offer it */
+    if (!message.len) /* the field is absent: 0 */
+        return true;
+    if (message.len < 2 || u[0] != 0x08 || u[1] >= 0x80) /* field 1, a small number */
         return false;
-    const unsigned char *u = (const unsigned char *)body.ptr;
-    size_t len = (size_t)u[1] << 24 | (size_t)u[2] << 16 | (size_t)u[3] << 8 | u[4];
-    if (body.len - 5 < len)
-        return false;
-    if (len >= 2 && u[5] == 0x08 && u[6] < 0x80) /* field 1, a small number; absent means 0 */
-        *ret_status = u[6];
-    return len == 0 || (len >= 2 && u[5] == 0x08 && u[6] < 0x80);
+    *ret_status = u[1];
+    return true;
 }
 
 static void on_grpc_done(void *ctx, const Err *err)
 {
     static const char *const names[] = { "UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN" };
     Action *p = ctx;
+    StrView message;
     int status = 0;
     p->call = NULL;
-    bool answered = !p->output.failed && grpc_health_parse(buf_view(&p->output), &status);
+    bool answered =
+        !p->broken.code && grpc_next(&p->reader, &message) && grpc_health_parse(message, &status);
     if (answered && status == GRPC_SERVING)
         action_done(p, NULL);
     else if (answered)
         action_done(p, "service unhealthy (responded with \"%s\")",
                     names[status < (int)ARRAY_SIZE(names) ? status : 0]);
-    else if (strcmp(p->grpc_status, "12") == 0)
+    else if (p->end.known && p->end.code == GRPC_UNIMPLEMENTED)
         action_done(p,
                     "error: this server does not implement the grpc health protocol "
                     "(grpc.health.v1.Health): %s",
-                    p->grpc_message);
-    else if (p->grpc_status[0])
-        action_done(p, "error: health rpc probe failed: code %s: %s", p->grpc_status,
-                    p->grpc_message);
+                    p->end.message);
+    else if (p->end.known)
+        action_done(p, "error: health rpc probe failed: code %u: %s", p->end.code, p->end.message);
     else
-        action_done(p, "error: health rpc probe failed: %s", err ? err->msg : "no answer");
+        action_done(p, "error: health rpc probe failed: %s",
+                    p->broken.code ? p->broken.msg
+                    : err          ? err->msg
+                                   : "no answer");
 }
 
-/* One HealthCheckRequest, framed: not compressed, its length, field 1 the service's name. */
+/* One HealthCheckRequest: field 1, the service's name. */
 static void grpc_request(StrView service, Buf *out)
 {
-    size_t len = service.len ? 2 + service.len : 0;
-    const char frame[5] = { 0, 0, 0, (char)(len >> 8), (char)len };
-    buf_append(out, frame, sizeof frame);
-    if (!len)
-        return;
-    buf_putc(out, 0x0a);
-    buf_putc(out, (char)service.len);
-    buf_sv(out, service);
+    _cleanup_buf_ Buf message = BUF_INIT;
+    if (service.len) {
+        buf_putc(&message, 0x0a);
+        for (size_t n = service.len; n; n >>= 7)
+            buf_putc(&message, (char)((n & 0x7f) | (n >> 7 ? 0x80 : 0)));
+        buf_sv(&message, service);
+    }
+    grpc_put_frame(buf_view(&message), out);
+    out->failed |= message.failed;
 }
 
 static int start_grpc(Action *p, const Value *grpc, Err *err)
 {
     char host[256], authority[300];
     _cleanup_buf_ Buf body = BUF_INIT;
-    StrView service = sv_head(value_str(value_get(grpc, SV("service"))), 127);
+    HttpHeader headers[1 + GRPC_HEADERS];
     uint16_t port = (uint16_t)value_int_or(value_get(grpc, SV("port")), 0);
     if (!port || !host_of(p, NULL, host, sizeof host))
         return err_set(err, ERR_NOT_FOUND, 0, "the port or host is not known");
     snprintf(authority, sizeof authority, "%s:%u", host, port);
-    grpc_request(service, &body);
-    const HttpHeader headers[] = { { SV("host"), sv_cstr(authority) },
-                                   { SV("content-type"), SV("application/grpc") },
-                                   { SV("te"), SV("trailers") },
-                                   { SV("user-agent"), SV("kube-probe/1.35") } };
+    grpc_request(value_str(value_get(grpc, SV("service"))), &body);
+    headers[0] = (HttpHeader){ SV("host"), sv_cstr(authority) };
+    grpc_headers(SV("kube-probe/1.35"), headers + 1);
+    p->reader.max = GRPC_REPLY_MAX;
     HttpClientConfig cfg = { .host = host,
                              .port = port,
                              .h2c = true,
@@ -481,6 +479,7 @@ Action *action_free(Action *p)
     close_all(p);
     http_get_free(p->get);
     http_client_free(p->http);
+    grpc_reader_free(&p->reader);
     free(p);
     return NULL;
 }

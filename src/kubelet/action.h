@@ -23,5 +23,5 @@ int action_new(Container *c, const Value *handler, const ActionOptions *opt, Act
                Err *err) NODISCARD;
 Action *action_free(Action *a); /* a command is killed; always NULL */
 
-/* The status in one framed grpc.health.v1.HealthCheckResponse. False: it is no such message. */
-bool grpc_health_parse(StrView body, int *ret_status);
+/* The status in a grpc.health.v1.HealthCheckResponse. False: it is no such message. */
+bool grpc_health_parse(StrView message, int *ret_status);

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#include "base/encode.h"
+
 struct HttpGet {
     FetchOptions options;
     Fetcher *fetcher;
@@ -28,17 +30,9 @@ static bool is_literal(StrView path)
 
 static void put_path(Buf *out, StrView path)
 {
-    static const char unsafe[] = "\"<>\\^`{|}", in_literal[] = "%?#";
-    bool literal = is_literal(path);
     if (!sv_starts(path, SV("/")))
         buf_putc(out, '/');
-    for (size_t i = 0; i < path.len; i++) {
-        unsigned char c = (unsigned char)path.ptr[i];
-        if (c <= 0x20 || c >= 0x7f || strchr(unsafe, c) || (literal && strchr(in_literal, c)))
-            buf_printf(out, "%%%02X", c);
-        else
-            buf_putc(out, (char)c);
-    }
+    percent_encode_only(path, is_literal(path) ? "\"<>\\^`{|}%?#" : "\"<>\\^`{|}", out);
 }
 
 static int put_headers(const HttpGetSpec *spec, Arena *a, FetchSpec *ret, Err *err)

@@ -3,6 +3,7 @@
  * It is the folder that holds the pods' logs. Nothing outside of it is reached: names are opened
  * below its descriptor and links are not followed. A file is read only as fast as the reader takes
  * it, up to the size that it had. */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/encode.h"
 #include "kubelet/server.h"
 
 enum { BLOCK = 65536, PENDING_MAX = 512 * 1024, ENTRIES_MAX = 100000 };
@@ -86,18 +88,15 @@ static void send_file(KubeletRequest *r, int fd, off_t size)
 
 /* ---- folders ---- */
 
-static void put_name(const char *name, bool link, Buf *out)
+/* As text of HTML: all but the plainest as numbers. */
+static void put_text(StrView name, Buf *out)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                     (*p >= '0' && *p <= '9') || strchr("-_.~", *p);
-        if (plain)
-            buf_putc(out, (char)*p);
-        else if (link)
-            buf_printf(out, "%%%c%c", hex[*p >> 4], hex[*p & 15]);
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        if (isalnum(c) || strchr("-_.~", c))
+            buf_putc(out, (char)c);
         else
-            buf_printf(out, "&#%u;", *p);
+            buf_printf(out, "&#%u;", c);
     }
 }
 
@@ -117,9 +116,9 @@ static void send_folder(KubeletRequest *r, int fd)
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         buf_sv(&b, SV("<a href=\""));
-        put_name(e->d_name, true, &b);
+        percent_encode(sv_cstr(e->d_name), &b);
         buf_printf(&b, "%s\">", slash);
-        put_name(e->d_name, false, &b);
+        put_text(sv_cstr(e->d_name), &b);
         buf_printf(&b, "%s</a>\n", slash);
         n++;
     }

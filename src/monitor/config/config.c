@@ -242,7 +242,7 @@ static int load_scrape_file(Holder *h, const char *path, Err *err)
         return err_neg(err, r, "read the scrape config file '%s'", path);
     if ((r = config_document(buf_view(&text), name, &h->arena, &doc, err)) < 0)
         return r;
-    Binder b = { .file = name, .arena = &h->arena, .err = err };
+    Binder b = { .file = name, .arena = &h->arena, .format = &config_bind_format, .err = err };
     if ((r = bind_struct(&b, &type_scrape_files, f, &doc)) < 0)
         return r;
     Joiner j = { .arena = &h->arena, .dir = config_dir_of(name) };
@@ -286,7 +286,7 @@ static int fill(Holder *h, StrView text, const char *name, StrView dir, const Co
                 Err *err)
 {
     Config *c = &h->config;
-    Binder b = { .file = name, .arena = &h->arena, .err = err };
+    Binder b = { .file = name, .arena = &h->arena, .format = &config_bind_format, .err = err };
     Value doc;
     int r;
 
@@ -427,7 +427,7 @@ int config_load_http(const char *path, Arena *a, FetchOptions *ret, Err *err)
         return 0;
     if ((r = config_document(buf_view(&text), name, a, &doc, err)) < 0)
         return r;
-    Binder b = { .file = name, .arena = a, .err = err };
+    Binder b = { .file = name, .arena = a, .format = &config_bind_format, .err = err };
     Joiner j = { .arena = a, .dir = config_dir_of(name) };
     if ((r = bind_struct(&b, &type_http, ret, &doc)) < 0 ||
         (r = config_check_http(&b, ret, &doc)) < 0)

@@ -384,7 +384,9 @@ static int fill(WebConfig *c, StrView text, Err *err)
     WebFile f = { 0 };
     int r;
     web_file_init(&f);
-    Binder b = { .file = c->files[0], .arena = &c->arena, .err = err };
+    Binder b = {
+        .file = c->files[0], .arena = &c->arena, .format = &config_bind_format, .err = err
+    };
     if (sv_trim(text).len && ((r = config_document(text, c->files[0], &c->arena, &doc, err)) < 0 ||
                               (r = bind_struct(&b, &type_web_file, &f, &doc)) < 0))
         return r;

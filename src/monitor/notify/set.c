@@ -2,6 +2,7 @@
  * URLs become peers. */
 #include <stdio.h>
 
+#include "base/encode.h"
 #include "monitor/notify/internal.h"
 
 #define ALERTS_PATH SV("__alerts_path__")
@@ -26,13 +27,7 @@ static StrView url_of(Labels l, Arena *a)
     StrView path = labels_get(l, ALERTS_PATH);
     buf_printf(&b, "%.*s://%.*s%s", SV_FMT(labels_get(l, SV("__scheme__"))),
                SV_FMT(labels_get(l, SV("__address__"))), path.len && path.ptr[0] != '/' ? "/" : "");
-    for (size_t i = 0; i < path.len; i++) {
-        unsigned char c = (unsigned char)path.ptr[i];
-        if (c > ' ' && c < 0x7f && !strchr("\"%<>?#[\\]^`{|}", c))
-            buf_putc(&b, (char)c);
-        else
-            buf_printf(&b, "%%%02X", c);
-    }
+    percent_encode_only(path, "\"%<>?#[\\]^`{|}", &b);
     return b.failed ? SV_NULL : arena_sv(a, buf_view(&b));
 }
 

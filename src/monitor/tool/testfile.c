@@ -151,7 +151,7 @@ int test_file_parse(StrView text, const char *name, size_t memory, TestFile *ret
     if (*duplicate)
         return err_set(err, ERR_INVALID, 0, "%s: %s: field already set", name, duplicate);
     Arena arena = ret->arena;
-    Binder b = { .file = name, .arena = &arena, .err = err };
+    Binder b = { .file = name, .arena = &arena, .format = &config_bind_format, .err = err };
     if (doc.kind != VALUE_NULL)
         r = bind_struct(&b, &type_file, ret, &doc); /* which begins with zeros */
     ret->arena = arena;

@@ -1,8 +1,8 @@
 /* call.c - see call.h: making a call out of an exchange, and its answer. */
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "codec/gzip.h"
 #include "monitor/web/internal.h"
 
 enum { GZIP_MIN = 1024 };
@@ -290,27 +290,6 @@ void call_cors(Call *c)
         call_header(c, SV("Access-Control-Allow-Origin"), c->origin);
 }
 
-/* Level 1: on a fast network anything above costs more time than the bytes it saves. */
-static bool gzip_into(const Buf *in, Buf *out)
-{
-    z_stream z = { 0 };
-    if (in->len > UINT32_MAX / 2 ||
-        deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return false;
-    size_t bound = deflateBound(&z, in->len);
-    bool ok = buf_reserve(out, bound);
-    if (ok) {
-        z.next_in = (Bytef *)in->ptr;
-        z.avail_in = (uInt)in->len;
-        z.next_out = (Bytef *)out->ptr;
-        z.avail_out = (uInt)bound;
-        ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
-        out->len = z.total_out;
-    }
-    deflateEnd(&z);
-    return ok;
-}
-
 void call_compress(Call *c)
 {
     Buf zipped = BUF_INIT;
@@ -320,7 +299,7 @@ void call_compress(Call *c)
     for (unsigned i = 0; i < c->n_headers; i++)
         if (sv_eq_nocase(c->headers[i].name, SV("Content-Encoding")))
             return;
-    if (!gzip_into(&c->out, &zipped)) {
+    if (!gzip_pack(buf_view(&c->out), &zipped)) {
         buf_free(&zipped);
         return;
     }

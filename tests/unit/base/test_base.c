@@ -375,9 +375,39 @@ static void test_map_retain(void **state)
     map_free(&m);
 }
 
+static void test_percent_escapes(void **state)
+{
+    static const struct {
+        const char *in, *all, *query, *path, *only;
+    } cases[] = {
+        { "", "", "", "", "" },
+        { "aZ09-_.~", "aZ09-_.~", "aZ09-_.~", "aZ09-_.~", "aZ09-_.~" },
+        { "a b/c", "a%20b%2Fc", "a+b%2Fc", "a%20b/c", "a%20b/c" },
+        { " +? ", "%20%2B%3F%20", "+%2B%3F+", "%20%2B%3F%20", "%20+%3F%20" },
+        { "\xc3\xa4\n", "%C3%A4%0A", "%C3%A4%0A", "%C3%A4%0A", "%C3%A4%0A" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        StrView in = sv_cstr(cases[i].in);
+        _cleanup_buf_ Buf all = BUF_INIT, query = BUF_INIT, path = BUF_INIT, only = BUF_INIT;
+        percent_encode(in, &all);
+        query_escape(in, &query);
+        percent_encode_but(in, "/", &path);
+        percent_encode_only(in, "?", &only);
+        assert_sv(buf_view(&all), cases[i].all);
+        assert_sv(buf_view(&query), cases[i].query);
+        assert_sv(buf_view(&path), cases[i].path);
+        assert_sv(buf_view(&only), cases[i].only);
+    }
+    _cleanup_buf_ Buf nul = BUF_INIT; /* ends no set of letters */
+    percent_encode_but(SV("\0"), "/", &nul);
+    percent_encode_only(SV("\0"), "?", &nul);
+    assert_sv(buf_view(&nul), "%00%00");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_percent_escapes),
         cmocka_unit_test(test_map_retain),
         cmocka_unit_test(test_err_wrap_keeps_code_and_prepends),
         cmocka_unit_test(test_err_errno_maps_and_describes),

@@ -65,7 +65,7 @@ static int teardown(void **state)
     if (geteuid() != 0)
         return 0;
     char path[300];
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 11; i++) {
         snprintf(path, sizeof path, "%s/ns%d", dir, i);
         umount2(path, MNT_DETACH);
     }
@@ -233,6 +233,26 @@ static void test_unknown_fields_of_security_are_refused(void **state)
     cni_network_free(n);
 }
 
+/* A switch that is no switch is a mistake, not "off": the plugin names where it stands. */
+static void test_values_of_the_wrong_kind_are_refused(void **state)
+{
+    NEED_ROOT();
+    char ns[160];
+    CniNetwork *n = NULL;
+    CniResult r;
+    Err err = { 0 };
+    assert_int_equal(make_netns("ns10", ns), 0);
+    assert_int_equal(cni_network_parse(SV("{\"cniVersion\":\"1.0.0\",\"name\":\"net\",\"plugins\":"
+                                          "[{\"type\":\"bridge\",\"hairpinMode\":\"yes\"}]}"),
+                                       "test", &n, &err),
+                     0);
+    CniAttachment at = attachment("kinds", ns);
+    assert_true(cni_add(n, &at, &arena, &r, &err) < 0);
+    assert_non_null(strstr(err.msg, "network configuration:1: hairpinMode: cannot unmarshal !!str "
+                                    "`yes` into bool"));
+    cni_network_free(n);
+}
+
 /* Many at once on one bridge: nobody gets an address twice. */
 static void test_adds_at_once_get_different_addresses(void **state)
 {
@@ -275,11 +295,17 @@ static void test_bad_lists_name_file_and_field(void **state)
         const char *text, *why;
     } rows[] = {
         { "{", "net.conf" },
-        { "{\"cniVersion\":\"1.0.0\"}", "name" },
-        { "{\"cniVersion\":\"9.0.0\",\"name\":\"n\",\"type\":\"bridge\"}", "cniVersion" },
-        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[]}", "plugins" },
-        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"../sh\"}]}",
-          "plugins.type" },
+        { "{\"cniVersion\":\"1.0.0\"}", "net.conf:1: name: expected the network's name" },
+        { "{\n\"name\":\"n\",\n\"cniVersion\":\"9.0.0\",\"type\":\"bridge\"}",
+          "net.conf:3: cniVersion: '9.0.0' is not known" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[]}",
+          "net.conf:1: plugins: expected 1 to 16 of them" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":{}}",
+          "net.conf:1: plugins: expected 1 to 16 of them" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[\n{\"type\":\"a\"},\n{\"type\":\"../sh\"}]}",
+          "net.conf:3: plugins[1].type: '../sh' names no plugin" },
+        { "{\"cniVersion\":\"1.0.0\",\"name\":5}",
+          "net.conf:1: name: cannot unmarshal a number into string" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CniNetwork *n = NULL;
@@ -541,6 +567,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_del_without_the_namespace_frees_the_address),
         cmocka_unit_test(test_failed_add_leaves_nothing),
         cmocka_unit_test(test_unknown_fields_of_security_are_refused),
+        cmocka_unit_test(test_values_of_the_wrong_kind_are_refused),
         cmocka_unit_test(test_adds_at_once_get_different_addresses),
         cmocka_unit_test(test_host_ports_lead_to_the_container),
         cmocka_unit_test(test_taken_host_ports_are_refused),

@@ -72,9 +72,31 @@ static void test_damage(void **state)
     assert_int_equal(gunzip(SV("plain"), 100, &out, &err), -ERR_INVALID);
 }
 
+static void test_packing(void **state)
+{
+    _cleanup_buf_ Buf in = BUF_INIT, packed = BUF_INIT, out = BUF_INIT;
+    Err err = { 0 };
+    for (int i = 0; i < 100000; i++)
+        buf_printf(&in, "%d,", i % 777);
+    buf_sv(&packed, SV("before"));
+    assert_true(gzip_pack(buf_view(&in), &packed));
+    assert_true(packed.len < in.len / 10);
+    StrView made = sv_skip(buf_view(&packed), 6);
+    assert_int_equal(gunzip(made, in.len, &out, &err), 0);
+    assert_true(sv_eq(buf_view(&out), buf_view(&in)));
+    buf_clear(&packed);
+    buf_clear(&out);
+    assert_true(gzip_pack(SV(""), &packed));
+    assert_int_equal(gunzip(buf_view(&packed), 1, &out, &err), 0);
+    assert_int_equal(out.len, 0);
+    _cleanup_buf_ Buf small = { .limit = 10 };
+    assert_false(gzip_pack(buf_view(&in), &small));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_packing),
         cmocka_unit_test(test_pieces_and_members),
         cmocka_unit_test(test_a_bomb_stops_at_the_limit),
         cmocka_unit_test(test_damage),

@@ -269,11 +269,13 @@ static void test_grpc_nonsense(void **state)
     assert_false(run(GRPC, true, 100)); /* nobody answers */
     reply = SV("HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_false(run(GRPC, true, 2000));
-    assert_false(grpc_health_parse(SV("\0\0\0\0"), &status));
-    assert_false(grpc_health_parse(SV("\1\0\0\0\0"), &status));     /* compressed */
-    assert_false(grpc_health_parse(SV("\0\0\0\0\2\x08"), &status)); /* cut */
-    assert_false(grpc_health_parse(SV("\0\xff\xff\xff\xff"), &status));
-    assert_false(grpc_health_parse(SV("\0\0\0\0\1\x08"), &status));
+    assert_true(grpc_health_parse(SV(""), &status));
+    assert_int_equal(status, 0);
+    assert_true(grpc_health_parse(SV("\x08\3"), &status));
+    assert_int_equal(status, 3);
+    assert_false(grpc_health_parse(SV("\x08"), &status));
+    assert_false(grpc_health_parse(SV("\x08\x80\1"), &status));
+    assert_false(grpc_health_parse(SV("\x12\1x"), &status));
 }
 
 int main(void)

@@ -1,14 +1,10 @@
-/* bind.c - YAML to structs by tables. Scalars arrive as the text that stands in the file, so that
- * a label value 0010 or a replacement 1e3 stays what was written; null leaves the default. */
-#include "monitor/config/bind.h"
+/* bind.c - see bind.h. null leaves the default. */
+#include "codec/bind.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/vec.h"
-#include "monitor/model/duration.h"
-
-enum { LIST_MAX = 1000000 };
+#include "base/buf.h"
 
 /* ---- errors ---- */
 
@@ -35,8 +31,11 @@ static int fail_at(Binder *b, unsigned line, const char *fmt, va_list ap)
     put_path(b->frame, &path);
     vsnprintf(text, sizeof text, fmt, ap);
     const char *where = path.len ? buf_cstr(&path) : "";
-    return err_set(b->err, ERR_INVALID, 0, "%s:%u: %s%s%s", b->file, line ? line : 1,
-                   where ? where : "", where && *where ? ": " : "", text);
+    char at[16] = "";
+    if (line)
+        snprintf(at, sizeof at, ":%u", line);
+    return err_set(b->err, ERR_INVALID, 0, "%s%s: %s%s%s", b->file, at, where ? where : "",
+                   where && *where ? ": " : "", text);
 }
 
 int bind_fail(Binder *b, const Value *v, const char *fmt, ...)
@@ -62,12 +61,16 @@ int bind_fail_key(Binder *b, const Value *v, const char *key, const char *fmt, .
     return r;
 }
 
-static int bad_type(Binder *b, const Value *v, const char *want)
+int bind_bad_type(Binder *b, const Value *v, const char *want)
 {
     if (v->kind == VALUE_MAP)
         return bind_fail(b, v, "cannot unmarshal !!map into %s", want);
     if (v->kind == VALUE_LIST)
         return bind_fail(b, v, "cannot unmarshal !!seq into %s", want);
+    if (v->kind == VALUE_BOOL)
+        return bind_fail(b, v, "cannot unmarshal a bool into %s", want);
+    if (v->kind == VALUE_INT || v->kind == VALUE_DOUBLE)
+        return bind_fail(b, v, "cannot unmarshal a number into %s", want);
     StrView s = value_str(v);
     return bind_fail(b, v, "cannot unmarshal !!str `%.*s` into %s", (int)MIN(s.len, (size_t)40),
                      s.ptr ? s.ptr : "", want);
@@ -87,72 +90,17 @@ static int read_bool(Binder *b, const Value *v, bool *ret)
             return 0;
         }
     }
-    return bad_type(b, v, "bool");
+    return bind_bad_type(b, v, "bool");
 }
 
-static int read_duration(Binder *b, const Value *v, int64_t *ret)
-{
-    StrView s = value_str(v);
-    if (prom_duration_parse(s, ret) == 0)
-        return 0;
-    _cleanup_buf_ Buf why = BUF_INIT;
-    prom_duration_explain(s, &why);
-    return bind_fail(b, v, "%.*s", SV_FMT(buf_view(&why)));
-}
-
-/* "512MB", "1.5GiB", "1GiB512MiB", "0": all in powers of 1024. */
-static int read_size(Binder *b, const Value *v, uint64_t *ret)
-{
-    static const char prefixes[] = "KMGTPE";
-    StrView s = value_str(v);
-    double sum = 0;
-
-    for (bool first = true; s.len || first; first = false) {
-        size_t n = 0;
-        while (n < s.len && ((s.ptr[n] >= '0' && s.ptr[n] <= '9') || s.ptr[n] == '.'))
-            n++;
-        double x;
-        if (!n || sv_to_double(sv_head(s, n), &x) < 0)
-            return bind_fail(b, v, "units: invalid %.*s", SV_FMT(value_str(v)));
-        s = sv_skip(s, n);
-        const char *p = s.len ? strchr(prefixes, s.ptr[0]) : NULL;
-        for (long i = p && *p ? p - prefixes + 1 : 0; i > 0; i--)
-            x *= 1024;
-        s = sv_skip(s, p && *p ? 1 : 0);
-        if (p && *p && s.len && s.ptr[0] == 'i')
-            s = sv_skip(s, 1);
-        if (s.len && s.ptr[0] == 'B')
-            s = sv_skip(s, 1);
-        else if (s.len || p || x != 0) /* only 0 does without a unit */
-            return bind_fail(b, v, "units: unknown unit %.*s in %.*s", SV_FMT(s),
-                             SV_FMT(value_str(v)));
-        sum += x;
-    }
-    if (sum >= 9.2e18)
-        return bind_fail(b, v, "%.*s is too large", SV_FMT(value_str(v)));
-    *ret = (uint64_t)sum;
-    return 0;
-}
-
-static int read_action(Binder *b, const Value *v, RelabelAction *ret)
-{
-    for (unsigned i = 0; i < RELABEL_ACTION_MAX; i++) {
-        if (sv_eq_nocase(value_str(v), sv_cstr(relabel_action_names[i]))) {
-            *ret = (RelabelAction)i;
-            return 0;
-        }
-    }
-    return bind_fail(b, v, "unknown relabel action \"%.*s\"", SV_FMT(value_str(v)));
-}
-
-static int read_scalar(Binder *b, const Field *f, void *at, const Value *v)
+static int read_text_scalar(Binder *b, const Field *f, void *at, const Value *v)
 {
     StrView s = value_str(v);
     bool flag = false;
     int r;
 
     if (v->kind != VALUE_STRING)
-        return bad_type(b, v, f->kind == FIELD_BOOL ? "bool" : "string");
+        return bind_bad_type(b, v, f->kind == FIELD_BOOL ? "bool" : "string");
     switch (f->kind) {
     case FIELD_BOOL:
         return read_bool(b, v, at);
@@ -161,32 +109,51 @@ static int read_scalar(Binder *b, const Field *f, void *at, const Value *v)
             *(int8_t *)at = flag;
         return r;
     case FIELD_INT:
-        return sv_to_i64(s, at) < 0 ? bad_type(b, v, "int") : 0;
+        return sv_to_i64(s, at) < 0 ? bind_bad_type(b, v, "int") : 0;
     case FIELD_UINT:
-        return sv_to_u64(s, at) < 0 ? bad_type(b, v, "uint") : 0;
+        return sv_to_u64(s, at) < 0 ? bind_bad_type(b, v, "uint") : 0;
     case FIELD_DOUBLE:
-        return sv_to_double(s, at) < 0 ? bad_type(b, v, "float64") : 0;
-    case FIELD_DURATION:
-        return read_duration(b, v, at);
-    case FIELD_SIZE:
-        return read_size(b, v, at);
-    case FIELD_ACTION:
-        return read_action(b, v, at);
-    case FIELD_URL:
-        for (size_t i = 0; i < s.len; i++)
-            if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f)
-                return bind_fail(b, v, "parse \"%.*s\": invalid character in URL", SV_FMT(s));
-        *(StrView *)at = s;
-        return 0;
+        return sv_to_double(s, at) < 0 ? bind_bad_type(b, v, "float64") : 0;
     default:
         *(StrView *)at = s;
         return 0;
     }
 }
 
+static int read_typed_scalar(Binder *b, const Field *f, void *at, const Value *v)
+{
+    switch (f->kind) {
+    case FIELD_BOOL:
+    case FIELD_TRI:
+        if (v->kind != VALUE_BOOL)
+            return bind_bad_type(b, v, "bool");
+        if (f->kind == FIELD_TRI)
+            *(int8_t *)at = v->b;
+        else
+            *(bool *)at = v->b;
+        return 0;
+    case FIELD_INT:
+    case FIELD_UINT:
+        if (v->kind != VALUE_INT || (f->kind == FIELD_UINT && v->i < 0))
+            return bind_bad_type(b, v, f->kind == FIELD_INT ? "int" : "uint");
+        *(int64_t *)at = v->i;
+        return 0;
+    case FIELD_DOUBLE:
+        if (v->kind != VALUE_INT && v->kind != VALUE_DOUBLE)
+            return bind_bad_type(b, v, "float64");
+        *(double *)at = v->kind == VALUE_INT ? (double)v->i : v->d;
+        return 0;
+    default:
+        if (v->kind != VALUE_STRING)
+            return bind_bad_type(b, v, "string");
+        *(StrView *)at = value_str(v);
+        return 0;
+    }
+}
+
 /* ---- lists and maps of texts ---- */
 
-static int read_texts(Binder *b, const Value *v, StrList *ret)
+int bind_texts(Binder *b, const Value *v, StrList *ret)
 {
     if (v->kind == VALUE_STRING) { /* yaml.v2 takes one item for a list of one */
         StrView *one = arena_array(b->arena, StrView, 1);
@@ -197,7 +164,7 @@ static int read_texts(Binder *b, const Value *v, StrList *ret)
         return 0;
     }
     if (v->kind != VALUE_LIST)
-        return bad_type(b, v, "[]string");
+        return bind_bad_type(b, v, "[]string");
     StrView *items = arena_array(b->arena, StrView, v->len + 1u);
     if (!items)
         return err_nomem(b->err);
@@ -206,30 +173,12 @@ static int read_texts(Binder *b, const Value *v, StrList *ret)
         BindFrame f = { .up = b->frame, .index = n, .is_item = true };
         b->frame = &f;
         if (it->kind != VALUE_STRING && it->kind != VALUE_NULL)
-            return bad_type(b, it, "string");
+            return bind_bad_type(b, it, "string");
         b->frame = f.up;
         items[n++] = it->kind == VALUE_NULL ? SV("") : value_str(it);
     }
     *ret = (StrList){ items, n };
     return 0;
-}
-
-static int read_labels(Binder *b, const Value *v, Labels *ret)
-{
-    LabelsBuilder lb;
-
-    if (v->kind != VALUE_MAP)
-        return bad_type(b, v, "map[string]string");
-    labels_builder_init(&lb, b->arena, (Labels){ 0 });
-    value_map_foreach (m, v) {
-        if (m->val.kind != VALUE_STRING && m->val.kind != VALUE_NULL)
-            return bad_type(b, &m->val, "string");
-        if (!sv_is_utf8(value_str(&m->val)))
-            return bind_fail(b, &m->val, "the value of \"%.*s\" is not a valid label value",
-                             SV_FMT(m->key));
-        labels_builder_set(&lb, m->key, value_str(&m->val));
-    }
-    return labels_builder_take(&lb, ret) ? 0 : err_nomem(b->err);
 }
 
 static int by_name(const void *a, const void *b)
@@ -241,7 +190,7 @@ static int read_params(Binder *b, const Value *v, StrParams *ret)
 {
     int r;
     if (v->kind != VALUE_MAP)
-        return bad_type(b, v, "map[string][]string");
+        return bind_bad_type(b, v, "map[string][]string");
     StrParam *items = arena_array(b->arena, StrParam, v->len + 1u);
     if (!items)
         return err_nomem(b->err);
@@ -250,43 +199,13 @@ static int read_params(Binder *b, const Value *v, StrParams *ret)
         BindFrame f = { .up = b->frame, .key = m->key };
         b->frame = &f;
         items[n].name = m->key;
-        if (m->val.kind != VALUE_NULL && (r = read_texts(b, &m->val, &items[n].values)) < 0)
+        if (m->val.kind != VALUE_NULL && (r = bind_texts(b, &m->val, &items[n].values)) < 0)
             return r;
         b->frame = f.up;
         n++;
     }
     qsort(items, n, sizeof *items, by_name);
     *ret = (StrParams){ items, n };
-    return 0;
-}
-
-static const Field header_fields[] = {
-    { "values", FIELD_TEXTS, false, offsetof(FetchExtraHeader, values), NULL },
-    { "secrets", FIELD_TEXTS, false, offsetof(FetchExtraHeader, secrets), NULL },
-    { "files", FIELD_TEXTS, false, offsetof(FetchExtraHeader, files), NULL },
-};
-static const Type type_header = {
-    "config.Header", sizeof(FetchExtraHeader), header_fields, ARRAY_SIZE(header_fields), NULL, NULL
-};
-
-static int read_headers(Binder *b, const Value *v, FetchExtraHeaders *ret)
-{
-    int r;
-    if (v->kind != VALUE_MAP)
-        return bad_type(b, v, "map[string]config.Header");
-    FetchExtraHeader *items = arena_array(b->arena, FetchExtraHeader, v->len + 1u);
-    if (!items)
-        return err_nomem(b->err);
-    unsigned n = 0;
-    value_map_foreach (m, v) {
-        BindFrame f = { .up = b->frame, .key = m->key };
-        b->frame = &f;
-        if ((r = bind_struct(b, &type_header, &items[n], &m->val)) < 0)
-            return r;
-        items[n++].name = m->key;
-        b->frame = f.up;
-    }
-    *ret = (FetchExtraHeaders){ items, n };
     return 0;
 }
 
@@ -298,9 +217,9 @@ static int read_list(Binder *b, const Type *t, const Value *v, AnyList *ret)
 {
     int r;
     if (v->kind != VALUE_LIST)
-        return bad_type(b, v, t->name);
-    if (v->len > LIST_MAX)
-        return bind_fail(b, v, "more than %d items", LIST_MAX);
+        return bind_bad_type(b, v, t->name);
+    if (v->len > BIND_LIST_MAX)
+        return bind_fail(b, v, "more than %d items", BIND_LIST_MAX);
     char *items = arena_alloc_n(b->arena, v->len + 1u, t->size);
     if (!items)
         return err_nomem(b->err);
@@ -334,14 +253,13 @@ static int read_field(Binder *b, const Field *f, void *at, const Value *v)
 {
     switch (f->kind) {
     case FIELD_TEXTS:
-        return read_texts(b, v, at);
-    case FIELD_LABELS:
-        return read_labels(b, v, at);
+        return bind_texts(b, v, at);
     case FIELD_PARAMS:
     case FIELD_SECRET_PARAMS:
         return read_params(b, v, at);
-    case FIELD_HEADERS:
-        return read_headers(b, v, at);
+    case FIELD_VALUE:
+        *(const Value **)at = v;
+        return 0;
     case FIELD_STRUCT:
         return bind_struct(b, f->sub, at, v);
     case FIELD_POINTER:
@@ -349,7 +267,10 @@ static int read_field(Binder *b, const Field *f, void *at, const Value *v)
     case FIELD_LIST:
         return read_list(b, f->sub, v, at);
     default:
-        return read_scalar(b, f, at, v);
+        if (f->kind >= FIELD_OWN)
+            return b->format->read(b, f, at, v);
+        return b->format && b->format->typed ? read_typed_scalar(b, f, at, v)
+                                             : read_text_scalar(b, f, at, v);
     }
 }
 
@@ -378,16 +299,18 @@ static void set_defaults(const Type *t, void *obj)
         if (f->kind == FIELD_INLINE || f->kind == FIELD_STRUCT)
             set_defaults(f->sub, at);
         else if (f->kind == FIELD_TRI)
-            *(int8_t *)at = CONFIG_UNSET;
+            *(int8_t *)at = BIND_UNSET;
     }
     if (t->init)
         t->init(obj);
 }
 
-/* Kinds of discovery that Prometheus has and this program has not. */
-static bool is_foreign_discovery(StrView key)
+static int unknown_key(Binder *b, const Type *t, StrView key, const Value *v)
 {
-    return sv_ends(key, SV("_sd_configs"));
+    int r = b->format && b->format->unknown ? b->format->unknown(b, key, v) : 0;
+    if (r < 0 || (b->format && b->format->lenient))
+        return r;
+    return bind_fail(b, v, "field %.*s not found in type %s", SV_FMT(key), t->name);
 }
 
 int bind_struct(Binder *b, const Type *t, void *obj, const Value *v)
@@ -395,19 +318,14 @@ int bind_struct(Binder *b, const Type *t, void *obj, const Value *v)
     int r;
     set_defaults(t, obj);
     if (v->kind != VALUE_MAP && v->kind != VALUE_NULL)
-        return bad_type(b, v, t->name);
+        return bind_bad_type(b, v, t->name);
     value_map_foreach (m, v) {
         void *holder = NULL;
         const Field *f = find_field(t, obj, m->key, &holder);
         BindFrame frame = { .up = b->frame, .key = m->key };
-        if (!f && is_foreign_discovery(m->key))
-            return bind_fail(b, &m->val,
-                             "%.*s is not supported: static, file, http, dns and kubernetes are",
-                             SV_FMT(m->key));
-        if (!f)
-            return bind_fail(b, &m->val, "field %.*s not found in type %s", SV_FMT(m->key),
-                             t->name);
-        if (m->val.kind == VALUE_NULL)
+        if (!f && (r = unknown_key(b, t, m->key, &m->val)) < 0)
+            return r;
+        if (!f || m->val.kind == VALUE_NULL)
             continue;
         b->frame = &frame;
         if ((r = read_field(b, f, (char *)holder + f->offset, &m->val)) < 0)
