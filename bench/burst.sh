@@ -4,7 +4,8 @@
 # forgotten the history of its objects, five minutes later; and how many pods a second. Root; in a network namespace of its own.
 set -eu
 cd "$(dirname "$0")/.."
-export KNARR_BUILD=$(realpath "${1:-build}")
+KNARR_BUILD=$(realpath "${1:-build}")
+export KNARR_BUILD
 pods=${2:-1000} at_once=${3:-80}
 source tests/e2e/helpers.bash
 new_cluster

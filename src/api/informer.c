@@ -395,7 +395,7 @@ static void back_off(Informer *inf)
     inf->timer = source_free(inf->timer);
     if (loop_add_timer(api_client_loop(inf->client), delay, 0, on_retry, inf, &inf->timer, NULL) <
         0)
-        (void)loop_defer(api_client_loop(inf->client), on_retry, inf, NULL);
+        (void)!loop_defer(api_client_loop(inf->client), on_retry, inf, NULL);
 }
 
 static void retry(Informer *inf, const Err *why)

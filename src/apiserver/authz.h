@@ -18,7 +18,7 @@ bool authorize(ApiServer *srv, const Access *a);
 bool authorize_call(ApiCall *x, StrView verb);
 
 /* rbac.c */
-int rbac_new(Store *store, Rbac **ret, Err *err);
+int rbac_new(Store *store, Rbac **ret, Err *err) NODISCARD;
 Rbac *rbac_free(Rbac *r);
 bool rbac_allows(Rbac *rbac, const Access *a);
 void rbac_invalidate(Rbac *r); /* something of rbac.authorization.k8s.io has changed */

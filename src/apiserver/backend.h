@@ -5,9 +5,9 @@
 #include "apiserver/call.h"
 #include "net/http_client.h"
 
-int backends_new(const ApiServerConfig *cfg, Backends **ret, Err *err);
+int backends_new(const ApiServerConfig *cfg, Backends **ret, Err *err) NODISCARD;
 /* The certificates for kubelets came anew: new connections use them. */
-int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err);
+int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err) NODISCARD;
 Backends *backends_free(Backends *b); /* always NULL; what is still open may close behind it */
 
 /* A forwarded request, or two joined connections, begins and ends. */

@@ -14,4 +14,4 @@ bool body_read_object(ApiCall *x, Value *ret);
 /* Checks what a patch has made against the call's kind, as the body of an update would be. */
 bool body_check(ApiCall *x, Value *obj);
 /* Decodes the body of an action (DeleteOptions, Scale …) in whatever form it came; no checks. */
-int body_decode(ApiCall *x, const char *schema_name, Value *ret, Err *err);
+int body_decode(ApiCall *x, const char *schema_name, Value *ret, Err *err) NODISCARD;

@@ -8,7 +8,8 @@ static void on_committed(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err
     c->obj = object_rev_ref(obj);
     if (err)
         c->err = *err;
-    loop_post(c->loop, c->done, c->ctx, NULL);
+    c->task = (LoopTask){ .fn = c->done, .ctx = c->ctx };
+    loop_post_task(c->loop, &c->task);
 }
 
 int commit_start(Commit *c, Store *store, const StoreOp *ops, size_t n, Err *err)

@@ -7,6 +7,7 @@ typedef struct Commit {
     Loop *loop;
     LoopFn *done;
     void *ctx;
+    LoopTask task;  /* how it comes back: this must not fail */
     ObjectRev *obj; /* owned: what the first operation wrote or deleted; NULL when refused */
     Err err;
 } Commit;

@@ -18,7 +18,7 @@ const ApiResource *convert_stored(const ApiResource *res);
 Value convert_object(const ApiResource *res, const Value *obj, Arena *a);
 
 /* Gives the terms of a field selector the names of the stored form. */
-int convert_field_terms(const ApiResource *res, Selector *s, Arena *a, Err *err);
+int convert_field_terms(const ApiResource *res, Selector *s, Arena *a, Err *err) NODISCARD;
 
 /* Appends a stored object's text, from within its metadata on, with the
  * names of `res`. Takes one pass over the text. */

@@ -29,7 +29,7 @@ bool node_link_handle(ApiCall *x); /* log, exec, attach, portforward */
 bool forward_handle(ApiCall *x);   /* proxy */
 
 /* ---- what is behind some of them, for the server's start and end ---- */
-int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err);
+int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err) NODISCARD;
 OpenApiCache *openapi_cache_free(OpenApiCache *c);
 
 /* The server's handler of requests: an ApiServer as ctx (net/http.h). */

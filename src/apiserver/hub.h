@@ -16,5 +16,6 @@ typedef struct HubSubscriber {
 
 /* `subscribers` are copied; at most HUB_SUBSCRIBERS_MAX. */
 enum { HUB_SUBSCRIBERS_MAX = 8 };
-int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchHub **ret, Err *err);
+int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchHub **ret,
+            Err *err) NODISCARD;
 WatchHub *hub_free(WatchHub *h);

@@ -21,7 +21,8 @@ StrView object_open(const ApiResource *res, const ObjectRev *o, uint64_t rev, bo
 /* Appends the object as clients see it. */
 void object_encode(const ApiResource *res, const ObjectRev *o, uint64_t rev, bool item, Buf *out);
 /* The same as a tree in the arena. */
-int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret, Err *err);
+int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *ret,
+                  Err *err) NODISCARD;
 /* The newest version of an object of the core group. False: there is none, or no memory. */
 bool object_core(Store *store, StrView plural, StrView ns, StrView name, Arena *a, Value *ret);
 /* The raw text of the stored object's metadata: from "{" to the matching "}". */

@@ -14,7 +14,7 @@ typedef struct Filter {
     Selector labels, fields;
     const ApiResource *stored; /* whose names the fields have */
 } Filter;
-int filter_parse(ApiCall *x, Filter *ret, Err *err);
+int filter_parse(ApiCall *x, Filter *ret, Err *err) NODISCARD;
 bool filter_empty(const Filter *f); /* selects everything */
 bool filter_match(const Filter *f, const ObjectRev *o);
 

@@ -84,7 +84,8 @@ struct WatchHub {
     unsigned n_subscribers;
     Watch *watches;
     uint64_t pos;
-    atomic_bool posted;           /* a wake-up is on its way to the loop */
+    atomic_bool posted; /* a wake-up is on its way to the loop: this */
+    LoopTask wake_up;
     const StoreEvent *in_hand;    /* that is being dispatched; NULL: none */
     EventText texts[EVENT_TEXTS]; /* of it, for all watches that want the same */
     Source *sweep;
@@ -514,7 +515,7 @@ static void on_publish(void *ctx)
 {
     WatchHub *h = ctx;
     if (!atomic_exchange(&h->posted, true))
-        loop_post(h->srv->loop, hub_run, h, NULL);
+        loop_post_task(h->srv->loop, &h->wake_up);
 }
 
 int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchHub **ret, Err *err)
@@ -524,6 +525,7 @@ int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchH
     if (!h)
         return err_nomem(err);
     h->srv = srv;
+    h->wake_up = (LoopTask){ .fn = hub_run, .ctx = h };
     memcpy(h->subscribers, subscribers, n * sizeof *subscribers);
     h->n_subscribers = n;
     int r = loop_add_timer(srv->loop, SWEEP_EVERY_MS, SWEEP_EVERY_MS, hub_sweep, h, &h->sweep, err);
@@ -542,6 +544,7 @@ WatchHub *hub_free(WatchHub *h)
     if (!h)
         return NULL;
     store_on_publish(h->srv->store, NULL, NULL);
+    loop_task_cancel(h->srv->loop, &h->wake_up);
     while (h->watches)
         watch_free(h->watches);
     source_free(h->sweep);

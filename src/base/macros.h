@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define NODISCARD     __attribute__((warn_unused_result))
+#define IGNORABLE     /* its result need not be looked at: the header says why */
 #define PRINTF(f, a)  __attribute__((format(printf, f, a)))
 #define PUBLIC        __attribute__((visibility("default")))
 #define _cleanup_(fn) __attribute__((cleanup(fn)))

@@ -27,7 +27,7 @@ void daemon_init(const char *role);
 /* Makes the loop and its signals. After a failure daemon_close() as well. */
 int daemon_open(Daemon *d, Err *err) NODISCARD;
 /* Runs until a signal comes. */
-int daemon_run(Daemon *d, Err *err);
+int daemon_run(Daemon *d, Err *err) NODISCARD;
 /* After everything that lives on the loop. */
 void daemon_close(Daemon *d);
 /* The exit code of main(): logs the error where r is negative. */

@@ -178,7 +178,7 @@ Worker *worker_free(Worker *w); /* the pod runs on */
 /* A new version of the pod, or NULL: gone. */
 void worker_update(Worker *w, ApiObject *obj);
 /* Takes up a pod that runs from before. */
-int worker_restore(Worker *w, Err *err);
+int worker_restore(Worker *w, Err *err) NODISCARD;
 Container *worker_container(Worker *w, StrView name);
 void worker_event(Worker *w, const Container *c, StrView type, StrView reason, const char *fmt, ...)
     PRINTF(5, 6);
@@ -236,19 +236,20 @@ bool worker_copy_inputs(Worker *w, SetupJob *job);
 /* ---- hosts.c ---- */
 /* The pod's host name (in the arena of the job), with setHostnameAsFQDN the full one. ERR_LIMIT
  * when that is longer than the kernel takes. */
-int pod_hostname(SetupJob *job, const char **ret, Err *err);
+int pod_hostname(SetupJob *job, const char **ret, Err *err) NODISCARD;
 /* /etc/hosts, /etc/hostname and /etc/resolv.conf of its containers, in its folder. */
-int hosts_write(SetupJob *job, const char *dir, Err *err);
+int hosts_write(SetupJob *job, const char *dir, Err *err) NODISCARD;
 
-int sandbox_create(SetupJob *job, Err *err);                /* sandbox.c */
-int sandbox_destroy(Kubelet *k, const char *uid, Err *err); /* network, namespaces, files */
+int sandbox_create(SetupJob *job, Err *err) NODISCARD; /* sandbox.c */
+int sandbox_destroy(Kubelet *k, const char *uid,
+                    Err *err) NODISCARD; /* network, namespaces, files */
 /* The control group of a pod. */
 void sandbox_cgroup(const Kubelet *k, const Value *pod, const char *uid,
                     char buf[static PATH_SIZE]);
 int sandbox_read_ip(Kubelet *k, const char *uid, char ip[static 48]);
-int volumes_write(SetupJob *job, Err *err); /* volumes.c */
+int volumes_write(SetupJob *job, Err *err) NODISCARD; /* volumes.c */
 /* The node's tmpfs; opening it again changes nothing. */
-int volumes_open_memory(Kubelet *k, Err *err);
+int volumes_open_memory(Kubelet *k, Err *err) NODISCARD;
 void volumes_close_memory(Kubelet *k);
 /* Where a mounted volume comes from; texts are in the job's arena. With a subPath `root` is the
  * volume's folder and `path` lies inside it, to be resolved where it is mounted (OciMount.root);
@@ -257,7 +258,7 @@ typedef struct VolumeSource {
     const char *root, *path;
     bool readonly; /* the volume itself demands it */
 } VolumeSource;
-int volume_source(SetupJob *job, const Value *mount, VolumeSource *ret, Err *err);
+int volume_source(SetupJob *job, const Value *mount, VolumeSource *ret, Err *err) NODISCARD;
 
 typedef struct StartJob {
     SetupJob base;
@@ -269,18 +270,18 @@ typedef struct StartJob {
     char image_id[300], waiting[48]; /* waiting: reason when it fails: "ErrImageNeverPull" … */
     Value service_env;               /* list of "NAME=VALUE" for enableServiceLinks */
 } StartJob;
-int container_prepare(StartJob *job, Err *err); /* container.c */
+int container_prepare(StartJob *job, Err *err) NODISCARD; /* container.c */
 
 /* env.c: "NAME=VALUE" strings. */
 typedef VEC(const char *) StringList;
 int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret,
-              Err *err);
+              Err *err) NODISCARD;
 /* Expands $(NAME) by the variables so far; $$(NAME) stays. */
 StrView env_expand(StrView text, const StringList *env, Arena *a);
 /* The value of a fieldRef / resourceFieldRef; ERR_INVALID names an unknown path. */
-int field_ref_value(const SetupJob *job, StrView path, StrView *ret, Err *err);
+int field_ref_value(const SetupJob *job, StrView path, StrView *ret, Err *err) NODISCARD;
 int resource_field_value(const Value *pod, const Value *ref, const Value *container, Arena *a,
-                         StrView *ret, Err *err);
+                         StrView *ret, Err *err) NODISCARD;
 Value service_links(Kubelet *k, StrView ns, Arena *a); /* on the loop */
 
 /* ---- status.c ---- */
@@ -295,7 +296,7 @@ void pod_watch_deadline(Worker *w);
 
 /* ---- support.c ---- */
 /* ERR_UNSUPPORTED names the first field that this kubelet would have to ignore. */
-int support_check(const Value *pod, Err *err);
+int support_check(const Value *pod, Err *err) NODISCARD;
 /* One line for each field of a pod's spec that is in no row, or in two, and for each row that names
  * no field; for the build. */
 void support_coverage(Buf *out);
@@ -304,9 +305,9 @@ void support_coverage(Buf *out);
 /* ERR_DENIED, with the kubelet's message and the field, for the first sysctl that is not one of the
  * safe set of Kubernetes 1.35, or that belongs to a namespace which the pod shares with the host.
  */
-int sysctls_check(const Value *pod, Err *err);
+int sysctls_check(const Value *pod, Err *err) NODISCARD;
 /* Fills ret->sysctls, names with dots; ERR_NOMEM. */
-int sysctls_of(const Value *pod, Arena *a, PodSpec *ret, Err *err);
+int sysctls_of(const Value *pod, Arena *a, PodSpec *ret, Err *err) NODISCARD;
 
 /* ---- probe.c ---- */
 typedef enum ProbeKind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS } ProbeKind;
@@ -330,21 +331,22 @@ void hook_cancel(Container *c);
 /* Where pods' logs are: /var/log/pods for the default data directory, else DATA_DIR/log/pods. */
 const char *log_root(const Kubelet *k, char buf[static PATH_SIZE]);
 /* Looks at the sizes of logs every now and then. */
-int log_rotator_new(Kubelet *k, LogRotator **ret, Err *err);
+int log_rotator_new(Kubelet *k, LogRotator **ret, Err *err) NODISCARD;
 LogRotator *log_rotator_free(LogRotator *r);
 /* Removes the log of an attempt and what was rotated of it. */
 void log_remove_attempt(const Container *c, unsigned attempt);
 /* Removes all logs of a pod; on a pool thread. */
-int log_remove_pod(const Kubelet *k, const char *uid, Err *err);
+int log_remove_pod(const Kubelet *k, const char *uid, Err *err) NODISCARD;
 
 /* Bytes that all pods together may use; also the limit of their control group. */
 int64_t node_allocatable_memory(void);
 
 /* ---- node.c ---- */
-int node_agent_new(Kubelet *k, NodeAgent **ret, Err *err);
+int node_agent_new(Kubelet *k, NodeAgent **ret, Err *err) NODISCARD;
 NodeAgent *node_agent_free(NodeAgent *n);
 
 /* ---- server.c ---- */
-int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err);
-int kubelet_server_reload(KubeletServer *s, StrView cert, StrView key, StrView client_ca, Err *err);
+int kubelet_server_new(Kubelet *k, KubeletServer **ret, Err *err) NODISCARD;
+int kubelet_server_reload(KubeletServer *s, StrView cert, StrView key, StrView client_ca,
+                          Err *err) NODISCARD;
 KubeletServer *kubelet_server_free(KubeletServer *s);

@@ -42,8 +42,8 @@ void session_del(Session *x); /* repeatable */
 
 /* Answers with a sentence as plain text, as the kubelet does. */
 void kubelet_refuse(HttpReq *req, int status, const char *fmt, ...) PRINTF(3, 4);
-int kubelet_upgrade_status(const Err *err);          /* of an upgrade that is refused */
-bool kubelet_flag(const HttpReq *req, StrView name); /* "1" or "true" */
+int kubelet_upgrade_status(const Err *err) NODISCARD; /* of an upgrade that is refused */
+bool kubelet_flag(const HttpReq *req, StrView name);  /* "1" or "true" */
 /* The pod NS/NAME that is known here (the one that runs, if a new one waits under the same name),
  * or NULL. */
 Worker *kubelet_find_pod(Kubelet *k, StrView ns, StrView name);

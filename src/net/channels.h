@@ -48,7 +48,7 @@ bool channels_wanted(const HttpReq *req);
 int channels_accept(HttpReq *req, const ChannelsSpec *spec, const ChannelsEvents *ev,
                     Channels **ret, Err *err) NODISCARD;
 int channels_write(Channels *c, unsigned channel, const void *data, size_t len,
-                   Err *err);                       /* copies */
+                   Err *err) IGNORABLE;             /* copies */
 void channels_close(Channels *c, unsigned channel); /* we send no more on it */
 /* Whether the client takes failures on CHANNEL_ERROR as plain sentences, and nothing for success:
  * before version 4. */

@@ -61,8 +61,8 @@ typedef struct ClientOps {
 } ClientOps;
 
 extern const ClientOps client_h1_ops, client_h2_ops;
-int client_h1_init(ClientConn *c, Err *err);
-int client_h2_init(ClientConn *c, Err *err);
+int client_h1_init(ClientConn *c, Err *err) NODISCARD;
+int client_h2_init(ClientConn *c, Err *err) NODISCARD;
 
 struct ClientConn {
     HttpClient *client; /* NULL once the client is gone */
@@ -113,7 +113,7 @@ void client_conn_idle(ClientConn *c); /* has room again: look for waiting calls 
 void client_pump_later(ClientConn *c);
 void call_hold(HttpCall *call);
 void call_unhold(HttpCall *call);
-int call_add_header(HttpCall *call, StrView name, StrView value, Err *err);
+int call_add_header(HttpCall *call, StrView name, StrView value, Err *err) NODISCARD;
 void call_head(HttpCall *call); /* reports status and headers */
 void call_data(HttpCall *call, const void *data, size_t len);
 void call_done(HttpCall *call, const Err *err); /* takes it off its connection, reports, frees */

@@ -109,8 +109,9 @@ bool http_query_next(Arena *a, StrView *rest, StrView *ret_name, StrView *ret_va
 StrView http_unescape(Arena *a, StrView s, bool plus);
 
 /* Response headers besides Content-Type and Content-Length, before the response starts. Copies. A
- * stream may be told its Content-Length so: the bytes must be as many. */
-int http_set_header(HttpReq *req, StrView name, StrView value, Err *err);
+ * stream may be told its Content-Length so: the bytes must be as many. Without memory the answer
+ * goes out without the header. */
+int http_set_header(HttpReq *req, StrView name, StrView value, Err *err) IGNORABLE;
 
 /* Answers at once; the body is copied (or referred to if it lies in req->arena). Ends the exchange.
  */
@@ -128,9 +129,9 @@ void http_respond_pieces(HttpReq *req, int status, StrView content_type, const H
 /* A response of unknown length: start, write any number of times, end. Writes are copied into the
  * connection's own buffer; http_stream_pending() says how many bytes wait (watchers that fall too
  * far behind are cut by the caller with http_abort). on_drain (optional) fires when it becomes
- * zero. */
-int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err);
-int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err);
+ * zero. A write that fails ends the connection, which on_close tells. */
+int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err) NODISCARD;
+int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err) IGNORABLE;
 size_t http_stream_pending(const HttpReq *req);
 void http_stream_on_drain(HttpReq *req, LoopFn *fn, void *ctx);
 void http_stream_end(HttpReq *req); /* ends the exchange */
@@ -176,8 +177,9 @@ typedef struct NetStreamEvents {
     void (*on_drain)(void *ctx); /* all written bytes are with the kernel; may be NULL */
     void *ctx;
 } NetStreamEvents;
-void net_stream_start(NetStream *s, const NetStreamEvents *ev);             /* begins delivery */
-int net_stream_write(NetStream *s, const void *data, size_t len, Err *err); /* copies */
+void net_stream_start(NetStream *s, const NetStreamEvents *ev); /* begins delivery */
+int net_stream_write(NetStream *s, const void *data, size_t len,
+                     Err *err) IGNORABLE; /* copies; a failure ends it */
 size_t net_stream_pending(const NetStream *s);
 void net_stream_pause(NetStream *s, bool paused); /* back pressure: stop reading */
 void net_stream_end(NetStream *s); /* sends what waits, then closes; no more events after on_end */

@@ -24,11 +24,11 @@ Http1 *http1_free(Http1 *h); /* always NULL */
 /* Returns the bytes used, which are fewer than `len` only after a complete message: the parser then
  * stands still until http1_next(). ERR_LIMIT: head too large; ERR_PROTO: not HTTP/1. Errors of the
  * callbacks come back as ERR_CLOSED. */
-ssize_t http1_feed(Http1 *h, const void *data, size_t len, Err *err);
+ssize_t http1_feed(Http1 *h, const void *data, size_t len, Err *err) NODISCARD;
 void http1_next(Http1 *h);
 /* The peer has closed: fine between messages and for a response that ends so (on_complete is called
  * then), else ERR_CLOSED. */
-int http1_finish(Http1 *h, Err *err);
+int http1_finish(Http1 *h, Err *err) NODISCARD;
 
 /* Valid from on_head until http1_next(); views point into the parser. */
 StrView http1_method(const Http1 *h);

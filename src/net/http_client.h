@@ -70,7 +70,7 @@ HttpCall *http_call_cancel(HttpCall *call); /* no more events; always NULL; NULL
 void http_call_pause(HttpCall *call, bool paused);
 
 /* A body that streams. Writes are copied; http_call_pending() says how many bytes wait. */
-int http_call_write(HttpCall *call, const void *data, size_t len, Err *err);
+int http_call_write(HttpCall *call, const void *data, size_t len, Err *err) NODISCARD;
 size_t http_call_pending(const HttpCall *call);
 void http_call_end(HttpCall *call); /* the body is complete */
 

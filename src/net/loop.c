@@ -25,6 +25,10 @@ typedef struct Task {
 
 typedef VEC(Task) TaskVec;
 
+typedef struct TaskList {
+    LoopTask *first, *last;
+} TaskList;
+
 typedef struct PostedBatch {
     TaskVec tasks;
     struct PostedBatch *outer;
@@ -39,6 +43,8 @@ struct Loop {
     TaskVec running; /* the batch of `deferred` that is being run */
     pthread_mutex_t lock;
     TaskVec posted;       /* guarded by lock */
+    TaskList tasks;       /* guarded by lock */
+    TaskList due;         /* tasks whose turn this is */
     PostedBatch *posting; /* what is being run of it */
     unsigned n_sources;
     bool stopped;
@@ -103,12 +109,42 @@ static void on_check(uv_check_t *h)
     run_deferred(h->data);
 }
 
+/* All of `from` behind `to`. A list's `last` says something only where it has a first. */
+static void task_list_move(TaskList *to, TaskList *from)
+{
+    if (!from->first)
+        return;
+    if (to->first)
+        to->last->next = from->first;
+    else
+        to->first = from->first;
+    to->last = from->last;
+    from->first = NULL;
+}
+
+static void task_list_remove(TaskList *list, const LoopTask *t)
+{
+    LoopTask *before = NULL;
+    for (LoopTask *x = list->first; x; before = x, x = x->next) {
+        if (x != t)
+            continue;
+        if (before)
+            before->next = x->next;
+        else
+            list->first = x->next;
+        if (list->last == x)
+            list->last = before;
+        return;
+    }
+}
+
 static void run_posted(Loop *l)
 {
     PostedBatch batch = { .outer = l->posting }; /* of a nested run, when there is one */
     pthread_mutex_lock(&l->lock);
     batch.tasks = l->posted;
     l->posted = (TaskVec){ 0 };
+    task_list_move(&l->due, &l->tasks);
     pthread_mutex_unlock(&l->lock);
     l->posting = &batch;
     for (size_t i = 0; i < batch.tasks.len; i++) {
@@ -118,6 +154,10 @@ static void run_posted(Loop *l)
     }
     l->posting = batch.outer;
     vec_free(&batch.tasks);
+    for (LoopTask *t; (t = l->due.first);) {
+        l->due.first = t->next;
+        t->fn(t->ctx); /* it may be posted again, or freed */
+    }
 }
 
 static void on_wake(uv_async_t *h)
@@ -135,6 +175,24 @@ int loop_post(Loop *l, LoopFn *fn, void *ctx, Err *err)
         return err_nomem(err);
     int r = uv_async_send(&l->wake);
     return r < 0 ? uv_fail(err, r, "wake the loop") : 0;
+}
+
+void loop_post_task(Loop *l, LoopTask *t)
+{
+    TaskList one = { t, t };
+    t->next = NULL;
+    pthread_mutex_lock(&l->lock);
+    task_list_move(&l->tasks, &one);
+    pthread_mutex_unlock(&l->lock);
+    uv_async_send(&l->wake);
+}
+
+void loop_task_cancel(Loop *l, LoopTask *t)
+{
+    pthread_mutex_lock(&l->lock);
+    task_list_remove(&l->tasks, t);
+    pthread_mutex_unlock(&l->lock);
+    task_list_remove(&l->due, t);
 }
 
 int loop_defer(Loop *l, LoopFn *fn, void *ctx, Err *err)

@@ -98,8 +98,8 @@ typedef struct ConnOps {
 } ConnOps;
 
 extern const ConnOps server_h1_ops, server_h2_ops;
-int server_h1_init(HttpConn *c, Err *err);
-int server_h2_init(HttpConn *c, Err *err);
+int server_h1_init(HttpConn *c, Err *err) NODISCARD;
+int server_h2_init(HttpConn *c, Err *err) NODISCARD;
 
 struct HttpConn {
     HttpServer *srv;      /* NULL once the server is gone */
@@ -150,15 +150,15 @@ void conn_dispatch(HttpConn *c); /* hands ready exchanges to the handler */
 StrView conn_date(HttpConn *c);  /* for the Date header; valid until the next call */
 
 /* ---- exchange.c ---- */
-Exchange *exchange_new(HttpConn *c, Err *err);
+Exchange *exchange_new(HttpConn *c, Err *err) NODISCARD;
 /* Off its connection: runs on_close (if the handler still has it) and release, then frees. */
 void exchange_gone(Exchange *e);
 void exchange_hold(Exchange *e);
 void exchange_unhold(Exchange *e);
 /* Whether the handler has set the header itself. */
 bool exchange_has_header(const Exchange *e, StrView lower_name);
-int exchange_target(Exchange *e, StrView target, Err *err); /* splits path and query */
-int exchange_add_header(Exchange *e, StrView name, StrView value, Err *err); /* copies */
+int exchange_target(Exchange *e, StrView target, Err *err) NODISCARD; /* splits path and query */
+int exchange_add_header(Exchange *e, StrView name, StrView value, Err *err) NODISCARD; /* copies */
 void exchange_ready(Exchange *e);             /* the request is whole: queue it for the handler */
 size_t exchange_available(const Exchange *e); /* bytes that could be sent now */
 void exchange_take(Exchange *e, Buf *dst, size_t n); /* moves n of them */
@@ -167,7 +167,7 @@ void exchange_after_take(Exchange *e);               /* schedules on_drain */
 
 /* ---- exchange_body.c ---- */
 /* Collects the body; over body_max it is dropped and req.body_too_large set. */
-int exchange_body(Exchange *e, const void *data, size_t len, Err *err);
+int exchange_body(Exchange *e, const void *data, size_t len, Err *err) NODISCARD;
 void exchange_drop_body(Exchange *e);
 void exchange_uncount_body(Exchange *e); /* its bytes weigh on the limit no more */
 /* The head is there and more follows: whether that streams. Then the handler's turn has come. */

@@ -34,9 +34,9 @@ void spdy_set_out(Spdy *s, Buf *out);
 
 /* Takes all bytes. Stops early, without error, once *dead is true (may be NULL). ERR_PROTO,
  * ERR_LIMIT or ERR_NOMEM end the connection. */
-int spdy_feed(Spdy *s, const void *data, size_t len, const bool *dead, Err *err);
+int spdy_feed(Spdy *s, const void *data, size_t len, const bool *dead, Err *err) NODISCARD;
 
-int spdy_reply(Spdy *s, uint32_t id, Err *err);                               /* accepts a stream */
+int spdy_reply(Spdy *s, uint32_t id, Err *err) NODISCARD;                     /* accepts a stream */
 void spdy_data(Spdy *s, uint32_t id, const void *data, size_t len, bool fin); /* any length */
 void spdy_reset(Spdy *s, uint32_t id,
                 uint32_t status);       /* RST_STREAM: 2 invalid, 3 refused, 5 cancel */

@@ -21,7 +21,7 @@ const TlsPeer *net_stream_peer(const NetStream *s); /* as long as the stream liv
 
 /* Replaces the receiver. Bytes given to net_stream_unread() are delivered to it first, later. */
 void net_stream_set_events(NetStream *s, const NetStreamEvents *ev);
-int net_stream_unread(NetStream *s, const void *data, size_t len, Err *err);
+int net_stream_unread(NetStream *s, const void *data, size_t len, Err *err) NODISCARD;
 
 /* The output buffer itself, for writers that produce in place; net_stream_written() after appending
  * schedules the flush. */

@@ -21,9 +21,9 @@ void ws_set_out(Ws *w, Buf *out);
 Ws *ws_free(Ws *w); /* always NULL; not from inside ws_feed() (use *dead) */
 
 /* Takes all bytes; stops early, without error, once *dead is true (may be NULL). */
-int ws_feed(Ws *w, const void *data, size_t len, const bool *dead, Err *err);
-int ws_send(Ws *w, bool text, const void *data, size_t len, Err *err);
-int ws_close(Ws *w, uint16_t code, Err *err); /* 1000: normal */
+int ws_feed(Ws *w, const void *data, size_t len, const bool *dead, Err *err) NODISCARD;
+int ws_send(Ws *w, bool text, const void *data, size_t len, Err *err) NODISCARD;
+int ws_close(Ws *w, uint16_t code, Err *err) NODISCARD; /* 1000: normal */
 
 /* Is this a WebSocket handshake that can be accepted (GET, version 13, a key)? */
 bool ws_wanted(const HttpReq *req);
@@ -45,7 +45,7 @@ int ws_push_start(HttpReq *req, StrView protocol, LoopFn *on_close, void *ctx, W
 typedef struct WsPart {
     bool text, first, last;
 } WsPart;
-int ws_push(WsPush *w, WsPart part, const void *data, size_t len, Err *err);
+int ws_push(WsPush *w, WsPart part, const void *data, size_t len, Err *err) NODISCARD;
 void ws_push_end(WsPush *w);     /* says goodbye and ends the exchange; frees */
 WsPush *ws_push_free(WsPush *w); /* leaves the exchange to the caller; always NULL */
 

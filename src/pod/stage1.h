@@ -106,7 +106,7 @@ int stage1_new(int dir_fd, Stage1 **ret, Err *err) NODISCARD;
 Stage1 *stage1_free(Stage1 *s); /* takes everything down, the control groups too */
 /* As fork(2): the child is the supervisor, the first process of its pid namespace and in its
  * control group; it goes on with stage1_run(). */
-pid_t stage1_fork(Stage1 *s, Err *err);
+pid_t stage1_fork(Stage1 *s, Err *err) NODISCARD;
 /* Runs a pod to its end and frees it. `report_fd` gets 'K', or 'E' and an Err, once it is known
  * whether it works. `lock_fd` holds the pod's lock, which is given up at the end. */
 int stage1_run(Stage1 *s, int lock_fd, int report_fd);
@@ -157,7 +157,7 @@ int spawn_run(Stage1 *s, Spawn *sp, Err *err) NODISCARD;
 pid_t host_pid(Stage1 *s, int pidfd);
 
 /* stage1_child.c: in the child; returns only on failure */
-int child_run(const Stage1 *s, const Spawn *sp, int sync_fd, Err *err);
+int child_run(const Stage1 *s, const Spawn *sp, int sync_fd, Err *err) NODISCARD;
 
 /* stage1_io.c */
 void stream_open(Stage1 *s, Stream *st, App *app, int fd, const char *name);

@@ -42,14 +42,14 @@ typedef struct SqliteEngine {
 } SqliteEngine;
 
 int sqlite_fail(SqliteEngine *e, Err *err, const char *what);
-int sqlite_run(SqliteEngine *e, const char *sql, const char *what, Err *err);
+int sqlite_run(SqliteEngine *e, const char *sql, const char *what, Err *err) NODISCARD;
 uint32_t sqlite_row_crc(const ObjectRev *o);
 /* What a row adds to the checksum over all: rows may come in any order. */
 uint64_t sqlite_row_sum(const ObjectRev *o);
 void sqlite_keep_reserve(SqliteEngine *e);
 void sqlite_release_reserve(SqliteEngine *e);
 /* Moves the log into the database and empties it; its blocks go back to the disk or stay. */
-int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err);
+int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err) NODISCARD;
 
 /* sqlite_log.c. The log, borrowed; NULL while it is not open. */
 sqlite3_file *sqlite_log_file(SqliteEngine *e);
@@ -62,7 +62,7 @@ bool sqlite_log_recall(const SqliteEngine *e, uint64_t from, uint64_t end, uint6
                        unsigned char *buf, size_t n);
 
 /* From here on the log is empty, and the mark says exactly what there is. */
-int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err);
+int sqlite_settle(SqliteEngine *e, uint64_t rev, Err *err) NODISCARD;
 /* sqlite_upgrade.c: brings the tables of an older format up to date, in one transaction. Without
  * load->upgrade the values stay as they are, and the format below 4. */
 int sqlite_upgrade(SqliteEngine *e, uint64_t format, const EngineLoad *load, Err *err) NODISCARD;
@@ -81,4 +81,4 @@ StrView sqlite_column(sqlite3_stmt *st, int i); /* borrowed until the next step 
 int sqlite_bad_row(SqliteEngine *e, StrView key, Err *err);
 /* Locks, checks, loads. On failure the caller closes. */
 int sqlite_open_dir(SqliteEngine *e, const char *dir, const EngineLoad *load, EngineState *ret,
-                    Err *err);
+                    Err *err) NODISCARD;

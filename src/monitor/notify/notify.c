@@ -48,7 +48,7 @@ static void sweep(void *ctx)
 void notifier_want_sweep(Notifier *n)
 {
     loop_defer_cancel(n->loop, sweep, n);
-    (void)loop_defer(n->loop, sweep, n, NULL);
+    (void)!loop_defer(n->loop, sweep, n, NULL);
 }
 
 /* ---- alerts ---- */
@@ -212,7 +212,7 @@ void notifier_drain(Notifier *n)
     }
     n->draining = true;
     if (busy(n))
-        (void)loop_run(n->loop, NULL);
+        (void)!loop_run(n->loop, NULL);
     n->draining = false;
 }
 

@@ -41,16 +41,16 @@ struct MonitorParts {
 void parts_targets(void *ctx, StrView state, StrView pool, Buf *out);
 void parts_scrape_pools(void *ctx, Buf *out);
 /* pools.c */
-int parts_pool_config(void *ctx, StrView pool, Buf *out, Err *err);
-int parts_relabel_steps(void *ctx, StrView pool, Labels labels, Buf *out, Err *err);
+int parts_pool_config(void *ctx, StrView pool, Buf *out, Err *err) NODISCARD;
+int parts_relabel_steps(void *ctx, StrView pool, Labels labels, Buf *out, Err *err) NODISCARD;
 void parts_target_metadata(void *ctx, const Matcher *ms, unsigned n_ms, StrView metric,
                            int64_t limit, Buf *out);
 void parts_metadata(void *ctx, StrView metric, int64_t limit, int64_t per_metric, Buf *out);
 
 /* ---- rules_json.c: the same; on pool threads ---- */
 
-int parts_rules(void *ctx, const WebRulesQuery *q, Buf *out, Err *err);
-int parts_alerts(void *ctx, Buf *out, Err *err);
+int parts_rules(void *ctx, const WebRulesQuery *q, Buf *out, Err *err) NODISCARD;
+int parts_alerts(void *ctx, Buf *out, Err *err) NODISCARD;
 
 /* ---- alerting.c ---- */
 

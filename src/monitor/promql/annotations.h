@@ -34,4 +34,4 @@ void annotate_monotonic(Annotations *a, unsigned pos, StrView metric, int64_t ti
 void annotate_overlap(Annotations *a, unsigned pos, StrView metric);
 /* With positions in `query`; at most `max` of each kind (0: all), then a count of the rest. */
 int annotations_finish(Annotations *a, StrView query, size_t max, Arena *out,
-                       const PromqlAnnotation **ret, size_t *ret_n, Err *err);
+                       const PromqlAnnotation **ret, size_t *ret_n, Err *err) NODISCARD;

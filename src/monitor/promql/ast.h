@@ -90,7 +90,7 @@ struct PromqlExpr {
 
 PromqlType node_type(const Node *n);
 /* Checks types and rules that need the whole tree. */
-int promql_check(Node *n, StrView text, Err *err);
+int promql_check(Node *n, StrView text, Err *err) NODISCARD;
 /* "1:5: parse error: …": sets ERR_INVALID. */
 int parse_error(Err *err, StrView text, unsigned pos, const char *fmt, ...) PRINTF(4, 5);
 void position_format(StrView text, unsigned pos, Buf *out); /* "1:5" */

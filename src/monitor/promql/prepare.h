@@ -5,4 +5,4 @@
 
 /* start(), end(), range(), step() become numbers, arithmetic of durations becomes durations,
  * `@ start()` a time; what is the same at every step is marked to be evaluated once. */
-int promql_prepare(PromqlExpr *e, const PromqlQuery *q, Err *err);
+int promql_prepare(PromqlExpr *e, const PromqlQuery *q, Err *err) NODISCARD;

@@ -11,6 +11,6 @@ typedef struct PromqltestReport {
 } PromqltestReport;
 
 /* Runs one script. Returns 0 also when evaluations failed; negative only when out of memory. */
-int promqltest_run(StrView script, const char *file, PromqltestReport *report, Err *err);
+int promqltest_run(StrView script, const char *file, PromqltestReport *report, Err *err) NODISCARD;
 /* Reads and runs a file. ERR_NOT_FOUND, ERR_SYS. */
-int promqltest_run_file(const char *path, PromqltestReport *report, Err *err);
+int promqltest_run_file(const char *path, PromqltestReport *report, Err *err) NODISCARD;

@@ -58,8 +58,8 @@ void evaluation_check_annotations(const Evaluation *e, const PromqlResult *r, Bu
 
 /* Runs it in all ways: as given; an instant query also pinned with @ to its time and evaluated at
  * others, and each as the middle step of a range query. */
-int evaluation_run(Evaluation *e, Memory *m, Buf *why, Err *err);
+int evaluation_run(Evaluation *e, Memory *m, Buf *why, Err *err) NODISCARD;
 
 /* Classic histograms of a load become native ones with custom buckets as well. */
 int nhcb_convert(Memory *m, const Labels *labels, const SeriesValues *values, size_t n, int64_t gap,
-                 Arena *a, Err *err);
+                 Arena *a, Err *err) NODISCARD;

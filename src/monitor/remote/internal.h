@@ -242,7 +242,7 @@ bool queue_is_empty(const RemoteQueue *q); /* nothing is left to send of what wa
 void queue_mark_done(RemoteQueue *q, const Entry *e);
 
 /* shard.c: of the step */
-int shard_build(Shard *s, bool again, Err *err);
+int shard_build(Shard *s, bool again, Err *err) NODISCARD;
 void queue_reshard(RemoteQueue *q);
 
 /* queue.c: on the loop */

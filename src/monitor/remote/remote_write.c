@@ -111,7 +111,7 @@ void remote_write_flush(RemoteWrite *w, int64_t deadline_ms)
         atomic_store(&(*q)->draining, true);
         queue_kick(*q);
     }
-    (void)loop_run(w->loop, NULL);
+    (void)!loop_run(w->loop, NULL);
     w->flushing = false;
     w->deadline = source_free(w->deadline);
 }

@@ -68,26 +68,28 @@ void tsdb_prefetch(const TsdbAppender *a, SeriesRef ref);
 /* Appends to *ref, or where that is 0 or gone to the series `labels` (made when it is new), and
  * sets *ref. `labels` need to be given only when they may be needed. */
 AppendResult tsdb_append(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t, double v,
-                         Err *err);
+                         Err *err) NODISCARD;
 /* A sample of 0, or for `like` not NULL a histogram of its kind without observations, for when
- * what is counted began. Only where it is newer than all of the series; else nothing happens. */
+ * what is counted began. Only where it is newer than all of the series; else nothing happens: the
+ * samples themselves go on without it. */
 AppendResult tsdb_append_zero(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t start,
-                              const Histogram *like, Err *err);
+                              const Histogram *like, Err *err) IGNORABLE;
 AppendResult tsdb_append_histogram(TsdbAppender *a, SeriesRef *ref, Labels labels, int64_t t,
-                                   const Histogram *h, Err *err);
+                                   const Histogram *h, Err *err) NODISCARD;
 typedef struct Exemplar {
     Labels labels;
     double value;
     int64_t t;
 } Exemplar;
 /* Of a series that was appended to. */
-AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar *e, Err *err);
+AppendResult tsdb_append_exemplar(TsdbAppender *a, SeriesRef ref, const Exemplar *e,
+                                  Err *err) NODISCARD;
 typedef struct MetricMetadata {
     StrView type, unit, help;
 } MetricMetadata;
-/* Goes to the log for remote write; only when it changed. */
+/* Goes to the log for remote write; only when it changed. Samples go on without it. */
 AppendResult tsdb_append_metadata(TsdbAppender *a, SeriesRef ref, const MetricMetadata *m,
-                                  Err *err);
+                                  Err *err) IGNORABLE;
 /* All or nothing; frees the appender either way. ERR_SYS with ENOSPC on a full disk: nothing of the
  * batch is visible. */
 int tsdb_appender_commit(TsdbAppender *a, Err *err) NODISCARD;
@@ -116,7 +118,7 @@ int tsdb_exemplars(Tsdb *db, int64_t start, int64_t end, const MatcherSet *sets,
 
 /* What is due: cuts the head into blocks, compacts, deletes by retention, writes a checkpoint and
  * drops log segments. Called every minute on a thread of its own; one call does one round. */
-int tsdb_maintain(Tsdb *db, int64_t now, Err *err);
+int tsdb_maintain(Tsdb *db, int64_t now, Err *err) NODISCARD;
 /* Marks samples as deleted (admin API delete_series). */
 int tsdb_delete(Tsdb *db, int64_t start, int64_t end, const MatcherSet *sets, unsigned n_sets,
                 Err *err) NODISCARD;

@@ -36,7 +36,7 @@ void wal_count(Wal *w, WalStats *stats);
 /* Logs records, all or nothing. Not thread-safe. */
 int wal_log(Wal *w, const StrView *records, size_t n, Err *err) NODISCARD;
 int wal_next_segment(Wal *w, Err *err) NODISCARD;
-int wal_sync(Wal *w, Err *err);
+int wal_sync(Wal *w, Err *err) NODISCARD;
 uint32_t wal_segment(const Wal *w); /* number of the open one */
 
 /* Syncs a folder: the names of files that were made in it survive a power cut. */

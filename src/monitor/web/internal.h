@@ -109,4 +109,4 @@ StrView label_unescape(StrView s, Arena *a); /* api_series.c */
 int collect_names(Call *c, const StrView *label, int64_t start, int64_t end, const CallMatchers *m,
                   StrView **ret, size_t *ret_n, Err *err) NODISCARD;
 /* remote_write.c: the snappy block of a request. ERR_INVALID, ERR_LIMIT, ERR_NOMEM. */
-int remote_uncompress(StrView body, Buf *out, Err *err);
+int remote_uncompress(StrView body, Buf *out, Err *err) NODISCARD;

@@ -85,7 +85,7 @@ static inline void *script_thread(void *arg)
 {
     Script *s = arg;
     s->fn(s->ctx);
-    loop_post(s->loop, script_stop, s->loop, NULL);
+    (void)!loop_post(s->loop, script_stop, s->loop, NULL);
     return NULL;
 }
 

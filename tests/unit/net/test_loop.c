@@ -235,6 +235,49 @@ static void test_posted_work_can_be_forgotten(void **state)
     assert_int_equal(f->count, 0);
 }
 
+typedef struct TaskCount {
+    LoopTask task;
+    Loop *loop;
+    struct TaskCount *other;
+    int runs;
+    char *said;
+} TaskCount;
+
+static void on_task(void *ctx)
+{
+    TaskCount *c = ctx;
+    strcat(c->said, c->other ? "a" : "b");
+    if (c->other && c->runs == 0) /* from inside: the other one not, and this one again */
+        loop_task_cancel(c->loop, &c->other->task);
+    if (++c->runs < 3)
+        loop_post_task(c->loop, &c->task);
+    else
+        loop_stop(c->loop);
+}
+
+/* What brings its own memory runs in order, can be posted again from inside, and be taken back. */
+static void test_tasks_run_in_order_and_can_be_cancelled(void **state)
+{
+    Fixture *f = *state;
+    Loop *l = f->loop;
+    Err err = { 0 };
+    char said[16] = "";
+    TaskCount b = { .loop = l, .said = said }, a = { .loop = l, .said = said, .other = &b };
+    a.task = (LoopTask){ .fn = on_task, .ctx = &a };
+    b.task = (LoopTask){ .fn = on_task, .ctx = &b };
+    loop_task_cancel(l, &a.task); /* not posted: nothing happens */
+    loop_post_task(l, &a.task);
+    loop_post_task(l, &b.task);
+    assert_ok(loop_run(l, &err));
+    assert_string_equal(said, "aaa");
+    loop_post_task(l, &b.task);
+    loop_post_task(l, &a.task);
+    loop_task_cancel(l, &a.task); /* the last one of the list */
+    b.runs = 2;
+    assert_ok(loop_run(l, &err));
+    assert_string_equal(said, "aaab");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +288,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_signal_arrives_on_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_work_runs_and_reports_on_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deferred_work_runs_once_and_can_be_cancelled, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_tasks_run_in_order_and_can_be_cancelled, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_posts_of_other_threads_all_arrive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_closes_what_is_left, setup, teardown),
