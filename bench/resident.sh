@@ -30,6 +30,17 @@ line() {
     printf '%-44s server %6s  controller %6s  scheduler %6s MB\n' "$1:" "$(resident server)" "$(resident controller)" "$(resident scheduler)"
 }
 
+# Nodes without a kubelet, whose leases are good for an hour.
+nodes() {
+    local renewed name
+    renewed=$(date -u -d '+1 hour' +%FT%T.000000Z)
+    for name in "$@"; do
+        printf 'apiVersion: v1\nkind: Node\nmetadata: {name: %s}\n---\n' "$name"
+        printf 'apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: %s, namespace: kube-node-lease}\n' "$name"
+        printf 'spec: {holderIdentity: %s, leaseDurationSeconds: 3600, renewTime: "%s"}\n---\n' "$name" "$renewed"
+    done | kubectl apply -f - >/dev/null
+}
+
 start_server
 start_controller
 start_scheduler
@@ -41,6 +52,7 @@ for ((i = 0; i < watchers; i++)); do
     inside curl -sN -o /dev/null --cacert "$DATA/pki/ca.crt" --cert "$DATA/crt" --key "$DATA/key" \
         'https://127.0.0.1:6443/api/v1/pods?watch=1' &
 done
+nodes $(seq -f 'node-%.0f' 0 49)
 load create "$pods"
 line "$pods pods"
 for ((i = 0; i < 10; i++)); do load update "$pods"; done
@@ -52,18 +64,7 @@ start_scheduler
 sleep 2
 line "controller and scheduler started anew"
 load delete "$pods"
-kubectl apply -f - >/dev/null <<'Y'
-apiVersion: v1
-kind: Node
-metadata: {name: large, labels: {kubernetes.io/hostname: large}}
-Y
-# Its lease is as good as a kubelet's for the time that this takes.
-kubectl apply -f - >/dev/null <<Y
-apiVersion: coordination.k8s.io/v1
-kind: Lease
-metadata: {name: large, namespace: kube-node-lease}
-spec: {holderIdentity: large, leaseDurationSeconds: 3600, renewTime: "$(date -u -d '+1 hour' +%FT%T.000000Z)"}
-Y
+nodes large
 kubectl patch node large --subresource=status --type=merge >/dev/null -p '{"status":{"allocatable":{"cpu":"4000","memory":"8Ti","pods":"100000"},
     "conditions":[{"type":"Ready","status":"True","reason":"KubeletReady"}]}}'
 all_bound() { [ "$(kubectl get pods --field-selector=spec.nodeName= -o name | wc -l)" = 0 ]; }

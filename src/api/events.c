@@ -63,9 +63,10 @@ struct Subject { /* an object that events are about */
 struct EventRecorder {
     ApiClient *client;
     char *component, *host;
-    Map subjects;  /* by uid; without one by kind, namespace and name */
-    size_t kept;   /* entries and floods */
-    Source *sweep; /* timer while there is something to forget */
+    Map subjects;       /* by uid; without one by kind, namespace and name */
+    size_t kept;        /* entries and floods */
+    int64_t cleared_ns; /* when all but what was under way was last forgotten */
+    Source *sweep;      /* timer while there is something to forget */
 };
 
 static void entry_free(Entry *e)
@@ -461,11 +462,15 @@ static Subject *subject_of(EventRecorder *r, const EventRef *ref)
     return s;
 }
 
-/* Makes room, and sees to it that what is idle is forgotten. False: all of it is under way. */
+/* Makes room, once a second at most, and sees to it that what is idle is forgotten. False: there is
+ * none. */
 static bool make_room(EventRecorder *r)
 {
-    if (r->kept >= KEPT_MAX)
+    int64_t now = clock_mono_ns();
+    if (r->kept >= KEPT_MAX && now - r->cleared_ns >= NSEC_PER_SEC) { /* it looks at all */
         map_retain(&r->subjects, keep_under_way, NULL);
+        r->cleared_ns = now;
+    }
     if (!r->sweep && loop_add_timer(api_client_loop(r->client), SWEEP_EVERY_MS, SWEEP_EVERY_MS,
                                     on_sweep, r, &r->sweep, NULL) < 0)
         r->sweep = NULL; /* then it is forgotten when there is too much */
