@@ -258,7 +258,7 @@ static void on_task(void *ctx)
 /* What brings its own memory runs in order, can be posted again from inside, and be taken back. */
 static void test_tasks_run_in_order_and_can_be_cancelled(void **state)
 {
-    Fixture *f = *state;
+    Fix *f = *state;
     Loop *l = f->loop;
     Err err = { 0 };
     char said[16] = "";
