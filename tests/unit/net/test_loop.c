@@ -265,7 +265,8 @@ static void test_tasks_run_in_order_and_can_be_cancelled(void **state)
     TaskCount b = { .loop = l, .said = said }, a = { .loop = l, .said = said, .other = &b };
     a.task = (LoopTask){ .fn = on_task, .ctx = &a };
     b.task = (LoopTask){ .fn = on_task, .ctx = &b };
-    loop_task_cancel(l, &a.task); /* not posted: nothing happens */
+    assert_ok(loop_add_timer(l, 60000, 0, count_only, f, &f->src, &err)); /* else it ends at once */
+    loop_task_cancel(l, &a.task);                                         /* not posted: nothing */
     loop_post_task(l, &a.task);
     loop_post_task(l, &b.task);
     assert_ok(loop_run(l, &err));
