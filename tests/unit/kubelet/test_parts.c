@@ -222,6 +222,68 @@ static void test_sysctls_are_handed_on_with_dots(void **state)
     }
 }
 
+/* ---- names on the disk ---- */
+
+static Kubelet kubelet = { .cfg = { .data_dir = "/data/one" } };
+
+static void test_where_a_pod_lies(void **state)
+{
+    char buf[PATH_SIZE];
+    Worker w = { .k = &kubelet, .uid = "u-1", .ns = "shop", .name = "web" };
+    Container c = { .worker = &w, .name = "c", .attempt = 3 };
+    assert_string_equal(worker_dir(&w, buf), "/data/one/node/pods/u-1");
+    assert_string_equal(worker_netns(&w, buf), "/data/one/node/netns/u-1");
+    assert_string_equal(log_root(&kubelet, buf), "/data/one/log/pods");
+    assert_string_equal(container_log_path(&c, 2, buf), "/data/one/log/pods/shop_web_u-1/c/2.log");
+    char id[APP_ID_MAX + 1];
+    assert_string_equal(container_app_id(&c, id), "c.3");
+    assert_true(pod_id_is_valid(id, APP_ID_MAX));
+}
+
+static void test_a_pod_has_its_class_in_its_group(void **state)
+{
+    static const char *const rows[][2] = { { "Guaranteed", "/k1/pods/guaranteed/podu-1" },
+                                           { "Burstable", "/k1/pods/burstable/podu-1" },
+                                           { "BestEffort", "/k1/pods/besteffort/podu-1" },
+                                           { "", "/k1/pods/besteffort/podu-1" } };
+    Kubelet k = { .cfg = { .instance = "k1" } };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char buf[PATH_SIZE];
+        Value pod =
+            tree(arena_printf(&arena, "{\"status\":{\"qosClass\":\"%s\"}}", rows[i][0]).ptr);
+        sandbox_cgroup(&k, &pod, "u-1", buf);
+        assert_string_equal(buf, rows[i][1]);
+    }
+}
+
+static void test_containers_are_found_by_name(void **state)
+{
+    Worker w = { .k = &kubelet };
+    Container one = { .name = "one" }, two = { .name = "two" };
+    w.containers[w.n_containers++] = &one;
+    w.containers[w.n_containers++] = &two;
+    assert_ptr_equal(worker_container(&w, SV("two")), &two);
+    assert_ptr_equal(worker_container(&w, SV("one")), &one);
+    assert_null(worker_container(&w, SV("tw")));
+    assert_null(worker_container(&w, SV("")));
+}
+
+static void test_how_long_a_pod_may_take_to_end(void **state)
+{
+    Worker w = { .pod = tree("{\"spec\":{}}") };
+    assert_int_equal(worker_grace(&w), 30);
+    w.pod = tree("{\"spec\":{\"terminationGracePeriodSeconds\":5}}");
+    assert_int_equal(worker_grace(&w), 5);
+    /* Whoever deletes it may say otherwise. */
+    w.pod = tree(
+        "{\"metadata\":{\"deletionGracePeriodSeconds\":0},\"spec\":{\"terminationGracePeriodSeconds\":5}}");
+    assert_int_equal(worker_grace(&w), 0);
+    w.pod = tree("{\"spec\":{\"hostNetwork\":true}}");
+    assert_true(pod_is_host_network(&w.pod));
+    w.pod = tree("{\"spec\":{\"hostNetwork\":\"yes\"}}");
+    assert_false(pod_is_host_network(&w.pod));
+}
+
 #define PART_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -237,6 +299,10 @@ int main(void)
         PART_TEST(test_the_safe_sysctls_are_taken),
         PART_TEST(test_others_are_forbidden_by_name_and_place),
         PART_TEST(test_sysctls_are_handed_on_with_dots),
+        PART_TEST(test_where_a_pod_lies),
+        PART_TEST(test_a_pod_has_its_class_in_its_group),
+        PART_TEST(test_containers_are_found_by_name),
+        PART_TEST(test_how_long_a_pod_may_take_to_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
