@@ -1,5 +1,6 @@
 /* knarr_node.c - main() of knarr-node: kubelet and service proxy of one node on one loop, each with
  * its own identity towards the API server. With --cleanup it takes down what they have set up. */
+#include <malloc.h>
 #include <stdio.h>
 
 #include "cmd/daemon.h"
@@ -154,6 +155,7 @@ static int clean_up(const Args *a, Err *err)
 int main(int argc, char **argv)
 {
     daemon_init("node");
+    mallopt(M_ARENA_MAX, 2); /* the loop's and the pool's: each more keeps what a burst took */
     Args args = { .kubelet = { .port = 10250, .cluster_domain = "cluster.local" },
                   .max_pids = { "4096", 4096 },
                   .proxy_metrics = "127.0.0.1:10249" };

@@ -52,6 +52,9 @@ StrView env_expand(StrView text, const StringList *env, Arena *a)
         } else if (close > 0 && lookup(env, sv_n(rest.ptr + 2, (size_t)close - 2), &value)) {
             buf_sv(&out, value);
             i += (size_t)close;
+        } else if (close > 0) { /* of nothing: it stays, and what is in it too */
+            buf_sv(&out, sv_head(rest, (size_t)close + 1));
+            i += (size_t)close;
         } else
             buf_putc(&out, text.ptr[i]);
     }
@@ -60,13 +63,46 @@ StrView env_expand(StrView text, const StringList *env, Arena *a)
 
 /* ---- fields of the pod ---- */
 
+/* As Go's %q writes it. */
+static void put_quoted(Buf *out, StrView text)
+{
+    static const char escapes[] = "abtnvfr"; /* from 7 on */
+    buf_putc(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c == '"' || c == '\\')
+            buf_printf(out, "\\%c", c);
+        else if (c >= 7 && c <= 13)
+            buf_printf(out, "\\%c", escapes[c - 7]);
+        else if (c < 0x20 || c == 0x7f)
+            buf_printf(out, "\\x%02x", c);
+        else
+            buf_putc(out, (char)c);
+    }
+    buf_putc(out, '"');
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return sv_cmp((*(const Member *const *)a)->key, (*(const Member *const *)b)->key);
+}
+
+/* A line for each member, in the order of their names. */
 static StrView map_text(const Value *map, Arena *a)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
+    uint32_t n = 0;
+    const Member **list = arena_array(a, const Member *, value_len(map) + 1);
+    if (!list)
+        return SV_NULL;
     value_map_foreach (m, map)
-        buf_printf(&out, "%.*s=\"%.*s\"\n", SV_FMT(m->key), SV_FMT(value_str(&m->val)));
-    StrView s = buf_view(&out);
-    return arena_sv(a, s.len ? sv_head(s, s.len - 1) : s);
+        list[n++] = m;
+    qsort(list, n, sizeof *list, by_key);
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(&out, "%s%.*s=", i ? "\n" : "", SV_FMT(list[i]->key));
+        put_quoted(&out, value_str(&list[i]->val));
+    }
+    return out.failed ? SV_NULL : arena_sv(a, buf_view(&out));
 }
 
 /* metadata.labels['key'] */

@@ -195,6 +195,12 @@ void container_stop(Container *c, const char *why);
 void containers_run(Worker *w);
 int64_t worker_grace(const Worker *w); /* seconds */
 Worker *worker_of(Kubelet *k, const char *uid);
+/* Wakes the worker after a time that doubles with each failure in a row. */
+void worker_retry_later(Worker *w);
+/* cleanup.c: begins the job that leaves nothing of the pod here (CLEANUP, then GONE). */
+void worker_clean_up(Worker *w);
+/* Everything is free: deletes the pod's object, once. */
+void worker_delete_object(Worker *w);
 /* "NAME.ATTEMPT" */
 const char *container_app_id(const Container *c, char buf[static APP_ID_MAX + 1]);
 
@@ -243,6 +249,8 @@ int hosts_write(SetupJob *job, const char *dir, Err *err) NODISCARD;
 int sandbox_create(SetupJob *job, Err *err) NODISCARD; /* sandbox.c */
 int sandbox_destroy(Kubelet *k, const char *uid,
                     Err *err) NODISCARD; /* network, namespaces, files */
+/* Takes down what pods without a folder have left: processes, addresses, mappings of ports. */
+void sandbox_sweep(Kubelet *k);
 /* The control group of a pod. */
 void sandbox_cgroup(const Kubelet *k, const Value *pod, const char *uid,
                     char buf[static PATH_SIZE]);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "kubelet/internal.h"
 #include "netlink/rtnl.h"
 
@@ -387,4 +388,32 @@ int sandbox_destroy(Kubelet *k, const char *uid, Err *err)
     if ((r = rm_rf(AT_FDCWD, dir)) < 0)
         return err_neg(err, r, "remove '%s'", dir);
     return unpin_images(k, uid, err);
+}
+
+/* The pod that a cached result of the network belongs to: "pods-UID-eth0". */
+static bool uid_of_result(const char *name, char uid[static 64])
+{
+    StrView s = sv_cstr(name);
+    return sv_starts(s, SV("pods-")) && sv_ends(s, SV("-eth0")) && s.len > 10 &&
+           sv_copy_cstr(sv_n(s.ptr + 5, s.len - 10), uid, 64) && pod_id_is_valid(uid, 63);
+}
+
+void sandbox_sweep(Kubelet *k)
+{
+    char path[PATH_SIZE + 16], dir[PATH_SIZE], uid[64];
+    snprintf(path, sizeof path, "%s/results", k->cni_dir);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        Err err = { 0 };
+        if (!uid_of_result(e->d_name, uid))
+            continue;
+        pod_path(k, uid, "pods", dir);
+        if (path_exists(AT_FDCWD, dir))
+            continue;
+        log_warn("pod %s from before has lost its folder: it is taken down", uid);
+        if (remove_cgroups(k, uid, &err) < 0 || sandbox_destroy(k, uid, &err) < 0)
+            log_warn("pod %s: %s, ignoring", uid, err.msg);
+    }
+    if (d)
+        closedir(d);
 }

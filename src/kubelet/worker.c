@@ -3,7 +3,25 @@
  * worker_sync() is called after everything that happens (a new version of the pod, a finished job,
  * a message of stage1, a timer) and goes as far as it can without waiting. Blocking work is done by
  * jobs on pool threads with copies of what they need; while one is under way (`busy`) only new
- * facts are noted. */
+ * facts are noted.
+ *
+ *     NEW -> GATHERING -> SETUP -> RUNNING -> STOPPING -> CLEANUP -> GONE
+ *      ^________|___________|_________|  (failed, or stage1 died: tried again after a while)
+ *
+ * What holds, and why:
+ * - All of a worker is touched by the loop's thread alone. A job knows its worker by UID, because
+ *   the worker may be gone when the job ends (worker_of()).
+ * - At most one job of a worker is under way. A phase that has a job (SETUP, CLEANUP) is left only
+ *   by that job's end; whatever else wants to change the phase waits for it.
+ * - `conn` is there from the end of SETUP until stage1 has gone. Whatever may close it
+ *   (note_stage1_gone()) is done with the worker's containers first: they are EXITED without it.
+ * - What runs is what stage1 says. A container is RUNNING or EXITED by a message of stage1 or by
+ *   the files that it left, never because we asked for it; STARTING is all that asking makes.
+ * - `attempt` only grows, and names app, log and message: one attempt is never started twice, also
+ *   not after a restart of the agent (worker_restore()) or a power cut (count_lost_run()).
+ * - The disk comes before the API server: a pod's object is deleted only in GONE, when nothing of
+ *   the pod is left, so that a name in the API means that its resources may still be in use.
+ * - `terminal` is final: status_send() has told Succeeded or Failed, and nothing is begun again. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,8 +33,6 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "kubelet/internal.h"
-
-enum { STAGE1_END_MS = 20 };
 
 static void on_wake(void *ctx)
 {
@@ -139,7 +155,17 @@ static unsigned next_attempt(const Worker *w, StrView name, bool init)
     return 0;
 }
 
-static void list_containers(Worker *w, StrView list, bool init)
+/* A power cut may have taken what the disk said of a run; the API server was told of it. */
+static void count_lost_run(Worker *w, Container *c, bool init)
+{
+    unsigned next = next_attempt(w, sv_cstr(c->name), init);
+    if (c->phase != PHASE_WAITING || c->run.state != APP_CREATED || next <= c->attempt)
+        return;
+    c->attempt = next;
+    c->counted = true;
+}
+
+static void list_containers(Worker *w, StrView list, bool init, bool first)
 {
     bool has_init = value_len(value_path(&w->pod, "spec.initContainers")) > 0;
     value_list_foreach (spec, value_get(value_get(&w->pod, SV("spec")), list)) {
@@ -150,7 +176,8 @@ static void list_containers(Worker *w, StrView list, bool init)
                      has_init ? "PodInitializing" : "ContainerCreating");
             c->attempt = next_attempt(w, name, init);
             c->counted = c->attempt > 0;
-        }
+        } else if (c && first)
+            count_lost_run(w, c, init);
         if (!c)
             continue;
         bool sidecar = init && sv_eq(value_str(value_get(spec, SV("restartPolicy"))), SV("Always"));
@@ -166,6 +193,7 @@ static int take_version(Worker *w, ApiObject *obj, Err *err)
     arena_init(&fresh, ARENA_DEFAULT_LIMIT);
     StrView text = arena_sv(&fresh, obj->json);
     Value pod;
+    bool first = !w->obj;
     int r = text.ptr ? json_decode(text, &fresh, NULL, &pod, err) : err_nomem(err);
     if (r < 0) {
         arena_free(&fresh);
@@ -178,8 +206,8 @@ static int take_version(Worker *w, ApiObject *obj, Err *err)
     w->obj = api_object_ref(obj);
     sv_copy_cstr(obj->ns, w->ns, sizeof w->ns);
     sv_copy_cstr(obj->name, w->name, sizeof w->name);
-    list_containers(w, SV("initContainers"), true);
-    list_containers(w, SV("containers"), false);
+    list_containers(w, SV("initContainers"), true, first);
+    list_containers(w, SV("containers"), false, first);
     return 0;
 }
 
@@ -472,7 +500,7 @@ Worker *worker_of(Kubelet *k, const char *uid)
     return map_get(&k->workers, sv_cstr(uid));
 }
 
-static void retry_later(Worker *w)
+void worker_retry_later(Worker *w)
 {
     w->retry_ms = w->retry_ms ? MIN(w->retry_ms * 2, SETUP_RETRY_MAX_MS) : SETUP_RETRY_MIN_MS;
     worker_wake_in(w, w->retry_ms);
@@ -494,7 +522,7 @@ static void take_setup(Worker *w, SetupJob *job)
         log_warn("pod %s/%s: set up: %s", w->ns, w->name, err.msg);
         if (!job->volumes_only)
             w->phase = WORKER_NEW;
-        retry_later(w);
+        worker_retry_later(w);
         return;
     }
     if (!job->volumes_only)
@@ -530,7 +558,7 @@ static void start_setup(Worker *w, bool volumes_only)
     if (job)
         setup_job_free(job);
     log_error("pod %s/%s: %s", w->ns, w->name, err.code ? err.msg : "out of memory");
-    retry_later(w);
+    worker_retry_later(w);
 }
 
 void worker_gathered(Worker *w, const Err *err)
@@ -541,7 +569,7 @@ void worker_gathered(Worker *w, const Err *err)
         if (!refresh)
             w->phase = WORKER_NEW;
         w->refreshed = clock_mono_ns(); /* a refresh is tried again in its time */
-        retry_later(w);
+        worker_retry_later(w);
     } else
         start_setup(w, refresh);
 }
@@ -639,86 +667,6 @@ static void stop_by_hand(Worker *w)
     send_stop(w, 0);
 }
 
-typedef struct CleanupJob {
-    Kubelet *k;
-    char uid[64];
-    Err err;
-} CleanupJob;
-
-static void cleanup_work(void *ctx)
-{
-    CleanupJob *job = ctx;
-    if (sandbox_destroy(job->k, job->uid, &job->err) < 0 ||
-        log_remove_pod(job->k, job->uid, &job->err) < 0)
-        return;
-}
-
-static void cleanup_done(void *ctx)
-{
-    CleanupJob *job = ctx;
-    Kubelet *k = job->k;
-    Worker *w = worker_of(k, job->uid);
-    if (w) {
-        w->busy = false;
-        if (job->err.code == ERR_NONE)
-            w->phase = WORKER_GONE;
-        else if (job->err.code != ERR_BUSY)
-            log_warn("pod %s/%s: clean up: %s", w->ns, w->name, job->err.msg);
-        if (job->err.code == ERR_NONE)
-            worker_wake(w);
-        else if (job->err.code == ERR_BUSY) /* stage1 has said goodbye but not ended yet */
-            worker_wake_in(w, STAGE1_END_MS);
-        else
-            retry_later(w);
-    }
-    free(job);
-    kubelet_job_done(k);
-}
-
-static void start_cleanup(Worker *w)
-{
-    CleanupJob *job = calloc(1, sizeof *job);
-    if (job) {
-        job->k = w->k;
-        snprintf(job->uid, sizeof job->uid, "%s", w->uid);
-        if (kubelet_job(w->k, cleanup_work, cleanup_done, job, NULL) == 0) {
-            w->phase = WORKER_CLEANUP;
-            w->busy = true;
-            return;
-        }
-    }
-    free(job);
-    retry_later(w);
-}
-
-static void on_deleted_answer(void *ctx, const ApiResult *r)
-{
-    Worker *w = ctx;
-    w->delete_call = NULL;
-    if (r->err && r->err->code != ERR_NOT_FOUND && r->err->code != ERR_CONFLICT) {
-        w->delete_sent = false;
-        retry_later(w);
-    }
-}
-
-/* Everything is free: the API server may forget the pod. */
-static void delete_object(Worker *w)
-{
-    if (w->delete_sent || w->deleted)
-        return;
-    _cleanup_arena_ Arena a;
-    arena_init(&a, 0);
-    Value options = value_map();
-    value_set(&a, &options, SV("gracePeriodSeconds"), value_int(0));
-    value_set_path(&a, &options, "preconditions.uid", value_sv(sv_cstr(w->uid)));
-    ApiTarget t = { SV(""), SV("v1"), SV("pods"), sv_cstr(w->ns), sv_cstr(w->name), SV_NULL };
-    Err err = { 0 };
-    if (api_delete(w->k->api, &t, &options, on_deleted_answer, w, &w->delete_call, &err) < 0)
-        retry_later(w);
-    else
-        w->delete_sent = true;
-}
-
 static void forget(Worker *w)
 {
     Kubelet *k = w->k;
@@ -739,11 +687,11 @@ static void sync_stopping(Worker *w)
         if (w->conn && w->by_hand)
             stop_by_hand(w);
         if (!w->conn)
-            start_cleanup(w);
+            worker_clean_up(w);
         return;
     }
     if (w->phase == WORKER_CLEANUP)
-        start_cleanup(w); /* the last try failed */
+        worker_clean_up(w); /* the last try failed */
 }
 
 /* ---- one turn ---- */
@@ -778,7 +726,7 @@ void worker_sync(void *ctx)
         }
         status_send(w);
         if (w->phase == WORKER_GONE && !w->status_busy)
-            delete_object(w);
+            worker_delete_object(w);
         return;
     }
     if (w->phase == WORKER_NEW && !w->busy && !w->terminal && !w->refused)

@@ -1,4 +1,22 @@
-/* stage1.c - the supervisor's loop: signals, clients, outputs. */
+/* stage1.c - the supervisor: how it begins, its loop (signals, clients, outputs), how it ends.
+ *
+ *     launcher (child of stage0):  lock -> spec, control groups -> stage1_fork() -> exit
+ *     supervisor (nobody's child): stage1_setup() -> 'K' to stage0 -> loop -> stage1_free()
+ *     app (child_run()):           groups -> root -> rights -> exec
+ *
+ * What holds, and why:
+ * - The lock is taken before anything of the pod is made, and given up after everything is taken
+ *   down. Who finds it free may clean up; who does not asks over the socket. It is held by the open
+ *   file, which the launcher passes on, so there is no moment without it.
+ * - The supervisor is the first process of its pid namespace (unless the pod uses the host's): when
+ *   it dies, the kernel ends every app. In the host's, apps have a parent-death signal for that.
+ * - A process is in its control groups before it does anything else: born into that of version 2,
+ *   in those of version 1 by its own first step. So no limit is missed, and ending a group ends
+ * all.
+ * - stage0 gets one report, 'K' or 'E'; before 'E' everything that was made is gone again.
+ * - An app's start is done in one turn of the loop: nobody sees an app that is half started. Its
+ *   child tells by the end of a stream whether it came as far as exec.
+ * - What the disk says comes first: `exit` is written and synced, then clients are told. */
 #include "pod/stage1.h"
 
 #include <errno.h>

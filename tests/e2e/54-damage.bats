@@ -66,6 +66,29 @@ damaged_pod() {
     kubectl delete pod anchor --now
 }
 
+@test "a pod whose folder is lost is taken down by the next agent: processes, address, mappings of ports" {
+    kubectl run lost --image=knarr.local/demo:1 --restart=Never --overrides='{"spec": {"terminationGracePeriodSeconds": 0, "containers":
+        [{"name": "c", "image": "knarr.local/demo:1", "command": ["sleep", "7316"], "ports": [{"containerPort": 80, "hostPort": 18080}]}]}}'
+    kubectl wait --for=condition=Ready pod/lost --timeout=60s
+    local uid ip pid
+    uid=$(kubectl get pod lost -o jsonpath='{.metadata.uid}')
+    ip=$(kubectl get pod lost -o jsonpath='{.status.podIP}')
+    pid=$(cat "$CLUSTER/node/pods/$uid/apps/c.0/pid")
+    mapped() { inside nft list ruleset | grep -q 18080; }
+    mapped
+    local supervisor
+    supervisor=$(jq .supervisor "$CLUSTER/cluster.json")
+    kill -STOP "$supervisor" # no agent in between
+    kill -9 "$(pgrep -f -- "knarr-node --data-dir=$CLUSTER ")"
+    kill -0 "$pid"
+    rm -rf "$CLUSTER/node/pods/$uid"
+    kubectl delete pod lost --force --grace-period=0
+    kill -CONT "$supervisor"
+    taken_down() { ! kill -0 "$pid" 2>/dev/null && [ ! -e "$CLUSTER/node/cni/pods/$ip" ] && [ ! -e "$CLUSTER/node/netns/$uid" ] && ! mapped; }
+    wait_for 30 taken_down
+    [ -z "$(find "$CLUSTER/node" "$CLUSTER/images/pins" -name "*$uid*")" ]
+}
+
 @test "a running cluster whose cluster.json is lost or damaged is seen, not started twice, and stopped" {
     for how in rm truncate flip; do
         case $how in

@@ -518,6 +518,75 @@ static void test_pod_outlives_its_client(void **state)
     fail_msg("no event");
 }
 
+static void empty_file(Fixture *f, const char *name)
+{
+    char path[192];
+
+    snprintf(path, sizeof path, "%s/%s", f->pod_dir, name);
+    assert_int_equal(file_write(AT_FDCWD, path, SV(""), 0600), 0);
+}
+
+/* What a power cut may leave of files that are not synced. */
+static void test_emptied_files_are_known_for_what_they_are(void **state)
+{
+    Fixture *f = *state;
+    const char *argv[4];
+    AppStatus st;
+    AppSpec a;
+
+    if (!can_run())
+        skip();
+    start_pod(f);
+    a = script_app(f, "s", argv, "exec sleep 1000");
+    check(f, pod_add(f->pod, &a, &f->err), "add");
+    check(f, pod_stop(f->pod, 0, &f->err), "stop");
+    f->pod = pod_close(f->pod);
+    assert_true(run("mkdir -p %s/apps/run.0 %s/apps/cut.0 %s/apps/new.0", f->pod_dir));
+    empty_file(f, "apps/run.0/pid");
+    empty_file(f, "apps/run.0/started");
+    check(f, pod_app_read(f->pod_dir, "run.0", &st, &f->err), "read one that had run");
+    assert_int_equal(st.state, APP_EXITED);
+    assert_string_equal(st.reason, "Stage1Died");
+    assert_int_equal(st.started_ns, 0);
+    check(f, pod_app_read(f->pod_dir, "new.0", &st, &f->err), "read one that had not");
+    assert_int_equal(st.state, APP_CREATED);
+    empty_file(f, "apps/cut.0/spec");
+    empty_file(f, "pod");
+    start_pod(f);
+    run_script(f, "cut.0", "exit 7", &st);
+    assert_int_equal(st.exit_code, 7);
+}
+
+/* With a folder in memory an app's spec is there; it goes with the app. */
+static void test_a_spec_lies_in_memory(void **state)
+{
+    Fixture *f = *state;
+    const char *argv[4];
+    AppStatus st;
+    AppSpec a;
+
+    if (!can_run())
+        skip();
+    assert_true(run("mkdir -p %s %s.memory", f->pod_dir));
+    assert_true(run("ln -s %s.memory %s/memory", f->pod_dir));
+    start_pod(f);
+    a = script_app(f, "s", argv, "exit 3");
+    check(f, pod_add(f->pod, &a, &f->err), "add");
+    assert_true(run("test -s %s.memory/s.spec && test -L %s/apps/s/spec", f->pod_dir));
+    check(f, pod_add(f->pod, &a, &f->err), "add again");
+    check(f, pod_start(f->pod, "s", NULL, &f->err), "start");
+    wait_state(f, "s", APP_EXITED, &st);
+    assert_int_equal(st.exit_code, 3);
+    check(f, pod_remove(f->pod, "s", &f->err), "remove");
+    assert_true(
+        run("test ! -e %s.memory/s.spec && test ! -L %s/apps/s/spec && test -s %s/apps/s/exit",
+            f->pod_dir));
+    /* After a boot the memory is empty, and the link leads nowhere: the app gets a new spec. */
+    assert_true(run("mkdir -p %s/apps/t && ln -s ../../memory/t.spec %s/apps/t/spec", f->pod_dir));
+    run_script(f, "t", "exit 4", &st);
+    assert_int_equal(st.exit_code, 4);
+}
+
 static pid_t supervisor_pid(Fixture *f)
 {
     char path[192];
@@ -707,6 +776,8 @@ int main(void)
         POD_TEST(test_attach_terminal_and_rotation),
         POD_TEST(test_oom_is_told),
         POD_TEST(test_pod_outlives_its_client),
+        POD_TEST(test_emptied_files_are_known_for_what_they_are),
+        POD_TEST(test_a_spec_lies_in_memory),
         POD_TEST(test_apps_die_with_stage1),
         POD_TEST(test_apps_in_host_pids_die_with_stage1),
         POD_TEST(test_shared_pids),
