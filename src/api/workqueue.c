@@ -8,19 +8,19 @@
 
 #include "api/workqueue_metrics.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/map.h"
-#include "base/vec.h"
 
 typedef struct Item Item;
 struct Item {
+    HeapNode node; /* first: an item is where its node is */
     char *key;
     size_t key_len;
     Item *next; /* in the ready list */
     bool dirty, running;
     unsigned failures;
     int64_t added_ns, begun_ns; /* while it waits, while it runs: since when */
-    int64_t due_ns;             /* valid while heap_at > 0 */
-    size_t heap_at;             /* position in the heap + 1; 0: not in it */
+    int64_t due_ns;             /* valid while it is in the heap */
 };
 
 struct WorkQueue {
@@ -32,7 +32,7 @@ struct WorkQueue {
     Map items;
     Item *head, *tail;
     size_t n_ready;
-    VEC(Item *) heap;
+    Heap heap;
     uint64_t lost;
     unsigned refs;
     bool dispatch_due, freed;
@@ -70,7 +70,7 @@ static Item *get(WorkQueue *q, StrView key)
 
 static void drop_if_done(WorkQueue *q, Item *it)
 {
-    if (it->dirty || it->running || it->failures || it->heap_at)
+    if (it->dirty || it->running || it->failures || heap_has(&it->node))
         return;
     map_del(&q->items, key_of(it));
     free(it->key);
@@ -79,54 +79,24 @@ static void drop_if_done(WorkQueue *q, Item *it)
 
 /* ---- the heap of delayed keys ---- */
 
-static void heap_put(WorkQueue *q, size_t i, Item *it)
+static bool is_due_before(const HeapNode *a, const HeapNode *b)
 {
-    q->heap.items[i] = it;
-    it->heap_at = i + 1;
+    return ((const Item *)a)->due_ns < ((const Item *)b)->due_ns;
 }
 
-static void sift_up(WorkQueue *q, size_t i)
+static Item *first_due(const WorkQueue *q)
 {
-    Item *it = q->heap.items[i];
-    while (i > 0 && q->heap.items[(i - 1) / 2]->due_ns > it->due_ns) {
-        heap_put(q, i, q->heap.items[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-    heap_put(q, i, it);
-}
-
-static void sift_down(WorkQueue *q, size_t i)
-{
-    Item *it = q->heap.items[i];
-    for (size_t kid; (kid = 2 * i + 1) < q->heap.len; i = kid) {
-        if (kid + 1 < q->heap.len && q->heap.items[kid + 1]->due_ns < q->heap.items[kid]->due_ns)
-            kid++;
-        if (q->heap.items[kid]->due_ns >= it->due_ns)
-            break;
-        heap_put(q, i, q->heap.items[kid]);
-    }
-    heap_put(q, i, it);
-}
-
-static Item *heap_pop(WorkQueue *q)
-{
-    Item *top = q->heap.items[0], *last = q->heap.items[--q->heap.len];
-    top->heap_at = 0;
-    if (q->heap.len > 0) {
-        q->heap.items[0] = last;
-        sift_down(q, 0);
-    }
-    vec_shrink(&q->heap);
-    return top;
+    return (Item *)heap_first(&q->heap);
 }
 
 static void arm_timer(WorkQueue *q)
 {
-    if (q->heap.len == 0) {
+    const Item *next = first_due(q);
+    if (!next) {
         source_stop_timer(q->timer);
         return;
     }
-    int64_t left = q->heap.items[0]->due_ns - loop_now_ns(q->loop);
+    int64_t left = next->due_ns - loop_now_ns(q->loop);
     uint64_t ms = left > 0 ? (uint64_t)(left + 999999) / 1000000 : 0;
     (void)source_set_timer(q->timer, ms, 0, NULL); /* cannot fail for a timer with a callback */
 }
@@ -170,7 +140,7 @@ static void unref(WorkQueue *q)
         free(it);
     }
     map_free(&q->items);
-    vec_free(&q->heap);
+    heap_free(&q->heap);
     free(q);
 }
 
@@ -212,8 +182,10 @@ static void on_timer(void *ctx)
 {
     WorkQueue *q = ctx;
     int64_t now = loop_now_ns(q->loop);
-    while (q->heap.len > 0 && q->heap.items[0]->due_ns <= now)
-        make_dirty(q, heap_pop(q));
+    for (Item *it; (it = first_due(q)) && it->due_ns <= now;) {
+        heap_remove(&q->heap, &it->node);
+        make_dirty(q, it);
+    }
     arm_timer(q);
 }
 
@@ -254,6 +226,7 @@ int workqueue_new(Loop *l, unsigned workers, WorkFn *fn, void *ctx, WorkQueue **
     q->fn = fn;
     q->ctx = ctx;
     q->refs = 1;
+    q->heap.before = is_due_before;
     int r = loop_add_timer(l, 0, 0, on_timer, q, &q->timer, err);
     if (r < 0) {
         free(q);
@@ -294,19 +267,18 @@ void workqueue_add_after(WorkQueue *q, StrView key, uint64_t delay_ms)
     if (!it)
         return;
     int64_t due = loop_now_ns(q->loop) + (int64_t)MIN(delay_ms, UINT64_C(1) << 40) * 1000000;
-    if (it->heap_at) { /* the earlier moment wins */
+    if (heap_has(&it->node)) { /* the earlier moment wins */
         if (due < it->due_ns) {
             it->due_ns = due;
-            sift_up(q, it->heap_at - 1);
+            heap_moved(&q->heap, &it->node);
         }
     } else {
         it->due_ns = due;
-        if (!vec_push(&q->heap, it)) {
+        if (!heap_add(&q->heap, &it->node)) {
             q->lost++;
             drop_if_done(q, it);
             return;
         }
-        sift_up(q, q->heap.len - 1);
     }
     arm_timer(q);
 }

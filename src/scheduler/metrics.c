@@ -28,8 +28,8 @@ static const MetricDef preemptions = { .name = "scheduler_preemption_attempts_to
 static void collect(void *ctx)
 {
     const SchedMetrics *m = ctx;
-    metric_set(m->pending, LABEL_VALUES(SV("active")), (double)m->queue->ready.len);
-    metric_set(m->pending, LABEL_VALUES(SV("backoff")), (double)m->queue->pausing.len);
+    metric_set(m->pending, LABEL_VALUES(SV("active")), (double)heap_len(&m->queue->ready));
+    metric_set(m->pending, LABEL_VALUES(SV("backoff")), (double)heap_len(&m->queue->pausing));
     metric_set(m->pending, LABEL_VALUES(SV("unschedulable")), (double)m->queue->parked);
 }
 

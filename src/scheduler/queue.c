@@ -1,90 +1,58 @@
-/* queue.c - two binary heaps over the same entries. */
+/* queue.c - two heaps over the same entries. */
 #include "scheduler/queue.h"
 
 #include "base/clock.h"
 
+typedef struct QueueEntry QueueEntry;
 typedef enum EntryState { ENTRY_READY, ENTRY_TAKEN, ENTRY_PARKED, ENTRY_PAUSING } EntryState;
 
 struct QueueEntry {
+    HeapNode node; /* first: an entry is where its node is */
     char *key;
     int32_t priority;
     uint64_t sequence;
     unsigned failures;
     int64_t until_ns; /* end of the pause */
     EntryState state;
-    size_t at; /* in its heap */
 };
 
-static bool before(const QueueEntry *a, const QueueEntry *b)
+static bool is_older(const HeapNode *x, const HeapNode *y)
 {
-    if (a->state == ENTRY_PAUSING)
-        return a->until_ns < b->until_ns;
+    const QueueEntry *a = (const QueueEntry *)x, *b = (const QueueEntry *)y;
     return a->priority != b->priority ? a->priority > b->priority : a->sequence < b->sequence;
 }
 
-static void place(QueueEntry **v, size_t at, QueueEntry *e)
+static bool pauses_less(const HeapNode *x, const HeapNode *y)
 {
-    v[at] = e;
-    e->at = at;
+    return ((const QueueEntry *)x)->until_ns < ((const QueueEntry *)y)->until_ns;
 }
 
-static void sift_up(QueueEntry **v, size_t at)
+static QueueEntry *first_of(const Heap *h)
 {
-    QueueEntry *e = v[at];
-    for (; at && before(e, v[(at - 1) / 2]); at = (at - 1) / 2)
-        place(v, at, v[(at - 1) / 2]);
-    place(v, at, e);
+    return (QueueEntry *)heap_first(h);
 }
 
-static void sift_down(QueueEntry **v, size_t n, size_t at)
+static bool enter(SchedQueue *q, QueueEntry *e, EntryState state)
 {
-    QueueEntry *e = v[at];
-    for (size_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && before(v[child + 1], v[child]))
-            child++;
-        if (!before(v[child], e))
-            break;
-        place(v, at, v[child]);
-    }
-    place(v, at, e);
-}
-
-static bool heap_push(SchedQueue *q, QueueEntry *e, EntryState state)
-{
+    q->ready.before = is_older; /* a queue begins with zeros */
+    q->pausing.before = pauses_less;
     e->state = state;
-    bool ok = state == ENTRY_READY ? vec_push(&q->ready, e) : vec_push(&q->pausing, e);
-    if (!ok) {
-        e->state = ENTRY_PARKED;
-        q->parked++;
-    } else if (state == ENTRY_READY)
-        sift_up(q->ready.items, q->ready.len - 1);
-    else
-        sift_up(q->pausing.items, q->pausing.len - 1);
-    return ok;
-}
-
-static void heap_remove(QueueEntry **v, size_t *len, QueueEntry *e)
-{
-    QueueEntry *last = v[--*len];
-    if (last == e)
-        return;
-    size_t at = e->at;
-    place(v, at, last);
-    sift_up(v, at);
-    sift_down(v, *len, last->at);
+    if (heap_add(state == ENTRY_READY ? &q->ready : &q->pausing, &e->node))
+        return true;
+    e->state = ENTRY_PARKED;
+    q->parked++;
+    return false;
 }
 
 /* Out of whatever it is in. */
 static void detach(SchedQueue *q, QueueEntry *e)
 {
     if (e->state == ENTRY_READY)
-        heap_remove(q->ready.items, &q->ready.len, e);
+        heap_remove(&q->ready, &e->node);
     else if (e->state == ENTRY_PAUSING)
-        heap_remove(q->pausing.items, &q->pausing.len, e);
+        heap_remove(&q->pausing, &e->node);
     else if (e->state == ENTRY_PARKED)
         q->parked--;
-    vec_shrink(&q->ready);
-    vec_shrink(&q->pausing);
     e->state = ENTRY_TAKEN;
 }
 
@@ -106,7 +74,7 @@ bool queue_add(SchedQueue *q, StrView key, int32_t priority)
         e->sequence = ++q->sequence;
     }
     e->priority = priority;
-    return heap_push(q, e, ENTRY_READY);
+    return enter(q, e, ENTRY_READY);
 }
 
 void queue_remove(SchedQueue *q, StrView key)
@@ -121,14 +89,13 @@ void queue_remove(SchedQueue *q, StrView key)
 
 StrView queue_pop(SchedQueue *q, int64_t now)
 {
-    while (q->pausing.len && q->pausing.items[0]->until_ns <= now) {
-        QueueEntry *e = q->pausing.items[0];
+    for (QueueEntry *e; (e = first_of(&q->pausing)) && e->until_ns <= now;) {
         detach(q, e);
-        heap_push(q, e, ENTRY_READY);
+        enter(q, e, ENTRY_READY);
     }
-    if (!q->ready.len)
+    QueueEntry *e = first_of(&q->ready);
+    if (!e)
         return SV_NULL;
-    QueueEntry *e = q->ready.items[0];
     detach(q, e);
     return sv_cstr(e->key);
 }
@@ -147,7 +114,7 @@ void queue_park(SchedQueue *q, StrView key, int64_t now, bool retry)
     e->failures++;
     e->until_ns = now + pause_ms(e) * NSEC_PER_MSEC;
     if (retry)
-        heap_push(q, e, ENTRY_PAUSING);
+        enter(q, e, ENTRY_PAUSING);
     else {
         e->state = ENTRY_PARKED;
         q->parked++;
@@ -165,13 +132,14 @@ void queue_wake(SchedQueue *q, int64_t now)
         if (e->state != ENTRY_PARKED)
             continue;
         detach(q, e);
-        heap_push(q, e, e->until_ns <= now ? ENTRY_READY : ENTRY_PAUSING);
+        enter(q, e, e->until_ns <= now ? ENTRY_READY : ENTRY_PAUSING);
     }
 }
 
 int64_t queue_next(const SchedQueue *q)
 {
-    return q->pausing.len ? q->pausing.items[0]->until_ns : INT64_MAX;
+    const QueueEntry *e = first_of(&q->pausing);
+    return e ? e->until_ns : INT64_MAX;
 }
 
 void queue_free(SchedQueue *q)
@@ -183,7 +151,7 @@ void queue_free(SchedQueue *q)
         free(e);
     }
     map_free(&q->entries);
-    vec_free(&q->ready);
-    vec_free(&q->pausing);
+    heap_free(&q->ready);
+    heap_free(&q->pausing);
     *q = (SchedQueue){ 0 };
 }

@@ -3,15 +3,14 @@
  * caller brings the time. */
 #pragma once
 
+#include "base/heap.h"
 #include "base/map.h"
-#include "base/vec.h"
 
 enum { QUEUE_BACKOFF_MIN_MS = 100, QUEUE_BACKOFF_MAX_MS = 10 * 1000 };
 
-typedef struct QueueEntry QueueEntry;
 typedef struct SchedQueue {
-    Map entries;                      /* by key */
-    VEC(QueueEntry *) ready, pausing; /* heaps */
+    Map entries; /* by key */
+    Heap ready, pausing;
     size_t parked;
     uint64_t sequence;
 } SchedQueue;

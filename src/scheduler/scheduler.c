@@ -126,7 +126,7 @@ static void on_turn(void *ctx)
     }
     if (s->binding >= BINDS_MAX)
         return; /* the next binding that ends goes on */
-    if (s->queue.ready.len)
+    if (heap_len(&s->queue.ready))
         scheduler_turn_soon(s);
     else if ((next = queue_next(&s->queue)) != INT64_MAX)
         source_set_timer(s->turn, (uint64_t)(MAX(next - now, INT64_C(0)) / NSEC_PER_MSEC) + 1, 0,
