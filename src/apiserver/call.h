@@ -38,6 +38,8 @@ struct ApiServer {
     Backends *backends;   /* what requests are forwarded to */
     HttpBodyLimit bodies; /* of requests that arrive */
     Source *housekeeping;
+    uint64_t trim_rev; /* the store's at the last look at the heap */
+    size_t trimmed_to; /* what was free in it after the last trim */
     ApiMetrics metrics;
     StrView client_ca, control_plane_node;
     uint16_t advertise_port;

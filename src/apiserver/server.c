@@ -13,7 +13,9 @@
 enum {
     BODIES_MAX = 128 * 1024 * 1024,
     TRIM_EVERY_MS = 15 * 1000,
-    TRIM_FROM = 8 * 1024 * 1024,
+    TRIM_FROM = 8 * 1024 * 1024,  /* free in the heap */
+    TRIM_FROM_QUIET = 512 * 1024, /* the same, while hardly anything is written */
+    QUIET_WRITES = 32,            /* between two looks */
 };
 
 uint16_t apiserver_port(const ApiServer *s)
@@ -35,11 +37,19 @@ static int start_hub(ApiServer *s, Err *err)
     return hub_new(s, subscribers, ARRAY_SIZE(subscribers), &s->hub, err);
 }
 
-/* What a burst left behind in the heap goes back to the machine. */
+/* What a burst left behind in the heap goes back to the machine. That takes long in a large heap: a
+ * busy server does it for much, a quiet one for little. */
 static void give_memory_back(void *ctx)
 {
-    if (mallinfo2().fordblks > TRIM_FROM)
-        malloc_trim(0);
+    ApiServer *s = ctx;
+    uint64_t rev = store_revision(s->store);
+    bool quiet = rev - s->trim_rev < QUIET_WRITES;
+    size_t free_now = mallinfo2().fordblks, was = s->trimmed_to;
+    s->trim_rev = rev;
+    if (free_now < was + (quiet ? TRIM_FROM_QUIET : TRIM_FROM) && free_now + TRIM_FROM_QUIET > was)
+        return;
+    malloc_trim(0);
+    s->trimmed_to = mallinfo2().fordblks; /* what was given back still counts as free */
 }
 
 static int make_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)

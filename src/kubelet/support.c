@@ -258,14 +258,24 @@ static int walk(const SchemaObject *o, const Value *v, Buf *path, Err *err)
 
 /* ---- resources ---- */
 
-/* Huge pages, devices and other things of a node that this one does not offer. */
+/* "example.com/dongle": somebody wrote into the Node what it has of them, and the scheduler counts;
+ * there is nothing to hand to the container. */
+static bool is_extended(StrView resource)
+{
+    StrView domain, name;
+    return sv_cut(resource, '/', &domain, &name) && !sv_eq(domain, SV("kubernetes.io")) &&
+           !sv_ends(domain, SV(".kubernetes.io"));
+}
+
+/* Huge pages and other things of a node that this one does not offer. */
 static int check_amounts(const Value *amounts, const char *where, Err *err)
 {
     static const StrView known[] = { SV_INIT("cpu"), SV_INIT("memory"),
                                      SV_INIT("ephemeral-storage") };
     value_map_foreach (m, amounts) {
         ApiQuantity q;
-        bool ok = api_quantity_from(&m->val, &q, NULL) == 0 && api_quantity_value(&q) == 0;
+        bool ok = is_extended(m->key) ||
+                  (api_quantity_from(&m->val, &q, NULL) == 0 && api_quantity_value(&q) == 0);
         for (size_t i = 0; i < ARRAY_SIZE(known); i++)
             ok |= sv_eq(m->key, known[i]);
         if (!ok)

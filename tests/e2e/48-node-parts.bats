@@ -43,6 +43,25 @@ restarts() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[0
     wait_for 40 owned
 }
 
+@test "what is on the node of an extended resource is given out, and no more" {
+    has() { kubectl patch node "$NODE" --subresource=status --type=merge -p "{\"status\":{\"capacity\":{\"example.com/key\":$1}}}"; }
+    given() { [ "$(of_node '.status.allocatable["example.com/key"]')" = "$1" ]; }
+    has '"2"'
+    wait_for 40 given 2
+    for i in 1 2 3; do pod "key$i" "$SLEEP, resources: {limits: {example.com/key: 1}}"; done
+    running() { [ "$(kubectl get pod key1 key2 key3 --no-headers | grep -c Running)" = 2 ]; }
+    wait_for 40 running
+    local waits
+    waits=$(kubectl get pod key1 key2 key3 --no-headers | awk '$3 != "Running" {print $1}')
+    told() { kubectl get pod "$waits" -o jsonpath='{.status.conditions[*].message}' | grep -q 'Insufficient example.com/key'; }
+    wait_for 20 told
+    kubectl delete pod "$(kubectl get pod key1 key2 key3 --no-headers | awk '$3 == "Running" {print $1; exit}')"
+    ready "$waits"
+    kubectl delete pod --ignore-not-found key1 key2 key3
+    has null
+    wait_for 40 given null
+}
+
 @test "a resource that somebody patched into the node's capacity is allocatable, and stays; conditions of others stay" {
     kubectl patch node "$NODE" --subresource=status --type=json -p '[{"op":"add","path":"/status/capacity/example.com~1dongle","value":"2"},
         {"op":"add","path":"/status/conditions/-","value":{"type":"Dongles","status":"True","reason":"Plugged"}}]'

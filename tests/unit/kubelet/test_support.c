@@ -87,19 +87,21 @@ static void test_resources_of_the_node(void **state)
         "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":\"1Mi\",\"ephemeral-storage\":\"1Gi\"},"
         "\"requests\":{\"cpu\":\"1m\"}}}]}");
     taken(
-        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"example.com/gpu\":\"0\"}}}]}");
+        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"hugepages-2Mi\":\"0\"}}}]}");
+    taken(
+        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"example.com/gpu\":\"1\"}}}]}");
     refused(
-        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"example.com/gpu\":\"1\"}}}]}",
-        "spec.containers[0].resources.limits[example.com/gpu]: this node has none");
+        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"x.kubernetes.io/gpu\":\"1\"}}}]}",
+        "spec.containers[0].resources.limits[x.kubernetes.io/gpu]: this node has none");
     refused(
         "{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\",\"resources\":{\"requests\":{\"hugepages-2Mi\":\"2Mi\"}}}]}",
         "spec.containers[1].resources.requests[hugepages-2Mi]");
     refused(
-        "{\"initContainers\":[{\"name\":\"a\",\"resources\":{\"limits\":{\"example.com/gpu\":\"2\"}}}]}",
+        "{\"initContainers\":[{\"name\":\"a\",\"resources\":{\"limits\":{\"hugepages-1Gi\":\"2Gi\"}}}]}",
         "spec.initContainers[0].resources.limits");
     refused(
-        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"example.com/gpu\":\"many\"}}}]}",
-        "example.com/gpu");
+        "{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"hugepages-2Mi\":\"many\"}}}]}",
+        "hugepages-2Mi");
 }
 
 static void test_every_field_has_its_row(void **state)
