@@ -172,9 +172,40 @@ static void check_host_ports(ApiErrors *e, const ApiPath *p, const Value *contai
     }
 }
 
+/* Parts of small letters, digits, '-' and '_' (not at an end), between dots or slashes. */
+static bool is_sysctl_name(StrView s)
+{
+    bool inside = false, edge = false; /* within a part; its last byte may end it */
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        bool separates = c == '.' || c == '/';
+        if ((separates && !edge) || (!separates && !plain && !((c == '-' || c == '_') && inside)))
+            return false;
+        inside = !separates;
+        edge = plain;
+    }
+    return edge;
+}
+
+static void check_sysctl(ApiErrors *e, const ApiPath *p, StrView name, Twins *seen)
+{
+    enum { SYSCTL_NAME_MAX = 253 };
+    ApiPath name_at = API_FIELD(p, "name");
+    if (!name.len)
+        api_required(e, &name_at, "");
+    else if (name.len > SYSCTL_NAME_MAX || !is_sysctl_name(name))
+        api_invalid(e, &name_at, value_sv(name),
+                    "must have at most 253 characters and match regex "
+                    "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
+    else if (is_twin(seen, name))
+        api_duplicate(e, &name_at, value_sv(name));
+}
+
 static void check_pod_security(ApiErrors *e, const ApiPath *p, const Value *s)
 {
     ApiPath sysctls = API_FIELD(p, "sysctls");
+    Twins seen = { .errors = e };
     uint32_t i = 0;
 
     check_range(e, p, s, "runAsUser", 0, INT32_MAX);
@@ -182,7 +213,7 @@ static void check_pod_security(ApiErrors *e, const ApiPath *p, const Value *s)
     check_range(e, p, s, "fsGroup", 0, INT32_MAX);
     value_list_foreach (one, get(s, "sysctls")) {
         ApiPath at = API_INDEX(&sysctls, i++);
-        check_required_text(e, &at, one, "name");
+        check_sysctl(e, &at, text(one, "name"), &seen);
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "apiserver/object.h"
 #include "apiserver/pod_security_checks.h"
+#include "apiserver/pod_warnings.h"
 #include "apiserver/respond.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -291,26 +292,13 @@ static AdmitResult admit_namespace(AdmitChain *c)
 
 AdmitResult pod_security(AdmitChain *c)
 {
-    static const struct {
-        StrView group, kind;
-        const char *template;
-    } workloads[] = {
-        { SV_INIT(""), SV_INIT("PodTemplate"), "template" },
-        { SV_INIT(""), SV_INIT("ReplicationController"), "spec.template" },
-        { SV_INIT("apps"), SV_INIT("ReplicaSet"), "spec.template" },
-        { SV_INIT("apps"), SV_INIT("Deployment"), "spec.template" },
-        { SV_INIT("apps"), SV_INIT("DaemonSet"), "spec.template" },
-        { SV_INIT("apps"), SV_INIT("StatefulSet"), "spec.template" },
-        { SV_INIT("batch"), SV_INIT("Job"), "spec.template" },
-        { SV_INIT("batch"), SV_INIT("CronJob"), "spec.jobTemplate.spec.template" },
-    };
     const ApiResource *res = c->x->res;
     if (!res->group.len && sv_eq(res->kind, SV("Pod")))
         return admit_pod(c);
     if (!res->group.len && sv_eq(res->kind, SV("Namespace")))
         return admit_namespace(c);
-    for (size_t i = 0; i < ARRAY_SIZE(workloads); i++)
-        if (sv_eq(workloads[i].kind, res->kind) && sv_eq(workloads[i].group, res->group))
-            return admit_template(c, workloads[i].template);
+    const char *template = pod_template_path(res);
+    if (template)
+        return admit_template(c, template);
     return ADMIT_OK;
 }

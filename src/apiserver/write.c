@@ -10,6 +10,7 @@
 #include "apiserver/convert.h"
 #include "apiserver/fields.h"
 #include "apiserver/object.h"
+#include "apiserver/pod_warnings.h"
 #include "apiserver/respond.h"
 #include "apiserver/services.h"
 #include "apiserver/strategy.h"
@@ -327,6 +328,8 @@ static WriteState step_claim(WriteOp *w)
 {
     if (!w->have)
         strategy_warn_if_idle(w->x);
+    if (w->effect == EFFECT_PUT)
+        pod_warn(w->x, &w->obj, old_of(w));
     return make_claims(w) ? WRITE_FORM : WRITE_DONE;
 }
 

@@ -349,3 +349,25 @@ Y
     start_server
     kubectl get configmap large-0
 }
+
+@test "what is allowed in a pod, and hardly meant, is warned of" {
+    warned() { printf '%s\n' "$output" | grep -qF "$1"; }
+    local containers='[{name: c, image: i, env: [{name: A, value: "1"}, {name: A, value: "2"}], ports: [{containerPort: 80}, {containerPort: 80}, {containerPort: 80, protocol: UDP}]}]'
+    run kubectl apply -f - <<Y
+{apiVersion: v1, kind: Pod, metadata: {name: odd}, spec: {containers: $containers}}
+Y
+    [ "$status" = 0 ]
+    warned 'Warning: spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply'
+    warned 'Warning: spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]'
+    [ "$(printf '%s\n' "$output" | grep -c Warning)" = 2 ]
+    run kubectl apply -f - <<Y
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: odd}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: $containers}}}}
+Y
+    warned 'Warning: spec.template.spec.containers[0].env[1]: hides previous definition of "A"'
+    run kubectl scale deployment odd --replicas=2
+    [ "$(printf '%s\n' "$output" | grep -c Warning)" = 0 ]
+    run kubectl label deployment odd x=y # its template is as it was
+    [ "$(printf '%s\n' "$output" | grep -c Warning)" = 0 ]
+    kubectl delete deployment/odd
+    kubectl delete pod/odd --force --grace-period=0
+}

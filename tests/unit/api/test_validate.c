@@ -96,6 +96,35 @@ static void test_pod(void **state)
            "spec.containers[0].livenessProbe: Required value: must specify a handler type");
 }
 
+static void test_sysctl_names(void **state)
+{
+    static const char *const sound[] = { "net.ipv4.tcp_syncookies", "a", "a.b-c.d_e", "a/b.c",
+                                         "1" };
+    static const char *const bad[] = { "A.b", "a..b", ".a", "a.", "a-", "-a", "a.-b", "a b", "_a" };
+    char body[256], want[400];
+    for (size_t i = 0; i < ARRAY_SIZE(sound) + ARRAY_SIZE(bad); i++) {
+        bool ok = i < ARRAY_SIZE(sound);
+        const char *name = ok ? sound[i] : bad[i - ARRAY_SIZE(sound)];
+        snprintf(body, sizeof body,
+                 POD("'securityContext':{'sysctls':[{'name':'%s','value':'1'}]},"
+                     "'containers':[{'name':'a','image':'b'}]"),
+                 name);
+        snprintf(
+            want, sizeof want,
+            "spec.securityContext.sysctls[0].name: Invalid value: \"%s\": must have at most 253 "
+            "characters and match regex "
+            "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
+            name);
+        expect("", "Pod", body, NULL, ok ? "" : want);
+    }
+    expect("", "Pod",
+           POD("'securityContext':{'sysctls':[{'name':'a.b'},{'name':'a.b'},{}]},"
+               "'containers':[{'name':'a','image':'b'}]"),
+           NULL,
+           "[spec.securityContext.sysctls[1].name: Duplicate value: \"a.b\", "
+           "spec.securityContext.sysctls[2].name: Required value]");
+}
+
 static void test_pod_update(void **state)
 {
     const char *old = POD("'containers':[{'name':'a','image':'b'}]");
@@ -294,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_each_kind_has_its_own_names),
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_pod),
+        cmocka_unit_test(test_sysctl_names),
         cmocka_unit_test(test_pod_update),
         cmocka_unit_test(test_service),
         cmocka_unit_test(test_special_endpoints),
