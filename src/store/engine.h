@@ -42,6 +42,10 @@ struct StoreEngine {
     int (*submit)(void *self, const EngineBatch *batch, Err *err);
     /* A bounded piece of housekeeping after a batch. True: there is more to do. */
     bool (*tend)(void *self);
+    /* Nothing was written for some seconds: memory that only makes writing fast may go. May be
+     * NULL.
+     */
+    void (*rest)(void *self);
     /* Writes a consistent copy to a new file. */
     int (*backup)(void *self, const char *path, Err *err);
     void (*close)(void *self); /* NULL is fine */

@@ -288,6 +288,12 @@ static bool engine_tend(void *self)
     return e->shrinking;
 }
 
+/* The pages that it keeps: what is needed of them next is read again. */
+static void engine_rest(void *self)
+{
+    sqlite3_db_release_memory(((SqliteEngine *)self)->db);
+}
+
 static int engine_backup(void *self, const char *path, Err *err)
 {
     SqliteEngine *e = self;
@@ -365,5 +371,10 @@ static int engine_open(const char *dir, const EngineLoad *load, void **ret, Engi
     return 0;
 }
 
-const StoreEngine engine_sqlite = { "sqlite",    engine_open,   engine_submit,
-                                    engine_tend, engine_backup, engine_close };
+const StoreEngine engine_sqlite = { .name = "sqlite",
+                                    .open = engine_open,
+                                    .submit = engine_submit,
+                                    .tend = engine_tend,
+                                    .rest = engine_rest,
+                                    .backup = engine_backup,
+                                    .close = engine_close };

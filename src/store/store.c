@@ -441,8 +441,11 @@ static void *writer_main(void *arg)
         int64_t begin = clock_mono_ns();
         if (batch)
             batch_process(s, batch);
-        else
+        else {
             cache_trim(&s->cache);
+            if (s->ops->rest)
+                s->ops->rest(s->engine);
+        }
         s->gather_ns = MIN((clock_mono_ns() - begin) / 2, (int64_t)GATHER_MAX_NS);
         busy |= s->ops->tend(s->engine);
         pthread_mutex_lock(&s->lock);

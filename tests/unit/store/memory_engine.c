@@ -159,5 +159,9 @@ static void memory_close(void *self)
     (void)self;
 }
 
-const StoreEngine engine_memory = { "memory",    memory_open,   memory_submit,
-                                    memory_tend, memory_backup, memory_close };
+const StoreEngine engine_memory = { .name = "memory",
+                                    .open = memory_open,
+                                    .submit = memory_submit,
+                                    .tend = memory_tend,
+                                    .backup = memory_backup,
+                                    .close = memory_close };
