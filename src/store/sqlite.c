@@ -80,13 +80,24 @@ static bool wipe_log(SqliteEngine *e, uint64_t bytes)
     return f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK;
 }
 
+/* From here on nothing of this log is wanted, however much of it is wiped when the machine stops.
+ */
+static bool spend_log(SqliteEngine *e)
+{
+    Mark *m = &e->mark;
+    m->last.frames = 0;
+    m->before = m->last;
+    m->zero_bits = 0;
+    return mark_write(e->mark_fd, m, true) == 0;
+}
+
 int sqlite_checkpoint(SqliteEngine *e, bool keep_blocks, Err *err)
 {
     int mode = keep_blocks ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_TRUNCATE;
     uint64_t bytes = log_offset(e, e->frames);
     if (sqlite3_wal_checkpoint_v2(e->db, NULL, mode, NULL, NULL) != SQLITE_OK)
         return sqlite_fail(e, err, "move the log into the store");
-    if (keep_blocks && !wipe_log(e, bytes))
+    if (keep_blocks && !(spend_log(e) && wipe_log(e, bytes)))
         return sqlite_checkpoint(e, false, err);
     e->frames = 0;
     e->mark.last.frames = 0;

@@ -54,6 +54,8 @@ static int check_log(SqliteEngine *e, WalReport *rep, Err *err)
     if (fd < 0)
         return errno == ENOENT ? 0 : err_errno(err, "open '%s'", e->wal);
     int r = wal_check(fd, &e->mark, rep, err);
+    if (r == 0 && rep->state == WAL_SPENT && truncate(e->wal, 0) < 0)
+        return err_errno(err, "empty '%s'", e->wal);
     if (r < 0 || rep->state != WAL_DAMAGED)
         return r;
     return err_set(
@@ -226,7 +228,7 @@ static int open_db(SqliteEngine *e, Err *err)
         r = sqlite_run(
             e,
             "PRAGMA journal_mode=WAL;"
-            "PRAGMA synchronous=FULL; PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"
+            "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"
             "PRAGMA cache_size=-2048; PRAGMA cache_spill=OFF; PRAGMA wal_autocheckpoint=0;",
             "open store", err);
     sqlite3_wal_hook(e->db, on_commit, e);

@@ -198,8 +198,22 @@ static int scan(Wal *w, WalReport *rep, Err *err)
     return explain(w, rep->frames, last_sum, &rep->state, err);
 }
 
+/* The mark wants nothing of the log with its salts: that one has been moved into the database. */
+static bool is_spent(const Mark *m)
+{
+    return m->seq && m->last.frames == 0 && m->before.frames == 0;
+}
+
+/* Is this the head of a frame that was being wiped? Eight bytes of it lie in one sector, so that
+ * the salts are there or zero. */
+static bool is_wiped(const Mark *m, const unsigned char *head)
+{
+    return is_spent(m) && (all_zero(head + 8, 8) ||
+                           (be32(head + 8) == m->salts[0] && be32(head + 12) == m->salts[1]));
+}
+
 /* Without a header only the very first transaction can have been torn. */
-static int without_header(Wal *w, bool zero, WalReport *rep, Err *err)
+static int without_header(Wal *w, const Mark *mark, bool zero, WalReport *rep, Err *err)
 {
     unsigned char first[WAL_HEADER + WAL_FRAME_HEADER];
     w->page = 4096;
@@ -212,18 +226,22 @@ static int without_header(Wal *w, bool zero, WalReport *rep, Err *err)
     }
     w->n = (w->size - WAL_HEADER + frame_size(w) - 1) / frame_size(w);
     int ends = 0;
-    bool any = false;
+    bool any = false, wiped = false;
     for (uint64_t i = 0; i < w->n; i++) {
         if (read_at(w, first, WAL_FRAME_HEADER, offset_of(w, i), err) < 0)
             return -ERR_SYS;
         if (all_zero(first, WAL_FRAME_HEADER))
             continue;
+        if (is_wiped(mark, first)) {
+            wiped = true;
+            continue;
+        }
         if (ends)
             return 0; /* more behind a transaction's end */
         any = true;
         ends += be32(first + 4) != 0;
     }
-    rep->state = any ? WAL_TORN : WAL_WHOLE;
+    rep->state = any ? WAL_TORN : wiped ? WAL_SPENT : WAL_WHOLE;
     return 0;
 }
 
@@ -241,10 +259,14 @@ int wal_check(int fd, const Mark *mark, WalReport *ret, Err *err)
     if (r < 0)
         return r;
     if (r == 0)
-        return without_header(&w, zero, ret, err);
+        return without_header(&w, mark, zero, ret, err);
     memcpy(ret->salts, w.salts, sizeof w.salts);
     if (mark->seq && memcmp(mark->salts, w.salts, sizeof w.salts) == 0)
         w.mark = mark;
+    if (w.mark && is_spent(mark)) {
+        ret->state = WAL_SPENT;
+        return 0;
+    }
     w.reused = mark->seq == 0;
     w.n = (w.size - WAL_HEADER + frame_size(&w) - 1) / frame_size(&w);
     if (!(w.frame = malloc(frame_size(&w))))

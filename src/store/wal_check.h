@@ -12,6 +12,7 @@ enum { WAL_HEADER = 32, WAL_FRAME_HEADER = 24, WAL_PAGE_MAX = 65536 };
 typedef enum WalState {
     WAL_WHOLE, /* ends with a transaction, or there is none */
     WAL_TORN,  /* what follows `keep` is a write that was cut short */
+    WAL_SPENT, /* all of it is in the database: it was being wiped, and must not be read */
     WAL_DAMAGED,
 } WalState;
 

@@ -112,12 +112,16 @@ static Saved saved[] = { { "state.db", BUF_INIT },
                          { "state.db-wal", BUF_INIT },
                          { "mark", BUF_INIT } };
 
+static void save_file(size_t i)
+{
+    buf_clear(&saved[i].data);
+    assert_int_equal(file_read(AT_FDCWD, file(saved[i].name), FILES_MAX, &saved[i].data), 0);
+}
+
 static void save_files(void)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(saved); i++) {
-        buf_clear(&saved[i].data);
-        assert_int_equal(file_read(AT_FDCWD, file(saved[i].name), FILES_MAX, &saved[i].data), 0);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(saved); i++)
+        save_file(i);
 }
 
 static void bring_back(void)
@@ -268,6 +272,34 @@ static void test_a_torn_last_write_is_cut_wherever_it_is_torn(void **state)
     free_files();
 }
 
+/* The log is in the database and the mark says so, but only a part of it has been wiped. */
+static void test_a_log_that_was_being_wiped_is_left_alone(void **state)
+{
+    static const char zeros[64 * 1024];
+    bool said = false;
+    write_and_die(WRITES);
+    save_files();
+    assert_int_equal(open_and_look(&said), WRITES); /* all is in the database from here on */
+    save_file(0);
+    save_file(2);
+    for (int64_t at = 0; at < log_end; at += 4096) { /* in order, as a killed process leaves it */
+        bring_back();
+        for (int64_t k = 0; k < at; k += (int64_t)sizeof zeros)
+            overwrite("state.db-wal", k, zeros, (size_t)MIN(at - k, (int64_t)sizeof zeros));
+        assert_int_equal(open_and_look(&said), WRITES);
+        assert_false(said);
+    }
+    for (int round = 0; round < 40; round++) { /* and in any order, as a power cut does */
+        bring_back();
+        for (int64_t k = 0; k < log_end; k += SECTOR)
+            if (rnd(2))
+                overwrite("state.db-wal", k, zeros, (size_t)MIN(log_end - k, (int64_t)SECTOR));
+        assert_int_equal(open_and_look(&said), WRITES);
+        assert_false(said);
+    }
+    free_files();
+}
+
 static void test_a_lost_log_is_refused(void **state)
 {
     bool said = false;
@@ -364,6 +396,7 @@ int main(void)
         T(test_a_damaged_log_is_never_served_as_an_older_state),
         T(test_a_damaged_wiped_log_neither),
         T(test_a_torn_last_write_is_cut_wherever_it_is_torn),
+        T(test_a_log_that_was_being_wiped_is_left_alone),
         T(test_a_lost_log_is_refused),
         T(test_a_lost_or_emptied_database_is_refused),
         T(test_an_older_copy_is_refused),
