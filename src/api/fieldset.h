@@ -24,7 +24,7 @@ typedef struct FieldPath {
     StrView step;
 } FieldPath;
 
-enum { FIELD_SET_DEPTH_MAX = 250 };
+enum { FIELD_SET_DEPTH_MAX = 120 };
 
 /* The child with this step, or NULL. */
 FieldSet *fieldset_child(const FieldSet *s, StrView step);

@@ -17,6 +17,7 @@
 
 #include "api/object_index.h"
 #include "base/encode.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "codec/json.h"
@@ -514,6 +515,12 @@ static bool means_no_stream(const Err *err)
     return err->code == ERR_INVALID || err->code == ERR_UNSUPPORTED;
 }
 
+/* It would come again where the watch ended. */
+static bool is_unreadable(const Err *err)
+{
+    return err->code == ERR_INVALID || err->code == ERR_LIMIT || err->code == ERR_PROTO;
+}
+
 static void on_watch_end(void *ctx, const Err *err)
 {
     Informer *inf = ctx;
@@ -524,7 +531,10 @@ static void on_watch_end(void *ctx, const Err *err)
         start(inf);
         return;
     }
-    if (inf->phase == PHASE_STREAM || (err && err->code == ERR_GONE))
+    if (inf->phase == PHASE_WATCH && err && is_unreadable(err))
+        log_warn("a watch of %.*s brought what cannot be read (%s): its state is read anew",
+                 SV_FMT(inf->cfg.target.plural), err->msg);
+    if (inf->phase == PHASE_STREAM || (err && (err->code == ERR_GONE || is_unreadable(err))))
         buf_clear(&inf->rv); /* a whole state is needed */
     if (err && err->code == ERR_GONE && inf->failures == 0) {
         inf->failures++; /* the first time at once */

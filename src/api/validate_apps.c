@@ -310,6 +310,26 @@ void validate_disruption_budget(const Value *obj, const Value *old, ApiErrors *e
     check_label_selector(e, &selector, get(spec, "selector"));
 }
 
+static void check_metric(ApiErrors *e, const ApiPath *p, const Value *metric)
+{
+    static const StrView types[] = { SV_INIT("ContainerResource"), SV_INIT("External"),
+                                     SV_INIT("Object"), SV_INIT("Pods"), SV_INIT("Resource") };
+    static const char *const sources[] = { "containerResource", "external", "object", "pods",
+                                           "resource" };
+    StrView type = text(metric, "type");
+    check_one_of(e, p, metric, "type", types, ARRAY_SIZE(types), true);
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        ApiPath at = API_FIELD_SV(p, sv_cstr(sources[i])), target = API_FIELD(&at, "target");
+        ApiPath percent_at = API_FIELD(&target, "averageUtilization");
+        const Value *source = get(metric, sources[i]);
+        const Value *percent = get(get(source, "target"), "averageUtilization");
+        if (sv_eq(type, types[i]) && !source)
+            api_required(e, &at, "must populate information for the given metric source");
+        if (percent && value_int_or(percent, 1) < 1)
+            api_invalid(e, &percent_at, *percent, "must be greater than 0");
+    }
+}
+
 /* Of both versions of autoscaling: the fields that they share, and the first one's percentage. */
 void validate_autoscaler(const Value *obj, const Value *old, ApiErrors *e)
 {
@@ -319,7 +339,9 @@ void validate_autoscaler(const Value *obj, const Value *old, ApiErrors *e)
     ApiPath p = API_FIELD(NULL, "spec"), ref = API_FIELD(&p, "scaleTargetRef");
     ApiPath kind = API_FIELD(&ref, "kind"), name = API_FIELD(&ref, "name");
     ApiPath min = API_FIELD(&p, "minReplicas"), max = API_FIELD(&p, "maxReplicas");
-    ApiPath cpu = API_FIELD(&p, "targetCPUUtilizationPercentage");
+    ApiPath cpu = API_FIELD(&p, "targetCPUUtilizationPercentage"),
+            metrics = API_FIELD(&p, "metrics");
+    uint32_t i = 0;
 
     if (least && value_int_or(least, 1) < 1)
         api_invalid(e, &min, *least, "must be greater than or equal to 1");
@@ -333,4 +355,8 @@ void validate_autoscaler(const Value *obj, const Value *old, ApiErrors *e)
         api_required(e, &name, "");
     if (percent && value_int_or(percent, 1) < 1)
         api_invalid(e, &cpu, *percent, "must be greater than 0");
+    value_list_foreach (m, get(spec, "metrics")) {
+        ApiPath at = API_INDEX(&metrics, i++);
+        check_metric(e, &at, m);
+    }
 }

@@ -20,7 +20,9 @@ typedef struct TokenSigner TokenSigner;
 
 enum {
     BODY_MAX = 3 * 1024 * 1024,
-    JSON_DEPTH_LIMIT = 100,
+    JSON_DEPTH_LIMIT = 100, /* of what a client sends */
+    OBJECT_DEPTH_MAX = 120, /* of what comes out, who owns its fields included: lists and events
+                             * with it must stay far below VALUE_DEPTH_MAX */
     GROUPS_MAX = 24,
 };
 

@@ -86,6 +86,19 @@ Value convert_object(const ApiResource *res, const Value *obj, Arena *a)
     return stored;
 }
 
+bool convert_makes_values(const ApiResource *res)
+{
+    int row = conversion_of(res);
+    return row >= 0 && conversions[row].to_stored;
+}
+
+void convert_keep_status(const ApiResource *res, Value *obj, const Value *old, Arena *a)
+{
+    int row = conversion_of(res);
+    if (row >= 0 && conversions[row].to_stored == hpa_to_v2)
+        hpa_keep_status(obj, old, a);
+}
+
 int convert_field_terms(const ApiResource *res, Selector *s, Arena *a, Err *err)
 {
     int row = conversion_of(res);

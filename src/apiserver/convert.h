@@ -17,6 +17,14 @@ const ApiResource *convert_stored(const ApiResource *res);
  * complete when the arena has failed. */
 Value convert_object(const ApiResource *res, const Value *obj, Arena *a);
 
+/* Whether conversion makes values, and not just other names of them. */
+bool convert_makes_values(const ApiResource *res);
+
+/* Takes out of `obj` what would become part of the stored form's status, though it lies in its
+ * metadata, and puts there what `old` has (NULL: nothing). For writes of anything but the status.
+ */
+void convert_keep_status(const ApiResource *res, Value *obj, const Value *old, Arena *a);
+
 /* Gives the terms of a field selector the names of the stored form. */
 int convert_field_terms(const ApiResource *res, Selector *s, Arena *a, Err *err) NODISCARD;
 

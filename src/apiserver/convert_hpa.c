@@ -9,6 +9,8 @@
 #define CONDITIONS_NOTE SV("autoscaling.alpha.kubernetes.io/conditions")
 #define BEHAVIOR_NOTE   SV("autoscaling.alpha.kubernetes.io/behavior")
 
+enum { NOTE_DEPTH_MAX = 30 }; /* of the trees in annotations; metrics take 8 */
+
 /* Where a source's fields lie in either version. `type`: the target's, when it has this field. */
 typedef struct FieldPair {
     const char *source, *v1, *v2, *type;
@@ -140,8 +142,9 @@ static bool is_cpu_utilization(const Value *metric, const char *percent)
 static const Value *noted(const Value *obj, StrView key, ValueKind kind, Arena *a)
 {
     StrView text = value_str(value_get(value_path(obj, "metadata.annotations"), key));
+    const JsonOptions opt = { .depth_max = NOTE_DEPTH_MAX };
     Value *v = text.ptr ? arena_new(a, Value) : NULL;
-    return v && json_decode(text, a, NULL, v, NULL) == 0 && v->kind == kind ? v : NULL;
+    return v && json_decode(text, a, &opt, v, NULL) == 0 && v->kind == kind ? v : NULL;
 }
 
 static void note(Value *notes, StrView key, const Value *v, Arena *a)
@@ -270,6 +273,21 @@ Value hpa_to_v2(const Value *obj, Arena *a)
         value_set(a, &status, SV("conditions"), *conditions);
     Value metadata = with_notes(value_get(obj, SV("metadata")), other_notes(obj, a), a);
     return assemble(obj, metadata, spec, was ? &status : NULL, a);
+}
+
+void hpa_keep_status(Value *obj, const Value *old, Arena *a)
+{
+    const StrView keys[] = { CURRENT_NOTE, CONDITIONS_NOTE };
+    Value *notes = value_path(obj, "metadata.annotations");
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        const Value *had = value_get(value_path(old, "metadata.annotations"), keys[i]);
+        if (notes)
+            value_del(notes, keys[i]);
+        if (had && !notes)
+            notes = value_set_path(a, obj, "metadata.annotations", value_map());
+        if (had && notes)
+            value_set(a, notes, keys[i], *had);
+    }
 }
 
 static void spec_to_v1(const Value *old, Value *spec, Value *notes, Arena *a)

@@ -6,4 +6,6 @@
 #include "codec/value.h"
 
 Value hpa_to_v2(const Value *obj, Arena *a);
+/* The annotations of `obj`, of v1, that stand for the status become those of `old` (or none). */
+void hpa_keep_status(Value *obj, const Value *old, Arena *a);
 Value hpa_to_v1(const Value *obj, Arena *a);

@@ -5,6 +5,7 @@
  * revision) is done again on the newer version; everything else is answered with a conflict. */
 #include "apiserver/write.h"
 
+#include "api/check.h"
 #include "api/defaults.h"
 #include "api/validate.h"
 #include "apiserver/convert.h"
@@ -333,6 +334,49 @@ static WriteState step_claim(WriteOp *w)
     return make_claims(w) ? WRITE_FORM : WRITE_DONE;
 }
 
+/* What conversion made is held to what its form says, as if it had been sent so. */
+static bool conversion_is_sound(WriteOp *w, const ApiResource *form, Value *stored)
+{
+    ApiCall *x = w->x;
+    ApiErrors errors = { .arena = x->arena };
+    Err err = { 0 };
+    Value own;
+    if (!value_clone(x->arena, stored, &own)) {
+        respond_nomem(x);
+        return false;
+    }
+    *stored = own;
+    if (api_decode_check(form->schema, stored, x->arena, NULL, &err) < 0) {
+        respond_err(x, &err);
+        return false;
+    }
+    api_validate(form, stored, NULL, &errors);
+    if (errors.len)
+        respond_invalid(x, x->name, &errors);
+    return !errors.len;
+}
+
+/* The object in the form that is stored. Patches, one behind the other, must not nest deeper than a
+ * body may by much; what only goes towards its deletion is left as it is. False after answering. */
+static bool make_stored(WriteOp *w, bool tracked, Value *ret)
+{
+    ApiCall *x = w->x;
+    const ApiResource *form = convert_stored(x->res);
+    bool of_status = sv_eq(x->sub, SV("status")), makes = convert_makes_values(x->res);
+    if (makes && !of_status)
+        convert_keep_status(x->res, &w->obj, old_of(w), x->arena);
+    *ret = convert_object(x->res, &w->obj, x->arena);
+    if (makes && tracked && !conversion_is_sound(w, form, ret))
+        return false;
+    if (tracked && (value_depth(&w->obj, OBJECT_DEPTH_MAX) > OBJECT_DEPTH_MAX ||
+                    (makes && value_depth(ret, OBJECT_DEPTH_MAX) > OBJECT_DEPTH_MAX))) {
+        respond_status(x, REASON_TOO_LARGE, "the object exceeds the max depth of %d",
+                       OBJECT_DEPTH_MAX);
+        return false;
+    }
+    return !respond_exhausted(x);
+}
+
 static WriteState step_form(WriteOp *w)
 {
     ApiCall *x = w->x;
@@ -351,11 +395,11 @@ static WriteState step_form(WriteOp *w)
     }
     if (respond_exhausted(x))
         return WRITE_DONE;
+    Value stored;
+    if (w->effect == EFFECT_PUT && !make_stored(w, tracked, &stored))
+        return WRITE_DONE;
     if (w->effect != EFFECT_PUT || x->dry_run)
         return WRITE_COMMIT;
-    Value stored = convert_object(x->res, &w->obj, x->arena);
-    if (respond_exhausted(x))
-        return WRITE_DONE;
     const ApiResource *form = convert_stored(x->res);
     object_store_form(form, &stored, &w->val);
     attrs_build(form, &stored, &w->attrs);

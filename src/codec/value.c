@@ -264,3 +264,15 @@ bool value_equal(const Value *a, const Value *b)
     }
     return true;
 }
+
+uint32_t value_depth(const Value *v, uint32_t max)
+{
+    uint32_t deepest = 0;
+    if (v->kind != VALUE_MAP && v->kind != VALUE_LIST)
+        return 0;
+    for (uint32_t i = 0; i < v->len && max && deepest <= max - 1; i++) {
+        const Value *one = v->kind == VALUE_MAP ? &v->members[i].val : &v->items[i];
+        deepest = MAX(deepest, value_depth(one, max - 1));
+    }
+    return deepest + 1;
+}

@@ -117,6 +117,8 @@ Value *value_make_path(Arena *a, Value *v, const char *dotted);
 /* …and this sets it: value_set_path(a, pod, "status.phase", value_sv(SV("Running"))). */
 Value *value_set_path(Arena *a, Value *v, const char *dotted, Value val);
 
+/* How deep lists and maps are nested: 0 for a scalar; counts no further than max + 1. */
+uint32_t value_depth(const Value *v, uint32_t max);
 bool value_clone(Arena *a, const Value *v, Value *ret); /* deep, strings copied; false: exhausted */
 /* Deep equality; the order of map members does not matter, 1 and 1.0 are different. */
 bool value_equal(const Value *a, const Value *b);

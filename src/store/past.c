@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/file.h"
+#include "base/log.h"
 
 enum {
     SEGMENT_BYTES = 4 * 1024 * 1024,       /* the next transaction begins another one */
@@ -94,6 +95,7 @@ static int by_first(const void *a, const void *b)
 int past_open(PastLog *p, const char *dir, Err *err)
 {
     p->fd = -1;
+    snprintf(p->dir, sizeof p->dir, "%s", dir);
     p->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int again = p->dir_fd < 0 ? -1 : openat(p->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = again < 0 ? NULL : fdopendir(again);
@@ -255,8 +257,15 @@ static int take_segment(PastLog *p, size_t i, Reading *rd, bool *ret_keep, Err *
     *ret_keep = false;
     s->last = rd->next;
     int r = read_segment(p, s, rd, &end, err);
-    if (r < 0 || (end < rd->text.len && !cut_segment(p, s, end)))
+    if (r < 0)
         return r;
+    RecordHead h;
+    if (end < rd->text.len && !record_is_sound(&rd->text, end, &h))
+        log_warn(
+            "recent events in '%s/past-%016llx' are damaged: watches from before them list anew",
+            p->dir, (unsigned long long)s->first);
+    if (end < rd->text.len && !cut_segment(p, s, end))
+        return 0;
     return load_segment(rd, ret_keep, err);
 }
 

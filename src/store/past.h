@@ -8,6 +8,8 @@
  * start. */
 #pragma once
 
+#include <limits.h>
+
 #include "base/buf.h"
 #include "base/vec.h"
 #include "store/engine.h"
@@ -17,6 +19,7 @@ typedef struct PastSegment {
 } PastSegment;
 
 typedef struct PastLog {
+    char dir[PATH_MAX];
     int dir_fd; /* owned; -1: not open */
     int fd;     /* of the newest segment, for appending; -1: the next append begins one */
     int64_t size, size_before;
@@ -30,8 +33,8 @@ int past_open(PastLog *p, const char *dir, Err *err) NODISCARD;
 void past_close(PastLog *p);
 
 /* Hands over the events that lead without a gap to revision `rev`, at which the checksum over all
- * rows is `sum`; newest first. What does not belong to them is deleted. Fails only as the loader
- * does, or without memory. */
+ * rows is `sum`; newest first. What does not belong to them is deleted, and said in the log when it
+ * was damaged. Fails only as the loader does, or without memory. */
 int past_load(PastLog *p, uint64_t rev, uint64_t sum, const EngineLoad *load, Err *err) NODISCARD;
 
 /* Appends the events of a transaction, after which the checksum is `sum`; `now` in Unix seconds.

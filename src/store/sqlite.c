@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "store/sqlite_internal.h"
 
 enum {
@@ -327,11 +328,29 @@ void sqlite_release_reserve(SqliteEngine *e)
     e->reserved = false;
 }
 
+/* Whatever else stands in its place is none of ours. */
+static int open_reserve(const SqliteEngine *e)
+{
+    enum { FLAGS = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };
+    struct stat st;
+    int fd = open(e->reserve, FLAGS, 0600);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    if (fd < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EROFS))
+        return -1;
+    if (fd >= 0)
+        close(fd);
+    if (rm_rf(AT_FDCWD, e->reserve) < 0)
+        return -1;
+    log_warn("'%s' was no file that can be written, and is made anew", e->reserve);
+    return open(e->reserve, FLAGS, 0600);
+}
+
 void sqlite_keep_reserve(SqliteEngine *e)
 {
     if (e->reserved)
         return;
-    _cleanup_close_ int fd = open(e->reserve, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd = open_reserve(e);
     if (fd < 0)
         return; /* a full disk: tried again after a later commit */
     if (posix_fallocate(fd, 0, RESERVE_BYTES) != 0)

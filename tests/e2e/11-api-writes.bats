@@ -371,3 +371,60 @@ Y
     kubectl delete deployment/odd
     kubectl delete pod/odd --force --grace-period=0
 }
+
+@test "patches, one behind the other, nest no deeper than what everybody can read" {
+    pod deep | kubectl apply -f -
+    local deep i
+    deep() { printf '{"f:a":%.0s' $(seq "$1") && printf '{}' && printf '}%.0s' $(seq "$1"); }
+    [ "$(api PATCH /api/v1/namespaces/default/pods/deep -d "{\"metadata\":{\"managedFields\":[{\"manager\":\"m\",\"operation\":\"Update\",\"apiVersion\":\"v1\",\"time\":\"2026-01-01T00:00:00Z\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":$(deep 80)}]}}" -o /dev/null -w '%{http_code}')" = 200 ]
+    path=/metadata/managedFields/0/fieldsV1$(printf '/f:a%.0s' $(seq 80))
+    inside curl -sS --cacert "$DATA/pki/ca.crt" --cert "$BATS_FILE_TMPDIR/crt" --key "$BATS_FILE_TMPDIR/key" -X PATCH \
+        -H 'Content-Type: application/json-patch+json' https://127.0.0.1:6443/api/v1/namespaces/default/pods/deep \
+        -d "[{\"op\":\"add\",\"path\":\"$path\",\"value\":$(deep 80)}]" -o "$BATS_TEST_TMPDIR/answer" -w '%{http_code}' >"$BATS_TEST_TMPDIR/code"
+    [ "$(cat "$BATS_TEST_TMPDIR/code")" != 200 ] || [ "$(kubectl get pod deep --show-managed-fields -o json | jq '[.. | objects | select(has("f:a"))] | length')" -lt 120 ]
+    kubectl create -f - <<'Y'
+apiVersion: apps/v1
+kind: ControllerRevision
+metadata: {name: deep}
+revision: 1
+data: {a: {}}
+Y
+    path=/data/a
+    for i in 1 2; do
+        inside curl -sS --cacert "$DATA/pki/ca.crt" --cert "$BATS_FILE_TMPDIR/crt" --key "$BATS_FILE_TMPDIR/key" -X PATCH \
+            -H 'Content-Type: application/json-patch+json' https://127.0.0.1:6443/apis/apps/v1/namespaces/default/controllerrevisions/deep \
+            -d "[{\"op\":\"add\",\"path\":\"$path\",\"value\":$(deep 70)}]" >"$BATS_TEST_TMPDIR/answer$i"
+        path=$path$(printf '/f:a%.0s' $(seq 70))
+    done
+    jq -e '.kind == "ControllerRevision"' "$BATS_TEST_TMPDIR/answer1"
+    jq -e '.code == 413 and (.message | test("max depth of 120"))' "$BATS_TEST_TMPDIR/answer2"
+    kubectl get controllerrevisions,pods -A
+    kubectl delete controllerrevision/deep
+    kubectl delete pod/deep --force --grace-period=0
+}
+
+@test "what an autoscaler's annotations say of version 2 is held to it, and says nothing of the status" {
+    local note=autoscaling.alpha.kubernetes.io
+    hpa() { # NAME ANNOTATION VALUE
+        jq -n --arg n "$1" --arg k "$note/$2" --arg v "$3" '{apiVersion: "autoscaling/v1", kind: "HorizontalPodAutoscaler", metadata: {name: $n, annotations: {($k): $v}}, spec: {scaleTargetRef: {kind: "Deployment", name: "d"}, maxReplicas: 3}}'
+    }
+    for i in 'metrics|[{"type":5}]|cannot unmarshal' 'behavior|{"scaleUp":5}|cannot unmarshal' 'metrics|[{"type":"Bogus"}]|Unsupported value' \
+        'metrics|[{"type":"Resource","resource":{"name":"cpu","targetAverageUtilization":-5}},{"type":"Pods"}]|must be greater than 0'; do
+        hpa bad "${i%%|*}" "$(echo "$i" | cut -d'|' -f2)" >"$BATS_TEST_TMPDIR/bad.json"
+        run api POST /apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers -d @"$BATS_TEST_TMPDIR/bad.json"
+        [[ $output == *"${i##*|}"* ]]
+    done
+    deep() { printf '{"a":%.0s' $(seq "$1") && printf '1' && printf '}%.0s' $(seq "$1"); }
+    hpa nested behavior "$(deep 240)" >"$BATS_TEST_TMPDIR/nested.json"
+    api POST /apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers -d @"$BATS_TEST_TMPDIR/nested.json" >/dev/null
+    hpa forged conditions '[{"type":"AbleToScale","status":"True"}]' >"$BATS_TEST_TMPDIR/forged.json"
+    api POST /apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers -d @"$BATS_TEST_TMPDIR/forged.json" >/dev/null
+    [ "$(kubectl get hpa forged -o json | jq '.status.conditions // [] | length')" = 0 ]
+    kubectl patch hpa forged --subresource=status --type=merge -p '{"status":{"conditions":[{"type":"AbleToScale","status":"False","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}'
+    api PATCH /apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers/forged \
+        -d "{\"metadata\":{\"annotations\":{\"$note/conditions\":\"[]\",\"mine\":\"x\"}}}" >/dev/null
+    [ "$(kubectl get hpa forged -o json | jq -r '.status.conditions[0].status, .metadata.annotations.mine' | tr '\n' ' ')" = 'False x ' ]
+    kubectl get hpa -A
+    kubectl get --raw /apis/autoscaling/v1/horizontalpodautoscalers | jq -e '.items | length >= 1'
+    kubectl delete hpa --all
+}

@@ -83,3 +83,18 @@ Y
     wait_for 10 grep -q 'ADDED.*"apiVersion":"v1".*"message":"said"' "$DATA/core.seen"
     wait_for 10 grep -q 'ADDED.*"apiVersion":"events.k8s.io/v1".*"note":"said"' "$DATA/other.seen"
 }
+
+@test "a whole cluster goes on with a store of format 3 that has a long history" {
+    stop_all
+    new_up_place
+    start_up
+    inside "$KN" down --data-dir "$CLUSTER"
+    rm "$CLUSTER"/store/*
+    cp "$E2E_DIR"/../unit/store/format-3/state.db* "$CLUSTER/store/"
+    sqlite3 "$CLUSTER/store/state.db" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+        INSERT OR REPLACE INTO history(seq, at, key, val) SELECT i, 1700000000, 'k', randomblob(1000) FROM n"
+    chown --reference="$CLUSTER/store" "$CLUSTER"/store/*
+    start_up # its server may write nowhere but in its store
+    [ "$(kubectl get configmap a -o jsonpath='{.data.v}')" = 2 ]
+    inside "$KN" down --data-dir "$CLUSTER"
+}

@@ -418,6 +418,27 @@ static void test_format_1_is_brought_up_to_date(void **state)
     }
 }
 
+/* A folder, a link to nowhere, a pipe in the place of the reserve: no full disk. */
+static void test_what_stands_in_the_place_of_the_reserve(void **state)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/reserve", dir);
+    for (int i = 0; i < 3; i++) {
+        store_close(open_store());
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(i == 0   ? mkdir(path, 0700)
+                         : i == 1 ? symlink("/nowhere/at/all", path)
+                                  : mkfifo(path, 0600),
+                         0);
+        Store *s = open_store();
+        put(s, "a", "1");
+        store_close(s);
+        struct stat st;
+        assert_int_equal(lstat(path, &st), 0);
+        assert_true(S_ISREG(st.st_mode) && st.st_size >= 4 * 1024 * 1024);
+    }
+}
+
 static void test_backup_opens(void **state)
 {
     Store *s = open_store();
@@ -496,6 +517,8 @@ int main(void)
         T(test_newer_format_is_refused),
         T(test_the_revision_survives_a_restart),
         T(test_format_1_is_brought_up_to_date),
+        T(test_what_stands_in_the_place_of_the_reserve),
+        T(test_what_stands_in_the_place_of_the_reserve),
         T(test_backup_opens),
         T(test_sigkill_loses_nothing_acknowledged),
     };
