@@ -322,12 +322,13 @@ static int redirect(Fetch *x, bool *ret_last, Err *err)
     x->foreign |= elsewhere;
     x->named = next.ptr == x->location.ptr || sv_starts(x->location, SV("//"));
     x->url = next;
-    x->status = 0;
     x->cut = false;
-    if (x->status != 307 && x->status != 308) {
-        x->spec.method = SV("GET");
+    if (x->status != 307 && x->status != 308) { /* RFC 9110 section 15.4; HEAD as Go has it */
+        if (!sv_eq(x->spec.method, SV("HEAD")))
+            x->spec.method = SV("GET");
         x->spec.body = SV("");
     }
+    x->status = 0;
     buf_clear(&x->body);
     gunzip_free(&x->unpacker);
     return begin(x, err);

@@ -262,8 +262,8 @@ void client_conn_close(ClientConn *c, const Err *why)
     while (c->calls.head) {
         HttpCall *call = c->calls.head;
         /* A connection that was fine before and closes without a byte of the answer: most likely
-         * the server let go of it just as we used it. */
-        if (c->used && may_repeat(call))
+         * the server let go of it just as we used it. One that sent too much would do so again. */
+        if (c->used && copy.code != ERR_LIMIT && may_repeat(call))
             call_again(call, &copy);
         else
             call_done(call, &copy);

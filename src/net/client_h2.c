@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "net/client_internal.h"
+#include "net/http_util.h"
 
 typedef struct ClientH2 {
     nghttp2_session *session;
@@ -25,12 +26,25 @@ static HttpCall *call_at(nghttp2_session *session, int32_t id)
 
 /* ---- answers ---- */
 
+/* The status of an answer, or of an informational one before it. */
+static int on_status(ClientConn *c, HttpCall *call, int32_t stream_id, int status)
+{
+    Err err = { 0 };
+    call->n_headers = 0; /* those of an interim answer */
+    call->stream_id = stream_id;
+    call->status = status < 200 ? 0 : -status; /* negative until the head is whole */
+    if (status >= 200 || ++call->interims <= HTTP_INTERIMS_MAX)
+        return 0;
+    http_too_many_interims(&err);
+    client_conn_close(c, &err); /* the server would go on */
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *ctx)
 {
     (void)flags;
-    (void)ctx;
     HttpCall *call = call_at(session, frame->hd.stream_id);
     if (!call || call->gone || call->status >= 200)
         return 0; /* trailers are dropped */
@@ -39,10 +53,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         int64_t status;
         if (sv_to_i64(v, &status) < 0)
             return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-        call->n_headers = 0; /* those of an interim answer */
-        call->stream_id = frame->hd.stream_id;
-        call->status = (int)status < 200 ? 0 : -(int)status; /* negative until the head is whole */
-        return 0;
+        return on_status(ctx, call, frame->hd.stream_id, (int)status);
     }
     return call_add_header(call, n, v, NULL) < 0 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }

@@ -41,7 +41,8 @@ struct HttpCall {
     int status; /* of the head that has arrived; 0: none yet */
     HttpHeader *headers;
     uint32_t n_headers, headers_cap, header_bytes;
-    bool retried; /* was sent again after a connection had gone stale */
+    unsigned interims; /* HTTP/2: informational answers so far */
+    bool retried;      /* was sent again after a connection had gone stale */
     bool gone;
     bool paused;
     Buf out; /* a body that streams: what has been written and not yet sent */

@@ -2,14 +2,22 @@
  *
  * llhttp hands out the pieces of a head as they arrive; they are collected in one buffer (`head`)
  * as offsets, because the buffer moves while it grows. Names are put in lower case on the way in.
- * Trailers of chunked messages are read and dropped. */
+ * Trailers of chunked messages are read and dropped.
+ *
+ * What a peer makes us read besides bodies is bounded by exchange, however it is sent: bytes are
+ * counted as they come in, whether llhttp tells of them or not (white space, leading zeros of a
+ * chunk's size, reasons), and those of bodies are taken off again. */
 #include "net/http1.h"
 
 #include <llhttp.h>
 
 #include "base/vec.h"
+#include "net/http_util.h"
 
-enum { HTTP1_HEADERS_MAX = 1000 };
+enum {
+    HTTP1_HEADERS_MAX = 1000,
+    CHUNK_FRAME = 20, /* what any chunk may cost: sixteen digits and two line ends */
+};
 
 typedef struct Span {
     uint32_t off, len;
@@ -31,8 +39,11 @@ struct Http1 {
     Span method, target;
     VEC(HeaderSpan) headers;
     HeadPart part;
-    bool in_body; /* the head is over: further headers are trailers */
-    bool in_message, complete, too_large, refused, bad_name;
+    bool in_body;  /* the head is over: further headers are trailers */
+    bool in_chunk; /* what comes next is its data */
+    bool in_message, complete, too_many, refused, bad_name;
+    int64_t besides;   /* bytes of the exchange that are no body, less what chunks may cost */
+    unsigned interims; /* 1xx answers of the exchange */
 };
 
 static Http1 *self(llhttp_t *p)
@@ -47,10 +58,6 @@ static StrView view(const Http1 *h, Span s)
 
 static int collect(Http1 *h, Span *span, const char *at, size_t len)
 {
-    if (len > h->header_max || h->head.len + len > h->header_max) {
-        h->too_large = true;
-        return -1;
-    }
     buf_append(&h->head, at, len);
     if (h->head.failed)
         return -1;
@@ -65,7 +72,7 @@ static int on_begin(llhttp_t *p)
     vec_clear(&h->headers);
     h->method = h->target = (Span){ 0 };
     h->part = PART_NONE;
-    h->in_body = h->complete = false;
+    h->in_body = h->in_chunk = h->complete = false;
     h->in_message = true;
     return 0;
 }
@@ -96,7 +103,7 @@ static int on_field(llhttp_t *p, const char *at, size_t len)
     if (h->part != PART_NAME) {
         HeaderSpan fresh = { { (uint32_t)h->head.len, 0 }, { 0, 0 } };
         if (h->headers.len == HTTP1_HEADERS_MAX) {
-            h->too_large = true;
+            h->too_many = true;
             return -1;
         }
         if (!vec_push(&h->headers, fresh))
@@ -145,10 +152,19 @@ static bool names_are_tokens(const Http1 *h)
     return true;
 }
 
+/* An answer is to follow in the same exchange. */
+static bool is_interim(const Http1 *h)
+{
+    return h->parser.type == HTTP_RESPONSE && h->parser.status_code < 200 &&
+           h->parser.status_code != 101;
+}
+
 static int on_headers_complete(llhttp_t *p)
 {
     Http1 *h = self(p);
     h->in_body = true;
+    if (is_interim(h) && ++h->interims > HTTP_INTERIMS_MAX)
+        return -1;
     h->bad_name = !names_are_tokens(h);
     if (h->bad_name)
         return -1;
@@ -158,9 +174,24 @@ static int on_headers_complete(llhttp_t *p)
     return r < 0 ? -1 : r;
 }
 
+static int on_chunk_header(llhttp_t *p)
+{
+    Http1 *h = self(p);
+    h->besides -= CHUNK_FRAME;
+    h->in_chunk = true;
+    return 0;
+}
+
+static int on_chunk_complete(llhttp_t *p)
+{
+    self(p)->in_chunk = false;
+    return 0;
+}
+
 static int on_body(llhttp_t *p, const char *at, size_t len)
 {
     Http1 *h = self(p);
+    h->besides -= (int64_t)len;
     if (h->ev.on_body(h->ctx, at, len) < 0) {
         h->refused = true;
         return -1;
@@ -171,7 +202,7 @@ static int on_body(llhttp_t *p, const char *at, size_t len)
 static int on_message_complete(llhttp_t *p)
 {
     Http1 *h = self(p);
-    h->in_message = false;
+    h->in_message = h->in_body = h->in_chunk = false;
     h->complete = true;
     if (h->ev.on_complete(h->ctx, h) < 0) {
         h->refused = true;
@@ -193,6 +224,8 @@ int http1_new(Http1Kind kind, uint32_t header_max, const Http1Events *ev, void *
     h->settings.on_header_field = on_field;
     h->settings.on_header_value = on_value;
     h->settings.on_headers_complete = on_headers_complete;
+    h->settings.on_chunk_header = on_chunk_header;
+    h->settings.on_chunk_complete = on_chunk_complete;
     h->settings.on_body = on_body;
     h->settings.on_message_complete = on_message_complete;
     llhttp_init(&h->parser, kind == HTTP1_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE, &h->settings);
@@ -215,9 +248,11 @@ Http1 *http1_free(Http1 *h)
 
 static int feed_failed(Http1 *h, llhttp_errno_t e, Err *err)
 {
-    if (h->too_large)
-        return err_set(err, ERR_LIMIT, 0, "the message head is larger than %u bytes",
-                       h->header_max);
+    if (h->too_many)
+        return err_set(err, ERR_LIMIT, 0, "the message has more than %d headers",
+                       HTTP1_HEADERS_MAX);
+    if (h->interims > HTTP_INTERIMS_MAX)
+        return http_too_many_interims(err);
     if (h->head.failed)
         return err_nomem(err);
     if (h->bad_name)
@@ -229,28 +264,62 @@ static int feed_failed(Http1 *h, llhttp_errno_t e, Err *err)
                    reason && *reason ? reason : llhttp_errno_name(e));
 }
 
+static int too_large(const Http1 *h, Err *err)
+{
+    const char *what = h->in_body || h->complete || h->interims
+                           ? "heads, trailers and chunk extensions of an exchange are"
+                           : "message head is";
+    return err_set(err, ERR_LIMIT, 0, "the %s larger than %u bytes", what, h->header_max);
+}
+
+/* How many of the bytes to come are of a body for sure. */
+static uint64_t body_ahead(const Http1 *h)
+{
+    if (h->in_chunk)
+        return h->parser.content_length;
+    return h->in_body && !(h->parser.flags & F_CHUNKED) ? UINT64_MAX : 0;
+}
+
+/* Gives the parser no more than can go one byte beyond the limit: where a message is cut does not
+ * hang on how its bytes arrive. Returns the bytes used. */
+static ssize_t feed_some(Http1 *h, const char *at, size_t len, Err *err)
+{
+    uint64_t left = (uint64_t)((int64_t)h->header_max - h->besides) + 1;
+    size_t n = (size_t)MIN((uint64_t)len, MAX(left, body_ahead(h)));
+    llhttp_errno_t e = llhttp_execute(&h->parser, at, n);
+    if (e != HPE_OK && e != HPE_PAUSED && e != HPE_PAUSED_UPGRADE)
+        return feed_failed(h, e, err);
+    if (e != HPE_OK)
+        n = (size_t)(llhttp_get_error_pos(&h->parser) - at);
+    /* An Upgrade request that nobody took over is followed by more HTTP. */
+    if (e == HPE_PAUSED_UPGRADE)
+        llhttp_resume_after_upgrade(&h->parser);
+    h->besides += (int64_t)n;
+    return h->besides > (int64_t)h->header_max ? too_large(h, err) : (ssize_t)n;
+}
+
 ssize_t http1_feed(Http1 *h, const void *data, size_t len, Err *err)
 {
     const char *at = data, *end = at + len;
     while (at < end && !h->complete) {
-        llhttp_errno_t e = llhttp_execute(&h->parser, at, (size_t)(end - at));
-        if (e == HPE_OK)
-            return (ssize_t)len;
-        if (e != HPE_PAUSED && e != HPE_PAUSED_UPGRADE)
-            return feed_failed(h, e, err);
-        at = llhttp_get_error_pos(&h->parser);
-        /* An Upgrade request that nobody took over is followed by more HTTP. */
-        if (e == HPE_PAUSED_UPGRADE)
-            llhttp_resume_after_upgrade(&h->parser);
+        ssize_t n = feed_some(h, at, (size_t)(end - at), err);
+        if (n < 0)
+            return n;
+        at += n;
     }
     return at - (const char *)data;
 }
 
 void http1_next(Http1 *h)
 {
-    if (h->complete)
-        llhttp_resume(&h->parser);
+    if (!h->complete)
+        return;
+    llhttp_resume(&h->parser);
     h->complete = false;
+    if (is_interim(h))
+        return;
+    h->besides = 0;
+    h->interims = 0;
 }
 
 int http1_finish(Http1 *h, Err *err)

@@ -16,14 +16,15 @@ typedef struct Http1Events {
     int (*on_complete)(void *ctx, Http1 *h);                 /* 0 or a negative code */
 } Http1Events;
 
-/* `header_max` bounds the bytes of one head. */
+/* `header_max` bounds what comes besides bodies in one exchange: head, trailers and chunk
+ * extensions of a request; of an answer and of the informational ones before it together. */
 int http1_new(Http1Kind kind, uint32_t header_max, const Http1Events *ev, void *ctx, Http1 **ret,
               Err *err) NODISCARD;
 Http1 *http1_free(Http1 *h); /* always NULL */
 
 /* Returns the bytes used, which are fewer than `len` only after a complete message: the parser then
- * stands still until http1_next(). ERR_LIMIT: head too large; ERR_PROTO: not HTTP/1. Errors of the
- * callbacks come back as ERR_CLOSED. */
+ * stands still until http1_next(). ERR_LIMIT: more besides bodies than there may be; ERR_PROTO: not
+ * HTTP/1. Errors of the callbacks come back as ERR_CLOSED. */
 ssize_t http1_feed(Http1 *h, const void *data, size_t len, Err *err) NODISCARD;
 void http1_next(Http1 *h);
 /* The peer has closed: fine between messages and for a response that ends so (on_complete is called

@@ -10,6 +10,12 @@ StrView http_header(const HttpReq *req, StrView lower_name)
     return SV_NULL;
 }
 
+int http_too_many_interims(Err *err)
+{
+    return err_set(err, ERR_LIMIT, 0, "more than %d informational (1xx) answers came",
+                   HTTP_INTERIMS_MAX);
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

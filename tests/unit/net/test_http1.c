@@ -149,6 +149,94 @@ static void test_large_head_is_refused(void **state)
             ERR_LIMIT);
 }
 
+/* A piece of a message sent `times` over, between a beginning and an end. */
+typedef struct Flood {
+    const char *before, *again;
+    unsigned times;
+    const char *after;
+} Flood;
+
+static ErrCode flood(Http1Kind kind, Flood fl, size_t step, Err *ret_why)
+{
+    Seen s = { 0 };
+    Err err = { 0 };
+    Http1 *h;
+    assert_ok(http1_new(kind, 1000, &events, &s, &h, &err));
+    _cleanup_buf_ Buf b = BUF_INIT;
+    buf_sv(&b, sv_cstr(fl.before));
+    for (unsigned i = 0; i < fl.times; i++)
+        buf_sv(&b, sv_cstr(fl.again));
+    buf_sv(&b, sv_cstr(fl.after));
+    int r = feed_all(h, buf_cstr(&b), step, ret_why);
+    http1_free(h);
+    return r < 0 ? ret_why->code : ERR_NONE;
+}
+
+#define CHUNKED_REQUEST "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define CHUNKED_ANSWER  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define EARLY_HINTS     "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+
+static void test_what_comes_besides_bodies_is_bounded(void **state)
+{
+    static const struct {
+        Http1Kind kind;
+        Flood flood;
+    } cases[] = {
+        { HTTP1_REQUEST, { CHUNKED_REQUEST "0\r\n", "T: t\r\n", 1000, "\r\n" } },
+        { HTTP1_REQUEST, { CHUNKED_REQUEST "1", ";name", 1000, "\r\na\r\n0\r\n\r\n" } },
+        { HTTP1_REQUEST, { CHUNKED_REQUEST, "1;name=some-long-value\r\na\r\n", 1000, "" } },
+        { HTTP1_REQUEST, { CHUNKED_REQUEST, "0", 2000, "1\r\na\r\n0\r\n\r\n" } },
+        { HTTP1_REQUEST, { "GET / HTTP/1.1\r\nHost:", " ", 2000, "a\r\n\r\n" } },
+        { HTTP1_REQUEST, { "", "\r\n", 2000, "GET / HTTP/1.1\r\nHost: a\r\n\r\n" } },
+        { HTTP1_RESPONSE, { CHUNKED_ANSWER "0\r\n", "T: t\r\n", 1000, "\r\n" } },
+        { HTTP1_RESPONSE, { CHUNKED_ANSWER "1", ";name", 1000, "\r\na\r\n0\r\n\r\n" } },
+        { HTTP1_RESPONSE, { "HTTP/1.1 200 O", "K", 2000, "\r\nContent-Length: 0\r\n\r\n" } },
+        { HTTP1_RESPONSE, { "", EARLY_HINTS, 6, "HTTP/1.1 204 No Content\r\n\r\n" } },
+    };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+        for (size_t step = 1; step < 100000; step *= 10) {
+            Err err = { 0 };
+            if (flood(cases[i].kind, cases[i].flood, step, &err) != ERR_LIMIT)
+                fail_msg("case %u in steps of %zu: %s", i, step, err.msg);
+        }
+}
+
+static void test_what_is_usual_is_not_bounded(void **state)
+{
+    static const struct {
+        Http1Kind kind;
+        Flood flood;
+    } cases[] = {
+        { HTTP1_REQUEST, { CHUNKED_REQUEST, "1\r\na\r\n", 5000, "0\r\nTrailer: t\r\n\r\n" } },
+        { HTTP1_RESPONSE, { CHUNKED_ANSWER, "003;a=b\r\nabc\r\n", 5000, "0\r\n\r\n" } },
+        { HTTP1_RESPONSE, { "HTTP/1.1 200 OK\r\n\r\n", "body", 5000, "" } },
+        { HTTP1_RESPONSE, { "", EARLY_HINTS, 5, "HTTP/1.1 204 No Content\r\n\r\n" } },
+        { HTTP1_RESPONSE, { "", EARLY_HINTS "HTTP/1.1 204 No Content\r\n\r\n", 100, "" } },
+        { HTTP1_REQUEST, { "", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 100, "" } },
+    };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+        for (size_t step = 1; step < 100000; step *= 10) {
+            Err err = { 0 };
+            if (flood(cases[i].kind, cases[i].flood, step, &err) != ERR_NONE)
+                fail_msg("case %u in steps of %zu: %s", i, step, err.msg);
+        }
+}
+
+static void test_the_limit_says_what_was_too_much(void **state)
+{
+    Err err = { 0 };
+    (void)state;
+    (void)flood(HTTP1_RESPONSE, (Flood){ "", EARLY_HINTS, 6, "" }, 100, &err);
+    assert_string_equal(err.msg, "more than 5 informational (1xx) answers came");
+    (void)flood(HTTP1_RESPONSE, (Flood){ CHUNKED_ANSWER "0\r\n", "T: t\r\n", 999, "" }, 100, &err);
+    assert_string_equal(err.msg, "the heads, trailers and chunk extensions of an exchange are "
+                                 "larger than 1000 bytes");
+    (void)flood(HTTP1_RESPONSE, (Flood){ "HTTP/1.1 200 OK\r\n", "T: t\r\n", 999, "" }, 100, &err);
+    assert_string_equal(err.msg, "the message head is larger than 1000 bytes");
+}
+
 static void test_response_that_ends_with_the_connection(void **state)
 {
     (void)state;
@@ -185,6 +273,9 @@ int main(void)
         cmocka_unit_test(test_parser_stops_after_a_message),
         cmocka_unit_test(test_bad_and_smuggling_messages_are_refused),
         cmocka_unit_test(test_large_head_is_refused),
+        cmocka_unit_test(test_what_comes_besides_bodies_is_bounded),
+        cmocka_unit_test(test_what_is_usual_is_not_bounded),
+        cmocka_unit_test(test_the_limit_says_what_was_too_much),
         cmocka_unit_test(test_response_that_ends_with_the_connection),
         cmocka_unit_test(test_cut_response_is_an_error),
     };
