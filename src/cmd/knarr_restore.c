@@ -1,7 +1,7 @@
 /* knarr_restore.c - `knarr restore`: brings a backup into a data directory where no cluster runs.
  *
- * The archive is read whole and its store opened beside what is there; only then do names change,
- * and what was there before stays in the folder restore.old. */
+ * The archive is read whole and its store opened beside what is there; only then do names change
+ * (swap.h), and what was there before stays in the folder restore.old. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,13 +13,14 @@
 #include "cmd/archive.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
+#include "cmd/swap.h"
 #include "store/store.h"
 
 enum { SMALL_MAX = 1024 * 1024 }; /* any file but the state */
 
 typedef struct Restore {
     const char *dir;
-    char fresh[PATH_MAX], old[PATH_MAX]; /* restore.new, restore.old */
+    char fresh[PATH_MAX]; /* restore.new */
     bool has_state, has_options;
 } Restore;
 
@@ -124,27 +125,6 @@ static int set_owners(Restore *rs, int archive, Cluster *c, Err *err)
     return r < 0 ? r : archive_read(archive, own_file, &o, err);
 }
 
-static int swap_in(const Restore *rs, Err *err)
-{
-    static const char *const names[] = { "store", "pki", "cluster.json" };
-    char from[PATH_MAX], to[PATH_MAX];
-    int r = rm_rf(AT_FDCWD, rs->old);
-    if (r < 0 || (r = mkdir_p(AT_FDCWD, rs->old, 0700)) < 0)
-        return err_neg(err, r, "make '%s'", rs->old);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        snprintf(from, sizeof from, "%.3000s/%s", rs->dir, names[i]);
-        snprintf(to, sizeof to, "%.3000s/%s", rs->old, names[i]);
-        if (rename(from, to) < 0 && errno != ENOENT)
-            return err_errno(err, "move '%s' to '%s'", from, to);
-        snprintf(to, sizeof to, "%.3000s/%s", rs->fresh, names[i]);
-        if (rename(to, from) < 0)
-            return err_errno(err, "move '%s' to '%s'", to, from);
-    }
-    rm_rf(AT_FDCWD, rs->fresh);
-    _cleanup_close_ int fd = open(rs->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? err_errno(err, "sync '%s'", rs->dir) : 0;
-}
-
 static int unpack(Restore *rs, int archive, uint64_t *ret_rev, Err *err)
 {
     char store[PATH_MAX], before[PATH_MAX];
@@ -165,7 +145,6 @@ static int restore(const char *dir, const char *file, uint64_t *ret_rev, Err *er
     char path[PATH_MAX];
     Restore rs = { .dir = dir };
     snprintf(rs.fresh, sizeof rs.fresh, "%s/restore.new", dir);
-    snprintf(rs.old, sizeof rs.old, "%s/restore.old", dir);
     _cleanup_close_ int archive = open(file, O_RDONLY | O_CLOEXEC);
     if (archive < 0)
         return err_errno(err, "open '%s'", file);
@@ -183,10 +162,12 @@ static int restore(const char *dir, const char *file, uint64_t *ret_rev, Err *er
     if (flock(lock, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, ERR_CONFLICT, 0,
                        "a cluster runs in '%s'; stop it with `knarr down --data-dir %s`", dir, dir);
+    /* What was there before an earlier one that was cut short is what stays in restore.old. */
+    if ((r = swap_undo(dir, err)) < 0)
+        return r;
     if ((r = unpack(&rs, archive, ret_rev, err)) == 0)
-        r = swap_in(&rs, err);
-    else
-        rm_rf(AT_FDCWD, rs.fresh);
+        return swap_in(dir, err);
+    rm_rf(AT_FDCWD, rs.fresh);
     return r;
 }
 

@@ -25,6 +25,7 @@
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
 #include "cmd/preflight.h"
+#include "cmd/swap.h"
 #include "cmd/watchdog.h"
 
 enum {
@@ -94,6 +95,21 @@ static int take_lock(Up *u, Err *err)
             "data directory '%s' is in use by a running cluster; stop it with `knarr down --data-dir %s`",
             u->c.dir, u->c.dir);
     return 0;
+}
+
+/* A restore that was cut short is brought to its end first: never is a cluster started from parts
+ * of two. The users of roles may be others then. */
+static int finish_restore(Up *u, Err *err)
+{
+    const ClusterOptions opt = u->c.opt;
+    int r = swap_finish(u->c.dir, err);
+    if (r <= 0)
+        return r;
+    fprintf(stderr,
+            "knarr up: `knarr restore` was interrupted, and is finished now; what was there before "
+            "it is in '%s/restore.old'\n",
+            u->c.dir);
+    return cluster_init(&opt, &u->c, err);
 }
 
 /* The store's folder is made before cluster.json: where there is the one without the other, it was
@@ -424,9 +440,9 @@ static int prepare(Up *u, Err *err)
 {
     int r;
     if ((r = make_folder(&u->c, "", 0755, 0, err)) < 0 || (r = take_lock(u, err)) < 0 ||
-        (r = check_store(u, err)) < 0 || (r = preflight_check(&u->c, err)) < 0 ||
-        (r = make_folders(u, err)) < 0 || (r = cluster_save(&u->c, getpid(), err)) < 0 ||
-        (r = make_certs(u, err)) < 0)
+        (r = finish_restore(u, err)) < 0 || (r = check_store(u, err)) < 0 ||
+        (r = preflight_check(&u->c, err)) < 0 || (r = make_folders(u, err)) < 0 ||
+        (r = cluster_save(&u->c, getpid(), err)) < 0 || (r = make_certs(u, err)) < 0)
         return r;
     raise_limits();
     return open_notify(u, err);

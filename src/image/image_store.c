@@ -48,6 +48,17 @@ static char *find_unpacker(const char *given)
     return strdup("/usr/libexec/knarr/knarr-unpack");
 }
 
+/* Unpacked layers hold set-user-ID programs and device nodes: nobody else may walk in. Where that
+ * is so nothing is written, for the file system may be read-only. */
+static int make_private(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return (st.st_mode & 07777) == 0700 || fchmod(fd, 0700) == 0 ? 0 : -errno;
+}
+
 static int store_open_dirs(ImageStore *s, Err *err)
 {
     int r;
@@ -57,9 +68,8 @@ static int store_open_dirs(ImageStore *s, Err *err)
         (r = open_dir(s->dir_fd, "tmp", &s->tmp_fd, err)) < 0 ||
         (r = open_dir(s->dir_fd, "pins", &s->pins_fd, err)) < 0)
         return r;
-    /* Unpacked layers hold set-user-ID programs and device nodes: nobody else may walk in. */
-    if (fchmod(s->layers_fd, 0700) < 0 || fchmod(s->tmp_fd, 0700) < 0)
-        return err_errno(err, "restrict %s", s->dir);
+    if ((r = make_private(s->layers_fd)) < 0 || (r = make_private(s->tmp_fd)) < 0)
+        return err_neg(err, r, "restrict %s", s->dir);
     if (path_exists(s->dir_fd, "oci-layout"))
         return 0;
     r = file_write_atomic(s->dir_fd, "oci-layout", SV("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644,

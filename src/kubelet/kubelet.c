@@ -307,16 +307,21 @@ static int make_bridge(Kubelet *k, Err *err)
     return r;
 }
 
-static int open_parts(Kubelet *k, Err *err)
+static int open_images(Kubelet *k, Err *err)
 {
     char images[PATH_SIZE];
     snprintf(images, sizeof images, "%s/images", k->cfg.data_dir);
     ImageStoreOptions opt = { .dir = images };
+    return image_store_open(&opt, &k->images, err);
+}
+
+static int open_parts(Kubelet *k, Err *err)
+{
     int r;
     if ((r = cgroup_system_find(&k->cgroups, NULL, err)) < 0 || (r = make_folders(k, err)) < 0 ||
-        (r = load_networks(k, err)) < 0 || (r = filter_cache_new(NULL, &k->filters, err)) < 0)
+        (r = load_networks(k, err)) < 0)
         return r;
-    return image_store_open(&opt, &k->images, err);
+    return filter_cache_new(NULL, &k->filters, err);
 }
 
 int64_t node_allocatable_memory(void)
@@ -350,7 +355,8 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
     k->loop = loop;
     k->api = api;
     int r;
-    if ((r = copy_config(k, cfg, err)) < 0 || (r = open_parts(k, err)) < 0) {
+    if ((r = copy_config(k, cfg, err)) < 0 || (r = open_parts(k, err)) < 0 ||
+        (r = open_images(k, err)) < 0) {
         kubelet_free(k);
         return r;
     }
@@ -489,6 +495,9 @@ int kubelet_cleanup(const KubeletConfig *cfg, Err *err)
     int r;
     if ((r = copy_config(&k, cfg, err)) < 0 || (r = open_parts(&k, err)) < 0)
         goto out;
+    if (open_images(&k, &own) < 0) /* what runs ends none the less */
+        log_warn("%s; pods keep their images", own.msg);
+    err_clear(&own);
     each_pod_folder(&k, ask_to_stop, NULL);
     r = each_pod_folder(&k, destroy_one, err);
     volumes_close_memory(&k);

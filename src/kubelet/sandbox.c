@@ -251,12 +251,12 @@ static int end_supervisor(Kubelet *k, const char *uid, const char *dir, Err *err
             usleep(REMAINS_STEP_US);
         pod_close(conn);
     }
-    if (r < 0 && r != -ERR_BUSY)
-        return r;
-    bool killed = r < 0;
-    if ((r = remove_cgroups(k, uid, err)) < 0)
-        return r;
-    return killed ? pod_cleanup(dir, err) : 0;
+    if (r == 0)
+        return remove_cgroups(k, uid, err);
+    /* Its folder may be such that nothing can be removed in it: its processes end none the less. */
+    err_clear(err);
+    r = remove_cgroups(k, uid, err);
+    return r < 0 ? r : pod_cleanup(dir, err);
 }
 
 /* A network namespace that was lost may have left an address and mappings, and a damaged result
@@ -275,16 +275,34 @@ static int disconnect_network(Kubelet *k, const char *uid, const char *netns, Er
     return cni_del(ports ? k->network_ports : k->network, &eth, err);
 }
 
+/* What is taken down of a pod although something before it could not be: the first failure is told.
+ */
+typedef struct FirstFailure {
+    int r;
+    Err err;
+} FirstFailure;
+
+static void tried(FirstFailure *first, int r, const Err *err)
+{
+    if (r < 0 && first->r == 0)
+        *first = (FirstFailure){ r, *err };
+}
+
 /* What a sandbox from before has left in the way: its apps' files stay, they tell of earlier
- * attempts. */
+ * attempts. One whose supervisor lives on keeps its network. */
 static int clear_remains(Kubelet *k, const char *uid, const char *dir, const char *netns, Err *err)
 {
-    int r;
-    if (path_exists(AT_FDCWD, dir) && (r = end_supervisor(k, uid, dir, err)) < 0)
-        return r;
-    if ((r = disconnect_network(k, uid, netns, err)) < 0)
-        return r;
-    return remove_netns(netns, err);
+    FirstFailure first = { 0 };
+    Err own = { 0 };
+    if (path_exists(AT_FDCWD, dir))
+        tried(&first, end_supervisor(k, uid, dir, &own), &own);
+    if (first.r != -ERR_BUSY) {
+        tried(&first, disconnect_network(k, uid, netns, &own), &own);
+        tried(&first, remove_netns(netns, &own), &own);
+    }
+    if (first.r < 0 && err)
+        *err = first.err;
+    return first.r;
 }
 
 /* The pod's folder, with the folder of its volumes, and the one in memory that its supervisor's
@@ -358,7 +376,7 @@ static int unmount_below(const char *dir, Err *err)
     return 0;
 }
 
-/* Pins are named "pod-UID.CONTAINER" (container.c). */
+/* Pins are named "pod-UID.CONTAINER" (container.c). Of a store that cannot be opened they stay. */
 static int unpin_images(Kubelet *k, const char *uid, Err *err)
 {
     char path[PATH_SIZE], prefix[80];
@@ -368,26 +386,37 @@ static int unpin_images(Kubelet *k, const char *uid, Err *err)
     int r = 0;
     for (struct dirent *e; d && r == 0 && (e = readdir(d));)
         if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
-            r = image_unpin(k->images, e->d_name, err);
+            r = k->images ? image_unpin(k->images, e->d_name, err)
+                          : err_set(err, ERR_SYS, 0, "pin '%s/%s' stays", path, e->d_name);
     if (d)
         closedir(d);
     return r;
 }
 
+/* The folder goes last: while there is one, the rest is tried again. */
 int sandbox_destroy(Kubelet *k, const char *uid, Err *err)
 {
-    char dir[PATH_SIZE], netns[PATH_SIZE];
+    char dir[PATH_SIZE], netns[PATH_SIZE], memory[PATH_SIZE];
+    FirstFailure first = { 0 };
+    Err own = { 0 };
     int r;
     pod_path(k, uid, "pods", dir);
     pod_path(k, uid, "netns", netns);
-    if ((r = clear_remains(k, uid, dir, netns, err)) < 0 || (r = unmount_below(dir, err)) < 0)
+    pod_path(k, uid, MEMORY_DIR, memory);
+    tried(&first, clear_remains(k, uid, dir, netns, &own), &own);
+    if (first.r != -ERR_BUSY)
+        tried(&first, unmount_below(dir, &own), &own);
+    if (first.r < 0 && err)
+        *err = first.err;
+    if (first.r < 0)
+        return first.r;
+    if ((r = rm_rf(AT_FDCWD, memory)) < 0)
+        return err_neg(err, r, "remove '%s'", memory);
+    if ((r = unpin_images(k, uid, err)) < 0)
         return r;
     if ((r = rm_rf(AT_FDCWD, dir)) < 0)
         return err_neg(err, r, "remove '%s'", dir);
-    pod_path(k, uid, MEMORY_DIR, dir);
-    if ((r = rm_rf(AT_FDCWD, dir)) < 0)
-        return err_neg(err, r, "remove '%s'", dir);
-    return unpin_images(k, uid, err);
+    return 0;
 }
 
 /* The pod that a cached result of the network belongs to: "pods-UID-eth0". */

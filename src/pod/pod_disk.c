@@ -36,12 +36,14 @@ static bool is_reachable(int dir_fd)
 
 bool pod_dir_is_locked(int dir_fd)
 {
-    _cleanup_close_ int fd = openat(dir_fd, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    /* To look needs no right to write: the file system may be read-only by now. */
+    _cleanup_close_ int fd = openat(dir_fd, "lock", O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct stat st;
 
-    if (fd < 0 && errno == ENOENT) /* lost, and held by one that lives on */
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) /* lost, and held by one that lives */
         return is_reachable(dir_fd);
-    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
 }
 
 bool pod_is_alive(const char *dir)
@@ -219,18 +221,18 @@ int pod_cleanup(const char *dir, Err *err)
         return r;
     if (pod_dir_is_locked(fd))
         return err_set(err, ERR_BUSY, 0, "the stage1 of pod '%s' is alive", dir);
-    /* The manifest is written before anything runs: without one nothing did. A damaged one tells no
-     * group, and keeps nobody from ending the pod. */
+    /* The manifest is written before anything runs: without one nothing did. One that is damaged or
+     * cannot be read tells no group, and keeps nobody from ending the pod. */
     r = pod_spec_read(dir, &a, &spec, err);
-    if (r == -ERR_SYS || r == -ERR_NOMEM)
+    if (r == -ERR_NOMEM)
         return r;
     if (r == 0 && *spec.cgroup && cgroup_system_find(&sys, NULL, NULL) >= 0 &&
         ((r = cgroup_kill(&sys, spec.cgroup, 10000, err)) < 0 ||
          (r = cgroup_remove(&sys, spec.cgroup, err)) < 0))
         return r;
-    if (unlinkat(fd, PROTO_SOCKET, 0) < 0 && errno != ENOENT)
-        return err_errno(err, "remove the socket of pod '%s'", dir);
-    remove_scratch(dir, fd);
     err_clear(err);
+    if ((r = rm_rf(fd, PROTO_SOCKET)) < 0)
+        return err_neg(err, r, "remove the socket of pod '%s'", dir);
+    remove_scratch(dir, fd);
     return 0;
 }

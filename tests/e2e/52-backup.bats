@@ -100,3 +100,54 @@ revision() { kubectl get --raw /api/v1/configmaps | jq -r .metadata.resourceVers
     inside "$KN" up --data-dir "$ONE" --detach
     kubectl get configmap kept
 }
+
+# restore_killed N FILE: the N-th time that it renames something it is killed instead. False when it came to its end.
+restore_killed() {
+    local calls='?rename,?renameat,renameat2'
+    run strace -f -qq -o /dev/null -e trace="$calls" -e inject="$calls:signal=KILL:when=$1" \
+        "$KN" restore --data-dir "$ONE" "$2"
+    [ "$status" -ne 0 ]
+}
+before_restore() { rm -rf "$ONE" && cp -a "$DATA/before" "$ONE"; }
+ca_of() { sha256sum <"$1/pki/ca.crt"; }
+
+@test "a restore that is killed at any of its renames leaves one whole cluster, and the one before it" {
+    local n=0 was new old=0
+    inside "$KN" down --data-dir "$ONE"
+    rm -rf "$ONE/restore.old"
+    inside "$KN" up --data-dir "$DATA/two" --detach
+    KUBECONFIG="$DATA/two/admin.kubeconfig" kubectl create configmap two
+    inside "$KN" backup --data-dir "$DATA/two" "$DATA/backup-two"
+    inside "$KN" down --data-dir "$DATA/two"
+    cp -a "$ONE" "$DATA/before"
+    was=$(ca_of "$DATA/before")
+    new=$(ca_of "$DATA/two")
+    while before_restore && restore_killed $((n += 1)) "$DATA/backup-two"; do
+        echo "killed at rename $n"
+        [ "$status" -eq 137 ]
+        inside "$KN" up --data-dir "$ONE" --detach
+        if [ "$(ca_of "$ONE")" = "$was" ]; then
+            kubectl get configmap changed
+            old=$n
+        else
+            [ "$(ca_of "$ONE")" = "$new" ]
+            kubectl get configmap two
+            [ "$(ca_of "$ONE/restore.old")" = "$was" ]
+            cmp "$DATA/before/store/state.db" "$ONE/restore.old/store/state.db"
+            [ ! -e "$ONE/restore.new" ]
+        fi
+        inside "$KN" down --data-dir "$ONE"
+        # Repeated instead, also with a kill at the same place on the way back, it is as if done once.
+        before_restore
+        restore_killed "$n" "$DATA/backup-two"
+        if restore_killed "$n" "$DATA/backup-two"; then [ "$status" -eq 137 ]; fi
+        "$KN" restore --data-dir "$ONE" "$DATA/backup-two"
+        [ "$(ca_of "$ONE") $(jq -c .apiPort "$ONE/cluster.json")" = "$new 6443" ]
+        [ "$(ca_of "$ONE/restore.old")" = "$was" ]
+        cmp "$DATA/before/store/state.db" "$ONE/restore.old/store/state.db"
+    done
+    [ "$old" -ge 1 ]
+    [ $((n - old)) -ge 6 ] # names that change
+    inside "$KN" up --data-dir "$ONE" --detach
+    kubectl get configmap two
+}

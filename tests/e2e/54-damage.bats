@@ -45,6 +45,7 @@ damaged_pod() {
     case $2 in
     missing) rm "$file" ;;
     emptied) : >"$file" ;;
+    folder) rm "$file" && mkdir "$file" && : >"$file/x" ;;
     *) flip "$file" ;;
     esac
     wait_for 30 kubectl exec anchor -- true # the node is back
@@ -57,7 +58,8 @@ damaged_pod() {
 @test "a pod whose files are lost, emptied or damaged can be deleted, and leaves nothing" {
     kubectl run anchor --image=knarr.local/demo:1 --restart=Never --command -- sleep 10000
     kubectl wait --for=condition=Ready pod/anchor --timeout=60s
-    for what in pod:missing pod:emptied pod:flipped stage1.sock:missing lock:missing apps/victim.0/spec:emptied \
+    for what in pod:missing pod:emptied pod:flipped pod:folder stage1.sock:missing stage1.sock:folder lock:missing \
+        lock:folder apps/victim.0/spec:emptied \
         netns:missing lease:emptied result:missing result:emptied; do
         echo "$what"
         damaged_pod "${what%:*}" "${what#*:}"
@@ -87,6 +89,34 @@ damaged_pod() {
     taken_down() { ! kill -0 "$pid" 2>/dev/null && [ ! -e "$CLUSTER/node/cni/pods/$ip" ] && [ ! -e "$CLUSTER/node/netns/$uid" ] && ! mapped; }
     wait_for 30 taken_down
     [ -z "$(find "$CLUSTER/node" "$CLUSTER/images/pins" -name "*$uid*")" ]
+}
+
+@test "down ends what runs also where nothing can be removed: it says what stays, and removes that the next time" {
+    local uid pid
+    for part in images node/pods node/cni; do
+        echo "$part"
+        kubectl run stays --image=knarr.local/demo:1 --restart=Never --command -- sleep 1000
+        kubectl wait --for=condition=Ready pod/stays --timeout=60s
+        uid=$(kubectl get pod stays -o jsonpath='{.metadata.uid}')
+        pid=$(cat "$CLUSTER/node/pods/$uid/apps/stays.0/pid")
+        kill -0 "$pid"
+        mount --bind "$CLUSTER/$part" "$CLUSTER/$part"
+        mount -o remount,bind,ro "$CLUSTER/$part"
+        run inside "$KN" down --data-dir "$CLUSTER"
+        umount "$CLUSTER/$part"
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [[ $output == *"knarr down: take the node down: "*"Read-only file system"* ]]
+        [ -z "$(supervisors)" ]
+        [ ! -e "/proc/$pid" ]
+        [ -z "$(pgrep -f "$uid")" ]
+        [ -z "$(find /sys/fs/cgroup -name "*$uid*")" ]
+        [ -z "$(grep "$uid" /proc/self/mounts)" ]
+        inside "$KN" down --data-dir "$CLUSTER"
+        [ -z "$(find "$CLUSTER/node" "$CLUSTER/images/pins" -name "*$uid*")" ]
+        inside "$KN" up --data-dir "$CLUSTER" --detach 3>&-
+        kubectl delete pod stays --now
+    done
 }
 
 @test "a running cluster whose cluster.json is lost or damaged is seen, not started twice, and stopped" {
