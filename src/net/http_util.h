@@ -5,7 +5,7 @@
 
 enum { HTTP_INTERIMS_MAX = 5 }; /* informational (1xx) answers before an answer, as Go has it */
 /* That there were more: ERR_LIMIT. */
-int http_too_many_interims(Err *err) NODISCARD;
+int http_too_many_interims(Err *err) IGNORABLE; /* it only makes the error */
 
 static inline bool http_status_has_body(int status) /* RFC 9110 section 6.4.1 */
 {
