@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# A clone in which nothing was fetched or built yet: the tests and bench/ get what they need.
+# A clone in which nothing was fetched or built yet: the tests and bench/ get what they need, and make says what
+# there is to make.
 
 load helpers
 
@@ -17,4 +18,16 @@ load helpers
     done
     KUBECTL=/bin/true run bash -ec "source '$clone/tests/e2e/helpers.bash'; need_kubectl; echo made"
     [ "$output" = made ]
+}
+
+@test "make help lists every target, and make alone does no more" {
+    local target targets
+    run make -sC "$E2E_DIR/../.." help
+    [ "$status" -eq 0 ]
+    targets=$(sed -n 's/^.PHONY: //p' "$E2E_DIR/../../Makefile")
+    [ "${#lines[@]}" -eq "$(wc -w <<<"$targets")" ]
+    for target in $targets; do
+        grep -qE "^make $target  +[a-z]" <<<"$output" || { echo "$target is missing"; false; }
+    done
+    [ "$output" = "$(make -sC "$E2E_DIR/../..")" ]
 }
