@@ -603,6 +603,7 @@ int verb_up(int argc, char **argv)
         return r;
     if (!flags_caller_is_root("knarr up"))
         return 1;
+    signal(SIGPIPE, SIG_IGN); /* whoever reads what is said may have read enough */
     if (cluster_init(&opt, &u.c, &err) < 0) {
         fprintf(stderr, "knarr up: %s\n", err.msg);
         return 2;

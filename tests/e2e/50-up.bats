@@ -261,3 +261,14 @@ EOF
     nothing_runs "$TWO" '7443|11250'
     ! inside ip -br link | grep -q '^kn' || false
 }
+
+@test "a cluster comes up although nobody reads what is said about it" {
+    inside "$KN" down --data-dir "$ONE"
+    exec 8> >(:)
+    wait "$!"
+    inside "$KN" up --data-dir "$ONE" --detach >&8 2>&8 3>&-
+    exec 8>&-
+    "$KN" status --data-dir "$ONE" | grep -q '^running: '
+    k "$ONE" get --raw /readyz
+    inside "$KN" down --data-dir "$ONE"
+}

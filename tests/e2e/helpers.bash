@@ -10,6 +10,9 @@ need_root() {
     [ "$(id -u)" = 0 ] || skip "needs root"
 }
 
+# kubectl 1.35, fetched where it is missing: in a fresh clone, for a program of bench/ or one file of tests.
+need_kubectl() { [ -n "${KUBECTL:-}" ] || "$E2E_DIR/../../tools/kubectl135"; }
+
 # new_place: a folder, and a network namespace of its own. Sets DATA, NS, PIDS.
 new_place() {
     DATA=$(mktemp -d /tmp/knarr-e2e-XXXXXX)
@@ -23,6 +26,7 @@ new_place() {
 
 # new_cluster: a place with what a cluster needs. Sets INSTANCE, KUBECONFIG too.
 new_cluster() {
+    need_kubectl
     new_place
     chmod 755 "$DATA"
     INSTANCE="k${DATA##*-}"
@@ -36,6 +40,7 @@ new_cluster() {
 
 # new_up_place: a place for a cluster of `knarr up`. Sets KN, CLUSTER, KUBECONFIG too.
 new_up_place() {
+    need_kubectl
     new_place
     chmod 755 "$DATA"
     KN="$BIN/knarr"
