@@ -194,6 +194,8 @@ static bool is_standard_resource(StrView name)
     return sv_starts(name, SV("hugepages-")) || sv_find_char(name, '/') >= 0;
 }
 
+#define NANO_ONE 1000000000
+
 static void check_amounts(ApiErrors *e, const ApiPath *p, const Value *amounts)
 {
     value_map_foreach (m, amounts) {
@@ -203,8 +205,12 @@ static void check_amounts(ApiErrors *e, const ApiPath *p, const Value *amounts)
         if (!is_standard_resource(m->key))
             api_invalid(e, &at, value_sv(m->key),
                         "must be a standard resource type or fully qualified");
-        if (api_quantity_from(&m->val, &q, NULL) == 0 && q.nano < 0)
+        if (api_quantity_from(&m->val, &q, NULL) < 0)
+            continue;
+        if (q.nano < 0)
             api_invalid(e, &at, m->val, "must be greater than or equal to 0");
+        else if (sv_find_char(m->key, '/') >= 0 && q.nano % NANO_ONE != 0)
+            api_invalid(e, &at, m->val, "must be an integer"); /* of things: none can be shared */
     }
 }
 

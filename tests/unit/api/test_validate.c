@@ -92,6 +92,17 @@ static void test_pod(void **state)
            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or "
            "equal to "
            "cpu limit of 1");
+    expect("", "Pod",
+           POD("'containers':[{'name':'a','image':'b','resources':{'limits':{'example.com/x':"
+               "'1500m'}}}]"),
+           NULL,
+           "[spec.containers[0].resources.limits[example.com/x]: Invalid value: \"1500m\": must be "
+           "an integer, spec.containers[0].resources.requests[example.com/x]: Invalid value: "
+           "\"1500m\": must be an integer]");
+    expect("", "Pod",
+           POD("'containers':[{'name':'a','image':'b','resources':{'limits':{'example.com/x':"
+               "'2k'}}}]"),
+           NULL, "");
     expect("", "Pod", POD("'containers':[{'name':'a','image':'b','livenessProbe':{}}]"), NULL,
            "spec.containers[0].livenessProbe: Required value: must specify a handler type");
 }
