@@ -72,6 +72,20 @@ int file_read(int dirfd, const char *path, size_t limit, Buf *out)
     return fd < 0 ? -errno : fd_read_all(fd, limit, out);
 }
 
+int file_open_regular(int dirfd, const char *path, int flags, mode_t mode)
+{
+    struct stat st;
+    _cleanup_close_ int fd =
+        openat(dirfd, path, flags | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, mode);
+    if (fd < 0) /* a link; a folder or a FIFO that was to be written to, a socket */
+        return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EINVAL : -errno;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    return TAKE_FD(fd);
+}
+
 static int fsync_parent(int dirfd, const char *path)
 {
     char parent[PATH_MAX];

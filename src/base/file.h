@@ -13,6 +13,10 @@ int fd_read_all(int fd, size_t limit, Buf *out); /* appends up to the end; -EFBI
 int fd_set_nonblock(int fd, bool on);
 
 int file_read(int dirfd, const char *path, size_t limit, Buf *out); /* appends; -EFBIG over limit */
+/* A file in whose place there may be anything else: opens regular files alone, follows no link and
+ * never waits. `flags` as of open(2), `mode` of a file that O_CREAT makes. The descriptor, or
+ * -EINVAL for what is no regular file, -ENOENT and its kin. */
+int file_open_regular(int dirfd, const char *path, int flags, mode_t mode) NODISCARD;
 
 /* Replaces the file in one step: writes a temporary name beside it, fsyncs when `durable` (file and
  * folder), renames. Nothing stays behind on failure. */

@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
-#include "base/macros.h"
+#include "base/file.h"
 
 #define MAGIC UINT64_C(0x316b72616d6e6b00) /* "\0knmark1" */
 
@@ -46,10 +47,12 @@ static bool read_slot(int fd, int i, Slot *s)
 int mark_read(const char *path, Mark *ret, bool *ret_bad, Err *err)
 {
     *ret = (Mark){ 0 };
-    *ret_bad = false;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = file_open_regular(AT_FDCWD, path, O_RDONLY, 0);
+    *ret_bad = fd == -EINVAL;
+    if (fd == -EINVAL || fd == -ENOENT)
+        return 0;
     if (fd < 0)
-        return errno == ENOENT ? 0 : err_errno(err, "open '%s'", path);
+        return err_neg(err, fd, "open '%s'", path);
     for (int i = 0; i < 2; i++) {
         Slot s;
         if (!read_slot(fd, i, &s) || s.seq <= ret->seq)
@@ -68,8 +71,14 @@ int mark_read(const char *path, Mark *ret, bool *ret_bad, Err *err)
 
 int mark_open(const char *path, int *ret_fd, Err *err)
 {
-    *ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return *ret_fd < 0 ? err_errno(err, "open '%s'", path) : 0;
+    int fd = file_open_regular(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
+    if (fd == -EINVAL && remove(path) == 0)
+        fd = file_open_regular(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
+    *ret_fd = MAX(fd, -1);
+    if (fd == -EINVAL)
+        return err_set(err, ERR_INVALID, 0, "'%s' is no regular file and cannot be replaced by one",
+                       path);
+    return fd < 0 ? err_neg(err, fd, "open '%s'", path) : 0;
 }
 
 int mark_write(int fd, Mark *m, bool sync)

@@ -30,12 +30,14 @@ typedef struct Mark {
     unsigned char zeros[MARK_ZERO_BYTES];
 } Mark;
 
-/* Reads the newest whole entry. A missing file is seq 0; one without a whole entry too, with
- * *ret_bad set. */
+/* Reads the newest whole entry. A missing file is seq 0; one without a whole entry too, and what
+ * is no regular file, with *ret_bad set. */
 int mark_read(const char *path, Mark *ret, bool *ret_bad, Err *err) NODISCARD;
 /* Writes an entry in the place of the older one, with the next number; `sync` also syncs it. The
  * file is made when it is missing. `fd` is of the file. */
 int mark_write(int fd, Mark *m, bool sync);
+/* Makes the file where it is missing, and in the place of what is no regular file (but not of a
+ * folder that holds something: ERR_INVALID). */
 int mark_open(const char *path, int *ret_fd, Err *err) NODISCARD;
 
 static inline bool mark_zero(const Mark *m, uint64_t sector)

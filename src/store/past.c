@@ -176,7 +176,8 @@ static int read_segment(PastLog *p, const PastSegment *s, Reading *rd, size_t *r
     buf_clear(&rd->text);
     vec_clear(&rd->offsets);
     *ret_end = 0;
-    int r = file_read(p->dir_fd, name, SEGMENT_BYTES_MAX, &rd->text);
+    _cleanup_close_ int fd = file_open_regular(p->dir_fd, name, O_RDONLY, 0);
+    int r = fd < 0 ? fd : fd_read_all(fd, SEGMENT_BYTES_MAX, &rd->text);
     if (r == -ENOMEM)
         return err_nomem(err);
     RecordHead h;
@@ -245,7 +246,7 @@ static bool cut_segment(PastLog *p, const PastSegment *s, size_t end)
 {
     char name[NAME_MAX_LEN];
     segment_name(s->first, name);
-    _cleanup_close_ int fd = openat(p->dir_fd, name, O_WRONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = file_open_regular(p->dir_fd, name, O_WRONLY, 0);
     return fd >= 0 && ftruncate(fd, (off_t)end) == 0;
 }
 
@@ -334,9 +335,11 @@ static bool have_segment(PastLog *p, uint64_t first)
     if (!vec_reserve(&p->segments, p->segments.len + 1))
         return false;
     segment_name(first, name);
-    p->fd = openat(p->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (p->fd < 0)
+    p->fd = file_open_regular(p->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (p->fd < 0) {
+        p->fd = -1;
         return false;
+    }
     p->segments.items[p->segments.len++] = (PastSegment){ first, first };
     return true;
 }

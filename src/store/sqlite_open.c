@@ -50,9 +50,11 @@ static int check_presence(SqliteEngine *e, Err *err)
 static int check_log(SqliteEngine *e, WalReport *rep, Err *err)
 {
     *rep = (WalReport){ 0 };
-    _cleanup_close_ int fd = open(e->wal, O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = file_open_regular(AT_FDCWD, e->wal, O_RDONLY, 0);
+    if (fd == -EINVAL)
+        return err_set(err, ERR_CORRUPT, 0, "store file '%s' is no regular file; " RESTORE, e->wal);
     if (fd < 0)
-        return errno == ENOENT ? 0 : err_errno(err, "open '%s'", e->wal);
+        return fd == -ENOENT ? 0 : err_neg(err, fd, "open '%s'", e->wal);
     int r = wal_check(fd, &e->mark, rep, err);
     if (r == 0 && rep->state == WAL_SPENT && truncate(e->wal, 0) < 0)
         return err_errno(err, "empty '%s'", e->wal);

@@ -57,6 +57,25 @@ static void test_read_over_limit_is_refused(void **state)
     assert_int_equal(file_read(dfd, "none", 9, &b), -ENOENT);
 }
 
+static void test_only_regular_files_are_opened(void **state)
+{
+    static const int flags[] = { O_RDONLY, O_WRONLY | O_CREAT, O_RDWR };
+    static const char *const others[] = { "fifo", "folder", "link" };
+    assert_int_equal(mkfifoat(dfd, "fifo", 0600), 0);
+    assert_int_equal(mkdirat(dfd, "folder", 0700), 0);
+    assert_int_equal(symlinkat("plain", dfd, "link"), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(flags); i++)
+        for (unsigned k = 0; k < ARRAY_SIZE(others); k++)
+            assert_int_equal(file_open_regular(dfd, others[k], flags[i], 0600), -EINVAL);
+    assert_int_equal(file_open_regular(dfd, "plain", O_RDONLY, 0), -ENOENT);
+    int fd = file_open_regular(dfd, "plain", O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    for (unsigned k = 0; k < ARRAY_SIZE(others); k++)
+        assert_int_equal(rm_rf(dfd, others[k]), 0);
+    assert_int_equal(rm_rf(dfd, "plain"), 0);
+}
+
 static void test_mkdir_p_and_rm_rf(void **state)
 {
     assert_int_equal(mkdir_p(dfd, "p/q/r", 0755), 0);
@@ -134,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_rename_durable_moves_or_says_why),
         cmocka_unit_test(test_write_atomic_replaces_and_leaves_nothing),
         cmocka_unit_test(test_read_over_limit_is_refused),
+        cmocka_unit_test(test_only_regular_files_are_opened),
         cmocka_unit_test(test_mkdir_p_and_rm_rf),
         cmocka_unit_test(test_run_feeds_and_collects),
         cmocka_unit_test(test_run_reports_missing_program),

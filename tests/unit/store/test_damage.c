@@ -368,6 +368,47 @@ static void test_the_mark_alone_refuses_nothing(void **state)
     free_files();
 }
 
+/* Nothing waits for a writer to a FIFO. */
+static void test_a_mark_that_is_no_regular_file_is_a_damaged_one(void **state)
+{
+    bool said = false;
+    struct stat st;
+    Err err = { 0 };
+    Store *s;
+    write_and_die(5);
+    save_files();
+    for (int kind = 0; kind < 3; kind++) {
+        bring_back();
+        unlink(file("mark"));
+        if (kind == 0)
+            assert_int_equal(mkfifo(file("mark"), 0600), 0);
+        else if (kind == 1)
+            assert_int_equal(mkdir(file("mark"), 0700), 0);
+        else
+            assert_int_equal(symlink("elsewhere", file("mark")), 0);
+        assert_int_equal(open_and_look(&said), 5);
+        assert_true(said);
+        assert_int_equal(lstat(file("mark"), &st), 0);
+        assert_true(S_ISREG(st.st_mode));
+        assert_false(path_exists(AT_FDCWD, file("elsewhere")));
+    }
+    bring_back();
+    unlink(file("mark"));
+    assert_int_equal(mkdir_p(AT_FDCWD, file("mark/full"), 0700), 0);
+    assert_int_equal(store_open(dir, NULL, &s, &err), -ERR_INVALID);
+    assert_non_null(strstr(err.msg, "mark' is no regular file"));
+    free_files();
+}
+
+static void test_a_log_that_is_no_regular_file_is_refused(void **state)
+{
+    bool said = false;
+    write_and_die(5);
+    unlink(file("state.db-wal"));
+    assert_int_equal(mkfifo(file("state.db-wal"), 0600), 0);
+    assert_int_equal(open_and_look(&said), -1);
+}
+
 static void test_a_flip_anywhere_in_the_database_is_refused_or_harmless(void **state)
 {
     bool said = false;
@@ -401,6 +442,8 @@ int main(void)
         T(test_a_lost_or_emptied_database_is_refused),
         T(test_an_older_copy_is_refused),
         T(test_the_mark_alone_refuses_nothing),
+        T(test_a_mark_that_is_no_regular_file_is_a_damaged_one),
+        T(test_a_log_that_is_no_regular_file_is_refused),
         T(test_a_flip_anywhere_in_the_database_is_refused_or_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

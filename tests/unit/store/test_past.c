@@ -199,6 +199,30 @@ static void test_damage_costs_events_and_nothing_else(void **state)
         }
 }
 
+/* Nothing waits for a writer, and no other file is read, or written, through a link. */
+static void test_what_is_no_regular_file_is_no_segment(void **state)
+{
+    _cleanup_buf_ Buf other = BUF_INIT;
+    char fifo[128], link[128], target[128];
+    snprintf(fifo, sizeof fifo, "%s/past-%016x", dir, 2);
+    snprintf(link, sizeof link, "%s/past-%016x", dir, 3);
+    snprintf(target, sizeof target, "%s/other", dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(symlink("other", link), 0);
+    assert_int_equal(file_write(AT_FDCWD, target, SV("mine"), 0600), 0);
+    assert_back(4, "");
+    assert_int_equal(files(), 1);
+    PastLog p;
+    open_log(&p);
+    assert_int_equal(mkfifo(fifo, 0600), 0); /* just now */
+    append(&p, 2, 1, 0);                     /* is forgotten */
+    append(&p, 3, 1, 0);
+    past_close(&p);
+    assert_back(3, "3=3.0 ");
+    assert_int_equal(file_read(AT_FDCWD, target, 100, &other), 0);
+    assert_sv(buf_view(&other), "mine");
+}
+
 /* A file that cannot be written: all is forgotten, and the next transaction begins anew. */
 static void test_a_failed_append_leaves_no_gap(void **state)
 {
@@ -223,9 +247,10 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_all_of_it_comes_back_newest_first),    T(test_what_was_not_committed_is_cut_off),
-        T(test_of_another_store_nothing_is_taken),    T(test_old_segments_are_forgotten_whole),
-        T(test_damage_costs_events_and_nothing_else), T(test_a_failed_append_leaves_no_gap),
+        T(test_all_of_it_comes_back_newest_first),     T(test_what_was_not_committed_is_cut_off),
+        T(test_of_another_store_nothing_is_taken),     T(test_old_segments_are_forgotten_whole),
+        T(test_damage_costs_events_and_nothing_else),  T(test_a_failed_append_leaves_no_gap),
+        T(test_what_is_no_regular_file_is_no_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
