@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
+#include "cmd/role_end.h"
 
 enum { STOP_TIMEOUT_MS = 30000, CLEANUP_TIMEOUT_MS = 120000 };
 
@@ -159,6 +160,22 @@ static void print_roles(pid_t supervisor)
         printf("%-12s %-8d %.1f MB in all\n", "up", (int)supervisor, (double)total / 1024);
 }
 
+static void print_dying(const char *dir)
+{
+    const int64_t recent = (ROLE_HEALTHY_AFTER_MS + ROLE_RESTART_MAX_MS) * NSEC_PER_MSEC;
+    for (int id = 0; id < ROLE_MAX; id++) {
+        RoleEnd end;
+        if (!role_end_read(dir, (RoleId)id, &end) || end.times < 2 ||
+            clock_mono_ns() - end.at_ns > recent)
+            continue;
+        printf("%s keeps dying: it ended %d times in a row, with %s %d the last time; its log: "
+               "%s/log/%s.log\n",
+               role_names[id], end.times, WIFSIGNALED(end.status) ? "signal" : "exit code",
+               WIFSIGNALED(end.status) ? WTERMSIG(end.status) : WEXITSTATUS(end.status), dir,
+               role_names[id]);
+    }
+}
+
 int verb_status(int argc, char **argv)
 {
     const char *dir;
@@ -179,5 +196,6 @@ int verb_status(int argc, char **argv)
     printf("running: https://127.0.0.1:%u, pods %s, services %s\n", saved.api_port, saved.pod_cidr,
            saved.service_cidr);
     print_roles(saved.supervisor);
+    print_dying(dir);
     return 0;
 }

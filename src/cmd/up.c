@@ -25,6 +25,7 @@
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
 #include "cmd/preflight.h"
+#include "cmd/role_end.h"
 #include "cmd/swap.h"
 #include "cmd/watchdog.h"
 
@@ -33,8 +34,6 @@ enum {
     FULL_TIMEOUT_MS = 10000, /* of a node on a full disk */
     STOP_GRACE_MS = 5000,
     RESTART_MIN_MS = 100,
-    RESTART_MAX_MS = 10000,
-    HEALTHY_AFTER_MS = 30000,
     CLOCK_WAIT_MS = 1000,
 };
 
@@ -44,6 +43,7 @@ typedef struct Role {
     Watchdog dog;
     int64_t started, restart_at; /* monotonic ns; restart_at 0: not waiting */
     int backoff_ms;
+    int ends; /* in a row, each soon after its start */
 } Role;
 
 typedef struct Up {
@@ -211,10 +211,14 @@ static void on_role_end(Up *u, RoleId id, int status)
     role->dog.ready = false;
     if (u->stopping)
         return;
-    if (now - role->started > HEALTHY_AFTER_MS * NSEC_PER_MSEC || !role->backoff_ms)
+    if (now - role->started > ROLE_HEALTHY_AFTER_MS * NSEC_PER_MSEC || !role->ends) {
         role->backoff_ms = RESTART_MIN_MS;
-    else
-        role->backoff_ms = MIN(role->backoff_ms * 2, RESTART_MAX_MS);
+        role->ends = 1;
+    } else {
+        role->backoff_ms = MIN(role->backoff_ms * 2, ROLE_RESTART_MAX_MS);
+        role->ends++;
+    }
+    role_end_note(u->c.dir, id, &(RoleEnd){ role->ends, status, now });
     role->restart_at = now + role->backoff_ms * NSEC_PER_MSEC;
     log_warn("%s ended (%s %d); it is started again in %d ms; its log: %s/log/%s.log",
              role_names[id], WIFSIGNALED(status) ? "signal" : "exit code",
@@ -241,7 +245,7 @@ static void restart_due(Up *u)
             continue;
         if (start_role(u, (RoleId)id, &err) < 0) {
             log_error("%s", err.msg);
-            role->restart_at = now + RESTART_MAX_MS * NSEC_PER_MSEC;
+            role->restart_at = now + ROLE_RESTART_MAX_MS * NSEC_PER_MSEC;
         }
     }
 }
@@ -445,6 +449,7 @@ static int prepare(Up *u, Err *err)
         (r = cluster_save(&u->c, getpid(), err)) < 0 || (r = make_certs(u, err)) < 0)
         return r;
     raise_limits();
+    role_end_forget_all(u->c.dir);
     return open_notify(u, err);
 }
 

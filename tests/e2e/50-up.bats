@@ -272,3 +272,20 @@ EOF
     k "$ONE" get --raw /readyz
     inside "$KN" down --data-dir "$ONE"
 }
+
+@test "status names a role that keeps dying, and its log" {
+    inside "$KN" up --data-dir "$ONE" --detach 3>&-
+    ! "$KN" status --data-dir "$ONE" | grep dying || false
+    up=$(jq .supervisor "$ONE/cluster.json")
+    dies() {
+        kill -9 "$(pgrep -P "$up" -f knarr-dns)" || true
+        "$KN" status --data-dir "$ONE" |
+            grep -qE "^dns keeps dying: it ended [0-9]+ times in a row, with signal 9 the last time; its log: $ONE/log/dns.log$"
+    }
+    wait_for 20 dies
+    [ "$("$KN" status --data-dir "$ONE" | grep -c dying)" -eq 1 ]
+    inside "$KN" down --data-dir "$ONE"
+    inside "$KN" up --data-dir "$ONE" --detach 3>&-
+    ! "$KN" status --data-dir "$ONE" | grep dying || false
+    inside "$KN" down --data-dir "$ONE"
+}
