@@ -11,6 +11,7 @@ setup() {
     URL=http://127.0.0.1:9090
     RECEIVER=http://127.0.0.1:9091
     remember "$E2E_DIR/remote-peer.py" 9093 "$DATA" "$RECEIVER/api/v1/write"
+    wait_for 20 inside curl -s -o /dev/null http://127.0.0.1:9093/metrics
 }
 
 teardown() { stop_all; }
