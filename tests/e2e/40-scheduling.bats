@@ -11,7 +11,7 @@ setup_file() {
     start_server
     run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"
     run_role scheduler --kubeconfig "$DATA/pki/scheduler/kubeconfig"
-    wait_for 10 kubectl get serviceaccount default
+    wait_for 40 kubectl get serviceaccount default
     fake_node n1 a
     fake_node n2 a
     fake_node n3 b
@@ -72,27 +72,27 @@ ANTI='affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecutio
 
 @test "pods that shun each other take one node each; the fourth is told why it has none" {
     for i in 1 2 3; do pod "web-$i" "app: web" "$ANTI"; done
-    for i in 1 2 3; do wait_for 10 bound "web-$i"; done
+    for i in 1 2 3; do wait_for 40 bound "web-$i"; done
     [ "$(for i in 1 2 3; do node_of "web-$i"; echo; done | sort -u | wc -l)" = 3 ]
     pod web-4 "app: web" "$ANTI"
-    wait_for 10 says web-4 "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
-    wait_for 10 event web-4 FailedScheduling "didn't match pod anti-affinity rules"
+    wait_for 40 says web-4 "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
+    wait_for 40 event web-4 FailedScheduling "didn't match pod anti-affinity rules"
     pod web-5 "app: web" "nodeName: ''"
-    wait_for 10 says web-5 "3 node(s) didn't satisfy existing pods anti-affinity rules"
+    wait_for 40 says web-5 "3 node(s) didn't satisfy existing pods anti-affinity rules"
     kubectl delete pod web-2 --force --grace-period=0
-    wait_for 15 bound web-4
+    wait_for 40 bound web-4
 }
 
 @test "a pod follows another into its zone" {
     pod db "app: db" "nodeSelector: {kubernetes.io/hostname: n3}"
-    wait_for 10 bound db
+    wait_for 40 bound db
     pod near "" "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone, labelSelector: {matchLabels: {app: db}}}]}}"
-    wait_for 10 bound near
+    wait_for 40 bound near
     [ "$(node_of near)" = n3 ]
     pod lost "" "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: zone, labelSelector: {matchLabels: {app: late}}}]}}"
-    wait_for 10 says lost "3 node(s) didn't match pod affinity rules. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+    wait_for 40 says lost "3 node(s) didn't match pod affinity rules. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
     pod late "app: late" ""
-    wait_for 15 bound lost
+    wait_for 40 bound lost
 }
 
 @test "a Deployment is spread over zones" {
@@ -119,13 +119,13 @@ all_spread() { [ "$(kubectl get pods -l app=spread -o jsonpath='{range .items[*]
 @test "resources, selectors and cordons are counted by reason" {
     kubectl cordon n2
     CPU=5 pod big "" "nodeSelector: {zone: a}"
-    wait_for 10 says big "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable."
+    wait_for 40 says big "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable."
     kubectl uncordon n2
 }
 
 @test "the more important pod makes room for itself, where it costs the least" {
     for i in 1 2 3; do CPU=3 pod "old-$i" "app: old" "priorityClassName: low, nodeSelector: {kubernetes.io/hostname: n$i}"; done
-    for i in 1 2 3; do wait_for 10 bound "old-$i"; done
+    for i in 1 2 3; do wait_for 40 bound "old-$i"; done
     kubectl apply -f - <<Y
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -134,16 +134,16 @@ spec: {minAvailable: 3, selector: {matchLabels: {guarded: "yes"}}}
 Y
     kubectl label pod old-1 old-3 guarded=yes
     CPU=3 pod new "" "priorityClassName: high"
-    wait_for 10 nominated new n2
-    wait_for 10 event old-2 Preempted "on node n2"
+    wait_for 40 nominated new n2
+    wait_for 40 event old-2 Preempted "on node n2"
     [ -n "$(kubectl get pod old-2 -o jsonpath='{.metadata.deletionTimestamp}')" ]
     [ "$(kubectl get pod old-2 -o jsonpath='{.status.conditions[?(@.type=="DisruptionTarget")].reason}')" = PreemptionByScheduler ]
     [ -z "$(kubectl get pod old-1 old-3 -o jsonpath='{.items[*].metadata.deletionTimestamp}')" ]
     # What is less important does not slip into the room that is being made.
     CPU=2 pod thief "" "priorityClassName: low"
-    wait_for 10 says thief "3 Insufficient cpu"
+    wait_for 40 says thief "3 Insufficient cpu"
     kubectl delete pod old-2 --force --grace-period=0
-    wait_for 15 bound new
+    wait_for 40 bound new
     [ "$(node_of new)" = n2 ]
     run bound thief
     [ "$status" -ne 0 ]
@@ -160,9 +160,9 @@ value: 500
 preemptionPolicy: Never
 Y
     for i in 1 2 3; do CPU=3 pod "old-$i" "" "priorityClassName: low, nodeSelector: {kubernetes.io/hostname: n$i}"; done
-    for i in 1 2 3; do wait_for 10 bound "old-$i"; done
+    for i in 1 2 3; do wait_for 40 bound "old-$i"; done
     CPU=3 pod new "" "priorityClassName: polite"
-    wait_for 10 says new "preemption: not eligible due to preemptionPolicy=Never."
+    wait_for 40 says new "preemption: not eligible due to preemptionPolicy=Never."
     [ -z "$(kubectl get pods -o jsonpath='{.items[*].metadata.deletionTimestamp}')" ]
 }
 
@@ -181,20 +181,20 @@ Y
 
 @test "extended resources and huge pages are given out as far as they go" {
     asks early example.com/foo 2
-    wait_for 10 says early "0/3 nodes are available: 3 Insufficient example.com/foo."
+    wait_for 40 says early "0/3 nodes are available: 3 Insufficient example.com/foo."
     gives n2 example.com/foo 3
     gives n3 hugepages-2Mi 64Mi
-    wait_for 15 bound early # it comes back when a node has some
+    wait_for 40 bound early # it comes back when a node has some
     [ "$(node_of early)" = n2 ]
     asks late example.com/foo 2
-    wait_for 10 says late "0/3 nodes are available: 3 Insufficient example.com/foo."
+    wait_for 40 says late "0/3 nodes are available: 3 Insufficient example.com/foo."
     asks pages hugepages-2Mi 64Mi
-    wait_for 10 bound pages
+    wait_for 40 bound pages
     [ "$(node_of pages)" = n3 ]
     asks more hugepages-2Mi 2Mi
-    wait_for 10 says more "0/3 nodes are available: 3 Insufficient hugepages-2Mi."
+    wait_for 40 says more "0/3 nodes are available: 3 Insufficient hugepages-2Mi."
     kubectl delete pod early --force --grace-period=0
-    wait_for 15 bound late
+    wait_for 40 bound late
     gives n3 hugepages-2Mi 66Mi
-    wait_for 15 bound more
+    wait_for 40 bound more
 }

@@ -46,7 +46,7 @@ why() { targets --arg job "$1" '.data.activeTargets[] | select(.labels.job == $j
     calm=http://127.0.0.1:9091
     run_role monitor --storage.tsdb.path="$DATA/monitor" --web.listen-address=127.0.0.1:9090 --config.file="$DATA/monitor.yml"
     wait_for 20 inside curl -sf "$URL/-/ready"
-    wait_for 30 scraped
+    wait_for 120 scraped
     sleep 16 # the window that is looked at below; every kind is scraped some times in it
     for i in 1 2 3 4 5; do
         scrapes=$(value "count_over_time(up{job='good-$i'}[15s])")
