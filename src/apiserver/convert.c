@@ -7,6 +7,7 @@
 #include "codec/json.h"
 
 typedef Value ConvertFn(const Value *obj, Arena *a);
+typedef void KeepStatusFn(Value *obj, const Value *old, Arena *a);
 
 typedef struct Rename {
     StrView stored, served;
@@ -28,12 +29,13 @@ static const struct {
     const Rename *names;
     size_t n_names;
     ConvertFn *to_stored, *from_stored; /* or NULL */
+    KeepStatusFn *keep_status;          /* or NULL */
     const char *told_by;                /* a path that the form which is not stored has */
 } conversions[] = {
     { SV_INIT("events"), SV_INIT("events.k8s.io"), SV_INIT("v1"), SV_INIT(""), SV_INIT("v1"),
-      event_names, ARRAY_SIZE(event_names), NULL, NULL },
+      event_names, ARRAY_SIZE(event_names), NULL, NULL, NULL },
     { SV_INIT("horizontalpodautoscalers"), SV_INIT("autoscaling"), SV_INIT("v1"),
-      SV_INIT("autoscaling"), SV_INIT("v2"), NULL, 0, hpa_to_v2, hpa_to_v1 },
+      SV_INIT("autoscaling"), SV_INIT("v2"), NULL, 0, hpa_to_v2, hpa_to_v1, hpa_keep_status },
 };
 
 /* The row of a resource, or -1: it is stored as it is. */
@@ -95,8 +97,8 @@ bool convert_makes_values(const ApiResource *res)
 void convert_keep_status(const ApiResource *res, Value *obj, const Value *old, Arena *a)
 {
     int row = conversion_of(res);
-    if (row >= 0 && conversions[row].to_stored == hpa_to_v2)
-        hpa_keep_status(obj, old, a);
+    if (row >= 0 && conversions[row].keep_status)
+        conversions[row].keep_status(obj, old, a);
 }
 
 int convert_field_terms(const ApiResource *res, Selector *s, Arena *a, Err *err)

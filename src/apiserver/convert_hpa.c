@@ -4,10 +4,14 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
-#define METRICS_NOTE    SV("autoscaling.alpha.kubernetes.io/metrics")
-#define CURRENT_NOTE    SV("autoscaling.alpha.kubernetes.io/current-metrics")
-#define CONDITIONS_NOTE SV("autoscaling.alpha.kubernetes.io/conditions")
-#define BEHAVIOR_NOTE   SV("autoscaling.alpha.kubernetes.io/behavior")
+/* The annotations of v1. */
+enum { METRICS_NOTE, BEHAVIOR_NOTE, CURRENT_NOTE, CONDITIONS_NOTE, STATUS_NOTES = CURRENT_NOTE };
+static const StrView note_keys[] = {
+    [METRICS_NOTE] = SV_INIT("autoscaling.alpha.kubernetes.io/metrics"),
+    [BEHAVIOR_NOTE] = SV_INIT("autoscaling.alpha.kubernetes.io/behavior"),
+    [CURRENT_NOTE] = SV_INIT("autoscaling.alpha.kubernetes.io/current-metrics"),
+    [CONDITIONS_NOTE] = SV_INIT("autoscaling.alpha.kubernetes.io/conditions"),
+};
 
 enum { NOTE_DEPTH_MAX = 30 }; /* of the trees in annotations; metrics take 8 */
 
@@ -139,21 +143,21 @@ static bool is_cpu_utilization(const Value *metric, const char *percent)
 }
 
 /* The tree that an annotation holds; NULL: there is none, or it is not one of this kind. */
-static const Value *noted(const Value *obj, StrView key, ValueKind kind, Arena *a)
+static const Value *noted(const Value *obj, int key, ValueKind kind, Arena *a)
 {
-    StrView text = value_str(value_get(value_path(obj, "metadata.annotations"), key));
+    StrView text = value_str(value_get(value_path(obj, "metadata.annotations"), note_keys[key]));
     const JsonOptions opt = { .depth_max = NOTE_DEPTH_MAX };
     Value *v = text.ptr ? arena_new(a, Value) : NULL;
     return v && json_decode(text, a, &opt, v, NULL) == 0 && v->kind == kind ? v : NULL;
 }
 
-static void note(Value *notes, StrView key, const Value *v, Arena *a)
+static void note(Value *notes, int key, const Value *v, Arena *a)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     json_encode(v, &text);
     StrView copy = text.failed ? SV_NULL : arena_sv(a, buf_view(&text));
     if (copy.ptr)
-        value_set(a, notes, key, value_sv(copy));
+        value_set(a, notes, note_keys[key], value_sv(copy));
     else
         a->failed = true;
 }
@@ -171,12 +175,6 @@ static const StrView spec_common[] = { SV_INIT("scaleTargetRef"), SV_INIT("minRe
                                        SV_INIT("maxReplicas") };
 static const StrView status_common[] = { SV_INIT("observedGeneration"), SV_INIT("lastScaleTime"),
                                          SV_INIT("currentReplicas"), SV_INIT("desiredReplicas") };
-static const StrView note_keys[] = {
-    SV_INIT("autoscaling.alpha.kubernetes.io/metrics"),
-    SV_INIT("autoscaling.alpha.kubernetes.io/current-metrics"),
-    SV_INIT("autoscaling.alpha.kubernetes.io/conditions"),
-    SV_INIT("autoscaling.alpha.kubernetes.io/behavior"),
-};
 
 /* The metadata with other annotations; without any there is no such member. */
 static Value with_notes(const Value *metadata, Value notes, Arena *a)
@@ -277,16 +275,15 @@ Value hpa_to_v2(const Value *obj, Arena *a)
 
 void hpa_keep_status(Value *obj, const Value *old, Arena *a)
 {
-    const StrView keys[] = { CURRENT_NOTE, CONDITIONS_NOTE };
     Value *notes = value_path(obj, "metadata.annotations");
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        const Value *had = value_get(value_path(old, "metadata.annotations"), keys[i]);
+    for (size_t i = STATUS_NOTES; i < ARRAY_SIZE(note_keys); i++) {
+        const Value *had = value_get(value_path(old, "metadata.annotations"), note_keys[i]);
         if (notes)
-            value_del(notes, keys[i]);
+            value_del(notes, note_keys[i]);
         if (had && !notes)
             notes = value_set_path(a, obj, "metadata.annotations", value_map());
         if (had && notes)
-            value_set(a, notes, keys[i], *had);
+            value_set(a, notes, note_keys[i], *had);
     }
 }
 

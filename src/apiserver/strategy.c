@@ -5,6 +5,8 @@
  * the spec. To add a rule for a kind, add a row to kinds[]. */
 #include "apiserver/strategy.h"
 
+#include "apiserver/respond.h"
+
 typedef struct KindStrategy {
     StrView kind;
     void (*create)(Arena *a, Value *obj);
@@ -241,10 +243,7 @@ void strategy_warn_if_idle(ApiCall *x)
     for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
         if (!sv_eq(idle[i].group, x->res->group) || !sv_eq(idle[i].kind, x->res->kind))
             continue;
-        StrView text =
-            arena_printf(x->arena, "299 - \"this %.*s is stored, but %.*s by this version\"",
-                         SV_FMT(idle[i].kind), SV_FMT(idle[i].why));
-        if (text.ptr)
-            http_set_header(x->req, SV("Warning"), text, NULL);
+        respond_warning(x, arena_printf(x->arena, "this %.*s is stored, but %.*s by this version",
+                                        SV_FMT(idle[i].kind), SV_FMT(idle[i].why)));
     }
 }
