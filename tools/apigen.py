@@ -178,7 +178,7 @@ class Writer:
     """Writes the tables; lists of strings that occur often are written once."""
 
     def __init__(self, groups):
-        self.groups, self.out, self.lists = groups, [], {}
+        self.groups, self.out, self.lists, self.items = groups, [], {}, {}
 
     def strings(self, values):
         if not values:
@@ -208,8 +208,22 @@ class Writer:
             return 'STRING', None, owner.enums[name]
         sys.exit(f'{group.name}: unknown type {name}')
 
+    def list_item(self, kind):
+        """A map's value that is a list of scalars, which protobuf wraps in a message."""
+        if kind not in self.items:
+            self.items[kind] = f'item_{kind.lower()}_list'
+            self.out.append(f'static const SchemaField {self.items[kind]} = {{ .type = SCHEMA_{kind}, '
+                            '.card = SCHEMA_LIST, .flags = SCHEMA_F_UNION_LIST };')
+        return self.items[kind]
+
     def field(self, group, f):
         kind, obj, enums = self.resolve(group, f['type'])
+        item = None
+        if f['card'] == 'MAP' and 'UNION_LIST' in f['flags']:
+            if obj or enums:
+                sys.exit(f'{group.name}: {f["name"]}: only lists of scalars may be values of a map')
+            item, kind = self.list_item(kind), 'ITEM'
+            f['flags'].remove('UNION_LIST')
         flags = ' | '.join('SCHEMA_F_' + x for x in f['flags']) or '0'
         parts = [f'.name = {sv(f["name"])}', f'.pb = {f["pb"]}', f'.type = SCHEMA_{kind}',
                  f'.card = SCHEMA_{f["card"]}', f'.flags = {flags}']
@@ -217,6 +231,8 @@ class Writer:
             parts.append(f'.list_type = SCHEMA_LIST_{f["list_type"]}')
         if f['keys']:
             parts.append(f'.list_keys = {self.strings(f["keys"])}, .n_list_keys = {len(f["keys"])}')
+        if item:
+            parts.append(f'.item = &{item}')
         if obj:
             parts.append(f'.object = &{obj}')
         if enums:

@@ -46,12 +46,15 @@ static void go_type(const SchemaField *f, bool item, Buf *out)
         [SCHEMA_FIELDS_V1] = "v1.FieldsV1",
         [SCHEMA_RAW] = "runtime.RawExtension",
         [SCHEMA_JSON] = "apiextensions.JSON",
+        [SCHEMA_ITEM] = NULL,
     };
 
     if (!item && f->card != SCHEMA_ONE)
         buf_sv(out, f->card == SCHEMA_LIST ? SV("[]") : SV("map[string]"));
-    if (f->flags & SCHEMA_F_UNION_LIST)
-        buf_sv(out, SV("[]"));
+    if (f->type == SCHEMA_ITEM) {
+        go_type(f->item, false, out);
+        return;
+    }
     if (!f->object) {
         buf_sv(out, sv_cstr(names[f->type]));
         return;
@@ -68,6 +71,21 @@ static void put_field_names(const ApiPath *p, Buf *out)
     put_field_names(p->up, out);
     if (p->is_key || p->index >= 0)
         return;
+    if (out->len)
+        buf_putc(out, '.');
+    buf_sv(out, p->name);
+}
+
+/* As the strict decoder shows where something stands: "zones.a[1].x", keys of maps like fields. */
+static void put_strict_path(const ApiPath *p, Buf *out)
+{
+    if (!p)
+        return;
+    put_strict_path(p->up, out);
+    if (p->index >= 0) {
+        buf_printf(out, "[%lld]", (long long)p->index);
+        return;
+    }
     if (out->len)
         buf_putc(out, '.');
     buf_sv(out, p->name);
@@ -210,6 +228,8 @@ static int check_bytes(Check *c, const SchemaField *f, Value *v, const ApiPath *
     return out.failed ? err_nomem(c->err) : 0;
 }
 
+static int check_field(Check *c, const SchemaField *f, Value *v, const ApiPath *p);
+
 static int check_scalar(Check *c, const SchemaField *f, Value *v, const ApiPath *p)
 {
     switch ((SchemaType)f->type) {
@@ -238,6 +258,8 @@ static int check_scalar(Check *c, const SchemaField *f, Value *v, const ApiPath 
     case SCHEMA_FIELDS_V1:
     case SCHEMA_RAW:
         return v->kind == VALUE_MAP ? 0 : bad_kind(c, f, v, p);
+    case SCHEMA_ITEM:
+        return check_field(c, f->item, v, p);
     case SCHEMA_JSON:
         break;
     }
@@ -248,6 +270,10 @@ static int check_scalar(Check *c, const SchemaField *f, Value *v, const ApiPath 
 static Value zero_value(const SchemaField *f)
 {
     switch ((SchemaType)f->type) {
+    case SCHEMA_ITEM:
+        return f->item->card == SCHEMA_LIST  ? value_list()
+               : f->item->card == SCHEMA_MAP ? value_map()
+                                             : zero_value(f->item);
     case SCHEMA_BOOL:
         return value_bool(false);
     case SCHEMA_INT32:
@@ -267,7 +293,7 @@ static Value zero_value(const SchemaField *f)
     }
 }
 
-static int check_list(Check *c, const SchemaField *f, Value *v, const ApiPath *p, bool wrapped)
+static int check_list(Check *c, const SchemaField *f, Value *v, const ApiPath *p)
 {
     char buf[48];
     int r;
@@ -278,11 +304,10 @@ static int check_list(Check *c, const SchemaField *f, Value *v, const ApiPath *p
         ApiPath at = API_INDEX(p, i);
         Value *it = &v->items[i];
         if (it->kind == VALUE_NULL) {
-            *it = wrapped ? value_list() : zero_value(f);
+            *it = zero_value(f);
             continue;
         }
-        r = wrapped ? check_list(c, f, it, &at, false) : check_scalar(c, f, it, &at);
-        if (r < 0)
+        if ((r = check_scalar(c, f, it, &at)) < 0)
             return r;
     }
     return 0;
@@ -299,12 +324,10 @@ static int check_map(Check *c, const SchemaField *f, Value *v, const ApiPath *p)
         Value *it = &v->members[i].val;
         ApiPath at = API_KEY(p, v->members[i].key);
         if (it->kind == VALUE_NULL) {
-            *it = f->flags & SCHEMA_F_UNION_LIST ? value_list() : zero_value(f);
+            *it = zero_value(f);
             continue;
         }
-        r = f->flags & SCHEMA_F_UNION_LIST ? check_list(c, f, it, &at, false)
-                                           : check_scalar(c, f, it, &at);
-        if (r < 0)
+        if ((r = check_scalar(c, f, it, &at)) < 0)
             return r;
     }
     return 0;
@@ -316,22 +339,27 @@ static int report_unknown(Check *c, const ApiPath *p)
 
     if (!c->unknown || c->unknown->len >= API_UNKNOWN_MAX)
         return 0;
-    api_path_put(p, &path);
+    put_strict_path(p, &path);
     StrView text = arena_printf(c->arena, "unknown field \"%.*s\"", SV_FMT(buf_view(&path)));
     if (path.failed || !text.ptr || !value_push(c->arena, c->unknown, value_sv(text)))
         return err_nomem(c->err);
     return 0;
 }
 
+static int check_field(Check *c, const SchemaField *f, Value *v, const ApiPath *p)
+{
+    if (f->card == SCHEMA_LIST)
+        return check_list(c, f, v, p);
+    if (f->card == SCHEMA_MAP)
+        return check_map(c, f, v, p);
+    return check_scalar(c, f, v, p);
+}
+
 static int check_member(Check *c, const SchemaObject *type, const SchemaField *f, Value *v,
                         const ApiPath *p)
 {
     c->owner = type;
-    if (f->card == SCHEMA_LIST)
-        return check_list(c, f, v, p, (f->flags & SCHEMA_F_UNION_LIST) != 0);
-    if (f->card == SCHEMA_MAP)
-        return check_map(c, f, v, p);
-    return check_scalar(c, f, v, p);
+    return check_field(c, f, v, p);
 }
 
 static int check_object(Check *c, const SchemaObject *type, Value *v, const ApiPath *p)
@@ -396,6 +424,26 @@ static bool fill_missing(const SchemaField *f, Value *obj, Arena *a)
     return v && (f->type != SCHEMA_OBJECT || api_fill_always(f->object, v, a));
 }
 
+/* In the objects that a field has: itself, its items, or their items. */
+static bool fill_below(const SchemaField *f, Value *v, Arena *a)
+{
+    if (f->card == SCHEMA_ONE)
+        return f->type != SCHEMA_OBJECT || v->kind != VALUE_MAP || api_fill_always(f->object, v, a);
+    if (f->type != SCHEMA_OBJECT && f->type != SCHEMA_ITEM)
+        return true;
+    const SchemaField object = { .type = SCHEMA_OBJECT, .object = f->object },
+                      *item = f->type == SCHEMA_ITEM ? f->item : &object;
+    value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL) {
+        if (!fill_below(item, it, a))
+            return false;
+    }
+    value_map_foreach (m, f->card == SCHEMA_MAP ? v : NULL) {
+        if (!fill_below(item, &m->val, a))
+            return false;
+    }
+    return true;
+}
+
 bool api_fill_always(const SchemaObject *type, Value *obj, Arena *a)
 {
     for (unsigned i = 0; i < type->n_fields; i++) {
@@ -408,14 +456,8 @@ bool api_fill_always(const SchemaObject *type, Value *obj, Arena *a)
         Value *v = value_get(obj, f->name);
         if (!v && !fill_missing(f, obj, a))
             return false;
-        if (!v || f->type != SCHEMA_OBJECT)
-            continue;
-        if (f->card == SCHEMA_ONE && v->kind == VALUE_MAP && !api_fill_always(f->object, v, a))
+        if (v && !fill_below(f, v, a))
             return false;
-        value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL) {
-            if (it->kind == VALUE_MAP && !api_fill_always(f->object, it, a))
-                return false;
-        }
     }
     return true;
 }

@@ -451,6 +451,26 @@ static const struct {
       mutating_webhooks },
 };
 
+static void from_table(Defaults *d, const SchemaObject *type, Value *obj);
+
+/* In the objects that a field has: itself, its items, or their items. */
+static void from_field(Defaults *d, const SchemaField *f, Value *v)
+{
+    if (f->type != SCHEMA_OBJECT && f->type != SCHEMA_ITEM)
+        return;
+    if (f->card == SCHEMA_ONE) {
+        if (f->type == SCHEMA_OBJECT && v->kind == VALUE_MAP)
+            from_table(d, f->object, v);
+        return;
+    }
+    const SchemaField object = { .type = SCHEMA_OBJECT, .object = f->object },
+                      *item = f->type == SCHEMA_ITEM ? f->item : &object;
+    value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL)
+        from_field(d, item, it);
+    value_map_foreach (m, f->card == SCHEMA_MAP ? v : NULL)
+        from_field(d, item, &m->val);
+}
+
 /* The defaults that the type's table has. An empty string is what Go's zero value is anyway. */
 static void from_table(Defaults *d, const SchemaObject *type, Value *obj)
 {
@@ -466,14 +486,8 @@ static void from_table(Defaults *d, const SchemaObject *type, Value *obj)
                 !value_set(d->arena, obj, f->name, made))
                 d->failed = true;
         }
-        if (!v || f->type != SCHEMA_OBJECT)
-            continue;
-        if (f->card == SCHEMA_ONE && v->kind == VALUE_MAP)
-            from_table(d, f->object, v);
-        value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL) {
-            if (it->kind == VALUE_MAP)
-                from_table(d, f->object, it);
-        }
+        if (v)
+            from_field(d, f, v);
     }
 }
 

@@ -129,6 +129,7 @@ static Value plain_type(OpenApi *o, const char *type, const char *format)
 }
 
 static Value object_schema(OpenApi *o, const SchemaObject *type);
+static Value card_schema(OpenApi *o, const SchemaField *f);
 
 /* The schema of one value of a field: of the field itself, of an item or of a map's value. */
 static Value value_schema(OpenApi *o, const SchemaField *f)
@@ -146,6 +147,8 @@ static Value value_schema(OpenApi *o, const SchemaField *f)
         return plain_type(o, "string", "byte");
     case SCHEMA_OBJECT:
         return f->object->name.len ? openapi_ref(o, f->object) : object_schema(o, f->object);
+    case SCHEMA_ITEM:
+        return card_schema(o, f->item);
     case SCHEMA_STRING:
         break;
     default:
@@ -187,8 +190,6 @@ static Value card_schema(OpenApi *o, const SchemaField *f)
         return wrap_ref(o, one);
     if (o->v3 && value_get(&one, SV("$ref")))
         one = wrap_ref(o, one);
-    if (f->flags & SCHEMA_F_UNION_LIST)
-        one = f->card == SCHEMA_MAP ? list_of(o, one) : one;
     if (f->card == SCHEMA_LIST)
         return list_of(o, one);
     v = plain_type(o, "object", NULL);

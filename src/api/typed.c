@@ -49,8 +49,9 @@ static Shape member_shape(const Shape *s, StrView key)
 {
     if (s->kind == SHAPE_STRUCT)
         return shape_of(schema_field(s->object, key));
-    bool list_items = s->field->flags & SCHEMA_F_UNION_LIST;
-    return s->field->type == SCHEMA_OBJECT && !list_items ? struct_shape(s->field->object) : leaf;
+    if (s->field->type == SCHEMA_ITEM)
+        return shape_of(s->field->item);
+    return s->field->type == SCHEMA_OBJECT ? struct_shape(s->field->object) : leaf;
 }
 
 static Shape item_shape(const Shape *s)

@@ -189,6 +189,8 @@ static int decode_bytes(Decoder *d, StrView bytes, Value *ret)
     return text.failed ? err_nomem(d->err) : arena_text(d, buf_view(&text), ret);
 }
 
+static int decode_wrapped(Decoder *d, const SchemaField *f, StrView bytes, Value *ret);
+
 static int decode_sized(Decoder *d, const SchemaField *f, StrView bytes, Value *ret)
 {
     char text[DURATION_SIZE];
@@ -206,6 +208,9 @@ static int decode_sized(Decoder *d, const SchemaField *f, StrView bytes, Value *
     case SCHEMA_OBJECT:
         *ret = value_map();
         return decode_message(d, f->object, bytes, ret);
+    case SCHEMA_ITEM:
+        return f->item->card == SCHEMA_LIST ? decode_wrapped(d, f->item, bytes, ret)
+                                            : malformed(d->err);
     case SCHEMA_TIME:
     case SCHEMA_MICRO_TIME:
         return decode_time(d, f, bytes, ret);
@@ -360,7 +365,7 @@ static int decode_item(Decoder *d, const SchemaField *f, const ProtobufField *in
 /* What a map entry without a value stands for. */
 static Value empty_entry(const SchemaField *f)
 {
-    if (f->flags & SCHEMA_F_UNION_LIST)
+    if (f->type == SCHEMA_ITEM)
         return value_list();
     if (f->type == SCHEMA_OBJECT)
         return value_map();
@@ -387,8 +392,6 @@ static int decode_entry(Decoder *d, const SchemaField *f, const ProtobufField *i
     while ((r = protobuf_next(&rest, &part, d->err)) > 0) {
         if (part.number == 1 && part.wire == 2)
             key = part.bytes;
-        else if (part.number == 2 && (f->flags & SCHEMA_F_UNION_LIST) && part.wire == 2)
-            r = decode_wrapped(d, f, part.bytes, &v);
         else if (part.number == 2)
             r = decode_scalar(d, f, &part, &v);
         if (r < 0)

@@ -180,6 +180,8 @@ static int encode_object(Encoder *e, const SchemaField *f, unsigned number, cons
     return r;
 }
 
+static int encode_wrapped(Encoder *e, const SchemaField *f, unsigned number, const Value *v);
+
 static int encode_scalar(Encoder *e, const SchemaField *f, unsigned number, const Value *v)
 {
     switch ((SchemaType)f->type) {
@@ -214,6 +216,8 @@ static int encode_scalar(Encoder *e, const SchemaField *f, unsigned number, cons
         return encode_time(e, f, number, v);
     case SCHEMA_DURATION:
         return encode_duration(e, f, number, v);
+    case SCHEMA_ITEM:
+        return f->item->card == SCHEMA_LIST ? encode_wrapped(e, f->item, number, v) : misfit(e, f);
     case SCHEMA_FIELDS_V1:
     case SCHEMA_RAW:
     case SCHEMA_JSON:
@@ -250,8 +254,7 @@ static int encode_map(Encoder *e, const SchemaField *f, const Value *v)
     value_map_foreach (m, v) {
         size_t start = e->out->len;
         protobuf_put_bytes(e->out, 1, m->key);
-        int r = f->flags & SCHEMA_F_UNION_LIST ? encode_wrapped(e, f, 2, &m->val)
-                                               : encode_scalar(e, f, 2, &m->val);
+        int r = encode_scalar(e, f, 2, &m->val);
         if (r < 0)
             return r;
         protobuf_close(e->out, f->pb, start);

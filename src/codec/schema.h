@@ -24,6 +24,8 @@ typedef enum SchemaType {
     SCHEMA_FIELDS_V1,     /* metav1.FieldsV1: any JSON object; bytes in protobuf */
     SCHEMA_RAW,           /* runtime.RawExtension: any JSON object */
     SCHEMA_JSON,          /* apiextensions JSON: any JSON value */
+    SCHEMA_ITEM,          /* of a LIST or MAP: `item` says what each item or value is, which may be
+                           * a list or map itself */
 } SchemaType;
 
 typedef enum SchemaCard { SCHEMA_ONE, SCHEMA_LIST, SCHEMA_MAP } SchemaCard; /* MAP: string keys */
@@ -39,8 +41,8 @@ enum {
     SCHEMA_F_MERGE = 1u << 5,       /* strategic merge patch: merge by key instead of replace */
     SCHEMA_F_RETAIN_KEYS = 1u << 6, /* strategic merge patch: retainKeys */
     SCHEMA_F_REPLACE = 1u << 7,     /* strategic merge patch: replace a map as a whole */
-    SCHEMA_F_UNION_LIST = 1u << 8,  /* protobuf: a named list type, wrapped in a message of its own;
-                                     * on a MAP: each map value is such a list */
+    SCHEMA_F_UNION_LIST = 1u << 8,  /* protobuf: a named list type, wrapped in a message of its own
+                                     * (always so for a list that is an item) */
     SCHEMA_F_ATOMIC = 1u << 9,      /* server-side apply: an object or map owned as a whole */
 };
 
@@ -55,13 +57,14 @@ typedef struct SchemaField {
     uint8_t n_list_keys;
     uint16_t n_enums;
     uint32_t flags;
-    const SchemaObject *object; /* for SCHEMA_OBJECT */
-    const StrView *list_keys;   /* for SCHEMA_LIST_MAP */
-    StrView merge_key;          /* strategic merge patch; empty: none */
-    const StrView *enums;       /* allowed strings; order of Kubernetes' messages (sorted) */
-    StrView def;                /* default as JSON text; empty: none */
-    int64_t min, max;           /* numeric range when min <= max and not both zero */
-    StrView doc;                /* one line of our own for explain; may be empty */
+    const SchemaObject *object;     /* for SCHEMA_OBJECT */
+    const struct SchemaField *item; /* for SCHEMA_ITEM; without a name or number of its own */
+    const StrView *list_keys;       /* for SCHEMA_LIST_MAP */
+    StrView merge_key;              /* strategic merge patch; empty: none */
+    const StrView *enums;           /* allowed strings; order of Kubernetes' messages (sorted) */
+    StrView def;                    /* default as JSON text; empty: none */
+    int64_t min, max;               /* numeric range when min <= max and not both zero */
+    StrView doc;                    /* one line of our own for explain; may be empty */
 } SchemaField;
 
 struct SchemaObject {

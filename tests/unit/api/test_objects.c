@@ -37,8 +37,12 @@ static bool scalar_fits(const SchemaField *f, const Value *v)
     }
 }
 
+static int walk_field(const SchemaField *f, const Value *v, const char *where);
+
 static int walk_one(const SchemaField *f, const Value *v, const char *where)
 {
+    if (f->type == SCHEMA_ITEM)
+        return walk_field(f->item, v, where);
     if (v->kind == VALUE_NULL)
         return 0;
     if (f->type == SCHEMA_OBJECT)
@@ -57,10 +61,8 @@ static int walk_field(const SchemaField *f, const Value *v, const char *where)
         return walk_one(f, v, where);
     value_list_foreach (it, v)
         bad += walk_one(f, it, where);
-    value_map_foreach (m, v) {
-        if (!(f->flags & SCHEMA_F_UNION_LIST))
-            bad += walk_one(f, &m->val, where);
-    }
+    value_map_foreach (m, v)
+        bad += walk_one(f, &m->val, where);
     return bad;
 }
 
