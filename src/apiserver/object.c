@@ -248,9 +248,9 @@ static bool upgrade(void *ctx, StrView key, StrView val, Buf *out)
 
 StoreConfig apiserver_store_config(ApiKinds *kinds)
 {
-    /* Long enough for watches that read late after a burst: 10,000 objects of 4 kB, or 60 of the
-     * largest. What is in the state as well costs nothing twice. */
-    enum { HISTORY_BYTES = 96 * 1024 * 1024 };
+    /* Long enough for watches that read late after a burst: 20,000 updates of objects of 4 kB, whose
+     * old versions are kept as what they differ in, or 4,000 deletions. */
+    enum { HISTORY_BYTES = 16 * 1024 * 1024 };
     return (StoreConfig){
         .derive = derive, .upgrade = upgrade, .ctx = kinds, .history_bytes = HISTORY_BYTES
     };

@@ -1,10 +1,14 @@
-/* cache.c - `current` (a snapshot) and the history, a queue of events each with the snapshot that
- * it led to; both under one mutex that is held only for pointer swaps. */
+/* cache.c - `current` (a snapshot) and the history, a queue of events; both under one mutex that is
+ * held only for pointer swaps, and by late readers for some dozens of events at a time.
+ *
+ * An older state is made when it is asked for, from the nearest newer one by undoing events: a list
+ * that is read in pages goes on at a revision that is hardly ever far away. The last ones that were
+ * made are kept for a while, for the next page. */
 #include "store/cache.h"
 
 #include "base/clock.h"
 
-enum { KEPT_MAX = 16 * 1024 * 1024, KEPT_ROW = 64 };
+enum { KEPT_MAX = 16 * 1024 * 1024, MADE_SEC = 60 };
 
 struct Snapshot {
     atomic_uint refs;
@@ -51,27 +55,18 @@ void cache_init(Cache *c, size_t bytes_max, unsigned age_sec)
     pthread_mutex_init(&c->lock, NULL);
 }
 
-static void drop_oldest(Cache *c)
+static void forget_made(Cache *c)
 {
-    History *h = &c->history.items[c->head];
-    if (c->floor == c->head) {
-        c->floor++;
-        c->kept -= h->kept;
-    }
-    c->head++;
-    snapshot_unref(c->base);
-    c->base = h->after;
-    c->bytes -= h->bytes;
-    store_events_release(&h->ev, 1);
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
+        c->made[i] = snapshot_unref(c->made[i]);
 }
 
 void cache_free(Cache *c)
 {
-    while (c->head < c->history.len)
-        drop_oldest(c);
-    vec_free(&c->history);
+    forget_made(c);
+    history_free(&c->history);
     snapshot_unref(c->current);
-    snapshot_unref(c->base);
+    snapshot_unref(c->loading);
     pthread_mutex_destroy(&c->lock);
 }
 
@@ -93,38 +88,120 @@ uint64_t cache_revision(Cache *c)
     return rev;
 }
 
-/* Index of the first kept event after `rev`. The lock is held. */
-static size_t history_after(const Cache *c, uint64_t rev)
+/* ---- older states ---- */
+
+/* The nearest state at or after `rev` that there is. The lock is held. */
+static Snapshot *nearest(const Cache *c, uint64_t rev)
 {
-    size_t lo = c->head, hi = c->history.len;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (c->history.items[mid].ev.rev <= rev)
-            lo = mid + 1;
-        else
-            hi = mid;
+    Snapshot *best = c->current;
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++) {
+        if (c->made[i] && c->made[i]->rev >= rev && c->made[i]->rev < best->rev)
+            best = c->made[i];
     }
-    return lo;
+    return snapshot_ref(best);
+}
+
+static int too_old(Err *err)
+{
+    return err_set(
+        err, ERR_GONE, 0,
+        "The provided continue parameter is too old to display a consistent list result.");
+}
+
+/* The last transactions up to revision `until` and after `rev`, newest first, whole. */
+static int events_before(Cache *c, uint64_t rev, uint64_t until, StoreEvent events[STORE_OPS_MAX],
+                         size_t *ret_n, Err *err)
+{
+    int r = 0;
+    *ret_n = 0;
+    pthread_mutex_lock(&c->lock);
+    const History *h = &c->history;
+    if (rev < c->base)
+        r = too_old(err);
+    size_t first = history_after(h, rev), end = history_after(h, until);
+    while (r == 0 && end > first) {
+        size_t begin = history_after(h, h->items.items[end - 1].rev - 1);
+        if (*ret_n + (end - begin) > STORE_OPS_MAX)
+            break;
+        while (r == 0 && end > begin) {
+            if ((r = history_get(h, --end, &events[*ret_n], err)) == 0)
+                ++*ret_n;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+static int undo(TreeNode **root, const StoreEvent *ev, Err *err)
+{
+    bool oom = false;
+    TreeNode *before =
+        ev->prev ? tree_put(*root, ev->prev, &oom) : tree_del(*root, ev->obj->key, &oom);
+    if (oom)
+        return err_nomem(err);
+    tree_unref(*root);
+    *root = before;
+    return 0;
+}
+
+/* Undoes all that came after `rev` and led to the state at `from`. */
+static int undo_to(Cache *c, uint64_t rev, uint64_t from, TreeNode **root, Err *err)
+{
+    StoreEvent events[STORE_OPS_MAX];
+    int r = 0;
+    for (size_t n = 1; r == 0 && n;) {
+        r = events_before(c, rev, from, events, &n, err);
+        for (size_t i = 0; i < n && r == 0; i++)
+            r = undo(root, &events[i], err);
+        if (n)
+            from = events[n - 1].rev - 1;
+        store_events_release(events, n);
+    }
+    return r;
+}
+
+static void keep_made(Cache *c, Snapshot *sn)
+{
+    pthread_mutex_lock(&c->lock);
+    Snapshot *last = c->made[CACHE_MADE_MAX - 1];
+    memmove(c->made + 1, c->made, (CACHE_MADE_MAX - 1) * sizeof *c->made);
+    c->made[0] = snapshot_ref(sn);
+    c->made_at = clock_mono_ns();
+    pthread_mutex_unlock(&c->lock);
+    snapshot_unref(last);
 }
 
 int cache_snapshot_at(Cache *c, uint64_t rev, Snapshot **ret, Err *err)
 {
     int r = 0;
     pthread_mutex_lock(&c->lock);
+    Snapshot *from = nearest(c, rev);
     if (rev > c->current->rev)
         r = err_set(err, ERR_INVALID, 0, "Too large resource version: %llu, current: %llu",
                     (unsigned long long)rev, (unsigned long long)c->current->rev);
-    else if (rev < c->base->rev)
-        r = err_set(
-            err, ERR_GONE, 0,
-            "The provided continue parameter is too old to display a consistent list result.");
-    else {
-        size_t i = history_after(c, rev);
-        *ret = snapshot_ref(i == c->head ? c->base : c->history.items[i - 1].after);
-    }
+    else if (rev < c->base)
+        r = too_old(err);
     pthread_mutex_unlock(&c->lock);
-    return r;
+    if (r == 0 && from->rev == rev) {
+        *ret = from;
+        return 0;
+    }
+    TreeNode *root = tree_ref(from->root);
+    if (r == 0)
+        r = undo_to(c, rev, from->rev, &root, err);
+    snapshot_unref(from);
+    if (r < 0) {
+        tree_unref(root);
+        return r;
+    }
+    *ret = snapshot_new(root, rev);
+    if (!*ret)
+        return err_nomem(err);
+    keep_made(c, *ret);
+    return 0;
 }
+
+/* ---- one state ---- */
 
 uint64_t snapshot_revision(const Snapshot *sn)
 {
@@ -201,32 +278,39 @@ ObjectRev *snapshot_next(SnapshotIter *it)
 
 /* ---- events ---- */
 
+/* Where the events of one revision that begin at `i` end. */
+static size_t end_of(const History *h, size_t i)
+{
+    uint64_t rev = h->items.items[i].rev;
+    while (i < h->items.len && h->items.items[i].rev == rev)
+        i++;
+    return i;
+}
+
 int cache_events(Cache *c, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n, Err *err)
 {
     int r = 0;
     size_t got = 0;
     pthread_mutex_lock(&c->lock);
-    if (*pos < c->base->rev)
+    const History *h = &c->history;
+    if (*pos < c->base)
         r = err_set(err, ERR_GONE, 0, "too old resource version: %llu (%llu)",
-                    (unsigned long long)*pos, (unsigned long long)c->base->rev);
-    else {
-        size_t i = history_after(c, *pos);
-        while (i < c->history.len) {
-            size_t end = i + 1; /* the transaction's events: all or none */
-            while (end < c->history.len &&
-                   c->history.items[end].ev.rev == c->history.items[i].ev.rev)
-                end++;
-            if (got + (end - i) > n)
-                break;
-            for (; i < end; i++) {
-                StoreEvent *ev = &c->history.items[i].ev;
-                events[got++] =
-                    (StoreEvent){ ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) };
-            }
-            *pos = events[got - 1].rev;
+                    (unsigned long long)*pos, (unsigned long long)c->base);
+    for (size_t i = history_after(h, *pos), end; r == 0 && i < h->items.len;
+         *pos = events[got - 1].rev) {
+        end = end_of(h, i); /* the transaction's events: all or none */
+        if (got + (end - i) > n)
+            break;
+        for (; i < end && r == 0; i++) {
+            if ((r = history_get(h, i, &events[got], err)) == 0)
+                got++;
         }
     }
     pthread_mutex_unlock(&c->lock);
+    if (r < 0) {
+        store_events_release(events, got);
+        got = 0;
+    }
     *ret_n = got;
     return r;
 }
@@ -241,41 +325,23 @@ void store_events_release(StoreEvent *events, size_t n)
 
 /* ---- changing ---- */
 
-static size_t bytes_of(const StoreEvent *ev)
-{
-    return sizeof(History) + 1024 + (ev->obj ? ev->obj->val.len : 0) +
-           (ev->prev ? ev->prev->val.len / 2 : 0);
-}
-
-static size_t kept_of(const StoreEvent *ev)
-{
-    return KEPT_ROW + (ev->prev ? ev->prev : ev->obj)->key.len + (ev->prev ? ev->prev->val.len : 0);
-}
-
-static bool over(const Cache *c, const History *h, int64_t oldest)
-{
-    return c->bytes > c->bytes_max || h->when < oldest;
-}
-
-/* Drops what is over the bounds, whole transactions at a time; then closes the gap at the front
- * when it is more than half of the array. The lock is held. */
+/* Drops what is over the bounds, whole transactions at a time. The lock is held. */
 static void trim(Cache *c, int64_t now)
 {
-    int64_t oldest = now - c->age_max;
-    while (c->head < c->history.len && over(c, &c->history.items[c->head], oldest)) {
-        uint64_t rev = c->history.items[c->head].ev.rev;
-        while (c->head < c->history.len && c->history.items[c->head].ev.rev == rev)
-            drop_oldest(c);
+    History *h = &c->history;
+    history_pack(h);
+    while (h->head < h->items.len &&
+           (h->bytes > c->bytes_max || h->items.items[h->head].when < now - c->age_max)) {
+        size_t end = end_of(h, h->head);
+        c->base = h->items.items[h->head].rev;
+        while (h->head < end)
+            history_drop_oldest(h);
     }
-    while (c->floor < c->history.len && c->kept > c->kept_max)
-        c->kept -= c->history.items[c->floor++].kept;
-    if (c->head > 1024 && c->head * 2 > c->history.len) {
-        c->history.len -= c->head;
-        memmove(c->history.items, c->history.items + c->head,
-                c->history.len * sizeof *c->history.items);
-        c->floor -= c->head;
-        c->head = 0;
-    }
+    while (h->floor < h->items.len && h->kept > c->kept_max)
+        h->kept -= h->items.items[h->floor++].kept;
+    history_compact(h);
+    if (now - c->made_at > MADE_SEC * NSEC_PER_SEC)
+        forget_made(c);
 }
 
 void cache_trim(Cache *c)
@@ -288,7 +354,7 @@ void cache_trim(Cache *c)
 bool cache_reserve(Cache *c, size_t n)
 {
     pthread_mutex_lock(&c->lock);
-    bool ok = vec_reserve(&c->history, c->history.len + n);
+    bool ok = history_reserve(&c->history, n);
     pthread_mutex_unlock(&c->lock);
     return ok;
 }
@@ -297,18 +363,8 @@ void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after
 {
     int64_t now = clock_mono_ns();
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n; i++) {
-        const StoreEvent *ev = &events[i];
-        History h = { { ev->rev, object_rev_ref(ev->obj), object_rev_ref(ev->prev) },
-                      snapshot_ref(after),
-                      now,
-                      bytes_of(ev),
-                      kept_of(ev) };
-        bool ok = vec_push(&c->history, h);
-        ASSERT(ok); /* cache_reserve() */
-        c->bytes += h.bytes;
-        c->kept += h.kept;
-    }
+    for (size_t i = 0; i < n; i++)
+        history_push(&c->history, &events[i], now);
     Snapshot *old = c->current;
     c->current = snapshot_ref(after);
     pthread_mutex_unlock(&c->lock);
@@ -318,8 +374,8 @@ void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after
 uint64_t cache_floor(Cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    uint64_t rev =
-        c->floor < c->history.len ? c->history.items[c->floor].ev.rev - 1 : c->current->rev;
+    const History *h = &c->history;
+    uint64_t rev = h->floor < h->items.len ? h->items.items[h->floor].rev - 1 : c->current->rev;
     pthread_mutex_unlock(&c->lock);
     return rev;
 }
@@ -328,9 +384,9 @@ void cache_stats(Cache *c, StoreStats *ret)
 {
     pthread_mutex_lock(&c->lock);
     ret->revision = c->current->rev;
-    ret->oldest_revision = c->base->rev;
+    ret->oldest_revision = c->base;
     ret->objects = c->current->root ? c->current->root->count : 0;
-    ret->history_bytes = c->bytes;
+    ret->history_bytes = c->history.bytes;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -341,57 +397,37 @@ int cache_start(Cache *c, TreeNode *root_taken, uint64_t rev, Err *err)
     c->current = snapshot_new(root_taken, rev);
     if (!c->current)
         return err_nomem(err);
-    c->base = snapshot_ref(c->current);
+    c->base = rev;
+    c->loading = snapshot_ref(c->current);
     return 0;
 }
 
-/* Until cache_past_ends(), `history` is newest first and `base` is the state before the event that
- * was added last. */
+/* Until cache_past_ends(), the history is newest first and `loading` is the state before the event
+ * that was added last. */
 int cache_add_past(Cache *c, uint64_t rev, StrView key, ObjectRev *prev, int64_t age, Err *err)
 {
     bool oom = false;
-    if (rev != c->base->rev) { /* the newest event of an older transaction */
-        Snapshot *at = snapshot_new(tree_ref(c->base->root), rev);
-        if (!at)
-            return err_nomem(err);
-        snapshot_unref(c->base);
-        c->base = at;
-    }
-    size_t n = c->history.len;
-    bool same = n && c->history.items[n - 1].ev.rev == rev;
-    History h = { .ev = { rev, tree_get(c->base->root, key), prev },
-                  .after = same ? c->history.items[n - 1].after : c->base,
-                  .when = clock_mono_ns() - age };
-    h.bytes = bytes_of(&h.ev);
-    h.kept = h.ev.prev || h.ev.obj ? kept_of(&h.ev) : KEPT_ROW;
-    if (!vec_reserve(&c->history, n + 1))
+    TreeNode *root = c->loading->root;
+    StoreEvent ev = { rev, tree_get(root, key), prev };
+    if (!ev.obj && !prev)
+        return 0;
+    if (!history_reserve(&c->history, 1))
         return err_nomem(err);
-    TreeNode *before =
-        prev ? tree_put(c->base->root, prev, &oom) : tree_del(c->base->root, key, &oom);
-    Snapshot *base = oom ? NULL : snapshot_new(before, rev);
-    if (!base)
+    TreeNode *before = prev ? tree_put(root, prev, &oom) : tree_del(root, key, &oom);
+    Snapshot *loading = oom ? NULL : snapshot_new(before, rev - 1);
+    if (!loading)
         return err_nomem(err);
-    snapshot_ref(h.after);
-    object_rev_ref(h.ev.obj);
-    object_rev_ref(h.ev.prev);
-    bool ok = vec_push(&c->history, h);
-    ASSERT(ok); /* reserved above */
-    c->bytes += h.bytes;
-    c->kept += h.kept;
-    snapshot_unref(c->base);
-    c->base = base;
+    history_push(&c->history, &ev, clock_mono_ns() - age);
+    snapshot_unref(c->loading);
+    c->loading = loading;
     return 0;
 }
 
 void cache_past_ends(Cache *c)
 {
-    size_t n = c->history.len;
-    for (size_t i = 0; i < n / 2; i++) {
-        History h = c->history.items[i];
-        c->history.items[i] = c->history.items[n - 1 - i];
-        c->history.items[n - 1 - i] = h;
-    }
-    if (n)
-        c->base->rev = c->history.items[0].ev.rev - 1;
+    c->loading = snapshot_unref(c->loading);
+    history_reverse(&c->history);
+    if (c->history.items.len)
+        c->base = c->history.items.items[0].rev - 1;
     trim(c, clock_mono_ns());
 }

@@ -4,26 +4,20 @@
 
 #include <pthread.h>
 
-#include "base/vec.h"
+#include "store/history.h"
 #include "store/store.h"
 #include "store/tree.h"
 
-typedef struct History {
-    StoreEvent ev;
-    Snapshot *after;
-    int64_t when; /* monotonic ns */
-    size_t bytes; /* in memory */
-    size_t kept;  /* in the engine's history */
-} History;
+enum { CACHE_MADE_MAX = 2 };
 
 typedef struct Cache {
     pthread_mutex_t lock; /* guards all below */
     Snapshot *current;
-    Snapshot *base; /* the state before the oldest kept event */
-    VEC(History) history;
-    size_t head;  /* the oldest event in memory */
-    size_t floor; /* the oldest event that the engine shall keep; >= head */
-    size_t bytes, kept;
+    Snapshot *loading; /* the state before the event that was added last, while past ones are */
+    uint64_t base;     /* the revision before the oldest kept event */
+    History history;
+    Snapshot *made[CACHE_MADE_MAX]; /* older states that somebody has asked for, the last first */
+    int64_t made_at;                /* when that was; monotonic ns */
     size_t bytes_max, kept_max;
     int64_t age_max; /* ns */
 } Cache;

@@ -15,19 +15,27 @@ ObjectRev *object_rev_unref(ObjectRev *o)
     return NULL;
 }
 
-ObjectRev *object_rev_new(StrView key, StrView val, StrView attrs)
+ObjectRev *object_rev_room(StrView key, size_t val_len, size_t attrs_len)
 {
-    ObjectRev *o = malloc(sizeof *o + key.len + val.len + attrs.len);
+    ObjectRev *o = malloc(sizeof *o + key.len + val_len + attrs_len);
     if (!o)
         return NULL;
     char *p = (char *)(o + 1);
-    StrView *parts[] = { &key, &val, &attrs };
-    for (int i = 0; i < 3; i++) {
-        if (parts[i]->len)
-            memcpy(p, parts[i]->ptr, parts[i]->len);
-        parts[i]->ptr = p;
-        p += parts[i]->len;
-    }
-    *o = (ObjectRev){ .refs = 1, .key = key, .val = val, .attrs = attrs };
+    if (key.len)
+        memcpy(p, key.ptr, key.len);
+    *o = (ObjectRev){ .refs = 1,
+                      .key = sv_n(p, key.len),
+                      .val = sv_n(p + key.len, val_len),
+                      .attrs = sv_n(p + key.len + val_len, attrs_len) };
+    return o;
+}
+
+ObjectRev *object_rev_new(StrView key, StrView val, StrView attrs)
+{
+    ObjectRev *o = object_rev_room(key, val.len, attrs.len);
+    if (o && val.len)
+        memcpy((char *)o->val.ptr, val.ptr, val.len);
+    if (o && attrs.len)
+        memcpy((char *)o->attrs.ptr, attrs.ptr, attrs.len);
     return o;
 }

@@ -26,6 +26,7 @@ typedef struct ObjectRev {
     StrView key;
     StrView val;
     StrView attrs; /* whatever the writer derived from val for selectors; not stored on disk */
+    struct Version *version; /* the history's own (history.h); NULL: it does not know this one */
 } ObjectRev;
 
 ObjectRev *object_rev_ref(ObjectRev *o);

@@ -6,7 +6,10 @@
 
 #include "store/store.h"
 
-/* A version with copies of the three texts and no revisions yet; one reference. NULL: no memory. */
+/* A version with a copy of the key and room for the other two texts, no revisions yet; one
+ * reference. NULL: no memory. */
+ObjectRev *object_rev_room(StrView key, size_t val_len, size_t attrs_len);
+/* The same with copies of the three texts. */
 ObjectRev *object_rev_new(StrView key, StrView val, StrView attrs);
 
 typedef struct TreeNode {

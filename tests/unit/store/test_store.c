@@ -258,7 +258,7 @@ static void test_snapshots_do_not_change(void **state)
 
 static void test_events_in_order_then_gone(void **state)
 {
-    StoreConfig cfg = { .history_bytes = 20000 };
+    StoreConfig cfg = { .history_bytes = 8000 };
     Store *s = NULL;
     Err err = { 0 };
     assert_int_equal(store_open(dir, &cfg, &s, &err), 0);
