@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 export KNARR_BUILD="$PWD/${1:-build}"
 pods=${2:-3000} watchers=${3:-50}
 source tests/e2e/helpers.bash
+source bench/cluster.bash
 new_cluster
 trap 'kill $(jobs -p) 2>/dev/null; stop_all' EXIT
 start_controller() { run_role controller --kubeconfig "$DATA/pki/controller/kubeconfig" --root-ca-file "$DATA/pki/ca.crt"; }
@@ -30,29 +31,17 @@ line() {
     printf '%-44s server %6s  controller %6s  scheduler %6s MB\n' "$1:" "$(resident server)" "$(resident controller)" "$(resident scheduler)"
 }
 
-# Nodes without a kubelet, whose leases are good for an hour.
-nodes() {
-    local renewed name
-    renewed=$(date -u -d '+1 hour' +%FT%T.000000Z)
-    for name in "$@"; do
-        printf 'apiVersion: v1\nkind: Node\nmetadata: {name: %s}\n---\n' "$name"
-        printf 'apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: %s, namespace: kube-node-lease}\n' "$name"
-        printf 'spec: {holderIdentity: %s, leaseDurationSeconds: 3600, renewTime: "%s"}\n---\n' "$name" "$renewed"
-    done | kubectl apply -f - >/dev/null
-}
-
 start_server
 start_controller
 start_scheduler
 wait_for 20 kubectl get serviceaccount default >/dev/null
 line "idle"
-kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+client_files
 for ((i = 0; i < watchers; i++)); do
     inside curl -sN -o /dev/null --cacert "$DATA/pki/ca.crt" --cert "$DATA/crt" --key "$DATA/key" \
         'https://127.0.0.1:6443/api/v1/pods?watch=1' &
 done
-nodes $(seq -f 'node-%.0f' 0 49)
+fake_nodes $(seq -f 'node-%.0f' 0 49)
 load create "$pods"
 line "$pods pods"
 for ((i = 0; i < 10; i++)); do load update "$pods"; done
