@@ -53,7 +53,7 @@ start_scheduler
 sleep 2
 line "controller and scheduler started anew"
 load delete "$pods"
-nodes large
+fake_nodes large
 kubectl patch node large --subresource=status --type=merge >/dev/null -p '{"status":{"allocatable":{"cpu":"4000","memory":"8Ti","pods":"100000"},
     "conditions":[{"type":"Ready","status":"True","reason":"KubeletReady"}]}}'
 all_bound() { [ "$(kubectl get pods --field-selector=spec.nodeName= -o name | wc -l)" = 0 ]; }
