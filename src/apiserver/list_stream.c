@@ -131,13 +131,12 @@ static bool zip(ListStream *s, StrView in, bool last, Buf *out)
     return true;
 }
 
-static bool write_out(ListStream *s, const Buf *text, bool last)
+static bool write_out(ListStream *s, Buf *text, bool last)
 {
     _cleanup_buf_ Buf zipped = BUF_INIT;
     if (text->failed || (s->zips && !zip(s, buf_view(text), last, &zipped)))
         return false;
-    const Buf *out = s->zips ? &zipped : text;
-    return http_stream_write(s->x->req, out->ptr, out->len, NULL) == 0;
+    return http_stream_take(s->x->req, s->zips ? &zipped : text, NULL) == 0;
 }
 
 /* The begin of an item; what follows it as it is stored, and what ends it. */
@@ -180,6 +179,7 @@ static void produce(void *ctx)
     bool last = false, fine = true;
     while (fine && !last && http_stream_pending(req) == 0) {
         _cleanup_buf_ Buf text = BUF_INIT;
+        buf_reserve(&text, LIST_CHUNK + LIST_CHUNK / 8); /* the last item goes beyond the chunk */
         if (s->at == 0)
             encode_head(s->x, &s->list, &text);
         while ((s->rest.len || s->at < s->list.n) && text.len < LIST_CHUNK && !text.failed)

@@ -362,6 +362,26 @@ int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err)
     return 0;
 }
 
+int http_stream_take(HttpReq *req, Buf *data, Err *err)
+{
+    Exchange *e = exchange_of(req);
+    ASSERT(e->state == EX_RESPONDING);
+    if (data->failed)
+        return err_nomem(err);
+    if (!data->len || e->head_only)
+        return 0;
+    if (e->out.len > e->out_off)
+        return http_stream_write(req, data->ptr, data->len, err);
+    buf_free(&e->out);
+    e->out = *data;
+    e->out_off = 0;
+    *data = (Buf)BUF_INIT;
+    e->since_ns = loop_now_ns(e->conn->loop);
+    e->conn->ops->more(e);
+    conn_pump_later(e->conn);
+    return 0;
+}
+
 size_t http_stream_pending(const HttpReq *req)
 {
     return exchange_available((const Exchange *)req);

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "net/loop.h"
 #include "net/tls.h"
 
@@ -132,6 +133,9 @@ void http_respond_pieces(HttpReq *req, int status, StrView content_type, const H
  * zero. A write that fails ends the connection, which on_close tells. */
 int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err) NODISCARD;
 int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err) IGNORABLE;
+/* The same for bytes that nobody else needs: they are taken over where nothing waits, `data` is then
+ * empty. The caller frees it in any case. */
+int http_stream_take(HttpReq *req, Buf *data, Err *err) IGNORABLE;
 size_t http_stream_pending(const HttpReq *req);
 void http_stream_on_drain(HttpReq *req, LoopFn *fn, void *ctx);
 void http_stream_end(HttpReq *req); /* ends the exchange */
