@@ -133,8 +133,8 @@ void http_respond_pieces(HttpReq *req, int status, StrView content_type, const H
  * zero. A write that fails ends the connection, which on_close tells. */
 int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err) NODISCARD;
 int http_stream_write(HttpReq *req, const void *data, size_t len, Err *err) IGNORABLE;
-/* The same for bytes that nobody else needs: they are taken over where nothing waits, `data` is then
- * empty. The caller frees it in any case. */
+/* The same for bytes that nobody else needs: they are taken over where nothing waits, `data` is
+ * then empty. The caller frees it in any case. */
 int http_stream_take(HttpReq *req, Buf *data, Err *err) IGNORABLE;
 size_t http_stream_pending(const HttpReq *req);
 void http_stream_on_drain(HttpReq *req, LoopFn *fn, void *ctx);
