@@ -13,7 +13,7 @@ import sys
 FLOORS = [
     ["base"],
     ["codec", "net", "netlink"],
-    ["fetch"],
+    ["fetch", "web"],
     ["store", "api", "image", "oci", "cni"],
     ["pod"],
     ["apiserver", "controller", "scheduler", "kubelet", "proxy", "dns", "monitor", "scan", "os", "console"],

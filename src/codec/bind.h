@@ -90,6 +90,9 @@ struct Binder {
     Err *err;
 };
 
+/* A YAML document for a format that is not `typed`. Errors name the file; ERR_INVALID: a key that
+ * stands twice, too. */
+int bind_document(StrView text, const char *name, Arena *a, Value *ret, Err *err) NODISCARD;
 int bind_struct(Binder *b, const Type *t, void *obj, const Value *v) NODISCARD;
 /* For formats: a list or map of texts. */
 int bind_texts(Binder *b, const Value *v, StrList *ret) NODISCARD;

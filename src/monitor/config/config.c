@@ -182,33 +182,7 @@ static int expand_external(Arena *a, Labels *l, Err *err)
     return labels_builder_take(&b, l) ? 0 : err_nomem(err);
 }
 
-/* ---- documents ---- */
-
-typedef struct Twice {
-    bool found;
-    char path[200];
-} Twice;
-
-static void on_duplicate(void *ctx, StrView path)
-{
-    Twice *t = ctx;
-    if (!t->found && !sv_copy_cstr(path, t->path, sizeof t->path))
-        sv_copy_cstr(SV("a key"), t->path, sizeof t->path);
-    t->found = true;
-}
-
-int config_document(StrView text, const char *name, Arena *a, Value *ret, Err *err)
-{
-    Twice twice = { 0 };
-    JsonOptions opt = { .plain_text = true, .on_duplicate = on_duplicate, .ctx = &twice };
-    int r = yaml_decode(text, a, &opt, ret, NULL, err);
-
-    if (r < 0)
-        return err_wrap(err, "%s", name);
-    if (twice.found)
-        return err_set(err, ERR_INVALID, 0, "%s: %s: field already set", name, twice.path);
-    return 0;
-}
+/* ---- jobs ---- */
 
 static int add_job(Holder *h, const ConfigScrape *s, const char *name, Err *err)
 {
@@ -240,7 +214,7 @@ static int load_scrape_file(Holder *h, const char *path, Err *err)
         return err_nomem(err);
     if ((r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &text)) < 0)
         return err_neg(err, r, "read the scrape config file '%s'", path);
-    if ((r = config_document(buf_view(&text), name, &h->arena, &doc, err)) < 0)
+    if ((r = bind_document(buf_view(&text), name, &h->arena, &doc, err)) < 0)
         return r;
     Binder b = { .file = name, .arena = &h->arena, .format = &config_bind_format, .err = err };
     if ((r = bind_struct(&b, &type_scrape_files, f, &doc)) < 0)
@@ -290,7 +264,7 @@ static int fill(Holder *h, StrView text, const char *name, StrView dir, const Co
     Value doc;
     int r;
 
-    if ((r = config_document(text, name, &h->arena, &doc, err)) < 0 ||
+    if ((r = bind_document(text, name, &h->arena, &doc, err)) < 0 ||
         (r = bind_struct(&b, &type_config, c, &doc)) < 0)
         return r;
     if (!value_is(value_get(&doc, SV("global")), VALUE_MAP) &&
@@ -425,7 +399,7 @@ int config_load_http(const char *path, Arena *a, FetchOptions *ret, Err *err)
         return err_neg(err, r, "read the HTTP configuration '%s'", path);
     if (sv_empty(sv_trim(buf_view(&text))))
         return 0;
-    if ((r = config_document(buf_view(&text), name, a, &doc, err)) < 0)
+    if ((r = bind_document(buf_view(&text), name, a, &doc, err)) < 0)
         return r;
     Binder b = { .file = name, .arena = a, .format = &config_bind_format, .err = err };
     Joiner j = { .arena = a, .dir = config_dir_of(name) };

@@ -28,8 +28,6 @@ bool header_is_reserved(StrView name);
 
 /* ---- config.c ---- */
 
-/* Reads a YAML text whose scalars stay text; a key that stands twice is an error. */
-int config_document(StrView text, const char *name, Arena *a, Value *ret, Err *err) NODISCARD;
 StrView config_dir_of(const char *path); /* without its slash; empty where there is none */
 
 /* ---- rows of tables: T is the struct, m its member, K the kind without FIELD_ ---- */

@@ -1,7 +1,7 @@
 /* check_web.c - the files of --web.config.file, read as the server reads them. */
-#include "monitor/config/webconfig.h"
 #include "monitor/tool/check.h"
 #include "monitor/tool/internal.h"
+#include "web/config.h"
 
 int tool_check_web_config(const ToolIo *io, ToolFiles files)
 {
@@ -9,13 +9,13 @@ int tool_check_web_config(const ToolIo *io, ToolFiles files)
     for (unsigned i = 0; i < files.len; i++) {
         Err err = { 0 };
         WebConfig *c = NULL;
-        if (webconfig_load(files.items[i], &c, &err) < 0) {
+        if (web_config_load(files.items[i], &c, &err) < 0) {
             tool_complain(io, "%s FAILED: %s\n", files.items[i], err.msg);
             code = TOOL_FAILED;
         } else {
             tool_complain(io, "%s SUCCESS\n", files.items[i]);
         }
-        webconfig_free(c);
+        web_config_free(c);
     }
     return code;
 }

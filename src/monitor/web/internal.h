@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "monitor/model/timing.h"
-#include "monitor/web/access.h"
 #include "monitor/web/call.h"
+#include "web/access.h"
 
 /* What clients that look for features see: whose API and query language these are. */
 #define PROMETHEUS_VERSION "3.5.0"

@@ -1,5 +1,5 @@
 /* access.h - who may ask, by the file of --web.config.file: in front of the web server's handler it
- * sets the headers of all answers, keeps to the rate and checks passwords. Private to monitor/web.
+ * sets the headers of all answers, keeps to the rate and checks passwords.
  *
  * Hashes (bcrypt) are computed on a pool thread, one after the other, as many bits of work for
  * users that do not exist as for those that do; what was right is remembered by a keyed digest.
@@ -7,8 +7,8 @@
  * one that is wrong is logged and the old one stays. All on the loop's thread. */
 #pragma once
 
-#include "monitor/config/webconfig.h"
 #include "net/http.h"
+#include "web/config.h"
 
 enum {
     ACCESS_LOOK_MS = 1000,        /* between two looks at the files */

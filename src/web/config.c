@@ -1,11 +1,12 @@
-/* webconfig.c - see webconfig.h. The file is read by tables (bind.h), its certificates are loaded
+/* config.c - see config.h. The file is read by tables (bind.h), its certificates are loaded
  * into a TlsContext: what is in force has been tried. */
-#include "monitor/config/webconfig.h"
+#include "web/config.h"
 
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "monitor/config/types.h"
+#include "base/clock.h"
+#include "codec/bind.h"
 
 typedef struct WebTls {
     StrView cert, key, client_ca;
@@ -19,13 +20,13 @@ typedef struct WebFile {
     WebTls tls;
     struct WebHttp {
         bool http2;
-        Labels headers;
+        StrPairs headers;
     } http;
     struct WebRate {
         uint64_t burst;
         int64_t interval;
     } rate;
-    Labels users;
+    StrPairs users;
 } WebFile;
 
 /* ---- names ---- */
@@ -109,12 +110,12 @@ static const char *openssl_curve(StrView name)
     return NULL;
 }
 
-unsigned webconfig_bcrypt_cost(StrView s)
+unsigned web_config_bcrypt_cost(StrView s)
 {
     static const char alphabet[] =
         "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     uint64_t cost;
-    if (s.len != WEBCONFIG_HASH_LEN || !sv_starts(s, SV("$2")) || !memchr("abxy", s.ptr[2], 4) ||
+    if (s.len != WEB_CONFIG_HASH_LEN || !sv_starts(s, SV("$2")) || !memchr("abxy", s.ptr[2], 4) ||
         s.ptr[3] != '$' || s.ptr[6] != '$' || sv_to_u64(sv_n(s.ptr + 4, 2), &cost) < 0 ||
         cost < 4 || cost > 31)
         return 0;
@@ -182,7 +183,7 @@ static int check_web_tls(Binder *b, void *obj, const Value *v)
     return check_client_auth(b, t, v);
 }
 
-static int check_header(Binder *b, const Label *h, const Value *v)
+static int check_header(Binder *b, const StrPair *h, const Value *v)
 {
     static const struct {
         const char *name;
@@ -221,8 +222,8 @@ static int check_web_http(Binder *b, void *obj, const Value *v)
 static int check_web_file(Binder *b, void *obj, const Value *v)
 {
     const WebFile *f = obj;
-    value_map_foreach (m, value_get(v, SV("basic_auth_users"))) /* a Labels leaves empty ones out */
-        if (!webconfig_bcrypt_cost(value_str(&m->val)))
+    value_map_foreach (m, value_get(v, SV("basic_auth_users"))) /* names without a hash, too */
+        if (!web_config_bcrypt_cost(value_str(&m->val)))
             return bind_fail(b, &m->val,
                              "basic_auth_users: the password of \"%.*s\" is no bcrypt hash",
                              SV_FMT(m->key));
@@ -233,20 +234,59 @@ static int check_web_file(Binder *b, void *obj, const Value *v)
 
 /* ---- tables ---- */
 
+enum {
+    FIELD_PAIRS = FIELD_OWN, /* StrPairs: a map of texts; names without one are left out */
+    FIELD_INTERVAL,          /* int64_t: ms, of a Go duration */
+};
+
+static int read_pairs(Binder *b, const Value *v, StrPairs *ret)
+{
+    if (v->kind != VALUE_MAP)
+        return bind_bad_type(b, v, "map[string]string");
+    StrPair *items = arena_array(b->arena, StrPair, v->len + 1u);
+    unsigned n = 0;
+    if (!items)
+        return err_nomem(b->err);
+    value_map_foreach (m, v) {
+        if (m->val.kind != VALUE_STRING && m->val.kind != VALUE_NULL)
+            return bind_bad_type(b, &m->val, "string");
+        if (!sv_is_utf8(value_str(&m->val)))
+            return bind_fail(b, &m->val, "the value of \"%.*s\" is not valid UTF-8",
+                             SV_FMT(m->key));
+        if (value_str(&m->val).len)
+            items[n++] = (StrPair){ m->key, value_str(&m->val) };
+    }
+    *ret = (StrPairs){ items, n };
+    return 0;
+}
+
+static int read_own(Binder *b, const Field *f, void *at, const Value *v)
+{
+    int64_t ns;
+    if (f->kind == FIELD_PAIRS)
+        return read_pairs(b, v, at);
+    if (v->kind != VALUE_STRING || duration_parse(value_str(v), &ns) < 0)
+        return bind_bad_type(b, v, "time.Duration");
+    *(int64_t *)at = ns / NSEC_PER_MSEC;
+    return 0;
+}
+
+static const BindFormat web_format = { .read = read_own };
+
 static const Field web_tls_fields[] = {
-    F(WebTls, "cert", SECRET, cert),
-    F(WebTls, "key", SECRET, key),
-    F(WebTls, "client_ca", TEXT, client_ca),
-    F(WebTls, "cert_file", TEXT, cert_file),
-    F(WebTls, "key_file", TEXT, key_file),
-    F(WebTls, "client_ca_file", TEXT, client_ca_file),
-    F(WebTls, "client_auth_type", TEXT, client_auth_type),
-    F(WebTls, "client_allowed_sans", TEXTS, client_allowed_sans),
-    F(WebTls, "cipher_suites", TEXTS, cipher_suites),
-    F(WebTls, "curve_preferences", TEXTS, curve_preferences),
-    F(WebTls, "min_version", TEXT, min_version),
-    F(WebTls, "max_version", TEXT, max_version),
-    F(WebTls, "prefer_server_cipher_suites", BOOL, prefer_server_cipher_suites),
+    BIND(WebTls, "cert", SECRET, cert),
+    BIND(WebTls, "key", SECRET, key),
+    BIND(WebTls, "client_ca", TEXT, client_ca),
+    BIND(WebTls, "cert_file", TEXT, cert_file),
+    BIND(WebTls, "key_file", TEXT, key_file),
+    BIND(WebTls, "client_ca_file", TEXT, client_ca_file),
+    BIND(WebTls, "client_auth_type", TEXT, client_auth_type),
+    BIND(WebTls, "client_allowed_sans", TEXTS, client_allowed_sans),
+    BIND(WebTls, "cipher_suites", TEXTS, cipher_suites),
+    BIND(WebTls, "curve_preferences", TEXTS, curve_preferences),
+    BIND(WebTls, "min_version", TEXT, min_version),
+    BIND(WebTls, "max_version", TEXT, max_version),
+    BIND(WebTls, "prefer_server_cipher_suites", BOOL, prefer_server_cipher_suites),
 };
 static void web_tls_init(void *obj)
 {
@@ -257,8 +297,8 @@ static const Type type_web_tls = { "web.TLSConfig", sizeof(WebTls),
                                    web_tls_init,    check_web_tls };
 
 static const Field web_http_fields[] = {
-    F(struct WebHttp, "http2", BOOL, http2),
-    F(struct WebHttp, "headers", LABELS, headers),
+    BIND(struct WebHttp, "http2", BOOL, http2),
+    BIND(struct WebHttp, "headers", PAIRS, headers),
 };
 static void web_http_init(void *obj)
 {
@@ -269,8 +309,8 @@ static const Type type_web_http = { "web.HTTPConfig", sizeof(struct WebHttp),
                                     web_http_init,    check_web_http };
 
 static const Field web_rate_fields[] = {
-    F(struct WebRate, "burst", UINT, burst),
-    F(struct WebRate, "interval", DURATION, interval),
+    BIND(struct WebRate, "burst", UINT, burst),
+    BIND(struct WebRate, "interval", INTERVAL, interval),
 };
 static const Type type_web_rate = { "web.RateLimiterConfig",
                                     sizeof(struct WebRate),
@@ -280,10 +320,10 @@ static const Type type_web_rate = { "web.RateLimiterConfig",
                                     NULL };
 
 static const Field web_file_fields[] = {
-    SUB(WebFile, "tls_server_config", STRUCT, tls, type_web_tls),
-    SUB(WebFile, "http_server_config", STRUCT, http, type_web_http),
-    SUB(WebFile, "rate_limit", STRUCT, rate, type_web_rate),
-    F(WebFile, "basic_auth_users", LABELS, users),
+    BIND_SUB(WebFile, "tls_server_config", STRUCT, tls, type_web_tls),
+    BIND_SUB(WebFile, "http_server_config", STRUCT, http, type_web_http),
+    BIND_SUB(WebFile, "rate_limit", STRUCT, rate, type_web_rate),
+    BIND(WebFile, "basic_auth_users", PAIRS, users),
 };
 static void web_file_init(void *obj)
 {
@@ -319,6 +359,13 @@ static int read_watched(WebConfig *c, const char *path, size_t max, Buf *out)
     return file_read(AT_FDCWD, path, max, out);
 }
 
+/* Without its slash; empty where there is none. */
+static StrView dir_of(const char *path)
+{
+    ssize_t slash = sv_rfind_char(sv_cstr(path), '/');
+    return slash < 0 ? SV("") : slash == 0 ? SV("/") : sv_n(path, (size_t)slash);
+}
+
 /* The inline text, or that of the file. */
 static int read_pem(WebConfig *c, StrView text, StrView file, const char *key, Buf *out, Err *err)
 {
@@ -326,14 +373,14 @@ static int read_pem(WebConfig *c, StrView text, StrView file, const char *key, B
         buf_sv(out, text);
         return out->failed ? err_nomem(err) : 0;
     }
-    StrView dir = config_dir_of(c->files[0]);
+    StrView dir = dir_of(c->files[0]);
     StrView full = file.ptr[0] == '/' || !dir.len
                        ? file
                        : arena_printf(&c->arena, "%.*s/%.*s", SV_FMT(dir), SV_FMT(file));
     char *path = full.ptr ? arena_cstr(&c->arena, full) : NULL;
     if (!path)
         return err_nomem(err);
-    int r = read_watched(c, path, WEBCONFIG_PEM_MAX, out);
+    int r = read_watched(c, path, WEB_CONFIG_PEM_MAX, out);
     return r < 0 ? err_neg(err, r, "failed to read %s (%s)", key, path) : 0;
 }
 
@@ -384,10 +431,8 @@ static int fill(WebConfig *c, StrView text, Err *err)
     WebFile f = { 0 };
     int r;
     web_file_init(&f);
-    Binder b = {
-        .file = c->files[0], .arena = &c->arena, .format = &config_bind_format, .err = err
-    };
-    if (sv_trim(text).len && ((r = config_document(text, c->files[0], &c->arena, &doc, err)) < 0 ||
+    Binder b = { .file = c->files[0], .arena = &c->arena, .format = &web_format, .err = err };
+    if (sv_trim(text).len && ((r = bind_document(text, c->files[0], &c->arena, &doc, err)) < 0 ||
                               (r = bind_struct(&b, &type_web_file, &f, &doc)) < 0))
         return r;
     c->users = f.users;
@@ -395,7 +440,7 @@ static int fill(WebConfig *c, StrView text, Err *err)
     c->burst = f.rate.burst;
     c->interval_ms = f.rate.interval;
     for (unsigned i = 0; i < f.users.len; i++)
-        c->cost = MAX(c->cost, webconfig_bcrypt_cost(f.users.items[i].value));
+        c->cost = MAX(c->cost, web_config_bcrypt_cost(f.users.items[i].value));
     return f.tls.cert.len || f.tls.cert_file.len ? load_tls(c, &f, err) : 0;
 }
 
@@ -406,7 +451,7 @@ static int load(WebConfig *c, const StrView *text, const char *path, Err *err)
     int r;
     if (!name)
         return err_nomem(err);
-    if (!text && (r = read_watched(c, name, WEBCONFIG_SIZE_MAX, &own)) < 0)
+    if (!text && (r = read_watched(c, name, WEB_CONFIG_SIZE_MAX, &own)) < 0)
         return err_neg(err, r, "open %s", path);
     c->files[0] = name;
     return fill(c, text ? *text : buf_view(&own), err);
@@ -421,24 +466,24 @@ static int load_new(const StrView *text, const char *path, WebConfig **ret, Err 
     c->n_files = text != NULL; /* a text is not watched, but names in it are relative to its name */
     int r = load(c, text, path, err);
     if (r < 0) {
-        webconfig_free(c);
+        web_config_free(c);
         return r;
     }
     *ret = c;
     return 0;
 }
 
-int webconfig_load(const char *path, WebConfig **ret, Err *err)
+int web_config_load(const char *path, WebConfig **ret, Err *err)
 {
     return load_new(NULL, path, ret, err);
 }
 
-int webconfig_parse(StrView text, const char *path, WebConfig **ret, Err *err)
+int web_config_parse(StrView text, const char *path, WebConfig **ret, Err *err)
 {
     return load_new(&text, path, ret, err);
 }
 
-WebConfig *webconfig_free(WebConfig *c)
+WebConfig *web_config_free(WebConfig *c)
 {
     if (!c)
         return NULL;
@@ -448,7 +493,7 @@ WebConfig *webconfig_free(WebConfig *c)
     return NULL;
 }
 
-bool webconfig_changed(const WebConfig *c)
+bool web_config_changed(const WebConfig *c)
 {
     uint64_t stamp = 0;
     for (unsigned i = 0; i < c->n_files; i++)

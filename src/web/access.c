@@ -1,5 +1,5 @@
 /* access.c - see access.h. */
-#include "monitor/web/access.h"
+#include "web/access.h"
 
 #include <crypt.h>
 #include <openssl/crypto.h>
@@ -21,7 +21,7 @@ typedef struct Attempt {
     Access *access;
     HttpReq *req; /* NULL: the peer has gone */
     char password[ACCESS_CREDENTIALS_MAX + 1];
-    char hash[WEBCONFIG_HASH_LEN + 1]; /* of the user; of nobody where there is none */
+    char hash[WEB_CONFIG_HASH_LEN + 1]; /* of the user; of nobody where there is none */
     Digest digest;
     bool known, right;
 } Attempt;
@@ -56,7 +56,7 @@ struct Access {
 
 static void set_headers(const Access *a, HttpReq *req)
 {
-    const Labels *h = &a->config->headers;
+    const StrPairs *h = &a->config->headers;
     for (unsigned i = 0; i < h->len; i++)
         http_set_header(req, h->items[i].name, h->items[i].value, NULL);
 }
@@ -76,11 +76,11 @@ static bool make_digest(const Access *a, StrView credentials, const char *hash, 
 {
     /* A user's name has no ':', so that the text is unambiguous; the hash at its end makes a
      * changed password another digest. */
-    unsigned char text[ACCESS_CREDENTIALS_MAX + WEBCONFIG_HASH_LEN];
+    unsigned char text[ACCESS_CREDENTIALS_MAX + WEB_CONFIG_HASH_LEN];
     unsigned n = DIGEST_SIZE;
     memcpy(text, credentials.ptr, credentials.len);
-    memcpy(text + credentials.len, hash, WEBCONFIG_HASH_LEN);
-    bool ok = HMAC(EVP_sha256(), a->key, sizeof a->key, text, credentials.len + WEBCONFIG_HASH_LEN,
+    memcpy(text + credentials.len, hash, WEB_CONFIG_HASH_LEN);
+    bool ok = HMAC(EVP_sha256(), a->key, sizeof a->key, text, credentials.len + WEB_CONFIG_HASH_LEN,
                    ret->bytes, &n) != NULL;
     OPENSSL_cleanse(text, sizeof text);
     return ok;
@@ -123,8 +123,8 @@ static void hash_work(void *ctx)
     if (!data)
         return;
     const char *got = crypt_rn(t->password, t->hash, data, sizeof *data); /* NULL: not a hash */
-    t->right = got && strlen(got) == WEBCONFIG_HASH_LEN &&
-               CRYPTO_memcmp(got, t->hash, WEBCONFIG_HASH_LEN) == 0;
+    t->right = got && strlen(got) == WEB_CONFIG_HASH_LEN &&
+               CRYPTO_memcmp(got, t->hash, WEB_CONFIG_HASH_LEN) == 0;
     OPENSSL_cleanse(data, sizeof *data);
     free(data);
 }
@@ -177,14 +177,14 @@ static void hash_next(Access *a)
 }
 
 /* The hash of a user, or for nobody one of the same cost. */
-static bool hash_of(const Access *a, StrView user, char ret[WEBCONFIG_HASH_LEN + 1])
+static bool hash_of(const Access *a, StrView user, char ret[WEB_CONFIG_HASH_LEN + 1])
 {
-    const Labels *users = &a->config->users;
-    snprintf(ret, WEBCONFIG_HASH_LEN + 1, "$2b$%02u$%s", a->config->cost,
+    const StrPairs *users = &a->config->users;
+    snprintf(ret, WEB_CONFIG_HASH_LEN + 1, "$2b$%02u$%s", a->config->cost,
              "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi");
     for (unsigned i = 0; i < users->len; i++)
         if (sv_eq(users->items[i].name, user)) {
-            memcpy(ret, users->items[i].value.ptr, WEBCONFIG_HASH_LEN);
+            memcpy(ret, users->items[i].value.ptr, WEB_CONFIG_HASH_LEN);
             return true;
         }
     return false;
@@ -276,14 +276,14 @@ void access_handle(void *access, HttpReq *req)
 static void look_work(void *ctx)
 {
     Access *a = ctx;
-    a->seen = a->retry || webconfig_changed(a->config);
+    a->seen = a->retry || web_config_changed(a->config);
     if (!a->seen)
         return;
     a->err = (Err){ 0 };
-    if (webconfig_load(a->config->files[0], &a->fresh, &a->err) < 0)
+    if (web_config_load(a->config->files[0], &a->fresh, &a->err) < 0)
         return;
     if (!a->fresh->tls != !a->config->tls) {
-        a->fresh = webconfig_free(a->fresh);
+        a->fresh = web_config_free(a->fresh);
         err_set(&a->err, ERR_INVALID, 0,
                 "%s: tls_server_config: TLS is switched on and off by a restart only",
                 a->config->files[0]);
@@ -292,7 +292,7 @@ static void look_work(void *ctx)
 
 static void take_fresh(Access *a)
 {
-    webconfig_free(a->config);
+    web_config_free(a->config);
     a->config = a->fresh;
     a->fresh = NULL;
     a->tokens = (double)a->config->burst;
@@ -338,7 +338,7 @@ int access_new(Loop *l, const AccessOptions *opt, Access **ret, Err *err)
     if (r < 0)
         err_neg(err, r, "random bytes");
     else
-        r = webconfig_load(opt->file, &a->config, err);
+        r = web_config_load(opt->file, &a->config, err);
     if (r >= 0) {
         a->tokens = (double)a->config->burst;
         a->tokens_ns = loop_now_ns(l);
@@ -373,8 +373,8 @@ Access *access_free(Access *a)
     a->stopping = true;
     a->timer = source_free(a->timer);
     hash_next(a);
-    webconfig_free(a->fresh);
-    webconfig_free(a->config);
+    web_config_free(a->fresh);
+    web_config_free(a->config);
     OPENSSL_cleanse(a->key, sizeof a->key);
     free(a);
     return NULL;

@@ -1,4 +1,4 @@
-/* test_webconfig.c - the file of --web.config.file: what it may say, and errors with their place.
+/* test_config.c - the file of --web.config.file: what it may say, and errors with their place.
  */
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "failing_memory.h"
-#include "monitor/config/webconfig.h"
+#include "web/config.h"
 #include "unit.h"
 
 #include "../net/test_certs.h"
@@ -17,7 +17,7 @@ static void refuse(const char *text, const char *want)
 {
     WebConfig *c = NULL;
     Err err = { 0 };
-    assert_true(webconfig_parse(sv_cstr(text), "web.yml", &c, &err) < 0);
+    assert_true(web_config_parse(sv_cstr(text), "web.yml", &c, &err) < 0);
     assert_null(c);
     if (!strstr(err.msg, want))
         fail_msg("got '%s', wanted '%s'", err.msg, want);
@@ -27,9 +27,17 @@ static WebConfig *load(const char *text)
 {
     WebConfig *c = NULL;
     Err err = { 0 };
-    if (webconfig_parse(sv_cstr(text), "web.yml", &c, &err) < 0)
+    if (web_config_parse(sv_cstr(text), "web.yml", &c, &err) < 0)
         fail_msg("%s", err.msg);
     return c;
+}
+
+static StrView value_of(const StrPairs *pairs, StrView name)
+{
+    for (unsigned i = 0; i < pairs->len; i++)
+        if (sv_eq(pairs->items[i].name, name))
+            return pairs->items[i].value;
+    return SV_NULL;
 }
 
 static void test_empty_file_is_clear_text_for_anyone(void **state)
@@ -42,7 +50,7 @@ static void test_empty_file_is_clear_text_for_anyone(void **state)
         assert_int_equal(c->users.len, 0);
         assert_int_equal(c->headers.len, 0);
         assert_int_equal(c->burst, 0);
-        webconfig_free(c);
+        web_config_free(c);
     }
 }
 
@@ -52,33 +60,33 @@ static void test_users_headers_and_rate(void **state)
                         "$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi'}\n"
                         "http_server_config: {headers: {x-frame-options: SameOrigin}}\n"
                         "rate_limit: {burst: 3, interval: 2s}\n");
-    assert_sv(labels_get(c->users, SV("a")), HASH);
+    assert_sv(value_of(&c->users, SV("a")), HASH);
     assert_int_equal(c->users.len, 2);
     assert_int_equal(c->cost, 10);
-    assert_sv(labels_get(c->headers, SV("x-frame-options")), "SameOrigin");
+    assert_sv(value_of(&c->headers, SV("x-frame-options")), "SameOrigin");
     assert_int_equal(c->burst, 3);
     assert_int_equal(c->interval_ms, 2000);
-    webconfig_free(c);
+    web_config_free(c);
 }
 
 static void test_hashes_are_bcrypt(void **state)
 {
-    assert_int_equal(webconfig_bcrypt_cost(SV(HASH)), 10);
-    assert_int_equal(webconfig_bcrypt_cost(SV("")), 0);
-    assert_int_equal(webconfig_bcrypt_cost(sv_head(SV(HASH), 59)), 0);
-    assert_int_equal(webconfig_bcrypt_cost(SV(HASH "x")), 0);
+    assert_int_equal(web_config_bcrypt_cost(SV(HASH)), 10);
+    assert_int_equal(web_config_bcrypt_cost(SV("")), 0);
+    assert_int_equal(web_config_bcrypt_cost(sv_head(SV(HASH), 59)), 0);
+    assert_int_equal(web_config_bcrypt_cost(SV(HASH "x")), 0);
     char text[] = HASH;
     memcpy(text + 4, "04", 2);
-    assert_int_equal(webconfig_bcrypt_cost(sv_cstr(text)), 4);
+    assert_int_equal(web_config_bcrypt_cost(sv_cstr(text)), 4);
     memcpy(text + 4, "31", 2);
-    assert_int_equal(webconfig_bcrypt_cost(sv_cstr(text)), 31);
+    assert_int_equal(web_config_bcrypt_cost(sv_cstr(text)), 31);
     memcpy(text + 4, "03", 2);
-    assert_int_equal(webconfig_bcrypt_cost(sv_cstr(text)), 0);
+    assert_int_equal(web_config_bcrypt_cost(sv_cstr(text)), 0);
     memcpy(text + 4, "32", 2);
-    assert_int_equal(webconfig_bcrypt_cost(sv_cstr(text)), 0);
+    assert_int_equal(web_config_bcrypt_cost(sv_cstr(text)), 0);
     memcpy(text + 4, "10", 2);
     text[59] = '=';
-    assert_int_equal(webconfig_bcrypt_cost(sv_cstr(text)), 0);
+    assert_int_equal(web_config_bcrypt_cost(sv_cstr(text)), 0);
 }
 
 static void test_errors_name_file_line_and_key(void **state)
@@ -138,7 +146,7 @@ static void test_certificates_inline(void **state)
         "  cipher_suites: [TLS_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n");
     WebConfig *c = load(buf_cstr(&good));
     assert_non_null(c->tls);
-    webconfig_free(c);
+    web_config_free(c);
     buf_sv(&mixed, SV("tls_server_config:\n"));
     put_indented(&mixed, "cert", a.cert_pem);
     put_indented(&mixed, "key", b.key_pem);
@@ -157,27 +165,27 @@ static void test_changes_are_noticed(void **state)
     FILE *f = fopen(path, "w");
     fputs("rate_limit: {burst: 1}\n", f);
     fclose(f);
-    assert_int_equal(webconfig_load(path, &c, &err), 0);
+    assert_int_equal(web_config_load(path, &c, &err), 0);
     assert_int_equal(c->n_files, 1);
-    assert_false(webconfig_changed(c));
+    assert_false(web_config_changed(c));
     f = fopen(path, "a");
     fputs("# more\n", f);
     fclose(f);
-    assert_true(webconfig_changed(c));
-    webconfig_free(c);
+    assert_true(web_config_changed(c));
+    web_config_free(c);
     c = NULL;
     /* The limit of a file's size, and one byte more. */
     assert_int_equal(truncate(path, 0), 0);
     f = fopen(path, "w");
-    for (int i = 0; i < WEBCONFIG_SIZE_MAX; i++)
+    for (int i = 0; i < WEB_CONFIG_SIZE_MAX; i++)
         fputc('\n', f);
     fclose(f);
-    assert_int_equal(webconfig_load(path, &c, &err), 0);
-    webconfig_free(c);
-    assert_int_equal(truncate(path, WEBCONFIG_SIZE_MAX + 1), 0);
-    assert_true(webconfig_load(path, &c, &err) < 0);
+    assert_int_equal(web_config_load(path, &c, &err), 0);
+    web_config_free(c);
+    assert_int_equal(truncate(path, WEB_CONFIG_SIZE_MAX + 1), 0);
+    assert_true(web_config_load(path, &c, &err) < 0);
     unlink(path);
-    assert_true(webconfig_load(path, &c, &err) < 0);
+    assert_true(web_config_load(path, &c, &err) < 0);
     assert_non_null(strstr(err.msg, path));
     rmdir(dir);
 }
@@ -198,7 +206,7 @@ static void test_the_end_of_memory_is_told(void **state)
         WebConfig *c = NULL;
         Err err = { 0 };
         allocs_left = left;
-        r = webconfig_parse(buf_view(&text), "web.yml", &c, &err);
+        r = web_config_parse(buf_view(&text), "web.yml", &c, &err);
         allocs_left = -1;
         if (r < 0) {
             assert_null(c);
@@ -210,7 +218,7 @@ static void test_the_end_of_memory_is_told(void **state)
         assert_int_equal(c->burst, 3);
         assert_int_equal(c->headers.len, 1);
         assert_non_null(c->tls);
-        webconfig_free(c);
+        web_config_free(c);
     }
     test_cert_free(&a);
 }
