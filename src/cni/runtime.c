@@ -240,23 +240,29 @@ static int cache_put(const CniNetwork *n, const CniAttachment *at, const Value *
     return r < 0 ? err_neg(err, r, "keep CNI result in '%s'", path) : 0;
 }
 
-/* *ret_args: the capability arguments of the ADD, or NULL. */
-static bool cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Value *ret,
-                      const Value **ret_args)
+/* *ret_args: the capability arguments of the ADD, or NULL. 1, 0 when there is no result or a
+ * damaged one, or the negative errno of one that cannot be read now. */
+static int cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Value *ret,
+                     const Value **ret_args)
 {
     char path[PATH_MAX];
     _cleanup_buf_ Buf text = BUF_INIT;
     Value *v = arena_new(a, Value);
     *ret_args = NULL;
     cache_path(n, at, path);
-    if (!v || file_read(AT_FDCWD, path, CONFIG_MAX, &text) < 0)
-        return false;
+    if (!v)
+        return -ENOMEM;
+    int r = file_read(AT_FDCWD, path, CONFIG_MAX, &text);
+    if (r < 0)
+        return r == -ENOENT || r == -EFBIG ? 0 : r;
     StrView copy = arena_sv(a, buf_view(&text));
-    if (!copy.ptr || json_decode(copy, a, NULL, v, NULL) < 0 || !value_get(v, SV("result")))
-        return false;
+    if (!copy.ptr)
+        return -ENOMEM;
+    if (json_decode(copy, a, NULL, v, NULL) < 0 || !value_get(v, SV("result")))
+        return 0;
     *ret = *value_get(v, SV("result"));
     *ret_args = value_get(v, SV("capabilityArgs"));
-    return true;
+    return 1;
 }
 
 /* ---- the chain ---- */
@@ -286,7 +292,7 @@ CniCached cni_cached(const CniNetwork *n, const CniAttachment *at)
     Value result;
     const Value *args;
     char path[PATH_MAX];
-    if (cache_get(n, at, &a, &result, &args))
+    if (cache_get(n, at, &a, &result, &args) > 0)
         return value_len(args) > 0 ? CNI_CACHED_ARGS : CNI_CACHED_PLAIN;
     cache_path(n, at, path);
     return path_exists(AT_FDCWD, path) ? CNI_CACHED_DAMAGED : CNI_CACHED_NOT;
@@ -301,10 +307,12 @@ int cni_del(const CniNetwork *n, const CniAttachment *asked, Err *err)
     char path[PATH_MAX];
     CniAttachment own_at = *asked;
     const CniAttachment *at = &own_at;
-    bool has = cache_get(n, at, &a, &prev, &args);
+    int first = 0, has = cache_get(n, at, &a, &prev, &args);
+    cache_path(n, at, path);
+    if (has < 0) /* without it a plugin does not know what to take away */
+        return err_neg(err, has, "read CNI result '%s'", path);
     if (!own_at.capability_args)
         own_at.capability_args = args;
-    int first = 0;
     for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
         Err own = { 0 };
         int r =
@@ -315,10 +323,8 @@ int cni_del(const CniNetwork *n, const CniAttachment *asked, Err *err)
                 *err = own;
         }
     }
-    if (first == 0) {
-        cache_path(n, at, path);
-        unlink(path);
-    }
+    if (first == 0 && unlink(path) < 0 && errno != ENOENT)
+        return err_errno(err, "remove CNI result '%s'", path);
     return first;
 }
 
@@ -330,12 +336,15 @@ int cni_check(const CniNetwork *n, const CniAttachment *asked, Err *err)
     const Value *args;
     CniAttachment own_at = *asked;
     const CniAttachment *at = &own_at;
-    if (!cache_get(n, at, &a, &prev, &args))
+    int r = cache_get(n, at, &a, &prev, &args);
+    if (r < 0)
+        return err_neg(err, r, "read the CNI result of container '%s'", at->container_id);
+    if (r == 0)
         return err_set(err, ERR_NOT_FOUND, 0, "container '%s' is not attached to network '%.*s'",
                        at->container_id, SV_FMT(n->name));
     if (!own_at.capability_args)
         own_at.capability_args = args;
-    int r = 0;
+    r = 0;
     value_list_foreach (plugin, &n->plugins) {
         if (r == 0)
             r = run_plugin(n, plugin, at, "CHECK", &prev, &a, NULL, err);

@@ -13,7 +13,8 @@
 typedef struct Rtnl Rtnl;
 
 int rtnl_open(Rtnl **ret, Err *err) NODISCARD; /* in the caller's network namespace */
-/* In the namespace behind `netns_fd`; the calling thread is there for a moment and comes back. */
+/* In the namespace behind `netns_fd`. The calling thread stays where it is: one of its own goes
+ * there and ends. */
 int rtnl_open_in(int netns_fd, Rtnl **ret, Err *err) NODISCARD;
 Rtnl *rtnl_close(Rtnl *r); /* always NULL */
 
