@@ -11,6 +11,7 @@
 #include "cmd/backup_socket.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
+#include "cmd/output.h"
 
 static int add_file(ArchiveWriter *w, const char *dir, const char *name, int fd, Err *err)
 {
@@ -130,5 +131,5 @@ int main(int argc, char **argv)
         return 1;
     }
     printf("backup of %s written to %s\n", dir, argv[1]);
-    return 0;
+    return output_end("knarr backup", 0);
 }

@@ -204,8 +204,9 @@ static int run_plugin(const CniNetwork *n, const Value *plugin, const CniAttachm
         return plugin_error(type, text, buf_view(&errout), a, err);
     if (!ret)
         return 0;
-    *ret = value_map();
-    if (text.len && json_decode(text, a, NULL, ret, err) < 0)
+    if (!text.len)
+        return err_set(err, ERR_PROTO, 0, "CNI plugin %.*s: no result", SV_FMT(type));
+    if (json_decode(text, a, NULL, ret, err) < 0)
         return err_wrap(err, "answer of CNI plugin %.*s", SV_FMT(type));
     return 0;
 }
@@ -267,6 +268,27 @@ static int cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Val
 
 /* ---- the chain ---- */
 
+/* DEL of all plugins, from the last; then the result is forgotten. The first failure is told. */
+static int del_chain(const CniNetwork *n, const CniAttachment *at, const Value *prev, Arena *a,
+                     Err *err)
+{
+    char path[PATH_MAX];
+    int first = 0;
+    for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
+        Err own = { 0 };
+        int r = run_plugin(n, value_at(&n->plugins, i), at, "DEL", prev, a, NULL, &own);
+        if (r < 0 && first == 0) {
+            first = r;
+            if (err)
+                *err = own;
+        }
+    }
+    cache_path(n, at, path);
+    if (first == 0 && unlink(path) < 0 && errno != ENOENT)
+        return err_errno(err, "remove CNI result '%s'", path);
+    return first;
+}
+
 int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *ret, Err *err)
 {
     Value result, *prev = NULL;
@@ -280,8 +302,9 @@ int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *r
     }
     if (r == 0 && (r = cni_result_parse(&result, a, ret, err)) == 0)
         r = cache_put(n, at, &result, a, err);
-    if (r < 0 && cni_del(n, at, NULL) < 0)
-        return r; /* the first failure is the one to tell */
+    /* The first failure is the one to tell. Plugins learn from the result what to take away. */
+    if (r < 0)
+        (void)!(prev ? del_chain(n, at, prev, a, NULL) : cni_del(n, at, NULL));
     return r;
 }
 
@@ -307,25 +330,14 @@ int cni_del(const CniNetwork *n, const CniAttachment *asked, Err *err)
     char path[PATH_MAX];
     CniAttachment own_at = *asked;
     const CniAttachment *at = &own_at;
-    int first = 0, has = cache_get(n, at, &a, &prev, &args);
-    cache_path(n, at, path);
-    if (has < 0) /* without it a plugin does not know what to take away */
+    int has = cache_get(n, at, &a, &prev, &args);
+    if (has < 0) { /* without it a plugin does not know what to take away */
+        cache_path(n, at, path);
         return err_neg(err, has, "read CNI result '%s'", path);
+    }
     if (!own_at.capability_args)
         own_at.capability_args = args;
-    for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
-        Err own = { 0 };
-        int r =
-            run_plugin(n, value_at(&n->plugins, i), at, "DEL", has ? &prev : NULL, &a, NULL, &own);
-        if (r < 0 && first == 0) {
-            first = r;
-            if (err)
-                *err = own;
-        }
-    }
-    if (first == 0 && unlink(path) < 0 && errno != ENOENT)
-        return err_errno(err, "remove CNI result '%s'", path);
-    return first;
+    return del_chain(n, at, has ? &prev : NULL, &a, err);
 }
 
 int cni_check(const CniNetwork *n, const CniAttachment *asked, Err *err)

@@ -23,6 +23,7 @@ class Case:
     atomic = False
     refuses = False
     stays = False
+    out = ''  # what the action last said
     place = PLACE
     group = os.environ.get('FAULT_RUN_GROUP', 'knarr-fault')
     # The program's memory and its end are not what this is about: an mmap that fails is an allocation that fails.
@@ -41,6 +42,9 @@ class Case:
 
     def prepare(self):
         pass
+
+    def traced(self, strace):
+        return strace + self.argv()
 
     def env(self):
         return dict(os.environ)
@@ -354,16 +358,10 @@ class ImageList(Image):
         self.run('import', '/tmp/demo.tar')
 
     def argv(self):
-        return ['sh', '-c', f'{self.bin}/knarr-image list --data-dir {PLACE} >{PLACE}/listed']
+        return [f'{self.bin}/knarr-image', 'list', '--data-dir', PLACE]
 
     def landed(self):
-        with open(f'{PLACE}/listed') as f:
-            return 'knarr.local/demo' in f.read()
-
-    def undo(self):
-        super().undo()
-        if os.path.exists(f'{PLACE}/listed'):
-            os.unlink(f'{PLACE}/listed')
+        return 'knarr.local/demo' in self.out
 
 
 # ---- networks and pods, by their libraries ----
@@ -461,6 +459,7 @@ class PodStart(Pod):
 class PodRun(Pod):
     """An app that says a word and ends; the pod is stopped."""
     name = action = 'pod-run'
+    stays = True
 
     def landed(self):
         with open(f'{PLACE}/log') as f:
@@ -483,8 +482,50 @@ class PodEnd(Pod):
         return 'sleep' not in sh('ps -A -o args')
 
 
+# ---- a node ----
+
+class Node(Case):
+    """tests/faults/node: a node agent starts, runs a pod, loses it, and ends. An API server is there all the time."""
+    name = 'node'
+
+    def script(self, action, *words):
+        return ['bash', f'{os.path.dirname(os.path.abspath(__file__))}/node', action, PLACE, self.group, *words]
+
+    def run(self, action):
+        p = subprocess.run(self.script(action), capture_output=True, text=True, env=self.env())
+        assert p.returncode == 0, f'node {action}: {p.stdout[-400:]}{p.stderr[-400:]}'
+
+    def env(self):
+        return {**os.environ, 'KNARR_BUILD': self.build}
+
+    def set_up(self):
+        super().set_up()
+        self.run('begin')
+
+    def tear_down(self):
+        self.run('end')
+        super().tear_down()
+
+    def traced(self, strace):
+        # The agent is the script's own child, not strace's.
+        return self.script('act', *strace, '-D')
+
+    def undo(self):
+        self.run('undo')
+
+    def may_stay(self, line):
+        """The server's files change, the logs grow, and the server's own process is there."""
+        return bool(re.search(r'process knarr-server|file /tmp/place/(?!.*/(netns|pods)/)', line))
+
+    def landed(self):
+        return 'the pod ran' in self.out
+
+    def says_why(self, out):
+        return 'not in time' not in out and super().says_why(out)
+
+
 def all_cases(build):
     return [c(build) for c in (BridgeAdd, BridgeDel, BridgeCheck, BridgeCheckBroken, HostLocalAdd, HostLocalAddTwice, HostLocalDel,
                                HostLocalCheckBroken, HostLocalGc, LoopbackAdd, LoopbackCheckBroken, PortmapAdd, PortmapDel,
                                PortmapCheckBroken, ChainAdd, ChainDel, ChainCheckBroken, ImageImport, ImageRemove, ImageList,
-                               PodStart, PodRun, PodEnd)]
+                               PodStart, PodRun, PodEnd, Node)]
