@@ -219,7 +219,8 @@ int rm_rf(int dirfd, const char *path)
 bool path_exists(int dirfd, const char *path)
 {
     struct stat st;
-    return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+           (errno != ENOENT && errno != ENOTDIR);
 }
 
 int rename_durable(const char *from, const char *to)

@@ -39,4 +39,5 @@ int dir_list(int dirfd, const char *path, DIR **ret) NODISCARD;
  * tells a folder that cannot be read to its end from one that has ended by errno alone. */
 int dir_next(DIR *d, struct dirent **ret) NODISCARD;
 
-bool path_exists(int dirfd, const char *path); /* lstat succeeds */
+/* Is there anything of this name? What cannot be looked at may be there: false is certain. */
+bool path_exists(int dirfd, const char *path);

@@ -23,7 +23,7 @@ class Case:
     atomic = False
     refuses = False
     stays = False
-    out = ''  # what the action last said
+    out, injected = '', 0  # what the action last said, and how many of its calls failed
     place = PLACE
     group = os.environ.get('FAULT_RUN_GROUP', 'knarr-fault')
     # The program's memory and its end are not what this is about: an mmap that fails is an allocation that fails.
@@ -487,6 +487,7 @@ class PodEnd(Pod):
 class Node(Case):
     """tests/faults/node: a node agent starts, runs a pod, loses it, and ends. An API server is there all the time."""
     name = 'node'
+    skip = Case.skip | {'clone3'}  # libuv aborts without its threads
 
     def script(self, action, *words):
         return ['bash', f'{os.path.dirname(os.path.abspath(__file__))}/node', action, PLACE, self.group, *words]
@@ -507,8 +508,9 @@ class Node(Case):
         super().tear_down()
 
     def traced(self, strace):
-        # The agent is the script's own child, not strace's.
-        return self.script('act', *strace, '-D')
+        # The agent is the script's own child, not strace's. What it starts is left alone: each plugin and each supervisor
+        # would have a fault of its own, at every attempt.
+        return self.script('act', *strace, '-D', '-b', 'execve')
 
     def undo(self):
         self.run('undo')
@@ -521,7 +523,8 @@ class Node(Case):
         return 'the pod ran' in self.out
 
     def says_why(self, out):
-        return 'not in time' not in out and super().says_why(out)
+        """A pod that does not run is fine only if each attempt met the fault."""
+        return ('not in time' not in out or self.injected > 1) and super().says_why(out)
 
 
 def all_cases(build):
