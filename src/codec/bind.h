@@ -90,6 +90,8 @@ struct Binder {
     Err *err;
 };
 
+/* Fills obj from the map `v`; fields without a key keep what they have. Unknown keys, and values of
+ * another kind, are ERR_INVALID with file, line and path. */
 int bind_struct(Binder *b, const Type *t, void *obj, const Value *v) NODISCARD;
 /* For formats: a list or map of texts. */
 int bind_texts(Binder *b, const Value *v, StrList *ret) NODISCARD;

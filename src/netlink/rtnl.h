@@ -52,6 +52,7 @@ typedef struct IpPrefix {
 /* "10.1.0.0/16", "fd00::1/64", or an address alone (all bits). -EINVAL. */
 int ip_prefix_parse(StrView text, IpPrefix *ret);
 enum { IP_TEXT_SIZE = INET6_ADDRSTRLEN + 4 };
+/* Writes it as text, with "/BITS" or without; returns buf. */
 char *ip_text(const IpPrefix *p, bool with_bits, char buf[static IP_TEXT_SIZE]);
 
 /* Adds an address; one that is there already is ERR_EXISTS. */
