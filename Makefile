@@ -46,12 +46,14 @@ lint: deps $(BUILD)/build.ninja ## sizes, floors, format, shell scripts
 check: deps ## every test: two compilers, sanitizers, end to end (root)
 	@tools/check $(BUILD)
 
-# Damages of the store and races of tests/e2e, for as long as it takes to trust them; make check tries each for some seconds.
-soak: deps build ## damages of the store and races, for long
+# Damages of the store, races of tests/e2e and system calls that fail, for as long as it takes to trust them; make check
+# tries some of each.
+soak: deps build ## damages of the store, races, failing system calls, for long
 	@KNARR_ROUNDS=200 $(BUILD)/tests/unit/store/test_damage
 	@KNARR_SOAK=1 KNARR_BUILD="$(BUILD)" bats --tap -f "^race:" tests/e2e
+	@tests/fault-run --build "$(BUILD)"
 
-fuzz: deps ## every fuzzer (FUZZ_SECONDS=)
+fuzz: deps ## every fuzzer, to be run before landing (FUZZ_SECONDS=)
 	@tools/fuzz $(FUZZ_SECONDS)
 
 bench: build ## every program of bench/

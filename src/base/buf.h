@@ -27,6 +27,8 @@ static inline void buf_clear(Buf *b)
     b->failed = false;
 }
 bool buf_reserve(Buf *b, size_t more); /* room for `more` bytes behind len; false sets `failed` */
+/* All of these copy behind what is there; when memory is short or the limit reached they set
+ * `failed` and leave the rest out. */
 void buf_append(Buf *b, const void *data, size_t n);
 static inline void buf_sv(Buf *b, StrView s)
 {

@@ -1,7 +1,6 @@
 /* file.c - reading, writing and removing files. */
 #include "base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -146,6 +145,28 @@ int mkdir_p(int dirfd, const char *path, mode_t mode)
     return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
+int dir_list(int dirfd, const char *path, DIR **ret)
+{
+    int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        int r = -errno;
+        closep(&fd);
+        return r;
+    }
+    *ret = d;
+    return 0;
+}
+
+int dir_next(DIR *d, struct dirent **ret)
+{
+    do {
+        errno = 0;
+        *ret = readdir(d);
+    } while (*ret && (strcmp((*ret)->d_name, ".") == 0 || strcmp((*ret)->d_name, "..") == 0));
+    return *ret ? 1 : -errno;
+}
+
 /* Empties the folder behind fd (taken over). Stays on one file system: a mount met on the way is
  * somebody's data and ends in -EBUSY or -EXDEV, never in its removal. */
 static int rm_contents(int fd, dev_t dev)
@@ -156,11 +177,9 @@ static int rm_contents(int fd, dev_t dev)
         close(fd);
         return r;
     }
-    int r = 0;
+    int r = 0, more = 0;
     struct dirent *e;
-    while (r == 0 && (errno = 0, e = readdir(d))) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
+    while (r == 0 && (more = dir_next(d, &e)) > 0) {
         struct stat st;
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
             r = errno == ENOENT ? 0 : -errno;
@@ -180,7 +199,7 @@ static int rm_contents(int fd, dev_t dev)
             r = -errno;
     }
     closedir(d);
-    return r;
+    return r < 0 ? r : more;
 }
 
 int rm_rf(int dirfd, const char *path)
@@ -200,7 +219,8 @@ int rm_rf(int dirfd, const char *path)
 bool path_exists(int dirfd, const char *path)
 {
     struct stat st;
-    return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+           (errno != ENOENT && errno != ENOTDIR);
 }
 
 int rename_durable(const char *from, const char *to)

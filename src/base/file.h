@@ -2,6 +2,7 @@
  * path) in this order, and opens with O_CLOEXEC. Pass AT_FDCWD for a path of its own. */
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -31,4 +32,12 @@ int rename_durable(const char *from, const char *to);
 int mkdir_p(int dirfd, const char *path, mode_t mode); /* existing folders are fine */
 /* Removes a tree without crossing a mount and without following links; a missing one is fine. */
 int rm_rf(int dirfd, const char *path);
-bool path_exists(int dirfd, const char *path); /* lstat succeeds */
+
+/* Opens a folder to list it; *ret is ended by closedir(). */
+int dir_list(int dirfd, const char *path, DIR **ret) NODISCARD;
+/* Its next entry, but for "." and "..": 1, 0 at the end, or negative errno. readdir() by itself
+ * tells a folder that cannot be read to its end from one that has ended by errno alone. */
+int dir_next(DIR *d, struct dirent **ret) NODISCARD;
+
+/* Is there anything of this name? What cannot be looked at may be there: false is certain. */
+bool path_exists(int dirfd, const char *path);

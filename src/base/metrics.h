@@ -46,6 +46,9 @@ void *metrics_state(Metrics *m, size_t size);
 /* The values of the family's labels, in its order: LABEL_VALUES(SV("GET"), code). NULL: it has
  * none. */
 #define LABEL_VALUES(...) ((const StrView[]){ __VA_ARGS__ })
+/* A counter (or gauge) goes up, a gauge is set, a histogram gets one more value (seconds, bytes:
+ * the unit of its name). A series begins with its first value; what is beyond the limit of the
+ * family is counted under "other". From any thread; f NULL: nothing happens. */
 void metric_add(Metric *f, const StrView *values, double by);
 void metric_set(Metric *f, const StrView *values, double v);
 void metric_observe(Metric *f, const StrView *values, double v);
@@ -61,4 +64,5 @@ typedef enum MetricsFormat {
     METRICS_TEXT,        /* text/plain; version=0.0.4 */
     METRICS_OPENMETRICS, /* application/openmetrics-text; version=1.0.0 */
 } MetricsFormat;
+/* Asks who collects, then appends all families in the order of their adding. From any thread. */
 void metrics_write(Metrics *m, MetricsFormat format, Buf *out);

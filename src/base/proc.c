@@ -150,25 +150,32 @@ typedef struct Pump {
     Buf *out;
 } Pump;
 
-static void pump_once(Pump *p, bool writing)
+/* 0, or the negative errno of output that cannot be read: it is not the same as its end. A child
+ * that does not read all of its input is fine. */
+static int pump_once(Pump *p, bool writing)
 {
     ssize_t n;
+    int r = 0;
     if (writing) {
         n = write(p->fd, p->in.ptr, p->in.len);
         if (n > 0)
             p->in = sv_skip(p->in, (size_t)n);
         if (p->in.len && (n >= 0 || errno == EINTR || errno == EAGAIN))
-            return;
+            return 0;
+        if (n < 0 && errno != EPIPE)
+            r = -errno;
     } else {
         char data[4096];
         n = read(p->fd, data, sizeof data);
         if (n > 0 && p->out)
             buf_append(p->out, data, (size_t)n);
         if (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
-            return;
+            return 0;
+        r = n < 0 ? -errno : 0;
     }
     close(p->fd);
     p->fd = -1;
+    return r;
 }
 
 static int pump_all(Pump pumps[3], int64_t deadline)
@@ -192,9 +199,9 @@ static int pump_all(Pump pumps[3], int64_t deadline)
         int n = poll(pfd, 3, wait);
         if (n < 0 && errno != EINTR)
             return -errno;
-        for (int i = 0; n > 0 && i < 3; i++)
-            if (pfd[i].fd >= 0 && pfd[i].revents)
-                pump_once(&pumps[i], i == 0);
+        for (int i = 0, r = 0; n > 0 && i < 3; i++)
+            if (pfd[i].fd >= 0 && pfd[i].revents && (r = pump_once(&pumps[i], i == 0)) < 0)
+                return r;
     }
 }
 

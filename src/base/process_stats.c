@@ -1,7 +1,6 @@
 /* process_stats.c - see process_stats.h; from /proc/self. */
 #include "base/process_stats.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -14,13 +13,14 @@ enum { STAT_VSIZE = 23, STAT_RSS = 24, STAT_MAX = 4096 };
 static uint64_t open_fds(void)
 {
     uint64_t n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    if (!d)
+    struct dirent *e;
+    DIR *d;
+    if (dir_list(AT_FDCWD, "/proc/self/fd", &d) < 0)
         return 0;
-    while (readdir(d))
+    while (dir_next(d, &e) > 0)
         n++;
     closedir(d);
-    return n > 3 ? n - 3 : 0; /* without ".", ".." and the folder itself */
+    return n > 1 ? n - 1 : 0; /* without the folder itself */
 }
 
 /* Field `n` (from 1) of /proc/self/stat, behind the name in parentheses. */

@@ -69,6 +69,7 @@ uint64_t num_hash(uint64_t n); /* the same for a number */
 uint64_t sv_hash_stable(StrView s);
 
 ssize_t sv_find(StrView s, StrView needle); /* offset of the first occurrence, or -1 */
+/* Offset of the first one, and of the last one, or -1. */
 ssize_t sv_find_char(StrView s, char c);
 ssize_t sv_rfind_char(StrView s, char c);
 StrView sv_trim(StrView s); /* without ASCII white space at both ends */
@@ -90,4 +91,5 @@ int sv_to_double(StrView s, double *ret); /* JSON/C syntax, no locale */
  */
 bool sv_copy_cstr(StrView s, char *buf, size_t size);
 
+/* Well-formed, without surrogates and overlong forms (RFC 3629). */
 bool sv_is_utf8(StrView s);

@@ -2,7 +2,6 @@
 #include "cmd/cluster.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -394,12 +393,13 @@ static bool holds_removed_lock(const char *data_dir, pid_t pid)
 {
     char folder[64], real[PATH_MAX], want[PATH_MAX + 32], have[PATH_MAX + 32];
     snprintf(folder, sizeof folder, "/proc/%d/fd", (int)pid);
-    DIR *dir = realpath(data_dir, real) ? opendir(folder) : NULL;
-    if (!dir)
+    struct dirent *e;
+    DIR *dir;
+    if (!realpath(data_dir, real) || dir_list(AT_FDCWD, folder, &dir) < 0)
         return false;
     size_t len = (size_t)snprintf(want, sizeof want, "%s/lock (deleted)", real);
     bool found = false;
-    for (struct dirent *e; !found && (e = readdir(dir));)
+    while (!found && dir_next(dir, &e) > 0)
         found = readlinkat(dirfd(dir), e->d_name, have, sizeof have) == (ssize_t)len &&
                 memcmp(have, want, len) == 0;
     closedir(dir);

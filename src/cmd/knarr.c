@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cmd/cluster.h"
+#include "cmd/output.h"
 
 static int usage(FILE *out)
 {
@@ -60,6 +61,6 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
         if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].fn(argc - 1, argv + 1);
+            return output_end("knarr", verbs[i].fn(argc - 1, argv + 1));
     return run_program(argv + 1);
 }

@@ -1,6 +1,5 @@
 /* knarr_backup.c - `knarr backup`: all that a running cluster is, in one file: a consistent copy of
  * its state, its certificates and keys, its options. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "cmd/backup_socket.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
+#include "cmd/output.h"
 
 static int add_file(ArchiveWriter *w, const char *dir, const char *name, int fd, Err *err)
 {
@@ -26,15 +26,18 @@ static int add_folder(ArchiveWriter *w, const char *dir, const char *name, int d
 {
     char path[PATH_MAX], below[ARCHIVE_NAME_MAX + 1];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    DIR *d = opendir(path);
-    if (!d)
-        return err_errno(err, "open '%s'", path);
-    int r = 0;
-    for (struct dirent *e; r == 0 && (e = readdir(d)) != NULL;) {
+    struct dirent *e;
+    DIR *d;
+    int r = dir_list(AT_FDCWD, path, &d), more = 0;
+    if (r < 0)
+        return err_neg(err, r, "open '%s'", path);
+    while (r == 0 && (more = dir_next(d, &e)) > 0) {
         struct stat st;
-        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (e->d_name[0] == '.')
             continue;
-        if (snprintf(below, sizeof below, "%s/%s", name, e->d_name) >= (int)sizeof below)
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            r = err_errno(err, "look at '%s/%s'", path, e->d_name);
+        else if (snprintf(below, sizeof below, "%s/%s", name, e->d_name) >= (int)sizeof below)
             r = err_set(err, ERR_LIMIT, 0, "the name '%s' is too long", e->d_name);
         else if (S_ISDIR(st.st_mode) && depth)
             r = add_folder(w, dir, below, depth - 1, err);
@@ -44,7 +47,7 @@ static int add_folder(ArchiveWriter *w, const char *dir, const char *name, int d
         }
     }
     closedir(d);
-    return r;
+    return more < 0 ? err_neg(err, more, "read '%s'", path) : r;
 }
 
 static int write_archive(const char *dir, int state, int out, Err *err)
@@ -128,5 +131,5 @@ int main(int argc, char **argv)
         return 1;
     }
     printf("backup of %s written to %s\n", dir, argv[1]);
-    return 0;
+    return output_end("knarr backup", 0);
 }

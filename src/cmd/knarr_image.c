@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "cmd/flags.h"
+#include "cmd/output.h"
 #include "image/image.h"
 
 enum { ID_DIGITS = 13, SIZE_TEXT = 24 };
@@ -239,5 +240,5 @@ int main(int argc, char **argv)
         return fail(&err);
     int code = verb->run(s, &args);
     image_store_free(s);
-    return code;
+    return output_end("knarr image", code);
 }

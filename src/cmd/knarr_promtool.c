@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd/knarr_promtool.h"
+#include "cmd/output.h"
 #include "monitor/model/duration.h"
 #include "monitor/promql/promql.h"
 
@@ -187,8 +188,7 @@ int main(int argc, char **argv)
             continue;
         for (int w = words; w-- > 0; argc--)
             memmove(&argv[at[w]], &argv[at[w] + 1], (size_t)(argc - at[w]) * sizeof *argv);
-        int code = verbs[i].fn(argc, argv);
-        return fflush(stdout) == 0 || code ? code : TOOL_FAILED;
+        return output_end("knarr promtool", verbs[i].fn(argc, argv));
     }
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("promtool, version " KNARR_VERSION " (knarr)");

@@ -13,6 +13,7 @@
 #include "cmd/archive.h"
 #include "cmd/cluster.h"
 #include "cmd/flags.h"
+#include "cmd/output.h"
 #include "cmd/swap.h"
 #include "store/store.h"
 
@@ -208,5 +209,5 @@ int main(int argc, char **argv)
         return 1;
     }
     printf("restored to %s; revisions go on after %llu\n", dir, (unsigned long long)rev);
-    return 0;
+    return output_end("knarr restore", 0);
 }

@@ -203,14 +203,15 @@ static int check_cgroups(Err *err)
     return 0;
 }
 
-/* The module of nf_tables that the rules lack, tried in a network namespace of its own; NULL: none.
- */
-static const char *missing_rules(void)
+enum { MODULE_SIZE = 64 };
+
+/* The module of nf_tables that the rules lack, tried in a network namespace of its own; false:
+ * none. */
+static bool lacks_rules(char name[static MODULE_SIZE])
 {
     int ends[2];
-    static char name[64];
     if (pipe2(ends, O_CLOEXEC) < 0)
-        return NULL;
+        return false;
     pid_t pid = fork();
     if (pid == 0) {
         const char *module = unshare(CLONE_NEWNET) == 0 ? nft_missing_module() : NULL;
@@ -219,27 +220,28 @@ static const char *missing_rules(void)
         _exit(module && write(ends[1], module, strlen(module)) > 0);
     }
     close(ends[1]);
-    ssize_t n = pid < 0 ? 0 : read(ends[0], name, sizeof name - 1);
+    ssize_t n = pid < 0 ? 0 : read(ends[0], name, MODULE_SIZE - 1);
     name[MAX(n, 0)] = 0;
     close(ends[0]);
     int status;
     if (pid > 0)
         (void)!proc_wait(pid, MODPROBE_TIMEOUT_MS, &status);
-    return n > 0 ? name : NULL;
+    return n > 0;
 }
 
 static int check_rules(Err *err)
 {
-    const char *module = missing_rules();
-    if (module && strcmp(module, NO_INGRESS_RULES) == 0)
+    char module[MODULE_SIZE];
+    bool lacks = lacks_rules(module);
+    if (lacks && strcmp(module, NO_INGRESS_RULES) == 0)
         return err_set(
             err, ERR_UNSUPPORTED, 0,
             "this kernel lacks rules for single devices; use a kernel with " NO_INGRESS_RULES);
-    if (module) {
+    if (lacks) {
         load_module(module);
-        module = missing_rules();
+        lacks = lacks_rules(module);
     }
-    return module
+    return lacks
                ? err_set(err, ERR_UNSUPPORTED, 0,
                          "kernel module %s is missing: `modprobe %s`, or install linux-image-amd64",
                          module, module)

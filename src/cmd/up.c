@@ -154,27 +154,33 @@ static int open_log(const Up *u, RoleId id, Err *err)
     return fd < 0 ? err_errno(err, "open log '%s'", path) : fd;
 }
 
+static const char *const inherited[] = { "PATH", "NOTIFY_SOCKET", "KNARR_LOG", "TZ" };
+
+typedef struct RoleEnv {
+    char texts[ARRAY_SIZE(inherited)][PATH_MAX + 64];
+    const char *list[ARRAY_SIZE(inherited) + 1];
+} RoleEnv;
+
 /* What a role gets of the environment: nothing that whoever typed `up` happens to have. */
-static const char *const *role_env(void)
+static const char *const *role_env(RoleEnv *env)
 {
-    static const char *const names[] = { "PATH", "NOTIFY_SOCKET", "KNARR_LOG", "TZ" };
-    static char texts[ARRAY_SIZE(names)][PATH_MAX + 64];
-    static const char *env[ARRAY_SIZE(names) + 1];
     size_t n = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const char *value = getenv(names[i]);
-        if (value &&
-            snprintf(texts[i], sizeof texts[i], "%s=%s", names[i], value) < (int)sizeof texts[i])
-            env[n++] = texts[i];
+    for (size_t i = 0; i < ARRAY_SIZE(inherited); i++) {
+        const char *value = getenv(inherited[i]);
+        char *text = env->texts[i];
+        if (value && snprintf(text, sizeof env->texts[i], "%s=%s", inherited[i], value) <
+                         (int)sizeof env->texts[i])
+            env->list[n++] = text;
     }
-    env[n] = NULL;
-    return env;
+    env->list[n] = NULL;
+    return env->list;
 }
 
 static int start_role(Up *u, RoleId id, Err *err)
 {
     Role *role = &u->roles[id];
     RoleArgs args;
+    RoleEnv env;
     int r = role_args(&u->c, id, &args, err);
     if (r < 0)
         return r;
@@ -183,7 +189,7 @@ static int start_role(Up *u, RoleId id, Err *err)
         return log;
     uid_t uid = role_uid(&u->c, id);
     ProcSpec spec = { .argv = args.argv,
-                      .envp = role_env(),
+                      .envp = role_env(&env),
                       .fds = { -1, log, log },
                       .new_session = true,
                       .die_with_parent = true,

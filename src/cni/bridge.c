@@ -106,7 +106,8 @@ static void host_name(const CniCall *c, char buf[static 16])
     buf[PREFIX + DIGITS] = 0;
 }
 
-/* Makes the pair and connects the host's end; *ret_host is its name. On failure nothing stays. */
+/* Makes the pair and connects the host's end; *ret_host is its name. On failure nothing stays, also
+ * of a pair whose making was not heard of any more: the name is this container's alone. */
 static int make_pair(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *bridge, int netns,
                      char host[static 16], RtnlLink *ret_port, Err *err)
 {
@@ -118,9 +119,7 @@ static int make_pair(CniCall *c, Rtnl *nl, const BridgeConf *b, const RtnlLink *
     }
     if (r == -ERR_EXISTS)
         return err_set(err, ERR_EXISTS, 0, "container has a link named %s already", c->ifname);
-    if (r < 0)
-        return r;
-    if ((r = rtnl_link_get(nl, host, ret_port, err)) < 0 ||
+    if (r < 0 || (r = rtnl_link_get(nl, host, ret_port, err)) < 0 ||
         (r = rtnl_link_set_master(nl, ret_port->index, bridge->index, err)) < 0 ||
         (b->hairpin && (r = rtnl_port_set_hairpin(nl, ret_port->index, true, err)) < 0))
         if (rtnl_link_del(nl, host, NULL) < 0)
@@ -319,8 +318,12 @@ static int bridge_add(CniCall *c, CniResult *ret, Err *err)
     fill_interfaces(c, &b, &bridge, host, &port, ret);
     if (has_ipam(c))
         r = address_and_configure(c, nl, &b, &bridge, netns, ret, err);
-    if (r == 0 && (r = guard_port(c, netns, &b, host, ret, err)) < 0 && has_ipam(c))
-        (void)!cni_ipam_run(c, "DEL", NULL); /* the first failure is the one to tell */
+    if (r == 0 && (r = guard_port(c, netns, &b, host, ret, err)) < 0) {
+        /* The first failure is the one to tell. */
+        if (has_ipam(c))
+            (void)!cni_ipam_run(c, "DEL", NULL);
+        (void)!port_guard_remove(b.bridge, host, NULL);
+    }
     if (r < 0 && rtnl_link_del(nl, host, NULL) < 0)
         goto out;
     /* The first port gives a new bridge its address: tell the one that it has now. */
@@ -331,23 +334,28 @@ out:
     return r;
 }
 
-/* After a boot the file that a namespace was mounted on is there, and an ordinary one. */
-static bool is_netns(int fd)
+/* Opens the container's namespace: 1, or 0 when it is gone with everything in it. After a boot the
+ * file that it was mounted on is there, and an ordinary one. */
+static int open_netns(const CniCall *c, int *ret_fd, Err *err)
 {
+    _cleanup_close_ int fd = *c->netns ? open(c->netns, O_RDONLY | O_CLOEXEC) : -1;
     struct statfs fs;
-    return fstatfs(fd, &fs) == 0 && (fs.f_type == NSFS_MAGIC || fs.f_type == PROC_SUPER_MAGIC);
+    if (!*c->netns || (fd < 0 && errno == ENOENT))
+        return 0;
+    if (fd < 0 || fstatfs(fd, &fs) < 0)
+        return err_errno(err, "open network namespace '%s'", c->netns);
+    if (fs.f_type != NSFS_MAGIC && fs.f_type != PROC_SUPER_MAGIC)
+        return 0;
+    *ret_fd = TAKE_FD(fd);
+    return 1;
 }
 
 static int delete_link(const CniCall *c, Err *err)
 {
-    if (!*c->netns)
-        return 0;
-    _cleanup_close_ int netns = open(c->netns, O_RDONLY | O_CLOEXEC);
-    if (netns < 0 || !is_netns(netns))
-        return 0; /* gone with everything in it */
+    _cleanup_close_ int netns = -1;
     Rtnl *nl = NULL;
-    int r = rtnl_open_in(netns, &nl, err);
-    if (r < 0)
+    int r = open_netns(c, &netns, err);
+    if (r <= 0 || (r = rtnl_open_in(netns, &nl, err)) < 0)
         return r;
     r = rtnl_link_del(nl, c->ifname, err);
     rtnl_close(nl);

@@ -4,7 +4,6 @@
  * last_reserved_ip.N the last address given out of range set N, `lock` is held (flock) during every
  * change. A lease is a file made with O_EXCL: it survives a reboot and can be given back by anyone
  * who knows the container. */
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -254,60 +253,85 @@ static int take_next(CniCall *c, Pool *p, unsigned set, CniIp *ret, Err *err)
                    set, SV_FMT(value_str(value_get(&c->config, SV("name")))));
 }
 
-/* Calls fn for every lease file that belongs to this container and interface. */
-typedef bool LeaseFn(void *ctx, int dir_fd, const char *name);
-
-static bool owned_by(int dir_fd, const char *name, CniCall *c)
-{
-    _cleanup_buf_ Buf text = BUF_INIT;
+typedef struct Lease {
+    const char *name; /* of its file: the address */
     StrView id, ifname;
-    if (file_read(dir_fd, name, LEASE_MAX, &text) < 0)
-        return false;
-    bool has_if = sv_cut(sv_trim(buf_view(&text)), '\n', &id, &ifname);
-    return sv_eq(sv_trim(id), sv_cstr(c->container_id)) &&
-           (!has_if || sv_eq(sv_trim(ifname), sv_cstr(c->ifname)));
-}
+    bool has_ifname;
+} Lease;
 
-static int each_lease(CniCall *c, Pool *p, LeaseFn *fn, void *ctx, unsigned *ret_n, Err *err)
+/* 0, or negative errno, which ends the walk. */
+typedef int LeaseFn(void *ctx, Pool *p, const Lease *l);
+
+/* Calls fn for every lease file. One that cannot be read may be anybody's, also the one that is
+ * looked for: that is an error. */
+static int each_lease(Pool *p, LeaseFn *fn, void *ctx, Err *err)
 {
-    int fd = openat(p->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) {
-        closep(&fd);
-        return err_errno(err, "list leases");
-    }
-    *ret_n = 0;
-    for (struct dirent *e; (e = readdir(d));) {
+    struct dirent *e;
+    DIR *d;
+    int more = 0, r = dir_list(p->dir_fd, ".", &d);
+    if (r < 0)
+        return err_neg(err, r, "list leases");
+    while (r == 0 && (more = dir_next(d, &e)) > 0) {
+        _cleanup_buf_ Buf text = BUF_INIT;
+        Lease l = { .name = e->d_name };
         IpPrefix ip;
-        if (ip_prefix_parse(sv_cstr(e->d_name), &ip) < 0 || !owned_by(p->dir_fd, e->d_name, c))
+        if (ip_prefix_parse(sv_cstr(e->d_name), &ip) < 0)
             continue;
-        ++*ret_n;
-        if (fn && !fn(ctx, p->dir_fd, e->d_name))
+        if ((r = file_read(p->dir_fd, e->d_name, LEASE_MAX, &text)) < 0) {
+            err_neg(err, r, "read lease '%s'", e->d_name);
             break;
+        }
+        l.has_ifname = sv_cut(sv_trim(buf_view(&text)), '\n', &l.id, &l.ifname);
+        l.id = sv_trim(l.id);
+        l.ifname = sv_trim(l.ifname);
+        if ((r = fn(ctx, p, &l)) < 0)
+            err_neg(err, r, "remove lease '%s'", e->d_name);
     }
     closedir(d);
-    return 0;
+    if (r < 0)
+        return -ERR_SYS;
+    return more < 0 ? err_neg(err, more, "list leases") : 0;
 }
 
-static bool drop_lease(void *ctx, int dir_fd, const char *name)
+static int drop(Pool *p, const char *name)
 {
-    unlinkat(dir_fd, name, 0);
-    return true;
+    return unlinkat(p->dir_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* Those of a container's interface. */
+typedef struct Owned {
+    CniCall *c;
+    bool drop;
+    unsigned n;
+} Owned;
+
+static int on_owned(void *ctx, Pool *p, const Lease *l)
+{
+    Owned *o = ctx;
+    if (!sv_eq(l->id, sv_cstr(o->c->container_id)) ||
+        (l->has_ifname && !sv_eq(l->ifname, sv_cstr(o->c->ifname))))
+        return 0;
+    o->n++;
+    return o->drop ? drop(p, l->name) : 0;
 }
 
 /* A lease that names nobody, as a power cut may leave it, is the container's that was given its
  * address: else the address were lost for good. */
-static void drop_damaged(CniCall *c, Pool *p)
+static int drop_damaged(CniCall *c, Pool *p, Err *err)
 {
     value_list_foreach (ip, value_path(&c->config, "prevResult.ips")) {
         IpPrefix prefix;
         char name[IP_TEXT_SIZE];
         _cleanup_buf_ Buf text = BUF_INIT;
-        if (ip_prefix_parse(value_str(value_get(ip, SV("address"))), &prefix) == 0 &&
-            file_read(p->dir_fd, ip_text(&prefix, false, name), LEASE_MAX, &text) == 0 &&
-            sv_trim(buf_view(&text)).len == 0)
-            unlinkat(p->dir_fd, name, 0);
+        if (ip_prefix_parse(value_str(value_get(ip, SV("address"))), &prefix) < 0)
+            continue;
+        int r = file_read(p->dir_fd, ip_text(&prefix, false, name), LEASE_MAX, &text);
+        if (r == 0 && sv_trim(buf_view(&text)).len == 0)
+            r = drop(p, name);
+        if (r < 0 && r != -ENOENT)
+            return err_neg(err, r, "give back lease '%s'", name);
     }
+    return 0;
 }
 
 /* ---- the commands ---- */
@@ -315,13 +339,13 @@ static void drop_damaged(CniCall *c, Pool *p)
 static int host_local_add(CniCall *c, CniResult *ret, Err *err)
 {
     Pool p;
-    unsigned held;
+    Owned held = { .c = c };
     int r = parse_pool(c, &p, err);
     if (r < 0 || (r = open_pool(c, &p, err)) < 0)
         goto out;
-    if ((r = each_lease(c, &p, NULL, NULL, &held, err)) < 0)
+    if ((r = each_lease(&p, on_owned, &held, err)) < 0)
         goto out;
-    if (held) {
+    if (held.n) {
         r = err_set(err, ERR_EXISTS, 0, "container '%s' has an address for %s already",
                     c->container_id, c->ifname);
         goto out;
@@ -329,8 +353,9 @@ static int host_local_add(CniCall *c, CniResult *ret, Err *err)
     for (unsigned i = 0; i < p.n_sets && r == 0; i++)
         if ((r = take_next(c, &p, i, &ret->ips[ret->n_ips], err)) == 0)
             ret->n_ips++;
-    if (r < 0)
-        each_lease(c, &p, drop_lease, NULL, &held, NULL);
+    held.drop = true;
+    if (r < 0 && each_lease(&p, on_owned, &held, NULL) < 0)
+        goto out; /* the first failure is the one to tell */
     const Value *routes = value_path(&c->config, "ipam.routes");
     if (r == 0 && value_is(routes, VALUE_LIST))
         ret->routes = *routes;
@@ -342,12 +367,12 @@ out:
 static int host_local_del(CniCall *c, Err *err)
 {
     Pool p = { .dir_fd = -1, .lock_fd = -1 };
-    unsigned n;
+    Owned held = { .c = c, .drop = true };
     int r = open_pool(c, &p, err);
     if (r == 0)
-        drop_damaged(c, &p);
+        r = drop_damaged(c, &p, err);
     if (r == 0)
-        r = each_lease(c, &p, drop_lease, NULL, &n, err);
+        r = each_lease(&p, on_owned, &held, err);
     close_pool(&p);
     return r;
 }
@@ -355,9 +380,9 @@ static int host_local_del(CniCall *c, Err *err)
 static int host_local_check(CniCall *c, Err *err)
 {
     Pool p = { .dir_fd = -1, .lock_fd = -1 };
-    unsigned n = 0;
+    Owned held = { .c = c };
     int r = open_pool(c, &p, err);
-    if (r == 0 && (r = each_lease(c, &p, NULL, NULL, &n, err)) == 0 && n == 0)
+    if (r == 0 && (r = each_lease(&p, on_owned, &held, err)) == 0 && held.n == 0)
         r = err_set(err, ERR_NOT_FOUND, 0, "host-local: no address leased to container '%s'",
                     c->container_id);
     close_pool(&p);
@@ -374,27 +399,19 @@ static bool is_valid_attachment(const Value *valid, StrView id, StrView ifname)
     return false;
 }
 
+static int drop_invalid(void *ctx, Pool *p, const Lease *l)
+{
+    return is_valid_attachment(ctx, l->id, l->ifname) ? 0 : drop(p, l->name);
+}
+
 /* Gives back the leases of everything that is not listed as valid. */
 static int host_local_gc(CniCall *c, Err *err)
 {
-    const Value *valid = value_get(&c->config, SV("cni.dev/valid-attachments"));
+    Value *valid = value_get(&c->config, SV("cni.dev/valid-attachments"));
     Pool p = { .dir_fd = -1, .lock_fd = -1 };
     int r = open_pool(c, &p, err);
-    int fd = r < 0 ? -1 : openat(p.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        IpPrefix ip;
-        StrView id, ifname;
-        _cleanup_buf_ Buf text = BUF_INIT;
-        if (ip_prefix_parse(sv_cstr(e->d_name), &ip) < 0 ||
-            file_read(p.dir_fd, e->d_name, LEASE_MAX, &text) < 0)
-            continue;
-        sv_cut(sv_trim(buf_view(&text)), '\n', &id, &ifname);
-        if (!is_valid_attachment(valid, sv_trim(id), sv_trim(ifname)))
-            unlinkat(p.dir_fd, e->d_name, 0);
-    }
-    if (d)
-        closedir(d);
+    if (r == 0)
+        r = each_lease(&p, drop_invalid, valid, err);
     close_pool(&p);
     return r;
 }

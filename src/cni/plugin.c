@@ -35,12 +35,17 @@ static const CniPlugin *find_plugin(StrView name)
     return NULL;
 }
 
+/* What cannot be told on standard output is told on standard error: a runtime shows both. */
 static int print(const Value *v)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
     json_encode(v, &out);
     buf_putc(&out, '\n');
-    return out.failed || fd_write_full(STDOUT_FILENO, out.ptr, out.len) < 0 ? 1 : 0;
+    int r = out.failed ? -ENOMEM : fd_write_full(STDOUT_FILENO, out.ptr, out.len);
+    if (r < 0)
+        fprintf(stderr, "write to standard output: %s: %.*s\n", strerror(-r),
+                SV_FMT(buf_view(&out)));
+    return r < 0 ? 1 : 0;
 }
 
 static int print_error(CniCall *c, const Err *err)
@@ -152,6 +157,20 @@ static int run_plain(const CniPlugin *p, CniCall *c, const char *command, Err *e
         command);
 }
 
+/* An ADD of whose result nobody learns did not happen. */
+static int run_add(const CniPlugin *p, CniCall *c)
+{
+    CniResult result = { .routes = value_list(), .dns = value_map() };
+    Err err = { 0 };
+    if (p->add(c, &result, &err) < 0)
+        return print_error(c, &err);
+    Value v = cni_result_value(&result, c->version, c->arena);
+    int code = print(&v);
+    if (code && p->del && p->del(c, &err) < 0)
+        fprintf(stderr, "undo ADD: %s\n", err.msg);
+    return code;
+}
+
 static int run_call(const CniPlugin *p, CniCall *c)
 {
     Err err = { 0 };
@@ -159,13 +178,8 @@ static int run_call(const CniPlugin *p, CniCall *c)
         return read_config(c, &err) < 0 ? print_error(c, &err) : print_version(c);
     if (check_env(c, &err) < 0 || read_config(c, &err) < 0 || check_config(c, &err) < 0)
         return print_error(c, &err);
-    if (strcmp(c->command, "ADD") == 0) {
-        CniResult result = { .routes = value_list(), .dns = value_map() };
-        if (p->add(c, &result, &err) < 0)
-            return print_error(c, &err);
-        Value v = cni_result_value(&result, c->version, c->arena);
-        return print(&v);
-    }
+    if (strcmp(c->command, "ADD") == 0)
+        return run_add(p, c);
     return run_plain(p, c, c->command, &err) < 0 ? print_error(c, &err) : 0;
 }
 

@@ -348,6 +348,37 @@ static void put_masquerade(NftBatch *b, const char *chain, const PortmapConf *p)
     }
 }
 
+/* One transaction for each: an element goes only together with this container's chain, so that what
+ * another container holds stays. */
+static int take_one(Nft *n, const char *chain, const Mapping *m, const PortmapConf *p, Err *err)
+{
+    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(p->table);
+    if (!b)
+        return err_nomem(err);
+    nft_chain_flush(b, chain);
+    if (m)
+        mapping_elem(b, m, NULL, false);
+    else
+        nft_elem_del(b, BY_POD, &p->pod, sizeof p->pod);
+    nft_chain_del(b, chain);
+    int r = nft_commit(n, b, err);
+    return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+/* Fine when there is nothing of it. */
+static int take_all(const CniCall *c, const PortmapConf *p, Err *err)
+{
+    char chain[NAME_SIZE];
+    Nft *n = NULL;
+    int r = nft_open(&n, err);
+    for (unsigned i = 0; i < p->n_mappings && r == 0; i++)
+        r = take_one(n, mapping_chain(c, &p->mappings[i], chain), &p->mappings[i], p, err);
+    if (r == 0 && p->snat && p->pod)
+        r = take_one(n, pod_chain(c, chain), NULL, p, err);
+    nft_close(n);
+    return r;
+}
+
 static bool leads_elsewhere(void *ctx, uint32_t dst, uint16_t dport, uint32_t reply_src,
                             uint16_t reply_sport)
 {
@@ -392,8 +423,11 @@ static int put_all(CniCall *c, PortmapConf *p, Err *err)
     } else
         r = err_nomem(err);
     nft_close(n);
-    if (r < 0)
+    if (r < 0) {
+        /* Of an answer that was lost nobody knows what it was. */
+        (void)!take_all(c, p, NULL);
         return err_wrap(err, "map ports of the host (are they taken?)");
+    }
     allow_loopback(p);
     Err own = { 0 }; /* without connection tracking there is nothing to forget */
     (void)!nft_conntrack_forget_udp(leads_elsewhere, p, &own);
@@ -414,40 +448,14 @@ static int portmap_add(CniCall *c, CniResult *ret, Err *err)
     return put_all(c, p, err);
 }
 
-/* One transaction for each: an element goes only together with this container's chain, so that what
- * another container holds stays. */
-static int take_one(Nft *n, const char *chain, const Mapping *m, const PortmapConf *p, Err *err)
-{
-    _cleanup_(nft_batch_freep) NftBatch *b = nft_batch_new(p->table);
-    if (!b)
-        return err_nomem(err);
-    nft_chain_flush(b, chain);
-    if (m)
-        mapping_elem(b, m, NULL, false);
-    else
-        nft_elem_del(b, BY_POD, &p->pod, sizeof p->pod);
-    nft_chain_del(b, chain);
-    int r = nft_commit(n, b, err);
-    return r == -ERR_NOT_FOUND ? 0 : r;
-}
-
 static int portmap_del(CniCall *c, Err *err)
 {
     PortmapConf *p = arena_new(c->arena, PortmapConf);
     CniResult prev;
-    char chain[NAME_SIZE];
-    Nft *n = NULL;
     if (!p)
         return err_nomem(err);
     int r = read_conf(c, p, &prev, err);
-    if (r < 0 || !p->n_mappings || (r = nft_open(&n, err)) < 0)
-        return r;
-    for (unsigned i = 0; i < p->n_mappings && r == 0; i++)
-        r = take_one(n, mapping_chain(c, &p->mappings[i], chain), &p->mappings[i], p, err);
-    if (r == 0 && p->snat && p->pod)
-        r = take_one(n, pod_chain(c, chain), NULL, p, err);
-    nft_close(n);
-    return r;
+    return r < 0 || !p->n_mappings ? r : take_all(c, p, err);
 }
 
 /* The kernel is asked to exchange each element for itself: it refuses when there is none. */

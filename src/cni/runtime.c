@@ -204,8 +204,9 @@ static int run_plugin(const CniNetwork *n, const Value *plugin, const CniAttachm
         return plugin_error(type, text, buf_view(&errout), a, err);
     if (!ret)
         return 0;
-    *ret = value_map();
-    if (text.len && json_decode(text, a, NULL, ret, err) < 0)
+    if (!text.len)
+        return err_set(err, ERR_PROTO, 0, "CNI plugin %.*s: no result", SV_FMT(type));
+    if (json_decode(text, a, NULL, ret, err) < 0)
         return err_wrap(err, "answer of CNI plugin %.*s", SV_FMT(type));
     return 0;
 }
@@ -240,26 +241,53 @@ static int cache_put(const CniNetwork *n, const CniAttachment *at, const Value *
     return r < 0 ? err_neg(err, r, "keep CNI result in '%s'", path) : 0;
 }
 
-/* *ret_args: the capability arguments of the ADD, or NULL. */
-static bool cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Value *ret,
-                      const Value **ret_args)
+/* *ret_args: the capability arguments of the ADD, or NULL. 1, 0 when there is no result or a
+ * damaged one, or the negative errno of one that cannot be read now. */
+static int cache_get(const CniNetwork *n, const CniAttachment *at, Arena *a, Value *ret,
+                     const Value **ret_args)
 {
     char path[PATH_MAX];
     _cleanup_buf_ Buf text = BUF_INIT;
     Value *v = arena_new(a, Value);
     *ret_args = NULL;
     cache_path(n, at, path);
-    if (!v || file_read(AT_FDCWD, path, CONFIG_MAX, &text) < 0)
-        return false;
+    if (!v)
+        return -ENOMEM;
+    int r = file_read(AT_FDCWD, path, CONFIG_MAX, &text);
+    if (r < 0)
+        return r == -ENOENT || r == -EFBIG ? 0 : r;
     StrView copy = arena_sv(a, buf_view(&text));
-    if (!copy.ptr || json_decode(copy, a, NULL, v, NULL) < 0 || !value_get(v, SV("result")))
-        return false;
+    if (!copy.ptr)
+        return -ENOMEM;
+    if (json_decode(copy, a, NULL, v, NULL) < 0 || !value_get(v, SV("result")))
+        return 0;
     *ret = *value_get(v, SV("result"));
     *ret_args = value_get(v, SV("capabilityArgs"));
-    return true;
+    return 1;
 }
 
 /* ---- the chain ---- */
+
+/* DEL of all plugins, from the last; then the result is forgotten. The first failure is told. */
+static int del_chain(const CniNetwork *n, const CniAttachment *at, const Value *prev, Arena *a,
+                     Err *err)
+{
+    char path[PATH_MAX];
+    int first = 0;
+    for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
+        Err own = { 0 };
+        int r = run_plugin(n, value_at(&n->plugins, i), at, "DEL", prev, a, NULL, &own);
+        if (r < 0 && first == 0) {
+            first = r;
+            if (err)
+                *err = own;
+        }
+    }
+    cache_path(n, at, path);
+    if (first == 0 && unlink(path) < 0 && errno != ENOENT)
+        return err_errno(err, "remove CNI result '%s'", path);
+    return first;
+}
 
 int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *ret, Err *err)
 {
@@ -274,8 +302,9 @@ int cni_add(const CniNetwork *n, const CniAttachment *at, Arena *a, CniResult *r
     }
     if (r == 0 && (r = cni_result_parse(&result, a, ret, err)) == 0)
         r = cache_put(n, at, &result, a, err);
-    if (r < 0 && cni_del(n, at, NULL) < 0)
-        return r; /* the first failure is the one to tell */
+    /* The first failure is the one to tell. Plugins learn from the result what to take away. */
+    if (r < 0)
+        (void)!(prev ? del_chain(n, at, prev, a, NULL) : cni_del(n, at, NULL));
     return r;
 }
 
@@ -286,7 +315,7 @@ CniCached cni_cached(const CniNetwork *n, const CniAttachment *at)
     Value result;
     const Value *args;
     char path[PATH_MAX];
-    if (cache_get(n, at, &a, &result, &args))
+    if (cache_get(n, at, &a, &result, &args) > 0)
         return value_len(args) > 0 ? CNI_CACHED_ARGS : CNI_CACHED_PLAIN;
     cache_path(n, at, path);
     return path_exists(AT_FDCWD, path) ? CNI_CACHED_DAMAGED : CNI_CACHED_NOT;
@@ -301,25 +330,14 @@ int cni_del(const CniNetwork *n, const CniAttachment *asked, Err *err)
     char path[PATH_MAX];
     CniAttachment own_at = *asked;
     const CniAttachment *at = &own_at;
-    bool has = cache_get(n, at, &a, &prev, &args);
+    int has = cache_get(n, at, &a, &prev, &args);
+    if (has < 0) { /* without it a plugin does not know what to take away */
+        cache_path(n, at, path);
+        return err_neg(err, has, "read CNI result '%s'", path);
+    }
     if (!own_at.capability_args)
         own_at.capability_args = args;
-    int first = 0;
-    for (uint32_t i = value_len(&n->plugins); i-- > 0;) {
-        Err own = { 0 };
-        int r =
-            run_plugin(n, value_at(&n->plugins, i), at, "DEL", has ? &prev : NULL, &a, NULL, &own);
-        if (r < 0 && first == 0) {
-            first = r;
-            if (err)
-                *err = own;
-        }
-    }
-    if (first == 0) {
-        cache_path(n, at, path);
-        unlink(path);
-    }
-    return first;
+    return del_chain(n, at, has ? &prev : NULL, &a, err);
 }
 
 int cni_check(const CniNetwork *n, const CniAttachment *asked, Err *err)
@@ -330,12 +348,15 @@ int cni_check(const CniNetwork *n, const CniAttachment *asked, Err *err)
     const Value *args;
     CniAttachment own_at = *asked;
     const CniAttachment *at = &own_at;
-    if (!cache_get(n, at, &a, &prev, &args))
+    int r = cache_get(n, at, &a, &prev, &args);
+    if (r < 0)
+        return err_neg(err, r, "read the CNI result of container '%s'", at->container_id);
+    if (r == 0)
         return err_set(err, ERR_NOT_FOUND, 0, "container '%s' is not attached to network '%.*s'",
                        at->container_id, SV_FMT(n->name));
     if (!own_at.capability_args)
         own_at.capability_args = args;
-    int r = 0;
+    r = 0;
     value_list_foreach (plugin, &n->plugins) {
         if (r == 0)
             r = run_plugin(n, plugin, at, "CHECK", &prev, &a, NULL, err);

@@ -37,4 +37,5 @@ typedef enum CniCached {
     CNI_CACHED_ARGS,    /* added with some */
     CNI_CACHED_DAMAGED, /* there is a result that cannot be read */
 } CniCached;
+/* Looks at the result that is kept of an attachment; nothing is changed. */
 CniCached cni_cached(const CniNetwork *n, const CniAttachment *at);

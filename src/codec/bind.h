@@ -93,6 +93,8 @@ struct Binder {
 /* A YAML document for a format that is not `typed`. Errors name the file; ERR_INVALID: a key that
  * stands twice, too. */
 int bind_document(StrView text, const char *name, Arena *a, Value *ret, Err *err) NODISCARD;
+/* Fills obj from the map `v`; fields without a key keep what they have. Unknown keys, and values of
+ * another kind, are ERR_INVALID with file, line and path. */
 int bind_struct(Binder *b, const Type *t, void *obj, const Value *v) NODISCARD;
 /* For formats: a list or map of texts. */
 int bind_texts(Binder *b, const Value *v, StrList *ret) NODISCARD;

@@ -1,14 +1,15 @@
 /* image.h - the store of images on one machine.
  *
  * One directory in the OCI image layout, plus unpacked layers:
- *   oci-layout, index.json        what images there are: name -> manifest digest
- *   blobs/sha256/HEX              manifests, configs, compressed layers; content-addressed
- *   layers/HEX/                   one unpacked layer per diff-id, ready as an overlayfs lower
- * directory pins/NAME                     a manifest digest that something running needs tmp/
- * unfinished work; emptied by image_gc() Every file appears by rename after fsync, so a crash
- * leaves only unreferenced files, which image_gc() removes. Any number of threads and processes may
- * use one store: changes of the index hold `lock`; whoever adds blobs holds `gc.lock` shared, and
- * the collector holds it exclusively.
+ *   oci-layout, index.json   what images there are: name -> manifest digest
+ *   blobs/sha256/HEX         manifests, configs, compressed layers; content-addressed
+ *   layers/HEX/              one unpacked layer per diff-id, ready as an overlayfs lower directory
+ *   pins/NAME                a manifest digest that something running needs
+ *   tmp/                     unfinished work; emptied by image_gc()
+ *
+ * Every file appears by rename after fsync, so a crash leaves only unreferenced files, which
+ * image_gc() removes. Any number of threads and processes may use one store: changes of the index
+ * hold `lock`; whoever adds blobs holds `gc.lock` shared, and the collector holds it exclusively.
  *
  * All calls block (disk, and for layers a child process): call them from worker threads or a CLI.
  */
@@ -95,6 +96,8 @@ int image_list(ImageStore *s, Arena *a, ImageInfo **ret_list, size_t *ret_len, E
  * one. */
 int image_get(ImageStore *s, StrView what, Arena *a, ImageInfo *ret_info, Err *err) NODISCARD;
 
+/* What the image says of how it is run; texts are in the arena. ERR_NOT_FOUND, ERR_CORRUPT,
+ * ERR_INVALID. */
 int image_config(ImageStore *s, const Digest *manifest, Arena *a, ImageConfig *ret_config,
                  Err *err) NODISCARD;
 

@@ -10,6 +10,7 @@
 int image_store_hold(ImageStore *s, int *ret_fd, Err *err) NODISCARD;
 
 bool blob_exists(ImageStore *s, const Digest *d, uint64_t *ret_size); /* ret_size may be NULL */
+/* For reading, not verified; the caller closes it. ERR_NOT_FOUND, ERR_SYS. */
 int blob_open(ImageStore *s, const Digest *d, int *ret_fd, Err *err) NODISCARD;
 /* The whole blob, verified against its digest. ERR_LIMIT beyond `limit`, ERR_CORRUPT. */
 int blob_read(ImageStore *s, const Digest *d, size_t limit, Buf *out, Err *err) NODISCARD;
@@ -17,8 +18,10 @@ int blob_read(ImageStore *s, const Digest *d, size_t limit, Buf *out, Err *err) 
 /* A blob being written: a temporary file and a running hash. Freeing before the commit removes it.
  */
 typedef struct BlobWriter BlobWriter;
+/* The caller ends it with blob_writer_free(). ERR_SYS, ERR_NOMEM. */
 int blob_writer_new(ImageStore *s, BlobWriter **ret_w, Err *err) NODISCARD;
 BlobWriter *blob_writer_free(BlobWriter *w); /* always NULL */
+/* Appends. ERR_LIMIT beyond IMAGE_BLOB_MAX, ERR_SYS; the writer is then good for nothing else. */
 int blob_writer_write(BlobWriter *w, const void *data, size_t n, Err *err) NODISCARD;
 /* Makes it durable under its digest. With `want`, another digest is ERR_CORRUPT. Outputs may be
  * NULL. */

@@ -1,7 +1,6 @@
 /* image_gc.c - pins, and the collector: marks from the index and the pins, then sweeps blobs and
  * layers. It holds gc.lock exclusively, so no import is under way and everything in tmp/ is left
  * over. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -111,21 +110,16 @@ typedef int (*EachFn)(ImageStore *s, int dir_fd, const char *name, void *ctx, Er
 
 static int each_file(ImageStore *s, int dir_fd, EachFn fn, void *ctx, Err *err)
 {
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
-    int r = 0;
+    DIR *dir;
+    int r = dir_list(dir_fd, ".", &dir), more = 0;
 
-    if (!dir) {
-        r = err_errno(err, "read a folder of %s", s->dir);
-        closep(&fd);
-        return r;
-    }
-    while (r >= 0 && (e = readdir(dir)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            r = fn(s, dir_fd, e->d_name, ctx, err);
+    if (r < 0)
+        return err_neg(err, r, "read a folder of %s", s->dir);
+    while (r >= 0 && (more = dir_next(dir, &e)) > 0)
+        r = fn(s, dir_fd, e->d_name, ctx, err);
     closedir(dir);
-    return r;
+    return more < 0 ? err_neg(err, more, "read a folder of %s", s->dir) : r;
 }
 
 static int mark_pin(ImageStore *s, int dir_fd, const char *name, void *ctx, Err *err)

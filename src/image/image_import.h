@@ -19,6 +19,7 @@ typedef struct Import {
     uint32_t done;
 } Import;
 
+/* Has the source a file of this name? */
 bool import_has(Import *im, const char *name);
 /* Makes a file of the source a blob of the store. */
 int import_blob_by_name(Import *im, const char *name, Digest *ret, uint64_t *ret_size,

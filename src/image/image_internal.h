@@ -37,6 +37,8 @@ typedef struct Manifest {
     ManifestLayer *layers; /* bottom first */
     uint32_t layers_len;
 } Manifest;
+/* From JSON, or from the blob of that digest, verified. Texts are in the arena. ERR_INVALID names
+ * what is wrong with it; ERR_NOT_FOUND, ERR_CORRUPT, ERR_LIMIT (IMAGE_MANIFEST_MAX). */
 int manifest_parse(const Value *doc, Arena *a, Manifest *ret, Err *err) NODISCARD;
 int manifest_load(ImageStore *s, const Digest *d, Arena *a, Manifest *ret, Err *err) NODISCARD;
 /* Fills `ret` from the JSON of an image configuration. */

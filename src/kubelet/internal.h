@@ -1,16 +1,25 @@
 /* internal.h - what the files of the kubelet share.
  *
- *   kubelet.c    the whole: informer of this node's pods, one worker each, start and restart
- *   node.c       the Node object and its Lease
- *   worker.c     one pod's state machine: worker_sync() looks at what is wanted and what is, and
- * takes the next step; everything that happens calls it again run.c        its containers: order,
- * restarts, back-off gather.c     what a pod refers to: ConfigMaps, Secrets, tokens sandbox.c
- * namespaces, network, stage1 (on a pool thread) volumes.c    contents of volumes (on a pool
- * thread) container.c  from a container's spec and image to an AppSpec (on a pool thread) env.c
- * environment variables status.c     from a worker to PodStatus support.c    what this kubelet does
- * not implement it refuses action.c     one try of a probe or run of a hook hooks.c      postStart,
- * preStop logs.c where logs are, rotation probe.c      liveness, readiness and startup probes
- * server.c     the kubelet's own API: logs, exec, attach, port-forward
+ *   kubelet.c      the whole: informer of this node's pods, one worker each, start and restart
+ *   node.c         the Node object and its Lease; node_status.c: what of it is others' stays theirs
+ *   worker.c       one pod's state machine: worker_sync() looks at what is wanted and what is, and
+ *                  takes the next step; everything that happens calls it again
+ *   admit.c        whether a pod is begun at all; support.c: what is not implemented is refused
+ *   run.c          its containers: order, restarts, back-off
+ *   cleanup.c      its end: everything of it on this node is taken down
+ *   status.c       from a worker to PodStatus
+ *  on a pool thread, as jobs that may be repeated:
+ *   gather.c       what a pod refers to: ConfigMaps, Secrets, tokens
+ *   sandbox.c      namespaces, network, stage1; hosts.c: its names; sysctl.c: its settings
+ *   volumes.c      contents of volumes; propagation.c: mounts that the host or others are to see
+ *   container.c    from a container's spec and image to an AppSpec; env.c: its environment;
+ *                  filters.c: its system call filter
+ *  while it runs:
+ *   probe.c        liveness, readiness and startup probes; hooks.c: postStart, preStop
+ *   action.c       one try of a probe or run of a hook; http_get.c: over HTTP
+ *   logs.c         where logs are, rotation; cri_log.c: their format
+ *   server.c       the kubelet's own API (server.h lists its files); pump.c: bytes from one
+ *                  descriptor to another; metrics.c and net_dev.c: what is counted
  */
 #pragma once
 
@@ -210,13 +219,16 @@ char *worker_netns(const Worker *w, char buf[static PATH_SIZE]); /* DATA_DIR/nod
 /* LOG_ROOT/NS_NAME_UID/CONTAINER/ATTEMPT.log */
 char *container_log_path(const Container *c, unsigned attempt, char buf[static PATH_SIZE]);
 
+/* Does it use the node's own network namespace? */
 bool pod_is_host_network(const Value *pod);
 
 /* ---- gather.c ---- */
 /* Asks for everything that the pod refers to and puts it into w->resources; then worker_gathered().
  * What is missing (and not optional) is an error that names it. */
 void gather_start(Worker *w);
+/* No answer is waited for any more; fine when none is. */
 void gather_cancel(Worker *w);
+/* The end of gather_start(), on the loop; NULL: w->resources has all of it. */
 void worker_gathered(Worker *w, const Err *err);
 /* A fetched object as a tree in the arena; false when it is absent (optional). kind: "configmap",
  * "secret". */
@@ -237,6 +249,7 @@ typedef struct SetupJob {
     Pod *conn;
     Err err;
 } SetupJob;
+/* What a job needs of its worker, into its arena: false when memory is short. */
 bool worker_copy_inputs(Worker *w, SetupJob *job);
 
 /* ---- hosts.c ---- */
@@ -266,6 +279,7 @@ typedef struct VolumeSource {
     const char *root, *path;
     bool readonly; /* the volume itself demands it */
 } VolumeSource;
+/* Of an entry of volumeMounts. ERR_INVALID or ERR_NOT_FOUND name the volume. */
 int volume_source(SetupJob *job, const Value *mount, VolumeSource *ret, Err *err) NODISCARD;
 
 typedef struct StartJob {
@@ -282,6 +296,9 @@ int container_prepare(StartJob *job, Err *err) NODISCARD; /* container.c */
 
 /* env.c: "NAME=VALUE" strings. */
 typedef VEC(const char *) StringList;
+/* The image's variables, the services', envFrom's and env's, later ones over earlier ones; texts
+ * are in the job's arena, the list is the caller's (vec_free). ERR_NOT_FOUND names what is referred
+ * to. */
 int env_build(StartJob *job, const Value *container, const ImageConfig *img, StringList *ret,
               Err *err) NODISCARD;
 /* Expands $(NAME) by the variables so far; $$(NAME) stays. */

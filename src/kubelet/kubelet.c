@@ -6,7 +6,6 @@
  * does not know any more is ended as soon as its list is complete. */
 #include "kubelet/internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -120,11 +119,12 @@ static int each_pod_folder(Kubelet *k, FolderFn *fn, Err *err)
 {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/node/pods", k->cfg.data_dir);
-    DIR *d = opendir(path);
-    if (!d)
-        return errno == ENOENT ? 0 : err_errno(err, "list '%s'", path);
-    int first = 0;
-    for (struct dirent *e; (e = readdir(d));) {
+    struct dirent *e;
+    DIR *d;
+    int first = 0, more = dir_list(AT_FDCWD, path, &d);
+    if (more < 0)
+        return more == -ENOENT ? 0 : err_neg(err, more, "list '%s'", path);
+    while ((more = dir_next(d, &e)) > 0) {
         Err own = { 0 };
         if (e->d_name[0] == '.')
             continue;
@@ -136,7 +136,7 @@ static int each_pod_folder(Kubelet *k, FolderFn *fn, Err *err)
         }
     }
     closedir(d);
-    return first;
+    return more < 0 && first == 0 ? err_neg(err, more, "list '%s'", path) : first;
 }
 
 static int restore_one(Kubelet *k, const char *uid, Err *err)

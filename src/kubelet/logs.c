@@ -2,7 +2,6 @@
  * kubelet's defaults have it: a log of LOG_MAX_SIZE is renamed to ATTEMPT.log.TIME and begun anew;
  * with the new one at most LOG_MAX_FILES are kept. Those of supervisors that do not know this yet
  * are looked at every now and then. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -44,15 +43,18 @@ int log_remove_pod(const Kubelet *k, const char *uid, Err *err)
 {
     char root[PATH_SIZE], suffix[80];
     snprintf(suffix, sizeof suffix, "_%s", uid);
-    DIR *d = opendir(log_root(k, root));
-    int r = 0;
-    if (!d)
-        return errno == ENOENT ? 0 : err_errno(err, "list '%s'", root);
-    for (struct dirent *e; (e = readdir(d)) && r == 0;)
+    struct dirent *e;
+    DIR *d;
+    int r = dir_list(AT_FDCWD, log_root(k, root), &d), more = 0;
+    if (r < 0)
+        return r == -ENOENT ? 0 : err_neg(err, r, "list '%s'", root);
+    while (r == 0 && (more = dir_next(d, &e)) > 0)
         if (sv_ends(sv_cstr(e->d_name), sv_cstr(suffix)) && (r = rm_rf(dirfd(d), e->d_name)) < 0)
             err_neg(err, r, "remove '%s/%s'", root, e->d_name);
     closedir(d);
-    return r < 0 ? -ERR_SYS : 0;
+    if (r < 0)
+        return -ERR_SYS;
+    return more < 0 ? err_neg(err, more, "list '%s'", root) : 0;
 }
 
 /* ---- rotation ---- */

@@ -19,8 +19,10 @@ typedef struct PumpSpec {
     void *ctx;
 } PumpSpec;
 
+/* Begins at once. ERR_NOMEM, ERR_SYS: spec->fd is closed then, too. */
 int pump_new(const PumpSpec *spec, Pump **ret, Err *err) NODISCARD;
 Pump *pump_free(Pump *p); /* closes the descriptor; always NULL; NULL is fine */
+/* The descriptor, which stays the pump's; -1 once it is closed. */
 int pump_fd(const Pump *p);
 /* Copies. What nobody can take any more is dropped. */
 void pump_write(Pump *p, const void *data, size_t len);

@@ -2,7 +2,6 @@
  *
  * Runs on pool threads. sandbox_create() undoes what it made when a later step fails;
  * sandbox_destroy() takes down whatever is there and may be repeated. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -382,15 +381,17 @@ static int unpin_images(Kubelet *k, const char *uid, Err *err)
     char path[PATH_SIZE], prefix[80];
     snprintf(path, sizeof path, "%s/images/pins", k->cfg.data_dir);
     snprintf(prefix, sizeof prefix, "pod-%s.", uid);
-    DIR *d = opendir(path);
-    int r = 0;
-    for (struct dirent *e; d && r == 0 && (e = readdir(d));)
+    struct dirent *e;
+    DIR *d;
+    int r = dir_list(AT_FDCWD, path, &d), more = 0;
+    if (r < 0)
+        return r == -ENOENT ? 0 : err_neg(err, r, "list '%s'", path);
+    while (r == 0 && (more = dir_next(d, &e)) > 0)
         if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
             r = k->images ? image_unpin(k->images, e->d_name, err)
                           : err_set(err, ERR_SYS, 0, "pin '%s/%s' stays", path, e->d_name);
-    if (d)
-        closedir(d);
-    return r;
+    closedir(d);
+    return more < 0 ? err_neg(err, more, "list '%s'", path) : r;
 }
 
 /* The folder goes last: while there is one, the rest is tried again. */
@@ -431,8 +432,12 @@ void sandbox_sweep(Kubelet *k)
 {
     char path[PATH_SIZE + 16], dir[PATH_SIZE], uid[64];
     snprintf(path, sizeof path, "%s/results", k->cni_dir);
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && (e = readdir(d));) {
+    struct dirent *e;
+    DIR *d = NULL;
+    int more = dir_list(AT_FDCWD, path, &d);
+    if (more == -ENOENT)
+        return;
+    while (more >= 0 && (more = dir_next(d, &e)) > 0) {
         Err err = { 0 };
         if (!uid_of_result(e->d_name, uid))
             continue;
@@ -445,4 +450,6 @@ void sandbox_sweep(Kubelet *k)
     }
     if (d)
         closedir(d);
+    if (more < 0)
+        log_warn("list '%s': %s, ignoring", path, strerror(-more));
 }

@@ -37,6 +37,7 @@ typedef struct KubeletRequest {
     unsigned n_rest;
 } KubeletRequest;
 
+/* Something that outlives its request: `end` is called when the server ends before it. */
 void session_add(KubeletServer *s, Session *x, void (*end)(Session *x));
 void session_del(Session *x); /* repeatable */
 
@@ -59,4 +60,5 @@ void kubelet_authorize(KubeletServer *s, HttpReq *req, StrView verb, StrView sub
 typedef void KubeletHandler(KubeletRequest *r);
 KubeletHandler serve_logs, serve_log_files, serve_exec, serve_attach, serve_port_forward,
     serve_stats;
+/* What server_stats.c remembers of the processor's use. */
 void kubelet_samples_free(KubeletServer *s);

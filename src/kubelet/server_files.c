@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "base/file.h"
 #include "kubelet/server.h"
 
 enum { BLOCK = 65536, PENDING_MAX = 512 * 1024, ENTRIES_MAX = 100000 };
@@ -104,17 +105,17 @@ static void send_folder(KubeletRequest *r, int fd)
 {
     _cleanup_buf_ Buf b = BUF_INIT;
     DIR *d = fdopendir(fd);
+    struct dirent *e;
     unsigned n = 0;
+    int more = 1;
     if (!d) {
         close(fd);
         kubelet_refuse(r->req, 500, "Error reading directory");
         return;
     }
     buf_sv(&b, SV("<pre>\n"));
-    for (struct dirent *e; (e = readdir(d)) && n < ENTRIES_MAX;) {
+    while (n < ENTRIES_MAX && (more = dir_next(d, &e)) > 0) {
         const char *slash = e->d_type == DT_DIR ? "/" : "";
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
         buf_sv(&b, SV("<a href=\""));
         percent_encode(sv_cstr(e->d_name), &b);
         buf_printf(&b, "%s\">", slash);
@@ -126,6 +127,8 @@ static void send_folder(KubeletRequest *r, int fd)
     buf_sv(&b, SV("</pre>\n"));
     if (b.failed)
         kubelet_refuse(r->req, 500, "out of memory");
+    else if (more < 0)
+        kubelet_refuse(r->req, 500, "Error reading directory");
     else
         http_respond(r->req, 200, SV("text/html; charset=utf-8"), buf_view(&b));
 }

@@ -4,7 +4,6 @@
  * are written to a new folder ..TIME, the link ..data is renamed onto it, and names in the volume
  * are links through ..data (Kubernetes' atomic writer). Containers see the old state or the new
  * one, never a mixture. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -248,16 +247,14 @@ static StrView first_part(StrView path)
 /* Regular files below a folder. */
 static size_t count_files(int dir_fd, const char *path)
 {
-    int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+    DIR *d;
     size_t n = 0;
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_type == DT_DIR && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            n += count_files(fd, e->d_name);
-        n += e->d_type != DT_DIR;
-    }
-    if (d)
-        closedir(d);
+    if (dir_list(dir_fd, path, &d) < 0)
+        return 0;
+    while (dir_next(d, &e) > 0)
+        n += e->d_type == DT_DIR ? count_files(dirfd(d), e->d_name) : 1;
+    closedir(d);
     return n;
 }
 
@@ -307,13 +304,13 @@ static int link_names(const char *dir, const Payload *p, Err *err)
 /* Names that are not in the payload any more, and folders of earlier times. */
 static void remove_old(const char *dir, const Payload *p, const char *keep)
 {
-    DIR *d = opendir(dir);
-    if (!d)
+    struct dirent *e;
+    DIR *d;
+    if (dir_list(AT_FDCWD, dir, &d) < 0)
         return;
-    for (struct dirent *e; (e = readdir(d));) {
+    while (dir_next(d, &e) > 0) {
         StrView name = sv_cstr(e->d_name);
-        bool wanted = sv_eq(name, SV(".")) || sv_eq(name, SV("..")) || sv_eq(name, SV("..data")) ||
-                      sv_eq(name, sv_cstr(keep));
+        bool wanted = sv_eq(name, SV("..data")) || sv_eq(name, sv_cstr(keep));
         if (!wanted && !map_has(&p->names, name))
             rm_rf(dirfd(d), e->d_name);
     }

@@ -62,6 +62,7 @@ typedef struct ClientOps {
 } ClientOps;
 
 extern const ClientOps client_h1_ops, client_h2_ops;
+/* The state of either protocol (c->proto) for a connection that has been made. ERR_NOMEM. */
 int client_h1_init(ClientConn *c, Err *err) NODISCARD;
 int client_h2_init(ClientConn *c, Err *err) NODISCARD;
 

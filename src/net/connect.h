@@ -22,6 +22,8 @@ typedef struct ConnectTo {
     StrView proxy_head;
 } ConnectTo;
 
+/* Begins; fn is called once, later, with a socket that becomes its own, or an error; the connector
+ * is gone then. `to` is copied. ERR_NOMEM, ERR_SYS. */
 int connector_new(Loop *l, const ConnectTo *to, ConnectFn *fn, void *ctx, Connector **ret,
                   Err *err) NODISCARD;
 Connector *connector_cancel(Connector *c); /* always NULL; NULL is fine */

@@ -184,6 +184,7 @@ typedef struct NetStreamEvents {
 void net_stream_start(NetStream *s, const NetStreamEvents *ev); /* begins delivery */
 int net_stream_write(NetStream *s, const void *data, size_t len,
                      Err *err) IGNORABLE; /* copies; a failure ends it */
+/* Bytes that are written and not yet with the kernel. */
 size_t net_stream_pending(const NetStream *s);
 void net_stream_pause(NetStream *s, bool paused); /* back pressure: stop reading */
 void net_stream_end(NetStream *s); /* sends what waits, then closes; no more events after on_end */

@@ -38,6 +38,8 @@ typedef struct HttpClientConfig {
     HttpDials *dials; /* counts connections, but not of tunnels; must outlive the client. NULL */
 } HttpClientConfig;
 
+/* `cfg` is copied but for what its fields say. Nothing is connected yet. To be ended by
+ * http_client_free() before the loop. ERR_NOMEM. */
 int http_client_new(Loop *l, const HttpClientConfig *cfg, HttpClient **ret, Err *err) NODISCARD;
 /* For new connections; those that are open stay as they are. */
 void http_client_set_tls(HttpClient *c, TlsContext *tls);
@@ -62,6 +64,8 @@ typedef struct HttpCallSpec {
     void *ctx;
 } HttpCallSpec;
 
+/* Begins a call; `spec` and its texts are copied. What goes wrong later is told by on_done, never
+ * before this returns. ERR_NOMEM: nothing was begun. */
 int http_call(HttpClient *c, const HttpCallSpec *spec, HttpCall **ret, Err *err) NODISCARD;
 HttpCall *http_call_cancel(HttpCall *call); /* no more events; always NULL; NULL is fine */
 
@@ -93,4 +97,5 @@ typedef void HttpTunnelFn(void *ctx, const HttpTunnelAnswer *answer, NetStream *
                           const Err *err);
 int http_tunnel(HttpClient *c, StrView request_head, HttpTunnelFn *on_answer, void *ctx,
                 HttpTunnel **ret, Err *err) NODISCARD;
+/* No callback any more; always NULL; NULL is fine. */
 HttpTunnel *http_tunnel_cancel(HttpTunnel *t);

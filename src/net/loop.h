@@ -20,6 +20,7 @@ typedef void LoopChildFn(void *ctx, pid_t pid, int wait_status);
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 };
 
+/* The caller ends it with loop_free(). ERR_SYS, ERR_NOMEM. */
 int loop_new(Loop **ret, Err *err) NODISCARD;
 /* Closes what is left (sources that others still hold are gone with it) and waits for work under
  * way, whose `done` is still called. Always NULL. */

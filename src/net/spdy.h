@@ -41,5 +41,6 @@ void spdy_data(Spdy *s, uint32_t id, const void *data, size_t len, bool fin); /*
 void spdy_reset(Spdy *s, uint32_t id,
                 uint32_t status);       /* RST_STREAM: 2 invalid, 3 refused, 5 cancel */
 void spdy_forget(Spdy *s, uint32_t id); /* both sides have ended it: makes room for another */
+/* Says that no stream is taken any more; those that are open go on. */
 void spdy_goaway(Spdy *s);
 uint32_t spdy_dictionary_id(void); /* Adler-32 of the header dictionary */

@@ -35,8 +35,13 @@ typedef struct TlsConfig {
     bool alpn_h2;              /* offer or accept "h2" beside "http/1.1" */
 } TlsConfig;
 
+/* Reads certificates and keys; `cfg` is not needed afterwards. A context may be used by several
+ * threads; the caller owns one reference. ERR_INVALID says what of it is wrong, ERR_SYS, ERR_NOMEM.
+ */
 int tls_context_new_server(const TlsConfig *cfg, TlsContext **ret, Err *err) NODISCARD;
 int tls_context_new_client(const TlsConfig *cfg, TlsContext **ret, Err *err) NODISCARD;
+/* One more reference, and one less; connections hold their own. unref: always NULL, NULL is fine.
+ */
 TlsContext *tls_context_ref(TlsContext *c);
 TlsContext *tls_context_unref(TlsContext *c);
 

@@ -32,8 +32,10 @@ size_t nft_batch_len(const NftBatch *b); /* messages so far */
 int nft_commit(Nft *n, NftBatch *b, Err *err) NODISCARD;
 
 void nft_table_add(NftBatch *b); /* fine when it is there */
+/* With all that is in it. ERR_NOT_FOUND from the commit when there is none. */
 void nft_table_del(NftBatch *b);
 
+/* A chain that rules jump to; fine when it is there. */
 void nft_chain_add(NftBatch *b, const char *name);
 /* type "nat" or "filter"; hook NF_INET_*; policy accept. */
 void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t hook,
@@ -41,6 +43,7 @@ void nft_chain_base(NftBatch *b, const char *name, const char *type, uint32_t ho
 /* Of family netdev, type "filter", policy accept: all that comes in by the device, before bridges
  * and protocols see it. */
 void nft_chain_ingress(NftBatch *b, const char *name, const char *device, int32_t priority);
+/* Takes its rules away, and the chain, which must have none and be jumped to by none. */
 void nft_chain_flush(NftBatch *b, const char *name);
 void nft_chain_del(NftBatch *b, const char *name);
 
@@ -55,6 +58,9 @@ typedef struct NftSetSpec {
 enum { NFT_T_IPV4 = 7, NFT_T_PROTO = 12, NFT_T_PORT = 13, NFT_T_U32 = 4 };
 #define NFT_TYPE2(a, b)    ((uint32_t)(a) << 6 | (b))
 #define NFT_TYPE3(a, b, c) ((uint32_t)(a) << 12 | (uint32_t)(b) << 6 | (c))
+/* Sets and maps. Adding one that is there is fine if it is of the same form; a map whose data is a
+ * verdict leads each key to a chain (nft_elem_add(): `goto_chain`, NULL in a set). Keys are of the
+ * length of the set's, in network order. Deleting what is not there is ERR_NOT_FOUND. */
 void nft_set_add(NftBatch *b, const NftSetSpec *s);
 void nft_set_del(NftBatch *b, const char *name);
 void nft_set_flush(NftBatch *b, const char *name);
@@ -71,6 +77,11 @@ void nft_rule_begin(NftBatch *b, const char *chain);
 void nft_rule_end(NftBatch *b);
 
 enum { NFT_AT_NETWORK = 1, NFT_AT_TRANSPORT = 2 };
+/* Expressions. Registers are numbered from 0 and have 4 bytes each; what is longer fills those
+ * behind it. payload, meta, ct and fib load into one: `len` bytes at `offset` of a header (base
+ * NFT_AT_*), what the kernel keeps of the packet (key NFT_META_*, NFT_CT_*), the kind of its source
+ * or destination address (RTN_*). cmp ends the rule unless they are equal (or are not). meta_set
+ * writes one back. */
 void nft_x_payload(NftBatch *b, unsigned reg, uint32_t base, uint32_t offset, uint32_t len);
 void nft_x_meta(NftBatch *b, unsigned reg, uint32_t key);
 void nft_x_meta_set(NftBatch *b, unsigned reg, uint32_t key);
@@ -82,6 +93,7 @@ void nft_x_bitwise(NftBatch *b, unsigned reg, uint32_t mask,
 void nft_x_lookup(NftBatch *b, unsigned reg, const char *set);            /* goes on when found */
 void nft_x_vmap(NftBatch *b, unsigned reg, const char *map);              /* its verdict */
 void nft_x_load(NftBatch *b, unsigned reg, const void *data, size_t len); /* given bytes */
+/* What an anonymous map has for the number in `reg`, into `dreg`; and a number below `modulus`. */
 void nft_x_anon_map(NftBatch *b, unsigned reg, uint32_t id, unsigned dreg);
 void nft_x_random(NftBatch *b, unsigned reg, uint32_t modulus);
 /* Writes the key in `reg` to the set, or renews its time. */

@@ -9,6 +9,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,18 +40,35 @@ int rtnl_open(Rtnl **ret, Err *err)
     return 0;
 }
 
+typedef struct Elsewhere {
+    int netns_fd, result;
+    Rtnl *rtnl;
+    Err err;
+} Elsewhere;
+
+static void *open_elsewhere(void *ctx)
+{
+    Elsewhere *e = ctx;
+    e->result = setns(e->netns_fd, CLONE_NEWNET) < 0 ? err_errno(&e->err, "enter network namespace")
+                                                     : rtnl_open(&e->rtnl, &e->err);
+    return NULL;
+}
+
+/* A thread that ends there needs no way back, which can fail: going on in a container's namespace
+ * would do the caller's work to the wrong network. */
 int rtnl_open_in(int netns_fd, Rtnl **ret, Err *err)
 {
-    _cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (own < 0 || setns(netns_fd, CLONE_NEWNET) < 0)
-        return err_errno(err, "enter network namespace");
-    int r = rtnl_open(ret, err);
-    if (setns(own, CLONE_NEWNET) < 0) {
-        /* Going on in a container's namespace would do its work to the wrong network. */
-        assert_failed(__FILE__, __LINE__, "setns",
-                      "cannot return to the own network namespace: errno %d", errno);
-    }
-    return r;
+    Elsewhere e = { .netns_fd = netns_fd };
+    pthread_t thread;
+    int failed = pthread_create(&thread, NULL, open_elsewhere, &e);
+    if (failed)
+        return err_set(err, ERR_SYS, failed, "start a thread for a network namespace");
+    pthread_join(thread, NULL);
+    if (e.result < 0 && err)
+        *err = e.err;
+    if (e.result == 0)
+        *ret = e.rtnl;
+    return e.result;
 }
 
 Rtnl *rtnl_close(Rtnl *r)
@@ -98,6 +116,9 @@ static int talk(Rtnl *r, Msg *m, mnl_cb_t cb, void *ctx)
             continue;
         if (n < 0)
             return -errno;
+        if (mnl_nlmsg_ok((struct nlmsghdr *)buf, (int)n) &&
+            ((struct nlmsghdr *)buf)->nlmsg_seq != r->seq)
+            continue; /* of a request whose answer could not be read */
         int got = mnl_cb_run(buf, (size_t)n, r->seq, r->port, cb, ctx);
         if (got < 0)
             return -errno;

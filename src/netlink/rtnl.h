@@ -13,7 +13,8 @@
 typedef struct Rtnl Rtnl;
 
 int rtnl_open(Rtnl **ret, Err *err) NODISCARD; /* in the caller's network namespace */
-/* In the namespace behind `netns_fd`; the calling thread is there for a moment and comes back. */
+/* In the namespace behind `netns_fd`. The calling thread stays where it is: one of its own goes
+ * there and ends. */
 int rtnl_open_in(int netns_fd, Rtnl **ret, Err *err) NODISCARD;
 Rtnl *rtnl_close(Rtnl *r); /* always NULL */
 
@@ -51,6 +52,7 @@ typedef struct IpPrefix {
 /* "10.1.0.0/16", "fd00::1/64", or an address alone (all bits). -EINVAL. */
 int ip_prefix_parse(StrView text, IpPrefix *ret);
 enum { IP_TEXT_SIZE = INET6_ADDRSTRLEN + 4 };
+/* Writes it as text, with "/BITS" or without; returns buf. */
 char *ip_text(const IpPrefix *p, bool with_bits, char buf[static IP_TEXT_SIZE]);
 
 /* Adds an address; one that is there already is ERR_EXISTS. */

@@ -32,4 +32,6 @@ typedef struct OciUser {
     uint32_t groups_len;
     uint32_t umask; /* UINT32_MAX: leave */
 } OciUser;
+/* The calling thread becomes that user with these capabilities; there is no way back. ERR_SYS names
+ * the step, after which the process is to end. */
 int caps_become(const OciUser *user, const OciCaps *caps, Err *err) NODISCARD;

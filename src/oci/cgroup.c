@@ -1,7 +1,6 @@
 /* cgroup.c - finding the hierarchies, making and removing groups, moving and killing processes. */
 #include "oci/cgroup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -329,8 +328,13 @@ static void walk_procs(int dir, Walk *w)
     StrView rest, line;
     int64_t pid;
 
-    if (file_read(dir, "cgroup.procs", 4 * 1024 * 1024, &text) < 0)
+    int r = file_read(dir, "cgroup.procs", 4 * 1024 * 1024, &text);
+
+    if (r < 0) { /* a group that goes away meanwhile, or one of threads, has none to tell */
+        if (r != -ENOENT && r != -ENODEV && r != -EOPNOTSUPP)
+            w->failed = r;
         return;
+    }
     rest = buf_view(&text);
     while (sv_next(&rest, '\n', &line)) {
         if (sv_empty(line) || sv_to_i64(line, &pid) < 0)
@@ -343,17 +347,21 @@ static void walk_procs(int dir, Walk *w)
 
 static void walk(int parent, const char *name, int depth, Walk *w)
 {
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
+    DIR *dir;
+    int r = dir_list(parent, name, &dir);
 
-    if (!dir) {
-        closep(&fd);
+    if (r < 0) {
+        if (r != -ENOENT)
+            w->failed = r;
         return;
     }
-    while (depth < DEPTH_MAX && (e = readdir(dir)))
-        if (e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+    int fd = dirfd(dir);
+    while (depth < DEPTH_MAX && (r = dir_next(dir, &e)) > 0)
+        if (e->d_type == DT_DIR)
             walk(fd, e->d_name, depth + 1, w);
+    if (r < 0 && r != -ENOENT)
+        w->failed = r;
     if (!w->remove)
         walk_procs(fd, w);
     if (w->sig == SIGKILL)
@@ -398,7 +406,7 @@ bool cgroup_is_empty(const CgroupSystem *sys, const char *path)
     Walk w = { 0 };
 
     walk_all(sys, path, &w);
-    return w.processes == 0;
+    return w.processes == 0 && !w.failed;
 }
 
 int cgroup_kill(const CgroupSystem *sys, const char *path, int timeout_ms, Err *err)
@@ -416,8 +424,10 @@ int cgroup_kill(const CgroupSystem *sys, const char *path, int timeout_ms, Err *
             if (sys->list[i].v2)
                 (void)!cgroup_write(&sys->list[i], path, "cgroup.kill", "1", NULL);
         walk_all(sys, path, &w);
-        if (w.processes == 0)
+        if (w.processes == 0 && !w.failed)
             return 0;
+        if (clock_mono_ns() >= end && w.failed)
+            return err_neg(err, w.failed, "look for processes of %s", path);
         if (clock_mono_ns() >= end)
             return err_set(err, ERR_TIMEOUT, 0, "processes of %s do not die", path);
         sleep_ms(POLL_MS);

@@ -77,6 +77,8 @@ bool cgroup_is_empty(const CgroupSystem *sys, const char *path); /* of processes
  * little for dying ones. A missing group is no error. */
 int cgroup_remove(const CgroupSystem *sys, const char *path, Err *err) NODISCARD;
 
+/* Stops or lets go on all processes of the group; does not wait until they stand. ERR_UNSUPPORTED
+ * where there is no freezer. */
 int cgroup_freeze(const CgroupSystem *sys, const char *path, bool frozen, Err *err) NODISCARD;
 
 typedef struct CgroupStat {

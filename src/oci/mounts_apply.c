@@ -4,7 +4,6 @@
  * propagation are as they were (so that a Bidirectional mount stays in the host's peer group); then
  * all mounts become slaves, the root is put together, the detached mounts are attached, and the
  * root is pivoted into. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -315,12 +314,14 @@ static int do_device(Apply *ap, const OciStep *s, int tree, Err *err)
 static int host_devices_in(Apply *ap, int dir_fd, const char *prefix, bool deeper, Err *err)
 {
     static const char *const own[] = { "pts", "shm", "mqueue", "fd", "ptmx", "console", "tty" };
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
-    int r = 0;
+    DIR *dir;
+    int r = dir_list(dir_fd, ".", &dir), more = 0;
 
-    while (dir && r >= 0 && (e = readdir(dir))) {
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", prefix);
+    int fd = dirfd(dir);
+    while (r >= 0 && (more = dir_next(dir, &e)) > 0) {
         struct stat st;
         char path[512];
         bool skip = e->d_name[0] == '.';
@@ -348,11 +349,8 @@ static int host_devices_in(Apply *ap, int dir_fd, const char *prefix, bool deepe
             r = make_node(ap, &d, err);
         }
     }
-    if (dir)
-        closedir(dir);
-    else
-        closep(&fd);
-    return r;
+    closedir(dir);
+    return more < 0 ? err_neg(err, more, "list '%s'", prefix) : r;
 }
 
 static int do_host_devices(Apply *ap, const OciStep *s, int tree, Err *err)

@@ -1,7 +1,6 @@
 /* log_file.c - see log_file.h. */
 #include "pod/log_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -85,18 +84,17 @@ static int by_name(const void *a, const void *b)
 static void list_rotated(int folder, const char *name, Rotated *r)
 {
     size_t len = strlen(name);
-    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+    DIR *d;
 
     r->n = 0;
-    for (struct dirent *e; d && (e = readdir(d)) && r->n < ROTATED_MAX;)
+    if (dir_list(folder, ".", &d) < 0)
+        return;
+    while (r->n < ROTATED_MAX && dir_next(d, &e) > 0)
         if (strncmp(e->d_name, name, len) == 0 && e->d_name[len] == '.' &&
             sv_copy_cstr(sv_cstr(e->d_name), r->names[r->n], sizeof r->names[0]))
             r->n++;
-    if (d)
-        closedir(d);
-    else
-        closep(&fd);
+    closedir(d);
     qsort(r->names, r->n, sizeof r->names[0], by_name);
 }
 

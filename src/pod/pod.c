@@ -12,7 +12,11 @@
 #include "base/vec.h"
 #include "pod/pod_internal.h"
 
-enum { CALL_TIMEOUT_MS = 150 * 1000 /* more than stage1 gives a start */ };
+enum {
+    CALL_TIMEOUT_MS = 150 * 1000, /* more than stage1 gives a start */
+    END_WAIT_MS = 30 * 1000,      /* beside the grace */
+    UNHEARD_WAIT_MS = 2000,
+};
 
 struct Pod {
     int fd, dir_fd;
@@ -489,13 +493,18 @@ int pod_stop(Pod *p, uint32_t grace_ms, Err *err)
     char dir[64];
     uint32_t n;
     int r = pod_send_stop(p, grace_ms, &n, err);
+    bool unheard;
 
     if (r >= 0)
         r = pod_wait(p, n, CALL_TIMEOUT_MS, NULL, err);
     if (r < 0 && r != -(int)ERR_CLOSED)
         return r;
+    /* Nobody may have read what was sent: one that is ending goes soon, any other is asked again by
+     * who gets ERR_BUSY. */
+    unheard = r < 0;
     err_clear(err);
-    end = clock_mono_ns() + (int64_t)(grace_ms + 30000) * NSEC_PER_MSEC;
+    end = clock_mono_ns() +
+          (unheard ? UNHEARD_WAIT_MS : (int64_t)grace_ms + END_WAIT_MS) * NSEC_PER_MSEC;
     while (!p->closed) {
         PodMsg msg;
 

@@ -1,6 +1,5 @@
 /* pod_disk.c - what a pod's directory says without its stage1, and cleaning up after one that died.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <signal.h>
@@ -164,16 +163,15 @@ int pod_app_list(const char *dir, Arena *a, WireStrings *ret, Err *err)
     WireStrings list = { 0 };
     struct dirent *e;
     uint32_t cap = 0;
-    DIR *d;
-    int fd, r = pod_dir_open(dir, &pod, err);
+    DIR *d = NULL;
+    int more, r = pod_dir_open(dir, &pod, err);
 
     if (r < 0)
         return r;
-    fd = openat(pod, "apps", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d && errno != ENOENT)
-        r = err_errno(err, "read '%s/apps'", dir);
-    while (r >= 0 && d && (e = readdir(d))) {
+    more = dir_list(pod, "apps", &d);
+    if (more == -ENOENT)
+        more = 0;
+    while (r >= 0 && d && (more = dir_next(d, &e)) > 0) {
         if (!pod_id_is_valid(e->d_name, APP_ID_MAX))
             continue;
         if (list.len + 1 >= cap) {
@@ -186,8 +184,8 @@ int pod_app_list(const char *dir, Arena *a, WireStrings *ret, Err *err)
     }
     if (d)
         closedir(d);
-    else
-        closep(&fd);
+    if (more < 0)
+        r = err_neg(err, more, "read '%s/apps'", dir);
     if (r >= 0 && list.len)
         qsort(list.items, list.len, sizeof *list.items, name_cmp);
     if (r >= 0)

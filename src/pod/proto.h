@@ -76,6 +76,7 @@ int proto_check(StrView packet, ProtoHeader *ret_header, StrView *ret_body, Err 
 int proto_decode_request(StrView body, Arena *a, ProtoRequest *ret, Err *err) NODISCARD;
 int proto_decode_reply(StrView body, Arena *a, ProtoReply *ret, Err *err) NODISCARD;
 
+/* A status as the fields of a reply, whose texts are the status', and back (copied, cut to fit). */
 void proto_reply_of_status(const AppStatus *st, ProtoReply *ret);
 void proto_status_of_reply(const ProtoReply *r, AppStatus *ret);
 

@@ -75,6 +75,7 @@ typedef struct AppSpec {
     uint32_t log_max_files; /* kept of it, the one that is written included */
 } AppSpec;
 
+/* Append to `out`, which remembers when memory was short. */
 void pod_spec_encode(const PodSpec *s, Buf *out);
 void app_spec_encode(const AppSpec *s, Buf *out);
 /* Everything is copied into the arena; missing texts become "". ERR_PROTO, ERR_NOMEM, ERR_INVALID

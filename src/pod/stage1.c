@@ -11,8 +11,8 @@
  * - The supervisor is the first process of its pid namespace (unless the pod uses the host's): when
  *   it dies, the kernel ends every app. In the host's, apps have a parent-death signal for that.
  * - A process is in its control groups before it does anything else: born into that of version 2,
- *   in those of version 1 by its own first step. So no limit is missed, and ending a group ends
- * all.
+ *   in those of version 1 by its own first step. So no limit is missed, and ending a group
+ *   ends all.
  * - stage0 gets one report, 'K' or 'E'; before 'E' everything that was made is gone again.
  * - An app's start is done in one turn of the loop: nobody sees an app that is half started. Its
  *   child tells by the end of a stream whether it came as far as exec.

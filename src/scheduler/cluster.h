@@ -43,8 +43,11 @@ typedef struct NodeInfo {
     Arena arena;
     NodeFacts facts; /* `used` is not set */
 } NodeInfo;
+/* Copies what it needs; NULL: out of memory. To be ended by node_info_free(), which returns NULL.
+ */
 NodeInfo *node_info_new(const Value *node);
 NodeInfo *node_info_free(NodeInfo *n);
+/* Would a pod that waits be decided on alike? */
 bool node_info_same(const NodeInfo *a, const NodeInfo *b);
 
 typedef VEC(SchedPod *) PodList;
@@ -70,6 +73,7 @@ typedef struct Cluster {
     size_t next;            /* where the next search begins */
 } Cluster;
 
+/* Its nodes with it; infos and pods are their makers'. */
 void cluster_free(Cluster *c);
 /* The node as it is now. `info` must live until it is replaced or removed. */
 bool cluster_set_node(Cluster *c, StrView name, NodeInfo *info) NODISCARD;

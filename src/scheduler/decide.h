@@ -11,6 +11,7 @@ enum {
      * decide_enough() says, have been found to fit. */
     DECIDE_ENOUGH_MIN = 100,
 };
+/* How many nodes that fit end the search among so many. */
 size_t decide_enough(size_t nodes);
 
 /* What is counted once for a pod before nodes are looked at. */
@@ -21,6 +22,7 @@ typedef struct Filters {
     bool relational; /* what other pods do matters, besides the room they take */
 } Filters;
 
+/* Counts once over the cluster; false when memory is short, and then there is nothing to free. */
 bool filters_prepare(const Cluster *c, const SchedPod *pod, Arena *a, Filters *ret);
 void filters_free(Filters *f);
 /* Pods of at least its priority that are nominated to the node count as if they were there. */

@@ -127,14 +127,14 @@ static const Value *untolerated(const Value *pod, const NodeFacts *n, bool hard)
     return NULL;
 }
 
-static Member unschedulable_members[] = {
+static const Member unschedulable_members[] = {
     { SV_INIT("key"),
       { .kind = VALUE_STRING, .str = "node.kubernetes.io/unschedulable", .str_len = 32 } },
     { SV_INIT("effect"), { .kind = VALUE_STRING, .str = "NoSchedule", .str_len = 10 } },
 };
 /* What a cordoned node amounts to. */
 static const Value unschedulable_taint = {
-    .kind = VALUE_MAP, .len = 2, .cap = 2, .members = unschedulable_members
+    .kind = VALUE_MAP, .len = 2, .cap = 2, .members = (Member *)unschedulable_members
 };
 
 bool fit_taints(const Value *pod, const NodeFacts *n)

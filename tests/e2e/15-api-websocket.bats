@@ -40,7 +40,7 @@ has_ended() { [ "$(kubectl get pod cat -o jsonpath='{.status.containerStatuses[?
 
 POD=/api/v1/namespaces/default/pods/web
 ws() { # PATH PROTOCOL [SEND…]
-    inside timeout 40 "$E2E_DIR/websockets.py" wss://127.0.0.1:6443 "$DATA/pki/ca.crt" "$DATA/crt" "$DATA/key" "$@"
+    inside timeout "$(patience 40)" "$E2E_DIR/websockets.py" wss://127.0.0.1:6443 "$DATA/pki/ca.crt" "$DATA/crt" "$DATA/key" "$@"
 }
 
 @test "exec speaks every protocol of channel.k8s.io" {
@@ -142,7 +142,7 @@ P
 }
 
 @test "python3-kubernetes watches, runs commands, follows logs and forwards ports" {
-    inside timeout 100 "$E2E_DIR/python-client.py" web >"$DATA/out" 2>&1 || { cat "$DATA/out"; false; }
+    inside timeout "$(patience 100)" "$E2E_DIR/python-client.py" web >"$DATA/out" 2>&1 || { cat "$DATA/out"; false; }
     cat "$DATA/out"
     [ "$(grep -c '^ok ' "$DATA/out")" = 7 ]
 }

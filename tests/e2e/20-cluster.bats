@@ -22,7 +22,7 @@ teardown_file() {
 }
 
 vip() { kubectl get service hello -o jsonpath='{.spec.clusterIP}'; }
-page() { inside curl -fsS --max-time 5 "$1"; }
+page() { inside curl -fsS --max-time 20 "$1"; }
 
 @test "a Deployment rolls out and serves through ClusterIP and NodePort" {
     kubectl rollout status deployment/hello --timeout=60s

@@ -249,8 +249,8 @@ line 5" ]
     pod port 'command: [sh, -c, "mkdir /w; echo by port >/w/index.html; exec httpd -f -p 8080 -h /w"], ports: [{containerPort: 8080, hostPort: 18080}]' 'terminationGracePeriodSeconds: 0'
     kubectl wait --for=condition=Ready pod/port --timeout=15s
     ip=$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}')
-    wait_for 10 inside curl -fsS --max-time 2 "http://$ip:18080/"
-    [ "$(inside curl -fsS --max-time 2 http://127.0.0.1:18080/)" = "by port" ]
+    wait_for 10 inside curl -fsS --max-time 20 "http://$ip:18080/"
+    [ "$(inside curl -fsS --max-time 20 http://127.0.0.1:18080/)" = "by port" ]
     kubectl delete pod port
     wait_for 15 port_is_free "$ip"
 }
@@ -270,8 +270,8 @@ line 5" ]
     kill "$listener"
     kubectl delete service shy
 }
-is_the_process() { inside curl -fsSI --max-time 5 http://127.0.0.1:31999/ | grep -q SimpleHTTP; }
-port_is_free() { ! inside curl -fsS --max-time 2 "http://$1:18080/"; }
+is_the_process() { inside curl -fsSI --max-time 20 http://127.0.0.1:31999/ | grep -q SimpleHTTP; }
+port_is_free() { ! inside curl -fsS --max-time 20 "http://$1:18080/"; }
 
 @test "an agent that is told to end in the middle of pods' starts ends in order; the next one goes on" {
     kubectl create deployment many --image=knarr.local/demo:1 --replicas=12 -- sleep 1000

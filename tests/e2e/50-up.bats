@@ -135,7 +135,7 @@ refused() { # CODE ARGS…
     sed -e 's/30080/30081/' -e 's/Hello from knarr/Hello from the second/' "$E2E_DIR/../../examples/hello.yaml" | k "$TWO" apply -f -
     k "$ONE" rollout status deployment/hello --timeout=60s
     k "$TWO" rollout status deployment/hello --timeout=60s
-    says() { inside curl -fsS --max-time 5 "$1" | grep -q "$2"; }
+    says() { inside curl -fsS --max-time 20 "$1" | grep -q "$2"; }
     for _ in 1 2 3; do # the second's tables did not replace the first's
         wait_for 10 says "http://$(k "$ONE" get service hello -o jsonpath='{.spec.clusterIP}')/" 'Hello from knarr'
         wait_for 10 says "http://$(k "$TWO" get service hello -o jsonpath='{.spec.clusterIP}')/" 'Hello from the second'
@@ -254,7 +254,7 @@ EOF
     before=$(ids)
     inside "$KN" down --data-dir "$ONE"
     nothing_runs "$ONE" '6443|10250'
-    says() { inside curl -fsS --max-time 5 "$1" | grep -q "$2"; }
+    says() { inside curl -fsS --max-time 20 "$1" | grep -q "$2"; }
     wait_for 10 says "http://$(k "$TWO" get service hello -o jsonpath='{.spec.clusterIP}')/" 'Hello from the second'
     [ "$(ids)" = "$before" ]
     inside "$KN" down --data-dir "$TWO"

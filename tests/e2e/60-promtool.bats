@@ -16,8 +16,8 @@ same() {
     local input=/dev/null
     [ "$1" = --stdin ] && { input="$2"; shift 2; }
     local want got want_code=0 got_code=0
-    timeout 60 promtool "$@" <"$input" >want.out 2>want.err || want_code=$?
-    timeout 60 "$KNARR_PROMTOOL" "$@" <"$input" >got.out 2>got.err || got_code=$?
+    timeout "$(patience 60)" promtool "$@" <"$input" >want.out 2>want.err || want_code=$?
+    timeout "$(patience 60)" "$KNARR_PROMTOOL" "$@" <"$input" >got.out 2>got.err || got_code=$?
     diff want.out got.out
     [ "$want_code" -eq "$got_code" ] || { echo "$*: exit code $got_code, not $want_code"; cat got.err; return 1; }
 }

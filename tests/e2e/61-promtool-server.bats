@@ -37,8 +37,8 @@ scraped_often() { # URL: five times and more
 # The same arguments to both tools: output, errors and exit code must agree.
 same() {
     local want=0 got=0
-    inside timeout 60 promtool "$@" >want.out 2>want.err || want=$?
-    inside timeout 60 "$KNARR_PROMTOOL" "$@" >got.out 2>got.err || got=$?
+    inside timeout "$(patience 60)" promtool "$@" >want.out 2>want.err || want=$?
+    inside timeout "$(patience 60)" "$KNARR_PROMTOOL" "$@" >got.out 2>got.err || got=$?
     diff want.out got.out
     diff want.err got.err
     [ "$want" -eq "$got" ]

@@ -58,7 +58,15 @@ start_up() {
 }
 
 inside() { nsenter --net="/run/netns/$NS" "$@"; }
-kubectl() { inside "${KUBECTL:-$TOOLS/kubectl-1.35}" "$@"; }
+# What it waits for (`wait`, `rollout`, `delete`) has as much more time as the machine is slower.
+kubectl() {
+    local word words=()
+    for word; do
+        [[ $word =~ ^--timeout=([0-9]+)s$ ]] && word=--timeout=$(patience "${BASH_REMATCH[1]}")s
+        words+=("$word")
+    done
+    inside "${KUBECTL:-$TOOLS/kubectl-1.35}" "${words[@]}"
+}
 kubectl120() { inside "$TOOLS/kubectl-1.20" "$@"; }
 
 # run_role NAME ARGS…: in the background, its log at DATA/log/NAME.log.
@@ -127,17 +135,49 @@ stop_all() {
 }
 pid_is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# wait_for SECONDS COMMAND…: until it succeeds. On failure shows what it last said.
+# How much longer than on an idle machine something may take, in whole times, at least 1: a fixed bit of work is done, and
+# what it takes is compared with what it takes where nothing else runs. Asked again after some seconds, not each time.
+load_factor() {
+    local begin now took
+    if [ "$SECONDS" -ge "${LOAD_ASKED:--10}" ]; then
+        begin=${EPOCHREALTIME/[.,]/}
+        for ((now = 0; now < 20000; now++)); do :; done
+        now=${EPOCHREALTIME/[.,]/}
+        took=$((now - begin))
+        LOAD_FACTOR=$((took / IDLE_US))
+        [ "$LOAD_FACTOR" -ge 1 ] || LOAD_FACTOR=1
+        LOAD_ASKED=$((SECONDS + 5))
+    fi
+}
+IDLE_US=60000 # a shell of 2020 takes 40 to 60 ms
+
+# wait_for SECONDS COMMAND…: until it succeeds. SECONDS are those of an idle machine, in which nothing happens: they begin
+# anew whenever the command says something else than before, and are as many more as this machine is slower now
+# (load_factor), with as much again for what it does not tell. Who succeeds does not wait for any of it. On failure shows
+# what the command last said.
 wait_for() {
-    local deadline=$((SECONDS + $1)) out
+    local out last="" idle=$1 since=$SECONDS begin=$SECONDS
     shift
     until out=$("$@" 2>&1); do
-        if [ "$SECONDS" -ge "$deadline" ]; then
-            echo "not in time: $*: $out"
-            return 1
+        if [ "$out" != "$last" ]; then
+            last=$out
+            since=$SECONDS
+        fi
+        if [ $((SECONDS - since)) -ge "$idle" ] || [ $((SECONDS - begin)) -ge $((idle * 5)) ]; then
+            load_factor
+            if [ $((SECONDS - since)) -ge $((idle * 2 * LOAD_FACTOR)) ] || [ $((SECONDS - begin)) -ge $((idle * 10 * LOAD_FACTOR)) ]; then
+                echo "not in time ($((SECONDS - begin)) s on a machine that is $LOAD_FACTOR times slower): $*: $out"
+                return 1
+            fi
         fi
         sleep 0.1
     done
+}
+
+# SECONDS of an idle machine, on this one now: for programs that have a limit of their own.
+patience() {
+    load_factor
+    echo $(($1 * 2 * LOAD_FACTOR))
 }
 
 # An image with busybox and all its names, as `docker save` writes it: make_image FILE NAME

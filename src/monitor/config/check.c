@@ -460,17 +460,18 @@ static void inherit_limits(ConfigLimits *s, const ConfigLimits *g)
 
 static void inherit_protocols(ConfigScrape *s, const ConfigGlobal *g)
 {
-    static StrView with_proto[] = { SV_INIT("PrometheusProto"), SV_INIT("OpenMetricsText1.0.0"),
-                                    SV_INIT("OpenMetricsText0.0.1"), SV_INIT("PrometheusText1.0.0"),
-                                    SV_INIT("PrometheusText0.0.4") };
+    static const StrView all[] = { SV_INIT("PrometheusProto"), SV_INIT("OpenMetricsText1.0.0"),
+                                   SV_INIT("OpenMetricsText0.0.1"), SV_INIT("PrometheusText1.0.0"),
+                                   SV_INIT("PrometheusText0.0.4") };
+    StrView *with_proto = (StrView *)all; /* a list that is only read */
     if (s->scrape_protocols.len)
         return;
     if (g->scrape_protocols.len)
         s->scrape_protocols = g->scrape_protocols;
     else if (s->scrape_native_histograms)
-        s->scrape_protocols = (StrList){ with_proto, ARRAY_SIZE(with_proto) };
+        s->scrape_protocols = (StrList){ with_proto, ARRAY_SIZE(all) };
     else
-        s->scrape_protocols = (StrList){ with_proto + 1, ARRAY_SIZE(with_proto) - 1 };
+        s->scrape_protocols = (StrList){ with_proto + 1, ARRAY_SIZE(all) - 1 };
 }
 
 static int inherit_schemes(Binder *b, ConfigScrape *s, const ConfigGlobal *g, const Value *v)

@@ -2,8 +2,20 @@
  *
  * An expression of type vector becomes a Stream of Columns: one series after the other, each with
  * its value at every step. Who needs all of them at once collects them (matrix_collect). Scalars
- * are plain arrays. Memory: streams, buffers and collected columns live in the query's arena; what
- * a column refers to (labels, histograms) is good until the next call of the same stream. */
+ * are plain arrays.
+ *
+ * What holds, and why:
+ * - A stream is pulled by one user, from its first series to its end, and hands each label set out
+ *   once (merge_stream() where an operator could make two alike). So `sum(rate(x[5m]))` over a
+ *   million series holds one of them at a time, beside the sums.
+ * - Memory: streams, buffers and collected columns live in the query's arena and go with it; nobody
+ *   frees them one by one. What a column refers to (labels, histograms) is good until the next call
+ *   of the same stream: who keeps it copies it (column_copy, histogram_keep).
+ * - A column has a value for every step of its stream, or SAMPLE_NONE; all streams of an operator
+ *   have the same steps, but for subqueries, which have their own.
+ * - What counts against the query's limit is what is held: eval_hold() when samples come into
+ *   memory, eval_release() when they go. What takes long asks eval_check() in between.
+ * - An error is set once in ev->err and ends the query; a warning is an annotation. */
 #pragma once
 
 #include "monitor/promql/annotations.h"

@@ -1,5 +1,17 @@
 /* range.c - calls of functions over ranges: for each series its samples once, a window over them
- * for each step. The source is a selector or a subquery. */
+ * for each step. The source is a selector or a subquery.
+ *
+ * What holds, and why:
+ * - A series' samples are decoded once for all steps. The two ends of the window only move forward,
+ *   so all steps together cost as much as the samples that lie in their windows, not as much as
+ *   steps times samples.
+ * - `series` points into what the selector has decoded as long as there are only floats and no
+ *   stale markers, which is nearly always; else into arrays of its own, with floats and histograms
+ *   apart. Either way it is good until the next series.
+ * - Samples that are held count against the query's limit for as long as they are (`held`), and are
+ *   released before the next series: the limit is of what is in memory at once.
+ * - A function that knows a whole series of floats (RangeFunction.floats) is given it at once, and
+ *   has to answer as by windows. */
 #include "monitor/promql/eval_range.h"
 
 enum { CHECK_EVERY = 64 * 1024 }; /* samples in windows between looks at the clock */

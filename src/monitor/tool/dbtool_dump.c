@@ -2,7 +2,6 @@
  *
  * Opening a database mends its log and makes files. So a sandbox is opened instead: a folder with
  * links to the blocks and a copy of the log, which goes as soon as that is open. */
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -34,13 +33,14 @@ static int copy_file(const char *from, const char *to, Err *err)
 /* A folder of the log with its checkpoints; none is fine. */
 static int copy_folder(const char *from, const char *to, Err *err)
 {
-    DIR *d = opendir(from);
-    int r = 0;
-    if (!d)
-        return errno == ENOENT ? 0 : err_errno(err, "open '%s'", from);
+    struct dirent *e;
+    DIR *d;
+    int r = dir_list(AT_FDCWD, from, &d), more = 0;
+    if (r < 0)
+        return r == -ENOENT ? 0 : err_neg(err, r, "open '%s'", from);
     if (mkdir(to, 0700) < 0)
         r = err_errno(err, "make '%s'", to);
-    for (struct dirent *e; r >= 0 && (e = readdir(d));) {
+    while (r >= 0 && (more = dir_next(d, &e)) > 0) {
         char a[PATH_MAX], b[PATH_MAX];
         struct stat st;
         if (e->d_name[0] == '.')
@@ -53,7 +53,7 @@ static int copy_folder(const char *from, const char *to, Err *err)
             r = S_ISDIR(st.st_mode) ? copy_folder(a, b, err) : copy_file(a, b, err);
     }
     closedir(d);
-    return r;
+    return more < 0 ? err_neg(err, more, "read '%s'", from) : r;
 }
 
 static int link_blocks(const char *dir, const char *sandbox, const DbBlocks *blocks, Err *err)

@@ -1,9 +1,9 @@
 /* dbtool_list.c - the blocks of a folder. */
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "monitor/tool/dbtool_internal.h"
 
 static bool is_ulid(const char *name)
@@ -22,12 +22,13 @@ static int by_time(const void *x, const void *y)
 
 int db_open_blocks(const char *dir, DbBlocks *ret, Err *err)
 {
-    int r = 0;
-    DIR *d = opendir(dir);
+    struct dirent *e;
+    DIR *d;
+    int r = dir_list(AT_FDCWD, dir, &d), more = 0;
     *ret = (DbBlocks){ 0 };
-    if (!d)
-        return err_errno(err, "open %s", dir);
-    for (struct dirent *e; r >= 0 && (e = readdir(d));) {
+    if (r < 0)
+        return err_neg(err, r, "open %s", dir);
+    while (r >= 0 && (more = dir_next(d, &e)) > 0) {
         char path[PATH_MAX];
         Block *b;
         if (!is_ulid(e->d_name))
@@ -41,6 +42,8 @@ int db_open_blocks(const char *dir, DbBlocks *ret, Err *err)
         }
     }
     closedir(d);
+    if (more < 0)
+        r = err_neg(err, more, "read %s", dir);
     if (ret->len)
         qsort(ret->items, ret->len, sizeof *ret->items, by_time);
     return r;

@@ -1,8 +1,22 @@
-/* append.c - appenders: samples are gathered, logged in one write, and only then put into the head,
- * so that what a query sees is in the log.
+/* append.c - appenders: samples are gathered, logged in one write, and only then put into the head.
  *
- * The appender holds head.append from its making to its end: it may read the head without a lock,
- * and several wait for each other. Appends are short; nobody waits for the network between. */
+ *     add:     find or make the series, look whether the sample may come, remember it in the batch
+ *     commit:  records -> log (one write)  -> head, under its lock  -> the appender is gone
+ *
+ * What holds, and why:
+ * - The appender holds head.append from its making to its end: it reads the head without a lock,
+ *   and several wait for each other. Appends are short; nobody waits for the network between.
+ * - The log comes first. What a query sees is in the log, so nothing that somebody acted upon is
+ *   lost by SIGKILL; a batch whose write fails is in neither, because the log cuts off what was
+ *   half written. The reverse order would show samples that a full disk then takes back.
+ * - A series is in the log before any record that says its number. So one that was made for a batch
+ *   which was not written stays `unlogged`, and the next batch that uses it logs it. Its number is
+ *   not given to another while the process lives.
+ * - All of a batch becomes visible at once, by one step of head.commits under head.lock.
+ * - Whether a sample may come is decided when it is added, against the head and against what the
+ *   same batch holds of its series (`pending`): a refusal costs that sample and not the batch.
+ * - After the log has it the head may still lack memory: then the sample is missing until the next
+ *   start, which reads the log. The caller is told so. */
 #include "monitor/tsdb/db.h"
 
 enum { CHUNKS_AHEAD = 6 };

@@ -1,6 +1,5 @@
 /* checkpoint.c - the old part of the log, written anew without what blocks hold by now: series that
  * are still in the head, samples that are newer than the last block. */
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 
@@ -174,9 +173,13 @@ static int read_folder(Checkpoint *c, const char *dir, uint32_t first, uint32_t 
 /* Checkpoints older than `segment`, and unfinished ones. False: one stays. */
 static bool remove_old(const char *dir, uint32_t segment)
 {
+    struct dirent *e;
+    DIR *d;
+    int more;
     bool ok = true;
-    DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d));) {
+    if (dir_list(AT_FDCWD, dir, &d) < 0)
+        return false;
+    while ((more = dir_next(d, &e)) > 0) {
         uint64_t n;
         StrView name = sv_cstr(e->d_name);
         if (!sv_starts(name, SV("checkpoint.")))
@@ -185,9 +188,8 @@ static bool remove_old(const char *dir, uint32_t segment)
             (sv_to_u64(sv_skip(name, strlen("checkpoint.")), &n) == 0 && n < segment))
             ok &= rm_rf(dirfd(d), e->d_name) == 0;
     }
-    if (d)
-        closedir(d);
-    return ok;
+    closedir(d);
+    return ok && more == 0;
 }
 
 static int fill(Checkpoint *c, uint32_t segment, Err *err)

@@ -1,7 +1,6 @@
 /* db.c - opening and closing a database, its blocks, and what is to be done from time to time. */
 #include "monitor/tsdb/db.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -142,16 +141,19 @@ int db_reload(Tsdb *db, const Blocks *replaced, Err *err)
 {
     Blocks fresh = { 0 }, old;
     atomic_fetch_add(&db->reloads, 1);
-    DIR *d = opendir(db->dir);
-    int r = 0;
-    if (!d)
-        return err_errno(err, "list '%s'", db->dir);
-    for (struct dirent *e; r == 0 && (e = readdir(d));)
+    struct dirent *e;
+    DIR *d;
+    int r = dir_list(AT_FDCWD, db->dir, &d), more = 0;
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", db->dir);
+    while (r == 0 && (more = dir_next(d, &e)) > 0)
         if (is_ulid(e->d_name) && !is_replaced(replaced, e->d_name))
             r = open_one(db, e->d_name, &fresh, err);
         else if (is_leftover(sv_cstr(e->d_name)))
             rm_rf(dirfd(d), e->d_name);
     closedir(d);
+    if (more < 0)
+        r = err_neg(err, more, "list '%s'", db->dir);
     if (r < 0) {
         blocks_release(&fresh);
         return r;

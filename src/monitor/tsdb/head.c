@@ -1,4 +1,22 @@
-/* head.c - the head's series: by number, by labels, by label pair; chunks; dropping what is old. */
+/* head.c - the head's series: by number, by labels, by label pair; chunks; dropping what is old.
+ *
+ * What holds, and why:
+ * - A series is in all three tables or in none: `pages` by number, `table` by labels, the inverted
+ *   index by each label pair. Room in the first two is made before; the index is the one step that
+ *   can fail then, and adds nothing when it does.
+ * - Numbers only go up, and within a process none is used again: a query that holds the number of a
+ *   series that was dropped finds nothing (ERR_GONE), and never another series.
+ * - A series' samples in order lie in `chunks`, then in the open chunk, each newer than all before
+ *   it; late ones lie apart (`late`) and are merged by whoever reads. A chunk that was closed never
+ *   changes, so a reader needs the lock only to find it and while it decodes.
+ * - What a commit adds is told from what was there by `last_commit` and `last_n`: a query from
+ *   before it leaves those samples out. This is kept for the newest commit of each series alone,
+ *   and costs six bytes.
+ * - `dropped` moves when samples have gone into a block: from then on the block has them, though a
+ *   chunk that reaches beyond still holds some. Who truncates has waited for all queries that began
+ *   before the block was seen (db_wait_queriers()), so each sees them in one of the two.
+ * - The lock prefers writers: a flood of queries does not keep a scrape from its commit, and a
+ *   commit is short. */
 #include <errno.h>
 
 #include "monitor/tsdb/head.h"

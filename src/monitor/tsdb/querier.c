@@ -1,5 +1,11 @@
 /* querier.c - queries over blocks and head as one.
  *
+ * A querier is a snapshot: an epoch, the number of the newest commit, references to blocks, taken
+ * in this order. The epoch comes first, because whoever cuts a block out of the head waits for all
+ * of an older one before samples leave it: so what has left the head by the time the blocks are
+ * looked at is in one of them, and what leaves it later stays in the head until this querier ends.
+ * A sample may be seen in both, and counts once.
+ *
  * A selection asks each source for its series. One source alone is read as it comes; several are
  * put together by labels: a table leads from labels to the series of each source, so that one
  * series' samples are read in the order of time, whoever holds them. */

@@ -1,5 +1,4 @@
 /* wal.c - writing the log, and looking after its folder. Reading is in wal_read.c. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -243,16 +242,20 @@ static bool is_segment(const char *name, uint32_t *ret)
 
 int wal_segments(const char *dir, uint32_t *ret_first, uint32_t *ret_last, Err *err)
 {
-    DIR *d = opendir(dir);
+    struct dirent *e;
+    DIR *d;
     uint32_t n, first = UINT32_MAX, last = 0;
-    if (!d)
-        return err_errno(err, "list '%s'", dir);
-    for (struct dirent *e; (e = readdir(d));)
+    int r = dir_list(AT_FDCWD, dir, &d);
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", dir);
+    while ((r = dir_next(d, &e)) > 0)
         if (is_segment(e->d_name, &n)) {
             first = MIN(first, n);
             last = MAX(last, n);
         }
     closedir(d);
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", dir);
     if (first > last)
         return err_set(err, ERR_NOT_FOUND, 0, "no log segment in '%s'", dir);
     *ret_first = first;
@@ -262,41 +265,46 @@ int wal_segments(const char *dir, uint32_t *ret_first, uint32_t *ret_last, Err *
 
 uint64_t wal_bytes(const char *dir)
 {
-    DIR *d = opendir(dir);
+    struct dirent *e;
+    DIR *d;
     uint64_t sum = 0;
     uint32_t n;
     struct stat st;
-    for (struct dirent *e; d && (e = readdir(d));)
+    if (dir_list(AT_FDCWD, dir, &d) < 0)
+        return 0;
+    while (dir_next(d, &e) > 0)
         if (is_segment(e->d_name, &n) && fstatat(dirfd(d), e->d_name, &st, 0) == 0)
             sum += (uint64_t)st.st_size;
-    if (d)
-        closedir(d);
+    closedir(d);
     return sum;
 }
 
 int wal_truncate(const char *dir, uint32_t first, Err *err)
 {
-    DIR *d = opendir(dir);
+    struct dirent *e;
+    DIR *d;
     uint32_t n;
-    int r = 0;
-    if (!d)
-        return err_errno(err, "list '%s'", dir);
-    for (struct dirent *e; r == 0 && (e = readdir(d));)
+    int r = dir_list(AT_FDCWD, dir, &d), more = 0;
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", dir);
+    while (r == 0 && (more = dir_next(d, &e)) > 0)
         if (is_segment(e->d_name, &n) && n < first && unlinkat(dirfd(d), e->d_name, 0) < 0)
             r = err_errno(err, "delete log segment '%s/%s'", dir, e->d_name);
     closedir(d);
-    return r;
+    return more < 0 ? err_neg(err, more, "list '%s'", dir) : r;
 }
 
 int wal_last_checkpoint(const char *dir, char *ret_path, size_t size, uint32_t *ret_segment,
                         Err *err)
 {
-    DIR *d = opendir(dir);
+    struct dirent *e;
+    DIR *d;
     uint64_t n;
     bool found = false;
-    if (!d)
-        return err_errno(err, "list '%s'", dir);
-    for (struct dirent *e; (e = readdir(d));) {
+    int r = dir_list(AT_FDCWD, dir, &d);
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", dir);
+    while ((r = dir_next(d, &e)) > 0) {
         StrView name = sv_cstr(e->d_name);
         if (!sv_starts(name, SV("checkpoint.")) || sv_to_u64(sv_skip(name, 11), &n) < 0 ||
             (found && n < *ret_segment))
@@ -306,5 +314,7 @@ int wal_last_checkpoint(const char *dir, char *ret_path, size_t size, uint32_t *
         snprintf(ret_path, size, "%.4000s/%s", dir, e->d_name);
     }
     closedir(d);
+    if (r < 0)
+        return err_neg(err, r, "list '%s'", dir);
     return found ? 0 : err_set(err, ERR_NOT_FOUND, 0, "no checkpoint in '%s'", dir);
 }
