@@ -51,14 +51,11 @@ static AdmitResult namespace_lifecycle(AdmitChain *c)
         return ADMIT_OK;
     Value ns;
     if (!object_core(x->srv->store, SV("namespaces"), SV_NULL, x->ns, x->arena, &ns)) {
-        StrView resource = x->resource, name = x->name, group = x->group;
-        x->resource = SV("namespaces");
-        x->name = x->ns;
-        x->group = SV_NULL;
-        respond_not_found(x);
-        x->resource = resource;
-        x->name = name;
-        x->group = group;
+        ApiCall about = *x; /* the call itself may be gone once it is answered */
+        about.resource = SV("namespaces");
+        about.name = x->ns;
+        about.group = SV_NULL;
+        respond_not_found(&about);
         return ADMIT_REFUSED;
     }
     if (value_path(&ns, "metadata.deletionTimestamp")) {
@@ -144,6 +141,8 @@ static AdmitResult service_account(AdmitChain *c)
     value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
     value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
     if (!object_core(x->srv->store, SV("serviceaccounts"), x->ns, name, x->arena, &account)) {
+        if (respond_exhausted(x)) /* it may well be there */
+            return ADMIT_REFUSED;
         if (sv_eq(name, SV("default")) && ++c->tries < ACCOUNT_TRIES)
             return wait_a_while(c, ACCOUNT_WAIT_MS); /* a new namespace gets it within moments */
         respond_forbidden(
@@ -193,6 +192,8 @@ static AdmitResult token_secret(AdmitChain *c)
     StrView name;
     if (c->old || !token_secret_lacks_account(x, c->obj, &name))
         return ADMIT_OK;
+    if (respond_exhausted(x)) /* it may well be there */
+        return ADMIT_REFUSED;
     if (++c->tries < ACCOUNT_TRIES)
         return wait_a_while(c, ACCOUNT_WAIT_MS); /* it may be on its way, too */
     respond_forbidden(

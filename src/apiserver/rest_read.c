@@ -50,7 +50,9 @@ int filter_parse(ApiCall *x, Filter *ret, Err *err)
         return r;
     if (http_query(x->req, SV("fieldSelector"), &text) && text.len)
         r = field_selector_parse(text, x->res, x->arena, &ret->fields, err);
-    return r < 0 ? r : convert_field_terms(x->res, &ret->fields, x->arena, err);
+    if (r == 0)
+        r = convert_field_terms(x->res, &ret->fields, x->arena, err);
+    return r == 0 && x->arena->failed ? err_nomem(err) : r; /* a selector may not just be missing */
 }
 
 bool filter_empty(const Filter *f)
@@ -226,12 +228,14 @@ static void send_list(ApiCall *x, List *l)
         .remaining = l->remaining,
     };
     _cleanup_buf_ Buf out = BUF_INIT;
+    if (respond_exhausted(x)) /* it would lack an option, or say that nothing follows */
+        return;
     if (x->type == OUTPUT_YAML)
         send_yaml(x, &answer);
     else if (!list_encode(x, &answer, LIST_WHOLE_MAX, &out) && list_stream(x, &answer)) {
         l->objs.items = NULL; /* the stream's, as is the snapshot */
         l->sn = NULL;
-    } else if (!out.failed)
+    } else if (!out.failed && !x->arena->failed)
         respond_large(x, SV("application/json"), buf_view(&out));
     else
         respond_nomem(x);

@@ -84,6 +84,7 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
                               .handler = route_request,
                               .ctx = s,
                               .body_max = BODY_MAX,
+                              .arena_limit = cfg->arena_limit,
                               .ended = api_metrics_ended,
                               .bodies = &s->bodies,
                               .streams = route_streams };

@@ -350,6 +350,7 @@ static bool is_for_account(ApiCall *x, const Value *review)
 static void handle_token(ApiCall *x)
 {
     Value review, account;
+    Err err = { 0 };
     const SchemaObject *schema = api_schema_find(SV("io.k8s.api.authentication.v1.TokenRequest"));
     if (!body_read(x, schema, SV("authentication.k8s.io"), SV("v1"), SV("TokenRequest"), &review) ||
         !is_for_account(x, &review))
@@ -357,8 +358,10 @@ static void handle_token(ApiCall *x)
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
     TokenClaims c = { .ns = x->ns, .account = x->name };
-    bool ok = have && object_decode(x->res, have, x->arena, &account, NULL) == 0;
+    bool ok = have && object_decode(x->res, have, x->arena, &account, &err) == 0;
     snapshot_unref(sn);
+    if (have && !ok)
+        respond_err(x, &err);
     if (!ok)
         return;
     c.account_uid = value_path_str(&account, "metadata.uid");

@@ -658,10 +658,18 @@ void rest_watch(ApiCall *x)
         respond_err(x, &err);
         return;
     }
+    if (x->form == OUTPUT_TABLE)
+        (void)table_include(x); /* while it can be refused */
+    if (respond_exhausted(x)) { /* an option may be missing */
+        watch_free(w);
+        return;
+    }
     if (watch_answer(w, &err) < 0) {
         watch_free(w);
         if (err.code == ERR_UNSUPPORTED)
             respond_status(x, REASON_BAD_REQUEST, "%s", err.msg);
+        else
+            respond_nomem(x);
         return;
     }
     if (!o.initial && w->rev == 0)

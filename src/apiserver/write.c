@@ -477,11 +477,21 @@ static WriteState step_commit(WriteOp *w)
                                     .ttl_sec = lifetime_of(x->res) });
 }
 
+/* What is written is not answered with an error because the answer's form needs memory, too. */
+static void add_room_for_answer(WriteOp *w)
+{
+    enum { ROOM_MIN = 64 * 1024, TREE_PER_BYTE = 16 };
+    const ObjectRev *o = w->commit.obj;
+    if (w->x->arena->limit)
+        w->x->arena->limit += ROOM_MIN + TREE_PER_BYTE * (o ? o->val.len : 0);
+}
+
 static WriteState step_answer(WriteOp *w)
 {
     ApiCall *x = w->x;
     const Err *err = &w->commit.err;
     if (err->code == ERR_NONE) {
+        add_room_for_answer(w);
         if (w->effect == EFFECT_DELETE && w->plan.way != WRITE_DELETION)
             answer_unwritten(x, w->plan.answer, success_code(w), &w->obj);
         else if (w->made_token)
