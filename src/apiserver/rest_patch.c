@@ -46,7 +46,8 @@ static bool stays_in_place(ApiCall *x, const Value *obj)
     else if (!sv_eq(ns, call_scope(x)))
         respond_status(
             x, REASON_BAD_REQUEST,
-            "the namespace of the provided object does not match the namespace sent on the request");
+            "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
+            SV_FMT(ns), SV_FMT(x->ns));
     else
         return true;
     return false;

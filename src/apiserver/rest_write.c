@@ -41,14 +41,20 @@ static bool read_same_object(ApiCall *x, void *ctx)
         return false;
     StrView name = value_path_str(body, "metadata.name"),
             ns = value_path_str(body, "metadata.namespace");
-    if (!sv_eq(name, x->name))
+    if (!name.len)
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the name of the object (%.*s based on URL) was undeterminable: name must be provided",
+            SV_FMT(x->name));
+    else if (!sv_eq(name, x->name))
         respond_status(x, REASON_BAD_REQUEST,
                        "the name of the object (%.*s) does not match the name on the URL (%.*s)",
                        SV_FMT(name), SV_FMT(x->name));
     else if (x->res->namespaced && ns.len && !sv_eq(ns, x->ns))
         respond_status(
             x, REASON_BAD_REQUEST,
-            "the namespace of the provided object does not match the namespace sent on the request");
+            "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
+            SV_FMT(ns), SV_FMT(x->ns));
     else
         return true;
     return false;

@@ -252,7 +252,6 @@ bool exchange_has_header(const Exchange *e, StrView lower_name)
     return false;
 }
 
-/* Starts a response whose pieces are in place, and sends what can be sent at once. */
 /* The answer's own head and list of pieces come beside what the handler may use: one that has
  * filled its arena to the brim is heard all the same. */
 static void add_room(Exchange *e, size_t bytes)
@@ -262,6 +261,7 @@ static void add_room(Exchange *e, size_t bytes)
         e->arena.limit += HEAD_ROOM + bytes;
 }
 
+/* Starts a response whose pieces are in place, and sends what can be sent at once. */
 static void respond(Exchange *e, int status, StrView content_type)
 {
     HttpConn *c = e->conn;

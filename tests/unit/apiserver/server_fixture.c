@@ -56,7 +56,7 @@ static void fill_config(Server *s)
         c->advertise_port = 6443;
 }
 
-Server *server_start(const ApiServerConfig *cfg)
+Server *server_start(const ApiServerConfig *cfg, size_t history_bytes)
 {
     Server *s = calloc(1, sizeof *s);
     assert_non_null(s);
@@ -74,6 +74,7 @@ Server *server_start(const ApiServerConfig *cfg)
     assert_non_null(s->metrics = metrics_new());
     assert_done(api_kinds_new(NULL, 0, &s->kinds, &err));
     StoreConfig store = apiserver_store_config(s->kinds);
+    store.history_bytes = history_bytes;
     assert_done(store_open(s->dir, &store, &s->store, &err));
     assert_done(loop_new(&s->loop, &err));
     fill_config(s);
@@ -118,7 +119,7 @@ void server_stop(Server *s)
 
 int server_group_setup(void **state)
 {
-    *state = server_start(NULL);
+    *state = server_start(NULL, 0);
     return 0;
 }
 

@@ -29,8 +29,9 @@ typedef struct Server {
     const char *as;            /* who asks where the request does not say; NULL: an administrator */
 } Server;
 
-/* Opens store and server; `cfg` may be NULL, and what it leaves out is filled in. */
-Server *server_start(const ApiServerConfig *cfg);
+/* Opens store and server; `cfg` may be NULL, and what it leaves out is filled in. The store keeps
+ * so many bytes of its past; 0: as many as usual. */
+Server *server_start(const ApiServerConfig *cfg, size_t history_bytes);
 /* Another server process on the same store: what was only in memory is gone. With the limit for the
  * arena of each request; 0: the usual one. */
 void server_restart(Server *s, size_t arena_limit);
