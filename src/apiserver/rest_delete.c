@@ -116,21 +116,23 @@ static bool preconditions_hold(ApiCall *x, const DeleteOptions *o, const Value *
     return true;
 }
 
-static void set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
+/* True when that changes anything. */
+static bool set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
 {
     Value *list = value_get(meta, SV("finalizers"));
     for (uint32_t i = 0; i < value_len(list); i++)
         if (sv_eq(value_str(value_at(list, i)), name)) {
             if (!wanted)
                 value_remove(list, i);
-            return;
+            return !wanted;
         }
     if (!wanted)
-        return;
+        return false;
     if (!value_is(list, VALUE_LIST))
         list = value_set(a, meta, SV("finalizers"), value_list());
     if (list)
         value_push(a, list, value_sv(name));
+    return true;
 }
 
 /* What becomes of dependents where the request says nothing: what the object's finalizers say; the
@@ -176,18 +178,21 @@ static WriteEffect deletion_plan(ApiCall *x, const DeleteOptions *o, Value *obj)
     bool is_pod = sv_eq(x->res->kind, SV("Pod")) && !x->res->group.len;
     bool is_ns = sv_eq(x->res->kind, SV("Namespace"));
     StrView propagation = o->propagation.len ? o->propagation : default_propagation(x, meta);
+    bool other_way = false;
     if (propagation.len) {
-        set_finalizer(x->arena, meta, SV("orphan"), sv_eq(propagation, SV("Orphan")));
-        set_finalizer(x->arena, meta, SV("foregroundDeletion"),
-                      sv_eq(propagation, SV("Foreground")));
+        other_way |= set_finalizer(x->arena, meta, SV("orphan"), sv_eq(propagation, SV("Orphan")));
+        other_way |= set_finalizer(x->arena, meta, SV("foregroundDeletion"),
+                                   sv_eq(propagation, SV("Foreground")));
     }
     bool held = value_len(value_get(meta, SV("finalizers"))) > 0 ||
                 (is_ns && value_len(value_path(obj, "spec.finalizers")) > 0);
     int64_t grace = is_pod ? pod_grace(obj, o->grace) : 0;
     if (value_get(meta, SV("deletionTimestamp"))) {
         int64_t left = value_int_or(value_get(meta, SV("deletionGracePeriodSeconds")), 0);
-        if (grace >= left)
-            return held || left > 0 ? EFFECT_NONE : EFFECT_DELETE;
+        if (grace >= left && !held && left == 0)
+            return EFFECT_DELETE;
+        if (grace >= left) /* a pod that is ending keeps to what it began with, as in Kubernetes */
+            return other_way && !is_pod ? EFFECT_PUT : EFFECT_NONE;
         if (grace == 0 && !held)
             return EFFECT_DELETE;
     } else if (!held && grace == 0)
