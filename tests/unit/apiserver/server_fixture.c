@@ -442,7 +442,12 @@ void assert_status_at(const Answer *a, int code, const char *reason, const char 
 
 ServerWatch *server_watch(Server *s, const char *path)
 {
-    ServerWatch *w = begin(s, &(Ask){ .method = "GET", .path = path });
+    return server_watch_form(s, path, NULL);
+}
+
+ServerWatch *server_watch_form(Server *s, const char *path, const char *accept)
+{
+    ServerWatch *w = begin(s, &(Ask){ .method = "GET", .path = path, .accept = accept });
     while (!w->done && !w->status)
         wait_more(w);
     return w;

@@ -95,8 +95,9 @@ void assert_at_at(const Answer *a, const char *path, const char *want, const cha
 /* ---- watches ---- */
 
 typedef struct ServerWatch ServerWatch;
-/* Begins to watch; the answer's head has come when this returns. */
+/* Begins to watch; the answer's head has come when this returns. `accept` as in Ask. */
 ServerWatch *server_watch(Server *s, const char *path);
+ServerWatch *server_watch_form(Server *s, const char *path, const char *accept);
 int server_watch_status(const ServerWatch *w);
 /* The next event, waiting for it; an answer of status 0 at the stream's end. */
 Answer server_watch_next(ServerWatch *w);
