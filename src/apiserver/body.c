@@ -188,3 +188,26 @@ bool body_check(ApiCall *x, Value *obj)
     read_strictness(x, &s);
     return check_body(x, x->res->schema, x->res->kind, x->res->version, &s, obj);
 }
+
+bool body_is_same_object(ApiCall *x, const Value *obj)
+{
+    StrView name = value_path_str(obj, "metadata.name"),
+            ns = value_path_str(obj, "metadata.namespace");
+    if (!name.len)
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the name of the object (%.*s based on URL) was undeterminable: name must be provided",
+            SV_FMT(x->name));
+    else if (!sv_eq(name, x->name))
+        respond_status(x, REASON_BAD_REQUEST,
+                       "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                       SV_FMT(name), SV_FMT(x->name));
+    else if (x->res->namespaced && ns.len && !sv_eq(ns, x->ns))
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
+            SV_FMT(ns), SV_FMT(x->ns));
+    else
+        return true;
+    return false;
+}

@@ -240,7 +240,7 @@ static void dispatch_resource(ApiCall *x)
     }
     if (!x->res->stored) {
         if (!review_handle(x))
-            respond_unknown(x);
+            respond_no_method(x);
         return;
     }
     if (x->sub.len && !sv_eq(x->sub, SV("status"))) {

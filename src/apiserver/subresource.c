@@ -196,6 +196,8 @@ static bool make_scaled(WriteOp *w)
         respond_err(x, &err);
         return false;
     }
+    if (!body_is_same_object(x, &scale))
+        return false;
     StrView rv = value_path_str(&scale, "metadata.resourceVersion");
     uint64_t rev;
     int64_t n = value_int_or(value_path(&scale, "spec.replicas"), 0);
