@@ -403,14 +403,15 @@ static void handle_token(ApiCall *x)
         return;
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
-    TokenClaims c = { .ns = x->ns, .account = x->name };
     bool ok = have && object_decode(x->res, have, x->arena, &account, &err) == 0;
     snapshot_unref(sn);
     if (have && !ok)
         respond_err(x, &err);
-    if (!ok)
+    if (!ok) /* answered: the call may be gone */
         return;
-    c.account_uid = value_path_str(&account, "metadata.uid");
+    TokenClaims c = { .ns = x->ns,
+                      .account = x->name,
+                      .account_uid = value_path_str(&account, "metadata.uid") };
     const Value *ref = value_path(&review, "spec.boundObjectRef");
     if (bind_token(x, value_is(ref, VALUE_MAP) ? ref : NULL, &c) &&
         node_token_allowed(x, ref, c.node))
