@@ -51,14 +51,11 @@ static AdmitResult namespace_lifecycle(AdmitChain *c)
         return ADMIT_OK;
     Value ns;
     if (!object_core(x->srv->store, SV("namespaces"), SV_NULL, x->ns, x->arena, &ns)) {
-        StrView resource = x->resource, name = x->name, group = x->group;
-        x->resource = SV("namespaces");
-        x->name = x->ns;
-        x->group = SV_NULL;
-        respond_not_found(x);
-        x->resource = resource;
-        x->name = name;
-        x->group = group;
+        ApiCall about = *x; /* the call itself may be gone once it is answered */
+        about.resource = SV("namespaces");
+        about.name = x->ns;
+        about.group = SV_NULL;
+        respond_not_found(&about);
         return ADMIT_REFUSED;
     }
     if (value_path(&ns, "metadata.deletionTimestamp")) {
@@ -144,6 +141,8 @@ static AdmitResult service_account(AdmitChain *c)
     value_set(x->arena, spec, SV("serviceAccountName"), value_sv(name));
     value_set(x->arena, spec, SV("serviceAccount"), value_sv(name));
     if (!object_core(x->srv->store, SV("serviceaccounts"), x->ns, name, x->arena, &account)) {
+        if (respond_exhausted(x)) /* it may well be there */
+            return ADMIT_REFUSED;
         if (sv_eq(name, SV("default")) && ++c->tries < ACCOUNT_TRIES)
             return wait_a_while(c, ACCOUNT_WAIT_MS); /* a new namespace gets it within moments */
         respond_forbidden(
@@ -193,6 +192,8 @@ static AdmitResult token_secret(AdmitChain *c)
     StrView name;
     if (c->old || !token_secret_lacks_account(x, c->obj, &name))
         return ADMIT_OK;
+    if (respond_exhausted(x)) /* it may well be there */
+        return ADMIT_REFUSED;
     if (++c->tries < ACCOUNT_TRIES)
         return wait_a_while(c, ACCOUNT_WAIT_MS); /* it may be on its way, too */
     respond_forbidden(
@@ -201,44 +202,124 @@ static AdmitResult token_secret(AdmitChain *c)
     return ADMIT_REFUSED;
 }
 
-/* priorityClassName becomes a number; the two system classes are built in. */
+/* What a PriorityClass gives to a pod. */
+typedef struct Priority {
+    StrView class, policy;
+    int64_t number;
+} Priority;
+
+static const ApiResource *priority_classes(void)
+{
+    return api_resource_find(SV("scheduling.k8s.io"), SV("v1"), SV("priorityclasses"));
+}
+
+static bool read_priority(ApiCall *x, const ObjectRev *o, Priority *ret, Value *class)
+{
+    if (!o || object_decode(priority_classes(), o, x->arena, class, NULL) < 0)
+        return false;
+    StrView policy = value_str(value_get(class, SV("preemptionPolicy")));
+    *ret = (Priority){ .class = value_path_str(class, "metadata.name"),
+                       .policy = policy.len ? policy : SV("PreemptLowerPriority"),
+                       .number = value_int_or(value_get(class, SV("value")), 0) };
+    return true;
+}
+
+/* The class that pods get which name none: of several the lowest. False: there is none. */
+static bool default_priority(ApiCall *x, Snapshot *sn, Priority *ret)
+{
+    char prefix[STORE_KEY_MAX];
+    SnapshotIter it;
+    Value class;
+    Priority p;
+    bool any = false;
+    if (!registry_key(priority_classes(), SV_NULL, SV_NULL, prefix))
+        return false;
+    snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
+    for (ObjectRev *o; (o = snapshot_next(&it));) {
+        if (sv_find(o->val, SV("\"globalDefault\":true")) < 0 || /* few are worth decoding */
+            !read_priority(x, o, &p, &class) ||
+            !value_bool_or(value_get(&class, SV("globalDefault")), false))
+            continue;
+        if (!any || p.number < ret->number)
+            *ret = p;
+        any = true;
+    }
+    return any;
+}
+
+static bool named_priority(ApiCall *x, Snapshot *sn, StrView name, Priority *ret)
+{
+    char key[STORE_KEY_MAX];
+    Value class;
+    return registry_key(priority_classes(), SV_NULL, name, key) &&
+           read_priority(x, snapshot_get(sn, sv_cstr(key)), ret, &class);
+}
+
+/* A pod may repeat what its class says, and not say anything else. */
+static bool priority_fits(ApiCall *x, const Value *spec, const Priority *p)
+{
+    const Value *number = value_get(spec, SV("priority"));
+    StrView policy = value_str(value_get(spec, SV("preemptionPolicy")));
+    if (value_is(number, VALUE_INT) && number->i != p->number)
+        respond_forbidden(
+            x,
+            "the integer value of priority (%lld) must not be provided in pod spec; "
+            "priority admission controller computed %lld from the given PriorityClass "
+            "name",
+            (long long)number->i, (long long)p->number);
+    else if (policy.len && !sv_eq(policy, p->policy))
+        respond_forbidden(x,
+                          "the string value of PreemptionPolicy (%.*s) must not be provided in pod "
+                          "spec; priority admission controller computed %.*s from the given "
+                          "PriorityClass name",
+                          SV_FMT(policy), SV_FMT(p->policy));
+    else
+        return true;
+    return false;
+}
+
+/* priorityClassName becomes a number. */
 static AdmitResult priority(AdmitChain *c)
 {
     ApiCall *x = c->x;
-    Value *obj = c->obj;
-    const Value *old = c->old;
-    Value *spec = value_get(obj, SV("spec"));
-    if (old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
+    Value *spec = value_get(c->obj, SV("spec"));
+    if (c->old || !is_kind(x, "", "Pod") || x->sub.len || !value_is(spec, VALUE_MAP))
         return ADMIT_OK;
-    StrView name = value_str(value_get(spec, SV("priorityClassName"))),
-            policy = SV("PreemptLowerPriority");
-    int64_t number = 0;
-    if (sv_eq(name, SV("system-node-critical")))
-        number = 2000001000;
-    else if (sv_eq(name, SV("system-cluster-critical")))
-        number = 2000000000;
-    else if (name.len) {
-        const ApiResource *res =
-            api_resource_find(SV("scheduling.k8s.io"), SV("v1"), SV("priorityclasses"));
-        char key[STORE_KEY_MAX];
-        Value class;
-        Snapshot *sn = store_snapshot(x->srv->store);
-        ObjectRev *o =
-            registry_key(res, SV_NULL, name, key) ? snapshot_get(sn, sv_cstr(key)) : NULL;
-        bool found = o && object_decode(res, o, x->arena, &class, NULL) == 0;
-        snapshot_unref(sn);
-        if (!found) {
-            respond_forbidden(x, "no PriorityClass with name %.*s was found", SV_FMT(name));
-            return ADMIT_REFUSED;
-        }
-        number = value_int_or(value_get(&class, SV("value")), 0);
-        if (value_get(&class, SV("preemptionPolicy")))
-            policy = value_str(value_get(&class, SV("preemptionPolicy")));
+    StrView name = value_str(value_get(spec, SV("priorityClassName")));
+    Priority p = { .policy = SV("PreemptLowerPriority") };
+    Snapshot *sn = store_snapshot(x->srv->store);
+    bool found = name.len ? named_priority(x, sn, name, &p) : default_priority(x, sn, &p);
+    snapshot_unref(sn);
+    if (name.len && !found) {
+        respond_forbidden(x, "no PriorityClass with name %.*s was found", SV_FMT(name));
+        return ADMIT_REFUSED;
     }
-    value_set(x->arena, spec, SV("priority"), value_int(number));
-    if (!value_get(spec, SV("preemptionPolicy")))
-        value_set(x->arena, spec, SV("preemptionPolicy"), value_sv(policy));
+    if (!priority_fits(x, spec, &p))
+        return ADMIT_REFUSED;
+    if (p.class.len)
+        value_set(x->arena, spec, SV("priorityClassName"), value_sv(p.class));
+    value_set(x->arena, spec, SV("priority"), value_int(p.number));
+    value_set(x->arena, spec, SV("preemptionPolicy"), value_sv(p.policy));
     return ADMIT_OK;
+}
+
+/* One class at most is the default. */
+static AdmitResult one_default_class(AdmitChain *c)
+{
+    ApiCall *x = c->x;
+    Priority p;
+    if (!is_kind(x, "scheduling.k8s.io", "PriorityClass") ||
+        !value_bool_or(value_get(c->obj, SV("globalDefault")), false))
+        return ADMIT_OK;
+    Snapshot *sn = store_snapshot(x->srv->store);
+    bool taken = default_priority(x, sn, &p) && !sv_eq(p.class, x->name);
+    snapshot_unref(sn);
+    if (!taken)
+        return ADMIT_OK;
+    respond_forbidden(x,
+                      "PriorityClass %.*s is already marked as default. Only one default can exist",
+                      SV_FMT(p.class));
+    return ADMIT_REFUSED;
 }
 
 static bool tolerates(const Value *list, StrView key)
@@ -406,7 +487,7 @@ static AdmitFn *const links[ADMIT_PHASE_MAX][9] = {
     [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, control_plane_node, service_account,
                          token_secret, priority, default_tolerations, deny_external_ips,
                          service_addresses },
-    [ADMIT_VALIDATING] = { rbac_escalation, pod_security },
+    [ADMIT_VALIDATING] = { rbac_escalation, one_default_class, pod_security },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };
 

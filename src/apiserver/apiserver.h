@@ -26,6 +26,7 @@ typedef struct ApiServerConfig {
         admission_plugins; /* beside the built-in ones: DenyServiceExternalIPs; comma separated */
     Metrics *metrics;      /* where it counts; NULL: nowhere. Must outlive it */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
+    size_t arena_limit; /* of each request, for tests; 0: the default (net/http.h) */
     StrView kubelet_client_cert, kubelet_client_key,
         kubelet_ca; /* PEM, for logs and exec; may be empty */
 } ApiServerConfig;

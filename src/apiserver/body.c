@@ -25,7 +25,7 @@ static void on_duplicate(void *ctx, StrView path)
                value_sv(arena_printf(s->arena, "duplicate field \"%.*s\"", SV_FMT(path))));
 }
 
-static bool read_strictness(ApiCall *x, Strictness *s)
+static void read_strictness(ApiCall *x, Strictness *s)
 {
     StrView mode = SV("Warn");
     http_query(x->req, SV("fieldValidation"), &mode);
@@ -33,13 +33,6 @@ static bool read_strictness(ApiCall *x, Strictness *s)
                        .warn = sv_eq(mode, SV("Warn")) || !mode.len,
                        .arena = x->arena,
                        .found = value_list() };
-    if (s->strict || s->warn || sv_eq(mode, SV("Ignore")))
-        return true;
-    respond_status(
-        x, REASON_INVALID,
-        "fieldValidation: Unsupported value: \"%.*s\": supported values: \"Ignore\", \"Strict\", \"Warn\"",
-        SV_FMT(sv_head(mode, 64)));
-    return false;
 }
 
 /* A protobuf body: the envelope names the kind, the table of the expected type reads the message.
@@ -163,8 +156,7 @@ bool body_read(ApiCall *x, const SchemaObject *schema, StrView group, StrView ve
 {
     Strictness s;
     Err err = { 0 };
-    if (!read_strictness(x, &s))
-        return false;
+    read_strictness(x, &s);
     int r = decode_text(x, schema, &s, ret, &err);
     if (r == -ERR_UNSUPPORTED)
         respond_status(x, REASON_UNSUPPORTED_MEDIA_TYPE, "%s", err.msg);
@@ -193,6 +185,29 @@ bool body_read_object(ApiCall *x, Value *ret)
 bool body_check(ApiCall *x, Value *obj)
 {
     Strictness s;
-    return read_strictness(x, &s) &&
-           check_body(x, x->res->schema, x->res->kind, x->res->version, &s, obj);
+    read_strictness(x, &s);
+    return check_body(x, x->res->schema, x->res->kind, x->res->version, &s, obj);
+}
+
+bool body_is_same_object(ApiCall *x, const Value *obj)
+{
+    StrView name = value_path_str(obj, "metadata.name"),
+            ns = value_path_str(obj, "metadata.namespace");
+    if (!name.len)
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the name of the object (%.*s based on URL) was undeterminable: name must be provided",
+            SV_FMT(x->name));
+    else if (!sv_eq(name, x->name))
+        respond_status(x, REASON_BAD_REQUEST,
+                       "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+                       SV_FMT(name), SV_FMT(x->name));
+    else if (x->res->namespaced && ns.len && !sv_eq(ns, x->ns))
+        respond_status(
+            x, REASON_BAD_REQUEST,
+            "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
+            SV_FMT(ns), SV_FMT(x->ns));
+    else
+        return true;
+    return false;
 }

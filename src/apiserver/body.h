@@ -15,3 +15,6 @@ bool body_read_object(ApiCall *x, Value *ret);
 bool body_check(ApiCall *x, Value *obj);
 /* Decodes the body of an action (DeleteOptions, Scale …) in whatever form it came; no checks. */
 int body_decode(ApiCall *x, const char *schema_name, Value *ret, Err *err) NODISCARD;
+/* Whether the object is the one that the URL names, as a new version of it has to be. False after
+ * answering. */
+bool body_is_same_object(ApiCall *x, const Value *obj);

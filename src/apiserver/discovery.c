@@ -233,9 +233,12 @@ static void respond_aggregated(ApiCall *x, bool core)
     value_set(x->arena, &v, SV("items"), items);
     _cleanup_buf_ Buf out = BUF_INIT;
     json_encode(&v, &out);
-    http_respond(x->req, 200,
-                 SV("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
-                 buf_view(&out));
+    if (out.failed)
+        respond_nomem(x);
+    else if (!respond_exhausted(x))
+        http_respond(x->req, 200,
+                     SV("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
+                     buf_view(&out));
 }
 
 static bool wants_aggregated(ApiCall *x)
@@ -303,7 +306,7 @@ static bool respond_issuer_path(ApiCall *x)
         return false;
     else if (token_jwks(x->srv->tokens, x->arena, &jwks, &err) < 0)
         respond_err(x, &err);
-    else
+    else if (!respond_exhausted(x))
         http_respond(x->req, 200, SV("application/jwk-set+json"), jwks);
     return true;
 }

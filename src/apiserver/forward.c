@@ -373,7 +373,7 @@ static int begin(Forward *f, StrView path, Err *err)
                           .on_drain = on_upload_drain,
                           .ctx = f };
     spec.headers = make_headers(f, path, &spec.n_headers);
-    if (!spec.headers || !spec.target.ptr)
+    if (!spec.headers || !spec.target.ptr || x->arena->failed)
         return err_nomem(err);
     int r = backend_client(x, &f->to, &f->client, err);
     if (r == 0)
@@ -399,7 +399,7 @@ static void open_upgrade(ApiCall *x, const Backend *to, StrView path)
         return;
     }
     buf_sv(&head, SV("\r\n"));
-    if (head.failed || !target.ptr)
+    if (head.failed || x->arena->failed)
         respond_nomem(x);
     else if (backend_client(x, to, &client, &err) < 0)
         respond_err(x, &err);

@@ -5,6 +5,7 @@
  * can go wrong later shows in requests, which are refused one by one. So every check that is
  * answered at all has passed. */
 #include "apiserver/handlers.h"
+#include "apiserver/respond.h"
 #include "base/buf.h"
 
 /* By the names that Kubernetes' users ask for; "etcd" is the store. */
@@ -14,7 +15,8 @@ static void answer(ApiCall *x, StrView text)
 {
     http_set_header(x->req, SV("Cache-Control"), SV("no-cache, private"), NULL);
     http_set_header(x->req, SV("X-Content-Type-Options"), SV("nosniff"), NULL);
-    http_respond(x->req, 200, SV("text/plain; charset=utf-8"), text);
+    if (!respond_exhausted(x))
+        http_respond(x->req, 200, SV("text/plain; charset=utf-8"), text);
 }
 
 static bool is_check(StrView name)

@@ -299,6 +299,8 @@ bool node_link_handle(ApiCall *x)
     if (rows[i].container && !choose_container(x, &pod, &container))
         return true;
     if (!node.len) {
+        if (respond_exhausted(x))
+            return true;
         if (i == 0)
             http_respond(x->req, 200, SV("text/plain"),
                          SV("")); /* as the peer: no node, no log yet */
@@ -314,6 +316,8 @@ bool node_link_handle(ApiCall *x)
     build_target(x, rows[i].path, container, &target);
     if (target.failed)
         respond_nomem(x);
+    else if (respond_exhausted(x)) /* it may lack an option */
+        return true;
     else if (i == 0)
         open_log(x, client, buf_view(&target));
     else

@@ -112,8 +112,8 @@ static StrView tag_of(ApiCall *x, const char *hash)
 static bool unchanged(ApiCall *x, const char *hash)
 {
     StrView tag = tag_of(x, hash);
-    if (!sv_eq(http_header(x->req, SV("if-none-match")), tag))
-        return false;
+    if (!tag.len || !sv_eq(http_header(x->req, SV("if-none-match")), tag))
+        return false; /* without memory there is no tag, as there is in most requests */
     http_set_header(x->req, SV("ETag"), tag, NULL);
     http_respond(x->req, 304, SV(""), SV(""));
     return true;
@@ -215,6 +215,10 @@ static void respond_document(ApiCall *x, Document *d)
         return;
     }
     http_set_header(x->req, SV("ETag"), tag_of(x, d->hash), NULL);
+    if (respond_exhausted(x)) {
+        document_unref(d);
+        return;
+    }
     if (d->gzip)
         set_gzip_headers(x);
     HttpPiece piece = { d->text.ptr, d->text.len };

@@ -255,7 +255,7 @@ static bool grants_allow(const Grant *g, const Access *a)
 static const Grant *grants_of(const Rbac *r, char kind, StrView name)
 {
     char key[512];
-    if (name.len + 3 > sizeof key)
+    if (!name.len || name.len + 3 > sizeof key)
         return NULL;
     key[0] = kind;
     key[1] = ':';

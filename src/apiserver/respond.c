@@ -186,15 +186,14 @@ static Value causes_value(Arena *a, const ApiErrors *errors)
     return list;
 }
 
-void respond_invalid(ApiCall *x, StrView name, const ApiErrors *errors)
+static void respond_invalid_as(ApiCall *x, StrView group, StrView kind, StrView name,
+                               const ApiErrors *errors)
 {
-    StrView kind = x->res->kind;
-    StrView q =
-        x->group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(kind), SV_FMT(x->group)) : kind;
+    StrView q = group.len ? arena_printf(x->arena, "%.*s.%.*s", SV_FMT(kind), SV_FMT(group)) : kind;
     Value d = value_map();
     value_set(x->arena, &d, SV("name"), value_sv(name));
-    if (x->group.len)
-        value_set(x->arena, &d, SV("group"), value_sv(x->group));
+    if (group.len)
+        value_set(x->arena, &d, SV("group"), value_sv(group));
     value_set(x->arena, &d, SV("kind"), value_sv(kind));
     value_set(x->arena, &d, SV("causes"), causes_value(x->arena, errors));
     _cleanup_buf_ Buf text_buf = BUF_INIT;
@@ -204,6 +203,16 @@ void respond_invalid(ApiCall *x, StrView name, const ApiErrors *errors)
                 arena_printf(x->arena, "%.*s \"%.*s\" is invalid: %.*s", SV_FMT(q), SV_FMT(name),
                              SV_FMT(text)),
                 &d);
+}
+
+void respond_invalid(ApiCall *x, StrView name, const ApiErrors *errors)
+{
+    respond_invalid_as(x, x->group, x->res->kind, name, errors);
+}
+
+void respond_invalid_options(ApiCall *x, const char *kind, const ApiErrors *errors)
+{
+    respond_invalid_as(x, SV("meta.k8s.io"), sv_cstr(kind), SV(""), errors);
 }
 
 void respond_with_causes(ApiCall *x, Reason reason, StrView message, const Value *causes)

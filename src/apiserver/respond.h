@@ -36,6 +36,8 @@ void respond_conflict(ApiCall *x, const char *why); /* NULL: modified by somebod
 void respond_forbidden(ApiCall *x, const char *fmt, ...)
     PRINTF(2, 3); /* text behind "is forbidden: " */
 void respond_invalid(ApiCall *x, StrView name, const ApiErrors *errors);
+/* The same for the parameters of the request: `kind` of meta.k8s.io, "ListOptions". */
+void respond_invalid_options(ApiCall *x, const char *kind, const ApiErrors *errors);
 void respond_with_causes(ApiCall *x, Reason reason, StrView message, const Value *causes);
 void respond_err(ApiCall *x, const Err *err);  /* maps the code to a reason */
 void respond_nomem(ApiCall *x);                /* as if respond_exhausted() had found it */

@@ -14,25 +14,6 @@ typedef struct Apply {
     bool force;
 } Apply;
 
-static bool check_options(ApiCall *x, Apply *ap)
-{
-    StrView manager = SV_NULL;
-    http_query(x->req, SV("fieldManager"), &manager);
-    ap->force = http_query_true(x->req, SV("force"));
-    if (!manager.len)
-        respond_status(x, REASON_INVALID,
-                       "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is "
-                       "required for apply patch");
-    else if (manager.len > MANAGER_NAME_MAX)
-        respond_status(x, REASON_INVALID,
-                       "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not "
-                       "be more than %d bytes",
-                       MANAGER_NAME_MAX);
-    else
-        return true;
-    return false;
-}
-
 static bool check_config(ApiCall *x, const Value *config)
 {
     StrView name = value_path_str(config, "metadata.name");
@@ -130,10 +111,12 @@ void rest_apply(ApiCall *x)
     Apply *ap = arena_new(x->arena, Apply);
     if (!ap)
         respond_nomem(x);
-    else if (check_options(x, ap))
+    else {
+        ap->force = http_query_true(x->req, SV("force"));
         write_start(x, &(WritePlan){ .way = WRITE_UPSERT,
                                      .read = read_config,
                                      .may_create = may_create,
                                      .make = make_applied,
                                      .ctx = ap });
+    }
 }

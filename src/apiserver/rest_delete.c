@@ -6,34 +6,74 @@
 #include "apiserver/body.h"
 #include "apiserver/delete.h"
 #include "apiserver/handlers.h"
+#include "apiserver/options.h"
 #include "apiserver/respond.h"
 #include "base/clock.h"
 
-static void read_members(ApiCall *x, const Value *body, DeleteOptions *o)
+/* Nobody waits for a time that has passed: it counts as a second. */
+static int64_t real_grace(int64_t seconds)
 {
-    o->grace = value_int_or(value_get(body, SV("gracePeriodSeconds")), o->grace);
+    return seconds < 0 ? 1 : seconds;
+}
+
+static void read_members(ApiCall *x, const Value *body, DeleteOptions *o, ApiErrors *errors)
+{
+    const Value *grace = value_get(body, SV("gracePeriodSeconds"));
+    ApiPath path = API_FIELD(NULL, "propagationPolicy");
+    if (value_is(grace, VALUE_INT))
+        o->grace = real_grace(grace->i);
     o->uid = value_path_str(body, "preconditions.uid");
     o->rv = value_path_str(body, "preconditions.resourceVersion");
     StrView p = value_str(value_get(body, SV("propagationPolicy")));
     if (p.len)
         o->propagation = p;
-    const Value *orphan = value_get(body, SV("orphanDependents"));
-    if (value_is(orphan, VALUE_BOOL))
+    const Value *orphan = value_get(body, SV("orphanDependents")),
+                *dry = value_get(body, SV("dryRun"));
+    if (value_is(orphan, VALUE_BOOL) && p.len)
+        api_invalid(errors, &path, value_sv(p),
+                    "orphanDependents and deletionPropagation cannot be both set");
+    else if (value_is(orphan, VALUE_BOOL))
         o->propagation = value_bool_or(orphan, false) ? SV("Orphan") : SV("Background");
-    if (value_len(value_get(body, SV("dryRun"))))
-        x->dry_run = true;
+    options_check_dry_run(dry, errors);
+    x->dry_run |= value_len(dry) > 0;
+}
+
+static bool read_query(ApiCall *x, DeleteOptions *o)
+{
+    StrView text;
+    int64_t n;
+    http_query(x->req, SV("propagationPolicy"), &o->propagation);
+    if (!http_query(x->req, SV("gracePeriodSeconds"), &text) || !text.len)
+        return true;
+    if (sv_to_i64(text, &n) < 0) {
+        respond_status(x, REASON_BAD_REQUEST,
+                       "gracePeriodSeconds: Invalid value: \"%.*s\": must be an integer",
+                       SV_FMT(sv_head(text, 64)));
+        return false;
+    }
+    o->grace = real_grace(n);
+    return true;
+}
+
+static void check_propagation(StrView policy, ApiErrors *errors)
+{
+    static const StrView known[] = { SV_INIT("Foreground"), SV_INIT("Background"),
+                                     SV_INIT("Orphan"), SV_INIT("nil") };
+    ApiPath path = API_FIELD(NULL, "propagationPolicy");
+    for (size_t i = 0; i + 1 < ARRAY_SIZE(known); i++)
+        if (!policy.len || sv_eq(policy, known[i]))
+            return;
+    api_not_supported(errors, &path, value_sv(sv_head(policy, 64)), known, ARRAY_SIZE(known));
 }
 
 bool delete_options_read(ApiCall *x, const Value *given, DeleteOptions *o)
 {
-    StrView text;
+    ApiErrors errors = { .arena = x->arena };
     *o = (DeleteOptions){ .grace = -1 };
-    uint64_t n;
-    if (http_query(x->req, SV("gracePeriodSeconds"), &text) && sv_to_u64(text, &n) == 0)
-        o->grace = (int64_t)n;
-    http_query(x->req, SV("propagationPolicy"), &o->propagation);
+    if (!read_query(x, o))
+        return false;
     if (given)
-        read_members(x, given, o);
+        read_members(x, given, o, &errors);
     else if (x->req->body.len) {
         Value body;
         Err err = { 0 };
@@ -41,18 +81,13 @@ bool delete_options_read(ApiCall *x, const Value *given, DeleteOptions *o)
             respond_status(x, REASON_BAD_REQUEST, "couldn't decode DeleteOptions: %s", err.msg);
             return false;
         }
-        read_members(x, &body, o);
+        read_members(x, &body, o, &errors);
     }
-    if (o->propagation.len && !sv_eq(o->propagation, SV("Background")) &&
-        !sv_eq(o->propagation, SV("Foreground")) && !sv_eq(o->propagation, SV("Orphan"))) {
-        respond_status(
-            x, REASON_INVALID,
-            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%.*s\": supported "
-            "values: \"Background\", \"Foreground\", \"Orphan\"",
-            SV_FMT(sv_head(o->propagation, 64)));
-        return false;
-    }
-    return true;
+    check_propagation(o->propagation, &errors);
+    if (!errors.len)
+        return true;
+    respond_invalid_options(x, "DeleteOptions", &errors);
+    return false;
 }
 
 static bool preconditions_hold(ApiCall *x, const DeleteOptions *o, const Value *obj,
@@ -81,21 +116,23 @@ static bool preconditions_hold(ApiCall *x, const DeleteOptions *o, const Value *
     return true;
 }
 
-static void set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
+/* True when that changes anything. */
+static bool set_finalizer(Arena *a, Value *meta, StrView name, bool wanted)
 {
     Value *list = value_get(meta, SV("finalizers"));
     for (uint32_t i = 0; i < value_len(list); i++)
         if (sv_eq(value_str(value_at(list, i)), name)) {
             if (!wanted)
                 value_remove(list, i);
-            return;
+            return !wanted;
         }
     if (!wanted)
-        return;
+        return false;
     if (!value_is(list, VALUE_LIST))
         list = value_set(a, meta, SV("finalizers"), value_list());
     if (list)
         value_push(a, list, value_sv(name));
+    return true;
 }
 
 /* What becomes of dependents where the request says nothing: what the object's finalizers say; the
@@ -141,18 +178,21 @@ static WriteEffect deletion_plan(ApiCall *x, const DeleteOptions *o, Value *obj)
     bool is_pod = sv_eq(x->res->kind, SV("Pod")) && !x->res->group.len;
     bool is_ns = sv_eq(x->res->kind, SV("Namespace"));
     StrView propagation = o->propagation.len ? o->propagation : default_propagation(x, meta);
+    bool other_way = false;
     if (propagation.len) {
-        set_finalizer(x->arena, meta, SV("orphan"), sv_eq(propagation, SV("Orphan")));
-        set_finalizer(x->arena, meta, SV("foregroundDeletion"),
-                      sv_eq(propagation, SV("Foreground")));
+        other_way |= set_finalizer(x->arena, meta, SV("orphan"), sv_eq(propagation, SV("Orphan")));
+        other_way |= set_finalizer(x->arena, meta, SV("foregroundDeletion"),
+                                   sv_eq(propagation, SV("Foreground")));
     }
     bool held = value_len(value_get(meta, SV("finalizers"))) > 0 ||
                 (is_ns && value_len(value_path(obj, "spec.finalizers")) > 0);
     int64_t grace = is_pod ? pod_grace(obj, o->grace) : 0;
     if (value_get(meta, SV("deletionTimestamp"))) {
         int64_t left = value_int_or(value_get(meta, SV("deletionGracePeriodSeconds")), 0);
-        if (grace >= left)
-            return held || left > 0 ? EFFECT_NONE : EFFECT_DELETE;
+        if (grace >= left && !held && left == 0)
+            return EFFECT_DELETE;
+        if (grace >= left) /* a pod that is ending keeps to what it began with, as in Kubernetes */
+            return other_way && !is_pod ? EFFECT_PUT : EFFECT_NONE;
         if (grace == 0 && !held)
             return EFFECT_DELETE;
     } else if (!held && grace == 0)

@@ -34,24 +34,6 @@ static bool apply_patch(ApiCall *x, const Value *patch, Value *obj)
     return false;
 }
 
-/* A patch may not lead to another object. */
-static bool stays_in_place(ApiCall *x, const Value *obj)
-{
-    StrView name = value_path_str(obj, "metadata.name"),
-            ns = value_path_str(obj, "metadata.namespace");
-    if (!sv_eq(name, x->name))
-        respond_status(x, REASON_BAD_REQUEST,
-                       "the name of the object (%.*s) does not match the name on the URL (%.*s)",
-                       SV_FMT(name), SV_FMT(x->name));
-    else if (!sv_eq(ns, call_scope(x)))
-        respond_status(
-            x, REASON_BAD_REQUEST,
-            "the namespace of the provided object does not match the namespace sent on the request");
-    else
-        return true;
-    return false;
-}
-
 static bool make_patched(WriteOp *w)
 {
     ApiCall *x = w->x;
@@ -66,7 +48,7 @@ static bool make_patched(WriteOp *w)
     /* The revision in the result is the stored one unless the patch itself names one. */
     if (!value_path(patch, "metadata.resourceVersion") && value_get(&w->obj, SV("metadata")))
         value_del(value_get(&w->obj, SV("metadata")), SV("resourceVersion"));
-    return stays_in_place(x, &w->obj);
+    return body_is_same_object(x, &w->obj); /* a patch may not lead to another */
 }
 
 static bool read_patch(ApiCall *x, void *ctx)

@@ -8,6 +8,7 @@
 #include "apiserver/handlers.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/object.h"
+#include "apiserver/options.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
 #include "base/encode.h"
@@ -50,7 +51,9 @@ int filter_parse(ApiCall *x, Filter *ret, Err *err)
         return r;
     if (http_query(x->req, SV("fieldSelector"), &text) && text.len)
         r = field_selector_parse(text, x->res, x->arena, &ret->fields, err);
-    return r < 0 ? r : convert_field_terms(x->res, &ret->fields, x->arena, err);
+    if (r == 0)
+        r = convert_field_terms(x->res, &ret->fields, x->arena, err);
+    return r == 0 && x->arena->failed ? err_nomem(err) : r; /* a selector may not just be missing */
 }
 
 bool filter_empty(const Filter *f)
@@ -95,22 +98,22 @@ static int parse_continue(ApiCall *x, StrView token, List *l, uint64_t *ret_rev,
     int64_t rev;
     if (base64_decode(BASE64_URL, token, &raw) < 0 ||
         json_decode(arena_sv(x->arena, buf_view(&raw)), x->arena, NULL, &v, NULL) < 0 ||
-        (rev = value_int_or(value_get(&v, SV("rv")), 0)) <= 0 ||
+        !(rev = value_int_or(value_get(&v, SV("rv")), 0)) ||
         !sv_starts(value_str(value_get(&v, SV("start"))), l->prefix))
         return err_set(err, ERR_INVALID, 0,
                        "continue key is not valid: it was not issued for this list");
     l->from = value_str(value_get(&v, SV("start")));
-    *ret_rev = (uint64_t)rev;
+    *ret_rev = rev < 0 ? 0 : (uint64_t)rev; /* 0: of the state as it is then */
     return 0;
 }
 
-static StrView make_continue(ApiCall *x, const List *l)
+static StrView make_continue(ApiCall *x, StrView start, int64_t rev)
 {
     _cleanup_buf_ Buf json = BUF_INIT, out = BUF_INIT;
     Value v = value_map();
     value_set(x->arena, &v, SV("v"), value_sv(SV("meta.k8s.io/v1")));
-    value_set(x->arena, &v, SV("rv"), value_int((int64_t)snapshot_revision(l->sn)));
-    value_set(x->arena, &v, SV("start"), value_sv(l->next_key));
+    value_set(x->arena, &v, SV("rv"), value_int(rev));
+    value_set(x->arena, &v, SV("start"), value_sv(start));
     json_encode(&v, &json);
     base64_encode(BASE64_URL, buf_view(&json), &out);
     return arena_sv(x->arena, buf_view(&out));
@@ -128,18 +131,16 @@ static int choose_snapshot(ApiCall *x, List *l, Err *err)
         return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
                        SV_FMT(sv_head(text, 64)));
     http_query(x->req, SV("resourceVersionMatch"), &match);
-    if (match.len && !sv_eq(match, SV("Exact")) && !sv_eq(match, SV("NotOlderThan")))
-        return err_set(
-            err, ERR_INVALID, 0,
-            "resourceVersionMatch: Unsupported value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
-            SV_FMT(sv_head(match, 64)));
     if (http_query(x->req, SV("continue"), &token) && token.len) {
         if (rev)
             return err_set(err, ERR_INVALID, 0,
                            "specifying resource version is not allowed when using continue");
         if ((r = parse_continue(x, token, l, &rev, err)) < 0)
             return r;
-        return store_snapshot_at(x->srv->store, rev, &l->sn, err);
+        if (rev)
+            return store_snapshot_at(x->srv->store, rev, &l->sn, err);
+        l->sn = store_snapshot(x->srv->store);
+        return 0;
     }
     bool exact = sv_eq(match, SV("Exact")) || (l->limit && rev && !match.len);
     if (exact && rev)
@@ -222,19 +223,39 @@ static void send_list(ApiCall *x, List *l)
         .objs = l->objs.items,
         .n = l->objs.len,
         .rv = arena_printf(x->arena, "%llu", (unsigned long long)snapshot_revision(l->sn)),
-        .cont = l->next_key.len ? make_continue(x, l) : SV_NULL,
+        .cont = l->next_key.len ? make_continue(x, l->next_key, (int64_t)snapshot_revision(l->sn))
+                                : SV_NULL,
         .remaining = l->remaining,
     };
     _cleanup_buf_ Buf out = BUF_INIT;
+    if (respond_exhausted(x)) /* it would lack an option, or say that nothing follows */
+        return;
     if (x->type == OUTPUT_YAML)
         send_yaml(x, &answer);
     else if (!list_encode(x, &answer, LIST_WHOLE_MAX, &out) && list_stream(x, &answer)) {
         l->objs.items = NULL; /* the stream's, as is the snapshot */
         l->sn = NULL;
-    } else if (!out.failed)
+    } else if (!out.failed && !x->arena->failed)
         respond_large(x, SV("application/json"), buf_view(&out));
     else
         respond_nomem(x);
+}
+
+/* The state that the pages were to show is no longer kept: the token in the answer goes on with the
+ * present one, for who can live with that. */
+static void respond_expired(ApiCall *x, StrView from)
+{
+    Value v = value_null();
+    StrView text = status_text(
+        x->arena, REASON_EXPIRED,
+        SV("The provided continue parameter is too old to display a consistent list result. You "
+           "can start a new list without the continue parameter, or use the continue token in this "
+           "response to retrieve the remainder of the results. Continuing with the provided token "
+           "results in an inconsistent list - objects that were created, modified, or deleted "
+           "between the time the first chunk was returned and now may show up in the list."));
+    if (json_decode(text, x->arena, NULL, &v, NULL) == 0)
+        value_set_path(x->arena, &v, "metadata.continue", value_sv(make_continue(x, from, -1)));
+    respond_value(x, 410, &v);
 }
 
 void rest_list(ApiCall *x)
@@ -248,6 +269,8 @@ void rest_list(ApiCall *x)
         return;
     }
     l.prefix = sv_cstr(prefix);
+    if (!options_of_list(x))
+        return;
     if (http_query(x->req, SV("limit"), &text) && text.len && sv_to_u64(text, &l.limit) < 0) {
         respond_status(x, REASON_BAD_REQUEST, "limit: Invalid value: \"%.*s\"",
                        SV_FMT(sv_head(text, 64)));
@@ -255,9 +278,12 @@ void rest_list(ApiCall *x)
     }
     int r;
     if ((r = filter_parse(x, &l.filter, &err)) < 0 || (r = choose_snapshot(x, &l, &err)) < 0 ||
-        (r = collect(x, &l, &err)) < 0)
-        respond_err(x, &err);
-    else
+        (r = collect(x, &l, &err)) < 0) {
+        if (r == -ERR_GONE && l.from.len)
+            respond_expired(x, l.from);
+        else
+            respond_err(x, &err);
+    } else
         send_list(x, &l);
     vec_free(&l.objs);
     snapshot_unref(l.sn);

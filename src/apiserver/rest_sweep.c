@@ -7,6 +7,7 @@
 #include "apiserver/delete.h"
 #include "apiserver/handlers.h"
 #include "apiserver/object.h"
+#include "apiserver/options.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
 
@@ -157,7 +158,7 @@ void rest_delete_collection(ApiCall *x)
         return;
     }
     s->x = x;
-    bool ok = delete_options_read(x, NULL, &s->options);
+    bool ok = delete_options_read(x, NULL, &s->options) && options_of_list(x);
     if (ok && (filter_parse(x, &s->filter, &err) < 0)) {
         respond_err(x, &err);
         ok = false;

@@ -36,22 +36,7 @@ void rest_create(ApiCall *x)
 
 static bool read_same_object(ApiCall *x, void *ctx)
 {
-    const Value *body = ctx;
-    if (!body_read_object(x, ctx))
-        return false;
-    StrView name = value_path_str(body, "metadata.name"),
-            ns = value_path_str(body, "metadata.namespace");
-    if (!sv_eq(name, x->name))
-        respond_status(x, REASON_BAD_REQUEST,
-                       "the name of the object (%.*s) does not match the name on the URL (%.*s)",
-                       SV_FMT(name), SV_FMT(x->name));
-    else if (x->res->namespaced && ns.len && !sv_eq(ns, x->ns))
-        respond_status(
-            x, REASON_BAD_REQUEST,
-            "the namespace of the provided object does not match the namespace sent on the request");
-    else
-        return true;
-    return false;
+    return body_read_object(x, ctx) && body_is_same_object(x, ctx);
 }
 
 void rest_update(ApiCall *x)

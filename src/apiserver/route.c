@@ -6,6 +6,7 @@
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
 #include "apiserver/handlers.h"
+#include "apiserver/options.h"
 #include "apiserver/respond.h"
 #include "base/log.h"
 
@@ -239,7 +240,7 @@ static void dispatch_resource(ApiCall *x)
     }
     if (!x->res->stored) {
         if (!review_handle(x))
-            respond_unknown(x);
+            respond_no_method(x);
         return;
     }
     if (x->sub.len && !sv_eq(x->sub, SV("status"))) {
@@ -281,17 +282,9 @@ static bool names_are_sound(ApiCall *x)
 
 static void dispatch(ApiCall *x)
 {
-    StrView dry;
     bool proxied = x->res && sv_eq(x->sub, SV("proxy")); /* its parameters are the backend's */
-    if (!proxied && http_query(x->req, SV("dryRun"), &dry)) {
-        if (!sv_eq(dry, SV("All")) && dry.len) {
-            respond_status(x, REASON_BAD_REQUEST,
-                           "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
-                           SV_FMT(dry));
-            return;
-        }
-        x->dry_run = dry.len > 0;
-    }
+    if (x->res && !proxied && !options_of_write(x))
+        return;
     if (x->res) {
         if (!proxied && !negotiate(x)) {
             respond_status(

@@ -84,6 +84,7 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
                               .handler = route_request,
                               .ctx = s,
                               .body_max = BODY_MAX,
+                              .arena_limit = cfg->arena_limit,
                               .ended = api_metrics_ended,
                               .bodies = &s->bodies,
                               .streams = route_streams };
@@ -96,11 +97,8 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
 
 static int enable_plugins(ApiServer *s, StrView names, Err *err)
 {
-    for (StrView rest = names, name; rest.len;) {
-        if (!sv_cut(rest, ',', &name, &rest)) {
-            name = rest;
-            rest = SV_NULL;
-        }
+    StrView name;
+    while (sv_next(&names, ',', &name)) {
         if (!sv_eq(name, SV("DenyServiceExternalIPs")))
             return err_set(err, ERR_INVALID, 0,
                            "--enable-admission-plugins: '%.*s': expected DenyServiceExternalIPs",

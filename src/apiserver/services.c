@@ -417,11 +417,12 @@ static int64_t port_before(const Value *old, const Value *port)
 /* A node port that neither the store nor the object has. -1: the range is full. */
 static int64_t free_port(ServiceAlloc *a, const Value *obj)
 {
-    uint32_t n = (uint32_t)(a->port_max - a->port_min) + 1;
-    for (uint32_t tries = 0; tries < n; tries++) {
-        int64_t at = pick(a->ports, n, port_is_free, a);
-        if (at < 0 || !has_port(obj, a->port_min + at, UINT32_MAX))
-            return at < 0 ? -1 : a->port_min + at;
+    uint32_t n = (uint32_t)(a->port_max - a->port_min) + 1, start = 0;
+    random_bytes(&start, sizeof start);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = (start % n + i) % n;
+        if (!a->ports[at] && !has_port(obj, a->port_min + at, UINT32_MAX) && port_is_free(a, at))
+            return a->port_min + at;
     }
     return -1;
 }

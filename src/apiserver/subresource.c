@@ -39,30 +39,66 @@ static bool set_scheduled(Arena *a, Value *pod)
 }
 
 /* Why the pod cannot be assigned to the node; NULL: it can. */
-static const char *binding_conflict(ApiCall *x, const Value *pod, StrView uid)
+static const char *binding_conflict(const WriteOp *w, const Value *binding)
 {
-    StrView node = value_path_str(pod, "spec.nodeName");
-    if (value_path(pod, "metadata.deletionTimestamp"))
-        return "pod is being deleted, cannot be assigned to a host";
+    ApiCall *x = w->x;
+    const Value *pod = &w->old;
+    StrView node = value_path_str(pod, "spec.nodeName"),
+            uid = value_path_str(binding, "metadata.uid"),
+            rv = value_path_str(binding, "metadata.resourceVersion"), why = SV_NULL;
+    uint64_t rev;
     if (uid.len && !sv_eq(uid, value_path_str(pod, "metadata.uid")))
-        return "Precondition failed: UID in precondition does not match the pod's";
-    if (node.len)
-        return arena_printf(x->arena, "pod %.*s is already assigned to node \"%.*s\"",
-                            SV_FMT(x->name), SV_FMT(node))
-            .ptr;
-    return NULL;
+        why =
+            arena_printf(x->arena,
+                         "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+                         SV_FMT(uid), SV_FMT(value_path_str(pod, "metadata.uid")));
+    else if (rv.len && (sv_to_u64(rv, &rev) < 0 || rev != w->have->mod_rev))
+        why = arena_printf(x->arena,
+                           "Precondition failed: ResourceVersion in precondition: %.*s, "
+                           "ResourceVersion in object meta: %llu",
+                           SV_FMT(rv), (unsigned long long)w->have->mod_rev);
+    else if (value_path(pod, "metadata.deletionTimestamp"))
+        why = arena_printf(x->arena, "pod %.*s is being deleted, cannot be assigned to a host",
+                           SV_FMT(x->name));
+    else if (node.len)
+        why = arena_printf(x->arena, "pod %.*s is already assigned to node \"%.*s\"",
+                           SV_FMT(x->name), SV_FMT(node));
+    else if (value_len(value_path(pod, "spec.schedulingGates")))
+        why =
+            arena_printf(x->arena, "pod %.*s has non-empty .spec.schedulingGates", SV_FMT(x->name));
+    return why.ptr;
+}
+
+/* Adds the entries of the binding's labels or annotations to the pod's. */
+static bool take_over(Arena *a, Value *pod, const Value *binding, StrView which)
+{
+    const Value *from = value_get(value_get(binding, SV("metadata")), which);
+    Value *meta = value_get(pod, SV("metadata")), *to = value_get(meta, which);
+    if (!value_len(from))
+        return true;
+    if (!value_is(to, VALUE_MAP))
+        to = value_set(a, meta, which, value_map());
+    value_map_foreach (m, from) {
+        if (!to || !value_set(a, to, m->key, m->val))
+            return false;
+    }
+    return true;
 }
 
 static bool make_bound(WriteOp *w)
 {
     ApiCall *x = w->x;
     const Value *body = w->plan.ctx;
-    const char *why = binding_conflict(x, &w->old, value_path_str(body, "metadata.uid"));
+    const char *why = binding_conflict(w, body);
     if (why) {
-        respond_conflict(x, why);
+        ApiCall about = *x;
+        about.resource = SV("pods/binding");
+        respond_conflict(&about, why);
         return false;
     }
     if (value_clone(x->arena, &w->old, &w->obj) &&
+        take_over(x->arena, &w->obj, body, SV("annotations")) &&
+        take_over(x->arena, &w->obj, body, SV("labels")) &&
         value_set_path(x->arena, &w->obj, "spec.nodeName",
                        value_sv(value_path_str(body, "target.name"))) &&
         set_scheduled(x->arena, &w->obj))
@@ -96,8 +132,12 @@ static void handle_binding(ApiCall *x)
 {
     Value body;
     const ApiResource *kind = api_kind_find(SV(""), SV("v1"), SV("Binding"));
-    if (body_read(x, kind->schema, SV(""), SV("v1"), SV("Binding"), &body))
+    if (!body_read(x, kind->schema, SV(""), SV("v1"), SV("Binding"), &body))
+        return;
+    if (sv_eq(value_path_str(&body, "metadata.name"), x->name))
         bind_pod(x, &body);
+    else
+        respond_status(x, REASON_BAD_REQUEST, "name in URL does not match name in Binding object");
 }
 
 /* ---- eviction: a deletion that PodDisruptionBudgets may refuse ---- */
@@ -109,6 +149,10 @@ static void handle_eviction(ApiCall *x)
     Err err = { 0 };
     if (body_decode(x, "io.k8s.api.policy.v1.Eviction", &body, &err) < 0) {
         respond_status(x, REASON_BAD_REQUEST, "couldn't decode Eviction: %s", err.msg);
+        return;
+    }
+    if (!sv_eq(value_path_str(&body, "metadata.name"), x->name)) {
+        respond_status(x, REASON_BAD_REQUEST, "name in URL does not match name in Eviction object");
         return;
     }
     const Value *options = value_get(&body, SV("deleteOptions"));
@@ -152,6 +196,8 @@ static bool make_scaled(WriteOp *w)
         respond_err(x, &err);
         return false;
     }
+    if (!body_is_same_object(x, &scale))
+        return false;
     StrView rv = value_path_str(&scale, "metadata.resourceVersion");
     uint64_t rev;
     int64_t n = value_int_or(value_path(&scale, "spec.replicas"), 0);
@@ -350,18 +396,22 @@ static bool is_for_account(ApiCall *x, const Value *review)
 static void handle_token(ApiCall *x)
 {
     Value review, account;
+    Err err = { 0 };
     const SchemaObject *schema = api_schema_find(SV("io.k8s.api.authentication.v1.TokenRequest"));
     if (!body_read(x, schema, SV("authentication.k8s.io"), SV("v1"), SV("TokenRequest"), &review) ||
         !is_for_account(x, &review))
         return;
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *have = current_object(x, sn);
-    TokenClaims c = { .ns = x->ns, .account = x->name };
-    bool ok = have && object_decode(x->res, have, x->arena, &account, NULL) == 0;
+    bool ok = have && object_decode(x->res, have, x->arena, &account, &err) == 0;
     snapshot_unref(sn);
-    if (!ok)
+    if (have && !ok)
+        respond_err(x, &err);
+    if (!ok) /* answered: the call may be gone */
         return;
-    c.account_uid = value_path_str(&account, "metadata.uid");
+    TokenClaims c = { .ns = x->ns,
+                      .account = x->name,
+                      .account_uid = value_path_str(&account, "metadata.uid") };
     const Value *ref = value_path(&review, "spec.boundObjectRef");
     if (bind_token(x, value_is(ref, VALUE_MAP) ? ref : NULL, &c) &&
         node_token_allowed(x, ref, c.node))

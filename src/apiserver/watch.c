@@ -17,6 +17,7 @@
 #include "apiserver/handlers.h"
 #include "apiserver/hub.h"
 #include "apiserver/object.h"
+#include "apiserver/options.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
 #include "apiserver/table.h"
@@ -577,16 +578,6 @@ static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
                        SV_FMT(sv_head(text, 64)));
     o->bookmarks = http_query_true(x->req, SV("allowWatchBookmarks"));
     o->initial_end = http_query_true(x->req, SV("sendInitialEvents"));
-    bool has_match = http_query(x->req, SV("resourceVersionMatch"), &text) && text.len;
-    if (o->initial_end && (!has_match || !sv_eq(text, SV("NotOlderThan"))))
-        return err_set(err, ERR_INVALID, 0,
-                       "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-                       "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    if (has_match && !o->initial_end)
-        return err_set(
-            err, ERR_INVALID, 0,
-            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
     o->initial = o->initial_end || o->rev == 0;
     if (!o->initial_end && http_query(x->req, SV("sendInitialEvents"), &text))
         o->initial = false;
@@ -654,14 +645,24 @@ void rest_watch(ApiCall *x)
         respond_not_found(x);
         return;
     }
+    if (!options_of_list(x))
+        return;
     if (parse_options(x, &o, &err) < 0 || !(w = watch_new(x, &o, &err))) {
         respond_err(x, &err);
+        return;
+    }
+    if (x->form == OUTPUT_TABLE)
+        (void)table_include(x); /* while it can be refused */
+    if (respond_exhausted(x)) { /* an option may be missing */
+        watch_free(w);
         return;
     }
     if (watch_answer(w, &err) < 0) {
         watch_free(w);
         if (err.code == ERR_UNSUPPORTED)
             respond_status(x, REASON_BAD_REQUEST, "%s", err.msg);
+        else
+            respond_nomem(x);
         return;
     }
     if (!o.initial && w->rev == 0)

@@ -18,6 +18,7 @@
 #include "apiserver/token_secret.h"
 #include "base/clock.h"
 #include "base/encode.h"
+#include "codec/json.h"
 
 static const Value *old_of(const WriteOp *w)
 {
@@ -377,6 +378,20 @@ static bool make_stored(WriteOp *w, bool tracked, Value *ret)
     return !respond_exhausted(x);
 }
 
+/* Whether the store has the object as it would be written. The order of fields, which a client may
+ * choose, makes no other version; what differs in nothing else is as long. */
+static bool is_stored_so(const WriteOp *w)
+{
+    Value now, then;
+    StrView val = buf_view(&w->val);
+    if (!w->have || val.len != w->have->val.len)
+        return false;
+    return sv_eq(val, w->have->val) ||
+           (json_decode(val, w->x->arena, NULL, &now, NULL) == 0 &&
+            json_decode(w->have->val, w->x->arena, NULL, &then, NULL) == 0 &&
+            value_equal(&now, &then));
+}
+
 static WriteState step_form(WriteOp *w)
 {
     ApiCall *x = w->x;
@@ -403,8 +418,10 @@ static WriteState step_form(WriteOp *w)
     const ApiResource *form = convert_stored(x->res);
     object_store_form(form, &stored, &w->val);
     attrs_build(form, &stored, &w->attrs);
-    if (!w->val.failed && !w->attrs.failed)
+    if (!w->val.failed && !w->attrs.failed) {
+        w->same = is_stored_so(w);
         return WRITE_COMMIT;
+    }
     respond_nomem(x);
     return WRITE_DONE;
 }
@@ -466,7 +483,7 @@ static WriteState step_commit(WriteOp *w)
     uint64_t rev = w->have ? w->have->mod_rev : 0;
     if (w->effect == EFFECT_DELETE)
         return hand_over(w, &(StoreOp){ .kind = STORE_DELETE, .key = w->have->key, .if_rev = rev });
-    if (w->have && sv_eq(buf_view(&w->val), w->have->val))
+    if (w->same)
         return answer_stored(w); /* no new revision */
     return hand_over(w, &(StoreOp){ .kind = STORE_PUT,
                                     .key = sv_cstr(x->key),
@@ -477,11 +494,21 @@ static WriteState step_commit(WriteOp *w)
                                     .ttl_sec = lifetime_of(x->res) });
 }
 
+/* What is written is not answered with an error because the answer's form needs memory, too. */
+static void add_room_for_answer(WriteOp *w)
+{
+    enum { ROOM_MIN = 64 * 1024, TREE_PER_BYTE = 16 };
+    const ObjectRev *o = w->commit.obj;
+    if (w->x->arena->limit)
+        w->x->arena->limit += ROOM_MIN + TREE_PER_BYTE * (o ? o->val.len : 0);
+}
+
 static WriteState step_answer(WriteOp *w)
 {
     ApiCall *x = w->x;
     const Err *err = &w->commit.err;
     if (err->code == ERR_NONE) {
+        add_room_for_answer(w);
         if (w->effect == EFFECT_DELETE && w->plan.way != WRITE_DELETION)
             answer_unwritten(x, w->plan.answer, success_code(w), &w->obj);
         else if (w->made_token)

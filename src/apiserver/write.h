@@ -85,6 +85,7 @@ struct WriteOp {
     StoreOp *claims; /* what the object takes and gives back beside itself */
     size_t n_claims;
     Buf val, attrs; /* the object as it is stored */
+    bool same;      /* it is stored so already */
     Heavy heavy;
     AdmitChain admit;
     Commit commit;

@@ -252,10 +252,20 @@ bool exchange_has_header(const Exchange *e, StrView lower_name)
     return false;
 }
 
+/* The answer's own head and list of pieces come beside what the handler may use: one that has
+ * filled its arena to the brim is heard all the same. */
+static void add_room(Exchange *e, size_t bytes)
+{
+    enum { HEAD_ROOM = 16 * 1024 };
+    if (e->arena.limit)
+        e->arena.limit += HEAD_ROOM + bytes;
+}
+
 /* Starts a response whose pieces are in place, and sends what can be sent at once. */
 static void respond(Exchange *e, int status, StrView content_type)
 {
     HttpConn *c = e->conn;
+    add_room(e, 0);
     size_t total = exchange_available(e);
     if (e->head_only || !http_status_has_body(status)) /* HEAD tells the length it would have */
         e->n_pieces = e->piece_at = 0;
@@ -313,6 +323,7 @@ void http_respond_pieces(HttpReq *req, int status, StrView content_type, const H
     conn_enter(c);
     e->release = release;
     e->release_ctx = ctx;
+    add_room(e, n * sizeof *pieces);
     e->pieces = arena_array(&e->arena, HttpPiece, n ? n : 1);
     if (!e->pieces) {
         e->state = EX_ENDED;
@@ -329,14 +340,18 @@ void http_respond_pieces(HttpReq *req, int status, StrView content_type, const H
 int http_stream_start(HttpReq *req, int status, StrView content_type, Err *err)
 {
     Exchange *e = exchange_of(req);
+    bool head_only = e->head_only;
+    add_room(e, 0);
     e->streaming = true;
     e->state = EX_RESPONDING;
     e->since_ns = loop_now_ns(e->conn->loop);
     if (!e->upgraded && !http_status_has_body(status))
         e->head_only = true; /* what is written nonetheless would be the next answer */
     int r = e->conn->ops->start(e, status, content_type, SIZE_MAX, err);
-    if (r < 0) {
+    if (r < 0) { /* as if nothing had been tried: it can be answered otherwise */
         e->state = EX_HANDLING;
+        e->streaming = false;
+        e->head_only = head_only;
         return r;
     }
     e->status = status;

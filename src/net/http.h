@@ -97,8 +97,8 @@ struct HttpReq {
 };
 
 StrView http_header(const HttpReq *req, StrView lower_name); /* first one; SV_NULL when absent */
-/* The decoded value of a query parameter; false when absent. Iterate over all with http_query_next.
- */
+/* The decoded value of a query parameter; false when absent, and when req->arena is full, which
+ * that remembers. Iterate over all with http_query_next. */
 bool http_query(const HttpReq *req, StrView name, StrView *ret);
 /* A boolean parameter as Kubernetes reads it (apimachinery's Convert_Slice_string_To_bool): false
  * when absent, for "0" and for "false" in any case; true for everything else, "" included. */

@@ -1,0 +1,22 @@
+/* starve.h - the same request with more and more memory, until it succeeds.
+ *
+ * Each of the requests is made once with all memory, as a reference, and then against servers whose
+ * arena grows from nothing. Until a request succeeds it must be answered with an
+ * error that says so and leave the store as it was; when it succeeds, the answer must be the
+ * reference's, but for what is never the same twice: what does not fit must not just be missing. */
+#pragma once
+
+#include "server_fixture.h"
+
+typedef struct StarveCase {
+    /* In `path` and `body`, @ stands for the run: "run0" or "run1". Objects that requests change
+     * are called so, and are there for both (starve_make). */
+    Ask ask;
+    int code;    /* of success */
+    bool watch;  /* succeeds with its first event */
+    bool varies; /* the answers of two runs need not be the same */
+} StarveCase;
+
+/* Creates an object for each run. */
+void starve_make(Server *s, const char *path, const char *body);
+void starve(Server *s, const StarveCase *cases, size_t n);
