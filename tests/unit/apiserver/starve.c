@@ -9,7 +9,7 @@ enum {
     FINE_TO =
         4096, /* where an arena's first chunk has its whole size: up to there in small steps */
     FINE_STEP = 120,
-    COARSE_PART = 8,         /* further steps are such a part of what there is */
+    COARSE_PART = 8,          /* further steps are such a part of what there is */
     ENOUGH = 4 * 1024 * 1024, /* for any of the requests */
     HEAD_MAX = 2048,          /* below, not even a request's head may fit */
 };
