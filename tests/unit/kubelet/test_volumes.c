@@ -350,6 +350,61 @@ static void test_a_pod_may_bring_all_of_its_dns(void **state)
     assert_non_null(strstr(err.msg, "/no/such/folder"));
 }
 
+static void dns_of(const char *spec)
+{
+    job.pod = tree(
+        arena_printf(&job.arena,
+                     "{\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\"},\"spec\":%s}", spec)
+            .ptr);
+    ok(hosts_write(&job, data, &err));
+}
+
+/* resolv.conf(5) asks three servers: a fourth would only look as if it were asked. */
+static void test_the_resolver_gets_no_more_servers_than_it_asks(void **state)
+{
+    dns_of(
+        "{\"dnsPolicy\":\"None\",\"dnsConfig\":{\"nameservers\":[\"192.0.2.1\",\"192.0.2.2\","
+        "\"192.0.2.1\",\"192.0.2.3\",\"192.0.2.4\"],\"searches\":[\"a.example\",\"b.example\","
+        "\"a.example\"],\"options\":[{\"name\":\"timeout\",\"value\":\"1\"},{\"name\":\"timeout\","
+        "\"value\":\"2\"}]}}");
+    assert_sv(written("resolv.conf"), "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver "
+                                      "192.0.2.3\nsearch a.example b.example\noptions timeout:2\n");
+}
+
+static void test_a_pod_of_the_hosts_network_asks_the_cluster_only_if_it_says_so(void **state)
+{
+    dns_of("{\"hostNetwork\":true,\"dnsPolicy\":\"ClusterFirst\"}");
+    assert_true(sv_find(written("resolv.conf"), SV("10.96.0.10")) < 0);
+    assert_true(sv_find(written("hosts"), SV("10.1.2.3")) < 0);
+    assert_has(written("hosts"), "# Kubernetes-managed hosts file (host network).\n");
+    dns_of("{\"hostNetwork\":true,\"dnsPolicy\":\"ClusterFirstWithHostNet\"}");
+    assert_true(sv_starts(written("resolv.conf"), SV("nameserver 10.96.0.10\n")));
+    assert_has(written("resolv.conf"), "options ndots:5");
+}
+
+/* Every limit of the arena ends in an error or in all three files, never in half of one. */
+static void test_no_memory_for_names_is_an_error(void **state)
+{
+    int r = -1;
+    job.pod = tree("{\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\"},\"spec\":{"
+                   "\"hostname\":\"w\",\"subdomain\":\"db\",\"dnsPolicy\":\"ClusterFirst\"}}");
+    for (size_t limit = 0; r < 0; limit += 64) {
+        Arena whole = job.arena;
+        assert_true(limit < 1024 * 1024);
+        arena_init(&job.arena, limit + 1);
+        err_clear(&err);
+        r = hosts_write(&job, data, &err);
+        assert_true(r == 0 || err.code == ERR_NOMEM);
+        arena_free(&job.arena);
+        job.arena = whole;
+        if (r < 0)
+            continue;
+        assert_has(written("hosts"), "10.1.2.3\tw.db.shop.svc.cluster.local\tw\n");
+        assert_has(written("resolv.conf"), "nameserver 10.96.0.10\n");
+        assert_sv(written("hostname"), "w\n");
+    }
+}
+
 #define VOLUME_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -368,6 +423,9 @@ int main(void)
         VOLUME_TEST(test_host_names),
         VOLUME_TEST(test_files_of_names),
         VOLUME_TEST(test_a_pod_may_bring_all_of_its_dns),
+        VOLUME_TEST(test_the_resolver_gets_no_more_servers_than_it_asks),
+        VOLUME_TEST(test_a_pod_of_the_hosts_network_asks_the_cluster_only_if_it_says_so),
+        VOLUME_TEST(test_no_memory_for_names_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
