@@ -363,8 +363,12 @@ void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after
 {
     int64_t now = clock_mono_ns();
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        const ObjectRev *o = events[i].obj ? events[i].obj : events[i].prev;
         history_push(&c->history, &events[i], now);
+        if (c->marks && c->marks(o->key))
+            atomic_store(&c->marked, events[i].rev); /* before anybody can see the event */
+    }
     Snapshot *old = c->current;
     c->current = snapshot_ref(after);
     pthread_mutex_unlock(&c->lock);

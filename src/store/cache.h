@@ -19,7 +19,9 @@ typedef struct Cache {
     Snapshot *made[CACHE_MADE_MAX]; /* older states that somebody has asked for, the last first */
     int64_t made_at;                /* when that was; monotonic ns */
     size_t bytes_max, kept_max;
-    int64_t age_max; /* ns */
+    int64_t age_max;             /* ns */
+    bool (*marks)(StrView key);  /* as in StoreConfig; set before the first write */
+    atomic_uint_fast64_t marked; /* written under the lock, read without */
 } Cache;
 
 void cache_init(Cache *c, size_t bytes_max, unsigned age_sec);
