@@ -1,10 +1,21 @@
 /* rbac.c - role-based access control (rbac.authorization.k8s.io/v1).
  *
- * All roles and bindings are compiled into one list of grants: subject, namespace (empty:
- * everywhere) and rules. The list is rebuilt at the first question after something of RBAC has
- * changed; a question walks the grants of the asker's name and groups through a map from subject to
- * grants. */
+ * All roles and bindings are compiled into an index: a map from subject to its grants (namespace,
+ * empty: everywhere, and rules). An index never changes; a question takes a reference to the newest
+ * one, so that several loops ask at the same time, and walks the grants of the asker's name and
+ * groups.
+ *
+ * An index knows the revision of the snapshot that it was made from, and the store knows the
+ * revision of the last write of anything of RBAC (store_marked(), rbac_marks()). The first question
+ * that finds the index older makes a new one, under the lock: so each change is compiled once at
+ * most, whoever asks meanwhile waits for the result rather than doing the same, and many changes
+ * without a question cost nothing. The mark is set before the write can be seen by anybody, on
+ * whichever loop: who has had the answer to a write, or its event, and asks then is answered by it.
+ */
 #include "apiserver/authz.h"
+
+#include <pthread.h>
+
 #include "apiserver/object.h"
 #include "base/map.h"
 #include "codec/json.h"
@@ -28,13 +39,26 @@ typedef struct Role {
     unsigned n_rules;
 } Role;
 
-struct Rbac {
-    Store *store;
-    bool dirty;
+struct RbacIndex {
+    atomic_uint refs;
+    uint64_t rev;
     Arena arena;  /* everything below */
-    Map roles;    /* "ns/name", or "/name" for a ClusterRole, to Role */
     Map subjects; /* "U:name" or "G:name" to Grant */
 };
+
+struct Rbac {
+    Store *store;
+    pthread_mutex_t lock; /* guards the following, and is held while it is made */
+    RbacIndex *index;     /* NULL: none yet, or no memory for one */
+    unsigned n_made;
+};
+
+/* An index that is being made. */
+typedef struct Building {
+    RbacIndex *index;
+    Arena *arena; /* the index's */
+    Map roles;    /* "ns/name", or "/name" for a ClusterRole, to Role */
+} Building;
 
 int rbac_new(Store *store, Rbac **ret, Err *err)
 {
@@ -42,30 +66,41 @@ int rbac_new(Store *store, Rbac **ret, Err *err)
     if (!r)
         return err_nomem(err);
     r->store = store;
-    r->dirty = true;
-    arena_init(&r->arena, 0);
+    pthread_mutex_init(&r->lock, NULL);
     *ret = r;
     return 0;
 }
 
-static void clear(Rbac *r)
+RbacIndex *rbac_index_unref(RbacIndex *i)
 {
-    map_free(&r->roles);
-    map_free(&r->subjects);
-    arena_free(&r->arena);
+    if (!i || atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) > 1)
+        return NULL;
+    map_free(&i->subjects);
+    arena_free(&i->arena);
+    free(i);
+    return NULL;
 }
 
 Rbac *rbac_free(Rbac *r)
 {
-    if (r)
-        clear(r);
+    if (!r)
+        return NULL;
+    rbac_index_unref(r->index);
+    pthread_mutex_destroy(&r->lock);
     free(r);
     return NULL;
 }
 
-void rbac_invalidate(Rbac *r)
+bool rbac_marks(StrView key)
 {
-    r->dirty = true;
+    static const StrView places[] = { SV_INIT("/registry/roles/"),
+                                      SV_INIT("/registry/rolebindings/"),
+                                      SV_INIT("/registry/clusterroles/"),
+                                      SV_INIT("/registry/clusterrolebindings/") };
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+        if (sv_starts(key, places[i]))
+            return true;
+    return false;
 }
 
 /* ---- building the index ---- */
@@ -86,9 +121,9 @@ static bool compile_rules(Arena *a, const Value *rules, Role *role)
     return true;
 }
 
-typedef bool IndexFn(Rbac *r, StrView ns, StrView name, const Value *obj);
+typedef bool IndexFn(Building *b, StrView ns, StrView name, const Value *obj);
 
-static bool index_all(Rbac *r, Snapshot *sn, StrView plural, IndexFn *fn)
+static bool index_all(Building *b, Snapshot *sn, StrView plural, IndexFn *fn)
 {
     const ApiResource *res = api_resource_find(SV("rbac.authorization.k8s.io"), SV("v1"), plural);
     char prefix[STORE_KEY_MAX];
@@ -97,89 +132,116 @@ static bool index_all(Rbac *r, Snapshot *sn, StrView plural, IndexFn *fn)
     SnapshotIter it;
     snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
     for (ObjectRev *o; (o = snapshot_next(&it));) {
-        StrView ns, name, text = arena_sv(&r->arena, o->val);
-        Value *v = arena_new(&r->arena, Value);
+        StrView ns, name, text = arena_sv(b->arena, o->val);
+        Value *v = arena_new(b->arena, Value);
         if (!v || !text.ptr)
             return false;
         registry_names(res, o->key, &ns, &name);
-        if (json_decode(text, &r->arena, NULL, v, NULL) < 0)
+        if (json_decode(text, b->arena, NULL, v, NULL) < 0)
             continue; /* written by this program: cannot happen; a role less is the safe side */
-        if (!fn(r, arena_sv(&r->arena, ns), name, v))
+        if (!fn(b, arena_sv(b->arena, ns), name, v))
             return false;
     }
     return true;
 }
 
-static bool index_role(Rbac *r, StrView ns, StrView name, const Value *obj)
+static bool index_role(Building *b, StrView ns, StrView name, const Value *obj)
 {
-    Role *role = arena_new(&r->arena, Role);
-    StrView key = arena_printf(&r->arena, "%.*s/%.*s", SV_FMT(ns), SV_FMT(name));
-    return role && key.ptr && compile_rules(&r->arena, value_get(obj, SV("rules")), role) &&
-           map_set(&r->roles, key, role, NULL);
+    Role *role = arena_new(b->arena, Role);
+    StrView key = arena_printf(b->arena, "%.*s/%.*s", SV_FMT(ns), SV_FMT(name));
+    return role && key.ptr && compile_rules(b->arena, value_get(obj, SV("rules")), role) &&
+           map_set(&b->roles, key, role, NULL);
 }
 
-static bool add_grant(Rbac *r, StrView subject, StrView ns, const Role *role)
+static bool add_grant(Building *b, StrView subject, StrView ns, const Role *role)
 {
-    Grant *g = arena_new(&r->arena, Grant);
+    Map *subjects = &b->index->subjects;
+    Grant *g = arena_new(b->arena, Grant);
     if (!g || !subject.ptr)
         return false;
-    *g = (Grant){ map_get(&r->subjects, subject), ns, role->rules, role->n_rules };
-    return map_set(&r->subjects, subject, g, NULL);
+    *g = (Grant){ map_get(subjects, subject), ns, role->rules, role->n_rules };
+    return map_set(subjects, subject, g, NULL);
 }
 
-static bool index_subject(Rbac *r, const Value *subject, StrView binding_ns, const Role *role)
+static bool index_subject(Building *b, const Value *subject, StrView binding_ns, const Role *role)
 {
     StrView kind = value_str(value_get(subject, SV("kind")));
     StrView name = value_str(value_get(subject, SV("name")));
     StrView key;
     if (sv_eq(kind, SV("User")))
-        key = arena_printf(&r->arena, "U:%.*s", SV_FMT(name));
+        key = arena_printf(b->arena, "U:%.*s", SV_FMT(name));
     else if (sv_eq(kind, SV("Group")))
-        key = arena_printf(&r->arena, "G:%.*s", SV_FMT(name));
+        key = arena_printf(b->arena, "G:%.*s", SV_FMT(name));
     else if (sv_eq(kind, SV("ServiceAccount"))) {
         StrView ns = value_str(value_get(subject, SV("namespace")));
         if (!ns.len)
             ns = binding_ns;
-        key =
-            arena_printf(&r->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
+        key = arena_printf(b->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
     } else
         return true;
-    return add_grant(r, key, binding_ns, role);
+    return add_grant(b, key, binding_ns, role);
 }
 
-static bool index_binding(Rbac *r, StrView ns, StrView name, const Value *obj)
+static bool index_binding(Building *b, StrView ns, StrView name, const Value *obj)
 {
     const Value *ref = value_get(obj, SV("roleRef"));
     StrView role_ns = sv_eq(value_str(value_get(ref, SV("kind"))), SV("Role")) ? ns : SV("");
-    StrView key = arena_printf(&r->arena, "%.*s/%.*s", SV_FMT(role_ns),
+    StrView key = arena_printf(b->arena, "%.*s/%.*s", SV_FMT(role_ns),
                                SV_FMT(value_str(value_get(ref, SV("name")))));
     if (!key.ptr)
         return false;
-    const Role *role = map_get(&r->roles, key);
+    const Role *role = map_get(&b->roles, key);
     if (!role)
         return true; /* a binding may come before its role */
     value_list_foreach (subject, value_get(obj, SV("subjects"))) {
-        if (!index_subject(r, subject, ns, role))
+        if (!index_subject(b, subject, ns, role))
             return false;
     }
     return true;
 }
 
-static bool rebuild(Rbac *r)
+/* NULL: no memory. */
+static RbacIndex *index_new(Snapshot *sn)
 {
-    if (!r->dirty)
-        return true;
-    clear(r);
-    Snapshot *sn = store_snapshot(r->store);
-    bool ok = index_all(r, sn, SV("roles"), index_role) &&
-              index_all(r, sn, SV("clusterroles"), index_role) &&
-              index_all(r, sn, SV("rolebindings"), index_binding) &&
-              index_all(r, sn, SV("clusterrolebindings"), index_binding);
-    snapshot_unref(sn);
-    if (!ok)
-        clear(r); /* nobody is allowed anything until memory is there again */
-    r->dirty = !ok;
-    return ok;
+    RbacIndex *i = calloc(1, sizeof *i);
+    if (!i)
+        return NULL;
+    atomic_init(&i->refs, 1);
+    i->rev = snapshot_revision(sn);
+    arena_init(&i->arena, 0);
+    Building b = { .index = i, .arena = &i->arena };
+    bool ok = index_all(&b, sn, SV("roles"), index_role) &&
+              index_all(&b, sn, SV("clusterroles"), index_role) &&
+              index_all(&b, sn, SV("rolebindings"), index_binding) &&
+              index_all(&b, sn, SV("clusterrolebindings"), index_binding);
+    map_free(&b.roles);
+    return ok ? i : rbac_index_unref(i);
+}
+
+RbacIndex *rbac_index(Rbac *r)
+{
+    uint64_t changed = store_marked(r->store);
+    pthread_mutex_lock(&r->lock);
+    if (!r->index || r->index->rev < changed) {
+        Snapshot *sn = store_snapshot(r->store);
+        rbac_index_unref(r->index);
+        r->index = sn ? index_new(sn) : NULL;
+        r->n_made++;
+        snapshot_unref(sn);
+    }
+    RbacIndex *i = r->index;
+    if (i)
+        atomic_fetch_add_explicit(&i->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&r->lock);
+    return i;
+}
+
+unsigned rbac_made(Rbac *r)
+{
+    pthread_mutex_lock(&r->lock);
+    unsigned n = r->n_made;
+    pthread_mutex_unlock(&r->lock);
+    return n;
 }
 
 /* ---- asking ---- */
@@ -252,7 +314,7 @@ static bool grants_allow(const Grant *g, const Access *a)
     return false;
 }
 
-static const Grant *grants_of(const Rbac *r, char kind, StrView name)
+static const Grant *grants_of(const RbacIndex *i, char kind, StrView name)
 {
     char key[512];
     if (!name.len || name.len + 3 > sizeof key)
@@ -260,21 +322,36 @@ static const Grant *grants_of(const Rbac *r, char kind, StrView name)
     key[0] = kind;
     key[1] = ':';
     memcpy(key + 2, name.ptr, name.len);
-    return map_get(&r->subjects, sv_n(key, name.len + 2));
+    return map_get(&i->subjects, sv_n(key, name.len + 2));
+}
+
+static bool is_master(const User *u)
+{
+    return user_in_group(u, SV("system:masters"));
+}
+
+static bool allows(const RbacIndex *index, const Access *a)
+{
+    if (is_master(a->user))
+        return true;
+    if (!index)
+        return false;
+    if (grants_allow(grants_of(index, 'U', a->user->name), a))
+        return true;
+    for (unsigned i = 0; i < a->user->n_groups; i++)
+        if (grants_allow(grants_of(index, 'G', a->user->groups[i]), a))
+            return true;
+    return false;
 }
 
 bool rbac_allows(Rbac *r, const Access *a)
 {
-    if (user_in_group(a->user, SV("system:masters")))
+    if (is_master(a->user))
         return true;
-    if (!rebuild(r))
-        return false;
-    if (grants_allow(grants_of(r, 'U', a->user->name), a))
-        return true;
-    for (unsigned i = 0; i < a->user->n_groups; i++)
-        if (grants_allow(grants_of(r, 'G', a->user->groups[i]), a))
-            return true;
-    return false;
+    RbacIndex *index = rbac_index(r);
+    bool ok = allows(index, a);
+    rbac_index_unref(index);
+    return ok;
 }
 
 static bool add_rules(const Grant *g, StrView ns, Arena *a, Value *resources, Value *paths)
@@ -297,17 +374,17 @@ void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_res
 {
     *ret_resources = value_list();
     *ret_paths = value_list();
-    if (!rebuild(r) || !add_rules(grants_of(r, 'U', u->name), ns, a, ret_resources, ret_paths))
-        return;
-    for (unsigned i = 0; i < u->n_groups; i++)
-        if (!add_rules(grants_of(r, 'G', u->groups[i]), ns, a, ret_resources, ret_paths))
-            return;
+    RbacIndex *index = rbac_index(r);
+    bool ok = index && add_rules(grants_of(index, 'U', u->name), ns, a, ret_resources, ret_paths);
+    for (unsigned i = 0; ok && i < u->n_groups; i++)
+        ok = add_rules(grants_of(index, 'G', u->groups[i]), ns, a, ret_resources, ret_paths);
+    rbac_index_unref(index);
 }
 
 /* ---- escalation: nobody grants what they do not hold ---- */
 
-static bool covers_one(Rbac *r, const User *u, StrView ns, StrView verb, StrView group,
-                       StrView resource, StrView name)
+static bool covers_one(const RbacIndex *index, const User *u, StrView ns, StrView verb,
+                       StrView group, StrView resource, StrView name)
 {
     StrView main, sub;
     sv_cut(resource, '/', &main, &sub);
@@ -319,7 +396,7 @@ static bool covers_one(Rbac *r, const User *u, StrView ns, StrView verb, StrView
                  .sub = sub,
                  .ns = ns,
                  .name = name };
-    return rbac_allows(r, &a);
+    return allows(index, &a);
 }
 
 /* How many single rights a rule consists of, at most COVERED_MAX + 1. */
@@ -338,27 +415,27 @@ static uint64_t rights_in(const Value *rule)
 
 /* Who holds everything is not asked for each right. Beyond COVERED_MAX rights a rule counts as not
  * covered: looking at each would hold all others up. */
-static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
+static bool covers_rule(const RbacIndex *index, const User *u, StrView ns, const Value *rule)
 {
     const Value *names = value_get(rule, SV("resourceNames"));
     Access all = { .user = u, .verb = SV("*"), .path = SV("*") };
-    if (covers_one(r, u, ns, SV("*"), SV("*"), SV("*"), SV_NULL) && rbac_allows(r, &all))
+    if (covers_one(index, u, ns, SV("*"), SV("*"), SV("*"), SV_NULL) && allows(index, &all))
         return true;
     if (rights_in(rule) > COVERED_MAX)
         return false;
     value_list_foreach (verb, value_get(rule, SV("verbs"))) {
         value_list_foreach (path, value_get(rule, SV("nonResourceURLs"))) {
             Access a = { .user = u, .verb = value_str(verb), .path = value_str(path) };
-            if (!rbac_allows(r, &a))
+            if (!allows(index, &a))
                 return false;
         }
         value_list_foreach (group, value_get(rule, SV("apiGroups"))) {
             value_list_foreach (res, value_get(rule, SV("resources"))) {
-                if (!value_len(names) && !covers_one(r, u, ns, value_str(verb), value_str(group),
-                                                     value_str(res), SV_NULL))
+                if (!value_len(names) && !covers_one(index, u, ns, value_str(verb),
+                                                     value_str(group), value_str(res), SV_NULL))
                     return false;
                 value_list_foreach (name, names) {
-                    if (!covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res),
+                    if (!covers_one(index, u, ns, value_str(verb), value_str(group), value_str(res),
                                     value_str(name)))
                         return false;
                 }
@@ -370,9 +447,12 @@ static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
 
 bool rbac_covers(Rbac *r, const User *u, StrView ns, const Value *rules)
 {
+    RbacIndex *index = rbac_index(r);
+    bool all = true;
     value_list_foreach (rule, rules) {
-        if (!covers_rule(r, u, ns, rule))
-            return false;
+        if (!(all = covers_rule(index, u, ns, rule)))
+            break;
     }
-    return true;
+    rbac_index_unref(index);
+    return all;
 }

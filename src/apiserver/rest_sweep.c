@@ -110,7 +110,7 @@ static void sweep_run(Sweep *s)
     if (s->n_busy)
         return;
     if (s->x && !s->at_end) { /* all ended at once: refusals, or a dry run */
-        if (loop_post(s->x->srv->loop, sweep_again, s, NULL) == 0)
+        if (loop_post(s->x->on->loop, sweep_again, s, NULL) == 0)
             return;
         s->failed_code = 429;
     }
