@@ -15,6 +15,7 @@
 #include "apiserver/authz.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "apiserver/object.h"
 #include "base/map.h"
@@ -24,26 +25,44 @@
 typedef struct Rule {
     const Value *verbs, *groups, *resources, *names, *paths;
     const Value *raw;
+    unsigned words; /* of all these lists: what a look at it costs at most */
 } Rule;
+
+/* A rule of a large role, under one of its resources. */
+typedef struct RuleRef RuleRef;
+struct RuleRef {
+    const Rule *rule;
+    RuleRef *next;
+};
+
+typedef struct Role Role;
+struct Role {
+    Rule *rules;
+    unsigned n_rules;
+    Map by_resource; /* of a large one: "pods/log" or "*", and "" for those about paths; RuleRef */
+    Role *next_mapped; /* those with such a map */
+};
 
 typedef struct Grant Grant;
 struct Grant {
     Grant *next; /* of the same subject */
     StrView ns;  /* empty: cluster-wide */
-    const Rule *rules;
-    unsigned n_rules;
+    const Role *role;
 };
 
-typedef struct Role {
-    Rule *rules;
-    unsigned n_rules;
-} Role;
+enum {
+    MAPPED_FROM = 32, /* rules: fewer are walked as quickly */
+    /* Words that the check of what somebody may grant looks at, in 20 ms. Beyond it counts as not
+     * covered: looking at all would hold all others up. */
+    COVER_WORDS_MAX = 4 * 1000 * 1000,
+};
 
 struct RbacIndex {
     atomic_uint refs;
     uint64_t rev;
     Arena arena;  /* everything below */
     Map subjects; /* "U:name" or "G:name" to Grant */
+    Role *mapped;
 };
 
 struct Rbac {
@@ -75,6 +94,8 @@ RbacIndex *rbac_index_unref(RbacIndex *i)
 {
     if (!i || atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
+    for (Role *r = i->mapped; r; r = r->next_mapped)
+        map_free(&r->by_resource);
     map_free(&i->subjects);
     arena_free(&i->arena);
     free(i);
@@ -105,20 +126,51 @@ bool rbac_marks(StrView key)
 
 /* ---- building the index ---- */
 
-static bool compile_rules(Arena *a, const Value *rules, Role *role)
+static bool map_rule(Arena *a, Role *role, const Rule *rule, StrView resource)
 {
+    RuleRef *ref = arena_new(a, RuleRef);
+    if (!ref)
+        return false;
+    *ref = (RuleRef){ rule, map_get(&role->by_resource, resource) };
+    return map_set(&role->by_resource, resource, ref, NULL);
+}
+
+static bool map_rules(Building *b, Role *role)
+{
+    role->next_mapped = b->index->mapped;
+    b->index->mapped = role;
+    for (unsigned i = 0; i < role->n_rules; i++) {
+        const Rule *rule = &role->rules[i];
+        if (value_len(rule->paths) && !map_rule(b->arena, role, rule, SV("")))
+            return false;
+        value_list_foreach (resource, rule->resources) {
+            if (!map_rule(b->arena, role, rule, value_str(resource)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool compile_rules(Building *b, const Value *rules, Role *role)
+{
+    Arena *a = b->arena;
     role->n_rules = value_len(rules);
     role->rules = arena_array(a, Rule, role->n_rules + 1);
     if (!role->rules)
         return false;
     for (unsigned i = 0; i < role->n_rules; i++) {
         const Value *v = value_at(rules, i);
-        role->rules[i] =
-            (Rule){ value_get(v, SV("verbs")),           value_get(v, SV("apiGroups")),
-                    value_get(v, SV("resources")),       value_get(v, SV("resourceNames")),
-                    value_get(v, SV("nonResourceURLs")), v };
+        Rule *r = &role->rules[i];
+        *r = (Rule){ .verbs = value_get(v, SV("verbs")),
+                     .groups = value_get(v, SV("apiGroups")),
+                     .resources = value_get(v, SV("resources")),
+                     .names = value_get(v, SV("resourceNames")),
+                     .paths = value_get(v, SV("nonResourceURLs")),
+                     .raw = v };
+        r->words = value_len(r->verbs) + value_len(r->groups) + value_len(r->resources) +
+                   value_len(r->names) + value_len(r->paths);
     }
-    return true;
+    return role->n_rules < MAPPED_FROM || map_rules(b, role);
 }
 
 typedef bool IndexFn(Building *b, StrView ns, StrView name, const Value *obj);
@@ -149,7 +201,7 @@ static bool index_role(Building *b, StrView ns, StrView name, const Value *obj)
 {
     Role *role = arena_new(b->arena, Role);
     StrView key = arena_printf(b->arena, "%.*s/%.*s", SV_FMT(ns), SV_FMT(name));
-    return role && key.ptr && compile_rules(b->arena, value_get(obj, SV("rules")), role) &&
+    return role && key.ptr && compile_rules(b, value_get(obj, SV("rules")), role) &&
            map_set(&b->roles, key, role, NULL);
 }
 
@@ -159,7 +211,7 @@ static bool add_grant(Building *b, StrView subject, StrView ns, const Role *role
     Grant *g = arena_new(b->arena, Grant);
     if (!g || !subject.ptr)
         return false;
-    *g = (Grant){ map_get(subjects, subject), ns, role->rules, role->n_rules };
+    *g = (Grant){ map_get(subjects, subject), ns, role };
     return map_set(subjects, subject, g, NULL);
 }
 
@@ -302,14 +354,55 @@ static bool rule_allows(const Rule *rule, const Access *a)
     return false;
 }
 
-static bool grants_allow(const Grant *g, const Access *a)
+/* What a question has looked at, where that is bounded. */
+static bool looks(uint64_t *words, const Rule *rule, const Access *a)
+{
+    *words += 1 + rule->words;
+    return rule_allows(rule, a);
+}
+
+static bool refs_allow(const Role *role, StrView resource, const Access *a, uint64_t *words)
+{
+    for (const RuleRef *ref = map_get(&role->by_resource, resource); ref; ref = ref->next)
+        if (looks(words, ref->rule, a))
+            return true;
+    return false;
+}
+
+/* By the names under which a rule that matches may be found. */
+static bool mapped_allows(const Role *role, const Access *a, uint64_t *words)
+{
+    char name[256], any[256];
+    if (!a->is_resource)
+        return refs_allow(role, SV(""), a, words);
+    if (refs_allow(role, SV("*"), a, words))
+        return true;
+    if (!a->sub.len)
+        return refs_allow(role, a->resource, a, words);
+    int n = snprintf(name, sizeof name, "%.*s/%.*s", SV_FMT(a->resource), SV_FMT(a->sub));
+    int m = snprintf(any, sizeof any, "*/%.*s", SV_FMT(a->sub));
+    return n < (int)sizeof name && m < (int)sizeof any && /* longer: no resource is called so */
+           (refs_allow(role, sv_cstr(name), a, words) || refs_allow(role, sv_cstr(any), a, words));
+}
+
+static bool role_allows(const Role *role, const Access *a, uint64_t *words)
+{
+    if (role->by_resource.len)
+        return mapped_allows(role, a, words);
+    for (unsigned i = 0; i < role->n_rules; i++)
+        if (looks(words, &role->rules[i], a))
+            return true;
+    return false;
+}
+
+static bool grants_allow(const Grant *g, const Access *a, uint64_t *words)
 {
     for (; g; g = g->next) {
+        ++*words;
         if (g->ns.len && (!a->is_resource || !sv_eq(g->ns, a->ns)))
             continue;
-        for (unsigned i = 0; i < g->n_rules; i++)
-            if (rule_allows(&g->rules[i], a))
-                return true;
+        if (role_allows(g->role, a, words))
+            return true;
     }
     return false;
 }
@@ -330,16 +423,16 @@ static bool is_master(const User *u)
     return user_in_group(u, SV("system:masters"));
 }
 
-static bool allows(const RbacIndex *index, const Access *a)
+static bool allows(const RbacIndex *index, const Access *a, uint64_t *words)
 {
     if (is_master(a->user))
         return true;
     if (!index)
         return false;
-    if (grants_allow(grants_of(index, 'U', a->user->name), a))
+    if (grants_allow(grants_of(index, 'U', a->user->name), a, words))
         return true;
     for (unsigned i = 0; i < a->user->n_groups; i++)
-        if (grants_allow(grants_of(index, 'G', a->user->groups[i]), a))
+        if (grants_allow(grants_of(index, 'G', a->user->groups[i]), a, words))
             return true;
     return false;
 }
@@ -349,7 +442,8 @@ bool rbac_allows(Rbac *r, const Access *a)
     if (is_master(a->user))
         return true;
     RbacIndex *index = rbac_index(r);
-    bool ok = allows(index, a);
+    uint64_t words = 0;
+    bool ok = allows(index, a, &words);
     rbac_index_unref(index);
     return ok;
 }
@@ -359,10 +453,11 @@ static bool add_rules(const Grant *g, StrView ns, Arena *a, Value *resources, Va
     for (; g; g = g->next) {
         if (g->ns.len && !sv_eq(g->ns, ns))
             continue;
-        for (unsigned i = 0; i < g->n_rules; i++) {
+        for (unsigned i = 0; i < g->role->n_rules; i++) {
+            const Rule *rule = &g->role->rules[i];
             Value copy;
-            if (!value_clone(a, g->rules[i].raw, &copy) ||
-                !value_push(a, value_len(g->rules[i].paths) ? paths : resources, copy))
+            if (!value_clone(a, rule->raw, &copy) ||
+                !value_push(a, value_len(rule->paths) ? paths : resources, copy))
                 return false;
         }
     }
@@ -383,20 +478,32 @@ void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_res
 
 /* ---- escalation: nobody grants what they do not hold ---- */
 
-static bool covers_one(const RbacIndex *index, const User *u, StrView ns, StrView verb,
-                       StrView group, StrView resource, StrView name)
+/* What a check of several rules is about, and how much it has looked at. */
+typedef struct Cover {
+    const RbacIndex *index;
+    const User *user;
+    StrView ns;
+    uint64_t words;
+} Cover;
+
+static bool covers_access(Cover *c, const Access *a)
+{
+    return c->words < COVER_WORDS_MAX && allows(c->index, a, &c->words);
+}
+
+static bool covers_one(Cover *c, StrView verb, StrView group, StrView resource, StrView name)
 {
     StrView main, sub;
     sv_cut(resource, '/', &main, &sub);
-    Access a = { .user = u,
+    Access a = { .user = c->user,
                  .verb = verb,
                  .is_resource = true,
                  .group = group,
                  .resource = main,
                  .sub = sub,
-                 .ns = ns,
+                 .ns = c->ns,
                  .name = name };
-    return allows(index, &a);
+    return covers_access(c, &a);
 }
 
 /* How many single rights a rule consists of, at most COVERED_MAX + 1. */
@@ -415,27 +522,27 @@ static uint64_t rights_in(const Value *rule)
 
 /* Who holds everything is not asked for each right. Beyond COVERED_MAX rights a rule counts as not
  * covered: looking at each would hold all others up. */
-static bool covers_rule(const RbacIndex *index, const User *u, StrView ns, const Value *rule)
+static bool covers_rule(Cover *c, const Value *rule)
 {
     const Value *names = value_get(rule, SV("resourceNames"));
-    Access all = { .user = u, .verb = SV("*"), .path = SV("*") };
-    if (covers_one(index, u, ns, SV("*"), SV("*"), SV("*"), SV_NULL) && allows(index, &all))
+    Access all = { .user = c->user, .verb = SV("*"), .path = SV("*") };
+    if (covers_one(c, SV("*"), SV("*"), SV("*"), SV_NULL) && covers_access(c, &all))
         return true;
     if (rights_in(rule) > COVERED_MAX)
         return false;
     value_list_foreach (verb, value_get(rule, SV("verbs"))) {
         value_list_foreach (path, value_get(rule, SV("nonResourceURLs"))) {
-            Access a = { .user = u, .verb = value_str(verb), .path = value_str(path) };
-            if (!allows(index, &a))
+            Access a = { .user = c->user, .verb = value_str(verb), .path = value_str(path) };
+            if (!covers_access(c, &a))
                 return false;
         }
         value_list_foreach (group, value_get(rule, SV("apiGroups"))) {
             value_list_foreach (res, value_get(rule, SV("resources"))) {
-                if (!value_len(names) && !covers_one(index, u, ns, value_str(verb),
-                                                     value_str(group), value_str(res), SV_NULL))
+                if (!value_len(names) &&
+                    !covers_one(c, value_str(verb), value_str(group), value_str(res), SV_NULL))
                     return false;
                 value_list_foreach (name, names) {
-                    if (!covers_one(index, u, ns, value_str(verb), value_str(group), value_str(res),
+                    if (!covers_one(c, value_str(verb), value_str(group), value_str(res),
                                     value_str(name)))
                         return false;
                 }
@@ -448,9 +555,10 @@ static bool covers_rule(const RbacIndex *index, const User *u, StrView ns, const
 bool rbac_covers(Rbac *r, const User *u, StrView ns, const Value *rules)
 {
     RbacIndex *index = rbac_index(r);
+    Cover c = { .index = index, .user = u, .ns = ns };
     bool all = true;
     value_list_foreach (rule, rules) {
-        if (!(all = covers_rule(index, u, ns, rule)))
+        if (!(all = covers_rule(&c, rule)))
             break;
     }
     rbac_index_unref(index);

@@ -3,7 +3,9 @@
  *
  * The objects are those of one snapshot. At most SWEEP_AT_ONCE are on their way at a time, each as
  * a WriteOp with an arena of its own, so that admission sees every one and memory does not grow
- * with the collection. What is gone already is no failure; the first failure is the answer. */
+ * with the collection; and in one turn of the loop no more are begun than SWEEP_BYTES of them,
+ * since each is decoded there. What is gone already is no failure; the first failure is the answer.
+ */
 #include "apiserver/delete.h"
 #include "apiserver/handlers.h"
 #include "apiserver/object.h"
@@ -11,7 +13,7 @@
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
 
-enum { SWEEP_AT_ONCE = 64 };
+enum { SWEEP_AT_ONCE = 64, SWEEP_BYTES = 256 * 1024 };
 
 typedef struct Sweep Sweep;
 
@@ -26,12 +28,15 @@ typedef struct SweepItem {
 
 struct Sweep {
     ApiCall *x; /* NULL once the peer has gone */
+    Loop *loop; /* its */
     DeleteOptions options;
     Filter filter;
     char prefix[STORE_KEY_MAX];
     Snapshot *sn;
     SnapshotIter it;
     bool at_end, running; /* running: an item that ends at once does not start the next itself */
+    bool posted;          /* goes on in another turn */
+    size_t begun;         /* bytes of objects in this one */
     unsigned n_busy;
     int failed_code; /* 0: nothing has failed */
     Buf failed;      /* the Status of the first failure */
@@ -95,25 +100,28 @@ static ObjectRev *next_object(Sweep *s)
 
 static void sweep_again(void *ctx);
 
-/* Fills what is free; ends the sweep when nothing is left and nothing is on its way. */
+/* Fills what is free, and goes on in another turn where this one has had enough; ends the sweep
+ * when nothing is left and nothing is on its way. */
 static void sweep_run(Sweep *s)
 {
     if (s->running)
         return;
     s->running = true;
-    for (unsigned i = 0; i < SWEEP_AT_ONCE && s->x && !s->at_end; i++) {
+    for (unsigned i = 0; i < SWEEP_AT_ONCE && s->x && !s->at_end && s->begun < SWEEP_BYTES; i++) {
         ObjectRev *o = s->items[i].busy ? NULL : next_object(s);
-        if (o)
-            start_item(s, &s->items[i], o);
+        if (!o)
+            continue;
+        s->begun += o->val.len;
+        start_item(s, &s->items[i], o);
     }
     s->running = false;
-    if (s->n_busy)
+    bool more = s->x && !s->at_end && (!s->n_busy || s->begun >= SWEEP_BYTES);
+    if (more && !s->posted)
+        s->posted = loop_post(s->loop, sweep_again, s, NULL) == 0;
+    if (s->n_busy || s->posted)
         return;
-    if (s->x && !s->at_end) { /* all ended at once: refusals, or a dry run */
-        if (loop_post(s->x->on->loop, sweep_again, s, NULL) == 0)
-            return;
+    if (more)
         s->failed_code = 429;
-    }
     if (s->x)
         sweep_answer(s);
     sweep_free(s);
@@ -121,7 +129,10 @@ static void sweep_run(Sweep *s)
 
 static void sweep_again(void *ctx)
 {
-    sweep_run(ctx);
+    Sweep *s = ctx;
+    s->posted = false;
+    s->begun = 0;
+    sweep_run(s);
 }
 
 static void on_item_done(void *ctx)
@@ -158,6 +169,7 @@ void rest_delete_collection(ApiCall *x)
         return;
     }
     s->x = x;
+    s->loop = x->on->loop;
     bool ok = delete_options_read(x, NULL, &s->options) && options_of_list(x);
     if (ok && (filter_parse(x, &s->filter, &err) < 0)) {
         respond_err(x, &err);
