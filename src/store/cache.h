@@ -45,7 +45,7 @@ void cache_past_ends(Cache *c);
 bool cache_reserve(Cache *c, size_t n) NODISCARD;
 /* One durable write: its events, and the state that it led to. References are taken. */
 void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after);
-/* Forgets what is over the bounds. */
+/* Packs what is old enough, and forgets what is over the bounds; on the thread that publishes. */
 void cache_trim(Cache *c);
 /* What the functions of store.h of the same names do. */
 Snapshot *cache_snapshot(Cache *c);
