@@ -7,7 +7,7 @@ export KNARR_BUILD="$PWD/${1:-build}"
 source tests/e2e/helpers.bash
 new_cluster
 trap stop_all EXIT
-start_server
+start_server --serving-threads=1 # its thread is the loop
 kubectl create serviceaccount default >/dev/null
 for part in certificate key; do
     kubectl config view --raw -o jsonpath="{.users[0].user.client-$part-data}" | base64 -d >"$DATA/client.$part"

@@ -31,7 +31,7 @@ static void on_waited(void *ctx)
 static AdmitResult wait_a_while(AdmitChain *c, uint64_t ms)
 {
     Err err = { 0 };
-    if (loop_add_timer(c->x->srv->loop, ms, 0, on_waited, c, &c->timer, &err) == 0)
+    if (loop_add_timer(c->x->on->loop, ms, 0, on_waited, c, &c->timer, &err) == 0)
         return ADMIT_WAIT;
     respond_err(c->x, &err);
     return ADMIT_REFUSED;

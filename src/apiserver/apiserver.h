@@ -9,6 +9,8 @@
 
 typedef struct ApiServer ApiServer;
 
+enum { API_LOOPS_MAX = 8 };
+
 typedef struct ApiServerConfig {
     Store *store;              /* stays the caller's; opened with apiserver_store_config() */
     ApiKinds *kinds;           /* that are served at first; stays the caller's */
@@ -25,6 +27,8 @@ typedef struct ApiServerConfig {
     StrView
         admission_plugins; /* beside the built-in ones: DenyServiceExternalIPs; comma separated */
     Metrics *metrics;      /* where it counts; NULL: nowhere. Must outlive it */
+    unsigned loops;        /* threads that serve; 0: one for each processor that this process may
+                              use, at most API_LOOPS_MAX. The first is the caller's */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
     size_t arena_limit; /* of each request, for tests; 0: the default (net/http.h) */
     StrView kubelet_client_cert, kubelet_client_key,
@@ -36,10 +40,14 @@ typedef struct ApiServerConfig {
 StoreConfig apiserver_store_config(ApiKinds *kinds);
 
 /* Creates what every cluster has (namespaces, default roles, the `kubernetes` Service) where it is
- * missing, then serves on the loop. ERR_INVALID names the bad field; ERR_SYS the address in use. */
+ * missing, then serves on the loop and on threads of its own, which apiserver_free() ends.
+ * ERR_INVALID names the bad field; ERR_SYS the address in use. */
 int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *err) NODISCARD;
 /* New connections, those to kubelets too, use the certificates and keys of `cfg`, which may have
  * come anew; nothing else of it is looked at. */
 int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err) NODISCARD;
-ApiServer *apiserver_free(ApiServer *s); /* always NULL */
+/* Every connection is closed; waits for writes that the store has in hand and for what works on
+ * other threads. What is left of these are tasks on the loop, which must run once more. Like all of
+ * these on the loop's thread, outside of its requests. Always NULL. */
+ApiServer *apiserver_free(ApiServer *s);
 uint16_t apiserver_port(const ApiServer *s);

@@ -21,16 +21,15 @@ enum {
 };
 
 struct Backends {
-    TlsContext *kubelet; /* shows the server's client certificate; NULL: none was given */
-    TlsContext *any;     /* pods and Services: checks nothing, shows nothing */
-    Map clients;         /* of kubelets: "address:port" to HttpClient */
-    char *advertised;    /* the server's own address */
-    unsigned turn;       /* which endpoint is next */
-    unsigned open;       /* forwarded requests and joined connections */
-    bool freed;          /* gone with the last of those */
+    BackendTls tls;
+    Map clients;      /* of kubelets: "address:port" to HttpClient */
+    char *advertised; /* the server's own address */
+    unsigned turn;    /* which endpoint is next */
+    unsigned open;    /* forwarded requests and joined connections */
+    bool freed;       /* gone with the last of those */
 };
 
-static int kubelet_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
+int backend_tls_kubelet(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
 {
     TlsConfig tls = { .cert_chain = cfg->kubelet_client_cert,
                       .key = cfg->kubelet_client_key,
@@ -39,38 +38,47 @@ static int kubelet_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
     return cfg->kubelet_client_cert.len ? tls_context_new_client(&tls, ret, err) : 0;
 }
 
-int backends_new(const ApiServerConfig *cfg, Backends **ret, Err *err)
+int backend_tls_new(const ApiServerConfig *cfg, BackendTls *ret, Err *err)
+{
+    TlsConfig any = { .insecure_skip_verify = true };
+    *ret = (BackendTls){ 0 };
+    int r = tls_context_new_client(&any, &ret->any, err);
+    if (r == 0)
+        r = backend_tls_kubelet(cfg, &ret->kubelet, err);
+    if (r < 0)
+        backend_tls_free(ret);
+    return r;
+}
+
+void backend_tls_free(BackendTls *t)
+{
+    t->kubelet = tls_context_unref(t->kubelet);
+    t->any = tls_context_unref(t->any);
+}
+
+int backends_new(const BackendTls *tls, StrView advertised, Backends **ret, Err *err)
 {
     Backends *b = calloc(1, sizeof *b);
     if (!b)
         return err_nomem(err);
-    TlsConfig any = { .insecure_skip_verify = true };
-    StrView own = cfg->advertise_address;
-    b->advertised = strndup(own.len ? own.ptr : "", own.len);
-    int r = b->advertised ? tls_context_new_client(&any, &b->any, err) : err_nomem(err);
-    if (r == 0)
-        r = kubelet_tls(cfg, &b->kubelet, err);
-    if (r < 0) {
-        backends_free(b);
-        return r;
+    b->advertised = strndup(advertised.len ? advertised.ptr : "", advertised.len);
+    if (!b->advertised) {
+        free(b);
+        return err_nomem(err);
     }
+    b->tls = (BackendTls){ tls_context_ref(tls->kubelet), tls_context_ref(tls->any) };
     *ret = b;
     return 0;
 }
 
-int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err)
+void backends_reload(Backends *b, TlsContext *kubelet)
 {
-    TlsContext *tls = NULL;
-    int r = kubelet_tls(cfg, &tls, err);
-    if (r < 0)
-        return r;
     StrView key;
     void *client;
     for (size_t i = 0; map_next(&b->clients, &i, &key, &client);)
-        http_client_set_tls(client, tls);
-    tls_context_unref(b->kubelet);
-    b->kubelet = tls;
-    return 0;
+        http_client_set_tls(client, kubelet);
+    tls_context_unref(b->tls.kubelet);
+    b->tls.kubelet = tls_context_ref(kubelet);
 }
 
 static void free_last(Backends *b)
@@ -104,8 +112,7 @@ Backends *backends_free(Backends *b)
     for (size_t i = 0; map_next(&b->clients, &i, &key, &client);)
         http_client_free(client);
     map_free(&b->clients);
-    tls_context_unref(b->kubelet);
-    tls_context_unref(b->any);
+    backend_tls_free(&b->tls);
     free(b->advertised);
     b->freed = true;
     free_last(b);
@@ -137,7 +144,7 @@ static uint16_t kubelet_port(const Value *node)
 
 static bool load_node(ApiCall *x, StrView name, Value *node, StrView *ret_ip)
 {
-    if (!x->srv->backends->kubelet || !load(x, "nodes", SV_NULL, name, node)) {
+    if (!x->on->backends->tls.kubelet || !load(x, "nodes", SV_NULL, name, node)) {
         respond_status(x, REASON_NOT_FOUND, "node \"%.*s\" not found", SV_FMT(name));
         return false;
     }
@@ -151,7 +158,7 @@ static bool load_node(ApiCall *x, StrView name, Value *node, StrView *ret_ip)
 
 HttpClient *backend_kubelet(ApiCall *x, StrView name)
 {
-    Backends *b = x->srv->backends;
+    Backends *b = x->on->backends;
     Value node;
     StrView ip;
     if (!load_node(x, name, &node, &ip))
@@ -162,11 +169,11 @@ HttpClient *backend_kubelet(ApiCall *x, StrView name)
     HttpClient *client = key.ptr ? map_get(&b->clients, key) : NULL;
     if (client)
         return client;
-    HttpClientConfig cfg = { .host = host, .port = port, .tls = b->kubelet };
+    HttpClientConfig cfg = { .host = host, .port = port, .tls = b->tls.kubelet };
     Err err = { 0 };
     if (!host || !key.ptr)
         respond_nomem(x);
-    else if (http_client_new(x->srv->loop, &cfg, &client, &err) < 0)
+    else if (http_client_new(x->on->loop, &cfg, &client, &err) < 0)
         respond_err(x, &err);
     else if (!map_set(&b->clients, key, client, NULL)) {
         client = http_client_free(client);
@@ -216,7 +223,7 @@ static bool set_backend(ApiCall *x, const Target *t, StrView ip, uint16_t port, 
                       .port = port  ? port
                               : tls ? 443
                                     : 80,
-                      .tls = tls ? x->srv->backends->any : NULL };
+                      .tls = tls ? x->on->backends->tls.any : NULL };
     ret->shown = arena_printf(x->arena, v6 ? "[%.*s]" : "%.*s", SV_FMT(ip));
     if (port)
         ret->shown = arena_printf(x->arena, "%.*s:%u", SV_FMT(ret->shown), port);
@@ -279,7 +286,7 @@ static bool pod_may_have(ApiCall *x, const Value *pod, StrView ip)
     bool of_node = has_ip(value_path(&node, "status.addresses"), "address", ip);
     if (value_bool_or(value_path(pod, "spec.hostNetwork"), false))
         return of_node;
-    if (of_node || sv_eq(ip, sv_cstr(x->srv->backends->advertised)) ||
+    if (of_node || sv_eq(ip, sv_cstr(x->on->backends->advertised)) ||
         services_has_address(x->srv->services, ip))
         return false;
     return in_pod_range(&node, ip) || !is_some_node(x, ip);
@@ -357,7 +364,7 @@ static bool choose_endpoint(ApiCall *x, const Value *slice, StrView *ret_ip)
 {
     enum { TRIES_MAX = 16 }; /* each looks a pod up */
     const Value *list = value_get(slice, SV("endpoints"));
-    uint32_t n = (uint32_t)value_len(list), first = n ? x->srv->backends->turn++ % n : 0;
+    uint32_t n = (uint32_t)value_len(list), first = n ? x->on->backends->turn++ % n : 0;
     unsigned tries = 0;
     for (uint32_t i = 0; i < n && tries < TRIES_MAX; i++) {
         const Value *e = value_at(list, (first + i) % n);
@@ -441,7 +448,7 @@ static bool find_node(ApiCall *x, const Target *t, Backend *ret)
     }
     if (!port || port == kubelet_port(&node)) {
         bool ok = set_backend(x, t, ip, kubelet_port(&node), ret);
-        ret->tls = x->srv->backends->kubelet;
+        ret->tls = x->on->backends->tls.kubelet;
         return ok;
     }
     if (addr_is_proxyable(ip))
@@ -478,5 +485,5 @@ int backend_client(ApiCall *x, const Backend *b, HttpClient **ret, Err *err)
     HttpClientConfig cfg = {
         .host = host, .port = b->port, .tls = b->tls, .http1_only = true, .no_reuse = true
     };
-    return host ? http_client_new(x->srv->loop, &cfg, ret, err) : err_nomem(err);
+    return host ? http_client_new(x->on->loop, &cfg, ret, err) : err_nomem(err);
 }

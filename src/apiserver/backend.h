@@ -5,9 +5,20 @@
 #include "apiserver/call.h"
 #include "net/http_client.h"
 
-int backends_new(const ApiServerConfig *cfg, Backends **ret, Err *err) NODISCARD;
+/* What connections to kubelets (NULL where the configuration has no certificate for them), pods and
+ * Services use. They never change: loops share them, each with references of its own. */
+typedef struct BackendTls {
+    TlsContext *kubelet; /* shows the server's client certificate */
+    TlsContext *any;     /* pods and Services: checks nothing, shows nothing */
+} BackendTls;
+int backend_tls_kubelet(const ApiServerConfig *cfg, TlsContext **ret, Err *err) NODISCARD;
+int backend_tls_new(const ApiServerConfig *cfg, BackendTls *ret, Err *err) NODISCARD;
+void backend_tls_free(BackendTls *t);
+
+/* One loop's. `advertised` is the server's own address. */
+int backends_new(const BackendTls *tls, StrView advertised, Backends **ret, Err *err) NODISCARD;
 /* The certificates for kubelets came anew: new connections use them. */
-int backends_reload(Backends *b, const ApiServerConfig *cfg, Err *err) NODISCARD;
+void backends_reload(Backends *b, TlsContext *kubelet);
 Backends *backends_free(Backends *b); /* always NULL; what is still open may close behind it */
 
 /* A forwarded request, or two joined connections, begins and ends. */

@@ -2,8 +2,26 @@
  *
  * A request goes: route.c parses and authenticates it into an ApiCall, authorises it, and calls the
  * verb's function (handlers.h). That function answers at once through respond.h, or makes a WriteOp
- * (write.h) that answers when the write is durable. */
+ * (write.h) that answers when the write is durable.
+ *
+ * The server has a loop per core, each on a thread of its own (loops.c). A connection belongs to
+ * one of them and a request stays on it: what a call, a watch or a WriteOp has is touched by that
+ * loop's thread alone, but for its heavy parts (heavy.h). What the loops share is in ApiServer:
+ *
+ *   store      any thread (store.h): immutable snapshots for readers, one writer thread that
+ * answers by LoopTask; who must not be overtaken says so by `if_rev`, never by what it saw rbac an
+ * immutable index, swapped under a lock when RBAC has changed (rbac.c) services   hints: bytes that
+ * loop 0 writes as events come and all loops read (atomic); what is taken is taken in the store
+ *   heavy      places for large writes: a lock; who waits is told on its own loop
+ *   bodies     bytes of requests that are arriving (atomic)
+ *   metrics    a lock of their own (base/metrics.h)
+ *   kinds, tokens, client_ca and the rest: made before the first request, and never changed
+ *
+ * Anything else that two loops need is one of these: an immutable snapshot with a count of
+ * references, an atomic, a lock held for a few steps, or a message by loop_post_task(). */
 #pragma once
+
+#include <pthread.h>
 
 #include "api/kind_set.h"
 #include "apiserver/apiserver.h"
@@ -26,23 +44,33 @@ enum {
     GROUPS_MAX = 24,
 };
 
+/* One loop's part of the server: used by its thread alone, but for what is said. */
+typedef struct ApiLoop {
+    ApiServer *srv;
+    Loop *loop;            /* of the first: the caller's; of the others: their own */
+    HttpServer *http;      /* the first listens and spreads; http_server_adopt() from its thread */
+    WatchHub *hub;         /* hub_wake() from the store's writer */
+    Backends *backends;    /* what requests are forwarded to */
+    OpenApiCache *openapi; /* NULL: nobody has asked */
+    pthread_t thread;      /* not the first's; the following are its owner's, the first loop's */
+    bool runs;
+    LoopTask end;
+} ApiLoop;
+
 struct ApiServer {
-    Loop *loop;
+    ApiLoop loops[API_LOOPS_MAX];
+    unsigned n_loops;
     Store *store;
-    HttpServer *http;
     TokenSigner *tokens;
     Rbac *rbac;
-    WatchHub *hub;
     ServiceAlloc *services;
-    ApiKinds *kinds; /* that are served now */
-    OpenApiCache *openapi;
+    ApiKinds *kinds;      /* that are served */
     HeavyQueue *heavy;    /* large writes */
-    Backends *backends;   /* what requests are forwarded to */
     HttpBodyLimit bodies; /* of requests that arrive */
-    Source *housekeeping;
-    uint64_t trim_rev; /* the store's at the last look at the heap */
-    size_t trimmed_to; /* what was free in it after the last trim */
     ApiMetrics metrics;
+    Source *housekeeping; /* on the first loop, with the following */
+    uint64_t trim_rev;    /* the store's at the last look at the heap */
+    size_t trimmed_to;    /* what was free in it after the last trim */
     StrView client_ca, control_plane_node;
     uint16_t advertise_port;
     bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */
@@ -77,6 +105,7 @@ typedef struct Outcome {
 
 typedef struct ApiCall {
     ApiServer *srv;
+    ApiLoop *on; /* on which it came, and stays */
     HttpReq *req;
     Arena *arena;
     User user;

@@ -39,12 +39,12 @@ typedef struct Forward {
 
 static size_t pending_max(const Forward *f)
 {
-    return backend_pending_max(f->x->srv->backends);
+    return backend_pending_max(f->x->on->backends);
 }
 
 static void forward_free(Forward *f)
 {
-    backend_closed(f->x->srv->backends);
+    backend_closed(f->x->on->backends);
     http_call_cancel(f->call);
     http_client_free(f->client);
     if (f->unpacking)
@@ -457,7 +457,7 @@ static void open_forward(ApiCall *x, const Backend *to, const LinkMap *links, St
     f->to = *to;
     f->links = *links;
     f->html.map = &f->links;
-    backend_opened(x->srv->backends);
+    backend_opened(x->on->backends);
     if (begin(f, path, &err) < 0) {
         forward_free(f);
         respond_err(x, &err);

@@ -32,7 +32,7 @@ bool forward_handle(ApiCall *x);   /* proxy */
 int bootstrap_objects(ApiServer *srv, const ApiServerConfig *cfg, Err *err) NODISCARD;
 OpenApiCache *openapi_cache_free(OpenApiCache *c);
 
-/* The server's handler of requests: an ApiServer as ctx (net/http.h). */
+/* The server's handler of requests: an ApiLoop as ctx (net/http.h). */
 void route_request(void *ctx, HttpReq *req);
 /* Whether the body of the request is handed on as it comes: what is proxied (net/http.h). */
 bool route_streams(void *ctx, HttpReq *req);

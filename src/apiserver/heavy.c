@@ -1,4 +1,5 @@
-/* heavy.c - see heavy.h. */
+/* heavy.c - see heavy.h. The places and who waits for one are the whole server's, under one lock; a
+ * call that waits is told by a task on its own loop. */
 #include "apiserver/heavy.h"
 
 #include <pthread.h>
@@ -9,29 +10,30 @@
 enum { PLACES = 2 };
 
 struct HeavyQueue {
-    Loop *loop;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t idle;  /* nothing is working */
     unsigned taken;
     Heavy *own, *others; /* who waits, the first of each first */
+    unsigned working;    /* calls on other threads */
     bool closed;         /* gone with the last place */
-    pthread_mutex_t lock;
-    pthread_cond_t idle;
-    unsigned working; /* calls on other threads; under the lock */
 };
 
-HeavyQueue *heavy_queue_new(Loop *l)
+HeavyQueue *heavy_queue_new(void)
 {
     HeavyQueue *q = calloc(1, sizeof *q);
     if (!q)
         return NULL;
-    q->loop = l;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->idle, NULL);
     return q;
 }
 
-static void free_last(HeavyQueue *q)
+/* Unlocks the queue, and frees it when nobody will use it any more. */
+static void unlock(HeavyQueue *q)
 {
-    if (!q->closed || q->taken)
+    bool last = q->closed && !q->taken;
+    pthread_mutex_unlock(&q->lock);
+    if (!last)
         return;
     pthread_cond_destroy(&q->idle);
     pthread_mutex_destroy(&q->lock);
@@ -45,9 +47,8 @@ HeavyQueue *heavy_queue_close(HeavyQueue *q)
     pthread_mutex_lock(&q->lock);
     while (q->working)
         pthread_cond_wait(&q->idle, &q->lock);
-    pthread_mutex_unlock(&q->lock);
     q->closed = true;
-    free_last(q);
+    unlock(q);
     return NULL;
 }
 
@@ -60,21 +61,32 @@ static void count_working(HeavyQueue *q, int by)
     pthread_mutex_unlock(&q->lock);
 }
 
+static void tell_placed(void *ctx)
+{
+    Heavy *h = ctx;
+    h->telling = false;
+    h->done(h->ctx);
+}
+
 bool heavy_enter(Heavy *h)
 {
     HeavyQueue *q = h->x->srv->heavy;
-    h->queue = q;
-    if (q->taken < PLACES) {
-        q->taken++;
-        h->placed = true;
-        return true;
-    }
     Heavy **at = authn_is_own_role(h->x->req->peer) ? &q->own : &q->others;
-    while (*at)
+    h->queue = q;
+    h->loop = h->x->on->loop;
+    h->tell = (LoopTask){ .fn = tell_placed, .ctx = h };
+    pthread_mutex_lock(&q->lock);
+    h->placed = q->taken < PLACES;
+    q->taken += h->placed;
+    while (!h->placed && *at)
         at = &(*at)->next;
-    *at = h;
-    h->link = at;
-    return false;
+    if (!h->placed) {
+        *at = h;
+        h->link = at;
+    }
+    bool placed = h->placed; /* as soon as the lock is gone somebody may give one */
+    pthread_mutex_unlock(&q->lock);
+    return placed;
 }
 
 static void unlink_waiting(Heavy *h)
@@ -86,36 +98,34 @@ static void unlink_waiting(Heavy *h)
     h->link = NULL;
 }
 
-static void tell_placed(void *ctx)
-{
-    Heavy *h = ctx;
-    h->done(h->ctx);
-}
-
-/* Not at once: whoever gives the place back is in the middle of something. */
+/* The lock is held; who has the place now may be another loop's. */
 static void give_place(HeavyQueue *q)
 {
     Heavy *h = q->own ? q->own : q->others;
     if (!h) {
         q->taken--;
-        free_last(q);
         return;
     }
     unlink_waiting(h);
-    h->placed = true;
-    if (loop_defer(q->loop, tell_placed, h, NULL) < 0)
-        tell_placed(h);
+    h->placed = h->telling = true;
+    loop_post_task(h->loop, &h->tell);
 }
 
 void heavy_leave(Heavy *h)
 {
+    HeavyQueue *q = h->queue;
+    if (!q)
+        return;
+    pthread_mutex_lock(&q->lock);
     if (h->link)
         unlink_waiting(h);
-    if (!h->placed)
-        return;
-    h->placed = false;
-    loop_defer_cancel(h->queue->loop, tell_placed, h);
-    give_place(h->queue);
+    if (h->telling)
+        loop_task_cancel(h->loop, &h->tell);
+    if (h->placed)
+        give_place(q);
+    h->placed = h->telling = false;
+    h->queue = NULL;
+    unlock(q);
 }
 
 static void on_peer_gone(void *ctx)
@@ -154,7 +164,7 @@ bool heavy_run(Heavy *h)
     h->answer = (Outcome){ .status = BUF_INIT };
     h->x->outcome = &h->answer;
     count_working(h->queue, 1);
-    if (loop_work(h->queue->loop, work, worked, h, &err) < 0) {
+    if (loop_work(h->loop, work, worked, h, &err) < 0) {
         count_working(h->queue, -1);
         h->x->outcome = NULL;
         return false;

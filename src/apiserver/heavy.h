@@ -1,7 +1,7 @@
 /* heavy.h - the parts of a call that are too long for the loop, on another thread.
  *
- * Only so many calls have such parts at a time, for each holds the trees of what it works on;
- * others wait for a place, the platform's own before all others. */
+ * Only so many calls of the server have such parts at a time, on whichever loops, for each holds
+ * the trees of what it works on; others wait for a place, the platform's own before all others. */
 #pragma once
 
 #include "apiserver/call.h"
@@ -11,8 +11,8 @@ enum { HEAVY_FROM = 64 * 1024 };
 
 typedef struct Heavy Heavy;
 
-/* One call's use of it. All but `work` runs on the loop; zeroed at first, then x, work, done, ctx
- * are set. */
+/* One call's use of it. All but `work` runs on the call's loop; zeroed at first, then x, work,
+ * done, ctx are set. */
 struct Heavy {
     ApiCall *x;
     LoopFn *work; /* on another thread: answers go to `answer`; nothing of the server is used but
@@ -20,15 +20,18 @@ struct Heavy {
     LoopFn *done; /* after work, or when a place is free that was waited for */
     void *ctx;
 
-    HeavyQueue *queue;
+    HeavyQueue *queue; /* NULL: it has nothing to do with it (any more) */
+    Loop *loop;        /* the call's */
     bool placed, working;
+    bool telling; /* `tell` is on its way, with a place that was waited for */
+    LoopTask tell;
     bool gone; /* the peer went away meanwhile: `x` is no more */
     Outcome answer;
     HttpReq *req;
     Heavy *next, **link; /* while it waits for a place */
 };
 
-HeavyQueue *heavy_queue_new(Loop *l);
+HeavyQueue *heavy_queue_new(void); /* NULL: no memory */
 /* Once nobody asks any more: waits for what works, so that the store may go; the rest goes with the
  * last call that has a place. Always NULL. */
 HeavyQueue *heavy_queue_close(HeavyQueue *q);

@@ -1,4 +1,4 @@
-/* hub.h - the watches' source of events, and who else in the server follows them. */
+/* hub.h - a loop's watches' source of events, and who else in the server follows them. */
 #pragma once
 
 #include "apiserver/call.h"
@@ -16,6 +16,8 @@ typedef struct HubSubscriber {
 
 /* `subscribers` are copied; at most HUB_SUBSCRIBERS_MAX. */
 enum { HUB_SUBSCRIBERS_MAX = 8 };
-int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchHub **ret,
+int hub_new(ApiLoop *on, const HubSubscriber *subscribers, unsigned n, WatchHub **ret,
             Err *err) NODISCARD;
+/* Something has been published: from any thread, while the hub is there. */
+void hub_wake(WatchHub *h);
 WatchHub *hub_free(WatchHub *h);

@@ -181,7 +181,7 @@ void join_open(ApiCall *x, HttpClient *client, bool owned, StrView head)
     }
     j->x = x;
     j->client = owned ? client : NULL;
-    j->backends = x->srv->backends;
+    j->backends = x->on->backends;
     backend_opened(j->backends);
     http_on_close(x->req, on_peer_gone, j);
     if (http_tunnel(client, head, on_answer, j, &j->tunnel, &err) < 0) {

@@ -164,7 +164,7 @@ void api_metrics_running(ApiCall *x)
 void api_metrics_ended(void *ctx, HttpReq *req, int status)
 {
     ApiCall *x = req->user;
-    const ApiServer *srv = ctx;
+    const ApiServer *srv = ((const ApiLoop *)ctx)->srv;
     char code[8];
     if (!x || !x->count.begin_ns)
         return;

@@ -246,12 +246,7 @@ static bool upgrade(void *ctx, StrView key, StrView val, Buf *out)
     return true;
 }
 
-StoreConfig apiserver_store_config(ApiKinds *kinds)
+StoreConfig object_store_config(ApiKinds *kinds)
 {
-    /* Long enough for watches that read late after a burst: 20,000 updates of objects of 4 kB,
-     * whose old versions are kept as what they differ in, or 4,000 deletions. */
-    enum { HISTORY_BYTES = 16 * 1024 * 1024 };
-    return (StoreConfig){
-        .derive = derive, .upgrade = upgrade, .ctx = kinds, .history_bytes = HISTORY_BYTES
-    };
+    return (StoreConfig){ .derive = derive, .upgrade = upgrade, .ctx = kinds };
 }

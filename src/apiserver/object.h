@@ -2,7 +2,7 @@
  * selectors look at. */
 #pragma once
 
-#include "api/kinds.h"
+#include "api/kind_set.h"
 #include "codec/value.h"
 #include "store/store.h"
 
@@ -27,6 +27,9 @@ int object_decode(const ApiResource *res, const ObjectRev *o, Arena *a, Value *r
 bool object_core(Store *store, StrView plural, StrView ns, StrView name, Arena *a, Value *ret);
 /* The raw text of the stored object's metadata: from "{" to the matching "}". */
 StrView object_metadata_text(const ObjectRev *o);
+
+/* What a store is to be told of objects (StoreConfig.derive, upgrade, ctx). */
+StoreConfig object_store_config(ApiKinds *kinds);
 
 /* Labels and selectable fields in compact form (ObjectRev.attrs), of an object in stored form. */
 void attrs_build(const ApiResource *res, const Value *obj, Buf *out);

@@ -94,13 +94,13 @@ static int build_index(OpenApiCache *c, const ApiKinds *k, Err *err)
 
 static OpenApiCache *cache(ApiCall *x)
 {
-    OpenApiCache *c = x->srv->openapi;
+    OpenApiCache *c = x->on->openapi;
     if (c && c->kinds == x->srv->kinds)
         return c;
-    x->srv->openapi = openapi_cache_free(c);
+    x->on->openapi = openapi_cache_free(c);
     if ((c = calloc(1, sizeof *c)))
         c->kinds = api_kinds_ref(x->srv->kinds);
-    return x->srv->openapi = c;
+    return x->on->openapi = c;
 }
 
 static StrView tag_of(ApiCall *x, const char *hash)

@@ -1,10 +1,22 @@
 /* rbac.c - role-based access control (rbac.authorization.k8s.io/v1).
  *
- * All roles and bindings are compiled into one list of grants: subject, namespace (empty:
- * everywhere) and rules. The list is rebuilt at the first question after something of RBAC has
- * changed; a question walks the grants of the asker's name and groups through a map from subject to
- * grants. */
+ * All roles and bindings are compiled into an index: a map from subject to its grants (namespace,
+ * empty: everywhere, and rules). An index never changes; a question takes a reference to the newest
+ * one, so that several loops ask at the same time, and walks the grants of the asker's name and
+ * groups.
+ *
+ * An index knows the revision of the snapshot that it was made from, and the store knows the
+ * revision of the last write of anything of RBAC (store_marked(), rbac_marks()). The first question
+ * that finds the index older makes a new one, under the lock: so each change is compiled once at
+ * most, whoever asks meanwhile waits for the result rather than doing the same, and many changes
+ * without a question cost nothing. The mark is set before the write can be seen by anybody, on
+ * whichever loop: who has had the answer to a write, or its event, and asks then is answered by it.
+ */
 #include "apiserver/authz.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
 #include "apiserver/object.h"
 #include "base/map.h"
 #include "codec/json.h"
@@ -13,28 +25,59 @@
 typedef struct Rule {
     const Value *verbs, *groups, *resources, *names, *paths;
     const Value *raw;
+    unsigned words; /* of all these lists: what a look at it costs at most */
 } Rule;
+
+/* A rule of a large role, under one of its resources. */
+typedef struct RuleRef RuleRef;
+struct RuleRef {
+    const Rule *rule;
+    RuleRef *next;
+};
+
+typedef struct Role Role;
+struct Role {
+    Rule *rules;
+    unsigned n_rules;
+    Map by_resource; /* of a large one: "pods/log" or "*", and "" for those about paths; RuleRef */
+    Role *next_mapped; /* those with such a map */
+};
 
 typedef struct Grant Grant;
 struct Grant {
     Grant *next; /* of the same subject */
     StrView ns;  /* empty: cluster-wide */
-    const Rule *rules;
-    unsigned n_rules;
+    const Role *role;
 };
 
-typedef struct Role {
-    Rule *rules;
-    unsigned n_rules;
-} Role;
+enum {
+    MAPPED_FROM = 32, /* rules: fewer are walked as quickly */
+    /* Words that the check of what somebody may grant looks at, in 20 ms. Beyond it counts as not
+     * covered: looking at all would hold all others up. */
+    COVER_WORDS_MAX = 4 * 1000 * 1000,
+};
+
+struct RbacIndex {
+    atomic_uint refs;
+    uint64_t rev;
+    Arena arena;  /* everything below */
+    Map subjects; /* "U:name" or "G:name" to Grant */
+    Role *mapped;
+};
 
 struct Rbac {
     Store *store;
-    bool dirty;
-    Arena arena;  /* everything below */
-    Map roles;    /* "ns/name", or "/name" for a ClusterRole, to Role */
-    Map subjects; /* "U:name" or "G:name" to Grant */
+    pthread_mutex_t lock; /* guards the following, and is held while it is made */
+    RbacIndex *index;     /* NULL: none yet, or no memory for one */
+    unsigned n_made;
 };
+
+/* An index that is being made. */
+typedef struct Building {
+    RbacIndex *index;
+    Arena *arena; /* the index's */
+    Map roles;    /* "ns/name", or "/name" for a ClusterRole, to Role */
+} Building;
 
 int rbac_new(Store *store, Rbac **ret, Err *err)
 {
@@ -42,53 +85,97 @@ int rbac_new(Store *store, Rbac **ret, Err *err)
     if (!r)
         return err_nomem(err);
     r->store = store;
-    r->dirty = true;
-    arena_init(&r->arena, 0);
+    pthread_mutex_init(&r->lock, NULL);
     *ret = r;
     return 0;
 }
 
-static void clear(Rbac *r)
+RbacIndex *rbac_index_unref(RbacIndex *i)
 {
-    map_free(&r->roles);
-    map_free(&r->subjects);
-    arena_free(&r->arena);
+    if (!i || atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) > 1)
+        return NULL;
+    for (Role *r = i->mapped; r; r = r->next_mapped)
+        map_free(&r->by_resource);
+    map_free(&i->subjects);
+    arena_free(&i->arena);
+    free(i);
+    return NULL;
 }
 
 Rbac *rbac_free(Rbac *r)
 {
-    if (r)
-        clear(r);
+    if (!r)
+        return NULL;
+    rbac_index_unref(r->index);
+    pthread_mutex_destroy(&r->lock);
     free(r);
     return NULL;
 }
 
-void rbac_invalidate(Rbac *r)
+bool rbac_marks(StrView key)
 {
-    r->dirty = true;
+    static const StrView places[] = { SV_INIT("/registry/roles/"),
+                                      SV_INIT("/registry/rolebindings/"),
+                                      SV_INIT("/registry/clusterroles/"),
+                                      SV_INIT("/registry/clusterrolebindings/") };
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+        if (sv_starts(key, places[i]))
+            return true;
+    return false;
 }
 
 /* ---- building the index ---- */
 
-static bool compile_rules(Arena *a, const Value *rules, Role *role)
+static bool map_rule(Arena *a, Role *role, const Rule *rule, StrView resource)
 {
+    RuleRef *ref = arena_new(a, RuleRef);
+    if (!ref)
+        return false;
+    *ref = (RuleRef){ rule, map_get(&role->by_resource, resource) };
+    return map_set(&role->by_resource, resource, ref, NULL);
+}
+
+static bool map_rules(Building *b, Role *role)
+{
+    role->next_mapped = b->index->mapped;
+    b->index->mapped = role;
+    for (unsigned i = 0; i < role->n_rules; i++) {
+        const Rule *rule = &role->rules[i];
+        if (value_len(rule->paths) && !map_rule(b->arena, role, rule, SV("")))
+            return false;
+        value_list_foreach (resource, rule->resources) {
+            if (!map_rule(b->arena, role, rule, value_str(resource)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool compile_rules(Building *b, const Value *rules, Role *role)
+{
+    Arena *a = b->arena;
     role->n_rules = value_len(rules);
     role->rules = arena_array(a, Rule, role->n_rules + 1);
     if (!role->rules)
         return false;
     for (unsigned i = 0; i < role->n_rules; i++) {
         const Value *v = value_at(rules, i);
-        role->rules[i] =
-            (Rule){ value_get(v, SV("verbs")),           value_get(v, SV("apiGroups")),
-                    value_get(v, SV("resources")),       value_get(v, SV("resourceNames")),
-                    value_get(v, SV("nonResourceURLs")), v };
+        Rule *r = &role->rules[i];
+        *r = (Rule){ .verbs = value_get(v, SV("verbs")),
+                     .groups = value_get(v, SV("apiGroups")),
+                     .resources = value_get(v, SV("resources")),
+                     .names = value_get(v, SV("resourceNames")),
+                     .paths = value_get(v, SV("nonResourceURLs")),
+                     .raw = v };
+        r->words = value_len(r->verbs) + value_len(r->groups) + value_len(r->resources) +
+                   value_len(r->names) + value_len(r->paths);
     }
-    return true;
+    return role->n_rules < MAPPED_FROM || map_rules(b, role);
 }
 
-typedef bool IndexFn(Rbac *r, StrView ns, StrView name, const Value *obj);
+typedef bool IndexFn(Building *b, StrView ns, StrView name, const Value *obj);
 
-static bool index_all(Rbac *r, Snapshot *sn, StrView plural, IndexFn *fn)
+static bool index_all(Building *b, Snapshot *sn, StrView plural, IndexFn *fn)
 {
     const ApiResource *res = api_resource_find(SV("rbac.authorization.k8s.io"), SV("v1"), plural);
     char prefix[STORE_KEY_MAX];
@@ -97,89 +184,116 @@ static bool index_all(Rbac *r, Snapshot *sn, StrView plural, IndexFn *fn)
     SnapshotIter it;
     snapshot_iter(sn, sv_cstr(prefix), SV_NULL, &it);
     for (ObjectRev *o; (o = snapshot_next(&it));) {
-        StrView ns, name, text = arena_sv(&r->arena, o->val);
-        Value *v = arena_new(&r->arena, Value);
+        StrView ns, name, text = arena_sv(b->arena, o->val);
+        Value *v = arena_new(b->arena, Value);
         if (!v || !text.ptr)
             return false;
         registry_names(res, o->key, &ns, &name);
-        if (json_decode(text, &r->arena, NULL, v, NULL) < 0)
+        if (json_decode(text, b->arena, NULL, v, NULL) < 0)
             continue; /* written by this program: cannot happen; a role less is the safe side */
-        if (!fn(r, arena_sv(&r->arena, ns), name, v))
+        if (!fn(b, arena_sv(b->arena, ns), name, v))
             return false;
     }
     return true;
 }
 
-static bool index_role(Rbac *r, StrView ns, StrView name, const Value *obj)
+static bool index_role(Building *b, StrView ns, StrView name, const Value *obj)
 {
-    Role *role = arena_new(&r->arena, Role);
-    StrView key = arena_printf(&r->arena, "%.*s/%.*s", SV_FMT(ns), SV_FMT(name));
-    return role && key.ptr && compile_rules(&r->arena, value_get(obj, SV("rules")), role) &&
-           map_set(&r->roles, key, role, NULL);
+    Role *role = arena_new(b->arena, Role);
+    StrView key = arena_printf(b->arena, "%.*s/%.*s", SV_FMT(ns), SV_FMT(name));
+    return role && key.ptr && compile_rules(b, value_get(obj, SV("rules")), role) &&
+           map_set(&b->roles, key, role, NULL);
 }
 
-static bool add_grant(Rbac *r, StrView subject, StrView ns, const Role *role)
+static bool add_grant(Building *b, StrView subject, StrView ns, const Role *role)
 {
-    Grant *g = arena_new(&r->arena, Grant);
+    Map *subjects = &b->index->subjects;
+    Grant *g = arena_new(b->arena, Grant);
     if (!g || !subject.ptr)
         return false;
-    *g = (Grant){ map_get(&r->subjects, subject), ns, role->rules, role->n_rules };
-    return map_set(&r->subjects, subject, g, NULL);
+    *g = (Grant){ map_get(subjects, subject), ns, role };
+    return map_set(subjects, subject, g, NULL);
 }
 
-static bool index_subject(Rbac *r, const Value *subject, StrView binding_ns, const Role *role)
+static bool index_subject(Building *b, const Value *subject, StrView binding_ns, const Role *role)
 {
     StrView kind = value_str(value_get(subject, SV("kind")));
     StrView name = value_str(value_get(subject, SV("name")));
     StrView key;
     if (sv_eq(kind, SV("User")))
-        key = arena_printf(&r->arena, "U:%.*s", SV_FMT(name));
+        key = arena_printf(b->arena, "U:%.*s", SV_FMT(name));
     else if (sv_eq(kind, SV("Group")))
-        key = arena_printf(&r->arena, "G:%.*s", SV_FMT(name));
+        key = arena_printf(b->arena, "G:%.*s", SV_FMT(name));
     else if (sv_eq(kind, SV("ServiceAccount"))) {
         StrView ns = value_str(value_get(subject, SV("namespace")));
         if (!ns.len)
             ns = binding_ns;
-        key =
-            arena_printf(&r->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
+        key = arena_printf(b->arena, "U:system:serviceaccount:%.*s:%.*s", SV_FMT(ns), SV_FMT(name));
     } else
         return true;
-    return add_grant(r, key, binding_ns, role);
+    return add_grant(b, key, binding_ns, role);
 }
 
-static bool index_binding(Rbac *r, StrView ns, StrView name, const Value *obj)
+static bool index_binding(Building *b, StrView ns, StrView name, const Value *obj)
 {
     const Value *ref = value_get(obj, SV("roleRef"));
     StrView role_ns = sv_eq(value_str(value_get(ref, SV("kind"))), SV("Role")) ? ns : SV("");
-    StrView key = arena_printf(&r->arena, "%.*s/%.*s", SV_FMT(role_ns),
+    StrView key = arena_printf(b->arena, "%.*s/%.*s", SV_FMT(role_ns),
                                SV_FMT(value_str(value_get(ref, SV("name")))));
     if (!key.ptr)
         return false;
-    const Role *role = map_get(&r->roles, key);
+    const Role *role = map_get(&b->roles, key);
     if (!role)
         return true; /* a binding may come before its role */
     value_list_foreach (subject, value_get(obj, SV("subjects"))) {
-        if (!index_subject(r, subject, ns, role))
+        if (!index_subject(b, subject, ns, role))
             return false;
     }
     return true;
 }
 
-static bool rebuild(Rbac *r)
+/* NULL: no memory. */
+static RbacIndex *index_new(Snapshot *sn)
 {
-    if (!r->dirty)
-        return true;
-    clear(r);
-    Snapshot *sn = store_snapshot(r->store);
-    bool ok = index_all(r, sn, SV("roles"), index_role) &&
-              index_all(r, sn, SV("clusterroles"), index_role) &&
-              index_all(r, sn, SV("rolebindings"), index_binding) &&
-              index_all(r, sn, SV("clusterrolebindings"), index_binding);
-    snapshot_unref(sn);
-    if (!ok)
-        clear(r); /* nobody is allowed anything until memory is there again */
-    r->dirty = !ok;
-    return ok;
+    RbacIndex *i = calloc(1, sizeof *i);
+    if (!i)
+        return NULL;
+    atomic_init(&i->refs, 1);
+    i->rev = snapshot_revision(sn);
+    arena_init(&i->arena, 0);
+    Building b = { .index = i, .arena = &i->arena };
+    bool ok = index_all(&b, sn, SV("roles"), index_role) &&
+              index_all(&b, sn, SV("clusterroles"), index_role) &&
+              index_all(&b, sn, SV("rolebindings"), index_binding) &&
+              index_all(&b, sn, SV("clusterrolebindings"), index_binding);
+    map_free(&b.roles);
+    return ok ? i : rbac_index_unref(i);
+}
+
+RbacIndex *rbac_index(Rbac *r)
+{
+    uint64_t changed = store_marked(r->store);
+    pthread_mutex_lock(&r->lock);
+    if (!r->index || r->index->rev < changed) {
+        Snapshot *sn = store_snapshot(r->store);
+        rbac_index_unref(r->index);
+        r->index = sn ? index_new(sn) : NULL;
+        r->n_made++;
+        snapshot_unref(sn);
+    }
+    RbacIndex *i = r->index;
+    if (i)
+        atomic_fetch_add_explicit(&i->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&r->lock);
+    return i;
+}
+
+unsigned rbac_made(Rbac *r)
+{
+    pthread_mutex_lock(&r->lock);
+    unsigned n = r->n_made;
+    pthread_mutex_unlock(&r->lock);
+    return n;
 }
 
 /* ---- asking ---- */
@@ -240,19 +354,60 @@ static bool rule_allows(const Rule *rule, const Access *a)
     return false;
 }
 
-static bool grants_allow(const Grant *g, const Access *a)
+/* What a question has looked at, where that is bounded. */
+static bool looks(uint64_t *words, const Rule *rule, const Access *a)
+{
+    *words += 1 + rule->words;
+    return rule_allows(rule, a);
+}
+
+static bool refs_allow(const Role *role, StrView resource, const Access *a, uint64_t *words)
+{
+    for (const RuleRef *ref = map_get(&role->by_resource, resource); ref; ref = ref->next)
+        if (looks(words, ref->rule, a))
+            return true;
+    return false;
+}
+
+/* By the names under which a rule that matches may be found. */
+static bool mapped_allows(const Role *role, const Access *a, uint64_t *words)
+{
+    char name[256], any[256];
+    if (!a->is_resource)
+        return refs_allow(role, SV(""), a, words);
+    if (refs_allow(role, SV("*"), a, words))
+        return true;
+    if (!a->sub.len)
+        return refs_allow(role, a->resource, a, words);
+    int n = snprintf(name, sizeof name, "%.*s/%.*s", SV_FMT(a->resource), SV_FMT(a->sub));
+    int m = snprintf(any, sizeof any, "*/%.*s", SV_FMT(a->sub));
+    return n < (int)sizeof name && m < (int)sizeof any && /* longer: no resource is called so */
+           (refs_allow(role, sv_cstr(name), a, words) || refs_allow(role, sv_cstr(any), a, words));
+}
+
+static bool role_allows(const Role *role, const Access *a, uint64_t *words)
+{
+    if (role->by_resource.len)
+        return mapped_allows(role, a, words);
+    for (unsigned i = 0; i < role->n_rules; i++)
+        if (looks(words, &role->rules[i], a))
+            return true;
+    return false;
+}
+
+static bool grants_allow(const Grant *g, const Access *a, uint64_t *words)
 {
     for (; g; g = g->next) {
+        ++*words;
         if (g->ns.len && (!a->is_resource || !sv_eq(g->ns, a->ns)))
             continue;
-        for (unsigned i = 0; i < g->n_rules; i++)
-            if (rule_allows(&g->rules[i], a))
-                return true;
+        if (role_allows(g->role, a, words))
+            return true;
     }
     return false;
 }
 
-static const Grant *grants_of(const Rbac *r, char kind, StrView name)
+static const Grant *grants_of(const RbacIndex *i, char kind, StrView name)
 {
     char key[512];
     if (!name.len || name.len + 3 > sizeof key)
@@ -260,21 +415,37 @@ static const Grant *grants_of(const Rbac *r, char kind, StrView name)
     key[0] = kind;
     key[1] = ':';
     memcpy(key + 2, name.ptr, name.len);
-    return map_get(&r->subjects, sv_n(key, name.len + 2));
+    return map_get(&i->subjects, sv_n(key, name.len + 2));
+}
+
+static bool is_master(const User *u)
+{
+    return user_in_group(u, SV("system:masters"));
+}
+
+static bool allows(const RbacIndex *index, const Access *a, uint64_t *words)
+{
+    if (is_master(a->user))
+        return true;
+    if (!index)
+        return false;
+    if (grants_allow(grants_of(index, 'U', a->user->name), a, words))
+        return true;
+    for (unsigned i = 0; i < a->user->n_groups; i++)
+        if (grants_allow(grants_of(index, 'G', a->user->groups[i]), a, words))
+            return true;
+    return false;
 }
 
 bool rbac_allows(Rbac *r, const Access *a)
 {
-    if (user_in_group(a->user, SV("system:masters")))
+    if (is_master(a->user))
         return true;
-    if (!rebuild(r))
-        return false;
-    if (grants_allow(grants_of(r, 'U', a->user->name), a))
-        return true;
-    for (unsigned i = 0; i < a->user->n_groups; i++)
-        if (grants_allow(grants_of(r, 'G', a->user->groups[i]), a))
-            return true;
-    return false;
+    RbacIndex *index = rbac_index(r);
+    uint64_t words = 0;
+    bool ok = allows(index, a, &words);
+    rbac_index_unref(index);
+    return ok;
 }
 
 static bool add_rules(const Grant *g, StrView ns, Arena *a, Value *resources, Value *paths)
@@ -282,10 +453,11 @@ static bool add_rules(const Grant *g, StrView ns, Arena *a, Value *resources, Va
     for (; g; g = g->next) {
         if (g->ns.len && !sv_eq(g->ns, ns))
             continue;
-        for (unsigned i = 0; i < g->n_rules; i++) {
+        for (unsigned i = 0; i < g->role->n_rules; i++) {
+            const Rule *rule = &g->role->rules[i];
             Value copy;
-            if (!value_clone(a, g->rules[i].raw, &copy) ||
-                !value_push(a, value_len(g->rules[i].paths) ? paths : resources, copy))
+            if (!value_clone(a, rule->raw, &copy) ||
+                !value_push(a, value_len(rule->paths) ? paths : resources, copy))
                 return false;
         }
     }
@@ -297,29 +469,41 @@ void rbac_rules_for(Rbac *r, const User *u, StrView ns, Arena *a, Value *ret_res
 {
     *ret_resources = value_list();
     *ret_paths = value_list();
-    if (!rebuild(r) || !add_rules(grants_of(r, 'U', u->name), ns, a, ret_resources, ret_paths))
-        return;
-    for (unsigned i = 0; i < u->n_groups; i++)
-        if (!add_rules(grants_of(r, 'G', u->groups[i]), ns, a, ret_resources, ret_paths))
-            return;
+    RbacIndex *index = rbac_index(r);
+    bool ok = index && add_rules(grants_of(index, 'U', u->name), ns, a, ret_resources, ret_paths);
+    for (unsigned i = 0; ok && i < u->n_groups; i++)
+        ok = add_rules(grants_of(index, 'G', u->groups[i]), ns, a, ret_resources, ret_paths);
+    rbac_index_unref(index);
 }
 
 /* ---- escalation: nobody grants what they do not hold ---- */
 
-static bool covers_one(Rbac *r, const User *u, StrView ns, StrView verb, StrView group,
-                       StrView resource, StrView name)
+/* What a check of several rules is about, and how much it has looked at. */
+typedef struct Cover {
+    const RbacIndex *index;
+    const User *user;
+    StrView ns;
+    uint64_t words;
+} Cover;
+
+static bool covers_access(Cover *c, const Access *a)
+{
+    return c->words < COVER_WORDS_MAX && allows(c->index, a, &c->words);
+}
+
+static bool covers_one(Cover *c, StrView verb, StrView group, StrView resource, StrView name)
 {
     StrView main, sub;
     sv_cut(resource, '/', &main, &sub);
-    Access a = { .user = u,
+    Access a = { .user = c->user,
                  .verb = verb,
                  .is_resource = true,
                  .group = group,
                  .resource = main,
                  .sub = sub,
-                 .ns = ns,
+                 .ns = c->ns,
                  .name = name };
-    return rbac_allows(r, &a);
+    return covers_access(c, &a);
 }
 
 /* How many single rights a rule consists of, at most COVERED_MAX + 1. */
@@ -338,27 +522,27 @@ static uint64_t rights_in(const Value *rule)
 
 /* Who holds everything is not asked for each right. Beyond COVERED_MAX rights a rule counts as not
  * covered: looking at each would hold all others up. */
-static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
+static bool covers_rule(Cover *c, const Value *rule)
 {
     const Value *names = value_get(rule, SV("resourceNames"));
-    Access all = { .user = u, .verb = SV("*"), .path = SV("*") };
-    if (covers_one(r, u, ns, SV("*"), SV("*"), SV("*"), SV_NULL) && rbac_allows(r, &all))
+    Access all = { .user = c->user, .verb = SV("*"), .path = SV("*") };
+    if (covers_one(c, SV("*"), SV("*"), SV("*"), SV_NULL) && covers_access(c, &all))
         return true;
     if (rights_in(rule) > COVERED_MAX)
         return false;
     value_list_foreach (verb, value_get(rule, SV("verbs"))) {
         value_list_foreach (path, value_get(rule, SV("nonResourceURLs"))) {
-            Access a = { .user = u, .verb = value_str(verb), .path = value_str(path) };
-            if (!rbac_allows(r, &a))
+            Access a = { .user = c->user, .verb = value_str(verb), .path = value_str(path) };
+            if (!covers_access(c, &a))
                 return false;
         }
         value_list_foreach (group, value_get(rule, SV("apiGroups"))) {
             value_list_foreach (res, value_get(rule, SV("resources"))) {
-                if (!value_len(names) && !covers_one(r, u, ns, value_str(verb), value_str(group),
-                                                     value_str(res), SV_NULL))
+                if (!value_len(names) &&
+                    !covers_one(c, value_str(verb), value_str(group), value_str(res), SV_NULL))
                     return false;
                 value_list_foreach (name, names) {
-                    if (!covers_one(r, u, ns, value_str(verb), value_str(group), value_str(res),
+                    if (!covers_one(c, value_str(verb), value_str(group), value_str(res),
                                     value_str(name)))
                         return false;
                 }
@@ -370,9 +554,13 @@ static bool covers_rule(Rbac *r, const User *u, StrView ns, const Value *rule)
 
 bool rbac_covers(Rbac *r, const User *u, StrView ns, const Value *rules)
 {
+    RbacIndex *index = rbac_index(r);
+    Cover c = { .index = index, .user = u, .ns = ns };
+    bool all = true;
     value_list_foreach (rule, rules) {
-        if (!covers_rule(r, u, ns, rule))
-            return false;
+        if (!(all = covers_rule(&c, rule)))
+            break;
     }
-    return true;
+    rbac_index_unref(index);
+    return all;
 }

@@ -3,7 +3,9 @@
  *
  * The objects are those of one snapshot. At most SWEEP_AT_ONCE are on their way at a time, each as
  * a WriteOp with an arena of its own, so that admission sees every one and memory does not grow
- * with the collection. What is gone already is no failure; the first failure is the answer. */
+ * with the collection. Nor are many more than SWEEP_BYTES of them, since each is decoded and
+ * forgotten on the loop: of the large ones a turn does one of the two for one. What is gone already
+ * is no failure; the first failure is the answer. */
 #include "apiserver/delete.h"
 #include "apiserver/handlers.h"
 #include "apiserver/object.h"
@@ -11,7 +13,7 @@
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
 
-enum { SWEEP_AT_ONCE = 64 };
+enum { SWEEP_AT_ONCE = 64, SWEEP_BYTES = 256 * 1024 };
 
 typedef struct Sweep Sweep;
 
@@ -19,6 +21,7 @@ typedef struct Sweep Sweep;
 typedef struct SweepItem {
     Sweep *sweep;
     bool busy;
+    size_t bytes; /* of its object */
     ApiCall call;
     Arena arena;
     Outcome outcome;
@@ -26,12 +29,15 @@ typedef struct SweepItem {
 
 struct Sweep {
     ApiCall *x; /* NULL once the peer has gone */
+    Loop *loop; /* its */
     DeleteOptions options;
     Filter filter;
     char prefix[STORE_KEY_MAX];
     Snapshot *sn;
     SnapshotIter it;
     bool at_end, running; /* running: an item that ends at once does not start the next itself */
+    bool posted;          /* goes on in another turn */
+    size_t bytes;         /* of the objects on their way */
     unsigned n_busy;
     int failed_code; /* 0: nothing has failed */
     Buf failed;      /* the Status of the first failure */
@@ -80,6 +86,8 @@ static void start_item(Sweep *s, SweepItem *item, const ObjectRev *have)
     item->call.ns = ns; /* views of the snapshot's key */
     item->call.name = name;
     s->n_busy++;
+    item->bytes = have->val.len;
+    s->bytes += item->bytes;
     delete_start(&item->call, &s->options, ANSWER_DELETED, 200);
 }
 
@@ -95,25 +103,31 @@ static ObjectRev *next_object(Sweep *s)
 
 static void sweep_again(void *ctx);
 
+static void run_later(Sweep *s)
+{
+    if (!s->posted)
+        s->posted = loop_post(s->loop, sweep_again, s, NULL) == 0;
+}
+
 /* Fills what is free; ends the sweep when nothing is left and nothing is on its way. */
 static void sweep_run(Sweep *s)
 {
     if (s->running)
         return;
     s->running = true;
-    for (unsigned i = 0; i < SWEEP_AT_ONCE && s->x && !s->at_end; i++) {
+    for (unsigned i = 0; i < SWEEP_AT_ONCE && s->x && !s->at_end && s->bytes < SWEEP_BYTES; i++) {
         ObjectRev *o = s->items[i].busy ? NULL : next_object(s);
         if (o)
             start_item(s, &s->items[i], o);
     }
     s->running = false;
-    if (s->n_busy)
+    bool more = s->x && !s->at_end;
+    if (more && !s->n_busy) /* all ended at once: refusals, or a dry run */
+        run_later(s);
+    if (s->n_busy || s->posted)
         return;
-    if (s->x && !s->at_end) { /* all ended at once: refusals, or a dry run */
-        if (loop_post(s->x->srv->loop, sweep_again, s, NULL) == 0)
-            return;
+    if (more)
         s->failed_code = 429;
-    }
     if (s->x)
         sweep_answer(s);
     sweep_free(s);
@@ -121,7 +135,9 @@ static void sweep_run(Sweep *s)
 
 static void sweep_again(void *ctx)
 {
-    sweep_run(ctx);
+    Sweep *s = ctx;
+    s->posted = false;
+    sweep_run(s);
 }
 
 static void on_item_done(void *ctx)
@@ -138,7 +154,11 @@ static void on_item_done(void *ctx)
     arena_free(&item->arena);
     item->busy = false;
     s->n_busy--;
-    sweep_run(s);
+    s->bytes -= item->bytes;
+    if (item->bytes >= SWEEP_BYTES)
+        run_later(s);
+    if (!s->posted)
+        sweep_run(s);
 }
 
 static void on_peer_gone(void *ctx)
@@ -158,6 +178,7 @@ void rest_delete_collection(ApiCall *x)
         return;
     }
     s->x = x;
+    s->loop = x->on->loop;
     bool ok = delete_options_read(x, NULL, &s->options) && options_of_list(x);
     if (ok && (filter_parse(x, &s->filter, &err) < 0)) {
         respond_err(x, &err);

@@ -300,19 +300,19 @@ static void dispatch(ApiCall *x)
 
 bool route_streams(void *ctx, HttpReq *req)
 {
-    ApiServer *srv = ctx;
-    ApiCall x = { .req = req, .arena = req->arena, .kinds = srv->kinds };
+    ApiLoop *on = ctx;
+    ApiCall x = { .req = req, .arena = req->arena, .kinds = on->srv->kinds };
     parse_path(&x);
     return x.res && sv_eq(x.sub, SV("proxy"));
 }
 
 void route_request(void *ctx, HttpReq *req)
 {
-    ApiServer *srv = ctx;
+    ApiLoop *on = ctx;
     ApiCall *x = arena_new(req->arena, ApiCall);
     if (x)
-        *x = (ApiCall){ .srv = srv, .req = req, .arena = req->arena };
-    if (!x || !call_hold_kinds(x, srv->kinds)) {
+        *x = (ApiCall){ .srv = on->srv, .on = on, .req = req, .arena = req->arena };
+    if (!x || !call_hold_kinds(x, on->srv->kinds)) {
         http_respond(req, 503, SV("text/plain"), SV("out of memory\n"));
         return;
     }

@@ -2,16 +2,17 @@
 #include <malloc.h>
 
 #include "apiserver/authz.h"
-#include "apiserver/authn.h"
-#include "apiserver/backend.h"
 #include "apiserver/handlers.h"
 #include "apiserver/heavy.h"
-#include "apiserver/hub.h"
+#include "apiserver/loops.h"
+#include "apiserver/object.h"
 #include "apiserver/services.h"
 #include "apiserver/token.h"
 
 enum {
-    BODIES_MAX = 128 * 1024 * 1024,
+    /* Long enough for watches that read late after a burst: 20,000 updates of objects of 4 kB,
+     * whose old versions are kept as what they differ in, or 4,000 deletions. */
+    HISTORY_BYTES = 16 * 1024 * 1024,
     TRIM_EVERY_MS = 15 * 1000,
     TRIM_FROM = 8 * 1024 * 1024,  /* free in the heap */
     TRIM_FROM_QUIET = 512 * 1024, /* the same, while hardly anything is written */
@@ -20,21 +21,15 @@ enum {
 
 uint16_t apiserver_port(const ApiServer *s)
 {
-    return http_server_port(s->http);
+    return http_server_port(s->loops[0].http);
 }
 
-static void on_rbac(void *ctx, const StoreEvent *ev)
+StoreConfig apiserver_store_config(ApiKinds *kinds)
 {
-    rbac_invalidate(ctx);
-}
-
-static int start_hub(ApiServer *s, Err *err)
-{
-    const HubSubscriber subscribers[] = {
-        { SV("rbac.authorization.k8s.io"), SV(""), on_rbac, s->rbac },
-        { SV(""), SV("Service"), services_event, s->services },
-    };
-    return hub_new(s, subscribers, ARRAY_SIZE(subscribers), &s->hub, err);
+    StoreConfig cfg = object_store_config(kinds);
+    cfg.history_bytes = HISTORY_BYTES;
+    cfg.marks = rbac_marks;
+    return cfg;
 }
 
 /* What a burst left behind in the heap goes back to the machine. That takes long in a large heap: a
@@ -52,20 +47,10 @@ static void give_memory_back(void *ctx)
     s->trimmed_to = mallinfo2().fordblks; /* what was given back still counts as free */
 }
 
-static int make_tls(const ApiServerConfig *cfg, TlsContext **ret, Err *err)
-{
-    TlsConfig tls = { .cert_chain = cfg->cert_chain,
-                      .key = cfg->key,
-                      .ca = cfg->client_ca,
-                      .client_auth = TLS_CLIENT_ASK,
-                      .alpn_h2 = true };
-    return tls_context_new_server(&tls, ret, err);
-}
-
-static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
+static int start_parts(ApiServer *s, Loop *loop, const ApiServerConfig *cfg, Err *err)
 {
     int r;
-    if (!(s->heavy = heavy_queue_new(s->loop)))
+    if (!(s->heavy = heavy_queue_new()))
         return err_nomem(err);
     if ((r = token_signer_new(cfg->token_key, cfg->issuer, &s->tokens, err)) < 0 ||
         (r = rbac_new(s->store, &s->rbac, err)) < 0 ||
@@ -74,25 +59,10 @@ static int start_parts(ApiServer *s, const ApiServerConfig *cfg, Err *err)
                           cfg->node_port_max ? cfg->node_port_max : 32767, &s->services, err)) <
             0 ||
         (r = bootstrap_objects(s, cfg, err)) < 0 || (r = services_repair(s->store, err)) < 0 ||
-        (r = start_hub(s, err)) < 0 || (r = backends_new(cfg, &s->backends, err)) < 0)
+        (r = loop_add_timer(loop, TRIM_EVERY_MS, TRIM_EVERY_MS, give_memory_back, s,
+                            &s->housekeeping, err)) < 0)
         return r;
-    TlsContext *tls = NULL;
-    if ((r = make_tls(cfg, &tls, err)) < 0)
-        return r;
-    s->bodies = (HttpBodyLimit){ .max = BODIES_MAX, .preferred = authn_is_own_role };
-    HttpServerConfig http = { .tls = tls,
-                              .handler = route_request,
-                              .ctx = s,
-                              .body_max = BODY_MAX,
-                              .arena_limit = cfg->arena_limit,
-                              .ended = api_metrics_ended,
-                              .bodies = &s->bodies,
-                              .streams = route_streams };
-    r = http_server_new(s->loop, cfg->listen, &http, &s->http, err);
-    tls_context_unref(tls);
-    return r == 0 ? loop_add_timer(s->loop, TRIM_EVERY_MS, TRIM_EVERY_MS, give_memory_back, s,
-                                   &s->housekeeping, err)
-                  : r;
+    return api_loops_new(s, loop, cfg, err);
 }
 
 static int enable_plugins(ApiServer *s, StrView names, Err *err)
@@ -120,7 +90,6 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
         free(node);
         return err_nomem(err);
     }
-    s->loop = loop;
     s->store = cfg->store;
     s->kinds = api_kinds_ref(cfg->kinds);
     s->client_ca = sv_cstr(ca);
@@ -128,7 +97,7 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
     s->advertise_port = cfg->advertise_port;
     api_metrics_init(&s->metrics, cfg->metrics);
     int r = enable_plugins(s, cfg->admission_plugins, err);
-    if (r < 0 || (r = start_parts(s, cfg, err)) < 0) {
+    if (r < 0 || (r = start_parts(s, loop, cfg, err)) < 0) {
         apiserver_free(s);
         return r;
     }
@@ -138,12 +107,7 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
 
 int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err)
 {
-    TlsContext *tls = NULL;
-    int r = make_tls(cfg, &tls, err);
-    if (r == 0 && (r = backends_reload(s->backends, cfg, err)) == 0)
-        http_server_set_tls(s->http, tls);
-    tls_context_unref(tls);
-    return r;
+    return api_loops_reload(s, cfg, err);
 }
 
 ApiServer *apiserver_free(ApiServer *s)
@@ -151,14 +115,11 @@ ApiServer *apiserver_free(ApiServer *s)
     if (!s)
         return NULL;
     source_free(s->housekeeping);
-    http_server_free(s->http);
+    api_loops_free(s);
     heavy_queue_close(s->heavy);
-    backends_free(s->backends);
-    hub_free(s->hub);
     services_free(s->services);
     rbac_free(s->rbac);
     token_signer_free(s->tokens);
-    openapi_cache_free(s->openapi);
     api_kinds_unref(s->kinds);
     free((char *)s->client_ca.ptr);
     free((char *)s->control_plane_node.ptr);

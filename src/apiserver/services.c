@@ -4,7 +4,8 @@
  * writes the Service: an IPAddress object for its address, as Kubernetes 1.35 keeps them, and
  * /registry/nodeports/NUMBER for a port. Two requests that pick the same meet in the store, and the
  * slower one picks again; nothing is reserved before, so a refusal or a dry run leaves nothing. The
- * bytes kept here for each range only say where to look for something free. */
+ * bytes kept here for each range only say where to look for something free: one loop writes them as
+ * events come, all read them, and one that is behind costs a look at the store. */
 #include "apiserver/services.h"
 
 #include <arpa/inet.h>
@@ -20,8 +21,8 @@ struct ServiceAlloc {
     uint32_t net; /* first address, host order */
     uint32_t n_addrs;
     uint16_t port_min, port_max;
-    uint8_t *addrs; /* one byte each: used, as far as the events so far tell */
-    uint8_t *ports;
+    atomic_uchar *addrs; /* one byte each: used, as far as the events so far tell */
+    atomic_uchar *ports;
     Store *store;
 };
 
@@ -329,8 +330,8 @@ static bool same_text(const Value *obj, const Value *old, const char *path)
 }
 
 /* An entry that nobody has, searched from a random start. -1: all used. */
-static int64_t pick(uint8_t *used, uint32_t n, bool (*is_free)(const ServiceAlloc *, uint32_t),
-                    const ServiceAlloc *a)
+static int64_t pick(const atomic_uchar *used, uint32_t n,
+                    bool (*is_free)(const ServiceAlloc *, uint32_t), const ServiceAlloc *a)
 {
     uint32_t start = 0;
     random_bytes(&start, sizeof start);

@@ -80,12 +80,13 @@ typedef struct EventText {
 } EventText;
 
 struct WatchHub {
-    ApiServer *srv;
+    ApiLoop *on;
     HubSubscriber subscribers[HUB_SUBSCRIBERS_MAX];
     unsigned n_subscribers;
     Watch *watches;
-    uint64_t pos;
-    atomic_bool posted; /* a wake-up is on its way to the loop: this */
+    uint64_t pos;        /* everything up to here has been handed out, while somebody listens */
+    atomic_bool listens; /* there is a watch or a subscriber: else nobody wakes it */
+    atomic_bool posted;  /* a wake-up is on its way to the loop: this */
     LoopTask wake_up;
     const StoreEvent *in_hand;    /* that is being dispatched; NULL: none */
     EventText texts[EVENT_TEXTS]; /* of it, for all watches that want the same */
@@ -100,6 +101,8 @@ static void watch_free(Watch *w)
         *w->link = w->next;
         if (w->next)
             w->next->link = w->link;
+        if (!w->hub->watches && !w->hub->n_subscribers)
+            atomic_store(&w->hub->listens, false);
     }
     snapshot_unref(w->initial);
     object_rev_unref(w->part_of);
@@ -383,7 +386,7 @@ static bool send_history(Watch *w)
     unsigned nth = 0; /* of its revision */
     bool alive = true;
     Err err = { 0 };
-    if (store_events(w->hub->srv->store, &pos, events, STORE_OPS_MAX, &n, &err) < 0) {
+    if (store_events(w->hub->on->srv->store, &pos, events, STORE_OPS_MAX, &n, &err) < 0) {
         send_expired(w, &err);
         return false;
     }
@@ -436,7 +439,7 @@ static bool is_large_event(const StoreEvent *ev)
 static void dispatch_event(WatchHub *h, const StoreEvent *ev, bool first_of_rev)
 {
     StrView ns, name, key = ev->obj ? ev->obj->key : ev->prev->key;
-    const ApiResource *res = api_kinds_of_key(h->srv->kinds, key, &ns, &name);
+    const ApiResource *res = api_kinds_of_key(h->on->srv->kinds, key, &ns, &name);
     if (first_of_rev)
         for (Watch *w = h->watches; w; w = w->next)
             w->takes = !w->behind && ev->rev > w->rev;
@@ -469,7 +472,7 @@ static void fell_out(WatchHub *h, const Err *why)
         if (!w->behind) /* those that read by themselves find out by themselves */
             send_expired(w, why);
     }
-    h->pos = store_revision(h->srv->store);
+    h->pos = store_revision(h->on->srv->store);
     for (unsigned i = 0; i < h->n_subscribers; i++)
         h->subscribers[i].fn(h->subscribers[i].ctx, NULL);
 }
@@ -482,7 +485,7 @@ static void hub_run(void *ctx)
     size_t n;
     Err err = { 0 };
     do {
-        if (store_events(h->srv->store, &h->pos, events, EVENTS_AT_ONCE, &n, &err) < 0) {
+        if (store_events(h->on->srv->store, &h->pos, events, EVENTS_AT_ONCE, &n, &err) < 0) {
             fell_out(h, &err);
             return;
         }
@@ -497,7 +500,7 @@ static void hub_run(void *ctx)
 static void hub_sweep(void *ctx)
 {
     WatchHub *h = ctx;
-    int64_t now = loop_now_ns(h->srv->loop);
+    int64_t now = loop_now_ns(h->on->loop);
     for (Watch *w = h->watches, *next; w; w = next) {
         next = w->next;
         size_t waiting = http_stream_pending(w->x->req);
@@ -512,30 +515,29 @@ static void hub_sweep(void *ctx)
     }
 }
 
-static void on_publish(void *ctx)
+void hub_wake(WatchHub *h)
 {
-    WatchHub *h = ctx;
-    if (!atomic_exchange(&h->posted, true))
-        loop_post_task(h->srv->loop, &h->wake_up);
+    if (atomic_load(&h->listens) && !atomic_exchange(&h->posted, true))
+        loop_post_task(h->on->loop, &h->wake_up);
 }
 
-int hub_new(ApiServer *srv, const HubSubscriber *subscribers, unsigned n, WatchHub **ret, Err *err)
+int hub_new(ApiLoop *on, const HubSubscriber *subscribers, unsigned n, WatchHub **ret, Err *err)
 {
     ASSERT(n <= HUB_SUBSCRIBERS_MAX);
     WatchHub *h = calloc(1, sizeof *h);
     if (!h)
         return err_nomem(err);
-    h->srv = srv;
+    h->on = on;
     h->wake_up = (LoopTask){ .fn = hub_run, .ctx = h };
     memcpy(h->subscribers, subscribers, n * sizeof *subscribers);
     h->n_subscribers = n;
-    int r = loop_add_timer(srv->loop, SWEEP_EVERY_MS, SWEEP_EVERY_MS, hub_sweep, h, &h->sweep, err);
+    atomic_init(&h->listens, n > 0);
+    int r = loop_add_timer(on->loop, SWEEP_EVERY_MS, SWEEP_EVERY_MS, hub_sweep, h, &h->sweep, err);
     if (r < 0) {
         free(h);
         return r;
     }
-    h->pos = store_revision(srv->store);
-    store_on_publish(srv->store, on_publish, h);
+    h->pos = store_revision(on->srv->store);
     *ret = h;
     return 0;
 }
@@ -544,8 +546,7 @@ WatchHub *hub_free(WatchHub *h)
 {
     if (!h)
         return NULL;
-    store_on_publish(h->srv->store, NULL, NULL);
-    loop_task_cancel(h->srv->loop, &h->wake_up);
+    loop_task_cancel(h->on->loop, &h->wake_up);
     while (h->watches)
         watch_free(h->watches);
     source_free(h->sweep);
@@ -591,21 +592,21 @@ static Watch *watch_new(ApiCall *x, const WatchOptions *o, Err *err)
         err_nomem(err);
         return NULL;
     }
-    WatchHub *h = x->srv->hub;
+    WatchHub *h = x->on->hub;
     w->hub = h;
     w->x = x;
     w->res = x->res;
     w->rev = o->rev;
     w->behind = true;
     w->initial_end = o->initial_end;
-    w->start_ns = w->since_ns = loop_now_ns(x->srv->loop);
+    w->start_ns = w->since_ns = loop_now_ns(x->on->loop);
     w->bookmarks = o->bookmarks;
     uint64_t seconds = o->timeout_sec ? o->timeout_sec
                                       : WATCH_TIMEOUT_MIN_SEC +
                                             (uint64_t)(uintptr_t)w / 64 % WATCH_TIMEOUT_MIN_SEC;
     if (filter_parse(x, &w->filter, err) < 0 ||
-        loop_add_timer(x->srv->loop, seconds * 1000, 0, on_timeout, w, &w->timeout, err) < 0 ||
-        (o->bookmarks && loop_add_timer(x->srv->loop, BOOKMARK_EVERY_MS, BOOKMARK_EVERY_MS,
+        loop_add_timer(x->on->loop, seconds * 1000, 0, on_timeout, w, &w->timeout, err) < 0 ||
+        (o->bookmarks && loop_add_timer(x->on->loop, BOOKMARK_EVERY_MS, BOOKMARK_EVERY_MS,
                                         on_bookmark, w, &w->bookmark, err) < 0)) {
         watch_free(w);
         return NULL;
@@ -672,7 +673,10 @@ void rest_watch(ApiCall *x)
         snapshot_iter(w->initial, sv_n(w->prefix, w->prefix_len), SV_NULL, &w->at);
     }
     http_stream_on_drain(x->req, catch_up, w);
-    w->link = &x->srv->hub->watches;
+    WatchHub *h = w->hub;
+    if (!atomic_exchange(&h->listens, true)) /* in this order: what comes now wakes it */
+        h->pos = store_revision(x->srv->store);
+    w->link = &h->watches;
     w->next = *w->link;
     if (w->next)
         w->next->link = &w->next;

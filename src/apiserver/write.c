@@ -647,7 +647,7 @@ void write_start(ApiCall *x, const WritePlan *plan)
     w->x = x;
     w->plan = *plan;
     w->admit = (AdmitChain){ .x = x, .obj = &w->obj, .resume = write_resume, .ctx = w };
-    w->commit = (Commit){ .loop = x->srv->loop, .done = write_resume, .ctx = w };
+    w->commit = (Commit){ .loop = x->on->loop, .done = write_resume, .ctx = w };
     w->heavy = (Heavy){ .x = x, .work = work_apart, .done = on_heavy, .ctx = w };
     write_run(w);
 }

@@ -15,6 +15,7 @@ typedef struct Args {
     const char *store_dir, *bind, *service_cidr, *advertise, *issuer, *dns, *plugins, *node;
     const char *tls_cert, *tls_key, *client_ca, *sa_key, *kubelet_cert, *kubelet_key;
     uint16_t port;
+    uint64_t loops;
 } Args;
 
 static int parse_args(int argc, char **argv, Args *a)
@@ -44,12 +45,21 @@ static int parse_args(int argc, char **argv, Args *a)
         { "kubelet-client-certificate", FLAG_TEXT, &a->kubelet_cert, "FILE",
           "identity towards kubelets: logs, exec, attach, port-forward" },
         { "kubelet-client-key", FLAG_TEXT, &a->kubelet_key, "FILE", "its key" },
+        { "serving-threads", FLAG_NUMBER, &a->loops, "N",
+          "serve requests on so many threads, at most 8 (one for each processor)" },
     };
     const FlagSet set = { .program = "knarr-server",
                           .about = "Serves the Kubernetes API from the state in --store.",
                           .flags = flags,
                           .len = ARRAY_SIZE(flags) };
-    return flags_parse(&set, argc, argv, NULL);
+    int r = flags_parse(&set, argc, argv, NULL);
+    if (r != FLAGS_OK || a->loops <= API_LOOPS_MAX)
+        return r;
+    fprintf(stderr,
+            "knarr-server: --serving-threads: expected 1 to %d, or 0 for one for each "
+            "processor\n",
+            API_LOOPS_MAX);
+    return 2;
 }
 
 typedef struct Pems {
@@ -146,6 +156,7 @@ static int serve(const Args *a, Err *err)
     cfg.admission_plugins = a->plugins ? sv_cstr(a->plugins) : SV("");
     cfg.dns_endpoint = sv_cstr(a->dns);
     cfg.metrics = metrics;
+    cfg.loops = (unsigned)a->loops;
     if ((r = apiserver_new(daemon.loop, &cfg, &serving.server, err)) < 0 ||
         (r = backup_socket_new(store, a->store_dir, &backups, err)) < 0 ||
         (r = daemon_on_reload(&daemon, on_reload, &serving, err)) < 0)

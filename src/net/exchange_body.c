@@ -14,9 +14,11 @@ static bool hold_bytes(Exchange *e, size_t len)
         return true;
     bool all = !l->preferred || (e->req.peer && l->preferred(e->req.peer));
     size_t max = all ? l->max : l->max / 4 * 3;
-    if (len > max || l->held > max - len)
-        return false;
-    l->held += len;
+    size_t held = atomic_load_explicit(&l->held, memory_order_relaxed);
+    do {
+        if (len > max || held > max - len)
+            return false;
+    } while (!atomic_compare_exchange_weak(&l->held, &held, held + len));
     e->held_bytes += len;
     return true;
 }
@@ -24,7 +26,7 @@ static bool hold_bytes(Exchange *e, size_t len)
 void exchange_uncount_body(Exchange *e)
 {
     if (e->bodies)
-        e->bodies->held -= e->held_bytes;
+        atomic_fetch_sub(&e->bodies->held, e->held_bytes);
     e->held_bytes = 0;
 }
 

@@ -2,11 +2,13 @@
  *
  * The server reads a request whole (up to body_max), then calls the handler. The exchange `HttpReq`
  * with its arena lives until the response has been sent or the peer has gone; whoever answers later
- * sets http_on_close() and stops using the exchange when that is called. All on the loop's thread.
- */
+ * sets http_on_close() and stops using the exchange when that is called. All on the loop's thread,
+ * but for http_server_adopt() and http_server_open(): by these one server accepts for others, each
+ * on a loop and thread of its own. A connection stays with the server that has it. */
 #pragma once
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -16,6 +18,8 @@
 typedef struct HttpServer HttpServer;
 typedef struct HttpReq HttpReq;
 
+enum { HTTP_CONNS_MAX = 20000 };
+
 typedef struct HttpHeader {
     StrView name, value; /* names in lower case */
 } HttpHeader;
@@ -24,8 +28,8 @@ const char *http_reason(int status); /* "Not Found"; never NULL */
 
 typedef void HttpHandlerFn(void *ctx, HttpReq *req);
 
-/* A bound that several servers share: at `max` connections further ones wait to be accepted. Zero
- * but for `max`; must outlive the servers. */
+/* A bound that several servers of one loop share: at `max` connections further ones wait to be
+ * accepted. Zero but for `max`; must outlive the servers. */
 typedef struct HttpConnLimit {
     unsigned max;
     unsigned open;     /* connections; the rest is the servers' own */
@@ -34,14 +38,14 @@ typedef struct HttpConnLimit {
 } HttpConnLimit;
 
 /* A bound on the bytes of requests that are arriving and have not been answered, for all
- * connections of the servers that share it. Zero but for the first two; must outlive the servers.
- */
+ * connections of the servers that share it, on whichever loops. Zero but for the first two; must
+ * outlive the servers. */
 typedef struct HttpBodyLimit {
     size_t max;
     /* Whether a peer may use the last quarter, which is kept for those that the program itself
      * depends on; NULL: all may. */
     bool (*preferred)(const TlsPeer *peer);
-    size_t held; /* the servers' own */
+    atomic_size_t held; /* the servers' own */
 } HttpBodyLimit;
 
 typedef struct HttpServerConfig {
@@ -54,7 +58,8 @@ typedef struct HttpServerConfig {
     size_t arena_limit;          /* per exchange; 0: ARENA_DEFAULT_LIMIT */
     uint32_t header_max;         /* bytes of all headers; 0: 64 KiB; larger: 431 */
     uint32_t idle_timeout_ms;    /* of a connection without exchanges; 0: 120 s */
-    HttpConnLimit *limit;        /* NULL: only the server's own, HTTP_CONNS_MAX */
+    HttpConnLimit *limit;        /* NULL: only the server's own, conns_max */
+    unsigned conns_max;          /* further ones are closed at once; 0: HTTP_CONNS_MAX */
     uint32_t request_timeout_ms; /* until a request has arrived whole; 0: 30 s (slow loris) */
     /* Told once of each request that a handler had, when its response has been sent or the peer has
      * gone; status 0: nothing was answered. Not after http_server_free(). NULL: nobody. */
@@ -62,6 +67,9 @@ typedef struct HttpServerConfig {
     /* Asked when the head of a request has arrived that more follows: true: the handler is called
      * at once, with `streams` set, and takes the body by http_body_start(). NULL: never. */
     bool (*streams)(void *ctx, HttpReq *req);
+    /* Asked for each connection that is accepted, which server is to have it: this one, or one of
+     * another loop that then adopts it. NULL: this one has them all. */
+    HttpServer *(*spread)(void *ctx);
 } HttpServerConfig;
 
 /* One listening address. `addr` is "127.0.0.1:6443", "[::]:443" or "unix:/path". Port 0 picks one.
@@ -71,6 +79,14 @@ int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, Http
 /* The same on a socket that listens already (takes the descriptor over). */
 int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer **ret,
                        Err *err) NODISCARD;
+/* One without an address, that serves what it adopts. */
+int http_server_new_adopting(Loop *l, const HttpServerConfig *cfg, HttpServer **ret,
+                             Err *err) NODISCARD;
+/* The server serves this connected, non-blocking socket (taken over) with its peer's address; from
+ * any thread, until http_server_free() is called. What it cannot serve is closed. */
+void http_server_adopt(HttpServer *s, int fd, const struct sockaddr_storage *remote);
+/* Its connections, those included that it is about to adopt; from any thread. */
+unsigned http_server_open(const HttpServer *s);
 HttpServer *http_server_free(HttpServer *s); /* closes all connections; always NULL */
 uint16_t http_server_port(const HttpServer *s);
 void http_server_set_tls(HttpServer *s, TlsContext *tls); /* for new connections */

@@ -14,9 +14,12 @@
 #include <sys/wait.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/vec.h"
 
-enum { DEFER_ROUNDS_MAX = 16 }; /* then other sources get their turn first */
+/* Deferred work that begets more is gone on with for so long, then other sources get their turn:
+ * whoever produces a long answer in parts may ask for the next part at once. */
+enum { DEFER_ROUNDS_MAX = 16, DEFER_MAX_NS = 1000 * 1000 };
 
 typedef struct Task {
     LoopFn *fn;
@@ -84,7 +87,10 @@ static void run_deferred(Loop *l)
 {
     if (l->running.len > 0) /* a nested run of the loop: the outer one goes on later */
         return;
+    int64_t begin = l->deferred.len > 0 ? clock_mono_ns() : 0;
     for (int round = 0; l->deferred.len > 0 && round < DEFER_ROUNDS_MAX; round++) {
+        if (round > 0 && clock_mono_ns() - begin > DEFER_MAX_NS)
+            break;
         TaskVec batch = l->deferred;
         l->deferred = l->running;
         l->running = batch;

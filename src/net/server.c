@@ -83,6 +83,7 @@ static void conn_unlink(HttpConn *c)
     if (c->next)
         c->next->prev = c->prev;
     c->srv = NULL;
+    atomic_fetch_sub(&s->n_open, 1);
     if (--s->n_conns == 0 && !s->accept_paused)
         source_stop_timer(s->sweep);
     limit_release(s->cfg.limit);
@@ -238,16 +239,12 @@ static void tune_socket(int fd, int family)
 
 static int sweep_start(HttpServer *s, Err *err);
 
-static void conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remote)
+static bool conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remote)
 {
-    if (s->n_conns >= HTTP_CONNS_MAX) {
-        close(fd);
-        return;
-    }
-    HttpConn *c = calloc(1, sizeof *c);
+    HttpConn *c = s->n_conns < s->cfg.conns_max ? calloc(1, sizeof *c) : NULL;
     if (!c) {
         close(fd);
-        return;
+        return false;
     }
     c->srv = s;
     c->cfg = s->cfg;
@@ -257,12 +254,12 @@ static void conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remot
     tune_socket(fd, remote->ss_family);
     if (net_stream_new_server(s->loop, fd, s->cfg.tls, &c->stream, NULL) < 0) {
         free(c);
-        return;
+        return false;
     }
     if (s->n_conns == 0 && sweep_start(s, NULL) < 0) {
         net_stream_free(c->stream);
         free(c);
-        return;
+        return false;
     }
     s->n_conns++;
     if (s->cfg.limit) {
@@ -275,6 +272,82 @@ static void conn_new(HttpServer *s, int fd, const struct sockaddr_storage *remot
     s->conns = c;
     net_stream_on_ready(c->stream, on_ready, c);
     net_stream_start(c->stream, &(NetStreamEvents){ on_data, on_end, on_drain, c });
+    return true;
+}
+
+/* ---- connections that another server has accepted ---- */
+
+struct Adoption {
+    Adoption *next;
+    int fd;
+    struct sockaddr_storage remote;
+};
+
+static Adoption *take_adoptions(HttpServer *s)
+{
+    pthread_mutex_lock(&s->lock);
+    Adoption *all = TAKE_PTR(s->adoptions);
+    s->adopt_posted = false;
+    pthread_mutex_unlock(&s->lock);
+    return all;
+}
+
+static void adopt_now(void *ctx)
+{
+    HttpServer *s = ctx;
+    for (Adoption *a = take_adoptions(s), *next; a; a = next) {
+        next = a->next;
+        if (!conn_new(s, a->fd, &a->remote))
+            atomic_fetch_sub(&s->n_open, 1);
+        free(a);
+    }
+}
+
+void http_server_adopt(HttpServer *s, int fd, const struct sockaddr_storage *remote)
+{
+    Adoption *a = malloc(sizeof *a);
+    if (!a) {
+        close(fd);
+        return;
+    }
+    atomic_fetch_add(&s->n_open, 1);
+    pthread_mutex_lock(&s->lock);
+    *a = (Adoption){ s->adoptions, fd, *remote };
+    s->adoptions = a;
+    if (!s->adopt_posted) {
+        s->adopt_posted = true;
+        loop_post_task(s->loop, &s->adopt);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Of a server that ends. */
+static void drop_adoptions(HttpServer *s)
+{
+    loop_task_cancel(s->loop, &s->adopt);
+    for (Adoption *a = take_adoptions(s), *next; a; a = next) {
+        next = a->next;
+        close(a->fd);
+        free(a);
+    }
+}
+
+unsigned http_server_open(const HttpServer *s)
+{
+    return atomic_load(&s->n_open);
+}
+
+/* A connection that this server has accepted. */
+static void hand_out(HttpServer *s, int fd, const struct sockaddr_storage *remote)
+{
+    HttpServer *to = s->cfg.spread ? s->cfg.spread(s->cfg.ctx) : s;
+    if (to != s) {
+        http_server_adopt(to, fd, remote);
+        return;
+    }
+    atomic_fetch_add(&s->n_open, 1);
+    if (!conn_new(s, fd, remote))
+        atomic_fetch_sub(&s->n_open, 1);
 }
 
 /* ---- time ---- */
@@ -381,7 +454,7 @@ static void on_accept(void *ctx, uint32_t events)
             return;
         int fd = accept4(s->fd, (struct sockaddr *)&remote, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            conn_new(s, fd, &remote);
+            hand_out(s, fd, &remote);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -477,25 +550,28 @@ static void default_u32(uint32_t *v, uint32_t fallback)
         *v = fallback;
 }
 
-int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer **ret, Err *err)
+static int server_new(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer **ret, Err *err)
 {
     HttpServer *s = calloc(1, sizeof *s);
     if (!s) {
-        close(fd);
+        closep(&fd);
         return err_nomem(err);
     }
     s->loop = l;
     s->fd = fd;
+    s->adopt = (LoopTask){ .fn = adopt_now, .ctx = s };
+    pthread_mutex_init(&s->lock, NULL);
     s->cfg = *cfg;
     s->cfg.tls = tls_context_ref(cfg->tls);
     default_u32(&s->cfg.header_max, HTTP_HEADER_MAX_DEFAULT);
     default_u32(&s->cfg.idle_timeout_ms, HTTP_IDLE_TIMEOUT_DEFAULT);
     default_u32(&s->cfg.request_timeout_ms, HTTP_REQUEST_TIMEOUT_DEFAULT);
-    s->port = bound_port(fd);
+    default_u32(&s->cfg.conns_max, HTTP_CONNS_MAX);
+    s->port = fd < 0 ? 0 : bound_port(fd);
     int r = loop_add_timer(l, 0, 0, on_sweep, s, &s->sweep, err);
     if (r == 0) {
         source_stop_timer(s->sweep);
-        r = loop_add_fd(l, fd, LOOP_READ, on_accept, s, &s->src, err);
+        r = fd < 0 ? 0 : loop_add_fd(l, fd, LOOP_READ, on_accept, s, &s->src, err);
     }
     if (r < 0) {
         http_server_free(s);
@@ -503,6 +579,16 @@ int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer 
     }
     *ret = s;
     return 0;
+}
+
+int http_server_new_fd(Loop *l, int fd, const HttpServerConfig *cfg, HttpServer **ret, Err *err)
+{
+    return server_new(l, fd, cfg, ret, err);
+}
+
+int http_server_new_adopting(Loop *l, const HttpServerConfig *cfg, HttpServer **ret, Err *err)
+{
+    return server_new(l, -1, cfg, ret, err);
 }
 
 int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, HttpServer **ret,
@@ -531,6 +617,7 @@ HttpServer *http_server_free(HttpServer *s)
         conn_unlink(c);
         conn_close(c);
     }
+    drop_adoptions(s);
     limit_forget(s);
     s->src = source_free(s->src);
     s->sweep = source_free(s->sweep);
@@ -539,6 +626,7 @@ HttpServer *http_server_free(HttpServer *s)
     free(s->unix_path);
     closep(&s->fd);
     tls_context_unref(s->cfg.tls);
+    pthread_mutex_destroy(&s->lock);
     free(s);
     return NULL;
 }

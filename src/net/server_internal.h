@@ -10,6 +10,8 @@
  * and the outermost conn_leave() destroys it. Exchanges likewise by `held`. */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/vec.h"
 #include "net/stream_internal.h"
 
@@ -18,7 +20,6 @@ enum {
     HTTP_IDLE_TIMEOUT_DEFAULT = 120 * 1000,
     HTTP_REQUEST_TIMEOUT_DEFAULT = 30 * 1000,
     HTTP_OUT_HIGH = 64 * 1024, /* a connection's buffer is filled up to about here */
-    HTTP_CONNS_MAX = 20000,
     HTTP2_STREAMS_MAX = 250,
     HTTP2_STREAM_WINDOW = 1024 * 1024,
     HTTP2_CONN_WINDOW = 16 * 1024 * 1024,
@@ -121,14 +122,22 @@ struct HttpConn {
     struct sockaddr_storage remote;
 };
 
+/* A connection on its way from the server that accepted it. */
+typedef struct Adoption Adoption;
+
 struct HttpServer {
     Loop *loop;
-    int fd;
+    int fd; /* -1: it adopts */
     Source *src, *sweep;
     HttpServerConfig cfg;
     char *unix_path;
     HttpConn *conns;
     unsigned n_conns;
+    atomic_uint n_open;   /* these, and those that are being adopted; read by other threads */
+    pthread_mutex_t lock; /* guards the following two */
+    Adoption *adoptions;
+    bool adopt_posted;
+    LoopTask adopt;
     uint16_t port;
     bool accept_paused;
     bool limited; /* in cfg.limit's list of those that wait */

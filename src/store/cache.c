@@ -329,7 +329,6 @@ void store_events_release(StoreEvent *events, size_t n)
 static void trim(Cache *c, int64_t now)
 {
     History *h = &c->history;
-    history_pack(h);
     while (h->head < h->items.len &&
            (h->bytes > c->bytes_max || h->items.items[h->head].when < now - c->age_max)) {
         size_t end = end_of(h, h->head);
@@ -344,8 +343,21 @@ static void trim(Cache *c, int64_t now)
         forget_made(c);
 }
 
+/* Of large objects that takes long: the lock is held for the ends only. */
+static void pack(Cache *c)
+{
+    HistoryPack p;
+    while (history_pack_find(&c->history, &p)) {
+        history_pack_make(&c->history, &p);
+        pthread_mutex_lock(&c->lock);
+        history_pack_end(&c->history, &p);
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
 void cache_trim(Cache *c)
 {
+    pack(c);
     pthread_mutex_lock(&c->lock);
     trim(c, clock_mono_ns());
     pthread_mutex_unlock(&c->lock);
@@ -363,8 +375,12 @@ void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after
 {
     int64_t now = clock_mono_ns();
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        const ObjectRev *o = events[i].obj ? events[i].obj : events[i].prev;
         history_push(&c->history, &events[i], now);
+        if (c->marks && c->marks(o->key))
+            atomic_store(&c->marked, events[i].rev); /* before anybody can see the event */
+    }
     Snapshot *old = c->current;
     c->current = snapshot_ref(after);
     pthread_mutex_unlock(&c->lock);
@@ -429,5 +445,5 @@ void cache_past_ends(Cache *c)
     history_reverse(&c->history);
     if (c->history.items.len)
         c->base = c->history.items.items[0].rev - 1;
-    trim(c, clock_mono_ns());
+    cache_trim(c);
 }

@@ -19,7 +19,9 @@ typedef struct Cache {
     Snapshot *made[CACHE_MADE_MAX]; /* older states that somebody has asked for, the last first */
     int64_t made_at;                /* when that was; monotonic ns */
     size_t bytes_max, kept_max;
-    int64_t age_max; /* ns */
+    int64_t age_max;             /* ns */
+    bool (*marks)(StrView key);  /* as in StoreConfig; set before the first write */
+    atomic_uint_fast64_t marked; /* written under the lock, read without */
 } Cache;
 
 void cache_init(Cache *c, size_t bytes_max, unsigned age_sec);
@@ -43,7 +45,7 @@ void cache_past_ends(Cache *c);
 bool cache_reserve(Cache *c, size_t n) NODISCARD;
 /* One durable write: its events, and the state that it led to. References are taken. */
 void cache_publish(Cache *c, const StoreEvent *events, size_t n, Snapshot *after);
-/* Forgets what is over the bounds. */
+/* Packs what is old enough, and forgets what is over the bounds; on the thread that publishes. */
 void cache_trim(Cache *c);
 /* What the functions of store.h of the same names do. */
 Snapshot *cache_snapshot(Cache *c);

@@ -98,19 +98,20 @@ static size_t value_len_of(const Version *v)
     return v->full ? v->full->val.len : v->packed->val_len;
 }
 
-static void version_pack(Version *v, Version *newer)
+/* What makes `v` out of `newer`; NULL: too much, or no memory. */
+static Packed *version_differs(const Version *v, Version *newer)
 {
     const ObjectRev *o = v->full, *n = newer->full;
     _cleanup_buf_ Buf deltas = BUF_INIT;
     size_t max = (o->val.len + o->attrs.len) * 3 / 4;
     if (!delta_encode(n->val, o->val, max, &deltas))
-        return;
+        return NULL;
     size_t val_delta = deltas.len;
     if (max < val_delta || !delta_encode(n->attrs, o->attrs, max - val_delta, &deltas))
-        return;
+        return NULL;
     Packed *p = malloc(sizeof *p + deltas.len);
     if (!p)
-        return;
+        return NULL;
     *p = (Packed){ newer,
                    o->mod_rev,
                    o->create_rev,
@@ -121,6 +122,12 @@ static void version_pack(Version *v, Version *newer)
                    (uint32_t)(deltas.len - val_delta) };
     if (deltas.len)
         memcpy(p->deltas, deltas.ptr, deltas.len);
+    return p;
+}
+
+static void version_pack(Version *v, Packed *p)
+{
+    Version *newer = p->newer;
     newer->refs++;
     newer->height = MAX(newer->height, v->height + 1);
     v->full->version = NULL;
@@ -231,17 +238,29 @@ void history_drop_oldest(History *h)
     version_unref(e->obj);
 }
 
-void history_pack(History *h)
+bool history_pack_find(const History *h, HistoryPack *ret)
 {
-    while (h->items.len - h->packed > RECENT_MIN && h->recent > RECENT_BYTES) {
-        HistoryEvent *e = &h->items.items[h->packed++];
-        h->recent -= e->bytes;
-        h->bytes -= e->bytes;
-        if (e->prev && e->obj && e->prev->full && e->prev->height < HEIGHT_MAX)
-            version_pack(e->prev, e->obj);
-        e->bytes = sizeof *e + version_size(e->prev) + (e->obj ? sizeof *e->obj : 0);
-        h->bytes += e->bytes;
-    }
+    *ret = (HistoryPack){ .at = h->packed };
+    return h->items.len - h->packed > RECENT_MIN && h->recent > RECENT_BYTES;
+}
+
+void history_pack_make(const History *h, HistoryPack *p)
+{
+    const HistoryEvent *e = &h->items.items[p->at];
+    if (e->prev && e->obj && e->prev->full && e->prev->height < HEIGHT_MAX)
+        p->packed = version_differs(e->prev, e->obj);
+}
+
+void history_pack_end(History *h, HistoryPack *p)
+{
+    HistoryEvent *e = &h->items.items[p->at];
+    h->packed++;
+    h->recent -= e->bytes;
+    h->bytes -= e->bytes;
+    if (p->packed)
+        version_pack(e->prev, TAKE_PTR(p->packed));
+    e->bytes = sizeof *e + version_size(e->prev) + (e->obj ? sizeof *e->obj : 0);
+    h->bytes += e->bytes;
 }
 
 void history_compact(History *h)

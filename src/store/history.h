@@ -1,8 +1,8 @@
 /* history.h - the recent events of a store, in little memory: a version that has been replaced is
  * kept as what it differs from the one after it in.
  *
- * Not thread-safe: the cache's lock guards it, which is why objects are handed out with references
- * of their own. */
+ * Not thread-safe: one thread changes it, and the cache's lock guards it (history_pack_make() says
+ * when not), which is why objects are handed out with references of their own. */
 #pragma once
 
 #include "base/vec.h"
@@ -36,8 +36,17 @@ void history_push(History *h, const StoreEvent *ev, int64_t when);
 /* Those that were pushed newest first stand in order. */
 void history_reverse(History *h);
 void history_drop_oldest(History *h);
-/* Packs what is old enough. Without memory it stays as it is. */
-void history_pack(History *h);
+/* What is old enough is packed, an event at a time, in three steps, so that nobody who reads waits
+ * for the long one: `find` says whether there is one; `make` finds out what its versions differ in,
+ * which takes no lock, since only the caller changes the history; `end` puts that in its place.
+ * Without memory the event stays as it is. */
+typedef struct HistoryPack {
+    size_t at;
+    struct Packed *packed; /* NULL: it stays as it is */
+} HistoryPack;
+bool history_pack_find(const History *h, HistoryPack *ret);
+void history_pack_make(const History *h, HistoryPack *p);
+void history_pack_end(History *h, HistoryPack *p);
 /* Closes the gap in front when it is large. */
 void history_compact(History *h);
 /* Index of the first event after `rev`. */

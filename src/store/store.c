@@ -29,6 +29,7 @@ struct Write {
     StoreDoneFn *done;
     void *ctx;
     bool refused, frees;
+    bool handed_in; /* by store_commit() */
     Err err;
     Snapshot *after; /* what it led to, once checked */
     size_t n;
@@ -58,6 +59,10 @@ struct Store {
     uint64_t n_commits, n_writes;
     void (*on_publish)(void *ctx);
     void *on_publish_ctx;
+    bool publishing;                /* on_publish is being called */
+    uint64_t n_taken_in, n_handled; /* writes that were handed in, and whose done has been called */
+    unsigned n_waiting;             /* for either of these, on: */
+    pthread_cond_t progress;
 
     /* The writer's own. */
     unsigned last_n;   /* writes in the last batch */
@@ -88,11 +93,35 @@ int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *
     return cache_events(&s->cache, pos, events, n, ret_n, err);
 }
 
+uint64_t store_marked(Store *s)
+{
+    return atomic_load(&s->cache.marked);
+}
+
+/* The lock is held, and given up meanwhile. */
+static void wait_for_progress(Store *s)
+{
+    s->n_waiting++;
+    pthread_cond_wait(&s->progress, &s->lock);
+    s->n_waiting--;
+}
+
 void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx)
 {
     pthread_mutex_lock(&s->lock);
     s->on_publish = fn;
     s->on_publish_ctx = ctx;
+    while (s->publishing)
+        wait_for_progress(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void store_wait(Store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint64_t upto = s->n_taken_in;
+    while (s->n_handled < upto)
+        wait_for_progress(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -163,6 +192,8 @@ int store_commit(Store *s, const StoreOp *ops, size_t n, StoreDoneFn *done, void
     if (!closing) {
         *s->queue_end = w;
         s->queue_end = &w->next;
+        w->handed_in = true;
+        s->n_taken_in++;
         if (++s->queued >= s->wanted)
             pthread_cond_signal(&s->wake);
     }
@@ -303,9 +334,31 @@ static void batch_publish(Store *s, Write *batch)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Of `handed_in` writes the done has been called. */
+static void tell_published(Store *s, unsigned handed_in, bool published)
+{
+    pthread_mutex_lock(&s->lock);
+    s->n_handled += handed_in;
+    void (*fn)(void *) = published ? s->on_publish : NULL;
+    void *ctx = s->on_publish_ctx;
+    s->publishing = fn != NULL;
+    if (s->n_waiting)
+        pthread_cond_broadcast(&s->progress);
+    pthread_mutex_unlock(&s->lock);
+    if (!fn)
+        return;
+    fn(ctx);
+    pthread_mutex_lock(&s->lock);
+    s->publishing = false;
+    if (s->n_waiting)
+        pthread_cond_broadcast(&s->progress);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void batch_finish(Store *s, Write *batch)
 {
     bool published = false;
+    unsigned handed_in = 0;
     for (Write *w = batch, *next; w; w = next) {
         next = w->next;
         ObjectRev *obj =
@@ -314,17 +367,13 @@ static void batch_finish(Store *s, Write *batch)
             if (w->events[i].obj && w->events[i].obj->expires)
                 expiry_push(&s->expiries, w->events[i].obj);
         published |= !w->refused;
+        handed_in += w->handed_in;
         if (w->done)
             w->done(w->ctx, w->refused ? 0 : snapshot_revision(w->after), obj,
                     w->refused ? &w->err : NULL);
         write_free(w);
     }
-    pthread_mutex_lock(&s->lock);
-    void (*fn)(void *) = published ? s->on_publish : NULL;
-    void *ctx = s->on_publish_ctx;
-    pthread_mutex_unlock(&s->lock);
-    if (fn)
-        fn(ctx);
+    tell_published(s, handed_in, published);
 }
 
 /* Room for the events of the batch, taken before anything becomes durable. */
@@ -614,6 +663,7 @@ static Store *store_new(const StoreConfig *cfg)
     s->queue_end = &s->queue;
     cache_init(&s->cache, s->cfg.history_bytes ? s->cfg.history_bytes : 32 * 1024 * 1024,
                s->cfg.history_sec ? s->cfg.history_sec : 300);
+    s->cache.marks = s->cfg.marks;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_t mono;
     pthread_condattr_init(&mono);
@@ -621,6 +671,7 @@ static Store *store_new(const StoreConfig *cfg)
     pthread_cond_init(&s->wake, &mono);
     pthread_condattr_destroy(&mono);
     pthread_cond_init(&s->backup_done, NULL);
+    pthread_cond_init(&s->progress, NULL);
     return s;
 }
 
@@ -664,6 +715,7 @@ Store *store_close(Store *s)
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->backup_done);
+    pthread_cond_destroy(&s->progress);
     free(s);
     return NULL;
 }

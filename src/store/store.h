@@ -44,6 +44,8 @@ typedef struct StoreConfig {
     /* Called now and then while a store is loaded. May be NULL. */
     void (*progress)(void *ctx);
     const StoreEngine *engine; /* NULL: SQLite */
+    /* Which keys store_marked() is about; called on the writer thread. NULL: none. */
+    bool (*marks)(StrView key);
 } StoreConfig;
 
 enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 3 * 1024 * 1024, STORE_FORMAT = 4 };
@@ -64,6 +66,11 @@ Snapshot *store_snapshot(Store *s);
 /* The state as of revision `rev`: ERR_GONE when no longer kept, ERR_INVALID when in the future. */
 int store_snapshot_at(Store *s, uint64_t rev, Snapshot **ret, Err *err) NODISCARD;
 uint64_t store_revision(Store *s);
+/* The revision of the last write of a key that `marks` names; what the store had when it was opened
+ * counts as older than any. Whoever has seen such a write (a snapshot, an event, its done) sees
+ * here that it has been: what is derived from these keys is made anew when this is above the
+ * revision of the snapshot that it was made from. Takes no lock. */
+uint64_t store_marked(Store *s);
 
 Snapshot *snapshot_ref(Snapshot *sn);
 Snapshot *snapshot_unref(Snapshot *sn); /* always NULL; NULL is fine */
@@ -124,8 +131,13 @@ enum { STORE_OPS_MAX = 64 };
 int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n,
                  Err *err) NODISCARD;
 void store_events_release(StoreEvent *events, size_t n);
-/* `fn` is called on the writer thread after every publish. One at a time; NULL clears it. */
+/* `fn` is called on the writer thread after every publish. One at a time; NULL clears it. Once this
+ * returns the one before is not called any more, and not running. Never from within `fn`. */
 void store_on_publish(Store *s, void (*fn)(void *ctx), void *ctx);
+
+/* Waits until the `done` of every write that was handed in before has been called: for whoever is
+ * about to free what they use. Never from within a `done`. */
+void store_wait(Store *s);
 
 /* Writes a consistent copy to a new file while running; blocks until it is done. */
 int store_backup(Store *s, const char *path, Err *err) NODISCARD;

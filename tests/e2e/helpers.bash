@@ -78,8 +78,8 @@ run_role() {
     echo "$!" >>"$PIDS"
 }
 
-start_server() {
-    run_role server --store="$DATA/store" --secure-port=6443 --advertise-address=10.244.0.1 \
+start_server() { # FLAGS…
+    run_role server "$@" --store="$DATA/store" --secure-port=6443 --advertise-address=10.244.0.1 \
         --service-cluster-ip-range=10.96.0.0/16 --cluster-dns-endpoint=10.244.0.1:10053 \
         --tls-cert-file="$DATA/pki/server/serving.crt" --tls-private-key-file="$DATA/pki/server/serving.key" \
         --client-ca-file="$DATA/pki/ca.crt" --service-account-signing-key-file="$DATA/pki/server/sa.key" \

@@ -12,7 +12,7 @@ typedef struct Fix {
     HttpReq *waits; /* the guard decides later */
     MetricsAllowedFn *allowed;
     void *server;
-    int ended, status; /* of requests; the last one's */
+    atomic_int ended, status; /* of requests; the last one's; read by the thread that asks */
 } Fix;
 
 static const MetricDef seen = { "seen_total", "Seen.", METRIC_COUNTER };

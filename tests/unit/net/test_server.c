@@ -10,7 +10,8 @@ typedef struct Fix {
     uint16_t port;
     HttpReq *held; /* /hold and /watch */
     Source *tick;
-    int ticks, closed, released;
+    int ticks, released;
+    atomic_int closed;
     NetStream *taken;
     char *big;
     HttpReq *stream; /* /stream and /raw */
@@ -407,7 +408,7 @@ static void script_stream_refused(void *ctx)
     fd = dial(f->port);
     send_text(fd, "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\nsome");
     close(fd);
-    for (int i = 0; i < 500 && __atomic_load_n(&f->closed, __ATOMIC_RELAXED) == 0; i++)
+    for (int i = 0; i < 500 && f->closed == 0; i++)
         usleep(10000);
 }
 

@@ -496,6 +496,86 @@ static void test_sigkill_loses_nothing_acknowledged(void **state)
     }
 }
 
+static bool is_marked(StrView key)
+{
+    return sv_starts(key, SV("/m/"));
+}
+
+static void test_the_last_write_of_a_marked_key_is_known(void **state)
+{
+    StoreConfig cfg = { .marks = is_marked };
+    Store *s = NULL;
+    Err err = { 0 };
+    assert_int_equal(store_open(dir, &cfg, &s, &err), 0);
+    put(s, "/other", "1");
+    assert_int_equal(store_marked(s), 0);
+    uint64_t rev = put(s, "/m/a", "1");
+    assert_int_equal(store_marked(s), rev);
+    put(s, "/other", "2");
+    assert_int_equal(store_marked(s), rev);
+    assert_int_equal(put_err(s, "/m/a", "2", 0, NULL, &err), -ERR_EXISTS);
+    assert_int_equal(store_marked(s), rev);
+    del(s, "/m/a");
+    assert_int_equal(store_marked(s), store_revision(s));
+    store_close(s);
+}
+
+enum { AWAITED = 500 };
+
+static void count_done(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err)
+{
+    ++*(unsigned *)ctx; /* read once store_wait() has returned: no lock */
+}
+
+static void test_waiting_ends_when_all_that_was_handed_in_is_done(void **state)
+{
+    Store *s = open_store();
+    Err err = { 0 };
+    unsigned n = 0;
+    store_wait(s); /* nothing is */
+    for (int i = 0; i < AWAITED; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "/k/%d", i % 7); /* some are refused */
+        StoreOp op = { STORE_PUT, sv_cstr(key), 0, SV("v"), SV_NULL, 0 };
+        assert_int_equal(store_commit(s, &op, 1, count_done, &n, &err), 0);
+    }
+    store_wait(s);
+    assert_int_equal(n, AWAITED);
+    store_close(s);
+}
+
+typedef struct Published {
+    atomic_bool inside, cleared;
+    atomic_uint n;
+} Published;
+
+static void slow_published(void *ctx)
+{
+    Published *p = ctx;
+    ASSERT(!atomic_load(&p->cleared));
+    atomic_store(&p->inside, true);
+    usleep(20 * 1000);
+    atomic_fetch_add(&p->n, 1);
+    atomic_store(&p->inside, false);
+}
+
+static void test_who_hears_of_writes_is_gone_once_taken_back(void **state)
+{
+    Store *s = open_store();
+    Published p = { 0 };
+    store_on_publish(s, slow_published, &p);
+    put(s, "/a", "1"); /* done comes before the news of it */
+    while (!atomic_load(&p.inside) && !atomic_load(&p.n))
+        usleep(100);
+    store_on_publish(s, NULL, NULL);
+    assert_false(atomic_load(&p.inside));
+    atomic_store(&p.cleared, true);
+    put(s, "/a", "2");
+    store_wait(s);
+    assert_int_equal(atomic_load(&p.n), 1);
+    store_close(s);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -520,6 +600,9 @@ int main(void)
         T(test_what_stands_in_the_place_of_the_reserve),
         T(test_what_stands_in_the_place_of_the_reserve),
         T(test_backup_opens),
+        T(test_the_last_write_of_a_marked_key_is_known),
+        T(test_waiting_ends_when_all_that_was_handed_in_is_done),
+        T(test_who_hears_of_writes_is_gone_once_taken_back),
         T(test_sigkill_loses_nothing_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,54 @@
+#!/usr/bin/env bats
+# The API server on several loops, under load from many connections. Run on a build with ThreadSanitizer (KNARR_BUILD) it
+# also finds what two threads touch at once: tools/check does.
+
+load helpers
+
+setup_file() {
+    need_root
+    export TSAN_OPTIONS="suppressions=$E2E_DIR/../../tools/tsan.supp exitcode=66"
+    new_cluster
+    start_server --serving-threads=3
+    kubectl create serviceaccount default
+    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
+    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+}
+teardown_file() { stop_all; }
+
+many() { inside python3 "$BATS_TEST_DIRNAME/many_at_once.py" "$DATA/pki/ca.crt" "$DATA/crt" "$DATA/key" "$1" 3>&-; }
+
+@test "a server has as many threads that serve as it is told, and no more than eight" {
+    # shellcheck disable=SC2012
+    [ "$(ls "/proc/$(cat "$DATA/server.pid")/task" | wc -l)" -ge 4 ]
+    run "$BIN/knarr-server" --serving-threads=9 --store=x --tls-cert-file=x --tls-private-key-file=x --client-ca-file=x \
+        --service-account-signing-key-file=x
+    [ "$status" -eq 2 ]
+    [[ $output == *"--serving-threads: expected 1 to 8"* ]]
+}
+
+@test "many connections write, read, watch and change rights while certificates come anew" {
+    many 40 >"$DATA/many" 2>&1 &
+    local load=$!
+    while kill -0 "$load" 2>/dev/null; do
+        kill -HUP "$(cat "$DATA/server.pid")"
+        sleep 0.3
+    done
+    wait "$load" || { cat "$DATA/many"; false; }
+    grep -q "^fine: " "$DATA/many"
+    [ "$(grep -c 'read the certificates again' "$DATA/log/server.log")" -gt 2 ]
+}
+
+@test "the end may come in the middle of it" {
+    many 100000 >/dev/null 2>&1 &
+    local load=$! before after=0
+    before=$(kubectl get configmaps -o name | wc -l)
+    while [ "$after" -le "$before" ]; do after=$(kubectl get configmaps -o name | wc -l); done
+    local pid
+    pid=$(cat "$DATA/server.pid")
+    kill_role server TERM
+    wait "$load" || true
+    ! kill -0 "$pid" 2>/dev/null || false
+    ! grep -E 'Sanitizer|runtime error|assertion' "$DATA/log/server.log" || false
+    start_server
+    kubectl get configmap shared
+}
