@@ -52,9 +52,11 @@ typedef struct ApiLoop {
     WatchHub *hub;         /* hub_wake() from the store's writer */
     Backends *backends;    /* what requests are forwarded to */
     OpenApiCache *openapi; /* NULL: nobody has asked */
+    atomic_bool answers;   /* to what the first loop asks from time to time: does it still turn? */
     pthread_t thread;      /* not the first's; the following are its owner's, the first loop's */
     bool runs;
-    LoopTask end;
+    unsigned silent; /* times that it was asked without having answered */
+    LoopTask question, end;
 } ApiLoop;
 
 struct ApiServer {
@@ -68,9 +70,10 @@ struct ApiServer {
     HeavyQueue *heavy;    /* large writes */
     HttpBodyLimit bodies; /* of requests that arrive */
     ApiMetrics metrics;
-    Source *housekeeping; /* on the first loop, with the following */
-    uint64_t trim_rev;    /* the store's at the last look at the heap */
-    size_t trimmed_to;    /* what was free in it after the last trim */
+    Source *questions; /* on the first loop, with the following */
+    Source *housekeeping;
+    uint64_t trim_rev; /* the store's at the last look at the heap */
+    size_t trimmed_to; /* what was free in it after the last trim */
     StrView client_ca, control_plane_node;
     uint16_t advertise_port;
     bool deny_external_ips; /* admission plugin DenyServiceExternalIPs */

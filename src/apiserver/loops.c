@@ -25,6 +25,8 @@
 enum {
     BODIES_MAX = 128 * 1024 * 1024,
     STACK_BYTES = 512 * 1024, /* documents nest JSON_DEPTH_LIMIT deep */
+    ASK_EVERY_MS = 5 * 1000,
+    SILENT_MAX = 12,
 };
 
 /* As many as processors may be used: a container is often given fewer than the machine has. */
@@ -163,6 +165,29 @@ static int start_threads(ApiServer *srv, Err *err)
     return code ? err_set(err, ERR_SYS, code, "start a thread that serves requests") : 0;
 }
 
+static void answer(void *ctx)
+{
+    ApiLoop *on = ctx;
+    atomic_store(&on->answers, true);
+}
+
+/* Whoever watches this process (sd_notify) hears of the first loop alone. That one answers for the
+ * others: a server of which a part hangs ends, and is started again. */
+static void ask_loops(void *ctx)
+{
+    ApiServer *srv = ctx;
+    for (unsigned i = 1; i < srv->n_loops; i++) {
+        ApiLoop *on = &srv->loops[i];
+        if (atomic_exchange(&on->answers, false)) {
+            on->silent = 0;
+            on->question = (LoopTask){ .fn = answer, .ctx = on };
+            loop_post_task(on->loop, &on->question);
+        }
+        ASSERT_MSG(on->silent++ < SILENT_MAX, "loop %u has said nothing for %d s", i,
+                   SILENT_MAX * ASK_EVERY_MS / 1000);
+    }
+}
+
 /* StoreConfig's, on the writer's thread. */
 static void on_publish(void *ctx)
 {
@@ -185,8 +210,10 @@ int api_loops_new(ApiServer *srv, Loop *first, const ApiServerConfig *cfg, Err *
     TlsContext *tls = NULL;
     BackendTls backends;
     srv->n_loops = count_loops(cfg->loops);
-    for (unsigned i = 0; i < srv->n_loops; i++)
+    for (unsigned i = 0; i < srv->n_loops; i++) {
         srv->loops[i].srv = srv;
+        atomic_init(&srv->loops[i].answers, true);
+    }
     srv->loops[0].loop = first;
     srv->bodies.max = BODIES_MAX;
     srv->bodies.preferred = authn_is_own_role;
@@ -201,6 +228,9 @@ int api_loops_new(ApiServer *srv, Loop *first, const ApiServerConfig *cfg, Err *
         return r;
     store_on_publish(srv->store, on_publish, srv);
     on_publish(srv); /* of what came since the hubs were made */
+    if (srv->n_loops > 1 && (r = loop_add_timer(first, ASK_EVERY_MS, ASK_EVERY_MS, ask_loops, srv,
+                                                &srv->questions, err)) < 0)
+        return r;
     return start_threads(srv, err);
 }
 
@@ -209,6 +239,7 @@ void api_loops_free(ApiServer *srv)
     if (!srv->n_loops)
         return;
     store_on_publish(srv->store, NULL, NULL);
+    srv->questions = source_free(srv->questions);
     srv->loops[0].http = http_server_free(srv->loops[0].http);
     for (unsigned i = 1; i < srv->n_loops; i++) {
         ApiLoop *on = &srv->loops[i];
