@@ -641,7 +641,10 @@ void write_start(ApiCall *x, const WritePlan *plan)
 {
     WriteOp *w = calloc(1, sizeof *w);
     if (!w) {
+        Outcome *outcome = x->outcome; /* as write_run() */
         respond_nomem(x);
+        if (outcome)
+            outcome->done(outcome->ctx);
         return;
     }
     w->x = x;
