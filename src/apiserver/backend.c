@@ -440,9 +440,10 @@ static bool find_node(ApiCall *x, const Target *t, Backend *ret)
         return false;
     }
     if (!port || port == kubelet_port(&node)) {
-        bool ok = set_backend(x, t, ip, kubelet_port(&node), ret);
+        if (!set_backend(x, t, ip, kubelet_port(&node), ret))
+            return false;
         ret->tls = x->srv->backends->kubelet;
-        return ok;
+        return true;
     }
     if (addr_is_proxyable(ip))
         return set_backend(x, t, ip, port, ret);

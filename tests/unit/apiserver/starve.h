@@ -15,6 +15,7 @@ typedef struct StarveCase {
     int code;    /* of success */
     bool watch;  /* succeeds with its first event */
     bool varies; /* the answers of two runs need not be the same */
+    bool cut;    /* the answer is another's, and may be cut off instead of refused */
 } StarveCase;
 
 /* What there is too little of. */
