@@ -74,7 +74,7 @@ setup() {
     kubectl create configmap fixed
     run api PATCH /api/v1/namespaces/default/configmaps/fixed -d '{"metadata":{"namespace":"kube-system"}}'
     [[ "$output" == *'"code":400'* ]]
-    [[ "$output" == *"does not match the namespace sent on the request"* ]]
+    [[ "$output" == *"the namespace of the object (kube-system) does not match the namespace on the request (default)"* ]]
     run api PATCH /api/v1/namespaces/default/configmaps/fixed -d '{"metadata":{"name":"other"}}'
     [[ "$output" == *'"code":400'* ]]
 }
