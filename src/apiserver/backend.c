@@ -447,9 +447,10 @@ static bool find_node(ApiCall *x, const Target *t, Backend *ret)
         return false;
     }
     if (!port || port == kubelet_port(&node)) {
-        bool ok = set_backend(x, t, ip, kubelet_port(&node), ret);
+        if (!set_backend(x, t, ip, kubelet_port(&node), ret))
+            return false;
         ret->tls = x->on->backends->tls.kubelet;
-        return ok;
+        return true;
     }
     if (addr_is_proxyable(ip))
         return set_backend(x, t, ip, port, ret);

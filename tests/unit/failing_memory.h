@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-static long allocs_left = -1; /* < 0: no end */
+static _Thread_local long allocs_left = -1; /* < 0: no end */
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);

@@ -19,6 +19,27 @@ enum { PATIENCE_MS = 60 * 1000 };
             fail_msg("%s: %s", #call, err.msg);                                                    \
     } while (0)
 
+/* ---- certificates ---- */
+
+enum { ORGS_MAX = 8 };
+
+/* A certificate for "NAME/GROUP,GROUP". */
+static void issue_client(Server *s, const char *as, Buf *ret)
+{
+    StrView name, groups, group;
+    const char *orgs[ORGS_MAX + 1] = { NULL };
+    unsigned n = 0;
+    sv_cut(sv_cstr(as), '/', &name, &groups);
+    while (n < ORGS_MAX && sv_next(&groups, ',', &group))
+        orgs[n++] = arena_cstr(&s->arena, group);
+    PkiSubject who = { .common_name = arena_cstr(&s->arena, name),
+                       .orgs = orgs,
+                       .use = PKI_CLIENT,
+                       .lifetime_sec = 3600 };
+    assert_done(pki_issue(buf_view(&s->ca_cert), buf_view(&s->ca_key), buf_view(&s->client_key),
+                          &who, ret, &err));
+}
+
 /* ---- start and stop ---- */
 
 static void make_keys(Server *s)
@@ -34,6 +55,7 @@ static void make_keys(Server *s)
                           &s->cert, &err));
     assert_done(pki_new_key(&s->token_key, &err));
     assert_done(pki_new_key(&s->client_key, &err));
+    issue_client(s, "kube-apiserver-kubelet-client/system:masters", &s->kubelet_cert);
 }
 
 static void fill_config(Server *s)
@@ -46,6 +68,9 @@ static void fill_config(Server *s)
     c->key = buf_view(&s->key);
     c->client_ca = buf_view(&s->ca_cert);
     c->token_key = buf_view(&s->token_key);
+    c->kubelet_client_cert = buf_view(&s->kubelet_cert);
+    c->kubelet_client_key = buf_view(&s->client_key);
+    c->kubelet_ca = buf_view(&s->ca_cert);
     c->issuer = SV("https://kubernetes.default.svc");
     c->metrics = s->metrics;
     if (!c->service_cidr.len)
@@ -101,7 +126,8 @@ void server_restart(Server *s, size_t arena_limit)
 
 void server_stop(Server *s)
 {
-    Buf *all[] = { &s->ca_cert, &s->ca_key, &s->cert, &s->key, &s->token_key, &s->client_key };
+    Buf *all[] = { &s->ca_cert,   &s->ca_key,     &s->cert,        &s->key,
+                   &s->token_key, &s->client_key, &s->kubelet_cert };
     drop_peers(s);
     s->api = apiserver_free(s->api);
     assert_done(loop_run(s->loop, &err)); /* ends when nothing is left to wait for */
@@ -130,25 +156,6 @@ int server_group_teardown(void **state)
 }
 
 /* ---- who asks ---- */
-
-enum { ORGS_MAX = 8 };
-
-/* A certificate for "NAME/GROUP,GROUP". */
-static void issue_client(Server *s, const char *as, Buf *ret)
-{
-    StrView name, groups, group;
-    const char *orgs[ORGS_MAX + 1] = { NULL };
-    unsigned n = 0;
-    sv_cut(sv_cstr(as), '/', &name, &groups);
-    while (n < ORGS_MAX && sv_next(&groups, ',', &group))
-        orgs[n++] = arena_cstr(&s->arena, group);
-    PkiSubject who = { .common_name = arena_cstr(&s->arena, name),
-                       .orgs = orgs,
-                       .use = PKI_CLIENT,
-                       .lifetime_sec = 3600 };
-    assert_done(pki_issue(buf_view(&s->ca_cert), buf_view(&s->ca_key), buf_view(&s->client_key),
-                          &who, ret, &err));
-}
 
 static HttpClient *new_client(Server *s, const char *as)
 {

@@ -20,7 +20,9 @@ typedef struct Server {
     ApiServer *api;
     Metrics *metrics;
     ApiServerConfig cfg;
-    Buf ca_cert, ca_key, cert, key, token_key, client_key;
+    Buf ca_cert, ca_key, token_key;
+    Buf cert, key;                /* the server's, which is one for 127.0.0.1 */
+    Buf client_key, kubelet_cert; /* all clients'; what the server shows to kubelets */
     struct {
         char *as;
         HttpClient *client;

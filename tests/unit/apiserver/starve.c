@@ -14,6 +14,15 @@ enum {
     HEAD_MAX = 2048,          /* below, not even a request's head may fit */
 };
 
+static size_t next_limit(size_t n)
+{
+    return n + (n < FINE_TO ? FINE_STEP : n / COARSE_PART);
+}
+
+const Shortage short_arenas = {
+    .set = server_restart, .first = 8, .last = ENOUGH, .next = next_limit, .mute_to = HEAD_MAX
+};
+
 static const char *of_run(Server *s, const char *text, const char *run)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
@@ -123,7 +132,8 @@ static bool says_why(const Answer *a)
 }
 
 /* True when the request has succeeded with so little. */
-static bool succeeds(Server *s, const StarveCase *c, size_t limit, const char *reference)
+static bool succeeds(Server *s, const StarveCase *c, size_t limit, size_t mute_to,
+                     const char *reference)
 {
     uint64_t rev = store_revision(s->store);
     Answer a = ask_once(s, c, "run1");
@@ -133,26 +143,26 @@ static bool succeeds(Server *s, const StarveCase *c, size_t limit, const char *r
         while (got[same] && got[same] == reference[same])
             same++;
         if (got[same] || reference[same])
-            fail_msg("%s %s with %zu bytes, behind %zu equal ones: got\n%.300s\nwant\n%.300s",
+            fail_msg("%s %s with %zu, behind %zu equal ones: got\n%.300s\nwant\n%.300s",
                      c->ask.method, c->ask.path, limit, same, got + same, reference + same);
         return true;
     }
-    if (!says_why(&a) && (a.status || limit > HEAD_MAX))
-        fail_msg("%s %s with %zu bytes: %d %.*s", c->ask.method, c->ask.path, limit, a.status,
+    if (!says_why(&a) && (a.status || (limit > mute_to && !c->cut)))
+        fail_msg("%s %s with %zu: %d %.*s", c->ask.method, c->ask.path, limit, a.status,
                  SV_FMT(a.text));
     if (store_revision(s->store) != rev)
-        fail_msg("%s %s with %zu bytes: %d, but something was written", c->ask.method, c->ask.path,
-                 limit, a.status);
+        fail_msg("%s %s with %zu: %d, but something was written", c->ask.method, c->ask.path, limit,
+                 a.status);
     return false;
 }
 
-void starve(Server *s, const StarveCase *cases, size_t n)
+void starve(Server *s, const Shortage *of, const StarveCase *cases, size_t n)
 {
     const char *reference[CASES_MAX];
     bool done[CASES_MAX] = { false };
     size_t left = n;
     assert_in_range(n, 1, CASES_MAX);
-    server_restart(s, 0);
+    of->set(s, 0);
     for (size_t i = 0; i < n; i++) {
         Answer a = ask_once(s, &cases[i], "run0");
         if (a.status != cases[i].code)
@@ -160,17 +170,16 @@ void starve(Server *s, const StarveCase *cases, size_t n)
                      SV_FMT(a.text));
         reference[i] = cases[i].varies ? "" : essence(s, &a, "run0");
     }
-    for (size_t limit = 8; left && limit < ENOUGH;
-         limit += limit < FINE_TO ? FINE_STEP : limit / COARSE_PART) {
-        server_restart(s, limit);
+    for (size_t limit = of->first; left && limit < of->last; limit = of->next(limit)) {
+        of->set(s, limit);
         for (size_t i = 0; i < n; i++)
-            if (!done[i] && (done[i] = succeeds(s, &cases[i], limit, reference[i])))
+            if (!done[i] && (done[i] = succeeds(s, &cases[i], limit, of->mute_to, reference[i])))
                 left--;
     }
+    of->set(s, 0);
     for (size_t i = 0; i < n; i++)
         if (!done[i])
             fail_msg("%s %s never succeeds", cases[i].ask.method, cases[i].ask.path);
-    server_restart(s, 0);
     Answer a = server_get(s, "/readyz");
     assert_code(&a, 200);
 }

@@ -70,7 +70,7 @@ static void test_actions(void **state)
                    .type = "application/merge-patch+json" },
           .code = 200 },
     };
-    starve(s, cases, ARRAY_SIZE(cases));
+    starve(s, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 static void test_questions(void **state)
@@ -106,7 +106,7 @@ static void test_questions(void **state)
                    .as = "alice" },
           .code = 201 },
     };
-    starve(s, cases, ARRAY_SIZE(cases));
+    starve(s, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 static void test_refusals(void **state)
@@ -125,7 +125,7 @@ static void test_refusals(void **state)
         { .ask = { "GET", "/apis/nosuch/v1/things" }, .code = 404 },
         { .ask = { "GET", NS "/configmaps?labelSelector=%3D%3D" }, .code = 400 },
     };
-    starve(*state, cases, ARRAY_SIZE(cases));
+    starve(*state, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 int main(void)

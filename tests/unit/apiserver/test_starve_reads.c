@@ -64,7 +64,7 @@ static void test_objects_and_lists(void **state)
           .code = 200,
           .watch = true },
     };
-    starve(*state, cases, ARRAY_SIZE(cases));
+    starve(*state, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 static void test_what_the_server_says_of_itself(void **state)
@@ -91,7 +91,7 @@ static void test_what_the_server_says_of_itself(void **state)
         GET("/openid/v1/jwks"),
         { .ask = { .method = "GET", .path = "/metrics" }, .code = 200, .varies = true },
     };
-    starve(*state, cases, ARRAY_SIZE(cases));
+    starve(*state, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 int main(void)

@@ -67,7 +67,7 @@ static void test_creations(void **state)
                    .type = "application/apply-patch+yaml" },
           .code = 201 },
     };
-    starve(*state, cases, ARRAY_SIZE(cases));
+    starve(*state, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 static void test_changes(void **state)
@@ -110,7 +110,7 @@ static void test_changes(void **state)
                    .type = "application/apply-patch+yaml" },
           .code = 200 },
     };
-    starve(s, cases, ARRAY_SIZE(cases));
+    starve(s, &short_arenas, cases, ARRAY_SIZE(cases));
 }
 
 static void test_deletions(void **state)
@@ -140,7 +140,7 @@ static void test_deletions(void **state)
         { .ask = { "DELETE", NS "/configmaps?labelSelector=kept%3D@&dryRun=All" }, .code = 200 },
         { .ask = { "DELETE", NS "/configmaps?labelSelector=swept%3D@" }, .code = 200 },
     };
-    starve(s, cases, ARRAY_SIZE(cases));
+    starve(s, &short_arenas, cases, ARRAY_SIZE(cases));
     Answer a = server_get(s, NS "/configmaps?labelSelector=stays");
     assert_at(&a, "items.0.metadata.name", "stays"); /* no selector was lost on the way */
     a = server_get(s, NS "/configmaps?labelSelector=swept");
