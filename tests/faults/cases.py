@@ -2,7 +2,8 @@
 
 A case says how to begin (`prepare`), what to run (`argv`, `env`, `stdin`), how to see that it is done (`landed`), and how
 all of it is undone (`undo`, which must work). `atomic`: a failed action leaves nothing, without being undone. `refuses`: the
-action has to fail, whatever else fails. `stays`: it leaves a process behind, which is still watched. To add one: a class here, and its row in all_cases()."""
+action has to fail, whatever else fails. `stays`: it leaves a process behind, which is still watched.
+`lasting`: it may fail although it is done, because nobody knows whether that lasts (a sync). To add one: a class here, and its row in all_cases()."""
 import json
 import os
 import re
@@ -23,6 +24,7 @@ class Case:
     atomic = False
     refuses = False
     stays = False
+    lasting = False
     out, injected = '', 0  # what the action last said, and how many of its calls failed
     place = PLACE
     group = os.environ.get('FAULT_RUN_GROUP', 'knarr-fault')
@@ -329,7 +331,7 @@ class Image(Case):
 
 class ImageImport(Image):
     name = 'image-import'
-    atomic = True
+    atomic = lasting = True
 
     def argv(self):
         return [f'{self.bin}/knarr-image', 'import', '/tmp/demo.tar', '--data-dir', PLACE]
