@@ -353,6 +353,18 @@ static void note_stage1_gone(Worker *w)
     }
 }
 
+/* A connection that fails says nothing of the apps: as long as stage1 lives they run, and it is
+ * asked again, or they would be started a second time beside themselves. */
+static void note_disconnected(Worker *w)
+{
+    char dir[PATH_SIZE];
+    drop_connection(w);
+    if (w->phase == WORKER_RUNNING && pod_is_alive(worker_dir(w, dir)))
+        worker_wake_in(w, RECONNECT_MS);
+    else
+        note_stage1_gone(w);
+}
+
 static void on_start_reply(Worker *w, const PodMsg *m)
 {
     unsigned attempt;
@@ -375,13 +387,14 @@ static void on_conn_readable(void *ctx, uint32_t events)
         bool closed = m.kind == POD_MSG_CLOSED;
         pod_msg_close(&m);
         if (closed)
-            note_stage1_gone(w);
+            note_disconnected(w);
     }
     if (r < 0) {
         log_warn("pod %s/%s: talk to its supervisor: %s", w->ns, w->name, err.msg);
-        note_stage1_gone(w);
+        note_disconnected(w);
     }
-    worker_wake(w);
+    if (w->conn || w->phase != WORKER_RUNNING) /* else reconnect() has its time */
+        worker_wake(w);
 }
 
 /* Asks for the state of all apps; their probes begin with the answer, so the pod's spec must be
@@ -402,6 +415,22 @@ static int adopt_connection(Worker *w, Pod *conn, Err *err)
     if (r < 0)
         drop_connection(w);
     return r;
+}
+
+/* False: not now, and it is tried again. */
+static bool reconnect(Worker *w)
+{
+    char dir[PATH_SIZE];
+    Pod *conn = NULL;
+    Err err = { 0 };
+    if (!pod_is_alive(worker_dir(w, dir))) {
+        note_stage1_gone(w);
+        return true;
+    }
+    if (pod_connect(dir, &conn, &err) == 0 && adopt_connection(w, conn, &err) == 0)
+        return true;
+    worker_wake_in(w, RECONNECT_MS);
+    return false;
 }
 
 /* ---- restoring ---- */
@@ -729,6 +758,8 @@ void worker_sync(void *ctx)
             worker_delete_object(w);
         return;
     }
+    if (w->phase == WORKER_RUNNING && !w->conn && !reconnect(w))
+        return;
     if (w->phase == WORKER_NEW && !w->busy && !w->terminal && !w->refused)
         sync_new(w);
     if (w->phase != WORKER_NEW || w->refused)

@@ -148,7 +148,8 @@ int pod_rotate_log(Pod *p, const char *app, Err *err) NODISCARD;
 int pod_stop(Pod *p, uint32_t grace_ms, Err *err) NODISCARD;
 
 /* --- from the disk, without stage1 --- */
-bool pod_is_alive(const char *dir); /* someone holds the lock */
+/* Someone holds the lock, or it cannot be looked at now. */
+bool pod_is_alive(const char *dir);
 int pod_spec_read(const char *dir, Arena *a, PodSpec *ret, Err *err) NODISCARD;
 /* What is known of an app from its files. An app that ran when stage1 died is APP_EXITED with exit
  * code 137 and reason "Stage1Died". ERR_NOT_FOUND. */

@@ -40,16 +40,21 @@ bool pod_dir_is_locked(int dir_fd)
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     struct stat st;
 
+    /* Who cannot look must not say that it is dead: its apps would be killed, or run twice. */
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        return true;
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) /* lost, and held by one that lives */
         return is_reachable(dir_fd);
-    return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    return fcntl(fd, F_OFD_GETLK, &whole) < 0 || whole.l_type != F_UNLCK;
 }
 
 bool pod_is_alive(const char *dir)
 {
     _cleanup_close_ int fd = -1;
 
-    return pod_dir_open(dir, &fd, NULL) >= 0 && pod_dir_is_locked(fd);
+    int r = pod_dir_open(dir, &fd, NULL);
+
+    return r < 0 ? r != -ERR_NOT_FOUND : pod_dir_is_locked(fd);
 }
 
 int pod_spec_read(const char *dir, Arena *a, PodSpec *ret, Err *err)

@@ -135,21 +135,21 @@ stop_all() {
 }
 pid_is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# How much longer than on an idle machine something may take, in whole times, at least 1: a fixed bit of work is done, and
-# what it takes is compared with what it takes where nothing else runs. Asked again after some seconds, not each time.
+# How many times longer than on an idle machine something takes now, from 1 to 10: a fixed bit of work is done, by a program,
+# because bats looks at each step of a shell, and what it takes is compared with what it takes where nothing else runs.
+# Asked again after some seconds, not each time.
 load_factor() {
-    local begin now took
-    if [ "$SECONDS" -ge "${LOAD_ASKED:--10}" ]; then
-        begin=${EPOCHREALTIME/[.,]/}
-        for ((now = 0; now < 20000; now++)); do :; done
-        now=${EPOCHREALTIME/[.,]/}
-        took=$((now - begin))
-        LOAD_FACTOR=$((took / IDLE_US))
-        [ "$LOAD_FACTOR" -ge 1 ] || LOAD_FACTOR=1
-        LOAD_ASKED=$((SECONDS + 5))
-    fi
+    local began ended
+    [ "$SECONDS" -ge "${LOAD_KNOWN:-0}" ] || return 0
+    began=${EPOCHREALTIME/[.,]/}
+    awk 'BEGIN { for (n = 0; n < 8000000; n++); }'
+    ended=${EPOCHREALTIME/[.,]/}
+    LOAD_FACTOR=$(((ended - began) / IDLE_US))
+    [ "$LOAD_FACTOR" -ge 1 ] || LOAD_FACTOR=1
+    [ "$LOAD_FACTOR" -le 10 ] || LOAD_FACTOR=10
+    LOAD_KNOWN=$((SECONDS + 5))
 }
-IDLE_US=60000 # a shell of 2020 takes 40 to 60 ms
+IDLE_US=130000
 
 # wait_for SECONDS COMMAND…: until it succeeds. SECONDS are those of an idle machine, in which nothing happens: they begin
 # anew whenever the command says something else than before, and are as many more as this machine is slower now

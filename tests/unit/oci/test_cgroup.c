@@ -81,7 +81,7 @@ static void test_life_of_a_group(void **state)
         fail_msg("%s", err.msg);
     close(go[0]);
     close(go[1]);
-    for (int i = 0; i < 1000 && cgroup_signal(&sys, path, 0) < 2; i++)
+    for (int i = 0; i < 20000 && cgroup_signal(&sys, path, 0) < 2; i++)
         usleep(1000);
     assert_int_equal(cgroup_signal(&sys, path, 0), 2);
     assert_int_equal(cgroup_stat(&sys, path, &st, &err), 0);

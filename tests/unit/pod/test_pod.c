@@ -618,10 +618,10 @@ static void kill_supervisor(Fixture *f)
     do
         assert_int_equal(pod_wait_any(f->pod, WAIT_MS, &msg, &f->err), 1);
     while (msg.kind != POD_MSG_CLOSED);
-    for (int i = 0; i < 2000 && kill(app, 0) == 0; i++)
+    for (int i = 0; i < WAIT_MS && kill(app, 0) == 0; i++)
         usleep(1000);
     assert_int_equal(kill(app, 0), -1);
-    for (int i = 0; i < 2000 && pod_is_alive(f->pod_dir); i++)
+    for (int i = 0; i < WAIT_MS && pod_is_alive(f->pod_dir); i++)
         usleep(1000);
     check(f, pod_app_read(f->pod_dir, "s", &st, &f->err), "read from disk");
     assert_int_equal(st.state, APP_EXITED);
