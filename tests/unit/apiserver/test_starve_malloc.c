@@ -19,13 +19,14 @@
 
 enum { ALLOCATIONS_MAX = 4000 };
 
-static size_t handler_has; /* allocations; 0: no end */
+static _Atomic size_t handler_has; /* allocations; 0: no end */
 
 void __real_route_request(void *ctx, HttpReq *req);
 void __wrap_route_request(void *ctx, HttpReq *req);
 void __wrap_route_request(void *ctx, HttpReq *req)
 {
-    allocs_left = handler_has ? (long)handler_has - 1 : -1;
+    size_t has = handler_has;
+    allocs_left = has ? (long)has - 1 : -1;
     __real_route_request(ctx, req);
     allocs_left = -1;
 }
