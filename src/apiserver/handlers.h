@@ -14,10 +14,9 @@ void rest_apply(ApiCall *x); /* a patch of type application/apply-patch+yaml */
 void rest_delete(ApiCall *x);
 void rest_delete_collection(ApiCall *x);
 
-/* A deletion with options that do not come from the body, answered with Status: Success. */
-void delete_evicted(ApiCall *x, const Value *options);
-/* Assigns the pod x->name to the node of a Binding. */
-void bind_pod(ApiCall *x, const Value *binding);
+/* Assigns a pod to the node of the Binding that is the body: the one that the URL names, or that
+ * the body names where the URL does not. */
+void bind_pod(ApiCall *x);
 
 /* ---- subresources, reviews, other paths; false: not theirs ---- */
 bool subresource_handle(ApiCall *x);

@@ -219,30 +219,33 @@ static bool make_deletion(WriteOp *w)
     return true;
 }
 
-void delete_start(ApiCall *x, DeleteOptions *o, AnswerForm answer, int code)
+void delete_start(ApiCall *x, WriteReadFn *read, const DeleteOptions *o, AnswerForm answer,
+                  int code)
 {
+    DeleteOptions *own = arena_new(x->arena, DeleteOptions);
+    Outcome *outcome = x->outcome; /* the call may be gone once it is answered */
+    if (!own) {
+        respond_nomem(x);
+        if (outcome)
+            outcome->done(outcome->ctx);
+        return;
+    }
+    if (o)
+        *own = *o;
     write_start(x, &(WritePlan){ .way = WRITE_DELETION,
+                                 .read = read,
                                  .make = make_deletion,
-                                 .ctx = o,
+                                 .ctx = own,
                                  .answer = answer,
                                  .code = code });
 }
 
-static void delete_named(ApiCall *x, const Value *options, AnswerForm answer, int code)
+static bool read_options(ApiCall *x, void *ctx)
 {
-    DeleteOptions *o = arena_new(x->arena, DeleteOptions);
-    if (!o)
-        respond_nomem(x);
-    else if (delete_options_read(x, options, o))
-        delete_start(x, o, answer, code);
+    return delete_options_read(x, NULL, ctx);
 }
 
 void rest_delete(ApiCall *x)
 {
-    delete_named(x, NULL, ANSWER_DELETED, 200);
-}
-
-void delete_evicted(ApiCall *x, const Value *options)
-{
-    delete_named(x, options, ANSWER_STATUS, 201);
+    delete_start(x, read_options, NULL, ANSWER_DELETED, 200);
 }

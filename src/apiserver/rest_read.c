@@ -11,6 +11,7 @@
 #include "apiserver/options.h"
 #include "apiserver/respond.h"
 #include "apiserver/rest_read.h"
+#include "apiserver/yaml_answer.h"
 #include "base/encode.h"
 #include "base/vec.h"
 #include "codec/gzip.h"
@@ -34,7 +35,11 @@ void rest_get(ApiCall *x)
 {
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *o = current_object(x, sn);
-    if (o)
+    if (o && x->type == OUTPUT_YAML && x->form == OUTPUT_OBJECT) {
+        _cleanup_buf_ Buf json = BUF_INIT;
+        object_encode(x->res, o, o->mod_rev, false, &json);
+        answer_yaml(x, &json);
+    } else if (o)
         respond_object(x, 200, o);
     snapshot_unref(sn);
 }
@@ -204,16 +209,13 @@ void respond_large(ApiCall *x, StrView content_type, StrView json)
 static void send_yaml(ApiCall *x, const ListAnswer *l)
 {
     _cleanup_buf_ Buf out = BUF_INIT;
-    Value v;
     if (!list_encode(x, l, LIST_YAML_MAX, &out))
         respond_status(x, REASON_TOO_LARGE,
                        "the list is larger than %d bytes, too large for YAML: ask for JSON, or for "
                        "pages with limit",
                        LIST_YAML_MAX);
-    else if (!out.failed && json_decode(buf_view(&out), x->arena, NULL, &v, NULL) == 0)
-        respond_value(x, 200, &v);
     else
-        respond_nomem(x);
+        answer_yaml(x, &out);
 }
 
 static void send_list(ApiCall *x, List *l)

@@ -88,7 +88,7 @@ static void start_item(Sweep *s, SweepItem *item, const ObjectRev *have)
     s->n_busy++;
     item->bytes = have->val.len;
     s->bytes += item->bytes;
-    delete_start(&item->call, &s->options, ANSWER_DELETED, 200);
+    delete_start(&item->call, NULL, &s->options, ANSWER_DELETED, 200);
 }
 
 static ObjectRev *next_object(Sweep *s)

@@ -159,12 +159,6 @@ static void self_rules_review(ApiCall *x, Value *review)
     answer(x, review, status);
 }
 
-static void binding(ApiCall *x, Value *review)
-{
-    x->name = value_path_str(review, "metadata.name");
-    bind_pod(x, review);
-}
-
 bool review_handle(ApiCall *x)
 {
     static const struct {
@@ -177,10 +171,13 @@ bool review_handle(ApiCall *x)
         { SV_INIT("SelfSubjectAccessReview"), self_access_review },
         { SV_INIT("SelfSubjectRulesReview"), self_rules_review },
         { SV_INIT("SelfSubjectReview"), self_review },
-        { SV_INIT("Binding"), binding },
     };
     if (!sv_eq(x->verb, SV("create")))
         return false;
+    if (sv_eq(x->res->kind, SV("Binding"))) {
+        bind_pod(x);
+        return true;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         Value review;
         if (!sv_eq(rows[i].kind, x->res->kind))

@@ -2,6 +2,7 @@
  * it. */
 #include "api/patch.h"
 #include "apiserver/body.h"
+#include "apiserver/delete.h"
 #include "apiserver/handlers.h"
 #include "apiserver/node_rights.h"
 #include "apiserver/object.h"
@@ -11,6 +12,7 @@
 #include "apiserver/write.h"
 #include "base/clock.h"
 #include "codec/json.h"
+#include "codec/key_index.h"
 
 enum { TOKEN_LIFETIME_SEC = 3600, TOKEN_LIFETIME_MIN_SEC = 600, TOKEN_LIFETIME_MAX_SEC = 86400 };
 
@@ -79,10 +81,10 @@ static bool take_over(Arena *a, Value *pod, const Value *binding, StrView which)
     if (!value_is(to, VALUE_MAP))
         to = value_set(a, meta, which, value_map());
     value_map_foreach (m, from) {
-        if (!to || !value_set(a, to, m->key, m->val))
+        if (!to || !value_append(a, to, m->key, m->val))
             return false;
     }
-    return true;
+    return value_unite_members(to, a);
 }
 
 static bool make_bound(WriteOp *w)
@@ -107,56 +109,66 @@ static bool make_bound(WriteOp *w)
     return false;
 }
 
-void bind_pod(ApiCall *x, const Value *body)
+/* A name that the URL has must be the binding's. */
+static bool read_binding(ApiCall *x, void *ctx)
 {
-    Value *kept = arena_new(x->arena, Value);
-    StrView kind = value_path_str(body, "target.kind");
-    if (!kept)
-        respond_nomem(x);
-    else if (!value_path_str(body, "target.name").len || (kind.len && !sv_eq(kind, SV("Node"))))
-        respond_status(x, REASON_INVALID,
-                       "Binding \"%.*s\" is invalid: target.name: Required value", SV_FMT(x->name));
-    else {
-        *kept = *body;
-        x->res = api_resource_find(SV(""), SV("v1"), SV("pods"));
-        x->resource = x->res->plural;
-        write_start(x, &(WritePlan){ .way = WRITE_ACTION,
-                                     .make = make_bound,
-                                     .ctx = kept,
-                                     .answer = ANSWER_STATUS,
-                                     .code = 201 });
+    Value *body = ctx;
+    const ApiResource *row = api_kind_find(SV(""), SV("v1"), SV("Binding"));
+    if (!body_read(x, row->schema, SV(""), SV("v1"), SV("Binding"), body))
+        return false;
+    StrView name = value_path_str(body, "metadata.name"),
+            kind = value_path_str(body, "target.kind");
+    if (x->name.len && !sv_eq(name, x->name)) {
+        respond_status(x, REASON_BAD_REQUEST, "name in URL does not match name in Binding object");
+        return false;
     }
+    x->name = name;
+    if (value_path_str(body, "target.name").len && (!kind.len || sv_eq(kind, SV("Node"))))
+        return true;
+    respond_status(x, REASON_INVALID, "Binding \"%.*s\" is invalid: target.name: Required value",
+                   SV_FMT(x->name));
+    return false;
 }
 
-static void handle_binding(ApiCall *x)
+void bind_pod(ApiCall *x)
 {
-    Value body;
-    const ApiResource *kind = api_kind_find(SV(""), SV("v1"), SV("Binding"));
-    if (!body_read(x, kind->schema, SV(""), SV("v1"), SV("Binding"), &body))
+    Value *body = arena_new(x->arena, Value);
+    if (!body) {
+        respond_nomem(x);
         return;
-    if (sv_eq(value_path_str(&body, "metadata.name"), x->name))
-        bind_pod(x, &body);
-    else
-        respond_status(x, REASON_BAD_REQUEST, "name in URL does not match name in Binding object");
+    }
+    x->res = api_resource_find(SV(""), SV("v1"), SV("pods"));
+    x->resource = x->res->plural;
+    write_start(x, &(WritePlan){ .way = WRITE_ACTION,
+                                 .read = read_binding,
+                                 .make = make_bound,
+                                 .ctx = body,
+                                 .answer = ANSWER_STATUS,
+                                 .code = 201 });
 }
 
 /* ---- eviction: a deletion that PodDisruptionBudgets may refuse ---- */
 
-static void handle_eviction(ApiCall *x)
+static bool read_eviction(ApiCall *x, void *ctx)
 {
-    x->sub = SV_NULL;
     Value body, none = value_map();
     Err err = { 0 };
     if (body_decode(x, "io.k8s.api.policy.v1.Eviction", &body, &err) < 0) {
         respond_status(x, REASON_BAD_REQUEST, "couldn't decode Eviction: %s", err.msg);
-        return;
+        return false;
     }
     if (!sv_eq(value_path_str(&body, "metadata.name"), x->name)) {
         respond_status(x, REASON_BAD_REQUEST, "name in URL does not match name in Eviction object");
-        return;
+        return false;
     }
     const Value *options = value_get(&body, SV("deleteOptions"));
-    delete_evicted(x, options ? options : &none);
+    return delete_options_read(x, options ? options : &none, ctx);
+}
+
+static void handle_eviction(ApiCall *x)
+{
+    x->sub = SV_NULL;
+    delete_start(x, read_eviction, NULL, ANSWER_STATUS, 201);
 }
 
 /* ---- scale ---- */
@@ -460,7 +472,7 @@ bool subresource_handle(ApiCall *x)
         StrView resource, sub, verbs;
         void (*fn)(ApiCall *x);
     } rows[] = {
-        { SV_INIT("pods"), SV_INIT("binding"), SV_INIT("create"), handle_binding },
+        { SV_INIT("pods"), SV_INIT("binding"), SV_INIT("create"), bind_pod },
         { SV_INIT("pods"), SV_INIT("eviction"), SV_INIT("create"), handle_eviction },
         { SV_INIT("pods"), SV_INIT("ephemeralcontainers"), SV_INIT("get,patch,update"),
           handle_pod_view },

@@ -579,7 +579,8 @@ static void on_peer_gone(void *ctx)
 static bool is_heavy(const WriteOp *w)
 {
     size_t bytes = w->x->req->body.len + (w->have ? w->have->val.len : 0);
-    return bytes >= HEAVY_FROM && !w->x->outcome && w->plan.way <= WRITE_UPSERT;
+    return bytes >= HEAVY_FROM && !w->x->outcome &&
+           (w->plan.way <= WRITE_UPSERT || (w->state == WRITE_READ && w->plan.read));
 }
 
 /* The state in hand, and those behind it that are apart as well. */

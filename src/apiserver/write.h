@@ -24,7 +24,8 @@ typedef struct WriteOp WriteOp;
  * change what it is made from. Answers itself and returns false when it cannot. Of WRITE_CREATE,
  * WRITE_UPDATE and WRITE_UPSERT it may run on another thread. */
 typedef bool WriteMakeFn(WriteOp *w);
-/* Reads the request's body into the plan's ctx; as WriteMakeFn, but once. */
+/* Reads the request's body into the plan's ctx; as WriteMakeFn, but once, and of all ways it may
+ * run on another thread. */
 typedef bool WriteReadFn(ApiCall *x, void *ctx);
 
 typedef enum WriteWay {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec/gzip.h"
+#include "codec/yaml.h"
 
 #define NS   "/api/v1/namespaces/default"
 #define MAPS NS "/configmaps"
@@ -59,6 +60,77 @@ static void test_large_writes(void **state)
     assert_at(&a, "data.l", "small");
     a = server_delete(s, MAPS "/large", NULL);
     assert_code(&a, 200);
+}
+
+static Answer ask_yaml(Server *s, const char *path)
+{
+    Answer a = server_ask(s, &(Ask){ "GET", path, .accept = "application/yaml" });
+    Err err = { 0 };
+    assert_code(&a, 200);
+    assert_sv(answer_header(&a, "content-type"), "application/yaml");
+    if (yaml_decode(a.text, a.arena, NULL, &a.body, NULL, &err) < 0)
+        fail_msg("%s", err.msg);
+    return a;
+}
+
+static void test_large_objects_as_yaml(void **state)
+{
+    Server *s = *state;
+    server_make(s, MAPS,
+                server_text(s,
+                            "{'metadata':{'name':'wide','labels':{'a':'wide'}},"
+                            "'data':{'k':'%s','b':'true'}}",
+                            fill(s, LARGE)));
+    Answer yaml = ask_yaml(s, MAPS "/wide"), json = server_get(s, MAPS "/wide");
+    assert_true(value_equal(&yaml.body, &json.body));
+    yaml = ask_yaml(s, MAPS "?labelSelector=a%3Dwide");
+    json = server_get(s, MAPS "?labelSelector=a%3Dwide");
+    assert_true(value_equal(&yaml.body, &json.body));
+    Answer a = server_delete(s, MAPS "/wide", NULL);
+    assert_code(&a, 200);
+}
+
+/* A map of {'NAME-0':'', 'NAME-1':'' …}, larger than what the loop reads itself. */
+static const char *many_keys(Server *s, const char *name, unsigned n)
+{
+    _cleanup_buf_ Buf b = BUF_INIT;
+    for (unsigned i = 0; i < n; i++)
+        buf_printf(&b, "%s'%s-%u':''", i ? "," : "", name, i);
+    return arena_cstr(&s->arena, buf_view(&b));
+}
+
+/* As large as it may be: all annotations together have 256 KiB. */
+static void test_large_bodies_of_actions(void **state)
+{
+    enum { MANY = 15000 };
+    Server *s = *state;
+    const char *keys = many_keys(s, "k", MANY), *far_more = many_keys(s, "far-more", 5 * MANY);
+    server_make(s, NS "/serviceaccounts", "{'metadata':{'name':'default'}}");
+    server_make(s, NS "/pods",
+                "{'metadata':{'name':'p','annotations':{'k-7':'old','own':'1'}},'spec':{"
+                "'containers':[{'name':'c','image':'i'}]}}");
+    const char *binding = "{'metadata':{'name':'%s','annotations':{%s}},'target':{'name':'n'}}";
+    Answer a = server_create(s, NS "/pods/p/binding", server_text(s, binding, "q", keys));
+    assert_status(&a, 400, "BadRequest", "name in URL does not match name in Binding object");
+    a = server_create(s, NS "/bindings", server_text(s, binding, "p", keys));
+    assert_code(&a, 201);
+    a = server_get(s, NS "/pods/p");
+    assert_at(&a, "spec.nodeName", "n");
+    assert_at(&a, "metadata.annotations.own", "1");
+    assert_at(&a, "metadata.annotations.k-7", "");
+    assert_int_equal(value_len(value_path(&a.body, "metadata.annotations")), MANY + 1);
+    a = server_create(s, NS "/pods/p/eviction",
+                      server_text(s, "{'metadata':{'name':'q','annotations':{%s}}}", far_more));
+    assert_status(&a, 400, "BadRequest", "name in URL does not match name in Eviction object");
+    a = server_create(
+        s, NS "/pods/p/eviction",
+        server_text(s,
+                    "{'metadata':{'name':'p','annotations':{%s}},'deleteOptions':{'gracePeriod"
+                    "Seconds':0}}",
+                    far_more));
+    assert_code(&a, 201);
+    a = server_delete(s, NS "/pods/p", server_text(s, "{'unknown':{%s}}", far_more));
+    assert_status(&a, 404, "NotFound", NULL);
 }
 
 static void test_more_than_a_body_may_have(void **state)
@@ -157,6 +229,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_large_writes),
+        cmocka_unit_test(test_large_objects_as_yaml),
+        cmocka_unit_test(test_large_bodies_of_actions),
         cmocka_unit_test(test_more_than_a_body_may_have),
         cmocka_unit_test(test_more_than_a_tree_may_be_deep),
         cmocka_unit_test(test_a_list_that_is_streamed),
