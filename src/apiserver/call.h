@@ -8,14 +8,15 @@
  * one of them and a request stays on it: what a call, a watch or a WriteOp has is touched by that
  * loop's thread alone, but for its heavy parts (heavy.h). What the loops share is in ApiServer:
  *
- *   store      any thread (store.h): immutable snapshots for readers, one writer thread that
- * answers by LoopTask; who must not be overtaken says so by `if_rev`, never by what it saw rbac an
- * immutable index, swapped under a lock when RBAC has changed (rbac.c) services   hints: bytes that
- * loop 0 writes as events come and all loops read (atomic); what is taken is taken in the store
- *   heavy      places for large writes: a lock; who waits is told on its own loop
- *   bodies     bytes of requests that are arriving (atomic)
- *   metrics    a lock of their own (base/metrics.h)
- *   kinds, tokens, client_ca and the rest: made before the first request, and never changed
+ * - store: any thread (store.h); immutable snapshots for readers, one writer thread that answers by
+ *   LoopTask. Who must not be overtaken says so by `if_rev`, never by what it saw.
+ * - rbac: an immutable index, swapped under a lock when RBAC has changed (rbac.c).
+ * - services: hints, bytes that loop 0 writes as events come and all loops read (atomic); what is
+ *   taken is taken in the store.
+ * - heavy: places for large parts, under a lock; who waits is told on its own loop.
+ * - bodies: bytes of requests that are arriving (atomic).
+ * - metrics: a lock of their own (base/metrics.h).
+ * - kinds, tokens, client_ca and the rest: made before the first request, and never changed.
  *
  * Anything else that two loops need is one of these: an immutable snapshot with a count of
  * references, an atomic, a lock held for a few steps, or a message by loop_post_task(). */
