@@ -52,9 +52,15 @@ typedef struct ApiPath {
 #define API_INDEX(parent, i)     ((ApiPath){ .up = (parent), .index = (int64_t)(i) })
 #define API_KEY(parent, sv)      ((ApiPath){ .up = (parent), .name = (sv), .index = -1, .is_key = true })
 
-StrView api_path_text(const ApiPath *p, Arena *a); /* SV_NULL: arena exhausted */
+/* "spec.containers[0].name", "metadata.labels[app]": in the arena (SV_NULL: exhausted), or
+ * appended.
+ */
+StrView api_path_text(const ApiPath *p, Arena *a);
 void api_path_put(const ApiPath *p, Buf *out);
 
+/* Each adds an error at a path, in the words of Kubernetes' field.Error of that type; `bad` is
+ * shown and stays the caller's until the errors have been written. Without memory `failed` is set.
+ */
 void api_required(ApiErrors *e, const ApiPath *p, const char *detail); /* detail may be "" */
 void api_invalid(ApiErrors *e, const ApiPath *p, Value bad, const char *fmt, ...) PRINTF(4, 5);
 void api_forbidden(ApiErrors *e, const ApiPath *p, const char *fmt, ...) PRINTF(3, 4);

@@ -65,6 +65,7 @@ Store *store_close(Store *s);
 Snapshot *store_snapshot(Store *s);
 /* The state as of revision `rev`: ERR_GONE when no longer kept, ERR_INVALID when in the future. */
 int store_snapshot_at(Store *s, uint64_t rev, Snapshot **ret, Err *err) NODISCARD;
+/* Of the newest durable state. */
 uint64_t store_revision(Store *s);
 /* The revision of the last write of a key that `marks` names; what the store had when it was opened
  * counts as older than any. Whoever has seen such a write (a snapshot, an event, its done) sees
@@ -72,13 +73,16 @@ uint64_t store_revision(Store *s);
  * revision of the snapshot that it was made from. Takes no lock. */
 uint64_t store_marked(Store *s);
 
+/* A state does not change; its references are counted, from any thread. */
 Snapshot *snapshot_ref(Snapshot *sn);
 Snapshot *snapshot_unref(Snapshot *sn); /* always NULL; NULL is fine */
 uint64_t snapshot_revision(const Snapshot *sn);
 ObjectRev *snapshot_get(const Snapshot *sn, StrView key); /* borrowed from the snapshot; or NULL */
+/* How many keys start with `prefix`, found without a walk. */
 size_t snapshot_count(const Snapshot *sn, StrView prefix);
 
-/* Walks keys that start with `prefix` and are >= `from` (which may be empty), in byte order. */
+/* Walks keys that start with `prefix` and are >= `from` (which may be empty), in byte order. The
+ * iterator borrows the snapshot and the prefix, and needs no end. */
 enum { SNAPSHOT_DEPTH_MAX = 64 };
 typedef struct SnapshotIter {
     StrView prefix;
@@ -130,6 +134,7 @@ typedef struct StoreEvent {
 enum { STORE_OPS_MAX = 64 };
 int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n,
                  Err *err) NODISCARD;
+/* Gives the references back; the array stays the caller's. */
 void store_events_release(StoreEvent *events, size_t n);
 /* `fn` is called on the writer thread after every publish. One at a time; NULL clears it. Once this
  * returns the one before is not called any more, and not running. Never from within `fn`. */
@@ -148,7 +153,7 @@ int store_backup(Store *s, const char *path, Err *err) NODISCARD;
  * then older than anything kept, and they list anew. */
 int store_adopt(const char *dir, const char *old_dir, uint64_t *ret_rev, Err *err) NODISCARD;
 
-/* Derived sizes for metrics. */
+/* Derived sizes for metrics; `commits` are transactions of the engine. */
 typedef struct StoreStats {
     uint64_t revision, oldest_revision, objects, commits, writes;
     size_t history_bytes;
