@@ -527,11 +527,13 @@ static WriteState step_answer(WriteOp *w)
             answer_written(x, w->plan.answer, success_code(w), w->commit.obj);
         return WRITE_DONE;
     }
-    bool lost = err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND;
-    bool claims_lost = w->n_claims && (lost || err->code == ERR_EXISTS);
-    if (((lost && w->retriable) || claims_lost) && ++w->tries < WRITE_TRIES_MAX)
+    bool lost = err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND,
+         made = err->code == ERR_EXISTS; /* meanwhile, by somebody else */
+    bool again = (lost && w->retriable) || (made && w->plan.way == WRITE_UPSERT) ||
+                 (w->n_claims && (lost || made));
+    if (again && ++w->tries < WRITE_TRIES_MAX)
         return WRITE_FIND;
-    if (err->code == ERR_EXISTS)
+    if (made)
         respond_exists(x, x->name);
     else if (err->code == ERR_NOT_FOUND)
         respond_not_found(x);

@@ -2,6 +2,7 @@
 #include "starve.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -62,9 +63,17 @@ static bool is_age(StrView text)
     return digits && digits + 1 == text.len && sv_ends(text, SV("s"));
 }
 
+static int by_manager(const void *a, const void *b)
+{
+    int c = sv_cmp(value_path_str(a, "manager"), value_path_str(b, "manager"));
+    return c ? c : sv_cmp(value_path_str(a, "operation"), value_path_str(b, "operation"));
+}
+
 static void scrub(Value *v)
 {
     value_map_foreach (m, v) {
+        if (sv_eq(m->key, SV("managedFields")) && m->val.kind == VALUE_LIST && m->val.len)
+            qsort(m->val.items, m->val.len, sizeof *m->val.items, by_manager); /* else by time */
         if (is_one_time(m->key) && !value_is(&m->val, VALUE_MAP))
             m->val = value_null();
         else
