@@ -42,7 +42,23 @@ static bool is_kind(const ApiCall *x, const char *group, const char *kind)
     return sv_eq(x->res->kind, sv_cstr(kind)) && sv_eq(x->res->group, sv_cstr(group));
 }
 
-/* Nothing new in a namespace that is missing or on its way out. */
+/* The call's namespace and its revision. */
+static bool read_namespace(ApiCall *x, Value *ret, uint64_t *ret_rev)
+{
+    char key[STORE_KEY_MAX];
+    const ApiResource *res = api_resource_find(SV(""), SV("v1"), SV("namespaces"));
+    if (!registry_key(res, SV_NULL, x->ns, key))
+        return false;
+    Snapshot *sn = store_snapshot(x->srv->store);
+    ObjectRev *o = snapshot_get(sn, sv_cstr(key));
+    bool ok = o && object_decode(res, o, x->arena, ret, NULL) == 0;
+    *ret_rev = ok ? o->mod_rev : 0;
+    snapshot_unref(sn);
+    return ok;
+}
+
+/* Nothing new in a namespace that is missing or on its way out. That it stays so until the object
+ * is stored is a condition of the transaction. */
 static AdmitResult namespace_lifecycle(AdmitChain *c)
 {
     ApiCall *x = c->x;
@@ -50,7 +66,7 @@ static AdmitResult namespace_lifecycle(AdmitChain *c)
     if (old || !x->res->namespaced)
         return ADMIT_OK;
     Value ns;
-    if (!object_core(x->srv->store, SV("namespaces"), SV_NULL, x->ns, x->arena, &ns)) {
+    if (!read_namespace(x, &ns, &c->ns_rev)) {
         ApiCall about = *x; /* the call itself may be gone once it is answered */
         about.resource = SV("namespaces");
         about.name = x->ns;
@@ -487,7 +503,7 @@ static AdmitFn *const links[ADMIT_PHASE_MAX][9] = {
     [ADMIT_MUTATING] = { namespace_lifecycle, node_restriction, control_plane_node, service_account,
                          token_secret, priority, default_tolerations, deny_external_ips,
                          service_addresses },
-    [ADMIT_VALIDATING] = { rbac_escalation, one_default_class, pod_security },
+    [ADMIT_VALIDATING] = { namespace_lifecycle, rbac_escalation, one_default_class, pod_security },
     [ADMIT_DELETING] = { immortal_namespaces, node_restriction },
 };
 

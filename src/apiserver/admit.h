@@ -20,6 +20,8 @@ typedef struct AdmitChain {
     LoopFn *resume;   /* called on the loop when a link that waited can go on: admit_run() again */
     void *ctx;
 
+    uint64_t ns_rev; /* of the namespace that something new may be made in; 0: not asked */
+
     AdmitPhase phase;
     unsigned at;    /* the link that is next */
     unsigned tries; /* of that link */

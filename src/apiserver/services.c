@@ -15,7 +15,10 @@
 #include "base/encode.h"
 #include "codec/json.h"
 
-enum { ADDRESSES_MAX = 65536 };
+enum {
+    ADDRESSES_MAX = 65536,
+    CLAIMS_MAX = STORE_OPS_MAX - 2, /* beside the Service and the look at its namespace */
+};
 
 struct ServiceAlloc {
     uint32_t net; /* first address, host order */
@@ -205,7 +208,7 @@ typedef struct Claims {
  * unclaimed cannot be given back. */
 static void add_claim(Claims *c, const char *key, const Value *owner, bool address)
 {
-    if (c->n == STORE_OPS_MAX - 1)
+    if (c->n == CLAIMS_MAX)
         c->failed = true;
     if (c->failed || (!owner && !is_claimed(c->store, key)))
         return;
@@ -246,17 +249,17 @@ static void add_difference(Claims *c, const Value *svc, const Value *other, bool
 int services_claims(Store *store, const Value *obj, const Value *old, Arena *arena,
                     StoreOp **ret_ops, size_t *ret_n, Err *err)
 {
-    Claims c = { arena, store, arena_array(arena, StoreOp, STORE_OPS_MAX - 1), 0, false };
+    Claims c = { arena, store, arena_array(arena, StoreOp, CLAIMS_MAX), 0, false };
     if (!c.ops)
         return err_nomem(err);
     add_difference(&c, obj, old, true);
     add_difference(&c, old, obj, false);
-    if (c.n == STORE_OPS_MAX - 1 && c.failed)
+    if (c.n == CLAIMS_MAX && c.failed)
         return err_set(
             err, ERR_INVALID, 0,
             "spec.ports: Too many: one change may take or give back %d addresses and node "
             "ports at most",
-            STORE_OPS_MAX - 1);
+            CLAIMS_MAX);
     if (c.failed)
         return err_nomem(err);
     *ret_ops = c.ops;

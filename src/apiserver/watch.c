@@ -33,7 +33,8 @@ enum {
     STALL_MAX_MS = 60 * 1000,
     INITIAL_MAX_MS = 10 * 60 * 1000, /* for the state at the start, of which a snapshot is held */
     EVENTS_AT_ONCE = 256,
-    EVENT_TEXTS = 8, /* forms of one event that are kept for the next watch */
+    INITIAL_AT_ONCE = 1024, /* objects of the state at the start that are looked at in one go */
+    EVENT_TEXTS = 8,        /* forms of one event that are kept for the next watch */
     EVENT_END_MAX = 16,
     SCRATCH_MAX = 64 * 1024 * 1024, /* the tree of one object, for a Table's cells */
 };
@@ -50,6 +51,7 @@ struct Watch {
     uint64_t rev; /* everything up to here has been handed out */
     bool behind;  /* reads the store by itself; else the hub hands it what comes */
     bool takes;   /* the revision that the hub has in hand */
+    bool due;     /* catch_up_later() has been asked for */
     bool bookmarks, table_columns_sent;
     WsPush *ws;        /* NULL: plain HTTP. An event is a message of it. */
     bool ws_inside;    /* a message has begun */
@@ -95,6 +97,8 @@ struct WatchHub {
 
 /* ---- one watch ---- */
 
+static void catch_up_later(void *ctx);
+
 static void watch_free(Watch *w)
 {
     if (w->link) {
@@ -104,6 +108,8 @@ static void watch_free(Watch *w)
         if (!w->hub->watches && !w->hub->n_subscribers)
             atomic_store(&w->hub->listens, false);
     }
+    if (w->due)
+        loop_defer_cancel(w->hub->on->loop, catch_up_later, w);
     snapshot_unref(w->initial);
     object_rev_unref(w->part_of);
     source_free(w->timeout);
@@ -353,7 +359,9 @@ static bool send_initial(Watch *w)
     EventText t = { .text = BUF_INIT };
     ObjectRev *o = NULL;
     bool alive = true;
-    while (t.text.len < WATCH_CHUNK && !t.text.failed && !t.rest.ptr && (o = snapshot_next(&w->at)))
+    for (unsigned i = 0; i < INITIAL_AT_ONCE && t.text.len < WATCH_CHUNK && !t.text.failed &&
+                         !t.rest.ptr && (o = snapshot_next(&w->at));
+         i++)
         if (in_scope(w, o->key) && filter_match(&w->filter, o))
             make_text(w, "ADDED", o, o->mod_rev, &t);
     alive = send_text(w, &t, o);
@@ -381,12 +389,14 @@ static void send_expired(Watch *w, const Err *why)
 static bool send_history(Watch *w)
 {
     StoreEvent events[STORE_OPS_MAX];
-    uint64_t pos = w->rev;
+    const uint64_t begin = w->rev;
+    uint64_t pos = begin;
     size_t n = 0, i = 0;
     unsigned nth = 0; /* of its revision */
     bool alive = true;
     Err err = { 0 };
-    if (store_events(w->hub->on->srv->store, &pos, events, STORE_OPS_MAX, &n, &err) < 0) {
+    if (store_events(w->hub->on->srv->store, sv_n(w->prefix, w->prefix_len), &pos, events,
+                     STORE_OPS_MAX, &n, &err) < 0) {
         send_expired(w, &err);
         return false;
     }
@@ -405,19 +415,35 @@ static bool send_history(Watch *w)
     if (alive && i == n) {
         w->rev = pos;
         w->done = 0;
-        w->behind = n > 0;
+        w->behind = pos != begin;
     }
     store_events_release(events, n);
     return alive;
 }
 
-/* Fills up what waits for the client; when nothing is left to read, the hub takes over. */
+/* Fills up what waits for the client, a piece at a time: others have their turn in between, however
+ * much is passed over until something concerns this watch. When nothing is left to read, the hub
+ * takes over. */
 static void catch_up(void *ctx)
 {
     Watch *w = ctx;
-    while (w->behind && !is_full(w))
-        if (!(w->part_of ? send_part(w) : w->initial ? send_initial(w) : send_history(w)))
-            return;
+    if (!w->behind || is_full(w) ||
+        !(w->part_of   ? send_part(w)
+          : w->initial ? send_initial(w)
+                       : send_history(w)))
+        return;
+    if (!w->behind || is_full(w) || w->due)
+        return;
+    w->due = loop_defer(w->hub->on->loop, catch_up_later, w, NULL) == 0;
+    if (!w->due)
+        watch_cut(w, "memory is exhausted");
+}
+
+static void catch_up_later(void *ctx)
+{
+    Watch *w = ctx;
+    w->due = false;
+    catch_up(w);
 }
 
 /* ---- the hub ---- */
@@ -485,7 +511,8 @@ static void hub_run(void *ctx)
     size_t n;
     Err err = { 0 };
     do {
-        if (store_events(h->on->srv->store, &h->pos, events, EVENTS_AT_ONCE, &n, &err) < 0) {
+        if (store_events(h->on->srv->store, SV(""), &h->pos, events, EVENTS_AT_ONCE, &n, &err) <
+            0) {
             fell_out(h, &err);
             return;
         }

@@ -249,6 +249,7 @@ static WriteState step_make(WriteOp *w)
 {
     ApiCall *x = w->x;
     w->effect = EFFECT_PUT;
+    w->formed = false;
     w->retriable = w->plan.way == WRITE_DELETION || w->plan.way == WRITE_ACTION;
     if (!decode_old(w) || !w->plan.make(w))
         return WRITE_DONE;
@@ -308,7 +309,7 @@ static WriteState step_validate(WriteOp *w)
 
 static WriteState step_admit(WriteOp *w)
 {
-    return after_admission(w, WRITE_CLAIM);
+    return after_admission(w, w->formed ? WRITE_COMMIT : WRITE_CLAIM);
 }
 
 /* Addresses and ports of Services, for the transaction that writes the object in this form. */
@@ -458,15 +459,34 @@ static int64_t lifetime_of(const ApiResource *res)
     return sv_eq(res->kind, SV("Event")) ? 3600 : 0;
 }
 
+/* What is new comes into the namespace that admission has looked at: not into one that is on its
+ * way out by now, nor into another one of the same name. */
+static bool needs_namespace(const WriteOp *w)
+{
+    return !w->have && w->admit.ns_rev;
+}
+
+static bool add_namespace(const WriteOp *w, char key[static STORE_KEY_MAX], StoreOp *ret)
+{
+    const ApiResource *res = api_resource_find(SV(""), SV("v1"), SV("namespaces"));
+    if (!needs_namespace(w) || !registry_key(res, SV_NULL, w->x->ns, key))
+        return false;
+    *ret = (StoreOp){ .kind = STORE_CHECK, .key = sv_cstr(key), .if_rev = w->admit.ns_rev };
+    return true;
+}
+
 static WriteState hand_over(WriteOp *w, const StoreOp *op)
 {
     ApiCall *x = w->x;
     Err err = { 0 };
     StoreOp ops[STORE_OPS_MAX] = { *op };
+    char key[STORE_KEY_MAX];
+    size_t n = 1;
     for (size_t i = 0; i < w->n_claims; i++)
-        ops[1 + i] = w->claims[i];
+        ops[n++] = w->claims[i];
+    n += add_namespace(w, key, &ops[n]);
     w->resume = WRITE_ANSWER;
-    if (commit_start(&w->commit, x->srv->store, ops, 1 + w->n_claims, &err) == 0)
+    if (commit_start(&w->commit, x->srv->store, ops, n, &err) == 0)
         return WRITE_WAITING;
     respond_err(x, &err);
     return WRITE_DONE;
@@ -529,6 +549,11 @@ static WriteState step_answer(WriteOp *w)
     }
     bool lost = err->code == ERR_CONFLICT || err->code == ERR_NOT_FOUND,
          made = err->code == ERR_EXISTS; /* meanwhile, by somebody else */
+    if (lost && needs_namespace(w) && ++w->tries < WRITE_TRIES_MAX) {
+        w->formed = true;
+        admit_begin(&w->admit, ADMIT_VALIDATING);
+        return WRITE_ADMIT;
+    }
     bool again = (lost && w->retriable) || (made && w->plan.way == WRITE_UPSERT) ||
                  (w->n_claims && (lost || made));
     if (again && ++w->tries < WRITE_TRIES_MAX)

@@ -7,7 +7,8 @@
  * when that is over. Read, make, validate and form depend on nothing but the request and the
  * version that was found: where they are long (heavy.h) they run on another thread. Whoever was
  * slower than another writer begins again with find, where the request allows it, at most
- * WRITE_TRIES_MAX times. */
+ * WRITE_TRIES_MAX times. A new object is stored only while its namespace is the version that
+ * admission saw; if not, that part is done again. */
 #pragma once
 
 #include "apiserver/admit.h"
@@ -87,6 +88,7 @@ struct WriteOp {
     size_t n_claims;
     Buf val, attrs; /* the object as it is stored */
     bool same;      /* it is stored so already */
+    bool formed; /* all is there: of a new object, whose namespace has changed, that is admitted */
     Heavy heavy;
     AdmitChain admit;
     Commit commit;

@@ -1,5 +1,6 @@
 /* cache.c - `current` (a snapshot) and the history, a queue of events; both under one mutex that is
- * held only for pointer swaps, and by late readers for some dozens of events at a time.
+ * held only for pointer swaps, and by late readers to take hold of some dozens of events, or to
+ * pass over some more; what they hold is made of its deltas without the lock.
  *
  * An older state is made when it is asked for, from the nearest newer one by undoing events: a list
  * that is read in pages goes on at a revision that is hardly ever far away. The last ones that were
@@ -8,7 +9,17 @@
 
 #include "base/clock.h"
 
-enum { KEPT_MAX = 16 * 1024 * 1024, MADE_SEC = 60 };
+enum {
+    KEPT_MAX = 16 * 1024 * 1024,
+    MADE_SEC = 60,
+    /* Of a piece of history that is read at once. */
+    SCAN_MAX = 1024,         /* events that are passed over under the lock */
+    MADE_BYTES = 512 * 1024, /* that are written, where they have to be made of deltas */
+    HELD_MAX = STORE_OPS_MAX,
+    /* Objects that an older state differs in from the nearest one that there is: 20 ms. What
+     * differs in more is too old. */
+    UNDO_MAX = 16 * 1024,
+};
 
 struct Snapshot {
     atomic_uint refs;
@@ -55,15 +66,10 @@ void cache_init(Cache *c, size_t bytes_max, unsigned age_sec)
     pthread_mutex_init(&c->lock, NULL);
 }
 
-static void forget_made(Cache *c)
-{
-    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
-        c->made[i] = snapshot_unref(c->made[i]);
-}
-
 void cache_free(Cache *c)
 {
-    forget_made(c);
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
+        snapshot_unref(c->made[i]);
     history_free(&c->history);
     snapshot_unref(c->current);
     snapshot_unref(c->loading);
@@ -88,6 +94,27 @@ uint64_t cache_revision(Cache *c)
     return rev;
 }
 
+/* ---- pieces of history ---- */
+
+/* Where the events of one revision that begin at `i` end. */
+static size_t end_of(const History *h, size_t i)
+{
+    uint64_t rev = h->items.items[i].rev;
+    while (i < h->items.len && h->items.items[i].rev == rev)
+        i++;
+    return i;
+}
+
+/* Makes what is held, and lets it go. */
+static int make_held(Cache *c, EventHold *held, size_t n, StoreEvent *ret, Err *err)
+{
+    int r = history_make(held, n, ret, err);
+    pthread_mutex_lock(&c->lock);
+    history_let_go(held, n);
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
 /* ---- older states ---- */
 
 /* The nearest state at or after `rev` that there is. The lock is held. */
@@ -108,33 +135,43 @@ static int too_old(Err *err)
         "The provided continue parameter is too old to display a consistent list result.");
 }
 
-/* The last transactions up to revision `until` and after `rev`, newest first, whole. */
-static int events_before(Cache *c, uint64_t rev, uint64_t until, StoreEvent events[STORE_OPS_MAX],
-                         size_t *ret_n, Err *err)
+/* Takes hold of what leads back from the state at `until` to the one at `rev`, as far as it lies in
+ * the events after *pos, which is advanced. Versions that came and went after `rev` are nobody's
+ * concern: of many changes of an object one is looked at. */
+static int hold_undone(Cache *c, uint64_t rev, uint64_t until, uint64_t *pos,
+                       EventHold held[HELD_MAX], size_t *ret_n, Err *err)
 {
     int r = 0;
-    *ret_n = 0;
+    size_t cost = 0, n = 0;
     pthread_mutex_lock(&c->lock);
     const History *h = &c->history;
-    if (rev < c->base)
+    size_t i = history_after(h, *pos), end = history_after(h, until), last = i + SCAN_MAX;
+    if (*pos < c->base)
         r = too_old(err);
-    size_t first = history_after(h, rev), end = history_after(h, until);
-    while (r == 0 && end > first) {
-        size_t begin = history_after(h, h->items.items[end - 1].rev - 1);
-        if (*ret_n + (end - begin) > STORE_OPS_MAX)
+    while (r == 0 && i < MIN(end, last) && cost <= MADE_BYTES) {
+        size_t next = end_of(h, i);
+        if (n + (next - i) > HELD_MAX)
             break;
-        while (r == 0 && end > begin) {
-            if ((r = history_get(h, --end, &events[*ret_n], err)) == 0)
-                ++*ret_n;
+        *pos = h->items.items[i].rev;
+        for (; i < next; i++) {
+            if (history_prev_rev(&h->items.items[i]) > rev)
+                continue;
+            held[n] = history_hold_prev(h, i);
+            cost += held[n++].cost;
         }
     }
     pthread_mutex_unlock(&c->lock);
+    *ret_n = n;
     return r;
 }
 
-static int undo(TreeNode **root, const StoreEvent *ev, Err *err)
+/* In any order: what was made after `rev` goes, unless what was there then is back already. */
+static int undo(TreeNode **root, uint64_t rev, const StoreEvent *ev, Err *err)
 {
     bool oom = false;
+    const ObjectRev *have = ev->prev ? NULL : tree_get(*root, ev->obj->key);
+    if (!ev->prev && (!have || have->mod_rev <= rev))
+        return 0;
     TreeNode *before =
         ev->prev ? tree_put(*root, ev->prev, &oom) : tree_del(*root, ev->obj->key, &oom);
     if (oom)
@@ -147,15 +184,21 @@ static int undo(TreeNode **root, const StoreEvent *ev, Err *err)
 /* Undoes all that came after `rev` and led to the state at `from`. */
 static int undo_to(Cache *c, uint64_t rev, uint64_t from, TreeNode **root, Err *err)
 {
-    StoreEvent events[STORE_OPS_MAX];
+    EventHold held[HELD_MAX];
+    StoreEvent events[HELD_MAX];
     int r = 0;
-    for (size_t n = 1; r == 0 && n;) {
-        r = events_before(c, rev, from, events, &n, err);
+    size_t all = 0;
+    for (uint64_t pos = rev; r == 0 && pos < from;) {
+        size_t n;
+        if (all > UNDO_MAX)
+            return too_old(err);
+        if ((r = hold_undone(c, rev, from, &pos, held, &n, err)) < 0 ||
+            (r = make_held(c, held, n, events, err)) < 0)
+            break;
         for (size_t i = 0; i < n && r == 0; i++)
-            r = undo(root, &events[i], err);
-        if (n)
-            from = events[n - 1].rev - 1;
+            r = undo(root, rev, &events[i], err);
         store_events_release(events, n);
+        all += n;
     }
     return r;
 }
@@ -278,41 +321,53 @@ ObjectRev *snapshot_next(SnapshotIter *it)
 
 /* ---- events ---- */
 
-/* Where the events of one revision that begin at `i` end. */
-static size_t end_of(const History *h, size_t i)
+static bool concerns(const HistoryEvent *e, StrView prefix)
 {
-    uint64_t rev = h->items.items[i].rev;
-    while (i < h->items.len && h->items.items[i].rev == rev)
-        i++;
-    return i;
+    return !prefix.len || sv_starts(history_key(e), prefix);
 }
 
-int cache_events(Cache *c, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n, Err *err)
+/* As store_events(), but that what is found is held. */
+static int hold_events(Cache *c, StrView prefix, uint64_t *pos, EventHold *held, size_t max,
+                       size_t *ret_n, Err *err)
 {
     int r = 0;
-    size_t got = 0;
+    size_t cost = 0, n = 0;
     pthread_mutex_lock(&c->lock);
     const History *h = &c->history;
+    size_t i = history_after(h, *pos), end = MIN(h->items.len, i + SCAN_MAX);
     if (*pos < c->base)
         r = err_set(err, ERR_GONE, 0, "too old resource version: %llu (%llu)",
                     (unsigned long long)*pos, (unsigned long long)c->base);
-    for (size_t i = history_after(h, *pos), end; r == 0 && i < h->items.len;
-         *pos = events[got - 1].rev) {
-        end = end_of(h, i); /* the transaction's events: all or none */
-        if (got + (end - i) > n)
+    while (r == 0 && i < end && cost <= MADE_BYTES) {
+        size_t next = end_of(h, i); /* the transaction's events: all or none */
+        if (n + (next - i) > max)
             break;
-        for (; i < end && r == 0; i++) {
-            if ((r = history_get(h, i, &events[got], err)) == 0)
-                got++;
+        *pos = h->items.items[i].rev;
+        for (; i < next; i++) {
+            if (!concerns(&h->items.items[i], prefix))
+                continue;
+            held[n] = history_hold(h, i);
+            cost += held[n++].cost;
         }
     }
     pthread_mutex_unlock(&c->lock);
-    if (r < 0) {
-        store_events_release(events, got);
-        got = 0;
-    }
-    *ret_n = got;
+    *ret_n = n;
     return r;
+}
+
+int cache_events(Cache *c, StrView prefix, uint64_t *pos, StoreEvent *events, size_t n,
+                 size_t *ret_n, Err *err)
+{
+    EventHold held[CACHE_EVENTS_MAX];
+    uint64_t at = *pos;
+    size_t got;
+    *ret_n = 0;
+    int r = hold_events(c, prefix, &at, held, MIN(n, ARRAY_SIZE(held)), &got, err);
+    if (r < 0 || (r = make_held(c, held, got, events, err)) < 0)
+        return r;
+    *pos = at;
+    *ret_n = got;
+    return 0;
 }
 
 void store_events_release(StoreEvent *events, size_t n)
@@ -339,8 +394,15 @@ static void trim(Cache *c, int64_t now)
     while (h->floor < h->items.len && h->kept > c->kept_max)
         h->kept -= h->items.items[h->floor++].kept;
     history_compact(h);
-    if (now - c->made_at > MADE_SEC * NSEC_PER_SEC)
-        forget_made(c);
+}
+
+/* Older states that nobody has asked for lately. The lock is held: they are freed without. */
+static void forget_made(Cache *c, int64_t now, Snapshot *ret[CACHE_MADE_MAX])
+{
+    if (now - c->made_at <= MADE_SEC * NSEC_PER_SEC)
+        return;
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
+        ret[i] = TAKE_PTR(c->made[i]);
 }
 
 /* Of large objects that takes long: the lock is held for the ends only. */
@@ -357,10 +419,15 @@ static void pack(Cache *c)
 
 void cache_trim(Cache *c)
 {
+    int64_t now = clock_mono_ns();
+    Snapshot *made[CACHE_MADE_MAX] = { NULL };
     pack(c);
     pthread_mutex_lock(&c->lock);
-    trim(c, clock_mono_ns());
+    trim(c, now);
+    forget_made(c, now, made);
     pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
+        snapshot_unref(made[i]);
 }
 
 bool cache_reserve(Cache *c, size_t n)

@@ -8,7 +8,7 @@
 #include "store/store.h"
 #include "store/tree.h"
 
-enum { CACHE_MADE_MAX = 2 };
+enum { CACHE_MADE_MAX = 2, CACHE_EVENTS_MAX = 256 };
 
 typedef struct Cache {
     pthread_mutex_t lock; /* guards all below */
@@ -51,8 +51,8 @@ void cache_trim(Cache *c);
 Snapshot *cache_snapshot(Cache *c);
 uint64_t cache_revision(Cache *c);
 int cache_snapshot_at(Cache *c, uint64_t rev, Snapshot **ret, Err *err) NODISCARD;
-int cache_events(Cache *c, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n,
-                 Err *err) NODISCARD;
+int cache_events(Cache *c, StrView prefix, uint64_t *pos, StoreEvent *events, size_t n,
+                 size_t *ret_n, Err *err) NODISCARD;
 void cache_stats(Cache *c, StoreStats *ret); /* its own fields */
 /* Events up to this revision need not be kept by the engine any more. */
 uint64_t cache_floor(Cache *c);

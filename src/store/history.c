@@ -9,8 +9,8 @@
  * An event is packed when enough newer ones have come, which is when its `prev` becomes a delta to
  * its `obj`. That one is whole at this time: whatever replaced it came later and is packed later.
  * The chain of deltas that leads to a version is bounded: `height` counts the longest that ends in
- * this one, and one of HEIGHT_MAX stays whole. A version that was deleted has none after it and
- * stays whole, too. */
+ * this one, and one of HEIGHT_MAX, or less where the object is large, stays whole. A version that
+ * was deleted has none after it and stays whole, too. */
 #include "store/history.h"
 
 #include "store/delta.h"
@@ -18,8 +18,9 @@
 
 enum {
     HEIGHT_MAX = 12,
-    RECENT_BYTES = 1024 * 1024, /* that are kept whole, for watches that are not late */
-    RECENT_MIN = 256,           /* events */
+    CHAIN_BYTES = 4 * 1024 * 1024, /* that are written to make one version */
+    RECENT_BYTES = 1024 * 1024,    /* that are kept whole, for watches that are not late */
+    RECENT_MIN = 256,              /* events */
     COMPACT_FROM = 1024,
     KEPT_ROW = 64,
 };
@@ -75,11 +76,17 @@ static Version *version_of(History *h, ObjectRev *o)
     return v;
 }
 
-static StrView version_key(const Version *v)
+/* The one that it is made of. */
+static const Version *version_base(const Version *v)
 {
     while (!v->full)
         v = v->packed->newer;
-    return v->full->key;
+    return v;
+}
+
+static StrView version_key(const Version *v)
+{
+    return version_base(v)->full->key;
 }
 
 static size_t version_size(const Version *v)
@@ -153,24 +160,9 @@ static ObjectRev *unpack(const Packed *p, const ObjectRev *newer)
     return o;
 }
 
-/* With a reference; NULL: no memory, or no version. */
-static ObjectRev *version_object(const Version *v)
+static uint64_t version_rev(const Version *v)
 {
-    const Version *chain[HEIGHT_MAX + 1];
-    unsigned n = 0;
-    if (!v)
-        return NULL;
-    for (; !v->full; v = v->packed->newer) {
-        ASSERT(n < ARRAY_SIZE(chain));
-        chain[n++] = v;
-    }
-    ObjectRev *o = object_rev_ref(v->full);
-    while (o && n) {
-        ObjectRev *older = unpack(chain[--n]->packed, o);
-        object_rev_unref(o);
-        o = older;
-    }
-    return o;
+    return v->full ? v->full->mod_rev : v->packed->mod_rev;
 }
 
 /* ---- events ---- */
@@ -244,10 +236,16 @@ bool history_pack_find(const History *h, HistoryPack *ret)
     return h->items.len - h->packed > RECENT_MIN && h->recent > RECENT_BYTES;
 }
 
+/* Whether one that leads to it may be made of another one. */
+static bool may_be_packed(const Version *v)
+{
+    return v->full && v->height < HEIGHT_MAX && (v->height + 1) * v->full->val.len <= CHAIN_BYTES;
+}
+
 void history_pack_make(const History *h, HistoryPack *p)
 {
     const HistoryEvent *e = &h->items.items[p->at];
-    if (e->prev && e->obj && e->prev->full && e->prev->height < HEIGHT_MAX)
+    if (e->prev && e->obj && may_be_packed(e->prev))
         p->packed = version_differs(e->prev, e->obj);
 }
 
@@ -287,13 +285,116 @@ size_t history_after(const History *h, uint64_t rev)
     return lo;
 }
 
-int history_get(const History *h, size_t i, StoreEvent *ret, Err *err)
+StrView history_key(const HistoryEvent *e)
+{
+    return version_key(e->prev ? e->prev : e->obj);
+}
+
+uint64_t history_prev_rev(const HistoryEvent *e)
+{
+    return e->prev ? version_rev(e->prev) : 0;
+}
+
+/* ---- events in full ---- */
+
+static VersionHold hold(Version *v, size_t *cost)
+{
+    VersionHold ret = { 0 };
+    if (!v)
+        return ret;
+    if (!v->full) {
+        v->refs++; /* it keeps all that leads to it */
+        ret.version = v;
+    }
+    for (; !v->full; v = v->packed->newer) {
+        ret.steps++;
+        *cost += v->packed->val_len;
+    }
+    ret.base = object_rev_ref(v->full);
+    return ret;
+}
+
+EventHold history_hold(const History *h, size_t i)
 {
     const HistoryEvent *e = &h->items.items[i];
-    *ret = (StoreEvent){ e->rev, version_object(e->obj), version_object(e->prev) };
-    if ((!ret->obj && e->obj) || (!ret->prev && e->prev)) {
-        store_events_release(ret, 1);
-        return err_nomem(err);
+    EventHold ret = { .rev = e->rev };
+    ret.obj = hold(e->obj, &ret.cost);
+    ret.prev = hold(e->prev, &ret.cost);
+    return ret;
+}
+
+EventHold history_hold_prev(const History *h, size_t i)
+{
+    const HistoryEvent *e = &h->items.items[i];
+    EventHold ret = { .rev = e->rev };
+    if (e->prev)
+        ret.prev = hold(e->prev, &ret.cost);
+    else
+        ret.obj.base = object_rev_ref(version_base(e->obj)->full);
+    return ret;
+}
+
+static void let_go(VersionHold *v)
+{
+    v->version = version_unref(v->version);
+    v->base = object_rev_unref(v->base);
+}
+
+void history_let_go(EventHold *held, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        let_go(&held[i].obj);
+        let_go(&held[i].prev);
     }
-    return 0;
+}
+
+/* What has been made of a version; borrowed. NULL: nothing yet. */
+static ObjectRev *made_of(const Version *v, const EventHold *held, size_t n, const StoreEvent *made)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (held[i].obj.version == v && made[i].obj)
+            return made[i].obj;
+        if (held[i].prev.version == v && made[i].prev)
+            return made[i].prev;
+    }
+    return NULL;
+}
+
+/* With a reference; NULL: no memory, or no version. The others in `held` may have been made. Reads
+ * of versions only what does not change any more: that they are packed, and how. */
+static ObjectRev *make(const VersionHold *v, const EventHold *held, size_t n,
+                       const StoreEvent *made)
+{
+    const Packed *chain[HEIGHT_MAX];
+    ObjectRev *from = NULL;
+    unsigned steps = 0;
+    const Version *at = v->version;
+    ASSERT(v->steps <= HEIGHT_MAX);
+    for (; steps < v->steps && !(from = made_of(at, held, n, made)); at = at->packed->newer)
+        chain[steps++] = at->packed;
+    ObjectRev *o = object_rev_ref(from ? from : v->base);
+    while (o && steps) {
+        ObjectRev *older = unpack(chain[--steps], o);
+        object_rev_unref(o);
+        o = older;
+    }
+    return o;
+}
+
+/* The newest first: a version before is mostly one step from the one after it. */
+int history_make(const EventHold *held, size_t n, StoreEvent *ret, Err *err)
+{
+    bool fine = true;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = (StoreEvent){ .rev = held[i].rev };
+    for (size_t i = n; fine && i-- > 0;) {
+        const EventHold *e = &held[i];
+        ret[i].obj = make(&e->obj, e, n - i, &ret[i]);
+        ret[i].prev = make(&e->prev, e, n - i, &ret[i]);
+        fine = !ret[i].obj == !e->obj.base && !ret[i].prev == !e->prev.base;
+    }
+    if (fine)
+        return 0;
+    store_events_release(ret, n);
+    return err_nomem(err);
 }

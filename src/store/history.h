@@ -51,5 +51,29 @@ void history_pack_end(History *h, HistoryPack *p);
 void history_compact(History *h);
 /* Index of the first event after `rev`. */
 size_t history_after(const History *h, uint64_t rev);
-/* Event i, with references of the caller's. */
-int history_get(const History *h, size_t i, StoreEvent *ret, Err *err) NODISCARD;
+StrView history_key(const HistoryEvent *e);
+
+/* An event that is taken hold of under the lock, which costs a few steps, and made whole without
+ * it. What has been packed stays as it is for as long as somebody holds it. */
+typedef struct VersionHold {
+    ObjectRev *base;  /* the version itself, or what it is made of; NULL: there is no version */
+    Version *version; /* NULL: `base` is it */
+    unsigned steps;   /* deltas between the two */
+} VersionHold;
+
+typedef struct EventHold {
+    uint64_t rev;
+    VersionHold obj, prev;
+    size_t cost; /* bytes that are written to make it */
+} EventHold;
+
+EventHold history_hold(const History *h, size_t i);
+/* For undoing it: the version before; where there was none, some version as `obj`, for its key. */
+EventHold history_hold_prev(const History *h, size_t i);
+/* The events in full, with references of the caller's; of what they have in common it is made once.
+ * All or none. Takes no lock. */
+int history_make(const EventHold *held, size_t n, StoreEvent *ret, Err *err) NODISCARD;
+/* Under the lock. */
+void history_let_go(EventHold *held, size_t n);
+/* The revision that wrote the version before; 0: there was none. */
+uint64_t history_prev_rev(const HistoryEvent *e);

@@ -88,9 +88,10 @@ int store_snapshot_at(Store *s, uint64_t rev, Snapshot **ret, Err *err)
     return cache_snapshot_at(&s->cache, rev, ret, err);
 }
 
-int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n, Err *err)
+int store_events(Store *s, StrView prefix, uint64_t *pos, StoreEvent *events, size_t n,
+                 size_t *ret_n, Err *err)
 {
-    return cache_events(&s->cache, pos, events, n, ret_n, err);
+    return cache_events(&s->cache, prefix, pos, events, n, ret_n, err);
 }
 
 uint64_t store_marked(Store *s)

@@ -127,13 +127,14 @@ typedef struct StoreEvent {
     ObjectRev *prev; /* the version before; NULL: created */
 } StoreEvent;
 
-/* Reads up to n events after position *pos, which is a revision at first and is advanced; all
- * events of one revision come together (n must be at least the largest transaction, STORE_OPS_MAX).
- * Each event holds references: store_events_release(). ERR_GONE when events after *pos are dropped.
- */
+/* Reads events after position *pos, which is a revision at first and is advanced: up to n of those
+ * whose keys start with `prefix` (empty: all), fewer where there is much to pass over or to make; a
+ * *pos that stays the same says that there are no more. All events of one revision come together (n
+ * must be at least the largest transaction, STORE_OPS_MAX). Each event holds references:
+ * store_events_release(). ERR_GONE when events after *pos are dropped. */
 enum { STORE_OPS_MAX = 64 };
-int store_events(Store *s, uint64_t *pos, StoreEvent *events, size_t n, size_t *ret_n,
-                 Err *err) NODISCARD;
+int store_events(Store *s, StrView prefix, uint64_t *pos, StoreEvent *events, size_t n,
+                 size_t *ret_n, Err *err) NODISCARD;
 /* Gives the references back; the array stays the caller's. */
 void store_events_release(StoreEvent *events, size_t n);
 /* `fn` is called on the writer thread after every publish. One at a time; NULL clears it. Once this

@@ -1,6 +1,8 @@
 /* test_admission.c - what admission adds to objects, and what it refuses. */
 #include "server_fixture.h"
 
+#include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 
 #define NS        "/api/v1/namespaces/default"
@@ -218,6 +220,99 @@ static void test_flags_that_are_not_known(void **state)
     assert_code(&a, 200);
 }
 
+/* ---- a namespace that is no longer what admission has seen ---- */
+
+#define QUICK "/api/v1/namespaces/quick"
+
+static bool is_missing(Server *s, const char *key)
+{
+    Snapshot *sn = store_snapshot(s->store);
+    bool missing = !snapshot_get(sn, sv_cstr(key));
+    snapshot_unref(sn);
+    return missing;
+}
+
+/* The store's writer waits in here until the request has been admitted, and handed in behind what
+ * changes the namespace. */
+static void hold_writer(void *ctx, uint64_t rev, ObjectRev *obj, const Err *err)
+{
+    sem_wait(ctx);
+}
+
+static void let_writer_go(void *ctx)
+{
+    sem_post(ctx);
+}
+
+static Answer make_map_meanwhile(Server *s, const StoreOp *change)
+{
+    sem_t held;
+    Source *timer = NULL;
+    StoreOp any = { .kind = STORE_PUT, .key = SV("/any"), .if_rev = STORE_ANY_REV };
+    sem_init(&held, 0, 0);
+    assert_int_equal(store_commit(s->store, &any, 1, hold_writer, &held, NULL), 0);
+    while (is_missing(s, "/any")) /* published, and its done is being called */
+        sched_yield();
+    assert_int_equal(store_commit(s->store, change, 1, NULL, NULL, NULL), 0);
+    assert_int_equal(loop_add_timer(s->loop, 100, 0, let_writer_go, &held, &timer, NULL), 0);
+    Answer a = server_create(s, QUICK "/configmaps", "{'metadata':{'name':'m'}}");
+    source_free(timer);
+    sem_post(&held); /* it may have been answered before */
+    store_wait(s->store);
+    sem_destroy(&held);
+    any.kind = STORE_DELETE;
+    assert_int_equal(store_commit_sync(s->store, &any, 1, NULL, NULL), 0);
+    return a;
+}
+
+static void test_a_namespace_that_goes_meanwhile(void **state)
+{
+    Server *s = *state;
+    server_make(s, "/api/v1/namespaces", "{'metadata':{'name':'quick'}}");
+    StoreOp gone = { .kind = STORE_DELETE,
+                     .key = SV("/registry/namespaces/quick"),
+                     .if_rev = STORE_ANY_REV };
+    Answer a = make_map_meanwhile(s, &gone);
+    assert_status(&a, 404, "NotFound", "namespaces \"quick\" not found");
+    assert_true(is_missing(s, "/registry/configmaps/quick/m"));
+}
+
+static void test_a_namespace_that_begins_to_go_meanwhile(void **state)
+{
+    Server *s = *state;
+    server_make(s, "/api/v1/namespaces", "{'metadata':{'name':'quick'}}");
+    StoreOp going = { .kind = STORE_PUT,
+                      .key = SV("/registry/namespaces/quick"),
+                      .if_rev = STORE_ANY_REV,
+                      .val =
+                          SV("{\"kind\":\"Namespace\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":"
+                             "\"quick\",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}") };
+    Answer a = make_map_meanwhile(s, &going);
+    assert_status(&a, 403, "Forbidden",
+                  "configmaps \"m\" is forbidden: unable to create new content in namespace quick "
+                  "because it is being terminated");
+    assert_true(is_missing(s, "/registry/configmaps/quick/m"));
+}
+
+/* Where nothing forbids it, it is made. */
+static void test_a_namespace_that_changes_meanwhile(void **state)
+{
+    Server *s = *state;
+    StoreOp gone = { .kind = STORE_DELETE,
+                     .key = SV("/registry/namespaces/quick"),
+                     .if_rev = STORE_ANY_REV };
+    assert_int_equal(store_commit_sync(s->store, &gone, 1, NULL, NULL), 0);
+    server_make(s, "/api/v1/namespaces", "{'metadata':{'name':'quick'}}");
+    StoreOp labelled = { .kind = STORE_PUT,
+                         .key = SV("/registry/namespaces/quick"),
+                         .if_rev = STORE_ANY_REV,
+                         .val = SV("{\"kind\":\"Namespace\",\"apiVersion\":\"v1\",\"metadata\":{"
+                                   "\"name\":\"quick\",\"labels\":{\"a\":\"b\"}}}") };
+    Answer a = make_map_meanwhile(s, &labelled);
+    assert_code(&a, 201);
+    assert_false(is_missing(s, "/registry/configmaps/quick/m"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +325,9 @@ int main(void)
         cmocka_unit_test(test_external_addresses_are_denied),
         cmocka_unit_test(test_pod_security),
         cmocka_unit_test(test_flags_that_are_not_known),
+        cmocka_unit_test(test_a_namespace_that_goes_meanwhile),
+        cmocka_unit_test(test_a_namespace_that_begins_to_go_meanwhile),
+        cmocka_unit_test(test_a_namespace_that_changes_meanwhile),
     };
     return cmocka_run_group_tests(tests, setup, server_group_teardown);
 }

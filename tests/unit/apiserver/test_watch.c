@@ -2,6 +2,7 @@
  */
 #include "server_fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NS    "/api/v1/namespaces/default"
@@ -254,6 +255,30 @@ static void test_many_events_in_order(void **state)
     server_watch_free(w);
 }
 
+/* Pieces of the past in which nothing concerns a watch are no end of it. */
+static void test_what_others_did_is_passed_over(void **state)
+{
+    Server *s = server_start(NULL, 0);
+    const char *rv = revision(s);
+    for (int i = 0; i < 50; i++) {
+        StoreOp ops[STORE_OPS_MAX];
+        char keys[STORE_OPS_MAX][48];
+        Err err = { 0 };
+        for (int j = 0; j < STORE_OPS_MAX; j++) {
+            snprintf(keys[j], sizeof keys[j], "/registry/configmaps/other/c%d-%d", i, j);
+            ops[j] = (StoreOp){ .kind = STORE_PUT, .key = sv_cstr(keys[j]), .val = SV("{}") };
+        }
+        assert_int_equal(store_commit_sync(s->store, ops, STORE_OPS_MAX, NULL, &err), 0);
+    }
+    server_make(s, MAPS, "{'metadata':{'name':'late'}}");
+    ServerWatch *w = server_watch(s, server_text(s, WATCH "&resourceVersion=%s", rv));
+    expect_event(w, "ADDED", "late");
+    label(s, "late", "1");
+    expect_event(w, "MODIFIED", "late");
+    server_watch_free(w);
+    server_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_forms_of_events),
         cmocka_unit_test(test_options_that_do_not_go_together),
         cmocka_unit_test(test_many_events_in_order),
+        cmocka_unit_test(test_what_others_did_is_passed_over),
     };
     return cmocka_run_group_tests(tests, setup, server_group_teardown);
 }

@@ -170,7 +170,7 @@ static void tell(Store *s, uint64_t from, Buf *out)
     size_t n = 1;
     Err err = { 0 };
     while (n) {
-        if (store_events(s, &from, ev, STORE_OPS_MAX, &n, &err) < 0)
+        if (store_events(s, SV(""), &from, ev, STORE_OPS_MAX, &n, &err) < 0)
             fail_msg("%s", err.msg);
         for (size_t i = 0; i < n; i++) {
             StrView key = (ev[i].obj ? ev[i].obj : ev[i].prev)->key;
@@ -267,10 +267,10 @@ static void test_kept_history_is_bounded(void **state)
     assert_int_equal(store_open(dir, &cfg, &s, &err), 0);
     StoreEvent ev[STORE_OPS_MAX];
     size_t n;
-    assert_int_equal(store_events(s, &pos, ev, STORE_OPS_MAX, &n, &err), 0);
+    assert_int_equal(store_events(s, SV(""), &pos, ev, STORE_OPS_MAX, &n, &err), 0);
     assert_int_equal(n, STORE_OPS_MAX);
     store_events_release(ev, n);
-    assert_int_equal(store_events(s, &old, ev, STORE_OPS_MAX, &n, &err), -ERR_GONE);
+    assert_int_equal(store_events(s, SV(""), &old, ev, STORE_OPS_MAX, &n, &err), -ERR_GONE);
     store_close(s);
     snprintf(path, sizeof path, "%s/state.db", dir);
     assert_int_equal(stat(path, &st), 0);

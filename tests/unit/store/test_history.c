@@ -236,7 +236,7 @@ static void test_every_event_is_what_it_was(void **state)
     size_t n = 1, all = 0, bytes = 0;
     while (n) {
         Err err = { 0 };
-        assert_int_equal(cache_events(&w->cache, &pos, ev, ARRAY_SIZE(ev), &n, &err), 0);
+        assert_int_equal(cache_events(&w->cache, SV(""), &pos, ev, ARRAY_SIZE(ev), &n, &err), 0);
         for (size_t e = 0; e < n; e++) {
             unsigned i = (unsigned)(ev[e].rev - FIRST);
             StrView key = (ev[e].obj ? ev[e].obj : ev[e].prev)->key;
@@ -285,12 +285,130 @@ static void test_what_is_over_the_bound_is_gone(void **state)
     Err err = { 0 };
     uint64_t pos = FIRST + oldest - 1;
     assert_int_equal(cache_snapshot_at(&w->cache, pos, &sn, &err), -ERR_GONE);
-    assert_int_equal(cache_events(&w->cache, &pos, ev, ARRAY_SIZE(ev), &n, &err), -ERR_GONE);
+    assert_int_equal(cache_events(&w->cache, SV(""), &pos, ev, ARRAY_SIZE(ev), &n, &err),
+                     -ERR_GONE);
     assert_int_equal(cache_snapshot_at(&w->cache, FIRST + REVS + 1, &sn, &err), -ERR_INVALID);
     pos = FIRST + oldest;
-    assert_int_equal(cache_events(&w->cache, &pos, ev, ARRAY_SIZE(ev), &n, &err), 0);
+    assert_int_equal(cache_events(&w->cache, SV(""), &pos, ev, ARRAY_SIZE(ev), &n, &err), 0);
     store_events_release(ev, n);
     world_free(w);
+}
+
+/* Of the many versions between then and now, one of each object is made. */
+static void test_an_older_state_costs_what_differs(void **state)
+{
+    World *w = world_new(64 * 1024 * 1024);
+    Snapshot *sn = NULL;
+    allocs_left = KEYS * 40;
+    int r = cache_snapshot_at(&w->cache, FIRST + 10, &sn, NULL);
+    allocs_left = -1;
+    assert_int_equal(r, 0);
+    snapshot_unref(sn);
+    assert_state(w, 10);
+    world_free(w);
+}
+
+static void test_events_of_one_prefix(void **state)
+{
+    World *w = world_new(64 * 1024 * 1024);
+    StoreEvent ev[STORE_OPS_MAX];
+    uint64_t pos = FIRST, before = 0;
+    size_t n = 0, all = 0, wanted = 0;
+    for (unsigned i = 1; i <= REVS; i++)
+        wanted += w->at[i][7] != w->at[i - 1][7];
+    for (; pos != before; all += n) {
+        before = pos;
+        assert_int_equal(cache_events(&w->cache, SV("/pods/7"), &pos, ev, ARRAY_SIZE(ev), &n, NULL),
+                         0);
+        for (size_t e = 0; e < n; e++) {
+            assert_same(ev[e].obj, w->at[ev[e].rev - FIRST][7]);
+            assert_same(ev[e].prev, w->at[ev[e].rev - FIRST - 1][7]);
+        }
+        store_events_release(ev, n);
+    }
+    assert_int_equal(all, wanted);
+    assert_int_equal(pos, FIRST + REVS);
+    pos = FIRST;
+    allocs_left = 0; /* what is of no concern is not made */
+    for (before = 0; pos != before;) {
+        before = pos;
+        assert_int_equal(cache_events(&w->cache, SV("/nodes/"), &pos, ev, ARRAY_SIZE(ev), &n, NULL),
+                         0);
+        assert_int_equal(n, 0);
+    }
+    allocs_left = -1;
+    assert_int_equal(pos, FIRST + REVS);
+    world_free(w);
+}
+
+static void put_version(Cache *c, TreeNode **root, const char *key, uint64_t rev, StrView val)
+{
+    bool oom = false;
+    ObjectRev *o = object_rev_new(sv_cstr(key), val, SV(""));
+    o->mod_rev = rev;
+    StoreEvent ev = { rev, o, object_rev_ref(tree_get(*root, o->key)) };
+    TreeNode *next = tree_put(*root, o, &oom);
+    tree_unref(*root);
+    *root = next;
+    Snapshot *after = snapshot_new(tree_ref(next), rev);
+    assert_true(cache_reserve(c, 1));
+    cache_publish(c, &ev, 1, after);
+    snapshot_unref(after);
+    store_events_release(&ev, 1);
+    cache_trim(c);
+}
+
+/* However many events would fit: some hundred kilobytes are made at once. */
+static void test_little_is_made_at_once(void **state)
+{
+    enum { LEN = 40 * 1000, N = 1000 };
+    Cache c;
+    TreeNode *root = NULL;
+    char *text = test_malloc(LEN);
+    memset(text, 'x', LEN);
+    cache_init(&c, 64 * 1024 * 1024, 3600);
+    assert_int_equal(cache_start(&c, NULL, FIRST, NULL), 0);
+    for (unsigned i = 1; i <= N; i++) {
+        text[i * 7 % LEN] = (char)('a' + i % 26);
+        put_version(&c, &root, "/pods/large", FIRST + i, sv_n(text, LEN));
+    }
+    uint64_t pos = FIRST;
+    for (size_t n = 1, all = 0; n; all += n) {
+        StoreEvent ev[STORE_OPS_MAX];
+        assert_int_equal(cache_events(&c, SV(""), &pos, ev, ARRAY_SIZE(ev), &n, NULL), 0);
+        assert_true(all > N / 2 || n < STORE_OPS_MAX / 2);
+        store_events_release(ev, n);
+    }
+    assert_int_equal(pos, FIRST + N);
+    tree_unref(root);
+    cache_free(&c);
+    test_free(text);
+}
+
+/* A state that would take long to make is one that is no longer kept. */
+static void test_a_state_that_differs_in_too_much(void **state)
+{
+    enum { N = 20000 };
+    Cache c;
+    TreeNode *root = NULL;
+    Snapshot *sn = NULL;
+    Err err = { 0 };
+    cache_init(&c, 64 * 1024 * 1024, 3600);
+    assert_int_equal(cache_start(&c, NULL, FIRST, NULL), 0);
+    for (unsigned i = 1; i <= N; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "/pods/%u", i);
+        put_version(&c, &root, key, FIRST + i, SV("{}"));
+    }
+    assert_int_equal(cache_snapshot_at(&c, FIRST, &sn, &err), -ERR_GONE);
+    assert_int_equal(cache_snapshot_at(&c, FIRST + N / 2, &sn, &err), 0);
+    assert_int_equal(snapshot_count(sn, SV("/pods/")), N / 2);
+    snapshot_unref(sn);
+    assert_int_equal(cache_snapshot_at(&c, FIRST, &sn, &err), 0); /* from there it is near */
+    assert_int_equal(snapshot_count(sn, SV("/pods/")), 0);
+    snapshot_unref(sn);
+    tree_unref(root);
+    cache_free(&c);
 }
 
 /* Each allocation fails once: an error, and the next try has it all. */
@@ -303,7 +421,7 @@ static void test_no_memory_is_an_error_and_nothing_else(void **state)
         size_t n = 0;
         uint64_t pos = FIRST + 500;
         allocs_left = left;
-        r = cache_events(&w->cache, &pos, ev, ARRAY_SIZE(ev), &n, NULL);
+        r = cache_events(&w->cache, SV(""), &pos, ev, ARRAY_SIZE(ev), &n, NULL);
         allocs_left = -1;
         assert_true(r == 0 ? n > 0 : n == 0);
         store_events_release(ev, n);
@@ -352,6 +470,10 @@ int main(void)
         cmocka_unit_test(test_every_event_is_what_it_was),
         cmocka_unit_test(test_every_state_can_be_read_again),
         cmocka_unit_test(test_what_is_over_the_bound_is_gone),
+        cmocka_unit_test(test_an_older_state_costs_what_differs),
+        cmocka_unit_test(test_events_of_one_prefix),
+        cmocka_unit_test(test_little_is_made_at_once),
+        cmocka_unit_test(test_a_state_that_differs_in_too_much),
         cmocka_unit_test(test_no_memory_is_an_error_and_nothing_else),
         cmocka_unit_test(test_packing_without_memory_loses_nothing),
     };

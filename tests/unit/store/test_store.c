@@ -268,7 +268,7 @@ static void test_events_in_order_then_gone(void **state)
     del(s, "a");
     StoreEvent ev[STORE_OPS_MAX];
     size_t n;
-    assert_int_equal(store_events(s, &pos, ev, STORE_OPS_MAX, &n, &err), 0);
+    assert_int_equal(store_events(s, SV(""), &pos, ev, STORE_OPS_MAX, &n, &err), 0);
     assert_int_equal(n, 3);
     assert_null(ev[0].prev);
     assert_sv(ev[1].prev->val, "1");
@@ -278,7 +278,7 @@ static void test_events_in_order_then_gone(void **state)
     store_events_release(ev, n);
     for (int i = 0; i < 100; i++)
         put(s, "b", "value");
-    assert_int_equal(store_events(s, &start, ev, STORE_OPS_MAX, &n, &err), -ERR_GONE);
+    assert_int_equal(store_events(s, SV(""), &start, ev, STORE_OPS_MAX, &n, &err), -ERR_GONE);
     Snapshot *sn;
     assert_int_equal(store_snapshot_at(s, start, &sn, &err), -ERR_GONE);
     store_close(s);
