@@ -569,10 +569,9 @@ typedef struct WatchOptions {
 static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
 {
     StrView text;
-    if (http_query(x->req, SV("resourceVersion"), &text) && text.len &&
-        sv_to_u64(text, &o->rev) < 0)
-        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
-                       SV_FMT(sv_head(text, 64)));
+    int r = read_revision(x, &o->rev, err);
+    if (r < 0)
+        return r;
     if (http_query(x->req, SV("timeoutSeconds"), &text) && text.len &&
         sv_to_u64(text, &o->timeout_sec) < 0)
         return err_set(err, ERR_INVALID, 0, "timeoutSeconds: Invalid value: \"%.*s\"",
@@ -648,7 +647,15 @@ void rest_watch(ApiCall *x)
     }
     if (!options_of_list(x))
         return;
-    if (parse_options(x, &o, &err) < 0 || !(w = watch_new(x, &o, &err))) {
+    if (parse_options(x, &o, &err) < 0) {
+        respond_err(x, &err);
+        return;
+    }
+    if (o.initial && is_too_new(x, o.rev)) {
+        respond_too_new(x, o.rev);
+        return;
+    }
+    if (!(w = watch_new(x, &o, &err))) {
         respond_err(x, &err);
         return;
     }
