@@ -243,7 +243,7 @@ static void make_text(Watch *w, const char *type, const ObjectRev *o, uint64_t r
 }
 
 /* What an event means for this watch; NULL: nothing. A change into or out of the selection is an
- * addition or a deletion. */
+ * addition or a deletion: of the object as it was, which the selection knows. */
 static const char *event_type(const Watch *w, const StoreEvent *ev, ObjectRev **ret_obj)
 {
     bool now = ev->obj && filter_match(&w->filter, ev->obj);
@@ -251,11 +251,7 @@ static const char *event_type(const Watch *w, const StoreEvent *ev, ObjectRev **
     *ret_obj = now ? ev->obj : ev->prev;
     if (now)
         return before ? "MODIFIED" : "ADDED";
-    if (!before)
-        return NULL;
-    if (ev->obj)
-        *ret_obj = ev->obj; /* left the selection: the state that it left with */
-    return "DELETED";
+    return before ? "DELETED" : NULL;
 }
 
 /* A watch of one object has its whole key as prefix. */
@@ -577,10 +573,9 @@ static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
         return err_set(err, ERR_INVALID, 0, "timeoutSeconds: Invalid value: \"%.*s\"",
                        SV_FMT(sv_head(text, 64)));
     o->bookmarks = http_query_true(x->req, SV("allowWatchBookmarks"));
-    o->initial_end = http_query_true(x->req, SV("sendInitialEvents"));
-    o->initial = o->initial_end || o->rev == 0;
-    if (!o->initial_end && http_query(x->req, SV("sendInitialEvents"), &text))
-        o->initial = false;
+    bool asked = http_query_true(x->req, SV("sendInitialEvents"));
+    o->initial = asked || (o->rev == 0 && !http_query(x->req, SV("sendInitialEvents"), &text));
+    o->initial_end = asked && o->bookmarks;
     return 0;
 }
 
