@@ -279,6 +279,19 @@ static void test_tables(void **state)
     assert_at(&a, "rows.0.object.data.k", "v");
     a = server_ask(s, &(Ask){ "GET", MAPS "?includeObject=None&limit=1", .accept = TABLE });
     assert_at(&a, "rows.0.object", "null");
+    a = server_ask(s, &(Ask){ "GET", MAPS "?includeObject=&limit=1", .accept = TABLE });
+    assert_at(&a, "rows.0.object.kind", "PartialObjectMetadata");
+    static const char *const bad[] = { MAPS "?includeObject=Everything",
+                                       MAPS "/c2?includeObject=Everything",
+                                       MAPS "?watch=true&includeObject=Everything" };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        a = server_ask(s, &(Ask){ "GET", bad[i], .accept = TABLE });
+        assert_status(&a, 400, "BadRequest",
+                      "Unable to convert to Table as requested: includeObject: Invalid value: "
+                      "\"Everything\": must be 'Metadata', 'Object', 'None', or empty");
+    }
+    a = server_get(s, MAPS "/c2?includeObject=Everything"); /* of Tables alone */
+    assert_code(&a, 200);
 }
 
 static void test_metadata_alone(void **state)
