@@ -119,6 +119,39 @@ static int64_t index_in(const ListIndex *x, StrView key)
     return key.ptr ? key_index_find(&x->at, key) : -1;
 }
 
+/* The items of `merged` that `wanted` names, in its order; several of one key (which Kubernetes
+ * lets some lists have) in their own. The others, in their own order, are `theirs`. */
+typedef struct Parts {
+    uint32_t *ours, *theirs;
+    uint32_t n_ours, n_theirs;
+} Parts;
+
+static int part_items(Merge *m, const ListIndex *have, const ListIndex *want, uint32_t n,
+                      uint32_t n_wanted, Parts *ret)
+{
+    uint32_t *ends = arena_array(m->arena, uint32_t, n_wanted + 1);
+    *ret = (Parts){ .ours = arena_array(m->arena, uint32_t, n + 1),
+                    .theirs = arena_array(m->arena, uint32_t, n + 1) };
+    if (!ends || !ret->ours || !ret->theirs)
+        return err_nomem(m->err);
+    memset(ends, 0, (n_wanted + 1) * sizeof *ends);
+    for (uint32_t k = 0; k < n; k++) {
+        int64_t w = index_in(want, have->keys[k]);
+        if (w < 0)
+            ret->theirs[ret->n_theirs++] = k;
+        else
+            ends[w]++;
+    }
+    for (uint32_t w = 0; w < n_wanted; w++)
+        ret->n_ours = ends[w] += ret->n_ours;
+    for (uint32_t k = n; k-- > 0;) {
+        int64_t w = index_in(want, have->keys[k]);
+        if (w >= 0)
+            ret->ours[--ends[w]] = k;
+    }
+    return 0;
+}
+
 /* Puts `merged` into its order: see the head of the file. `wanted` has the patch's order, `server`
  * the list as it was. */
 static int put_in_order(Merge *m, const ListRule *rule, Value *merged, const Value *wanted,
@@ -126,32 +159,22 @@ static int put_in_order(Merge *m, const ListRule *rule, Value *merged, const Val
 {
     Value out = value_list();
     ListIndex have, want;
-    uint32_t n_ours = 0, n_theirs = 0, i = 0, j = 0;
+    Parts p;
+    uint32_t i = 0, j = 0;
     int r;
 
     if ((r = list_index(m, rule, merged, &have)) < 0 ||
-        (r = list_index(m, rule, wanted, &want)) < 0)
+        (r = list_index(m, rule, wanted, &want)) < 0 ||
+        (r = part_items(m, &have, &want, merged->len, value_len(wanted), &p)) < 0)
         return r;
-    uint32_t *ours = arena_array(m->arena, uint32_t, value_len(wanted) + 1),
-             *theirs = arena_array(m->arena, uint32_t, merged->len + 1);
-    if (!ours || !theirs)
-        return err_nomem(m->err);
-    for (uint32_t w = 0; w < value_len(wanted); w++) {
-        int64_t at = index_in(&have, want.keys[w]);
-        if (at >= 0 && index_in(&want, want.keys[w]) == w)
-            ours[n_ours++] = (uint32_t)at;
-    }
-    for (uint32_t k = 0; k < merged->len; k++)
-        if (index_in(&want, have.keys[k]) < 0)
-            theirs[n_theirs++] = k;
-    while (i < n_theirs || j < n_ours) {
-        bool server_first = j >= n_ours;
-        if (i < n_theirs && j < n_ours) {
-            int64_t s = index_in(server, have.keys[theirs[i]]);
-            int64_t p = index_in(server, have.keys[ours[j]]);
-            server_first = s >= 0 && p >= 0 && s < p;
+    while (i < p.n_theirs || j < p.n_ours) {
+        bool server_first = j >= p.n_ours;
+        if (i < p.n_theirs && j < p.n_ours) {
+            int64_t their = index_in(server, have.keys[p.theirs[i]]);
+            int64_t our = index_in(server, have.keys[p.ours[j]]);
+            server_first = their >= 0 && our >= 0 && their < our;
         }
-        uint32_t from = server_first ? theirs[i++] : ours[j++];
+        uint32_t from = server_first ? p.theirs[i++] : p.ours[j++];
         if (!value_push(m->arena, &out, merged->items[from]))
             return err_nomem(m->err);
     }

@@ -252,9 +252,9 @@ Value hpa_to_v2(const Value *obj, Arena *a)
     const Value *behavior = noted(obj, BEHAVIOR_NOTE, VALUE_MAP, a);
     Value spec = value_map(), status = value_map(), metrics = value_list(), current = value_list();
     copy_members(&spec, old, spec_common, ARRAY_SIZE(spec_common), a);
-    if (percent || !value_len(others))
-        value_push(a, &metrics, cpu_metric("target", "Utilization", percent ? percent : &usual, a));
     append_converted(&metrics, &specs, others, a);
+    if (percent || !value_len(others)) /* last, as the peer */
+        value_push(a, &metrics, cpu_metric("target", "Utilization", percent ? percent : &usual, a));
     value_set(a, &spec, SV("metrics"), metrics);
     if (behavior)
         value_set(a, &spec, SV("behavior"), *behavior);

@@ -164,3 +164,20 @@ bool options_of_list(ApiCall *x)
     respond_invalid_options(x, "ListOptions", &errors);
     return false;
 }
+
+bool options_of_table(ApiCall *x)
+{
+    static const StrView known[] = { SV_INIT("Metadata"), SV_INIT("Object"), SV_INIT("None"),
+                                     SV_INIT("") };
+    StrView text;
+    if (x->form != OUTPUT_TABLE || !http_query(x->req, SV("includeObject"), &text))
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (sv_eq(text, known[i]))
+            return true;
+    respond_status(x, REASON_BAD_REQUEST,
+                   "Unable to convert to Table as requested: includeObject: Invalid value: "
+                   "\"%.*s\": must be 'Metadata', 'Object', 'None', or empty",
+                   SV_FMT(sv_head(text, 64)));
+    return false;
+}

@@ -1,5 +1,5 @@
 /* options.h - the parameters of requests that are checked before anything else: CreateOptions,
- * UpdateOptions, PatchOptions and ListOptions of meta.k8s.io.
+ * UpdateOptions, PatchOptions, ListOptions and TableOptions of meta.k8s.io.
  * Source: Kubernetes' reference "common parameters" and API concepts. */
 #pragma once
 
@@ -12,5 +12,7 @@ bool options_of_write(ApiCall *x);
 /* resourceVersion, resourceVersionMatch, continue and sendInitialEvents of a list or watch in their
  * combination. False after answering 422. */
 bool options_of_list(ApiCall *x);
+/* includeObject, where the answer is a Table. False after answering 400. */
+bool options_of_table(ApiCall *x);
 /* Adds what is wrong with the values of `dryRun`, a list of texts. */
 void options_check_dry_run(const Value *list, ApiErrors *errors);

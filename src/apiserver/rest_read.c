@@ -31,8 +31,47 @@ ObjectRev *current_object(ApiCall *x, Snapshot *sn)
     return o;
 }
 
+int read_revision(ApiCall *x, uint64_t *ret, Err *err)
+{
+    StrView text;
+    *ret = 0;
+    if (http_query(x->req, SV("resourceVersion"), &text) && text.len && sv_to_u64(text, ret) < 0)
+        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
+                       SV_FMT(sv_head(text, 64)));
+    return 0;
+}
+
+bool is_too_new(const ApiCall *x, uint64_t rev)
+{
+    return rev > store_revision(x->srv->store);
+}
+
+void respond_too_new(ApiCall *x, uint64_t rev)
+{
+    Value cause = value_map(), causes = value_list();
+    value_set(x->arena, &cause, SV("reason"), value_sv(SV("ResourceVersionTooLarge")));
+    value_set(x->arena, &cause, SV("message"), value_sv(SV("Too large resource version")));
+    value_push(x->arena, &causes, cause);
+    respond_with_causes(
+        x, REASON_TIMEOUT,
+        arena_printf(x->arena, "Timeout: Too large resource version: %llu, current: %llu",
+                     (unsigned long long)rev, (unsigned long long)store_revision(x->srv->store)),
+        &causes);
+}
+
+/* The newest state, which is not older than any that has been. */
 void rest_get(ApiCall *x)
 {
+    Err err = { 0 };
+    uint64_t rev;
+    if (read_revision(x, &rev, &err) < 0) {
+        respond_err(x, &err);
+        return;
+    }
+    if (is_too_new(x, rev)) {
+        respond_too_new(x, rev);
+        return;
+    }
     Snapshot *sn = store_snapshot(x->srv->store);
     ObjectRev *o = current_object(x, sn);
     if (o && x->type == OUTPUT_YAML && x->form == OUTPUT_OBJECT) {
@@ -90,7 +129,8 @@ typedef struct List {
     Snapshot *sn;
     StrView prefix, from; /* from: first key of this page */
     Filter filter;
-    uint64_t limit; /* 0: none */
+    uint64_t limit;  /* 0: none */
+    uint64_t wanted; /* the revision that is asked for; 0: any */
     VEC(ObjectRev *) objs;
     StrView next_key;  /* where the next page starts; empty: this is the last one */
     int64_t remaining; /* -1: not known */
@@ -125,34 +165,30 @@ static StrView make_continue(ApiCall *x, StrView start, int64_t rev)
 }
 
 /* Chooses the snapshot that resourceVersion, resourceVersionMatch and continue ask for. Our cache
- * is always the newest durable state, so "not older than" is met at once, or refused when in the
- * future. */
+ * is always the newest durable state, so "not older than" is met at once. -ERR_TIMEOUT without
+ * words: what is `wanted` is yet to come. */
 static int choose_snapshot(ApiCall *x, List *l, Err *err)
 {
-    StrView text, match = SV_NULL, token = SV_NULL;
-    uint64_t rev = 0;
-    int r = 0;
-    if (http_query(x->req, SV("resourceVersion"), &text) && text.len && sv_to_u64(text, &rev) < 0)
-        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
-                       SV_FMT(sv_head(text, 64)));
+    StrView match = SV_NULL, token = SV_NULL;
+    uint64_t rev;
+    int r = read_revision(x, &rev, err);
+    if (r < 0)
+        return r;
     http_query(x->req, SV("resourceVersionMatch"), &match);
+    bool exact = sv_eq(match, SV("Exact")) || (l->limit && rev && !match.len);
     if (http_query(x->req, SV("continue"), &token) && token.len) {
         if (rev)
             return err_set(err, ERR_INVALID, 0,
                            "specifying resource version is not allowed when using continue");
         if ((r = parse_continue(x, token, l, &rev, err)) < 0)
             return r;
-        if (rev)
-            return store_snapshot_at(x->srv->store, rev, &l->sn, err);
-        l->sn = store_snapshot(x->srv->store);
-        return 0;
+        exact = true;
     }
-    bool exact = sv_eq(match, SV("Exact")) || (l->limit && rev && !match.len);
+    l->wanted = rev;
+    if (is_too_new(x, rev))
+        return -ERR_TIMEOUT;
     if (exact && rev)
         return store_snapshot_at(x->srv->store, rev, &l->sn, err);
-    if (rev > store_revision(x->srv->store))
-        return err_set(err, ERR_TIMEOUT, 0, "Too large resource version: %llu, current: %llu",
-                       (unsigned long long)rev, (unsigned long long)store_revision(x->srv->store));
     l->sn = store_snapshot(x->srv->store);
     return 0;
 }
@@ -283,6 +319,8 @@ void rest_list(ApiCall *x)
         (r = collect(x, &l, &err)) < 0) {
         if (r == -ERR_GONE && l.from.len)
             respond_expired(x, l.from);
+        else if (r == -ERR_TIMEOUT)
+            respond_too_new(x, l.wanted);
         else
             respond_err(x, &err);
     } else

@@ -9,6 +9,14 @@
  * Borrowed from the snapshot. */
 ObjectRev *current_object(ApiCall *x, Snapshot *sn);
 
+/* The parameter resourceVersion; 0: none. */
+int read_revision(ApiCall *x, uint64_t *ret, Err *err) NODISCARD;
+/* Is `rev` yet to come, as it is for who remembers a cluster whose place this one took? The answer
+ * is 504, with the cause that makes client libraries ask without a revision, and without
+ * Retry-After: waiting does not help. */
+bool is_too_new(const ApiCall *x, uint64_t rev);
+void respond_too_new(ApiCall *x, uint64_t rev);
+
 /* Label and field selector of a list or watch. */
 typedef struct Filter {
     Selector labels, fields;

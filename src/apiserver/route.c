@@ -292,7 +292,8 @@ static void dispatch(ApiCall *x)
                 "only the following media types are accepted: application/json, application/yaml");
             return;
         }
-        dispatch_resource(x);
+        if (options_of_table(x))
+            dispatch_resource(x);
     } else if (!discovery_handle(x) && !openapi_handle(x) && !health_handle(x) &&
                !metrics_handle(x))
         respond_unknown(x);

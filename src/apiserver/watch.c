@@ -249,7 +249,7 @@ static void make_text(Watch *w, const char *type, const ObjectRev *o, uint64_t r
 }
 
 /* What an event means for this watch; NULL: nothing. A change into or out of the selection is an
- * addition or a deletion. */
+ * addition or a deletion: of the object as it was, which the selection knows. */
 static const char *event_type(const Watch *w, const StoreEvent *ev, ObjectRev **ret_obj)
 {
     bool now = ev->obj && filter_match(&w->filter, ev->obj);
@@ -257,11 +257,7 @@ static const char *event_type(const Watch *w, const StoreEvent *ev, ObjectRev **
     *ret_obj = now ? ev->obj : ev->prev;
     if (now)
         return before ? "MODIFIED" : "ADDED";
-    if (!before)
-        return NULL;
-    if (ev->obj)
-        *ret_obj = ev->obj; /* left the selection: the state that it left with */
-    return "DELETED";
+    return before ? "DELETED" : NULL;
 }
 
 /* A watch of one object has its whole key as prefix. */
@@ -596,19 +592,17 @@ typedef struct WatchOptions {
 static int parse_options(ApiCall *x, WatchOptions *o, Err *err)
 {
     StrView text;
-    if (http_query(x->req, SV("resourceVersion"), &text) && text.len &&
-        sv_to_u64(text, &o->rev) < 0)
-        return err_set(err, ERR_INVALID, 0, "resourceVersion: Invalid value: \"%.*s\"",
-                       SV_FMT(sv_head(text, 64)));
+    int r = read_revision(x, &o->rev, err);
+    if (r < 0)
+        return r;
     if (http_query(x->req, SV("timeoutSeconds"), &text) && text.len &&
         sv_to_u64(text, &o->timeout_sec) < 0)
         return err_set(err, ERR_INVALID, 0, "timeoutSeconds: Invalid value: \"%.*s\"",
                        SV_FMT(sv_head(text, 64)));
     o->bookmarks = http_query_true(x->req, SV("allowWatchBookmarks"));
-    o->initial_end = http_query_true(x->req, SV("sendInitialEvents"));
-    o->initial = o->initial_end || o->rev == 0;
-    if (!o->initial_end && http_query(x->req, SV("sendInitialEvents"), &text))
-        o->initial = false;
+    bool asked = http_query_true(x->req, SV("sendInitialEvents"));
+    o->initial = asked || (o->rev == 0 && !http_query(x->req, SV("sendInitialEvents"), &text));
+    o->initial_end = asked && o->bookmarks;
     return 0;
 }
 
@@ -675,7 +669,15 @@ void rest_watch(ApiCall *x)
     }
     if (!options_of_list(x))
         return;
-    if (parse_options(x, &o, &err) < 0 || !(w = watch_new(x, &o, &err))) {
+    if (parse_options(x, &o, &err) < 0) {
+        respond_err(x, &err);
+        return;
+    }
+    if (o.initial && is_too_new(x, o.rev)) {
+        respond_too_new(x, o.rev);
+        return;
+    }
+    if (!(w = watch_new(x, &o, &err))) {
         respond_err(x, &err);
         return;
     }

@@ -125,6 +125,30 @@ static void test_strategic_directives(void **state)
     expect_strategic("{'spec':{'nodeName':'x'}}", "{'spec':{'nodeName':null}}", "{'spec':{}}");
 }
 
+/* Of variables the last of a name counts, and an earlier one may be what it refers to. */
+static void test_strategic_items_of_one_key(void **state)
+{
+    static const char before[] =
+        "{'spec':{'containers':[{'name':'a','env':[{'name':'D','value':'1'},"
+        "{'name':'A','value':'x'},{'name':'D','value':'2'}]}]}}";
+    expect_strategic(before,
+                     "{'spec':{'containers':[{'name':'a','$setElementOrder/env':[{'name':'D'},"
+                     "{'name':'A'},{'name':'D'}],'env':[{'name':'A','value':'z'}]}]}}",
+                     "{'spec':{'containers':[{'name':'a','env':[{'name':'D','value':'1'},"
+                     "{'name':'D','value':'2'},{'name':'A','value':'z'}]}]}}");
+    expect_strategic(before,
+                     "{'spec':{'containers':[{'name':'a','env':[{'name':'A','value':'z'}]}]}}",
+                     "{'spec':{'containers':[{'name':'a','env':[{'name':'D','value':'1'},"
+                     "{'name':'D','value':'2'},{'name':'A','value':'z'}]}]}}");
+    expect_strategic(before,
+                     "{'spec':{'containers':[{'name':'a','env':[{'name':'D','value':'9'}]}]}}",
+                     "{'spec':{'containers':[{'name':'a','env':[{'name':'D','value':'9'},"
+                     "{'name':'D','value':'2'},{'name':'A','value':'x'}]}]}}");
+    expect_strategic(
+        before, "{'spec':{'containers':[{'name':'a','env':[{'name':'D','$patch':'delete'}]}]}}",
+        "{'spec':{'containers':[{'name':'a','env':[{'name':'A','value':'x'}]}]}}");
+}
+
 static void test_strategic_errors(void **state)
 {
     static const char *const bad[][2] = {
@@ -154,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_merge_patch),
         cmocka_unit_test(test_strategic_lists_merge_by_key),
         cmocka_unit_test(test_strategic_directives),
+        cmocka_unit_test(test_strategic_items_of_one_key),
         cmocka_unit_test(test_strategic_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

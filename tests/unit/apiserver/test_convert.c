@@ -98,6 +98,9 @@ static void test_autoscalers_go_through_v1_unchanged(void **state)
         "\"averageValue\":\"2Mi\"}}",
         "\"type\":\"ContainerResource\",\"containerResource\":{\"name\":\"cpu\",\"container\":\"c\","
         "\"target\":{\"type\":\"Utilization\",\"averageUtilization\":3}}",
+        "\"type\":\"Resource\",\"resource\":{\"name\":\"memory\",\"target\":{\"type\":\"AverageValue\","
+        "\"averageValue\":\"2Mi\"}}},{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{"
+        "\"type\":\"Utilization\",\"averageUtilization\":50}}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(metrics); i++) {
         char v2[1024];

@@ -100,6 +100,19 @@ static void test_a_streamed_list_ends_with_a_bookmark(void **state)
     server_watch_free(w);
 }
 
+/* Who did not ask for bookmarks may not know what one is. */
+static void test_a_streamed_list_without_bookmarks(void **state)
+{
+    Server *s = *state;
+    server_make(s, MAPS, "{'metadata':{'name':'plain','labels':{'of':'plain'}}}");
+    ServerWatch *w = server_watch(s, WATCH "&sendInitialEvents=true&labelSelector=of%3Dplain&"
+                                           "resourceVersionMatch=NotOlderThan");
+    expect_event(w, "ADDED", "plain");
+    label(s, "plain", "x");
+    expect_event(w, "MODIFIED", "plain");
+    server_watch_free(w);
+}
+
 static void test_into_a_selection_and_out_of_it(void **state)
 {
     Server *s = *state;
@@ -116,7 +129,11 @@ static void test_into_a_selection_and_out_of_it(void **state)
     assert_at(&e, "object.metadata.labels.l", "in");
     e = expect_event(w, "MODIFIED", "moves");
     assert_at(&e, "object.data.k", "v");
-    expect_event(w, "DELETED", "moves");
+    const char *modified = answer_at(&e, "object.metadata.resourceVersion");
+    e = expect_event(w, "DELETED", "moves");
+    assert_at(&e, "object.metadata.labels.l", "in"); /* as it was, at the revision of the change */
+    assert_true(strtoull(answer_at(&e, "object.metadata.resourceVersion"), NULL, 10) >
+                strtoull(modified, NULL, 10));
     a = server_delete(s, MAPS "/moves", NULL); /* nothing any more to who does not see it */
     assert_code(&a, 200);
     server_make(s, MAPS, "{'metadata':{'name':'last','labels':{'l':'in'}}}");
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_changes_come_as_they_are_made),
         cmocka_unit_test(test_without_a_revision_the_state_comes_first),
         cmocka_unit_test(test_a_streamed_list_ends_with_a_bookmark),
+        cmocka_unit_test(test_a_streamed_list_without_bookmarks),
         cmocka_unit_test(test_into_a_selection_and_out_of_it),
         cmocka_unit_test(test_one_object_by_its_path),
         cmocka_unit_test(test_a_past_revision_is_caught_up_with),
