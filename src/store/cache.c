@@ -19,13 +19,29 @@ enum {
     /* Objects that an older state differs in from the nearest one that there is: 20 ms. What
      * differs in more is too old. */
     UNDO_MAX = 16 * 1024,
+    MADE_ALL_MAX = 64 * 1024 * 1024, /* of all older states that somebody holds */
 };
+
+/* Of older states, whoever holds them: they may outlive the cache. */
+typedef struct MadeBytes {
+    atomic_uint refs;
+    atomic_size_t sum;
+} MadeBytes;
 
 struct Snapshot {
     atomic_uint refs;
     uint64_t rev;
     TreeNode *root;
+    MadeBytes *made_in; /* NULL: a state that was published */
+    size_t made;        /* bytes of objects that were made for it, or for what it was made of */
 };
+
+static MadeBytes *made_bytes_unref(MadeBytes *m)
+{
+    if (m && atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) == 1)
+        free(m);
+    return NULL;
+}
 
 Snapshot *snapshot_new(TreeNode *root_taken, uint64_t rev)
 {
@@ -48,6 +64,9 @@ Snapshot *snapshot_unref(Snapshot *sn)
 {
     if (sn && atomic_fetch_sub_explicit(&sn->refs, 1, memory_order_acq_rel) == 1) {
         tree_unref(sn->root);
+        if (sn->made_in)
+            atomic_fetch_sub(&sn->made_in->sum, sn->made);
+        made_bytes_unref(sn->made_in);
         free(sn);
     }
     return NULL;
@@ -73,6 +92,7 @@ void cache_free(Cache *c)
     history_free(&c->history);
     snapshot_unref(c->current);
     snapshot_unref(c->loading);
+    c->made_bytes = made_bytes_unref(c->made_bytes);
     pthread_mutex_destroy(&c->lock);
 }
 
@@ -181,8 +201,16 @@ static int undo(TreeNode **root, uint64_t rev, const StoreEvent *ev, Err *err)
     return 0;
 }
 
-/* Undoes all that came after `rev` and led to the state at `from`. */
-static int undo_to(Cache *c, uint64_t rev, uint64_t from, TreeNode **root, Err *err)
+static size_t bytes_made(const EventHold *held, const StoreEvent *made, size_t n)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += held[i].prev.steps ? made[i].prev->val.len : 0;
+    return sum;
+}
+
+/* Undoes all that came after `rev` and led to the state at `from`; *made grows by what is made. */
+static int undo_to(Cache *c, uint64_t rev, uint64_t from, TreeNode **root, size_t *made, Err *err)
 {
     EventHold held[HELD_MAX];
     StoreEvent events[HELD_MAX];
@@ -190,11 +218,12 @@ static int undo_to(Cache *c, uint64_t rev, uint64_t from, TreeNode **root, Err *
     size_t all = 0;
     for (uint64_t pos = rev; r == 0 && pos < from;) {
         size_t n;
-        if (all > UNDO_MAX)
+        if (all > UNDO_MAX || *made > MADE_ALL_MAX)
             return too_old(err);
         if ((r = hold_undone(c, rev, from, &pos, held, &n, err)) < 0 ||
             (r = make_held(c, held, n, events, err)) < 0)
             break;
+        *made += bytes_made(held, events, n);
         for (size_t i = 0; i < n && r == 0; i++)
             r = undo(root, rev, &events[i], err);
         store_events_release(events, n);
@@ -214,6 +243,42 @@ static void keep_made(Cache *c, Snapshot *sn)
     snapshot_unref(last);
 }
 
+/* Those that are kept for the next page give way to others. */
+static bool is_room_for_made(Cache *c)
+{
+    Snapshot *made[CACHE_MADE_MAX];
+    if (atomic_load(&c->made_bytes->sum) <= MADE_ALL_MAX)
+        return true;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
+        made[i] = TAKE_PTR(c->made[i]);
+    pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < CACHE_MADE_MAX; i++)
+        snapshot_unref(made[i]);
+    return atomic_load(&c->made_bytes->sum) <= MADE_ALL_MAX;
+}
+
+static int make_state(Cache *c, uint64_t rev, const Snapshot *from, Snapshot **ret, Err *err)
+{
+    TreeNode *root = tree_ref(from->root);
+    size_t made = from->made;
+    int r = is_room_for_made(c) ? undo_to(c, rev, from->rev, &root, &made, err) : too_old(err);
+    if (r < 0) {
+        tree_unref(root);
+        return r;
+    }
+    Snapshot *sn = snapshot_new(root, rev);
+    if (!sn)
+        return err_nomem(err);
+    sn->made = made;
+    sn->made_in = c->made_bytes;
+    atomic_fetch_add(&c->made_bytes->refs, 1);
+    atomic_fetch_add(&c->made_bytes->sum, made);
+    keep_made(c, sn);
+    *ret = sn;
+    return 0;
+}
+
 int cache_snapshot_at(Cache *c, uint64_t rev, Snapshot **ret, Err *err)
 {
     int r = 0;
@@ -229,19 +294,10 @@ int cache_snapshot_at(Cache *c, uint64_t rev, Snapshot **ret, Err *err)
         *ret = from;
         return 0;
     }
-    TreeNode *root = tree_ref(from->root);
     if (r == 0)
-        r = undo_to(c, rev, from->rev, &root, err);
+        r = make_state(c, rev, from, ret, err);
     snapshot_unref(from);
-    if (r < 0) {
-        tree_unref(root);
-        return r;
-    }
-    *ret = snapshot_new(root, rev);
-    if (!*ret)
-        return err_nomem(err);
-    keep_made(c, *ret);
-    return 0;
+    return r;
 }
 
 /* ---- one state ---- */
@@ -478,8 +534,10 @@ void cache_stats(Cache *c, StoreStats *ret)
 int cache_start(Cache *c, TreeNode *root_taken, uint64_t rev, Err *err)
 {
     c->current = snapshot_new(root_taken, rev);
-    if (!c->current)
+    c->made_bytes = calloc(1, sizeof *c->made_bytes);
+    if (!c->current || !c->made_bytes)
         return err_nomem(err);
+    atomic_init(&c->made_bytes->refs, 1);
     c->base = rev;
     c->loading = snapshot_ref(c->current);
     return 0;

@@ -18,6 +18,7 @@ typedef struct Cache {
     History history;
     Snapshot *made[CACHE_MADE_MAX]; /* older states that somebody has asked for, the last first */
     int64_t made_at;                /* when that was; monotonic ns */
+    struct MadeBytes *made_bytes;   /* of all that are held (atomic) */
     size_t bytes_max, kept_max;
     int64_t age_max;             /* ns */
     bool (*marks)(StrView key);  /* as in StoreConfig; set before the first write */

@@ -411,6 +411,39 @@ static void test_a_state_that_differs_in_too_much(void **state)
     cache_free(&c);
 }
 
+/* Older states that are held cost what has been made for them: it is bounded. */
+static void test_older_states_that_are_held(void **state)
+{
+    enum { LEN = 40 * 1000, OBJECTS = 300, ROUNDS = 4, HELD = 50 };
+    Cache c;
+    TreeNode *root = NULL;
+    Snapshot *held[HELD], *sn = NULL;
+    unsigned n = 0;
+    Err err = { 0 };
+    char *text = test_malloc(LEN);
+    memset(text, 'x', LEN);
+    cache_init(&c, 64 * 1024 * 1024, 3600);
+    assert_int_equal(cache_start(&c, NULL, FIRST, NULL), 0);
+    for (unsigned i = 0; i < OBJECTS * ROUNDS; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "/pods/%u", i % OBJECTS);
+        text[i * 7 % LEN] = (char)('a' + i % 26);
+        put_version(&c, &root, key, FIRST + 1 + i, sv_n(text, LEN));
+    }
+    while (n < HELD && cache_snapshot_at(&c, FIRST + OBJECTS + n, &held[n], &err) == 0)
+        n++;
+    assert_int_equal(err.code, ERR_GONE);
+    assert_true(n > 3 && n < 10);
+    while (n)
+        snapshot_unref(held[--n]);
+    assert_int_equal(cache_snapshot_at(&c, FIRST + OBJECTS + HELD, &sn, &err), 0);
+    tree_unref(root);
+    cache_free(&c);
+    assert_int_equal(snapshot_count(sn, SV("/pods/")), OBJECTS); /* outlives it */
+    snapshot_unref(sn);
+    test_free(text);
+}
+
 /* Each allocation fails once: an error, and the next try has it all. */
 static void test_no_memory_is_an_error_and_nothing_else(void **state)
 {
@@ -474,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_events_of_one_prefix),
         cmocka_unit_test(test_little_is_made_at_once),
         cmocka_unit_test(test_a_state_that_differs_in_too_much),
+        cmocka_unit_test(test_older_states_that_are_held),
         cmocka_unit_test(test_no_memory_is_an_error_and_nothing_else),
         cmocka_unit_test(test_packing_without_memory_loses_nothing),
     };
