@@ -182,6 +182,8 @@ static const struct {
     { SV_INIT(""), SV_INIT("ConfigMap"), validate_config_map, NULL },
     { SV_INIT(""), SV_INIT("Secret"), validate_secret, NULL },
     { SV_INIT(""), SV_INIT("Node"), validate_node, NULL },
+    { SV_INIT(""), SV_INIT("Event"), validate_event, NULL },
+    { SV_INIT("events.k8s.io"), SV_INIT("Event"), validate_newer_event, NULL },
     { SV_INIT(""), SV_INIT("Endpoints"), validate_endpoints, NULL },
     { SV_INIT(""), SV_INIT("PersistentVolumeClaim"), validate_claim, NULL },
     { SV_INIT(""), SV_INIT("PersistentVolume"), validate_volume, NULL },

@@ -76,4 +76,5 @@ ValidateFn validate_pod, validate_service, validate_deployment, validate_replica
     validate_cluster_role, validate_role_binding, validate_cluster_role_binding, validate_lease,
     validate_claim, validate_volume, validate_endpoints, validate_endpoint_slice,
     validate_disruption_budget, validate_priority_class, validate_storage_class, validate_ingress,
-    validate_node, validate_network_policy, validate_ip_address;
+    validate_node, validate_network_policy, validate_ip_address, validate_event,
+    validate_newer_event;

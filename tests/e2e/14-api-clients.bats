@@ -291,9 +291,13 @@ Y
     seen "$new?fieldSelector=regarding.name=q,reason=Test" '.items[] | .note' 'written as old'
     api GET "$new/old?includeObject=Object" "$TABLE" | grep -q '"note":"written as old"'
     seen "$new?watch=1&timeoutSeconds=1&resourceVersion=0&fieldSelector=regarding.name=q" '.object.note' 'written as old'
-    # A patch and an update by either name change the same field.
-    kubectl patch events.events.k8s.io old --type=merge -p '{"note": "changed"}'
-    seen $core/old '.message, .note' 'changed null'
+    # A patch by the name of one group changes the field that the other shows. The newer group changes series alone.
+    kubectl patch events.v1. old --type=merge -p '{"message": "changed"}'
+    seen $new/old '.note, .message' 'changed null'
+    run kubectl patch events.events.k8s.io old --type=merge -p '{"note": "again"}'
+    [[ $output = *'message: Invalid value: "again": field is immutable'* ]]
+    kubectl patch events.events.k8s.io new --type=merge -p '{"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01Z"}}'
+    seen $core/new '.series.count, .note' '2 null'
     kubectl patch events.v1. new -p '{"message": "changed too"}'
     seen $new/new '.note, .message' 'changed too null'
     kubectl get events.events.k8s.io | grep -q 'changed too'

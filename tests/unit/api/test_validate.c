@@ -328,6 +328,47 @@ static void test_each_kind_has_its_own_names(void **state)
                      name_dns1123_subdomain);
 }
 
+#define OF_POD "{'kind':'Pod','name':'p','namespace':'default'}"
+#define TOLD   "'eventTime':'2026-01-01T00:00:00.000000Z','action':'Do','reason':'R','type':'Normal'"
+#define BY     "'reportingController':'a.b/c','reportingInstance':'i'"
+
+static void test_events(void **state)
+{
+    expect("", "Event", "{" META ",'involvedObject':" OF_POD "}", NULL, "");
+    expect("", "Event", "{" META ",'involvedObject':{'kind':'Node','name':'n'}}", NULL, "");
+    expect("", "Event", "{" META ",'involvedObject':{'kind':'Pod','name':'p','namespace':'other'}}",
+           NULL,
+           "involvedObject.namespace: Invalid value: \"other\": does not match event.namespace");
+    expect("", "Event",
+           "{'metadata':{'name':'x','namespace':'n'},'involvedObject':{'kind':'Node','name':'n'}}",
+           NULL, "involvedObject.namespace: Invalid value: \"\": does not match event.namespace");
+    expect("", "Event",
+           "{" META ",'involvedObject':" OF_POD ",'eventTime':'2026-01-01T00:00:00.000000Z',"
+           "'reportingComponent':'a','reportingInstance':'i','reason':'R'}",
+           NULL, "action: Required value");
+
+    expect("events.k8s.io", "Event", "{" META ",'regarding':" OF_POD "," TOLD "," BY "}", NULL, "");
+    expect("events.k8s.io", "Event", "{" META ",'regarding':" OF_POD ",'type':'Normal'}", NULL,
+           "eventTime: Required value");
+    expect("events.k8s.io", "Event",
+           "{" META ",'regarding':" OF_POD "," TOLD ",'reportingController':'c'}", NULL,
+           "reportingInstance: Required value");
+    expect("events.k8s.io", "Event",
+           "{" META ",'regarding':" OF_POD "," TOLD "," BY
+           ",'deprecatedCount':1,'deprecatedSource':{'component':'c'},'series':{'count':1}}",
+           NULL,
+           "[series.count: Invalid value: \"\": should be at least 2, series.lastObservedTime: "
+           "Required value, count: Invalid value: \"\": needs to be unset, source: Invalid value: "
+           "\"\": needs to be unset]");
+    expect("events.k8s.io", "Event",
+           "{" META ",'regarding':" OF_POD "," TOLD "," BY
+           ",'series':{'count':2,'lastObservedTime':'2026-01-01T00:00:01.000000Z'}}",
+           "{" META ",'regarding':" OF_POD "," TOLD "," BY "}", "");
+    expect("events.k8s.io", "Event", "{" META ",'regarding':" OF_POD ",'note':'n'," TOLD "," BY "}",
+           "{" META ",'regarding':" OF_POD "," TOLD "," BY "}",
+           "message: Invalid value: \"n\": field is immutable");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_names_of_endpoints),
         cmocka_unit_test(test_workloads),
         cmocka_unit_test(test_config),
+        cmocka_unit_test(test_events),
         cmocka_unit_test(test_rbac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
