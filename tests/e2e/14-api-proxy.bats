@@ -28,7 +28,7 @@ spec:
     command: [chroot, /host, /usr/bin/python3, $DATA/tls/proxied.py, $DATA/tls, '80=<a href="/rewriteme">test</a>',
         '1080=<a href="/rewriteme">test</a>', 160=foo, 162=bar, 'tls:443=<a href="/tlsrewriteme">test</a>', 'tls:460=tls baz', 'tls:462=tls qux']
     ports: [{name: dest1, containerPort: 160}, {name: dest2, containerPort: 162}, {name: tlsdest1, containerPort: 460}, {name: tlsdest2, containerPort: 462}]
-    readinessProbe: {httpGet: {port: 80, path: /}, periodSeconds: 1}
+    readinessProbe: {httpGet: {port: 80, path: /}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 100}
     volumeMounts: [{name: host, mountPath: /host}]
 ---
 apiVersion: v1
