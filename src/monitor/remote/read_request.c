@@ -133,7 +133,7 @@ static void finish(ReadRequest *r, const Err *why)
     pthread_cond_signal(&r->changed);
     pthread_mutex_unlock(&r->lock);
     request_unref(r);
-    remote_reads_unref(reads);
+    remote_reads_release(reads); /* not at once: this may be its fetcher that tells */
 }
 
 static void on_answer(void *ctx, const FetchResult *f)
