@@ -59,7 +59,7 @@ teardown_file() { stop_all; }
 
 has_endpoint() { kubectl get endpoints web -o jsonpath='{.subsets[*].addresses[*].ip}' | grep -q .; }
 curl_as_admin() {
-    inside curl -sS --max-time 60 --path-as-is --cacert "$DATA/pki/ca.crt" --cert "$DATA/crt" --key "$DATA/key" "$@"
+    inside curl -sS --max-time "$(patience 60)" --path-as-is --cacert "$DATA/pki/ca.crt" --cert "$DATA/crt" --key "$DATA/key" "$@"
 }
 NSP=/api/v1/namespaces/default
 # get PATH [ARGS…]: through the proxies of the namespace

@@ -47,7 +47,7 @@ class Connection:
 
 def write(nr, c):
     for i in range(ROUNDS):
-        name = f"w{nr}-{i}"
+        name = f"w{nr}-{os.getpid()}-{i}"
         c.ask("POST", f"{CORE}/configmaps", {"metadata": {"name": name, "labels": {"by": f"w{nr}"}}, "data": {"a": "1"}})
         c.ask("PATCH", f"{CORE}/configmaps/{name}", {"data": {"b": str(i)}}, MERGE)
         c.ask("PATCH", f"{CORE}/configmaps/shared?fieldManager=m{nr}&force=true",
@@ -66,11 +66,12 @@ def serve(nr, c):
 
 
 def write_large(nr, c):
-    body = {"metadata": {"name": f"large{nr}"}, "data": {"a": "x" * 300000}}
+    name = f"large{nr}-{os.getpid()}"
+    body = {"metadata": {"name": name}, "data": {"a": "x" * 300000}}
     c.ask("POST", f"{CORE}/configmaps", body)
     for i in range(ROUNDS // 4 + 1):
         body["data"]["n"] = str(i)
-        c.ask("PUT", f"{CORE}/configmaps/large{nr}", body)
+        c.ask("PUT", f"{CORE}/configmaps/{name}", body)
 
 
 def read(nr, c):
@@ -103,7 +104,7 @@ def watch(nr, c):
 def change_rights(nr, c):
     """A right holds for the very next question, whichever loop is asked."""
     other = Connection()
-    name, user = f"r{nr}", f"u{nr}"
+    name, user = f"r{nr}-{os.getpid()}", f"u{nr}"
     question = {"spec": {"user": user, "resourceAttributes": {"namespace": "default", "verb": "list", "resource": "pods"}}}
     c.ask("POST", f"{RBAC}/roles", {"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]})
     for i in range(ROUNDS):
