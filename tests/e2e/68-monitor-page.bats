@@ -31,7 +31,7 @@ scraped() { [ "$(inside curl -sf "$URL/api/v1/query" -d 'query=up == 1' | jq '.d
 page() { # NAME ARGUMENT…
     local name=$1
     shift
-    inside timeout "$(patience 100)" "$E2E_DIR/page.py" "$name" "$URL" "$@"
+    PATIENCE=$(patience 15) inside timeout "$(patience 100)" "$E2E_DIR/page.py" "$name" "$URL" "$@"
 }
 put() { # SERIES VALUE…
     local now samples=()

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-DEADLINE = 15  # seconds, for everything that is waited for
+DEADLINE = int(os.environ.get('PATIENCE', 15))  # seconds, for everything that is waited for
 KEYS = {'Enter': (13, '\r'), 'Tab': (9, ''), 'Escape': (27, ''), 'ArrowDown': (40, ''), 'ArrowUp': (38, ''), ' ': (32, ' '),
         'Backspace': (8, '')}
 CTRL, SHIFT = 2, 8
