@@ -224,16 +224,25 @@ static inline void fake_stop(FakeApi *f)
     f->loop = loop_free(f->loop);
 }
 
-static inline void fake_tick_stop(void *ctx)
+typedef struct FakeTicks {
+    Loop *loop;
+    unsigned left;
+} FakeTicks;
+
+static inline void fake_tick(void *ctx)
 {
-    loop_stop(ctx);
+    FakeTicks *t = ctx;
+    if (--t->left == 0)
+        loop_stop(t->loop);
 }
 
-/* Runs the loop for a while. */
+/* Runs the loop for a while: in so many turns that are a millisecond or more apart, so that each
+ * side gets to do something in between, however seldom this process is let run. */
 static inline void fake_run(FakeApi *f, unsigned ms)
 {
+    FakeTicks ticks = { f->loop, ms };
     Source *t = NULL;
-    assert_int_equal(loop_add_timer(f->loop, ms, 0, fake_tick_stop, f->loop, &t, NULL), 0);
+    assert_int_equal(loop_add_timer(f->loop, 1, 1, fake_tick, &ticks, &t, NULL), 0);
     assert_int_equal(loop_run(f->loop, NULL), 0);
     source_free(t);
 }
