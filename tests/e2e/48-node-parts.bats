@@ -112,7 +112,7 @@ restarts() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[0
     [ "$(stat -Lc %a "$dir/memory")" = 700 ]
     ! grep -r --devices=skip sesame-7316 "$dir/apps" "$dir"/[!m]* "$DATA/log/pods" || false # -r follows no links
     # A restart has a spec of its own; with the pod all go.
-    kubectl exec reader -- kill 1
+    kubectl exec reader -- kill 1 || true # it may be gone with the container before it has ended by itself
     wait_for 60 restarts reader 1
     ready reader
     [ "$(kubectl exec reader -- sh -c 'echo $WORD')" = sesame-7316 ]
@@ -128,12 +128,12 @@ restarts() { [ "$(kubectl get pod "$1" -o jsonpath='{.status.containerStatuses[0
         'volumes: [{name: v, configMap: {name: poem}}]'
     ready reciter
     kubectl create configmap poem --from-literal=line=second --dry-run=client -o yaml | kubectl replace -f -
-    kubectl exec reciter -- kill 1
+    kubectl exec reciter -- kill 1 || true # it may be gone with the container before it has ended by itself
     wait_for 60 restarts reciter 1
     ready reciter
     arrived() { [ "$(kubectl exec reciter -- cat /all/line)" = second ]; }
     wait_for 90 arrived
-    kubectl exec reciter -- kill 1
+    kubectl exec reciter -- kill 1 || true # it may be gone with the container before it has ended by itself
     wait_for 60 restarts reciter 2
     ready reciter
     [ "$(kubectl exec reciter -- cat /line)" = second ]
