@@ -10,9 +10,3 @@ fake_nodes() { # NAME…
         printf 'spec: {holderIdentity: %s, leaseDurationSeconds: 3600, renewTime: "%s"}\n---\n' "$name" "$renewed"
     done | kubectl apply -f - >/dev/null
 }
-
-# The administrator's certificate and key in $DATA/crt and $DATA/key.
-client_files() {
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
-}

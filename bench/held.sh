@@ -5,7 +5,6 @@ set -eu
 cd "$(dirname "$0")/.."
 export KNARR_BUILD="$PWD/${1:-build}"
 source tests/e2e/helpers.bash
-source bench/cluster.bash
 new_cluster
 trap stop_all EXIT
 [ ! -w /proc/self/autogroup ] || echo -20 >/proc/self/autogroup # before other sessions of the machine

@@ -424,24 +424,9 @@ static bool fill_missing(const SchemaField *f, Value *obj, Arena *a)
     return v && (f->type != SCHEMA_OBJECT || api_fill_always(f->object, v, a));
 }
 
-/* In the objects that a field has: itself, its items, or their items. */
-static bool fill_below(const SchemaField *f, Value *v, Arena *a)
+static bool fill_object(void *arena, const SchemaObject *type, Value *obj)
 {
-    if (f->card == SCHEMA_ONE)
-        return f->type != SCHEMA_OBJECT || v->kind != VALUE_MAP || api_fill_always(f->object, v, a);
-    if (f->type != SCHEMA_OBJECT && f->type != SCHEMA_ITEM)
-        return true;
-    const SchemaField object = { .type = SCHEMA_OBJECT, .object = f->object },
-                      *item = f->type == SCHEMA_ITEM ? f->item : &object;
-    value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL) {
-        if (!fill_below(item, it, a))
-            return false;
-    }
-    value_map_foreach (m, f->card == SCHEMA_MAP ? v : NULL) {
-        if (!fill_below(item, &m->val, a))
-            return false;
-    }
-    return true;
+    return api_fill_always(type, obj, arena);
 }
 
 bool api_fill_always(const SchemaObject *type, Value *obj, Arena *a)
@@ -456,7 +441,7 @@ bool api_fill_always(const SchemaObject *type, Value *obj, Arena *a)
         Value *v = value_get(obj, f->name);
         if (!v && !fill_missing(f, obj, a))
             return false;
-        if (v && !fill_below(f, v, a))
+        if (v && !schema_each_object(f, v, fill_object, a))
             return false;
     }
     return true;

@@ -451,33 +451,15 @@ static const struct {
       mutating_webhooks },
 };
 
-static void from_table(Defaults *d, const SchemaObject *type, Value *obj);
-
-/* In the objects that a field has: itself, its items, or their items. */
-static void from_field(Defaults *d, const SchemaField *f, Value *v)
-{
-    if (f->type != SCHEMA_OBJECT && f->type != SCHEMA_ITEM)
-        return;
-    if (f->card == SCHEMA_ONE) {
-        if (f->type == SCHEMA_OBJECT && v->kind == VALUE_MAP)
-            from_table(d, f->object, v);
-        return;
-    }
-    const SchemaField object = { .type = SCHEMA_OBJECT, .object = f->object },
-                      *item = f->type == SCHEMA_ITEM ? f->item : &object;
-    value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL)
-        from_field(d, item, it);
-    value_map_foreach (m, f->card == SCHEMA_MAP ? v : NULL)
-        from_field(d, item, &m->val);
-}
-
 /* The defaults that the type's table has. An empty string is what Go's zero value is anyway. */
-static void from_table(Defaults *d, const SchemaObject *type, Value *obj)
+static bool from_table(void *defaults, const SchemaObject *type, Value *obj)
 {
+    Defaults *d = defaults;
     for (unsigned i = 0; i < type->n_fields; i++) {
         const SchemaField *f = &type->fields[i];
         if (f->flags & SCHEMA_F_INLINE) {
-            from_table(d, f->object, obj);
+            if (!from_table(d, f->object, obj))
+                return false;
             continue;
         }
         Value *v = value_get(obj, f->name), made;
@@ -486,9 +468,10 @@ static void from_table(Defaults *d, const SchemaObject *type, Value *obj)
                 !value_set(d->arena, obj, f->name, made))
                 d->failed = true;
         }
-        if (v)
-            from_field(d, f, v);
+        if (v && !schema_each_object(f, v, from_table, d))
+            return false;
     }
+    return true;
 }
 
 bool api_defaults_apply(const ApiResource *r, Value *obj, Arena *a)
@@ -497,7 +480,8 @@ bool api_defaults_apply(const ApiResource *r, Value *obj, Arena *a)
 
     if (!api_fill_always(r->schema, obj, a))
         return false;
-    from_table(&d, r->schema, obj);
+    if (!from_table(&d, r->schema, obj))
+        return false;
     for (size_t i = 0; i < ARRAY_SIZE(kinds) && !d.failed; i++) {
         if (sv_eq(kinds[i].kind, r->kind) && sv_eq(kinds[i].group, r->group))
             kinds[i].fn(&d, obj);

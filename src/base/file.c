@@ -227,3 +227,9 @@ int rename_durable(const char *from, const char *to)
 {
     return rename(from, to) < 0 ? -errno : fsync_parent(AT_FDCWD, to);
 }
+
+StrView path_dir(const char *path)
+{
+    ssize_t slash = sv_rfind_char(sv_cstr(path), '/');
+    return slash < 0 ? SV("") : slash == 0 ? SV("/") : sv_n(path, (size_t)slash);
+}

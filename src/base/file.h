@@ -41,3 +41,5 @@ int dir_next(DIR *d, struct dirent **ret) NODISCARD;
 
 /* Is there anything of this name? What cannot be looked at may be there: false is certain. */
 bool path_exists(int dirfd, const char *path);
+/* The folder that a path names its last part in, without its slash; empty where there is none. */
+StrView path_dir(const char *path);

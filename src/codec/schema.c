@@ -16,3 +16,22 @@ const SchemaField *schema_field(const SchemaObject *o, StrView name)
     }
     return NULL;
 }
+
+bool schema_each_object(const SchemaField *f, Value *v, SchemaObjectFn *fn, void *ctx)
+{
+    if (f->type != SCHEMA_OBJECT && f->type != SCHEMA_ITEM)
+        return true;
+    if (f->card == SCHEMA_ONE)
+        return f->type != SCHEMA_OBJECT || v->kind != VALUE_MAP || fn(ctx, f->object, v);
+    const SchemaField object = { .type = SCHEMA_OBJECT, .object = f->object },
+                      *item = f->type == SCHEMA_ITEM ? f->item : &object;
+    value_list_foreach (it, f->card == SCHEMA_LIST ? v : NULL) {
+        if (!schema_each_object(item, it, fn, ctx))
+            return false;
+    }
+    value_map_foreach (m, f->card == SCHEMA_MAP ? v : NULL) {
+        if (!schema_each_object(item, &m->val, fn, ctx))
+            return false;
+    }
+    return true;
+}

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "base/str.h"
+#include "codec/value.h"
 
 typedef enum SchemaType {
     SCHEMA_BOOL,
@@ -73,6 +73,11 @@ struct SchemaObject {
     uint16_t n_fields;
     StrView doc;
 };
+
+/* Calls fn for each object that a field's value has: itself, its items, or their items; what is of
+ * another kind than the table says is passed over. False as soon as fn returns it. */
+typedef bool SchemaObjectFn(void *ctx, const SchemaObject *type, Value *obj);
+bool schema_each_object(const SchemaField *f, Value *v, SchemaObjectFn *fn, void *ctx) NODISCARD;
 
 /* The field of an object by JSON name, looking into INLINE ones; NULL when there is none. */
 const SchemaField *schema_field(const SchemaObject *o, StrView name);

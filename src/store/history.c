@@ -99,6 +99,11 @@ static size_t version_size(const Version *v)
     return sizeof *v + sizeof *v->packed + v->packed->val_delta + v->packed->attrs_delta;
 }
 
+static size_t event_size(const HistoryEvent *e)
+{
+    return sizeof *e + version_size(e->prev) + (e->obj ? sizeof *e->obj : 0);
+}
+
 /* The length of its value: what the engine keeps of it. */
 static size_t value_len_of(const Version *v)
 {
@@ -194,7 +199,7 @@ void history_push(History *h, const StoreEvent *ev, int64_t when)
         .rev = ev->rev, .obj = version_of(h, ev->obj), .prev = version_of(h, ev->prev), .when = when
     };
     const Version *any = e.prev ? e.prev : e.obj;
-    e.bytes = sizeof e + version_size(e.prev) + (e.obj ? sizeof *e.obj : 0);
+    e.bytes = event_size(&e);
     e.kept = KEPT_ROW + (any ? version_key(any).len : 0) + (e.prev ? value_len_of(e.prev) : 0);
     bool ok = vec_push(&h->items, e);
     ASSERT(ok); /* history_reserve() */
@@ -257,7 +262,7 @@ void history_pack_end(History *h, HistoryPack *p)
     h->bytes -= e->bytes;
     if (p->packed)
         version_pack(e->prev, TAKE_PTR(p->packed));
-    e->bytes = sizeof *e + version_size(e->prev) + (e->obj ? sizeof *e->obj : 0);
+    e->bytes = event_size(e);
     h->bytes += e->bytes;
 }
 

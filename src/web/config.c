@@ -359,13 +359,6 @@ static int read_watched(WebConfig *c, const char *path, size_t max, Buf *out)
     return file_read(AT_FDCWD, path, max, out);
 }
 
-/* Without its slash; empty where there is none. */
-static StrView dir_of(const char *path)
-{
-    ssize_t slash = sv_rfind_char(sv_cstr(path), '/');
-    return slash < 0 ? SV("") : slash == 0 ? SV("/") : sv_n(path, (size_t)slash);
-}
-
 /* The inline text, or that of the file. */
 static int read_pem(WebConfig *c, StrView text, StrView file, const char *key, Buf *out, Err *err)
 {
@@ -373,7 +366,7 @@ static int read_pem(WebConfig *c, StrView text, StrView file, const char *key, B
         buf_sv(out, text);
         return out->failed ? err_nomem(err) : 0;
     }
-    StrView dir = dir_of(c->files[0]);
+    StrView dir = path_dir(c->files[0]);
     StrView full = file.ptr[0] == '/' || !dir.len
                        ? file
                        : arena_printf(&c->arena, "%.*s/%.*s", SV_FMT(dir), SV_FMT(file));

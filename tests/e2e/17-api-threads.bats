@@ -10,8 +10,7 @@ setup_file() {
     new_cluster
     start_server --serving-threads=3
     kubectl create serviceaccount default
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+    client_files
 }
 teardown_file() { stop_all; }
 

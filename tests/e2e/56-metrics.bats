@@ -82,8 +82,7 @@ has_family() { read_all "$1" >"$BATS_TEST_TMPDIR/text" && grep -q "^# TYPE $2 $3
 
 @test "an administrator's certificate opens them too" {
     local role
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+    client_files
     for role in apiserver controller scheduler kubelet; do
         [ "$(code "$role" --cert "$DATA/crt" --key "$DATA/key")" = 200 ]
     done

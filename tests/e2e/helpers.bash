@@ -94,6 +94,12 @@ start_node() {
     wait_for 20 node_is_ready
 }
 
+# The administrator's certificate and key in DATA/crt and DATA/key.
+client_files() {
+    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
+    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+}
+
 # Every role but DNS, the image, and the administrator's certificate in DATA/crt and DATA/key. Sets NODE.
 start_roles() {
     start_server
@@ -104,8 +110,7 @@ start_roles() {
     make_image "$DATA/demo.tar" knarr.local/demo:1
     inside "$BIN/knarr" image import "$DATA/demo.tar" --name knarr.local/demo:1 --data-dir "$DATA"
     wait_for 20 kubectl get serviceaccount default
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-certificate-data}' | base64 -d >"$DATA/crt"
-    kubectl config view --raw -o jsonpath='{.users[0].user.client-key-data}' | base64 -d >"$DATA/key"
+    client_files
 }
 
 node_args() {

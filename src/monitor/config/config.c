@@ -118,13 +118,6 @@ static void join_all(Joiner *j, const Type *t, void *obj)
     bind_visit(t, obj, &type_scrape, join_scrape, j);
 }
 
-StrView config_dir_of(const char *path)
-{
-    StrView s = sv_cstr(path);
-    ssize_t slash = sv_rfind_char(s, '/');
-    return slash < 0 ? SV("") : slash == 0 ? SV("/") : sv_head(s, (size_t)slash);
-}
-
 /* ---- external labels: $VAR and ${VAR} from the environment, $$ for a dollar ---- */
 
 static void expand_env(StrView s, Buf *out)
@@ -219,7 +212,7 @@ static int load_scrape_file(Holder *h, const char *path, Err *err)
     Binder b = { .file = name, .arena = &h->arena, .format = &config_bind_format, .err = err };
     if ((r = bind_struct(&b, &type_scrape_files, f, &doc)) < 0)
         return r;
-    Joiner j = { .arena = &h->arena, .dir = config_dir_of(name) };
+    Joiner j = { .arena = &h->arena, .dir = path_dir(name) };
     join_all(&j, &type_scrape_files, f);
     if (j.failed)
         return err_nomem(err);
@@ -318,7 +311,7 @@ int config_load(const char *path, const ConfigOptions *opt, Config **ret, Err *e
     int r = file_read(AT_FDCWD, path, CONFIG_SIZE_MAX, &text);
     if (r < 0)
         return err_neg(err, r, "read the configuration '%s'", path);
-    return config_parse(buf_view(&text), path, config_dir_of(path), opt, ret, err);
+    return config_parse(buf_view(&text), path, path_dir(path), opt, ret, err);
 }
 
 static bool equal(const Type *type, const void *x, const void *y)
@@ -402,7 +395,7 @@ int config_load_http(const char *path, Arena *a, FetchOptions *ret, Err *err)
     if ((r = bind_document(buf_view(&text), name, a, &doc, err)) < 0)
         return r;
     Binder b = { .file = name, .arena = a, .format = &config_bind_format, .err = err };
-    Joiner j = { .arena = a, .dir = config_dir_of(name) };
+    Joiner j = { .arena = a, .dir = path_dir(name) };
     if ((r = bind_struct(&b, &type_http, ret, &doc)) < 0 ||
         (r = config_check_http(&b, ret, &doc)) < 0)
         return r;

@@ -28,8 +28,6 @@ bool header_is_reserved(StrView name);
 
 /* ---- config.c ---- */
 
-StrView config_dir_of(const char *path); /* without its slash; empty where there is none */
-
 /* ---- rows of tables: T is the struct, m its member, K the kind without FIELD_ ---- */
 
 #define FIELDS(f) (f), ARRAY_SIZE(f)
