@@ -29,6 +29,7 @@ typedef struct ApiServerConfig {
     Metrics *metrics;      /* where it counts; NULL: nowhere. Must outlive it */
     unsigned loops;        /* threads that serve; 0: one for each processor that this process may
                               use, at most API_LOOPS_MAX. The first is the caller's */
+    unsigned group;        /* connections that follow each other onto one loop; 0: four */
     uint16_t node_port_min, node_port_max; /* 0: 30000-32767 */
     size_t arena_limit; /* of each request, for tests; 0: the default (net/http.h) */
     StrView kubelet_client_cert, kubelet_client_key,

@@ -63,6 +63,7 @@ typedef struct ApiLoop {
 struct ApiServer {
     ApiLoop loops[API_LOOPS_MAX];
     unsigned n_loops;
+    unsigned group; /* connections that go to the same loop */
     Store *store;
     TokenSigner *tokens;
     Rbac *rbac;

@@ -111,6 +111,7 @@ static int setup(void **state)
     f->cfg = (ApiServerConfig){ .store = f->store,
                                 .kinds = f->kinds,
                                 .loops = 2,
+                                .group = 1,
                                 .listen = "127.0.0.1:0",
                                 .cert_chain = buf_view(&f->cert),
                                 .key = buf_view(&f->key),
@@ -281,6 +282,26 @@ static void test_connections_are_spread(void **state)
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(http_server_open(f->api->loops[i].http), CLIENTS / 2);
     close_all(clients);
+}
+
+/* As a server does that nobody told otherwise. */
+static void test_few_connections_share_a_loop(void **state)
+{
+    enum { EACH = 4, ALL = 2 * EACH };
+    Fix *f = *state;
+    Client clients[ALL + 1];
+    stop(f);
+    f->cfg.group = 0;
+    start(f);
+    for (unsigned i = 0; i < ALL + 1; i++) {
+        client_open(&clients[i], f, &f->admin);
+        want(&clients[i], 200, "GET", "/version", NULL);
+        unsigned first = i < EACH ? i + 1 : i < ALL ? EACH : EACH + 1;
+        assert_int_equal(http_server_open(f->api->loops[0].http), first);
+        assert_int_equal(http_server_open(f->api->loops[1].http), i + 1 - first);
+    }
+    for (unsigned i = 0; i < ALL + 1; i++)
+        client_close(&clients[i]);
 }
 
 static void test_rights_hold_on_every_loop_once_they_are_written(void **state)
@@ -560,6 +581,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_connections_are_spread),
+        T(test_few_connections_share_a_loop),
         T(test_rights_hold_on_every_loop_once_they_are_written),
         cmocka_unit_test(test_what_the_store_marks_is_rbac),
         T(test_every_watch_sees_every_write_in_order),
