@@ -3,8 +3,8 @@
  * The first loop is the caller's. It listens and hands each connection to the loop that has fewest
  * of them: the kernel's own way to spread them (SO_REUSEPORT) goes by a hash, which does badly with
  * the few connections that live for days in a cluster. A connection stays where it is. They are
- * counted in groups of four, since few clients are served with less by one loop, which finds several
- * requests at a wake-up, than by many that find one each.
+ * counted in groups of four, since few clients are served with less by one loop, which finds
+ * several requests at a wake-up, than by many that find one each.
  *
  * The end: the store's news are taken back first, so that nobody wakes a hub any more. Then the
  * first loop closes its listener, so that no connection comes, and each of the others its
