@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/macros.h"
 #include "oci/cgroup.h"
+#include "oci/mount_fd.h"
 #include "oci/mounts.h"
 
 /* From sys/mount.h, which cannot be included beside linux/mount.h. */
@@ -39,32 +40,6 @@ static void apply_end(Apply *ap)
     closep(&ap->root_fd);
     closep(&ap->null_fd);
     closep(&ap->dev_fd);
-}
-
-static int tree_clone(int fd, const char *path, bool recursive)
-{
-    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0 : AT_EMPTY_PATH);
-    int tree = (int)syscall(SYS_open_tree, fd, path, flags | (recursive ? AT_RECURSIVE : 0));
-
-    return tree < 0 ? -errno : tree;
-}
-
-static int tree_set(int fd, uint64_t attr, uint64_t propagation, bool recursive)
-{
-    struct mount_attr ma = { .attr_set = attr, .propagation = propagation };
-
-    if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &ma,
-                sizeof ma) < 0)
-        return -errno;
-    return 0;
-}
-
-static int tree_attach(int tree, int target)
-{
-    if (syscall(SYS_move_mount, tree, "", target, "",
-                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return -errno;
-    return 0;
 }
 
 static uint64_t attr_of(uint32_t flags)
@@ -110,13 +85,13 @@ static int clone_source(const OciStep *s, Err *err)
     int tree;
 
     if (!s->root || !*s->root) {
-        tree = tree_clone(AT_FDCWD, s->source, recursive);
+        tree = mount_tree_clone(AT_FDCWD, s->source, recursive);
     } else {
         root = open(s->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
             return err_errno(err, "open '%.200s' for '%.100s'", s->root, s->target);
         fd = rootfs_open(root, s->source, O_PATH, 0);
-        tree = fd < 0 ? fd : tree_clone(fd, "", recursive);
+        tree = fd < 0 ? fd : mount_tree_clone(fd, "", recursive);
     }
     return tree < 0 ? err_neg(err, tree, "mount source '%.200s' for '%.100s'", s->source, s->target)
                     : tree;
@@ -124,9 +99,9 @@ static int clone_source(const OciStep *s, Err *err)
 
 int oci_bind_fd(int from_fd, int to_fd)
 {
-    _cleanup_close_ int tree = tree_clone(from_fd, "", false);
+    _cleanup_close_ int tree = mount_tree_clone(from_fd, "", false);
 
-    return tree < 0 ? tree : tree_attach(tree, to_fd);
+    return tree < 0 ? tree : mount_tree_attach(tree, to_fd);
 }
 
 static int clone_sources(Apply *ap, Err *err)
@@ -202,7 +177,7 @@ static int mount_root(Apply *ap, const OciStep *s, Err *err)
         ap->root_fd = open(s->target, O_PATH | O_DIRECTORY | O_CLOEXEC);
         return ap->root_fd < 0 ? err_errno(err, "open '%s'", s->target) : 0;
     }
-    ap->root_fd = tree_clone(AT_FDCWD, s->source, false);
+    ap->root_fd = mount_tree_clone(AT_FDCWD, s->source, false);
     if (ap->root_fd < 0)
         return err_neg(err, ap->root_fd, "root filesystem '%s'", s->source);
     {
@@ -210,19 +185,14 @@ static int mount_root(Apply *ap, const OciStep *s, Err *err)
 
         if (target < 0)
             return err_errno(err, "open '%s'", s->target);
-        if ((e = tree_set(ap->root_fd, attr_of(s->flags), MS_SLAVE, false)) < 0 ||
-            (e = tree_attach(ap->root_fd, target)) < 0)
+        if ((e = mount_tree_set(ap->root_fd, attr_of(s->flags), 0, MS_SLAVE, false)) < 0 ||
+            (e = mount_tree_attach(ap->root_fd, target)) < 0)
             return err_neg(err, e, "mount '%s' on '%s'", s->source, s->target);
     }
     return 0;
 }
 
 /* --- the other steps --- */
-
-static void fd_path(int fd, char path[static 32])
-{
-    snprintf(path, 32, "/proc/self/fd/%d", fd);
-}
 
 static int do_mount(Apply *ap, const OciStep *s, int tree, Err *err)
 {
@@ -232,7 +202,7 @@ static int do_mount(Apply *ap, const OciStep *s, int tree, Err *err)
 
     if (e < 0)
         return e;
-    fd_path(target, path);
+    mount_fd_path(target, path);
     if (mount(s->source && *s->source ? s->source : s->fstype, path, s->fstype, ms_of(s->flags),
               s->data) < 0)
         return err_errno(err, "mount %s on '%s'", s->fstype, s->target);
@@ -252,10 +222,10 @@ static int do_bind(Apply *ap, const OciStep *s, int tree, Err *err)
     e = rootfs_make(ap->root_fd, s->target, S_ISDIR(st.st_mode), &target, err);
     if (e < 0)
         return e;
-    if ((e = tree_set(tree, 0, props[s->propagation % 3], recursive)) < 0 ||
+    if ((e = mount_tree_set(tree, 0, 0, props[s->propagation % 3], recursive)) < 0 ||
         (attr_of(s->flags) &&
-         (e = tree_set(tree, attr_of(s->flags), 0, s->flags & OCI_MOUNT_RRO)) < 0) ||
-        (e = tree_attach(tree, target)) < 0)
+         (e = mount_tree_set(tree, attr_of(s->flags), 0, 0, s->flags & OCI_MOUNT_RRO)) < 0) ||
+        (e = mount_tree_attach(tree, target)) < 0)
         return err_neg(err, e, "mount '%s' on '%s'", s->source, s->target);
     return 0;
 }
@@ -286,14 +256,14 @@ static int make_node(Apply *ap, const OciDevice *d, Err *err)
 
 static int bind_node(Apply *ap, const OciDevice *d, Err *err)
 {
-    _cleanup_close_ int tree = tree_clone(ap->dev_fd, d->path + strlen("/dev/"), false);
+    _cleanup_close_ int tree = mount_tree_clone(ap->dev_fd, d->path + strlen("/dev/"), false);
     _cleanup_close_ int target = -1;
     int e;
 
     if (tree < 0)
         return err_neg(err, tree, "device '%s' of the host", d->path);
     e = rootfs_make(ap->root_fd, d->path, false, &target, err);
-    if (e >= 0 && (e = tree_attach(tree, target)) < 0)
+    if (e >= 0 && (e = mount_tree_attach(tree, target)) < 0)
         e = err_neg(err, e, "device '%s'", d->path);
     return e;
 }
@@ -404,7 +374,7 @@ static int do_cgroup(Apply *ap, const OciStep *s, int tree, Err *err)
     if (e >= 0 && (s->flags & OCI_MOUNT_RO)) {
         _cleanup_close_ int fd = rootfs_open(ap->root_fd, s->target, O_PATH | O_DIRECTORY, 0);
 
-        e = fd < 0 ? fd : tree_set(fd, MOUNT_ATTR_RDONLY, 0, false);
+        e = fd < 0 ? fd : mount_tree_set(fd, MOUNT_ATTR_RDONLY, 0, 0, false);
         if (e < 0)
             return err_neg(err, e, "make '%s' read-only", s->target);
     }
@@ -413,41 +383,12 @@ static int do_cgroup(Apply *ap, const OciStep *s, int tree, Err *err)
 
 static int do_mask(Apply *ap, const OciStep *s, int tree, Err *err)
 {
-    _cleanup_close_ int fd = rootfs_open(ap->root_fd, s->target, O_PATH, 0);
-    struct stat st;
-    char path[32];
-    int e;
-
-    if (fd == -ENOENT || fd == -ENOTDIR)
-        return 0;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return err_neg(err, fd < 0 ? fd : -errno, "masked path '%s'", s->target);
-    if (S_ISDIR(st.st_mode)) {
-        fd_path(fd, path);
-        if (mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                  "size=0,nr_inodes=2,mode=755") < 0)
-            return err_errno(err, "mask '%s'", s->target);
-        return 0;
-    }
-    e = oci_bind_fd(ap->null_fd, fd);
-    return e < 0 ? err_neg(err, e, "mask '%s'", s->target) : 0;
+    return mount_mask(ap->root_fd, ap->null_fd, s->target, err);
 }
 
 static int do_readonly(Apply *ap, const OciStep *s, int tree, Err *err)
 {
-    _cleanup_close_ int fd = rootfs_open(ap->root_fd, s->target, O_PATH, 0);
-    _cleanup_close_ int self = -1;
-    int e;
-
-    if (fd == -ENOENT || fd == -ENOTDIR)
-        return 0;
-    if (fd < 0)
-        return err_neg(err, fd, "read-only path '%s'", s->target);
-    self = tree_clone(fd, "", true);
-    if ((e = self) < 0 || (e = tree_set(self, MOUNT_ATTR_RDONLY, 0, true)) < 0 ||
-        (e = tree_attach(self, fd)) < 0)
-        return err_neg(err, e, "make '%s' read-only", s->target);
-    return 0;
+    return mount_readonly(ap->root_fd, s->target, err);
 }
 
 /* What is there already may be a link or a file: entering it will tell. */
@@ -460,7 +401,7 @@ static int do_dir(Apply *ap, const OciStep *s, int tree, Err *err)
 
 static int do_root_readonly(Apply *ap, const OciStep *s, int tree, Err *err)
 {
-    int e = tree_set(ap->root_fd, MOUNT_ATTR_RDONLY, 0, false);
+    int e = mount_tree_set(ap->root_fd, MOUNT_ATTR_RDONLY, 0, 0, false);
 
     return e < 0 ? err_neg(err, e, "make the root read-only") : 0;
 }
