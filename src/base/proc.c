@@ -65,7 +65,7 @@ static int child_exec(const ProcSpec *s, pid_t parent)
         if (getppid() != parent)
             return -ESRCH;
     }
-    execvpe(s->argv[0], (char *const *)s->argv,
+    execvpe(s->file ? s->file : s->argv[0], (char *const *)s->argv,
             (char *const *)(s->envp ? s->envp : (const char *const *)environ));
     return -errno;
 }
@@ -205,16 +205,16 @@ static int pump_all(Pump pumps[3], int64_t deadline)
     }
 }
 
-int proc_run(const char *const *argv, const char *const *envp, StrView in, int timeout_ms, Buf *out,
-             Buf *errout, int *ret_status)
+int proc_run_file(const char *file, const char *const *argv, const char *const *envp, StrView in,
+                  int timeout_ms, Buf *out, Buf *errout, int *ret_status)
 {
     int pipes[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } }, r = 0;
     for (int i = 0; i < 3 && r == 0; i++)
         if (pipe2(pipes[i], O_CLOEXEC) < 0)
             r = -errno;
-    ProcSpec spec = { .argv = argv,
-                      .envp = envp,
-                      .fds = { pipes[0][0], pipes[1][1], pipes[2][1] } };
+    ProcSpec spec = {
+        .file = file, .argv = argv, .envp = envp, .fds = { pipes[0][0], pipes[1][1], pipes[2][1] }
+    };
     pid_t pid = -1;
     if (r == 0)
         r = proc_spawn(&spec, &pid);
@@ -243,4 +243,10 @@ int proc_run(const char *const *argv, const char *const *envp, StrView in, int t
     for (int i = 0; i < 3; i++)
         closep(&pumps[i].fd);
     return r;
+}
+
+int proc_run(const char *const *argv, const char *const *envp, StrView in, int timeout_ms, Buf *out,
+             Buf *errout, int *ret_status)
+{
+    return proc_run_file(NULL, argv, envp, in, timeout_ms, out, errout, ret_status);
 }

@@ -6,7 +6,8 @@
 #include "base/buf.h"
 
 typedef struct ProcSpec {
-    const char *const *argv; /* argv[0] is a path or is looked up in PATH; NULL-terminated */
+    const char *file;        /* a path, or looked up in PATH; NULL: argv[0] */
+    const char *const *argv; /* NULL-terminated */
     const char *const *envp; /* NULL: our own environment */
     const char *cwd;         /* NULL: ours */
     int fds[3];              /* for 0, 1, 2; -1: /dev/null. Others are closed. */
@@ -25,6 +26,10 @@ int proc_spawn(const ProcSpec *spec, pid_t *ret_pid);
  * the raw wait status. For short helpers; blocks the calling thread. */
 int proc_run(const char *const *argv, const char *const *envp, StrView in, int timeout_ms, Buf *out,
              Buf *errout, int *ret_status);
+
+/* The same of a file that argv[0] does not name. */
+int proc_run_file(const char *file, const char *const *argv, const char *const *envp, StrView in,
+                  int timeout_ms, Buf *out, Buf *errout, int *ret_status);
 
 int proc_wait(pid_t pid, int timeout_ms, int *ret_status); /* -ETIMEDOUT; <0 timeout: for ever */
 /* SIGTERM, then SIGKILL after grace_ms; reaps. 0, or -ESRCH/-ECHILD if it is not our child. */

@@ -175,7 +175,7 @@ static int become_ids(const OciUser *user, Err *err)
             groups[i] = user->groups[i];
     }
     /* Raw calls: this process has one thread, and the C library's would look for others. */
-    if (syscall(SYS_setgroups, (long)user->groups_len, groups) < 0 ||
+    if ((!user->keep_groups && syscall(SYS_setgroups, (long)user->groups_len, groups) < 0) ||
         syscall(SYS_setresgid, (long)user->gid, (long)user->gid, (long)user->gid) < 0 ||
         syscall(SYS_setresuid, (long)user->uid, (long)user->uid, (long)user->uid) < 0) {
         int r = err_errno(err, "become user %u group %u", user->uid, user->gid);

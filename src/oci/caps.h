@@ -30,7 +30,8 @@ typedef struct OciUser {
     uint32_t uid, gid;
     const uint32_t *groups; /* supplementary */
     uint32_t groups_len;
-    uint32_t umask; /* UINT32_MAX: leave */
+    uint32_t umask;   /* UINT32_MAX: leave */
+    bool keep_groups; /* the namespace does not let them be changed */
 } OciUser;
 /* The calling thread becomes that user with these capabilities; there is no way back. ERR_SYS names
  * the step, after which the process is to end. */

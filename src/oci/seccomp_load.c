@@ -5,10 +5,11 @@
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
-int seccomp_load_bytes(StrView filter, Err *err)
+int seccomp_load(StrView filter, unsigned flags, int *ret_listener, Err *err)
 {
     struct sock_fprog prog;
     void *copy;
+    long fd;
     int r = 0;
 
     if (filter.len == 0 || filter.len % sizeof(struct sock_filter) ||
@@ -20,8 +21,18 @@ int seccomp_load_bytes(StrView filter, Err *err)
     memcpy(copy, filter.ptr, filter.len);
     prog.len = (unsigned short)(filter.len / sizeof(struct sock_filter));
     prog.filter = copy;
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+    if (ret_listener)
+        flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+    if (fd < 0)
         r = err_errno(err, "load the system call filter");
+    else if (ret_listener)
+        *ret_listener = (int)fd;
     free(copy);
     return r;
+}
+
+int seccomp_load_bytes(StrView filter, Err *err)
+{
+    return seccomp_load(filter, 0, NULL, err);
 }

@@ -551,6 +551,7 @@ static int action_parse(StrView name, int64_t errno_ret, uint32_t *ret, Err *err
         { SV("SCMP_ACT_TRAP"), SCMP_ACT_TRAP },
         { SV("SCMP_ACT_TRACE"), SCMP_ACT_TRACE(e) },
         { SV("SCMP_ACT_LOG"), SCMP_ACT_LOG },
+        { SV("SCMP_ACT_NOTIFY"), SCMP_ACT_NOTIFY },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
@@ -558,9 +559,6 @@ static int action_parse(StrView name, int64_t errno_ret, uint32_t *ret, Err *err
             *ret = actions[i].action;
             return 0;
         }
-    if (sv_eq(name, SV("SCMP_ACT_NOTIFY")))
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "seccomp: SCMP_ACT_NOTIFY needs a listener, which pods have not");
     return err_set(err, ERR_INVALID, 0, "seccomp: unknown action '%.*s'",
                    SV_FMT(sv_head(name, 64)));
 }
@@ -597,7 +595,27 @@ static int arg_parse(const Value *v, struct scmp_arg_cmp *ret, Err *err)
                    SV_FMT(sv_head(op, 64)));
 }
 
-static int json_rule(scmp_filter_ctx ctx, const Value *v, Err *err)
+/* Conditions on different arguments must all hold. Of two on the same argument either will do: that
+ * is what profiles have meant since before libseccomp refused them. */
+static int rule_of_args(scmp_filter_ctx ctx, uint32_t action, const char *name,
+                        const struct scmp_arg_cmp *args, unsigned n, Err *err)
+{
+    unsigned seen = 0;
+    bool twice = false;
+    int r = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        twice = twice || (seen & 1u << args[i].arg);
+        seen |= 1u << args[i].arg;
+    }
+    if (!twice)
+        return rule(ctx, action, name, args, n, err);
+    for (unsigned i = 0; r >= 0 && i < n; i++)
+        r = rule(ctx, action, name, &args[i], 1, err);
+    return r;
+}
+
+static int json_rule(scmp_filter_ctx ctx, const Value *v, SeccompInfo *info, Err *err)
 {
     struct scmp_arg_cmp args[6];
     const Value *list = value_get(v, SV("args")), *names = value_get(v, SV("names"));
@@ -608,6 +626,7 @@ static int json_rule(scmp_filter_ctx ctx, const Value *v, Err *err)
 
     if (r < 0)
         return r;
+    info->notifies = info->notifies || action == SCMP_ACT_NOTIFY;
     if (value_len(list) > ARRAY_SIZE(args) || !value_is(names, VALUE_LIST))
         return err_set(err, ERR_INVALID, 0, "seccomp: a rule wants names and at most 6 arguments");
     value_list_foreach (arg, list)
@@ -617,7 +636,7 @@ static int json_rule(scmp_filter_ctx ctx, const Value *v, Err *err)
         char name[64];
 
         if (sv_copy_cstr(value_str(item), name, sizeof name) && *name &&
-            (r = rule(ctx, action, name, args, n, err)) < 0)
+            (r = rule_of_args(ctx, action, name, args, n, err)) < 0)
             return r;
     }
     return 0;
@@ -646,11 +665,64 @@ static int json_architectures(scmp_filter_ctx ctx, const Value *list, Err *err)
     return 0;
 }
 
+static int json_flags(const Value *list, SeccompInfo *info, Err *err)
+{
+    static const struct {
+        StrView name;
+        unsigned flag;
+    } flags[] = {
+        { SV_INIT("SECCOMP_FILTER_FLAG_TSYNC"), 0 }, /* we have one thread */
+        { SV_INIT("SECCOMP_FILTER_FLAG_LOG"), 1u << 1 },
+        { SV_INIT("SECCOMP_FILTER_FLAG_SPEC_ALLOW"), 1u << 2 },
+        { SV_INIT("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"), 1u << 5 },
+    };
+
+    value_list_foreach (item, list) {
+        size_t i = 0;
+
+        while (i < ARRAY_SIZE(flags) && !sv_eq(value_str(item), flags[i].name))
+            i++;
+        if (i == ARRAY_SIZE(flags))
+            return err_set(err, ERR_INVALID, 0, "seccomp: unknown flag '%.*s'",
+                           SV_FMT(sv_head(value_str(item), 64)));
+        info->flags |= flags[i].flag;
+    }
+    return 0;
+}
+
+int seccomp_profile_value(const Value *doc, Buf *out, SeccompInfo *ret, Err *err)
+{
+    SeccompInfo info = { 0 };
+    scmp_filter_ctx ctx;
+    uint32_t action;
+    int r;
+
+    if ((r = action_parse(value_str(value_get(doc, SV("defaultAction"))),
+                          value_int_or(value_get(doc, SV("defaultErrnoRet")), EPERM), &action,
+                          err)) < 0 ||
+        (r = json_flags(value_get(doc, SV("flags")), &info, err)) < 0)
+        return r;
+    if (action == SCMP_ACT_NOTIFY)
+        return err_set(err, ERR_INVALID, 0,
+                       "seccomp: SCMP_ACT_NOTIFY cannot be used as default action");
+    if ((r = context_new(action, &ctx, err)) < 0)
+        return r;
+    r = json_architectures(ctx, value_get(doc, SV("architectures")), err);
+    value_list_foreach (item, value_get(doc, SV("syscalls")))
+        if (r >= 0)
+            r = json_rule(ctx, item, &info, err);
+    if (r >= 0)
+        r = export_bytes(ctx, out, err);
+    seccomp_release(ctx);
+    if (r >= 0)
+        *ret = info;
+    return r;
+}
+
 int seccomp_profile_json(StrView text, Buf *out, Err *err)
 {
     _cleanup_arena_ Arena a;
-    scmp_filter_ctx ctx;
-    uint32_t action;
+    SeccompInfo info;
     Value doc;
     int r;
 
@@ -658,17 +730,10 @@ int seccomp_profile_json(StrView text, Buf *out, Err *err)
     if (text.len > PROFILE_TEXT_MAX)
         return err_set(err, ERR_LIMIT, 0, "a seccomp profile of %zu bytes", text.len);
     if ((r = json_decode(text, &a, NULL, &doc, err)) < 0 ||
-        (r = action_parse(value_str(value_get(&doc, SV("defaultAction"))),
-                          value_int_or(value_get(&doc, SV("defaultErrnoRet")), EPERM), &action,
-                          err)) < 0 ||
-        (r = context_new(action, &ctx, err)) < 0)
+        (r = seccomp_profile_value(&doc, out, &info, err)) < 0)
         return r;
-    r = json_architectures(ctx, value_get(&doc, SV("architectures")), err);
-    value_list_foreach (item, value_get(&doc, SV("syscalls")))
-        if (r >= 0)
-            r = json_rule(ctx, item, err);
-    if (r >= 0)
-        r = export_bytes(ctx, out, err);
-    seccomp_release(ctx);
-    return r;
+    if (info.notifies)
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "seccomp: SCMP_ACT_NOTIFY needs a listener, which pods have not");
+    return 0;
 }

@@ -13,6 +13,7 @@
 
 #include "oci/caps.h"
 #include "oci/runtime/container.h"
+#include "oci/runtime/mount_options.h"
 
 extern const struct OciNsKind {
     const char *name; /* in /proc/PID/ns */
@@ -20,8 +21,9 @@ extern const struct OciNsKind {
 } oci_ns_kinds[OCI_NS_N];
 
 typedef enum SyncType {
-    SYNC_GO,   /* P: go on; `value` says how many descriptors come along */
-    SYNC_ERR,  /* C: it is over, `err` says why */
+    SYNC_GO,     /* P: go on; `value` says how many descriptors come along */
+    SYNC_ERR,    /* C: it is over, `err` says why */
+    SYNC_GROUPS, /* H or C: systemd may make its group now */
     SYNC_MAP,  /* H: has a user namespace without mappings; fields of the sender: value is a pid */
     SYNC_TIME, /* H: has a time namespace without offsets */
     SYNC_PID,  /* H: the pid of C */
@@ -42,6 +44,9 @@ enum { SYNC_FDS_MAX = 128 }; /* the kernel takes 253 */
 /* 0, or ERR_CLOSED when the other side is gone. */
 int sync_send(int fd, const SyncMsg *m, const int *fds, unsigned fds_len, Err *err) NODISCARD;
 int sync_receive(int fd, SyncMsg *ret, int *ret_fds, unsigned *fds_len, Err *err) NODISCARD;
+/* A stream to the socket at `path`; and one descriptor over it, along with a text. */
+int socket_connect(const char *path, Err *err) NODISCARD;
+int socket_send_fd(int fd, StrView text, int passed, Err *err) NODISCARD;
 /* In C: sends and waits for SYNC_GO. */
 int sync_ask(int fd, SyncType type, int64_t value, Err *err) NODISCARD;
 
@@ -71,8 +76,10 @@ typedef struct Launch {
     int stdio[3];        /* -1: as P has it */
     int *sources;        /* per mount: a detached tree, or -1; NULL: none */
     int sync_p, sync_c;
-    pid_t pid; /* of C */
+    pid_t pid;          /* of C */
+    char program[4096]; /* the file that C becomes */
     int pidfd;
+    bool born_in_v2;
     bool was_ready; /* SYNC_READY was answered */
 } Launch;
 
@@ -89,7 +96,6 @@ int launch_map_ns(const OciIdMaps *uid, const OciIdMaps *gid, Err *err) NODISCAR
 /* launch_sources.c: P opens what C may not. */
 bool launch_wants_sources(const Launch *l);
 int launch_open_sources(Launch *l, pid_t pid, Err *err) NODISCARD;
-bool mount_wants_idmap(const OciSpecMount *m, bool *ret_recursive);
 
 /* init.c: in C. Returns only on failure. */
 int init_main(Launch *l, Err *err) NODISCARD;
@@ -102,21 +108,22 @@ int process_schedule(const Launch *l, Err *err) NODISCARD;
 typedef struct Rootfs {
     Launch *l;
     int root_fd;
+    bool own_dev;    /* /dev is not a bind mount: its nodes and links are ours */
     char root[4096]; /* as the kernel names it, for messages and checks */
 } Rootfs;
 int rootfs_prepare(Rootfs *r, Err *err) NODISCARD;
 int rootfs_finish(Rootfs *r, Err *err) NODISCARD;
 /* rootfs_devices.c, rootfs_cgroup.c, rootfs_copy.c */
 int rootfs_devices(Rootfs *r, Err *err) NODISCARD;
-int rootfs_cgroup(Rootfs *r, const OciSpecMount *m, const struct MountPlan *p, Err *err) NODISCARD;
+int rootfs_cgroup(Rootfs *r, const OciSpecMount *m, const MountPlan *p, Err *err) NODISCARD;
 int rootfs_copy_up(int from_fd, int to_fd, Err *err) NODISCARD;
 
 /* console.c: in C, makes the terminal of the container and hands its master over. */
 int console_make(const Launch *l, int root_fd, Err *err) NODISCARD;
-int console_connect(const char *path, Err *err) NODISCARD; /* in P: the socket */
 
-/* hooks.c: one after the other; the first that fails is the error. `s` is what they read. */
-int hooks_run(const OciHooks *hooks, const OciState *s, const char *cwd, Err *err) NODISCARD;
+/* hooks.c: one after the other; the first that fails is the error. They read `s`, with `pid` as the
+ * number of the container's process where they run. */
+int hooks_run(const OciHooks *hooks, const OciState *s, pid_t pid, Err *err) NODISCARD;
 
 /* seccomp.c: linux.seccomp to bytes. */
 int seccomp_compile(Launch *l, Err *err) NODISCARD;
@@ -129,9 +136,3 @@ int foreground_new(bool tty, bool subreaper, Foreground **ret, Err *err) NODISCA
 int foreground_console(Foreground *f); /* the socket for Launch.console_fd */
 int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Err *err) NODISCARD;
 Foreground *foreground_free(Foreground *f);
-
-/* container_process.c: shared by create, run and exec. */
-int launch_io(Launch *l, bool detach, const char *console_socket, Foreground **ret_fg,
-              Err *err) NODISCARD;
-int write_pid_file(const char *path, pid_t pid, Err *err) NODISCARD;
-int absolute_path(const char *path, char ret[static 4096], Err *err) NODISCARD;

@@ -163,6 +163,15 @@ _Noreturn static void child_failed(const Launch *l, const Err *err)
     _exit(1);
 }
 
+/* systemd moves whoever asks into the group that it makes; of our own groups a process enters those
+ * of version 1 itself, being born into that of version 2. */
+static int enter_groups(const Launch *l, Err *err)
+{
+    if (l->s->systemd && !l->exec)
+        return sync_ask(l->sync_c, SYNC_GROUPS, getpid(), err);
+    return oci_groups_join(l->s->groups, l->sub_group, l->born_in_v2, err);
+}
+
 static int join_one(Launch *l, OciNs ns, Err *err)
 {
     if (l->ns_fd[ns] >= 0 && setns(l->ns_fd[ns], oci_ns_kinds[ns].flag) < 0)
@@ -240,7 +249,7 @@ _Noreturn static void c_main(Launch *l)
     closep(&l->sync_p); /* else P's death would go unnoticed */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (!l->staged) {
-        if ((r = oci_groups_join(l->s->groups, l->sub_group, true, &err)) >= 0)
+        if ((r = enter_groups(l, &err)) >= 0)
             r = join_namespaces(l, true, &err);
     }
     if (r >= 0)
@@ -255,9 +264,9 @@ static int h_main(Launch *l, Err *err)
     int r;
 
     closep(&l->sync_p);
-    if ((r = oci_groups_join(l->s->groups, l->sub_group, true, err)) < 0 ||
-        (r = join_namespaces(l, false, err)) < 0 || (r = enter_user_ns(l, err)) < 0 ||
-        (r = join_namespaces(l, true, err)) < 0 || (r = make_time_ns(l, err)) < 0)
+    if ((r = enter_groups(l, err)) < 0 || (r = join_namespaces(l, false, err)) < 0 ||
+        (r = enter_user_ns(l, err)) < 0 || (r = join_namespaces(l, true, err)) < 0 ||
+        (r = make_time_ns(l, err)) < 0)
         return r;
     pid = clone_process(new_flags(l) | CLONE_PARENT, -1, NULL);
     if (pid == 0)
@@ -356,20 +365,16 @@ static int take_pid(Launch *l, pid_t pid, Err *err)
 static int serve_mounted(Launch *l, Err *err)
 {
     OciState *s = l->s;
-    int r = 0;
+    int r;
 
-    if (s->groups && l->spec->has_resources)
-        r = oci_groups_set(s->groups, &l->spec->resources, err);
-    if (r < 0)
-        return r;
     s->pid = l->pid;
     s->start_time = 0;
     oci_state_refresh(s);
     s->status = OCI_CREATING;
     if ((r = oci_state_save(s, err)) < 0 ||
-        (r = hooks_run(&l->spec->hooks.prestart, s, NULL, err)) < 0)
+        (r = hooks_run(&l->spec->hooks.prestart, s, s->pid, err)) < 0)
         return r;
-    return hooks_run(&l->spec->hooks.create_runtime, s, NULL, err);
+    return hooks_run(&l->spec->hooks.create_runtime, s, s->pid, err);
 }
 
 /* Limits are given from here: inside of a user namespace they can no longer be raised. */
@@ -450,6 +455,10 @@ static int serve(Launch *l, const SyncMsg *m, Err *err)
     case SYNC_MAP:
         r = launch_write_maps(l, (pid_t)m->value, err);
         break;
+    case SYNC_GROUPS:
+        r = oci_groups_create(l->s->groups, &l->spec->resources, &l->spec->annotations,
+                              l->pid > 0 ? l->pid : (pid_t)m->value, err);
+        break;
     case SYNC_TIME:
         r = write_time_offsets(l, (pid_t)m->value, err);
         break;
@@ -511,13 +520,16 @@ static int converse(Launch *l, Err *err)
 
 static int start(Launch *l, Err *err)
 {
-    _cleanup_close_ int group_fd = oci_groups_open_v2(l->s->groups);
+    _cleanup_close_ int group_fd = -1;
     int pair[2], r;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(err, "make a pair of sockets");
     l->sync_p = pair[0];
     l->sync_c = pair[1];
+    if ((!l->s->systemd || l->exec) && !l->sub_group)
+        group_fd = oci_groups_open_v2(l->s->groups);
+    l->born_in_v2 = group_fd >= 0;
     r = l->staged ? start_staged(l, group_fd, err) : start_direct(l, group_fd, err);
     closep(&l->sync_c);
     return r;

@@ -1,7 +1,11 @@
-/* sync.c - messages between the command and the process that it makes, over SOCK_SEQPACKET. */
+/* sync.c - messages between the command and the process that it makes, over SOCK_SEQPACKET, and
+ * descriptors for others, over their sockets. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "oci/runtime/container_internal.h"
 
@@ -92,4 +96,45 @@ int sync_ask(int fd, SyncType type, int64_t value, Err *err)
     if (r < 0 || (r = sync_receive(fd, &answer, NULL, NULL, err)) < 0)
         return r;
     return answer.type == SYNC_GO ? 0 : err_set(err, ERR_PROTO, 0, "an unexpected answer");
+}
+
+/* --- to others --- */
+
+int socket_connect(const char *path, Err *err)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), dir = -1;
+
+    if (fd < 0)
+        return err_errno(err, "make a socket");
+    if (!sv_copy_cstr(sv_cstr(path), addr.sun_path, sizeof addr.sun_path)) {
+        dir = open(path, O_PATH | O_CLOEXEC); /* longer than an address may be */
+        if (dir < 0)
+            return err_errno(err, "dial unix %s", path);
+        snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d", dir);
+    }
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0)
+        return err_errno(err, "dial unix %s: connect", path);
+    return TAKE_FD(fd);
+}
+
+int socket_send_fd(int fd, StrView text, int passed, Err *err)
+{
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = { 0 };
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)text.ptr, .iov_len = text.len };
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.buf,
+                          .msg_controllen = sizeof control.buf };
+
+    control.align.cmsg_level = SOL_SOCKET;
+    control.align.cmsg_type = SCM_RIGHTS;
+    control.align.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.align), &passed, sizeof passed);
+    if (sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)text.len)
+        return err_errno(err, "send a descriptor");
+    return 0;
 }

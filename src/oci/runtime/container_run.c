@@ -1,0 +1,159 @@
+/* container_run.c - see container_run.h. */
+#include "oci/runtime/container_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+
+/* In a user namespace "root" is an ordinary user outside, too. */
+static bool in_user_ns(void)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    unsigned inside, outside, count;
+
+    if (file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &text) < 0 || !buf_cstr(&text) ||
+        sscanf(text.ptr, "%u %u %u", &inside, &outside, &count) != 3)
+        return false;
+    return inside != 0 || outside != 0 || count != UINT32_MAX;
+}
+
+bool oci_is_rootless(const OciGlobal *g)
+{
+    return g->rootless >= 0 ? g->rootless : geteuid() != 0 || in_user_ns();
+}
+
+int absolute_path(const char *path, char ret[static 4096], Err *err)
+{
+    char cwd[PATH_MAX];
+    int n;
+
+    if (path[0] == '/')
+        n = snprintf(ret, PATH_MAX, "%s", path);
+    else if (!getcwd(cwd, sizeof cwd))
+        return err_errno(err, "find the working directory");
+    else
+        n = snprintf(ret, PATH_MAX, "%s/%s", cwd, path);
+    return n >= PATH_MAX ? err_set(err, ERR_INVALID, 0, "the path '%.100s…' is too long", path) : 0;
+}
+
+int write_pid_file(const char *path, pid_t pid, Err *err)
+{
+    char text[16];
+    int r;
+
+    snprintf(text, sizeof text, "%d", (int)pid);
+    r = file_write_atomic(AT_FDCWD, path, sv_cstr(text), 0666 & ~022, false);
+    return r < 0 ? err_neg(err, r, "write the pid file %s", path) : 0;
+}
+
+int check_terminal(bool terminal, bool detach, const char *console_socket, Err *err)
+{
+    bool has_socket = console_socket && *console_socket;
+
+    if (detach && terminal && !has_socket)
+        return err_set(err, ERR_INVALID, 0,
+                       "cannot allocate tty if runc will detach without setting console socket");
+    if ((!detach || !terminal) && has_socket)
+        return err_set(err, ERR_INVALID, 0,
+                       "cannot use console socket if runc will not detach or allocate tty");
+    return 0;
+}
+
+unsigned listen_fds_given(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    int64_t want, n;
+
+    if (!pid || !count || sv_to_i64(sv_cstr(pid), &want) < 0 || want != getpid() ||
+        sv_to_i64(sv_cstr(count), &n) < 0 || n < 0 || n > 4096)
+        return 0;
+    return (unsigned)n;
+}
+
+int check_passed_fds(unsigned listen, unsigned preserve, Err *err)
+{
+    if (preserve > 1u << 20)
+        return err_set(err, ERR_INVALID, 0, "cannot preserve %u descriptors", preserve);
+    for (unsigned i = 0; i < preserve; i++)
+        if (fcntl((int)(3 + listen + i), F_GETFD) < 0)
+            return err_errno(err, "unable to stat preserved-fd %u (of %u)", i, preserve);
+    return 0;
+}
+
+/* --- environment --- */
+
+static bool same_name(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "=");
+
+    return strncmp(a, b, n) == 0 && b[n] == '=';
+}
+
+static void env_set(Launch *l, size_t *n, const char *entry)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (same_name(entry, l->env[i])) {
+            l->env[i] = entry;
+            return;
+        }
+    l->env[(*n)++] = entry;
+}
+
+int make_env(Launch *l, unsigned listen_fds, Err *err)
+{
+    const OciTexts *env = &l->process->env;
+    size_t n = 0;
+
+    l->env = calloc((size_t)env->len + 4, sizeof *l->env);
+    if (!l->env)
+        return err_nomem(err);
+    for (uint32_t i = 0; i < env->len; i++) {
+        if (env->items[i][0] == '=' || !strchr(env->items[i], '='))
+            return err_set(err, ERR_INVALID, 0, "invalid environment variable: \"%s\"",
+                           env->items[i]);
+        env_set(l, &n, env->items[i]);
+    }
+    if (listen_fds) {
+        StrView count = arena_printf(&l->s->arena, "LISTEN_FDS=%u", listen_fds);
+
+        if (!count.ptr)
+            return err_nomem(err);
+        l->env[n++] = count.ptr;
+        l->env[n++] = "LISTEN_PID=1";
+    }
+    return 0;
+}
+
+/* --- terminal --- */
+
+int launch_io(Launch *l, bool detach, const char *console_socket, bool subreaper,
+              Foreground **ret_fg, Err *err)
+{
+    bool tty = l->process->terminal;
+    int r;
+
+    if (!detach && (r = foreground_new(tty, subreaper, ret_fg, err)) < 0)
+        return r;
+    if (!tty)
+        return 0;
+    l->console_fd = detach ? socket_connect(console_socket, err) : foreground_console(*ret_fg);
+    if (l->console_fd < 0)
+        return detach ? l->console_fd : err_errno(err, "keep the terminal's socket");
+    return 0;
+}
+
+void launch_kill(Launch *l)
+{
+    if (l->pid <= 0)
+        return;
+    kill(l->pid, SIGKILL);
+    while (waitpid(l->pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    l->pid = 0;
+}
