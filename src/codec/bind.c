@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "codec/yaml.h"
 
 /* ---- errors ---- */
 
@@ -352,32 +351,4 @@ void bind_visit(const Type *t, void *obj, const Type *want, BindVisitFn *fn, voi
                 bind_visit(f->sub, (char *)((AnyList *)at)->items + n * f->sub->size, want, fn,
                            ctx);
     }
-}
-
-/* ---- documents ---- */
-
-typedef struct Twice {
-    bool found;
-    char path[200];
-} Twice;
-
-static void on_duplicate(void *ctx, StrView path)
-{
-    Twice *t = ctx;
-    if (!t->found && !sv_copy_cstr(path, t->path, sizeof t->path))
-        sv_copy_cstr(SV("a key"), t->path, sizeof t->path);
-    t->found = true;
-}
-
-int bind_document(StrView text, const char *name, Arena *a, Value *ret, Err *err)
-{
-    Twice twice = { 0 };
-    JsonOptions opt = { .plain_text = true, .on_duplicate = on_duplicate, .ctx = &twice };
-    int r = yaml_decode(text, a, &opt, ret, NULL, err);
-
-    if (r < 0)
-        return err_wrap(err, "%s", name);
-    if (twice.found)
-        return err_set(err, ERR_INVALID, 0, "%s: %s: field already set", name, twice.path);
-    return 0;
 }

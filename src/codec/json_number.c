@@ -81,16 +81,24 @@ static const char *to_double(StrView text, const Digits *d, bool negative, Value
     return NULL;
 }
 
-/* An integer of 19 or more digits: still an int64, or a double as in Go. */
+/* An integer of 19 or more digits: still an int64, or a double as in Go, which keeps the integer
+ * beside it where that fits 64 bits (value_to_u64()). */
 static const char *long_integer(StrView text, const Digits *d, bool negative, Value *ret)
 {
+    const char *why;
+    uint64_t u;
     int64_t i;
 
     if (sv_to_i64(text, &i) == 0) {
         *ret = value_int(i);
         return NULL;
     }
-    return to_double(text, d, negative, ret);
+    why = to_double(text, d, negative, ret);
+    if (!why && sv_to_u64(text, &u) == 0) {
+        ret->cap = (uint32_t)u;
+        ret->len = (uint32_t)(u >> 32);
+    }
+    return why;
 }
 
 const char *json_number(const char **at, const char *end, Value *ret)

@@ -92,6 +92,18 @@ static inline bool value_bool_or(const Value *v, bool fallback)
 {
     return value_is(v, VALUE_BOOL) ? v->b : fallback;
 }
+/* A whole number from 0 to 2^64 - 1, as it was written: JSON's beyond 2^63 - 1 are doubles that
+ * keep all of their digits beside. False: it is another number, or none. */
+static inline bool value_to_u64(const Value *v, uint64_t *ret)
+{
+    if (value_is(v, VALUE_INT) && v->i >= 0)
+        *ret = (uint64_t)v->i;
+    else if (value_is(v, VALUE_DOUBLE) && v->len)
+        *ret = (uint64_t)v->len << 32 | v->cap;
+    else
+        return false;
+    return true;
+}
 static inline uint32_t value_len(const Value *v) /* items of a list or map; else 0 */
 {
     return value_is(v, VALUE_LIST) || value_is(v, VALUE_MAP) ? v->len : 0;

@@ -85,6 +85,7 @@ typedef struct OciProcess {
     OciScheduler *scheduler;               /* NULL: as it is */
     OciIoPriority *io_priority;            /* NULL: as it is */
     const char *cpus_initial, *cpus_final; /* execCPUAffinity; NULL: as it is */
+    OciTexts warnings;                     /* of oci_process_parse() alone: to be logged */
 } OciProcess;
 
 typedef struct OciHook {
@@ -141,7 +142,9 @@ typedef struct OciHugepages {
 
 /* Zero: nothing is said. `update` fills one too. */
 typedef struct OciResources {
-    LIST(OciDeviceRule) devices; /* in order: the last that fits decides */
+    /* In order: the last that fits decides. Behind those of config.json come, as in runc, those
+     * that every container has; empty (`update`): as it is. */
+    LIST(OciDeviceRule) devices;
     struct {
         OciNumber limit, reservation, swap, kernel, kernel_tcp, swappiness;
         bool disable_oom_killer, check_before_update;
@@ -184,7 +187,7 @@ typedef struct OciSpec {
     const Value *seccomp; /* NULL: unconfined. Checked and compiled by seccomp_profile.h */
     const char *seccomp_listener, *seccomp_metadata; /* NULL: absent */
     OciPairs sysctl;
-    const char *rootfs_propagation; /* "shared", "slave", "private", "unbindable"; NULL: not said */
+    const char *rootfs_propagation; /* "shared", "rslave", …; NULL: not said */
     OciTexts masked, readonly_paths;
     const char *mount_label; /* NULL: none */
     bool intel_rdt;          /* is there, and has no effect */
@@ -196,12 +199,15 @@ typedef struct OciSpec {
         uint32_t nanosecs;
     } time_monotonic, time_boottime;
     const Value *document; /* as it was read: for what shows or keeps it */
+    OciTexts warnings;     /* to be logged */
 } OciSpec;
 
 /* Reads config.json. `name` is what messages call the file. Everything lives in the arena, the text
  * too. ERR_INVALID names the file, the line where it is known, and the path of the field:
  * "config.json:12: linux.namespaces[1].type: …"; ERR_LIMIT, ERR_NOMEM. */
 int oci_spec_parse(StrView text, const char *name, Arena *a, OciSpec **ret, Err *err) NODISCARD;
+/* What a caller without rights asks in addition: mappings, and mounts for mapped ids alone. */
+int oci_spec_check_rootless(const OciSpec *s, Err *err) NODISCARD;
 /* The document of `exec --process FILE`. */
 int oci_process_parse(StrView text, const char *name, Arena *a, OciProcess **ret,
                       Err *err) NODISCARD;
