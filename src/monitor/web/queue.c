@@ -14,7 +14,7 @@ static void start_next(Web *w, Turns *q);
 
 static Call *call_of(Turn *t)
 {
-    return (Call *)((char *)t - offsetof(Call, turn));
+    return (Call *)(void *)((char *)t - offsetof(Call, turn));
 }
 
 static void work(void *ctx)
