@@ -47,6 +47,11 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
 /* New connections, those to kubelets too, use the certificates and keys of `cfg`, which may have
  * come anew; nothing else of it is looked at. */
 int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err) NODISCARD;
+/* Runs the loop until what is under way has been answered, for some seconds at most: before the
+ * end, so that nobody is left without knowing whether their write was made. Watches and other
+ * streams are not waited for. What comes meanwhile is answered 429, to be asked again. Ends early
+ * by loop_stop(). */
+void apiserver_finish(ApiServer *s);
 /* Every connection is closed; waits for writes that the store has in hand and for what works on
  * other threads. What is left of these are tasks on the loop, which must run once more. Like all of
  * these on the loop's thread, outside of its requests. Always NULL. */

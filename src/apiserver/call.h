@@ -16,6 +16,7 @@
  * - heavy: places for large parts, under a lock; who waits is told on its own loop.
  * - bodies: bytes of requests that are arriving (atomic).
  * - metrics: a lock of their own (base/metrics.h).
+ * - finishing, under_way: atomics; a request is counted before it looks whether the server ends.
  * - kinds, tokens, client_ca and the rest: made before the first request, and never changed.
  *
  * Anything else that two loops need is one of these: an immutable snapshot with a count of
@@ -72,7 +73,10 @@ struct ApiServer {
     HeavyQueue *heavy;    /* large writes */
     HttpBodyLimit bodies; /* of requests that arrive */
     ApiMetrics metrics;
-    Source *questions; /* on the first loop, with the following */
+    atomic_bool finishing; /* new requests are to be asked again, of the next server */
+    atomic_int under_way;  /* requests of all loops that end by themselves: no watches or streams */
+    int64_t finish_by;     /* monotonic ns; the first loop's */
+    Source *questions;     /* on the first loop, with the following */
     Source *housekeeping;
     uint64_t trim_rev; /* the store's at the last look at the heap */
     size_t trimmed_to; /* what was free in it after the last trim */

@@ -12,10 +12,9 @@ enum { PLACES = 2 };
 struct HeavyQueue {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t idle;  /* nothing is working */
-    unsigned taken;
-    Heavy *own, *others; /* who waits, the first of each first */
-    unsigned working;    /* calls on other threads */
-    bool closed;         /* gone with the last place */
+    Turns own, others;
+    unsigned working; /* calls on other threads */
+    bool closed;      /* gone with the last place */
 };
 
 HeavyQueue *heavy_queue_new(void)
@@ -25,13 +24,20 @@ HeavyQueue *heavy_queue_new(void)
         return NULL;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->idle, NULL);
+    turns_init(&q->own, PLACES, 0);
+    turns_init(&q->others, PLACES, 0);
     return q;
+}
+
+static unsigned taken(const HeavyQueue *q)
+{
+    return q->own.n_active + q->others.n_active;
 }
 
 /* Unlocks the queue, and frees it when nobody will use it any more. */
 static void unlock(HeavyQueue *q)
 {
-    bool last = q->closed && !q->taken;
+    bool last = q->closed && !taken(q);
     pthread_mutex_unlock(&q->lock);
     if (!last)
         return;
@@ -68,47 +74,47 @@ static void tell_placed(void *ctx)
     h->done(h->ctx);
 }
 
+/* The lock is held. Who has a place from now on; NULL: nobody waits, or all are taken. */
+static Heavy *give_place(HeavyQueue *q)
+{
+    if (taken(q) >= PLACES)
+        return NULL;
+    Turn *t = turns_next(&q->own);
+    if (!t)
+        t = turns_next(&q->others);
+    Heavy *h = t ? (Heavy *)(void *)((char *)t - offsetof(Heavy, turn)) : NULL;
+    if (h)
+        h->placed = true;
+    return h;
+}
+
 bool heavy_enter(Heavy *h)
 {
     HeavyQueue *q = h->x->srv->heavy;
-    Heavy **at = authn_is_own_role(h->x->req->peer) ? &q->own : &q->others;
+    uint64_t user = sv_hash(h->x->user.name);
     h->queue = q;
     h->loop = h->x->on->loop;
     h->tell = (LoopTask){ .fn = tell_placed, .ctx = h };
+    h->turns = authn_is_own_role(h->x->req->peer) ? &q->own : &q->others;
+    h->turn = (Turn){ 0 };
+    memcpy(h->turn.client, &user, sizeof user);
     pthread_mutex_lock(&q->lock);
-    h->placed = q->taken < PLACES;
-    q->taken += h->placed;
-    while (!h->placed && *at)
-        at = &(*at)->next;
-    if (!h->placed) {
-        *at = h;
-        h->link = at;
-    }
-    bool placed = h->placed; /* as soon as the lock is gone somebody may give one */
+    turns_add(h->turns, &h->turn);
+    Heavy *next = give_place(q); /* a free place: nobody has waited */
+    ASSERT(!next || next == h);
     pthread_mutex_unlock(&q->lock);
-    return placed;
-}
-
-static void unlink_waiting(Heavy *h)
-{
-    *h->link = h->next;
-    if (h->next)
-        h->next->link = h->link;
-    h->next = NULL;
-    h->link = NULL;
+    return next != NULL; /* as soon as the lock is gone somebody may give one */
 }
 
 /* The lock is held; who has the place now may be another loop's. */
-static void give_place(HeavyQueue *q)
+static void pass_on(HeavyQueue *q, Heavy *h)
 {
-    Heavy *h = q->own ? q->own : q->others;
-    if (!h) {
-        q->taken--;
+    turns_end(h->turns, &h->turn);
+    Heavy *next = give_place(q);
+    if (!next)
         return;
-    }
-    unlink_waiting(h);
-    h->placed = h->telling = true;
-    loop_post_task(h->loop, &h->tell);
+    next->telling = true;
+    loop_post_task(next->loop, &next->tell);
 }
 
 void heavy_leave(Heavy *h)
@@ -117,12 +123,12 @@ void heavy_leave(Heavy *h)
     if (!q)
         return;
     pthread_mutex_lock(&q->lock);
-    if (h->link)
-        unlink_waiting(h);
     if (h->telling)
         loop_task_cancel(h->loop, &h->tell);
     if (h->placed)
-        give_place(q);
+        pass_on(q, h);
+    else
+        turns_drop(h->turns, &h->turn);
     h->placed = h->telling = false;
     h->queue = NULL;
     unlock(q);

@@ -1,10 +1,12 @@
 /* heavy.h - the parts of a call that are too long for the loop, on another thread.
  *
  * Only so many calls of the server have such parts at a time, on whichever loops, for each holds
- * the trees of what it works on; others wait for a place, the platform's own before all others. */
+ * the trees of what it works on; others wait for a place, the platform's own before all others, and
+ * these fairly between users. */
 #pragma once
 
 #include "apiserver/call.h"
+#include "base/turns.h"
 
 /* Bytes of JSON from which on it is worth it: less is done in a few milliseconds. */
 enum { HEAVY_FROM = 64 * 1024 };
@@ -22,13 +24,14 @@ struct Heavy {
 
     HeavyQueue *queue; /* NULL: it has nothing to do with it (any more) */
     Loop *loop;        /* the call's */
+    Turns *turns;      /* while it waits for a place or has one */
+    Turn turn;
     bool placed, working;
     bool telling; /* `tell` is on its way, with a place that was waited for */
     LoopTask tell;
     bool gone; /* the peer went away meanwhile: `x` is no more */
     Outcome answer;
     HttpReq *req;
-    Heavy *next, **link; /* while it waits for a place */
 };
 
 HeavyQueue *heavy_queue_new(void); /* NULL: no memory */

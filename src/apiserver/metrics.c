@@ -142,7 +142,7 @@ static bool lasts(const ApiCall *x)
     return x->count.known && (sv_eq(x->verb, SV("watch")) || is_stream(x));
 }
 
-static void count_running(const ApiCall *x, double by)
+static void count_running(const ApiCall *x, int by)
 {
     const ApiMetrics *m = &x->srv->metrics;
     bool reads = sv_eq(x->req->method, SV("GET")) || sv_eq(x->req->method, SV("HEAD"));
@@ -151,14 +151,23 @@ static void count_running(const ApiCall *x, double by)
                    LABEL_VALUES(verb_of(x), named(x, x->group), named(x, x->version),
                                 named(x, x->resource), sub_of(x), scope_of(x), SV("apiserver")),
                    by);
-    else
+    else {
+        atomic_fetch_add(&x->srv->under_way, by);
         metric_add(m->inflight, LABEL_VALUES(reads ? SV("readOnly") : SV("mutating")), by);
+    }
 }
 
 void api_metrics_running(ApiCall *x)
 {
     x->count.running = true;
     count_running(x, 1);
+}
+
+void api_metrics_turned_away(ApiCall *x)
+{
+    if (x->count.running)
+        count_running(x, -1);
+    x->count.running = false;
 }
 
 void api_metrics_ended(void *ctx, HttpReq *req, int status)
@@ -168,9 +177,7 @@ void api_metrics_ended(void *ctx, HttpReq *req, int status)
     char code[8];
     if (!x || !x->count.begin_ns)
         return;
-    if (x->count.running)
-        count_running(x, -1);
-    x->count.running = false;
+    api_metrics_turned_away(x);
     if (!status) /* the peer has gone before */
         return;
     snprintf(code, sizeof code, "%d", status);

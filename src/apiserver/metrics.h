@@ -23,6 +23,8 @@ void api_metrics_init(ApiMetrics *m, Metrics *registry);
 void api_metrics_begin(ApiCall *x);
 /* It has been let in, and is under way from now on. */
 void api_metrics_running(ApiCall *x);
+/* It is not, after all: nothing of it is begun. */
+void api_metrics_turned_away(ApiCall *x);
 /* HttpServerConfig.ended of a server whose requests have an ApiCall (or NULL) as `user`. */
 void api_metrics_ended(void *ctx, HttpReq *req, int status);
 /* /metrics; false: another path. */

@@ -307,6 +307,12 @@ bool route_streams(void *ctx, HttpReq *req)
     return x.res && sv_eq(x.sub, SV("proxy"));
 }
 
+static void respond_come_again(ApiCall *x, const char *why)
+{
+    http_set_header(x->req, SV("Retry-After"), SV("1"), NULL);
+    respond_status(x, REASON_TOO_MANY_REQUESTS, "%s", why);
+}
+
 void route_request(void *ctx, HttpReq *req)
 {
     ApiLoop *on = ctx;
@@ -320,9 +326,7 @@ void route_request(void *ctx, HttpReq *req)
     req->user = x;
     Err err = { 0 };
     if (req->busy) {
-        http_set_header(req, SV("Retry-After"), SV("1"), NULL);
-        respond_status(x, REASON_TOO_MANY_REQUESTS,
-                       "too many bytes of requests are on their way: try again");
+        respond_come_again(x, "too many bytes of requests are on their way: try again");
         return;
     }
     if (req->body_too_large) {
@@ -345,5 +349,10 @@ void route_request(void *ctx, HttpReq *req)
         return;
     }
     api_metrics_running(x);
+    if (atomic_load(&x->srv->finishing)) { /* counted before: see apiserver_finish() */
+        api_metrics_turned_away(x);
+        respond_come_again(x, "The apiserver is shutting down, please try again later.");
+        return;
+    }
     dispatch(x);
 }

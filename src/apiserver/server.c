@@ -8,6 +8,8 @@
 #include "apiserver/object.h"
 #include "apiserver/services.h"
 #include "apiserver/token.h"
+#include "base/clock.h"
+#include "base/log.h"
 
 enum {
     /* Long enough for watches that read late after a burst: 20,000 updates of objects of 4 kB,
@@ -17,6 +19,8 @@ enum {
     TRIM_FROM = 8 * 1024 * 1024,  /* free in the heap */
     TRIM_FROM_QUIET = 512 * 1024, /* the same, while hardly anything is written */
     QUIET_WRITES = 32,            /* between two looks */
+    FINISH_SEC = 5,
+    FINISH_LOOK_MS = 5,
 };
 
 uint16_t apiserver_port(const ApiServer *s)
@@ -108,6 +112,27 @@ int apiserver_new(Loop *loop, const ApiServerConfig *cfg, ApiServer **ret, Err *
 int apiserver_reload(ApiServer *s, const ApiServerConfig *cfg, Err *err)
 {
     return api_loops_reload(s, cfg, err);
+}
+
+static void look_whether_finished(void *ctx)
+{
+    ApiServer *s = ctx;
+    if (atomic_load(&s->under_way) <= 0 || clock_mono_ns() >= s->finish_by)
+        loop_stop(s->loops[0].loop);
+}
+
+/* A request is counted before it looks at `finishing`: it is waited for, or it has seen that. */
+void apiserver_finish(ApiServer *s)
+{
+    Source *look = NULL;
+    Err err = { 0 };
+    atomic_store(&s->finishing, true);
+    s->finish_by = clock_mono_ns() + FINISH_SEC * NSEC_PER_SEC;
+    if (loop_add_timer(s->loops[0].loop, 1, FINISH_LOOK_MS, look_whether_finished, s, &look, &err) <
+            0 ||
+        loop_run(s->loops[0].loop, &err) < 0)
+        log_warn("not all requests are answered before the end: %s", err.msg);
+    source_free(look);
 }
 
 ApiServer *apiserver_free(ApiServer *s)

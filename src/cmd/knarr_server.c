@@ -163,7 +163,8 @@ static int serve(const Args *a, Err *err)
         goto out;
     log_info("serving on %s, revision %llu", listen, (unsigned long long)store_revision(store));
     daemon_ready(NULL);
-    r = daemon_run(&daemon, err);
+    if ((r = daemon_run(&daemon, err)) == 0)
+        apiserver_finish(serving.server);
 out:
     backup_socket_free(backups);
     apiserver_free(serving.server);

@@ -87,7 +87,8 @@ int http_server_new_adopting(Loop *l, const HttpServerConfig *cfg, HttpServer **
 void http_server_adopt(HttpServer *s, int fd, const struct sockaddr_storage *remote);
 /* Its connections, those included that it is about to adopt; from any thread. */
 unsigned http_server_open(const HttpServer *s);
-HttpServer *http_server_free(HttpServer *s); /* closes all connections; always NULL */
+/* Closes all connections; of what has been answered the kernel gets what it takes. Always NULL. */
+HttpServer *http_server_free(HttpServer *s);
 uint16_t http_server_port(const HttpServer *s);
 void http_server_set_tls(HttpServer *s, TlsContext *tls); /* for new connections */
 

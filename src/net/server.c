@@ -608,15 +608,25 @@ int http_server_new(Loop *l, const char *addr, const HttpServerConfig *cfg, Http
     return 0;
 }
 
+/* What has been answered is not lost with the connection, as far as the kernel takes it. */
+static void close_last(HttpConn *c)
+{
+    conn_enter(c);
+    conn_unlink(c);
+    if (c->ops && !c->closing)
+        c->ops->pump(c);
+    if (c->stream && !c->closing)
+        net_stream_flush(c->stream);
+    conn_close(c);
+    conn_leave(c);
+}
+
 HttpServer *http_server_free(HttpServer *s)
 {
     if (!s)
         return NULL;
-    while (s->conns) {
-        HttpConn *c = s->conns;
-        conn_unlink(c);
-        conn_close(c);
-    }
+    while (s->conns)
+        close_last(s->conns);
     drop_adoptions(s);
     limit_forget(s);
     s->src = source_free(s->src);

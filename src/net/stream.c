@@ -297,6 +297,13 @@ static void flush_now(void *ctx)
     unref(s);
 }
 
+void net_stream_flush(NetStream *s)
+{
+    if (s->flush_due)
+        loop_defer_cancel(s->loop, flush_now, s);
+    flush_now(s);
+}
+
 void net_stream_written(NetStream *s)
 {
     if (s->flush_due || s->write_blocked || s->state == STREAM_CLOSED)

@@ -27,5 +27,8 @@ int net_stream_unread(NetStream *s, const void *data, size_t len, Err *err) NODI
  * schedules the flush. */
 Buf *net_stream_out(NetStream *s);
 void net_stream_written(NetStream *s);
+/* Gives the kernel now what it takes of that, for an owner that is about to free the stream. Not
+ * from inside the stream's events. */
+void net_stream_flush(NetStream *s);
 Loop *net_stream_loop(const NetStream *s);
 int64_t net_stream_progress_ns(const NetStream *s); /* loop time of the last byte in or out */

@@ -92,7 +92,7 @@ int cgroup_system_find(CgroupSystem *ret, const char *root, Err *err)
     return 0;
 }
 
-static bool has_controller(const CgroupHierarchy *h, const char *name)
+bool cgroup_carries(const CgroupHierarchy *h, const char *name)
 {
     StrView rest = sv_cstr(h->controllers), one;
 
@@ -105,7 +105,7 @@ static bool has_controller(const CgroupHierarchy *h, const char *name)
 const CgroupHierarchy *cgroup_find(const CgroupSystem *sys, const char *controller)
 {
     for (size_t i = 0; i < sys->len; i++)
-        if (!sys->list[i].v2 && has_controller(&sys->list[i], controller))
+        if (!sys->list[i].v2 && cgroup_carries(&sys->list[i], controller))
             return &sys->list[i];
     for (size_t i = 0; i < sys->len; i++) {
         _cleanup_buf_ Buf text = BUF_INIT;
@@ -194,8 +194,7 @@ static void pass_controllers_on(const CgroupHierarchy *h, const char *path)
         (void)!cgroup_write(h, *path ? path : "/", "cgroup.subtree_control", wanted[i], NULL);
 }
 
-/* *ret_made: length of the shortest prefix that was made here, or 0. */
-static int create_in(const CgroupHierarchy *h, const char *path, size_t *ret_made, Err *err)
+int cgroup_create_in(const CgroupHierarchy *h, const char *path, size_t *ret_made, Err *err)
 {
     char part[CGROUP_PATH_MAX], parent[CGROUP_PATH_MAX] = "", full[CGROUP_FULL_MAX];
     size_t len = strlen(path);
@@ -215,7 +214,7 @@ static int create_in(const CgroupHierarchy *h, const char *path, size_t *ret_mad
         }
         if (h->v2) {
             pass_controllers_on(h, parent);
-        } else if (has_controller(h, "cpuset")) {
+        } else if (cgroup_carries(h, "cpuset")) {
             int r = inherit_cpuset(h, parent, part, err);
 
             if (r < 0)
@@ -226,7 +225,7 @@ static int create_in(const CgroupHierarchy *h, const char *path, size_t *ret_mad
     return 0;
 }
 
-static void remove_made(const CgroupHierarchy *h, const char *path, size_t made)
+void cgroup_remove_made(const CgroupHierarchy *h, const char *path, size_t made)
 {
     char part[CGROUP_PATH_MAX], full[CGROUP_FULL_MAX];
 
@@ -246,9 +245,9 @@ int cgroup_create(const CgroupSystem *sys, const char *path, Err *err)
     int r = check_path(path, err);
 
     for (size_t i = 0; r >= 0 && i < sys->len; i++) {
-        r = create_in(&sys->list[i], path, &made[i], err);
+        r = cgroup_create_in(&sys->list[i], path, &made[i], err);
         for (size_t k = 0; r < 0 && k <= i; k++)
-            remove_made(&sys->list[k], path, made[k]);
+            cgroup_remove_made(&sys->list[k], path, made[k]);
     }
     return r;
 }
@@ -307,13 +306,6 @@ int cgroup_join(const CgroupSystem *sys, const char *path, Err *err)
 
 /* --- walking a group and those below --- */
 
-typedef struct Walk {
-    int sig; /* to send; 0: only count */
-    bool remove;
-    int processes;
-    int failed; /* negative errno of a removal */
-} Walk;
-
 /* A frozen process of version 1 does not even die, and thawing a parent leaves what was frozen
  * itself. */
 static void thaw(int dir)
@@ -322,7 +314,7 @@ static void thaw(int dir)
         (void)!file_write(dir, "cgroup.freeze", SV("0"), 0);
 }
 
-static void walk_procs(int dir, Walk *w)
+static void walk_procs(int dir, CgroupWalk *w)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     StrView rest, line;
@@ -342,10 +334,12 @@ static void walk_procs(int dir, Walk *w)
         w->processes++;
         if (w->sig && pid > 0)
             kill((pid_t)pid, w->sig);
+        if (w->pids)
+            buf_append(w->pids, &(pid_t){ (pid_t)pid }, sizeof(pid_t));
     }
 }
 
-static void walk(int parent, const char *name, int depth, Walk *w)
+static void walk(int parent, const char *name, int depth, CgroupWalk *w)
 {
     struct dirent *e;
     DIR *dir;
@@ -371,14 +365,18 @@ static void walk(int parent, const char *name, int depth, Walk *w)
         w->failed = -errno;
 }
 
-static void walk_all(const CgroupSystem *sys, const char *path, Walk *w)
+void cgroup_walk(const CgroupHierarchy *h, const char *path, CgroupWalk *w)
 {
     char full[CGROUP_FULL_MAX];
 
-    for (size_t i = 0; i < sys->len; i++) {
-        cgroup_full(&sys->list[i], path, NULL, full);
-        walk(AT_FDCWD, full, 0, w);
-    }
+    cgroup_full(h, path, NULL, full);
+    walk(AT_FDCWD, full, 0, w);
+}
+
+static void walk_all(const CgroupSystem *sys, const char *path, CgroupWalk *w)
+{
+    for (size_t i = 0; i < sys->len; i++)
+        cgroup_walk(&sys->list[i], path, w);
 }
 
 static void sleep_ms(int ms)
@@ -390,20 +388,18 @@ static void sleep_ms(int ms)
 
 int cgroup_signal(const CgroupSystem *sys, const char *path, int sig)
 {
-    Walk w = { .sig = sig };
-    char full[CGROUP_FULL_MAX];
+    CgroupWalk w = { .sig = sig };
 
     /* One hierarchy holds all of them; otherwise each would be signalled several times. */
     if (sys->len == 0 || check_path(path, NULL) < 0)
         return 0;
-    cgroup_full(&sys->list[0], path, NULL, full);
-    walk(AT_FDCWD, full, 0, &w);
+    cgroup_walk(&sys->list[0], path, &w);
     return w.processes;
 }
 
 bool cgroup_is_empty(const CgroupSystem *sys, const char *path)
 {
-    Walk w = { 0 };
+    CgroupWalk w = { 0 };
 
     walk_all(sys, path, &w);
     return w.processes == 0 && !w.failed;
@@ -417,7 +413,7 @@ int cgroup_kill(const CgroupSystem *sys, const char *path, int timeout_ms, Err *
     if (r < 0)
         return r;
     for (;;) {
-        Walk w = { .sig = SIGKILL };
+        CgroupWalk w = { .sig = SIGKILL };
 
         /* One write where the kernel has cgroup.kill (5.14): no race with fork. */
         for (size_t i = 0; i < sys->len; i++)
@@ -441,7 +437,7 @@ int cgroup_remove(const CgroupSystem *sys, const char *path, Err *err)
     if (r < 0)
         return r;
     for (int waited = 0;; waited += POLL_MS) {
-        Walk w = { .remove = true };
+        CgroupWalk w = { .remove = true };
 
         walk_all(sys, path, &w);
         if (!w.failed)

@@ -1,7 +1,7 @@
 /* cgroup_devices.c - device access under version 2.
  *
  * The program is a chain of comparisons, one block per rule; a block that does not match jumps to
- * the next one, the end denies:
+ * the next one, the end denies (or, where the rules deny, allows):
  *
  *     r2 = type, r3 = access, r4 = major, r5 = minor
  *     rule:  if r2 != TYPE goto next;  if r3 & ~ACCESS goto next
@@ -21,6 +21,7 @@ enum {
     ACCESS_ALL = BPF_DEVCG_ACC_MKNOD | BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE,
     TYPE_MASK = 0xffff, /* access_type is access << 16 | type */
     ACCESS_SHIFT = 16,
+    PROGRAMS_MAX = 64, /* on one group; the kernel's own limit */
 };
 
 /* --- rules --- */
@@ -117,32 +118,41 @@ static size_t put_return(struct bpf_insn *out, int32_t value)
     return 2;
 }
 
-static size_t put_rule(const DeviceRule *rule, struct bpf_insn *out)
+/* Returns `verdict` where the rule fits: to all of an access that it allows, to a part of one that
+ * it denies. */
+static size_t put_rule(const DeviceRule *rule, int32_t verdict, struct bpf_insn *out)
 {
-    size_t n = 0, jumps;
+    size_t n = 0, end;
 
     if (rule->type)
         out[n++] = jump_if(BPF_JNE, BPF_REG_2, (int32_t)rule->type);
-    if (rule->access != ACCESS_ALL)
+    if (rule->access != ACCESS_ALL && verdict) {
         out[n++] = jump_if(BPF_JSET, BPF_REG_3, (int32_t)(~rule->access & ACCESS_ALL));
+    } else if (rule->access != ACCESS_ALL) {
+        out[n++] = (struct bpf_insn){ .code = BPF_ALU | BPF_MOV | BPF_X,
+                                      .dst_reg = BPF_REG_0,
+                                      .src_reg = BPF_REG_3 };
+        out[n++] = alu_k(BPF_AND, BPF_REG_0, (int32_t)rule->access);
+        out[n++] = jump_if(BPF_JEQ, BPF_REG_0, 0);
+    }
     if (rule->major != DEVICE_ANY)
         out[n++] = jump_if(BPF_JNE, BPF_REG_4, rule->major);
     if (rule->minor != DEVICE_ANY)
         out[n++] = jump_if(BPF_JNE, BPF_REG_5, rule->minor);
-    jumps = n;
-    n += put_return(out + n, 1);
-    for (size_t i = 0; i < jumps; i++)
-        out[i].off = (int16_t)(n - i - 1);
-    return n;
+    end = n + put_return(out + n, verdict);
+    for (size_t i = 0; i < n; i++)
+        if (BPF_CLASS(out[i].code) == BPF_JMP)
+            out[i].off = (int16_t)(end - i - 1);
+    return end;
 }
 
-static bool allows_all(const DeviceRule *rule)
+static bool fits_all(const DeviceRule *rule)
 {
     return !rule->type && rule->access == ACCESS_ALL && rule->major == DEVICE_ANY &&
            rule->minor == DEVICE_ANY;
 }
 
-size_t device_program(const DeviceRule *rules, size_t n, struct bpf_insn *out)
+static size_t put_rules(const DeviceRule *rules, size_t n, int32_t verdict, struct bpf_insn *out)
 {
     size_t len = 0;
 
@@ -154,11 +164,21 @@ size_t device_program(const DeviceRule *rules, size_t n, struct bpf_insn *out)
     out[len++] = alu_k(BPF_AND, BPF_REG_2, TYPE_MASK);
     out[len++] = alu_k(BPF_RSH, BPF_REG_3, ACCESS_SHIFT);
     for (size_t i = 0; i < n; i++) {
-        len += put_rule(&rules[i], out + len);
-        if (allows_all(&rules[i]))
+        len += put_rule(&rules[i], verdict, out + len);
+        if (fits_all(&rules[i]))
             return len; /* the kernel refuses a program with instructions that are never reached */
     }
-    return len + put_return(out + len, 0);
+    return len + put_return(out + len, !verdict);
+}
+
+size_t device_program(const DeviceRule *rules, size_t n, struct bpf_insn *out)
+{
+    return put_rules(rules, n, 1, out);
+}
+
+size_t device_program_deny(const DeviceRule *rules, size_t n, struct bpf_insn *out)
+{
+    return put_rules(rules, n, 0, out);
 }
 
 /* --- kernel --- */
@@ -183,30 +203,58 @@ static int load(const struct bpf_insn *program, size_t n, Err *err)
     return fd < 0 ? err_errno(err, "load the program that restricts devices") : fd;
 }
 
+/* The programs that are on the group itself; -1: the kernel has none of the kind. */
+static int programs_on(int group, uint32_t ids[static PROGRAMS_MAX])
+{
+    union bpf_attr attr = { 0 };
+
+    attr.query.target_fd = (uint32_t)group;
+    attr.query.attach_type = BPF_CGROUP_DEVICE;
+    attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
+    attr.query.prog_cnt = PROGRAMS_MAX;
+    return bpf(BPF_PROG_QUERY, &attr) < 0 ? -1 : (int)attr.query.prog_cnt;
+}
+
+static int take_off(int group, uint32_t id)
+{
+    union bpf_attr attr = { .prog_id = id };
+    _cleanup_close_ int fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    attr = (union bpf_attr){ .target_fd = (uint32_t)group,
+                             .attach_bpf_fd = (uint32_t)fd,
+                             .attach_type = BPF_CGROUP_DEVICE };
+    return bpf(BPF_PROG_DETACH, &attr) < 0 && errno != ENOENT ? -1 : 0;
+}
+
 int device_program_attach(const CgroupHierarchy *h, const char *path,
                           const struct bpf_insn *program, size_t n, Err *err)
 {
+    union bpf_attr attr = { .attach_type = BPF_CGROUP_DEVICE, .attach_flags = BPF_F_ALLOW_MULTI };
+    uint32_t old[PROGRAMS_MAX];
     char full[CGROUP_FULL_MAX];
-    union bpf_attr attr = { .attach_type = BPF_CGROUP_DEVICE };
+    int n_old;
 
     cgroup_full(h, path, NULL, full);
     _cleanup_close_ int group = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (group < 0)
         return err_errno(err, "open %s", full);
-    attr.target_fd = (uint32_t)group;
-    if (!n) /* ENOENT: there was none; the others: a kernel without such programs */
-        return bpf(BPF_PROG_DETACH, &attr) < 0 && errno != ENOENT && errno != ENOSYS &&
-                       errno != EINVAL
-                   ? err_errno(err, "lift the restriction of devices from %s", full)
-                   : 0;
-    _cleanup_close_ int fd = load(program, n, err);
-    if (fd < 0)
-        return fd;
-    /* Without flags it replaces the one before, and no group below can have its own. The kernel
-     * keeps the program for as long as the group lives. */
-    attr.attach_bpf_fd = (uint32_t)fd;
-    if (bpf(BPF_PROG_ATTACH, &attr) < 0)
-        return err_errno(err, "restrict the devices of %s", full);
+    n_old = programs_on(group, old);
+    if (n) {
+        _cleanup_close_ int fd = load(program, n, err);
+        if (fd < 0)
+            return fd;
+        /* Beside others, so that a group below can have its own; all of them must agree. The kernel
+         * keeps the program for as long as the group lives. */
+        attr.target_fd = (uint32_t)group;
+        attr.attach_bpf_fd = (uint32_t)fd;
+        if (bpf(BPF_PROG_ATTACH, &attr) < 0)
+            return err_errno(err, "restrict the devices of %s", full);
+    }
+    for (int i = 0; i < n_old; i++)
+        if (take_off(group, old[i]) < 0)
+            return err_errno(err, "lift the restriction of devices from %s", full);
     return 0;
 }
 

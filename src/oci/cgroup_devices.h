@@ -10,7 +10,7 @@
 #include "oci/cgroup.h"
 
 enum {
-    DEVICE_RULES_MAX = 128,
+    DEVICE_RULES_MAX = 256,
     DEVICE_RULE_INSNS = 8,                                       /* at most, for one rule */
     DEVICE_INSNS_MAX = 8 + DEVICE_RULES_MAX * DEVICE_RULE_INSNS, /* well below the kernel's 1 M */
     DEVICE_ANY = -1,
@@ -29,7 +29,10 @@ int device_rule_parse(const char *text, DeviceRule *ret, Err *err) NODISCARD;
  * one rule covers all of it, as in version 1. At most DEVICE_RULES_MAX rules. */
 size_t device_program(const DeviceRule *rules, size_t n, struct bpf_insn *out);
 
-/* Loads the program and puts it on the group, in place of the one that may be there; without a
+/* The other way round: everything is allowed but an access of which a rule covers a part. */
+size_t device_program_deny(const DeviceRule *rules, size_t n, struct bpf_insn *out);
+
+/* Loads the program and puts it on the group, in place of those that may be there; without a
  * program (n == 0) takes it off. ERR_UNSUPPORTED: the kernel has no such programs. */
 int device_program_attach(const CgroupHierarchy *h, const char *path,
                           const struct bpf_insn *program, size_t n, Err *err) NODISCARD;

@@ -5,12 +5,11 @@
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
-int seccomp_load(StrView filter, unsigned flags, int *ret_listener, Err *err)
+int seccomp_install(StrView filter, unsigned flags, int *ret_listener, Err *err)
 {
     struct sock_fprog prog;
     void *copy;
-    long fd;
-    int r = 0;
+    int r;
 
     if (filter.len == 0 || filter.len % sizeof(struct sock_filter) ||
         filter.len > SECCOMP_FILTER_MAX)
@@ -21,18 +20,19 @@ int seccomp_load(StrView filter, unsigned flags, int *ret_listener, Err *err)
     memcpy(copy, filter.ptr, filter.len);
     prog.len = (unsigned short)(filter.len / sizeof(struct sock_filter));
     prog.filter = copy;
-    if (ret_listener)
-        flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
-    if (fd < 0)
+    *ret_listener = -1;
+    r = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+    if (r < 0)
         r = err_errno(err, "load the system call filter");
-    else if (ret_listener)
-        *ret_listener = (int)fd;
+    else if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        *ret_listener = r;
     free(copy);
-    return r;
+    return MIN(r, 0);
 }
 
 int seccomp_load_bytes(StrView filter, Err *err)
 {
-    return seccomp_load(filter, 0, NULL, err);
+    int none;
+
+    return seccomp_install(filter, 0, &none, err);
 }

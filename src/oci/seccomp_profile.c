@@ -1,5 +1,5 @@
-/* seccomp_profile.c - system call filters: the default allow-list as tables, and the JSON form of
- * the OCI runtime specification (config-linux.md#seccomp). libseccomp compiles both.
+/* seccomp_profile.c - system call filters: the default allow-list as tables, which libseccomp
+ * compiles. (The JSON form is in seccomp_json.c.)
  *
  * To allow a call by default: add it to `allowed`, or, if a capability guards it, to `guarded`.
  * Names that the library or the architecture does not know are passed over. */
@@ -7,15 +7,11 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <seccomp.h>
 #include <sys/mman.h>
 
-#include "base/arena.h"
 #include "base/file.h"
-#include "codec/json.h"
+#include "oci/seccomp_internal.h"
 #include "oci/seccomp_load.h"
-
-enum { PROFILE_TEXT_MAX = 4 * 1024 * 1024 };
 
 /* clone() may make processes and threads, but none of the seven kinds of namespaces. */
 #define CLONE_NAMESPACES 0x7E020000u
@@ -416,8 +412,8 @@ static bool has_cap(uint64_t caps, unsigned cap)
     return caps >> cap & 1;
 }
 
-static int rule(scmp_filter_ctx ctx, uint32_t action, const char *name,
-                const struct scmp_arg_cmp *args, unsigned n, Err *err)
+int seccomp_rule(scmp_filter_ctx ctx, uint32_t action, const char *name,
+                 const struct scmp_arg_cmp *args, unsigned n, Err *err)
 {
     int nr = seccomp_syscall_resolve_name(name), r;
 
@@ -458,24 +454,24 @@ static int add_special(scmp_filter_ctx ctx, uint64_t caps, Err *err)
 
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(personalities); i++) {
         arg = SCMP_A0(SCMP_CMP_EQ, personalities[i]);
-        r = rule(ctx, SCMP_ACT_ALLOW, "personality", &arg, 1, err);
+        r = seccomp_rule(ctx, SCMP_ACT_ALLOW, "personality", &arg, 1, err);
     }
     arg = SCMP_A0(SCMP_CMP_NE,
                   40); /* AF_VSOCK reaches the hypervisor and is in no network namespace */
     if (r >= 0)
-        r = rule(ctx, SCMP_ACT_ALLOW, "socket", &arg, 1, err);
+        r = seccomp_rule(ctx, SCMP_ACT_ALLOW, "socket", &arg, 1, err);
     if (r < 0 || has_cap(caps, CAP_SYS_ADMIN))
         return r;
     arg = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NAMESPACES, 0);
-    r = rule(ctx, SCMP_ACT_ALLOW, "clone", &arg, 1, err);
+    r = seccomp_rule(ctx, SCMP_ACT_ALLOW, "clone", &arg, 1, err);
     /* Its flags are in memory, where a filter cannot see them; ENOSYS makes the C library take
      * clone(). */
     if (r >= 0)
-        r = rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL, 0, err);
+        r = seccomp_rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL, 0, err);
     return r;
 }
 
-static int export_bytes(scmp_filter_ctx ctx, Buf *out, Err *err)
+int seccomp_export(scmp_filter_ctx ctx, Buf *out, Err *err)
 {
     _cleanup_close_ int fd = memfd_create("filter", MFD_CLOEXEC);
     int r;
@@ -493,7 +489,7 @@ static int export_bytes(scmp_filter_ctx ctx, Buf *out, Err *err)
     return r < 0 ? err_neg(err, r, "read the filter") : 0;
 }
 
-static int context_new(uint32_t action, scmp_filter_ctx *ret, Err *err)
+int seccomp_context(uint32_t action, scmp_filter_ctx *ret, Err *err)
 {
     *ret = seccomp_init(action);
     if (!*ret)
@@ -508,14 +504,14 @@ static int default_rules(scmp_filter_ctx ctx, uint64_t caps, Err *err)
     int r = add_architectures(ctx, err);
 
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(allowed); i++)
-        r = rule(ctx, SCMP_ACT_ALLOW, allowed[i], NULL, 0, err);
+        r = seccomp_rule(ctx, SCMP_ACT_ALLOW, allowed[i], NULL, 0, err);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(guarded); i++) {
         StrView rest = sv_cstr(guarded[i].names), one;
         char name[64];
 
         while (has_cap(caps, guarded[i].cap) && r >= 0 && sv_next(&rest, ' ', &one))
             if (sv_copy_cstr(one, name, sizeof name))
-                r = rule(ctx, SCMP_ACT_ALLOW, name, NULL, 0, err);
+                r = seccomp_rule(ctx, SCMP_ACT_ALLOW, name, NULL, 0, err);
     }
     return r < 0 ? r : add_special(ctx, caps, err);
 }
@@ -523,217 +519,13 @@ static int default_rules(scmp_filter_ctx ctx, uint64_t caps, Err *err)
 int seccomp_profile_default(uint64_t caps, Buf *out, Err *err)
 {
     scmp_filter_ctx ctx;
-    int r = context_new(SCMP_ACT_ERRNO(EPERM), &ctx, err);
+    int r = seccomp_context(SCMP_ACT_ERRNO(EPERM), &ctx, err);
 
     if (r < 0)
         return r;
     r = default_rules(ctx, caps, err);
     if (r >= 0)
-        r = export_bytes(ctx, out, err);
+        r = seccomp_export(ctx, out, err);
     seccomp_release(ctx);
     return r;
-}
-
-/* --- profiles as JSON --- */
-
-static int action_parse(StrView name, int64_t errno_ret, uint32_t *ret, Err *err)
-{
-    const uint16_t e = (uint16_t)errno_ret;
-    const struct {
-        StrView name;
-        uint32_t action;
-    } actions[] = {
-        { SV("SCMP_ACT_ALLOW"), SCMP_ACT_ALLOW },
-        { SV("SCMP_ACT_ERRNO"), SCMP_ACT_ERRNO(e) },
-        { SV("SCMP_ACT_KILL"), SCMP_ACT_KILL_THREAD },
-        { SV("SCMP_ACT_KILL_THREAD"), SCMP_ACT_KILL_THREAD },
-        { SV("SCMP_ACT_KILL_PROCESS"), SCMP_ACT_KILL_PROCESS },
-        { SV("SCMP_ACT_TRAP"), SCMP_ACT_TRAP },
-        { SV("SCMP_ACT_TRACE"), SCMP_ACT_TRACE(e) },
-        { SV("SCMP_ACT_LOG"), SCMP_ACT_LOG },
-        { SV("SCMP_ACT_NOTIFY"), SCMP_ACT_NOTIFY },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
-        if (sv_eq(name, actions[i].name)) {
-            *ret = actions[i].action;
-            return 0;
-        }
-    return err_set(err, ERR_INVALID, 0, "seccomp: unknown action '%.*s'",
-                   SV_FMT(sv_head(name, 64)));
-}
-
-static int arg_parse(const Value *v, struct scmp_arg_cmp *ret, Err *err)
-{
-    static const struct {
-        StrView name;
-        enum scmp_compare op;
-    } ops[] = {
-        { SV_INIT("SCMP_CMP_NE"), SCMP_CMP_NE },
-        { SV_INIT("SCMP_CMP_LT"), SCMP_CMP_LT },
-        { SV_INIT("SCMP_CMP_LE"), SCMP_CMP_LE },
-        { SV_INIT("SCMP_CMP_EQ"), SCMP_CMP_EQ },
-        { SV_INIT("SCMP_CMP_GE"), SCMP_CMP_GE },
-        { SV_INIT("SCMP_CMP_GT"), SCMP_CMP_GT },
-        { SV_INIT("SCMP_CMP_MASKED_EQ"), SCMP_CMP_MASKED_EQ },
-    };
-    int64_t index = value_int_or(value_get(v, SV("index")), 0);
-    uint64_t value = (uint64_t)value_int_or(value_get(v, SV("value")), 0);
-    uint64_t two = (uint64_t)value_int_or(value_get(v, SV("valueTwo")), 0);
-    StrView op = value_str(value_get(v, SV("op")));
-
-    if (index < 0 || index > 5)
-        return err_set(err, ERR_INVALID, 0, "seccomp: a system call has no argument %lld",
-                       (long long)index);
-    for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
-        if (sv_eq(op, ops[i].name)) {
-            /* Masked: the first value is the mask, the second what has to be left. */
-            *ret = (struct scmp_arg_cmp){ (unsigned)index, ops[i].op, value, two };
-            return 0;
-        }
-    return err_set(err, ERR_INVALID, 0, "seccomp: unknown comparison '%.*s'",
-                   SV_FMT(sv_head(op, 64)));
-}
-
-/* Conditions on different arguments must all hold. Of two on the same argument either will do: that
- * is what profiles have meant since before libseccomp refused them. */
-static int rule_of_args(scmp_filter_ctx ctx, uint32_t action, const char *name,
-                        const struct scmp_arg_cmp *args, unsigned n, Err *err)
-{
-    unsigned seen = 0;
-    bool twice = false;
-    int r = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        twice = twice || (seen & 1u << args[i].arg);
-        seen |= 1u << args[i].arg;
-    }
-    if (!twice)
-        return rule(ctx, action, name, args, n, err);
-    for (unsigned i = 0; r >= 0 && i < n; i++)
-        r = rule(ctx, action, name, &args[i], 1, err);
-    return r;
-}
-
-static int json_rule(scmp_filter_ctx ctx, const Value *v, SeccompInfo *info, Err *err)
-{
-    struct scmp_arg_cmp args[6];
-    const Value *list = value_get(v, SV("args")), *names = value_get(v, SV("names"));
-    uint32_t action;
-    unsigned n = 0;
-    int r = action_parse(value_str(value_get(v, SV("action"))),
-                         value_int_or(value_get(v, SV("errnoRet")), EPERM), &action, err);
-
-    if (r < 0)
-        return r;
-    info->notifies = info->notifies || action == SCMP_ACT_NOTIFY;
-    if (value_len(list) > ARRAY_SIZE(args) || !value_is(names, VALUE_LIST))
-        return err_set(err, ERR_INVALID, 0, "seccomp: a rule wants names and at most 6 arguments");
-    value_list_foreach (arg, list)
-        if ((r = arg_parse(arg, &args[n++], err)) < 0)
-            return r;
-    value_list_foreach (item, names) {
-        char name[64];
-
-        if (sv_copy_cstr(value_str(item), name, sizeof name) && *name &&
-            (r = rule_of_args(ctx, action, name, args, n, err)) < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int json_architectures(scmp_filter_ctx ctx, const Value *list, Err *err)
-{
-    value_list_foreach (item, list) {
-        StrView s = value_str(item);
-        char name[32], *c;
-        uint32_t arch;
-        int r;
-
-        if (!sv_starts(s, SV("SCMP_ARCH_")) || !sv_copy_cstr(sv_skip(s, 10), name, sizeof name))
-            return err_set(err, ERR_INVALID, 0, "seccomp: unknown architecture '%.*s'",
-                           SV_FMT(sv_head(s, 64)));
-        for (c = name; *c; c++)
-            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-        arch = seccomp_arch_resolve_name(name);
-        if (!arch)
-            return err_set(err, ERR_INVALID, 0, "seccomp: unknown architecture '%s'", name);
-        r = seccomp_arch_add(ctx, arch);
-        if (r < 0 && r != -EEXIST && r != -EINVAL) /* EINVAL: other byte order, cannot run here */
-            return err_neg(err, r, "seccomp: architecture '%s'", name);
-    }
-    return 0;
-}
-
-static int json_flags(const Value *list, SeccompInfo *info, Err *err)
-{
-    static const struct {
-        StrView name;
-        unsigned flag;
-    } flags[] = {
-        { SV_INIT("SECCOMP_FILTER_FLAG_TSYNC"), 0 }, /* we have one thread */
-        { SV_INIT("SECCOMP_FILTER_FLAG_LOG"), 1u << 1 },
-        { SV_INIT("SECCOMP_FILTER_FLAG_SPEC_ALLOW"), 1u << 2 },
-        { SV_INIT("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"), 1u << 5 },
-    };
-
-    value_list_foreach (item, list) {
-        size_t i = 0;
-
-        while (i < ARRAY_SIZE(flags) && !sv_eq(value_str(item), flags[i].name))
-            i++;
-        if (i == ARRAY_SIZE(flags))
-            return err_set(err, ERR_INVALID, 0, "seccomp: unknown flag '%.*s'",
-                           SV_FMT(sv_head(value_str(item), 64)));
-        info->flags |= flags[i].flag;
-    }
-    return 0;
-}
-
-int seccomp_profile_value(const Value *doc, Buf *out, SeccompInfo *ret, Err *err)
-{
-    SeccompInfo info = { 0 };
-    scmp_filter_ctx ctx;
-    uint32_t action;
-    int r;
-
-    if ((r = action_parse(value_str(value_get(doc, SV("defaultAction"))),
-                          value_int_or(value_get(doc, SV("defaultErrnoRet")), EPERM), &action,
-                          err)) < 0 ||
-        (r = json_flags(value_get(doc, SV("flags")), &info, err)) < 0)
-        return r;
-    if (action == SCMP_ACT_NOTIFY)
-        return err_set(err, ERR_INVALID, 0,
-                       "seccomp: SCMP_ACT_NOTIFY cannot be used as default action");
-    if ((r = context_new(action, &ctx, err)) < 0)
-        return r;
-    r = json_architectures(ctx, value_get(doc, SV("architectures")), err);
-    value_list_foreach (item, value_get(doc, SV("syscalls")))
-        if (r >= 0)
-            r = json_rule(ctx, item, &info, err);
-    if (r >= 0)
-        r = export_bytes(ctx, out, err);
-    seccomp_release(ctx);
-    if (r >= 0)
-        *ret = info;
-    return r;
-}
-
-int seccomp_profile_json(StrView text, Buf *out, Err *err)
-{
-    _cleanup_arena_ Arena a;
-    SeccompInfo info;
-    Value doc;
-    int r;
-
-    arena_init(&a, ARENA_DEFAULT_LIMIT);
-    if (text.len > PROFILE_TEXT_MAX)
-        return err_set(err, ERR_LIMIT, 0, "a seccomp profile of %zu bytes", text.len);
-    if ((r = json_decode(text, &a, NULL, &doc, err)) < 0 ||
-        (r = seccomp_profile_value(&doc, out, &info, err)) < 0)
-        return r;
-    if (info.notifies)
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "seccomp: SCMP_ACT_NOTIFY needs a listener, which pods have not");
-    return 0;
 }

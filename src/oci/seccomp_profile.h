@@ -1,5 +1,5 @@
-/* seccomp_profile.h - compiles system call filters to BPF, with libseccomp. Only stage0 links this;
- * stage1 loads the bytes (seccomp_load.h). */
+/* seccomp_profile.h - compiles system call filters to BPF, with libseccomp. Only stage0 and the OCI
+ * runtime link this; what loads the bytes has seccomp_load.h. */
 #pragma once
 
 #include "base/buf.h"
@@ -12,14 +12,25 @@
  * struct sock_filter to `out`. */
 int seccomp_profile_default(uint64_t caps, Buf *out, Err *err) NODISCARD;
 
-/* A profile in the JSON of the OCI runtime specification's linux.seccomp, which also is what files
- * of seccomp "Localhost" profiles hold. `text` is checked completely. ERR_INVALID, ERR_UNSUPPORTED.
- */
+/* A profile in the JSON of the OCI runtime specification's linux.seccomp. */
+typedef struct SeccompFilter {
+    Buf bytes;      /* struct sock_filter; the caller's, for buf_free() */
+    unsigned flags; /* SECCOMP_FILTER_FLAG_…, for seccomp_install() */
+    bool notify;    /* some call asks a listener: seccomp_install() gives its descriptor */
+} SeccompFilter;
+/* It is checked completely: ERR_INVALID "seccomp: syscalls[3].action: …", with the sentences of
+ * runc. Where the profile denies by default, calls that are newer than all that it names fail with
+ * ENOSYS instead, as under runc, so that a C library falls back to older ones. */
+int seccomp_profile_compile(const Value *profile, SeccompFilter *ret, Err *err) NODISCARD;
+
+/* The same from text, which is what files of seccomp "Localhost" profiles hold: appends the
+ * instructions. Notifications and flags, which pods have not, are ERR_UNSUPPORTED. */
 int seccomp_profile_json(StrView text, Buf *out, Err *err) NODISCARD;
 
-typedef struct SeccompInfo {
-    unsigned flags; /* SECCOMP_FILTER_FLAG_…, for seccomp_load() */
-    bool notifies;  /* an agent has to listen */
-} SeccompInfo;
-/* The same profile as a document, for a container that may have an agent and flags. */
-int seccomp_profile_value(const Value *doc, Buf *out, SeccompInfo *ret, Err *err) NODISCARD;
+/* What linux.seccomp may say, for `features`: sorted names, the last one is NULL. */
+const char *const *seccomp_action_names(void);
+const char *const *seccomp_operator_names(void);
+const char *const *seccomp_arch_names(void);
+const char *const *seccomp_flag_names(void);
+/* "2.5.4" */
+void seccomp_library_version(char ret[static 32]);

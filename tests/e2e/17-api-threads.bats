@@ -51,3 +51,20 @@ many() { inside python3 "$BATS_TEST_DIRNAME/many_at_once.py" "$DATA/pki/ca.crt" 
     start_server
     kubectl get configmap shared
 }
+
+@test "at an orderly end what was begun is answered, and what is not answered was not begun" {
+    for round in 1 2 3; do
+        inside python3 "$BATS_TEST_DIRNAME/to_the_end.py" "$DATA/pki/ca.crt" "$DATA/crt" "$DATA/key" "end$round" \
+            >"$DATA/asked" 2>"$DATA/begun" 3>&- &
+        local load=$!
+        wait_for 20 grep -q begun "$DATA/begun"
+        kill_role server TERM
+        wait "$load"
+        start_server
+        kubectl get configmaps --no-headers -o custom-columns=NAME:.metadata.name | grep "^end$round-" | sort >"$DATA/there"
+        grep ' 201$' "$DATA/asked" | cut -d ' ' -f 1 | sort | diff - "$DATA/there"
+        # The next server is asked again.
+        run grep -vE ' (201|429|0)$' "$DATA/asked"
+        [ "$output" = "" ]
+    done
+}

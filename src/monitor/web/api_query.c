@@ -111,8 +111,8 @@ static void answer(Call *c, const PromqlResult *r, int64_t limit)
 static StrView origin_of(Call *c)
 {
     char address[INET6_ADDRSTRLEN] = "";
-    bool v4 = memcmp(c->client, client_v4, sizeof client_v4) == 0;
-    inet_ntop(v4 ? AF_INET : AF_INET6, c->client + (v4 ? sizeof client_v4 : 0), address,
+    bool v4 = memcmp(c->turn.client, client_v4, sizeof client_v4) == 0;
+    inet_ntop(v4 ? AF_INET : AF_INET6, c->turn.client + (v4 ? sizeof client_v4 : 0), address,
               sizeof address);
     return arena_printf(&c->arena,
                         "\"httpRequest\":{\"clientIP\":\"%s\",\"method\":\"%s\",\"path\":\"%.*s\"}",

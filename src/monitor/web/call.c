@@ -78,6 +78,7 @@ static void on_peer_gone(void *ctx)
 {
     Call *c = ctx;
     c->req = NULL;
+    c->turn.left = true;
     atomic_store(&c->cancel, true);
 }
 

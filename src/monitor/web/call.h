@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/turns.h"
 #include "monitor/web/json_out.h"
 #include "monitor/web/web.h"
 
@@ -57,10 +58,9 @@ static const uint8_t client_v4[12] = { [10] = 0xff, [11] = 0xff };
 struct Call {
     Web *web;
     const Route *route;
-    HttpReq *req; /* NULL: the peer has gone. Of the loop's thread */
-    Call *next;   /* in the queue, of those that run, or of those that are sent */
-    Call **sending_prev;
-    uint8_t client[16]; /* whose it is: the peer's address; of IPv4 as ::ffff:1.2.3.4 */
+    HttpReq *req;               /* NULL: the peer has gone. Of the loop's thread */
+    Turn turn;                  /* `client`: the peer's address; of IPv4 as ::ffff:1.2.3.4 */
+    Call *next, **sending_prev; /* of those that are sent */
     atomic_bool cancel;
     int64_t started_ns; /* monotonic, as the next: when it came, and when it got a thread */
     int64_t begun_ns;

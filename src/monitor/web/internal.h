@@ -29,12 +29,6 @@ enum {
         256 << 20, /* bytes of answers that wait for their readers: the oldest is cut */
 };
 
-typedef struct CallQueue {
-    Call *head, **tail; /* those that wait */
-    Call *active;       /* those that run */
-    unsigned running, waiting, max;
-} CallQueue;
-
 /* What the operator should know; see notices.c. */
 typedef enum NoticeId {
     NOTICE_RELOAD_FAILED,
@@ -69,7 +63,7 @@ struct Web {
     Source *sweep;                 /* runs while calls wait */
     Call *sending, **sending_tail; /* answers that are being sent, oldest first */
     size_t sending_bytes;
-    CallQueue queues[CALL_CLASS_MAX];
+    Turns queues[CALL_CLASS_MAX];
     Notices notices;
 
     int64_t started_ns, reloaded_ns; /* real time */

@@ -124,7 +124,7 @@ static void put_engine(Buf *out, const Web *w)
                    { &s.queue, SV("slice=\"queue_time\"") },
                    { &s.sort, SV("slice=\"result_sort\"") } };
     GAUGE("prometheus_engine_queries", "Queries that are being executed or wait.",
-          s.running + s.waiting + w->queues[CALL_QUERY].waiting);
+          s.running + s.waiting + w->queues[CALL_QUERY].n_waiting);
     GAUGE("prometheus_engine_query_log_enabled", "Queries that have run are written to a file.",
           s.log_enabled);
     COUNTER("prometheus_engine_query_log_failures_total",
@@ -171,11 +171,11 @@ static void put_connections(Buf *out, const Web *w)
     metric_head(out, closed, "counter", "Connections of the listeners that are closed.");
     buf_printf(out, "%s{listener_name=\"http\"} %llu\n", closed,
                (unsigned long long)(w->limit.accepted - w->limit.open));
-    const CallQueue *reads = &w->queues[CALL_READ];
+    const Turns *reads = &w->queues[CALL_READ];
     GAUGE("prometheus_api_remote_read_queries", "Remote reads that are being answered or wait.",
-          reads->running + reads->waiting);
+          reads->n_active + reads->n_waiting);
     GAUGE("prometheus_remote_read_handler_queries", "Remote reads that are being answered or wait.",
-          reads->running + reads->waiting);
+          reads->n_active + reads->n_waiting);
 }
 
 /* ---- the process ---- */

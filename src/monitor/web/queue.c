@@ -1,8 +1,8 @@
 /* queue.c - calls that wait for a thread, and answers that wait for their readers.
  *
- * Each class of calls has a bound of its own, and no client may have all of it: the next call to
- * run is the oldest one of the client with the fewest running, and of every four threads one is
- * kept from the client that has the others. Who waits longer than its timeout is told so. */
+ * Each class of calls has a bound of its own, and no client may have all of it (base/turns.h): of
+ * every four threads one is kept from the client that has the others. Who waits longer than its
+ * timeout is told so. */
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -10,7 +10,12 @@
 
 enum { SWEEP_MS = 250 };
 
-static void start_next(Web *w, CallQueue *q);
+static void start_next(Web *w, Turns *q);
+
+static Call *call_of(Turn *t)
+{
+    return (Call *)(void *)((char *)t - offsetof(Call, turn));
+}
 
 static void work(void *ctx)
 {
@@ -27,89 +32,38 @@ static void done(void *ctx)
 {
     Call *c = ctx;
     Web *w = c->web;
-    CallQueue *q = &w->queues[c->route->cls];
+    Turns *q = &w->queues[c->route->cls];
     w->in_flight--;
-    q->running--;
-    for (Call **at = &q->active; *at; at = &(*at)->next)
-        if (*at == c) {
-            *at = c->next;
-            break;
-        }
+    turns_end(q, &c->turn);
     call_send(c);
     start_next(w, q);
 }
 
-static void start(Web *w, CallQueue *q, Call *c)
+static void start(Web *w, Turns *q, Call *c)
 {
     Err err = { 0 };
     c->begun_ns = clock_mono_ns();
-    if (loop_work(w->loop, work, done, c, &err) < 0) {
-        call_text(c, 500, "%s\n", err.msg);
-        call_send(c);
+    if (loop_work(w->loop, work, done, c, &err) == 0) {
+        w->in_flight++;
         return;
     }
-    w->in_flight++;
-    q->running++;
-    c->next = q->active;
-    q->active = c;
+    turns_end(q, &c->turn);
+    call_text(c, 500, "%s\n", err.msg);
+    call_send(c);
 }
 
-/* ---- whose turn it is ---- */
-
-static bool same_client(const Call *a, const Call *b)
+static void start_next(Web *w, Turns *q)
 {
-    return memcmp(a->client, b->client, sizeof a->client) == 0;
-}
-
-static unsigned running_of(const CallQueue *q, const Call *c)
-{
-    unsigned n = 0;
-    for (const Call *x = q->active; x; x = x->next)
-        n += same_client(x, c);
-    return n;
-}
-
-/* Threads that one client may have. */
-static unsigned share(const CallQueue *q)
-{
-    return q->max > 1 ? q->max - MAX(1u, q->max / 4) : q->max;
-}
-
-/* Takes the next call out of the queue; NULL: nobody's turn. */
-static Call *pick(CallQueue *q)
-{
-    Call **best = NULL;
-    unsigned fewest = q->max ? share(q) : UINT32_MAX;
-    for (Call **at = &q->head; *at; at = &(*at)->next) {
-        unsigned n = (*at)->req ? running_of(q, *at) : 0; /* who has gone costs nothing */
-        if (n >= fewest)
-            continue;
-        fewest = n;
-        best = at;
-        if (n == 0)
-            break;
-    }
-    if (!best)
-        return NULL;
-    Call *c = *best;
-    *best = c->next;
-    if (!c->next)
-        q->tail = best;
-    q->waiting--;
-    c->next = NULL;
-    return c;
-}
-
-static void start_next(Web *w, CallQueue *q)
-{
-    while (!w->stopping && (!q->max || q->running < q->max)) {
-        Call *c = pick(q);
-        if (!c)
+    while (!w->stopping) {
+        Turn *t = turns_next(q);
+        if (!t)
             return;
-        if (c->req)
-            start(w, q, c);
-        else
-            call_free(c);
+        if (!t->left) {
+            start(w, q, call_of(t));
+            continue;
+        }
+        turns_end(q, t);
+        call_free(call_of(t));
     }
 }
 
@@ -118,29 +72,27 @@ static void take_client(Call *c)
 {
     const struct sockaddr *sa = c->req->remote;
     if (sa && sa->sa_family == AF_INET) {
-        memcpy(c->client, client_v4, sizeof client_v4);
-        memcpy(c->client + sizeof client_v4,
+        memcpy(c->turn.client, client_v4, sizeof client_v4);
+        memcpy(c->turn.client + sizeof client_v4,
                &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
     } else if (sa && sa->sa_family == AF_INET6)
-        memcpy(c->client, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
+        memcpy(c->turn.client, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
 }
 
 void call_enqueue(Call *c)
 {
     Web *w = c->web;
-    CallQueue *q = &w->queues[c->route->cls];
-    if (q->waiting >= CALL_WAITING_MAX) {
+    Turns *q = &w->queues[c->route->cls];
+    if (q->n_waiting >= CALL_WAITING_MAX) {
         api_error(c, API_UNAVAILABLE, "more than %d requests wait already", CALL_WAITING_MAX);
         c->status = 503;
         call_send(c);
         return;
     }
     take_client(c);
-    *q->tail = c;
-    q->tail = &c->next;
-    q->waiting++;
+    turns_add(q, &c->turn);
     start_next(w, q);
-    if (q->head)
+    if (q->waiting)
         (void)!source_set_timer(w->sweep, SWEEP_MS, SWEEP_MS, NULL);
 }
 
@@ -156,29 +108,26 @@ static int64_t timeout_ms(const Call *c)
     return ms ? ms : INT64_MAX / NSEC_PER_MSEC;
 }
 
-static void drop_late(CallQueue *q, int64_t now)
+static void drop_late(Turns *q, int64_t now)
 {
-    Call *late = NULL;
-    Call **at = &q->head;
-    for (Call *c; (c = *at);) {
-        if (c->req && (now - c->started_ns) / NSEC_PER_MSEC <= timeout_ms(c)) {
-            at = &c->next;
+    Turn *late = NULL;
+    for (Turn *t = q->waiting, *next; t; t = next) {
+        next = t->next;
+        if (!t->left && (now - call_of(t)->started_ns) / NSEC_PER_MSEC <= timeout_ms(call_of(t)))
+            continue;
+        turns_drop(q, t);
+        t->next = late;
+        late = t;
+    }
+    for (Turn *next; late; late = next) { /* answering may bring further calls */
+        next = late->next;
+        Call *c = call_of(late);
+        if (late->left) {
+            call_free(c);
             continue;
         }
-        *at = c->next;
-        q->waiting--;
-        c->next = late;
-        late = c;
-    }
-    q->tail = at;
-    for (Call *next; late; late = next) { /* answering may bring further calls */
-        next = late->next;
-        if (late->req) {
-            api_error(late, API_TIMEOUT, "query timed out in query queue");
-            call_send(late);
-        } else {
-            call_free(late);
-        }
+        api_error(c, API_TIMEOUT, "query timed out in query queue");
+        call_send(c);
     }
 }
 
@@ -188,14 +137,25 @@ static void on_sweep(void *ctx)
     bool any = false;
     for (unsigned i = 0; i < CALL_CLASS_MAX; i++) {
         drop_late(&w->queues[i], clock_mono_ns());
-        any |= w->queues[i].head != NULL;
+        any |= w->queues[i].waiting != NULL;
     }
     if (!any)
         source_stop_timer(w->sweep);
 }
 
+/* Threads that one client may have. */
+static unsigned share_of(unsigned places)
+{
+    return places > 1 ? places - MAX(1u, places / 4) : places;
+}
+
 int queues_open(Web *w, Err *err)
 {
+    const unsigned places[CALL_CLASS_MAX] = { [CALL_QUERY] = w->opt.query_concurrency,
+                                              [CALL_READ] = w->opt.read_concurrency,
+                                              [CALL_WORKER] = WEB_WORKERS };
+    for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
+        turns_init(&w->queues[i], places[i], share_of(places[i]));
     int r = loop_add_timer(w->loop, SWEEP_MS, 0, on_sweep, w, &w->sweep, err);
     if (r == 0)
         source_stop_timer(w->sweep);
@@ -205,15 +165,11 @@ int queues_open(Web *w, Err *err)
 void queues_close(Web *w)
 {
     w->sweep = source_free(w->sweep);
-    for (unsigned i = 0; i < CALL_CLASS_MAX; i++) {
-        CallQueue *q = &w->queues[i];
-        for (Call *c; (c = q->head);) {
-            q->head = c->next;
-            call_free(c);
+    for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
+        for (Turn *t; (t = w->queues[i].waiting);) {
+            turns_drop(&w->queues[i], t);
+            call_free(call_of(t));
         }
-        q->tail = &q->head;
-        q->waiting = 0;
-    }
 }
 
 /* ---- answers ---- */

@@ -248,11 +248,6 @@ int web_new(Loop *l, const WebOptions *opt, Web **ret, Err *err)
     w->started_ns = w->reloaded_ns = w->reload_ok_ns = clock_real_ns();
     w->reload_ok = true;
     notice_set(w, NOTICE_STARTING, true);
-    for (unsigned i = 0; i < CALL_CLASS_MAX; i++)
-        w->queues[i].tail = &w->queues[i].head;
-    w->queues[CALL_QUERY].max = opt->query_concurrency;
-    w->queues[CALL_READ].max = opt->read_concurrency;
-    w->queues[CALL_WORKER].max = WEB_WORKERS;
     w->routes = calloc(route_count() + 1, sizeof *w->routes);
     if (opt->otlp_add_up)
         w->deltas = otlp_deltas_new();

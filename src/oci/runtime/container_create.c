@@ -158,7 +158,7 @@ static int launch(Making *m, Err *err)
     l->no_new_keyring = m->args->no_new_keyring;
     l->process = l->spec->process;
     l->passed_fds = m->listen_fds + m->args->preserve_fds;
-    if ((r = make_env(l, m->listen_fds, err)) < 0 || (r = seccomp_compile(l, err)) < 0 ||
+    if ((r = make_env(l, m->listen_fds, err)) < 0 || (r = launch_compile_seccomp(l, err)) < 0 ||
         (r = make_fifo(l, err)) < 0 ||
         (r = launch_io(l, m->detach, m->args->console_socket ? m->console_socket : NULL,
                        !m->args->no_subreaper, &m->fg, err)) < 0 ||

@@ -14,6 +14,7 @@
 #include "oci/caps.h"
 #include "oci/runtime/container.h"
 #include "oci/runtime/mount_options.h"
+#include "oci/seccomp_profile.h"
 
 extern const struct OciNsKind {
     const char *name; /* in /proc/PID/ns */
@@ -57,14 +58,12 @@ typedef struct Launch {
     const OciProcess *process;
     bool exec; /* another process of a container that is there */
     bool no_pivot, no_new_keyring;
-    bool staged;         /* H is needed */
-    bool in_user_ns;     /* C will be in another user namespace than P */
-    bool rootless;       /* P is not root */
-    unsigned passed_fds; /* above 2: LISTEN_FDS and --preserve-fds */
-    const char **env;    /* NULL at its end */
-    Buf seccomp;         /* compiled filter */
-    unsigned seccomp_flags;
-    bool seccomp_notify;
+    bool staged;           /* H is needed */
+    bool in_user_ns;       /* C will be in another user namespace than P */
+    bool rootless;         /* P is not root */
+    unsigned passed_fds;   /* above 2: LISTEN_FDS and --preserve-fds */
+    const char **env;      /* NULL at its end */
+    SeccompFilter seccomp; /* no bytes: none */
     const char *sub_group; /* exec --cgroup */
 
     int ns_fd[OCI_NS_N]; /* to be joined; -1 */
@@ -126,9 +125,9 @@ int console_make(const Launch *l, int root_fd, Err *err) NODISCARD;
 int hooks_run(const OciHooks *hooks, const OciState *s, pid_t pid, Err *err) NODISCARD;
 
 /* seccomp.c: linux.seccomp to bytes. */
-int seccomp_compile(Launch *l, Err *err) NODISCARD;
-int seccomp_install(Launch *l, Err *err) NODISCARD;
-int seccomp_serve(const Launch *l, int listener_no, Err *err) NODISCARD;
+int launch_compile_seccomp(Launch *l, Err *err) NODISCARD;
+int process_install_seccomp(Launch *l, Err *err) NODISCARD;
+int launch_serve_seccomp(const Launch *l, int listener_no, Err *err) NODISCARD;
 
 /* foreground.c: P waits, passing on signals and the terminal. */
 typedef struct Foreground Foreground;

@@ -34,15 +34,18 @@ OciGroups *oci_groups_free(OciGroups *g); /* removes nothing; always NULL */
 
 /* Makes them and writes the limits that must be there before anybody is in them; `pid` (stopped,
  * or not yet running anything of the container) becomes their first member where systemd needs one,
- * else it enters too. A group that is there and has members is refused, as by runc.
+ * else it enters too. `pid` 0: nobody enters, the first process does so itself (oci_groups_join()),
+ * which costs nothing. A group that is there and frozen is refused, one that has members is taken,
+ * both as by runc: oci_groups_found() then says how many, for a warning.
  * On failure what this made is removed. */
 int oci_groups_create(OciGroups *g, const OciResources *r, const OciPairs *annotations, pid_t pid,
                       Err *err) NODISCARD;
+uint32_t oci_groups_found(const OciGroups *g);
 /* For clone3(CLONE_INTO_CGROUP): the folder of version 2, open, the caller's; -1: there is none. */
 int oci_groups_open_v2(const OciGroups *g);
 /* The calling process, which has one thread, enters those of version 1 (and version 2 unless it was
  * born there). `sub` (NULL or "") is a group below, or per controller "cpu,memory:path" as
- * `exec --cgroup` has it. */
+ * `exec --cgroup` has it; one line for each. */
 int oci_groups_join(const OciGroups *g, const char *sub, bool born_in_v2, Err *err) NODISCARD;
 /* Device policy, and all other limits; also by `update`, which leaves what is not set as it is. */
 int oci_groups_set(OciGroups *g, const OciResources *r, Err *err) NODISCARD;

@@ -249,7 +249,7 @@ int process_become(Launch *l, Err *err)
         return r;
     /* Without no_new_privs only a privileged process may load a filter: now. With it as late as can
      * be, so that the profile need not allow what we still have to do. */
-    if (!nnp && (r = seccomp_install(l, err)) < 0)
+    if (!nnp && (r = process_install_seccomp(l, err)) < 0)
         return r;
     if ((r = enter_cwd(l, &in_cwd, false, err)) < 0 || (r = become_user(l, err)) < 0 ||
         (r = enter_cwd(l, &in_cwd, true, err)) < 0 || (r = check_cwd(err)) < 0)
@@ -259,7 +259,7 @@ int process_become(Launch *l, Err *err)
     if (l->exec && l->process->cpus_final &&
         (r = set_affinity(l->process->cpus_final, "final", err)) < 0)
         return r;
-    return nnp ? seccomp_install(l, err) : 0;
+    return nnp ? process_install_seccomp(l, err) : 0;
 }
 
 int process_exec(Launch *l, Err *err)

@@ -53,7 +53,7 @@ void launch_end(Launch *l)
     l->sources = NULL;
     free(l->env);
     l->env = NULL;
-    buf_free(&l->seccomp);
+    buf_free(&l->seccomp.bytes);
     closep(&l->proc_fd);
     closep(&l->null_fd);
     closep(&l->console_fd);
@@ -469,7 +469,7 @@ static int serve(Launch *l, const SyncMsg *m, Err *err)
         r = serve_ready(l, err);
         break;
     case SYNC_SECCOMP:
-        r = seccomp_serve(l, (int)m->value, err);
+        r = launch_serve_seccomp(l, (int)m->value, err);
         break;
     case SYNC_GO:
     case SYNC_TYPE_MAX:

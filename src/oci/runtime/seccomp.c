@@ -15,41 +15,36 @@
 #include "codec/json.h"
 #include "oci/runtime/container_internal.h"
 #include "oci/seccomp_load.h"
-#include "oci/seccomp_profile.h"
 
-int seccomp_compile(Launch *l, Err *err)
+int launch_compile_seccomp(Launch *l, Err *err)
 {
-    SeccompInfo info;
     int r;
 
     if (!l->spec->seccomp)
         return 0;
-    r = seccomp_profile_value(l->spec->seccomp, &l->seccomp, &info, err);
-    if (r < 0)
-        return err_wrap(err, "linux.seccomp");
-    l->seccomp_flags = info.flags;
-    l->seccomp_notify = info.notifies;
-    if (info.notifies && !l->spec->seccomp_listener)
+    if ((r = seccomp_profile_compile(l->spec->seccomp, &l->seccomp, err)) < 0)
+        return r;
+    if (l->seccomp.notify && !l->spec->seccomp_listener)
         return err_set(err, ERR_INVALID, 0, "linux.seccomp.listenerPath is not set");
     return 0;
 }
 
-int seccomp_install(Launch *l, Err *err)
+int process_install_seccomp(Launch *l, Err *err)
 {
     SyncMsg m = { .type = SYNC_SECCOMP };
     int listener = -1, number, r;
 
-    if (l->seccomp.len == 0)
+    if (l->seccomp.bytes.len == 0)
         return 0;
-    if (!l->seccomp_notify)
-        return seccomp_load(buf_view(&l->seccomp), l->seccomp_flags, NULL, err);
+    if (!l->seccomp.notify)
+        return seccomp_install(buf_view(&l->seccomp.bytes), l->seccomp.flags, &listener, err);
     number = fcntl(l->sync_c, F_DUPFD_CLOEXEC, 0); /* the lowest that is free is the next one */
     if (number < 0)
         return err_errno(err, "find a free descriptor");
     close(number);
     m.value = number;
     if ((r = sync_send(l->sync_c, &m, NULL, 0, err)) < 0 ||
-        (r = seccomp_load(buf_view(&l->seccomp), l->seccomp_flags, &listener, err)) < 0 ||
+        (r = seccomp_install(buf_view(&l->seccomp.bytes), l->seccomp.flags, &listener, err)) < 0 ||
         (r = sync_receive(l->sync_c, &m, NULL, NULL, err)) < 0)
         return r;
     close(listener);
@@ -90,7 +85,7 @@ static void print_process_state(const Launch *l, Buf *out)
     buf_putc(out, '}');
 }
 
-int seccomp_serve(const Launch *l, int number, Err *err)
+int launch_serve_seccomp(const Launch *l, int number, Err *err)
 {
     _cleanup_close_ int listener = take_listener(l, number, err), agent = -1;
     _cleanup_buf_ Buf text = BUF_INIT;

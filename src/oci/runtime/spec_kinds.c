@@ -271,8 +271,10 @@ int spec_open(SpecReader *r, StrView text, const char *name, Arena *a, Value *re
         return err_nomem(err);
     *r = (SpecReader){ .b = { .file = name, .arena = a, .format = &format, .err = err } };
     e = json_decode(copy, a, &opt, ret_doc, err);
-    if (e < 0)
-        return err_wrap(err, "%s", name);
+    if (e < 0) {
+        (void)err_wrap(err, "%s", name);
+        return e;
+    }
     if (ret_doc->kind != VALUE_MAP)
         return bind_bad_type(&r->b, ret_doc, "an object");
     return 0;

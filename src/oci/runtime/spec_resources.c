@@ -48,9 +48,9 @@ static int rule_check(Binder *b, void *obj, const Value *v)
 
     if (!r->r && !r->w && !r->m)
         return bind_fail_key(b, v, "access", "device access cannot be empty");
-    if (r->major < -1 || r->major > UINT32_MAX)
+    if (r->major < -1 || r->major > INT32_MAX)
         return bind_fail_key(b, v, "major", "a device number or -1 is expected");
-    if (r->minor < -1 || r->minor > UINT32_MAX)
+    if (r->minor < -1 || r->minor > INT32_MAX)
         return bind_fail_key(b, v, "minor", "a device number or -1 is expected");
     return 0;
 }
