@@ -68,7 +68,6 @@ typedef struct Launch {
 
     int ns_fd[OCI_NS_N]; /* to be joined; -1 */
     int proc_fd;         /* the host's /proc, proven to be one */
-    int null_fd;         /* the host's /dev/null, likewise */
     int console_fd;      /* socket that gets the terminal; -1: none */
     int fifo_fd;         /* O_PATH; -1 for exec */
     int init_pidfd;      /* exec: of the container's first process */
@@ -107,6 +106,7 @@ int process_schedule(const Launch *l, Err *err) NODISCARD;
 typedef struct Rootfs {
     Launch *l;
     int root_fd;
+    int null_fd; /* the host's null device, proven to be it: hides files */
     bool own_dev;    /* /dev is not a bind mount: its nodes and links are ours */
     char root[4096]; /* as the kernel names it, for messages and checks */
 } Rootfs;

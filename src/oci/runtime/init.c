@@ -200,7 +200,7 @@ static int enter_bare_root(Launch *l, Err *err)
 
 static int enter_root(Launch *l, Err *err)
 {
-    Rootfs root = { .l = l, .root_fd = -1 };
+    Rootfs root = { .l = l, .root_fd = -1, .null_fd = -1 };
     int r;
 
     if (!l->spec->ns_new[OCI_NS_MOUNT] && !l->spec->ns_path[OCI_NS_MOUNT])
@@ -304,7 +304,6 @@ int init_main(Launch *l, Err *err)
         (r = sync_ask(l->sync_c, SYNC_READY, 0, err)) < 0 || (r = process_become(l, err)) < 0)
         return r;
     closep(&l->proc_fd);
-    closep(&l->null_fd);
     if (l->fifo_fd < 0)
         return process_exec(l, err);
     closep(&l->sync_c);

@@ -15,7 +15,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -37,7 +36,7 @@ void launch_init(Launch *l, const OciGlobal *g, OciState *s)
         l->ns_fd[i] = -1;
     for (int i = 0; i < 3; i++)
         l->stdio[i] = -1;
-    l->proc_fd = l->null_fd = l->console_fd = l->fifo_fd = l->init_pidfd = -1;
+    l->proc_fd = l->console_fd = l->fifo_fd = l->init_pidfd = -1;
     l->sync_p = l->sync_c = l->pidfd = -1;
 }
 
@@ -55,7 +54,6 @@ void launch_end(Launch *l)
     l->env = NULL;
     buf_free(&l->seccomp.bytes);
     closep(&l->proc_fd);
-    closep(&l->null_fd);
     closep(&l->console_fd);
     closep(&l->fifo_fd);
     closep(&l->init_pidfd);
@@ -66,24 +64,18 @@ void launch_end(Launch *l)
 
 /* --- before the clone --- */
 
-/* What is masked is hidden by this null device, and labels and sysctls are written below this
- * /proc: neither may be something else that was put in its place. */
-static int open_host(Launch *l, Err *err)
+/* Labels and sysctls are written below this /proc: it may not be something else that was put there.
+ */
+static int open_proc(Launch *l, Err *err)
 {
     struct statfs fs;
-    struct stat st;
 
     l->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (l->proc_fd < 0 || fstatfs(l->proc_fd, &fs) < 0)
         return err_errno(err, "open /proc");
-    if (fs.f_type != PROC_SUPER_MAGIC)
-        return err_set(err, ERR_SYS, 0, "/proc is not a proc file system");
-    l->null_fd = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (l->null_fd < 0 || fstat(l->null_fd, &st) < 0)
-        return err_errno(err, "open /dev/null");
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
-        return err_set(err, ERR_SYS, 0, "/dev/null is not the null device");
-    return 0;
+    return fs.f_type == PROC_SUPER_MAGIC
+               ? 0
+               : err_set(err, ERR_SYS, 0, "/proc is not a proc file system");
 }
 
 static bool is_ours(int ns_fd, const char *name)
@@ -540,7 +532,7 @@ int launch_run(Launch *l, Err *err)
     int r;
 
     l->in_user_ns = makes_new(l, OCI_NS_USER);
-    if ((r = open_host(l, err)) < 0 || (r = open_namespaces(l, err)) < 0)
+    if ((r = open_proc(l, err)) < 0 || (r = open_namespaces(l, err)) < 0)
         return r;
     l->in_user_ns = l->in_user_ns || l->ns_fd[OCI_NS_USER] >= 0;
     l->staged = l->in_user_ns || makes_new(l, OCI_NS_TIME);

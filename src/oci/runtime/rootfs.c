@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include "base/file.h"
@@ -93,9 +94,25 @@ static int bind_root(Rootfs *r, Err *err)
     return 0;
 }
 
+static int open_null(Rootfs *r, Err *err)
+{
+    struct stat st;
+
+    r->null_fd = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (r->null_fd < 0 || fstat(r->null_fd, &st) < 0)
+        return err_errno(err, "open /dev/null");
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+        return err_set(err, ERR_SYS, 0, "/dev/null is not the null device");
+    return 0;
+}
+
 static int open_root(Rootfs *r, Err *err)
 {
     unsigned long flags = propagation_of(r->l->spec->rootfs_propagation);
+    int e = open_null(r, err);
+
+    if (e < 0)
+        return e;
 
     if (mount(NULL, "/", NULL, flags ? flags : MS_SLAVE | MS_REC, NULL) < 0)
         return err_errno(err, "set the propagation of /");
@@ -447,7 +464,7 @@ static int set_readonly(Rootfs *r, Err *err)
         if ((e = mount_readonly(r->root_fd, spec->readonly_paths.items[i], err)) < 0)
             return err_wrap(err, "can't make \"%s\" read-only", spec->readonly_paths.items[i]);
     for (unsigned i = 0; i < spec->masked.len; i++)
-        if ((e = mount_mask(r->root_fd, r->l->null_fd, spec->masked.items[i], err)) < 0)
+        if ((e = mount_mask(r->root_fd, r->null_fd, spec->masked.items[i], err)) < 0)
             return err_wrap(err, "can't mask path %s", spec->masked.items[i]);
     return 0;
 }
@@ -521,5 +538,6 @@ int rootfs_finish(Rootfs *r, Err *err)
     if (flags && mount(NULL, "/", NULL, flags, NULL) < 0)
         return err_errno(err, "linux.rootfsPropagation");
     closep(&r->root_fd);
+    closep(&r->null_fd);
     return 0;
 }

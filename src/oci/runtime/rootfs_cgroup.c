@@ -64,7 +64,7 @@ static int mount_v2(Rootfs *r, const OciSpecMount *m, const MountPlan *p, Err *e
     if (e == -EPERM || e == -EBUSY)
         e = bind_at(r, has_own_ns(r) && own ? own : "/sys/fs/cgroup", m->destination, p);
     if (e == -ENOENT && r->l->rootless)
-        return mount_mask(r->root_fd, r->l->null_fd, m->destination, err);
+        return mount_mask(r->root_fd, r->null_fd, m->destination, err);
     return e < 0 ? err_neg(err, e, "mount cgroup2") : 0;
 }
 
