@@ -255,6 +255,17 @@ static int place_stdio(Launch *l, Err *err)
     return 0;
 }
 
+/* Nothing stays open while we wait, perhaps for days, but what the program gets and the fifo. */
+static int close_all_but_fifo(Launch *l, Err *err)
+{
+    int keep = 3 + (int)l->passed_fds;
+
+    if (l->fifo_fd != keep && dup3(l->fifo_fd, keep, O_CLOEXEC) < 0)
+        return err_errno(err, "keep exec.fifo");
+    l->fifo_fd = keep;
+    return close_range((unsigned)keep + 1, ~0u, 0) < 0 ? err_errno(err, "close descriptors") : 0;
+}
+
 /* Until `start` comes. Whoever reads the fifo learns by its end that the program runs, and by more
  * than one byte why it does not. */
 static int wait_for_start(Launch *l, int *ret_fifo, Err *err)
@@ -303,10 +314,11 @@ int init_main(Launch *l, Err *err)
     if ((r = process_schedule(l, err)) < 0 || (r = process_labels(l, err)) < 0 ||
         (r = sync_ask(l->sync_c, SYNC_READY, 0, err)) < 0 || (r = process_become(l, err)) < 0)
         return r;
-    closep(&l->proc_fd);
     if (l->fifo_fd < 0)
         return process_exec(l, err);
-    closep(&l->sync_c);
+    if ((r = close_all_but_fifo(l, err)) < 0)
+        return r;
+    l->sync_c = l->proc_fd = -1; /* closed with the others */
     if ((r = wait_for_start(l, &fifo, err)) >= 0)
         r = process_exec(l, err);
     failed_after_start(fifo, err);

@@ -147,6 +147,14 @@ static pid_t clone_process(uint64_t flags, int group_fd, int *ret_pidfd)
 
 /* --- H and C until init_main() --- */
 
+/* What only P may hold: its end of the pair, else its death would go unnoticed, and the lock. */
+static void close_of_parent(Launch *l)
+{
+    closep(&l->sync_p);
+    closep(&l->s->lock_fd);
+    closep(&l->s->dir_fd);
+}
+
 _Noreturn static void child_failed(const Launch *l, const Err *err)
 {
     SyncMsg m = { .type = SYNC_ERR, .err = *err };
@@ -238,7 +246,7 @@ _Noreturn static void c_main(Launch *l)
     Err err = { 0 };
     int r = 0;
 
-    closep(&l->sync_p); /* else P's death would go unnoticed */
+    close_of_parent(l);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (!l->staged) {
         if ((r = enter_groups(l, &err)) >= 0)
@@ -255,7 +263,7 @@ static int h_main(Launch *l, Err *err)
     pid_t pid;
     int r;
 
-    closep(&l->sync_p);
+    close_of_parent(l);
     if ((r = enter_groups(l, err)) < 0 || (r = join_namespaces(l, false, err)) < 0 ||
         (r = enter_user_ns(l, err)) < 0 || (r = join_namespaces(l, true, err)) < 0 ||
         (r = make_time_ns(l, err)) < 0)
