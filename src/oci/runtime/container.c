@@ -58,17 +58,18 @@ static int open_process(const OciState *s, Err *err)
 
 static int let_go(OciState *s, Err *err)
 {
-    _cleanup_close_ int fifo = openat(s->dir_fd, "exec.fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    _cleanup_close_ int pidfd = -1;
+    /* The process goes on as soon as the fifo is open, and may be gone a moment later. */
+    _cleanup_close_ int pidfd = open_process(s, err), fifo = -1;
     _cleanup_buf_ Buf text = { .limit = FIFO_TEXT_MAX };
     int r;
 
+    if (pidfd < 0)
+        return err_set(err, ERR_CONFLICT, 0, "container process is already dead");
+    fifo = openat(s->dir_fd, "exec.fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fifo < 0)
         return errno == ENOENT
                    ? err_set(err, ERR_CONFLICT, 0, "cannot start an already running container")
                    : err_errno(err, "exec fifo");
-    if ((pidfd = open_process(s, err)) < 0)
-        return err_set(err, ERR_CONFLICT, 0, "container process is already dead");
     if ((r = read_fifo(fifo, pidfd, &text, err)) < 0)
         return r;
     if (unlinkat(s->dir_fd, "exec.fifo", 0) < 0)
