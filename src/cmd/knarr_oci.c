@@ -186,7 +186,7 @@ static int run_verb(const OciGlobal *g, int argc, char **argv, char **whole)
 int main(int argc, char **argv)
 {
     char root[PATH_MAX], root_abs[PATH_MAX], log_abs[PATH_MAX];
-    OciGlobal g = { .rootless = -1 };
+    OciGlobal g = { .rootless = -1, .say = oci_log };
     GlobalFlags f = { 0 };
     const OciFlag flags[] = {
         { "debug", 0, OCI_FLAG_ON, &g.debug, NULL, NULL },

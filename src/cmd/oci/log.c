@@ -1,8 +1,6 @@
 /* log.c - what podman, containerd and people read of an error: lines of logrus' text or JSON form.
  * conmon and containerd take the last {"level":"error"} of the file that --log names. */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,7 +8,6 @@
 #include "base/file.h"
 #include "codec/json.h"
 #include "cmd/oci/verbs.h"
-#include "oci/runtime/container_run.h"
 
 static const char *const level_names[] = { "debug", "warning", "error" };
 static const char *const level_short[] = { "\033[37mDEBU", "\033[33mWARN", "\033[31mERRO" };
@@ -58,7 +55,7 @@ static void format_line(const OciGlobal *g, OciLevel level, const char *text, bo
     }
 }
 
-static void write_line(const OciGlobal *g, OciLevel level, const char *text)
+void oci_log(const OciGlobal *g, OciLevel level, const char *text)
 {
     _cleanup_close_ int file = -1;
     _cleanup_buf_ Buf line = BUF_INIT;
@@ -68,30 +65,6 @@ static void write_line(const OciGlobal *g, OciLevel level, const char *text)
     format_line(g, level, text, file < 0 && !g->log_json && isatty(2), &line);
     if (!line.failed)
         (void)!fd_write_full(file < 0 ? 2 : file, line.ptr, line.len);
-}
-
-void oci_log(const OciGlobal *g, OciLevel level, const char *fmt, ...)
-{
-    char text[1024];
-    va_list ap;
-
-    if (level == OCI_LEVEL_DEBUG && !g->debug)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    write_line(g, level, text);
-}
-
-void oci_warn(const OciGlobal *g, const char *fmt, ...)
-{
-    char text[1024];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    write_line(g, OCI_LEVEL_WARNING, text);
 }
 
 /* Go says "no such file or directory" where the C library begins with a capital letter, and callers
@@ -111,7 +84,7 @@ int oci_fail(const OciGlobal *g, int code, const Err *err)
 
     memcpy(text, err->msg, sizeof text);
     lower_reason(err, text);
-    write_line(g, OCI_LEVEL_ERROR, text);
+    oci_log(g, OCI_LEVEL_ERROR, text);
     if (g->log)
         fprintf(stderr, "%s\n", text);
     return code;

@@ -59,10 +59,10 @@ void oci_verb_help(const OciVerb *v);
 /* The flags in front of the verb: where in argv it is (argc: nowhere), or an error. */
 int oci_globals_parse(const OciVerb *v, int argc, char **argv, Err *err) NODISCARD;
 
-/* --- messages, as logrus prints them; container_run.h has oci_warn() --- */
+/* --- messages, as logrus prints them --- */
 
-typedef enum OciLevel { OCI_LEVEL_DEBUG, OCI_LEVEL_WARNING, OCI_LEVEL_ERROR } OciLevel;
-void oci_log(const OciGlobal *g, OciLevel level, const char *fmt, ...) PRINTF(3, 4);
+/* For OciGlobal.say. */
+void oci_log(const OciGlobal *g, OciLevel level, const char *text);
 /* The error to the log, and plain to standard error where the log is a file. Returns `code`. */
 int oci_fail(const OciGlobal *g, int code, const Err *err);
 /* The same with words in front: "runc create failed". */

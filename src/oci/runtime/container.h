@@ -4,12 +4,16 @@
 
 #include "oci/runtime/state.h"
 
+typedef enum OciLevel { OCI_LEVEL_DEBUG, OCI_LEVEL_WARNING, OCI_LEVEL_ERROR } OciLevel;
+
 typedef struct OciGlobal {
     const char *root;    /* --root */
     bool systemd_cgroup; /* --systemd-cgroup, --cgroup-manager=systemd */
     int rootless;        /* --rootless: 1, 0, or -1 for auto */
     const char *log;     /* --log: where children complain too; NULL: standard error */
     bool log_json, debug;
+    /* Where warnings and debug lines go; NULL: nowhere. */
+    void (*say)(const struct OciGlobal *g, OciLevel level, const char *text);
 } OciGlobal;
 
 typedef struct OciRunArgs {  /* create, run, restore */

@@ -80,6 +80,8 @@ static int check_spec(const Making *m, const OciState *s, Err *err)
 
     if (!spec->process)
         return err_set(err, ERR_INVALID, 0, "process property must not be empty");
+    if (geteuid() != 0 && (r = oci_spec_check_rootless(spec, err)) < 0)
+        return r;
     if ((r = check_root(s, err)) < 0 || (r = check_labels(s, err)) < 0)
         return r;
     if (!mounts_ns && spec->mounts.len)
@@ -145,7 +147,8 @@ static int make_groups(Making *m, OciState *s, Err *err)
     r = oci_groups_create(s->groups, &s->spec->resources, &s->spec->annotations, 0, err);
     found = r < 0 ? 0 : oci_groups_found(s->groups);
     if (found)
-        oci_warn(m->g, "container's cgroup is not empty: %u process(es) found", found);
+        oci_say(m->g, OCI_LEVEL_WARNING, "container's cgroup is not empty: %u process(es) found",
+                found);
     return r;
 }
 
@@ -182,6 +185,8 @@ static int make(Making *m, OciState **ret, Err *err)
         return r;
     s->rootless = oci_is_rootless(m->g);
     launch_init(&m->l, m->g, s);
+    for (uint32_t i = 0; i < s->spec->warnings.len; i++)
+        oci_say(m->g, OCI_LEVEL_WARNING, "%s", s->spec->warnings.items[i]);
     if ((r = check_spec(m, s, err)) < 0 || (r = place_groups(m, s, err)) < 0 ||
         (r = launch(m, err)) < 0) {
         Err more;
@@ -191,7 +196,7 @@ static int make(Making *m, OciState **ret, Err *err)
         launch_end(&m->l);
         m->fg = foreground_free(m->fg);
         if (container_destroy(s, &more) < 0)
-            oci_warn(m->g, "%s", more.msg);
+            oci_say(m->g, OCI_LEVEL_WARNING, "%s", more.msg);
         oci_state_free(s);
         return r;
     }

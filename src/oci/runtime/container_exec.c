@@ -49,6 +49,8 @@ static int read_process(Executing *x, Err *err)
         return err_nomem(err);
     if ((r = oci_process_parse(text, x->args->process_file, &x->s->arena, &p, err)) < 0)
         return r;
+    for (uint32_t i = 0; i < p->warnings.len; i++)
+        oci_say(x->g, OCI_LEVEL_WARNING, "%s", p->warnings.items[i]);
     x->process = *p;
     return 0;
 }

@@ -106,7 +106,7 @@ int process_schedule(const Launch *l, Err *err) NODISCARD;
 typedef struct Rootfs {
     Launch *l;
     int root_fd;
-    int null_fd; /* the host's null device, proven to be it: hides files */
+    int null_fd;     /* the host's null device, proven to be it: hides files */
     bool own_dev;    /* /dev is not a bind mount: its nodes and links are ours */
     char root[4096]; /* as the kernel names it, for messages and checks */
 } Rootfs;

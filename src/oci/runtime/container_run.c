@@ -28,6 +28,19 @@ bool oci_is_rootless(const OciGlobal *g)
     return g->rootless >= 0 ? g->rootless : geteuid() != 0 || in_user_ns();
 }
 
+void oci_say(const OciGlobal *g, OciLevel level, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    if (!g->say || (level == OCI_LEVEL_DEBUG && !g->debug))
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    g->say(g, level, text);
+}
+
 int absolute_path(const char *path, char ret[static 4096], Err *err)
 {
     char cwd[PATH_MAX];

@@ -5,8 +5,8 @@
 
 /* Is the command to go without rights over control groups? --rootless, else by who we are. */
 bool oci_is_rootless(const OciGlobal *g);
-/* A line of level warning to the log. */
-void oci_warn(const OciGlobal *g, const char *fmt, ...) PRINTF(2, 3);
+/* A line to whoever listens; of level debug only where that is asked for. */
+void oci_say(const OciGlobal *g, OciLevel level, const char *fmt, ...) PRINTF(3, 4);
 
 int absolute_path(const char *path, char ret[static 4096], Err *err) NODISCARD;
 /* Written beside it first: who sees the file sees the whole number. */

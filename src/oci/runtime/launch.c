@@ -20,7 +20,7 @@
 
 #include "base/file.h"
 #include "base/proc.h"
-#include "oci/runtime/container_internal.h"
+#include "oci/runtime/container_run.h"
 
 const struct OciNsKind oci_ns_kinds[OCI_NS_N] = {
     [OCI_NS_USER] = { "user", CLONE_NEWUSER },       [OCI_NS_PID] = { "pid", CLONE_NEWPID },
@@ -411,6 +411,7 @@ static int serve_ready(Launch *l, Err *err)
 {
     int r = set_limits(l, err);
 
+    oci_say(l->g, OCI_LEVEL_DEBUG, "child process in init()");
     if (r < 0 || (r = set_oom_score_adj(l, err)) < 0)
         return r;
     l->was_ready = true;
@@ -510,6 +511,9 @@ static int converse(Launch *l, Err *err)
         if (r == -(int)ERR_CLOSED) {
             if (!l->was_ready)
                 return died(l, err);
+            oci_say(l->g, OCI_LEVEL_DEBUG,
+                    l->exec ? "setns_init: about to exec"
+                            : "init: closing the pipe to signal completion");
             err_clear(err);
             return 0;
         }
@@ -543,6 +547,7 @@ int launch_run(Launch *l, Err *err)
     if ((r = open_proc(l, err)) < 0 || (r = open_namespaces(l, err)) < 0)
         return r;
     l->in_user_ns = l->in_user_ns || l->ns_fd[OCI_NS_USER] >= 0;
+    oci_say(l->g, OCI_LEVEL_DEBUG, "nsexec container setup");
     l->staged = l->in_user_ns || makes_new(l, OCI_NS_TIME);
     if ((r = start(l, err)) >= 0)
         r = converse(l, err);
