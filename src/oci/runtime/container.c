@@ -217,9 +217,11 @@ int oci_pause(const OciGlobal *g, const char *id, bool paused, Err *err)
 
 /* --- delete --- */
 
-static bool has_own_pids(const OciState *s)
+/* Others may be in a group that was there before: they are not ours to kill where nothing of ours
+ * ever ran. With a pid namespace of its own a container's processes die with the first one. */
+static bool may_have_left_processes(const OciState *s)
 {
-    return s->spec && s->spec->ns_new[OCI_NS_PID] && s->pid > 0;
+    return s->groups && s->pid > 0 && (!s->spec || !s->spec->ns_new[OCI_NS_PID]);
 }
 
 int container_destroy(OciState *s, Err *err)
@@ -228,8 +230,7 @@ int container_destroy(OciState *s, Err *err)
     Err more;
     int r = 0, e;
 
-    /* With its own pid namespace they died with the first one. */
-    if (s->groups && !has_own_pids(s))
+    if (may_have_left_processes(s))
         r = oci_groups_kill(s->groups, SIGKILL, err);
     if (s->groups && (e = oci_groups_remove(s->groups, r < 0 ? &more : err)) < 0)
         r = r < 0 ? r : e;

@@ -145,6 +145,8 @@ static int make_groups(Making *m, OciState *s, Err *err)
     if (s->systemd) /* with the first process, which systemd wants to know */
         return 0;
     r = oci_groups_create(s->groups, &s->spec->resources, &s->spec->annotations, 0, err);
+    if (r < 0) /* it took away what it had made; the rest is not ours */
+        s->groups = oci_groups_free(s->groups);
     found = r < 0 ? 0 : oci_groups_found(s->groups);
     if (found)
         oci_say(m->g, OCI_LEVEL_WARNING, "container's cgroup is not empty: %u process(es) found",

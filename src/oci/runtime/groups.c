@@ -331,11 +331,11 @@ static int look_at_found(OciGroups *g, Err *err)
     const CgroupHierarchy *h = groups_main(g, &path);
     CgroupWalk w = { 0 };
 
-    if (!h || g->made[h - g->sys.list])
-        return 0;
-    cgroup_walk(h, path, &w);
-    g->found = (uint32_t)w.processes;
-    if (oci_groups_are_frozen(g))
+    if (h && !g->made[h - g->sys.list]) {
+        cgroup_walk(h, path, &w);
+        g->found = (uint32_t)w.processes;
+    }
+    if (oci_groups_are_frozen(g)) /* that one may have been there alone */
         return err_set(err, ERR_CONFLICT, 0, "container's cgroup unexpectedly frozen");
     return 0;
 }

@@ -1,6 +1,9 @@
 /* hooks.c - programs that are run at the stages of a container's life (config.md, "POSIX-platform
  * Hooks"): the state on standard input, output shown only when it fails. */
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "base/proc.h"
@@ -11,11 +14,15 @@ enum { HOOK_OUTPUT_MAX = 256 * 1024, HOOK_TIMEOUT_MAX_S = 2000000 };
 static int ended_with(int status, const Buf *out, const Buf *errors, Err *err)
 {
     StrView o = sv_head(sv_trim(buf_view(out)), 150), e = sv_head(sv_trim(buf_view(errors)), 200);
+    char signal[64];
 
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status)) {
+        snprintf(signal, sizeof signal, "%s", strsignal(WTERMSIG(status)));
+        signal[0] = (char)tolower(signal[0]); /* as Go names them */
         return err_set(err, ERR_SYS, 0,
-                       "error running hook: signal: %d, stdout: %.*s, stderr: %.*s",
-                       WTERMSIG(status), SV_FMT(o), SV_FMT(e));
+                       "error running hook: signal: %s, stdout: %.*s, stderr: %.*s", signal,
+                       SV_FMT(o), SV_FMT(e));
+    }
     return err_set(err, ERR_SYS, 0,
                    "error running hook: exit status %d, stdout: %.*s, stderr: %.*s",
                    WEXITSTATUS(status), SV_FMT(o), SV_FMT(e));

@@ -5,7 +5,6 @@
  * and namespaces go with it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <linux/keyctl.h>
 #include <net/if.h>
 #include <sched.h>
@@ -255,15 +254,25 @@ static int place_stdio(Launch *l, Err *err)
     return 0;
 }
 
-/* Nothing stays open while we wait, perhaps for days, but what the program gets and the fifo. */
-static int close_all_but_fifo(Launch *l, Err *err)
+/* What is still needed moves down behind what the program gets, all else is closed: nothing stays
+ * open while we wait, perhaps for days. Before a filter may forbid these calls. */
+static int close_others(Launch *l, Err *err)
 {
-    int keep = 3 + (int)l->passed_fds;
+    int *const needed[] = { &l->sync_c, &l->proc_fd, &l->fifo_fd };
+    int low = 3 + (int)l->passed_fds, high = low + (int)ARRAY_SIZE(needed);
 
-    if (l->fifo_fd != keep && dup3(l->fifo_fd, keep, O_CLOEXEC) < 0)
-        return err_errno(err, "keep exec.fifo");
-    l->fifo_fd = keep;
-    return close_range((unsigned)keep + 1, ~0u, 0) < 0 ? err_errno(err, "close descriptors") : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++) /* out of each other's way */
+        if (*needed[i] >= 0 && (*needed[i] = fcntl(*needed[i], F_DUPFD_CLOEXEC, high)) < 0)
+            return err_errno(err, "keep a descriptor");
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+        if (*needed[i] >= 0 && (*needed[i] = dup3(*needed[i], low++, O_CLOEXEC)) < 0)
+            return err_errno(err, "keep a descriptor");
+    if (close_range((unsigned)low, ~0u, 0) < 0)
+        return err_errno(err, "close descriptors");
+    for (unsigned i = 0; i < l->passed_fds; i++)
+        if (fcntl(3 + (int)i, F_SETFD, 0) < 0)
+            return err_errno(err, "pass descriptor %u", 3 + i);
+    return 0;
 }
 
 /* Until `start` comes. Whoever reads the fifo learns by its end that the program runs, and by more
@@ -306,19 +315,13 @@ int init_main(Launch *l, Err *err)
     if ((r = place_stdio(l, err)) < 0 || (r = join_keyring(l, err)) < 0 ||
         (r = l->exec ? set_up_exec(l, err) : set_up_container(l, err)) < 0)
         return err_wrap(err, l->exec ? "error during exec" : "error during container init");
-    if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-        return err_errno(err, "close descriptors");
-    for (unsigned i = 0; i < l->passed_fds; i++)
-        if (fcntl(3 + (int)i, F_SETFD, 0) < 0)
-            return err_errno(err, "pass descriptor %u", 3 + i);
     if ((r = process_schedule(l, err)) < 0 || (r = process_labels(l, err)) < 0 ||
-        (r = sync_ask(l->sync_c, SYNC_READY, 0, err)) < 0 || (r = process_become(l, err)) < 0)
+        (r = sync_ask(l->sync_c, SYNC_READY, 0, err)) < 0 || (r = close_others(l, err)) < 0 ||
+        (r = process_become(l, err)) < 0)
         return r;
     if (l->fifo_fd < 0)
         return process_exec(l, err);
-    if ((r = close_all_but_fifo(l, err)) < 0)
-        return r;
-    l->sync_c = l->proc_fd = -1; /* closed with the others */
+    closep(&l->sync_c);
     if ((r = wait_for_start(l, &fifo, err)) >= 0)
         r = process_exec(l, err);
     failed_after_start(fifo, err);

@@ -259,6 +259,7 @@ int process_become(Launch *l, Err *err)
     if (l->exec && l->process->cpus_final &&
         (r = set_affinity(l->process->cpus_final, "final", err)) < 0)
         return r;
+    closep(&l->proc_fd);
     return nnp ? process_install_seccomp(l, err) : 0;
 }
 

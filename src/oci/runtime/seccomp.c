@@ -94,7 +94,8 @@ int launch_serve_seccomp(const Launch *l, int number, Err *err)
         return listener;
     agent = socket_connect(l->spec->seccomp_listener, err);
     if (agent < 0)
-        return err_wrap(err, "linux.seccomp.listenerPath");
+        return err_wrap(
+            err, "failed to connect with seccomp agent specified in linux.seccomp.listenerPath");
     print_process_state(l, &text);
     return text.failed ? err_nomem(err) : socket_send_fd(agent, buf_view(&text), listener, err);
 }
