@@ -32,13 +32,20 @@ static const struct {
     { "checkpoint", verb_checkpoint, false, "refused: there is no support for criu" },
     { "create", verb_create, true, "create a container" },
     { "delete", verb_delete, false, "delete what a container holds" },
+    { "events", verb_events, false, "display what a container uses, and when it lacks memory" },
     { "exec", verb_exec, true, "execute a new process in a container" },
+    { "features", verb_features, false, "show what this runtime can do" },
     { "kill", verb_kill, false, "send a signal to a container's first process" },
     { "list", verb_list, false, "list the containers of the given root" },
+    { "pause", verb_pause, false, "suspend all processes of a container" },
+    { "ps", verb_ps, false, "display the processes of a container" },
     { "restore", verb_restore, false, "refused: there is no support for criu" },
+    { "resume", verb_resume, false, "let the processes of a paused container go on" },
     { "run", verb_run, true, "create and run a container" },
+    { "spec", verb_spec, false, "create a new specification file" },
     { "start", verb_start, false, "let a created container run" },
     { "state", verb_state, false, "output the state of a container" },
+    { "update", verb_update, false, "change the limits of a container" },
 };
 
 /* --- the program file --- */

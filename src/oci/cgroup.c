@@ -184,14 +184,44 @@ static int inherit_cpuset(const CgroupHierarchy *h, const char *parent, const ch
     return 0;
 }
 
+/* Which of `all` are not in `some`, as cgroup.subtree_control wants them: "+cpu +io". */
+static void missing_controllers(StrView all, StrView some, Buf *out)
+{
+    StrView one, other;
+
+    while (sv_next(&all, ' ', &one)) {
+        StrView rest = some;
+        bool there = false;
+
+        while (!there && sv_next(&rest, ' ', &other))
+            there = sv_eq(one, other);
+        if (!there)
+            buf_printf(out, "%s+%.*s", out->len ? " " : "", SV_FMT(one));
+    }
+}
+
 /* Lets the children of `path` use every controller; those that cannot be passed on stay where they
  * are, and setting such a limit tells. */
 static void pass_controllers_on(const CgroupHierarchy *h, const char *path)
 {
-    static const char *const wanted[] = { "+cpu", "+memory", "+pids", "+cpuset", "+io" };
+    _cleanup_buf_ Buf all = BUF_INIT, passed = BUF_INIT, more = BUF_INIT;
+    StrView rest, one;
 
-    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-        (void)!cgroup_write(h, *path ? path : "/", "cgroup.subtree_control", wanted[i], NULL);
+    path = *path ? path : "/";
+    if (cgroup_read(h, path, "cgroup.controllers", &all) < 0 ||
+        cgroup_read(h, path, "cgroup.subtree_control", &passed) < 0)
+        return;
+    missing_controllers(sv_trim(buf_view(&all)), sv_trim(buf_view(&passed)), &more);
+    if (!more.len || !buf_cstr(&more) ||
+        cgroup_write(h, path, "cgroup.subtree_control", more.ptr, NULL) >= 0)
+        return;
+    rest = buf_view(&more); /* one of them was refused, and with it all */
+    while (sv_next(&rest, ' ', &one)) {
+        char name[64];
+
+        if (sv_copy_cstr(one, name, sizeof name))
+            (void)!cgroup_write(h, path, "cgroup.subtree_control", name, NULL);
+    }
 }
 
 int cgroup_create_in(const CgroupHierarchy *h, const char *path, size_t *ret_made, Err *err)
