@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cmd/oci/verbs.h"
+#include "oci/runtime/container_run.h"
 #include "codec/json.h"
 
 enum { INTERVAL_S = 5, LOOK_MS = 1000 };
@@ -117,7 +118,7 @@ static int follow(const OciGlobal *g, OciState *s, int64_t interval_ns, Err *err
             continue;
         next += interval_ns;
         if (print_event(s, "stats", true, err) < 0) {
-            oci_log(g, OCI_LEVEL_ERROR, "%s", err->msg);
+            oci_say(g, OCI_LEVEL_ERROR, "%s", err->msg);
             if (err->sys == EPIPE)
                 return 0;
         }

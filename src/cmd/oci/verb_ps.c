@@ -144,7 +144,8 @@ int verb_ps(const OciGlobal *g, int argc, char **argv)
     if (r != OCI_FLAGS_OK)
         return r;
     if (oci_is_rootless(g))
-        oci_warn(g, "runc ps may fail if you don't have the full access to cgroups");
+        oci_say(g, OCI_LEVEL_WARNING,
+                "runc ps may fail if you don't have the full access to cgroups");
     return ps(g, format, n, argv + 1, &err) < 0 ? oci_fail(g, 1, &err) : 0;
 }
 
@@ -159,7 +160,8 @@ static int pause_or_resume(const OciGlobal *g, const OciVerb *verb, int argc, ch
     if (r != OCI_FLAGS_OK)
         return r;
     if (oci_is_rootless(g))
-        oci_warn(g, "runc %s may fail if you don't have the full access to cgroups", verb->name);
+        oci_say(g, OCI_LEVEL_WARNING,
+                "runc %s may fail if you don't have the full access to cgroups", verb->name);
     return oci_pause(g, argv[1], paused, &err) < 0 ? oci_fail(g, 1, &err) : 0;
 }
 
