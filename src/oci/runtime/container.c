@@ -242,12 +242,25 @@ int container_destroy(OciState *s, Err *err)
     return r;
 }
 
+/* Somebody may have moved it into a group of his that stands still; in ours it dies. */
+static void take_back(const OciState *s)
+{
+    const char *path = s->groups ? oci_groups_path(s->groups, "freezer") : NULL;
+    char file[4096], text[16];
+
+    if (!path)
+        return;
+    snprintf(file, sizeof file, "%.4000s/cgroup.procs", path);
+    snprintf(text, sizeof text, "%d", (int)s->pid);
+    (void)!file_write(AT_FDCWD, file, sv_cstr(text), 0);
+}
+
 static int kill_first(OciState *s, Err *err)
 {
     _cleanup_close_ int fd = open_process(s, NULL);
     struct pollfd ended = { .fd = fd, .events = POLLIN };
     int64_t deadline = clock_mono_ns() + KILL_WAIT_MS * NSEC_PER_MSEC;
-    int r = 0;
+    int r;
 
     if (fd < 0)
         return 0;
@@ -255,8 +268,8 @@ static int kill_first(OciState *s, Err *err)
         return err_errno(err, "kill process %d", (int)s->pid);
     if (s->groups && s->status == OCI_PAUSED)
         (void)!oci_groups_freeze(s->groups, false, NULL);
-    while (r == 0 && clock_mono_ns() < deadline)
-        r = poll(&ended, 1, 100);
+    while ((r = poll(&ended, 1, 100)) == 0 && clock_mono_ns() < deadline)
+        take_back(s);
     return r > 0 ? 0 : err_set(err, ERR_TIMEOUT, 0, "container init still running");
 }
 

@@ -15,7 +15,7 @@ typedef struct Making {
     const OciRunArgs *args;
     bool detach;
     char pid_file[PATH_MAX], console_socket[PATH_MAX], bundle[PATH_MAX];
-    unsigned listen_fds;
+    unsigned listen_fds, passed_fds;
     Launch l;
     Foreground *fg;
 } Making;
@@ -162,7 +162,7 @@ static int launch(Making *m, Err *err)
     l->no_pivot = m->args->no_pivot;
     l->no_new_keyring = m->args->no_new_keyring;
     l->process = l->spec->process;
-    l->passed_fds = m->listen_fds + m->args->preserve_fds;
+    l->passed_fds = m->passed_fds;
     if ((r = make_env(l, m->listen_fds, err)) < 0 || (r = launch_compile_seccomp(l, err)) < 0 ||
         (r = make_fifo(l, err)) < 0 ||
         (r = launch_io(l, m->detach, m->args->console_socket ? m->console_socket : NULL,
@@ -181,7 +181,7 @@ static int make(Making *m, OciState **ret, Err *err)
     int r;
 
     m->listen_fds = listen_fds_given();
-    if ((r = check_passed_fds(m->listen_fds, m->args->preserve_fds, err)) < 0 ||
+    if ((r = take_passed_fds(m->listen_fds + m->args->preserve_fds, &m->passed_fds, err)) < 0 ||
         (r = resolve_paths(m, err)) < 0 || (r = read_config(m, &config, err)) < 0 ||
         (r = oci_state_new(m->g->root, m->args->id, m->bundle, buf_view(&config), &s, err)) < 0)
         return r;

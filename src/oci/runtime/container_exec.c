@@ -17,6 +17,7 @@ typedef struct Executing {
     OciState *s;
     OciProcess process;
     char pid_file[PATH_MAX], console_socket[PATH_MAX];
+    unsigned passed_fds;
     Launch l;
     Foreground *fg;
 } Executing;
@@ -91,23 +92,22 @@ static int add_groups(Executing *x, Err *err)
     return 0;
 }
 
-static int add_caps(Executing *x, Err *err)
+static void add_caps(Executing *x)
 {
     OciProcess *p = &x->process;
 
     for (uint32_t i = 0; i < x->args->caps.len; i++) {
-        uint64_t mask;
-        int r = caps_parse(sv_cstr(x->args->caps.items[i]), &mask, err);
+        uint64_t mask = 0;
 
-        if (r < 0)
-            return r;
+        if (caps_parse(sv_cstr(x->args->caps.items[i]), &mask, NULL) < 0)
+            oci_say(x->g, OCI_LEVEL_WARNING, "ignoring unknown or unavailable capability %s",
+                    x->args->caps.items[i]);
         p->bounding |= mask;
         p->effective |= mask;
         p->permitted |= mask;
         p->ambient |= mask;
         p->has_caps = true;
     }
-    return 0;
 }
 
 /* The container's own process, changed by flags. */
@@ -134,7 +134,8 @@ static int from_flags(Executing *x, Err *err)
         p->no_new_privs = a->no_new_privs;
     if (a->user && *a->user && (r = parse_user(a->user, p, err)) < 0)
         return r;
-    if ((r = add_groups(x, err)) < 0 || (r = add_caps(x, err)) < 0)
+    add_caps(x);
+    if ((r = add_groups(x, err)) < 0)
         return r;
     return join_texts(&x->s->arena, &x->s->spec->process->env, &a->env, &p->env, err);
 }
@@ -164,7 +165,7 @@ static int launch(Executing *x, Err *err)
     l->exec = true;
     l->process = &x->process;
     l->no_new_keyring = x->s->no_new_keyring;
-    l->passed_fds = a->preserve_fds;
+    l->passed_fds = x->passed_fds;
     l->sub_group = a->cgroup;
     if ((r = check_terminal(x->process.terminal, a->detach, a->console_socket, err)) < 0 ||
         (r = make_env(l, 0, err)) < 0 || (r = launch_compile_seccomp(l, err)) < 0 ||
@@ -197,7 +198,7 @@ int oci_exec(const OciGlobal *g, const OciExecArgs *args, int *ret_code, Err *er
         return err_nomem(err);
     *x = (Executing){ .g = g, .args = args };
     *ret_code = 0;
-    if ((r = check_passed_fds(0, args->preserve_fds, err)) >= 0 && args->pid_file)
+    if ((r = take_passed_fds(args->preserve_fds, &x->passed_fds, err)) >= 0 && args->pid_file)
         r = absolute_path(args->pid_file, x->pid_file, err);
     if (r >= 0 && args->console_socket)
         r = absolute_path(args->console_socket, x->console_socket, err);

@@ -11,6 +11,8 @@
 
 #include "base/file.h"
 
+enum { PASSED_FDS_MAX = 65536 };
+
 /* In a user namespace "root" is an ordinary user outside, too. */
 static bool in_user_ns(void)
 {
@@ -83,19 +85,29 @@ unsigned listen_fds_given(void)
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     int64_t want, n;
 
-    if (!pid || !count || sv_to_i64(sv_cstr(pid), &want) < 0 || want != getpid() ||
-        sv_to_i64(sv_cstr(count), &n) < 0 || n < 0 || n > 4096)
+    if (!count || sv_to_i64(sv_cstr(count), &n) < 0 || n < 0 || n > PASSED_FDS_MAX)
+        return 0;
+    if (pid && (sv_to_i64(sv_cstr(pid), &want) < 0 || want != getpid()))
         return 0;
     return (unsigned)n;
 }
 
-int check_passed_fds(unsigned listen, unsigned preserve, Err *err)
+/* A number that is not open is occupied until execve, so that nothing of ours comes to lie there.
+ */
+int take_passed_fds(unsigned count, unsigned *ret, Err *err)
 {
-    if (preserve > 1u << 20)
-        return err_set(err, ERR_INVALID, 0, "cannot preserve %u descriptors", preserve);
-    for (unsigned i = 0; i < preserve; i++)
-        if (fcntl((int)(3 + listen + i), F_GETFD) < 0)
-            return err_errno(err, "unable to stat preserved-fd %u (of %u)", i, preserve);
+    unsigned len = 0;
+
+    if (count > PASSED_FDS_MAX)
+        return err_set(err, ERR_LIMIT, 0, "%u descriptors are to be passed, at most %d can be",
+                       count, PASSED_FDS_MAX);
+    for (unsigned i = 0; i < count; i++)
+        if (fcntl((int)(3 + i), F_SETFD, 0) == 0)
+            len = i + 1;
+    for (unsigned i = 0; i < len; i++)
+        if (fcntl((int)(3 + i), F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) < 0)
+            return err_errno(err, "unable to stat preserved-fd %u (of %u)", i, count);
+    *ret = len;
     return 0;
 }
 

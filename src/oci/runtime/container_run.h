@@ -13,10 +13,12 @@ int absolute_path(const char *path, char ret[static 4096], Err *err) NODISCARD;
 int write_pid_file(const char *path, pid_t pid, Err *err) NODISCARD;
 int check_terminal(bool terminal, bool detach, const char *console_socket, Err *err) NODISCARD;
 
-/* How many descriptors from 3 on somebody listens at for us (sd_listen_fds(3)). */
+/* How many descriptors from 3 on somebody listens at for us (sd_listen_fds(3); without LISTEN_PID,
+ * too, as crun has it). */
 unsigned listen_fds_given(void);
-/* Those and the `preserve` next ones have to be open. Before anything else is opened. */
-int check_passed_fds(unsigned listen, unsigned preserve, Err *err) NODISCARD;
+/* Of `count` descriptors from 3 on those that are open go to the container, as with crun. *ret: how
+ * many numbers that are. To be called before anything else is opened. */
+int take_passed_fds(unsigned count, unsigned *ret, Err *err) NODISCARD;
 
 /* Launch.env: of the process, each name once, with LISTEN_FDS, room for HOME, and an end. */
 int make_env(Launch *l, unsigned listen_fds, Err *err) NODISCARD;

@@ -459,8 +459,8 @@ static void put_page_size(Out *o, const GroupAt *at, const char *size)
     Out entry = open_map(o, size);
     char file[64];
 
-    snprintf(file, sizeof file, at->h->v2 ? "hugetlb.%.31s.current" : "hugetlb.%.31s.usage_in_bytes",
-             size);
+    snprintf(file, sizeof file,
+             at->h->v2 ? "hugetlb.%.31s.current" : "hugetlb.%.31s.usage_in_bytes", size);
     put_some(&entry, "usage", read_u64(at, file));
     if (at->h->v2) {
         snprintf(file, sizeof file, "hugetlb.%.31s.events", size);

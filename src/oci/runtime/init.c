@@ -133,17 +133,12 @@ static int reopen_null(Err *err)
     return 0;
 }
 
-static int make_cwd(const Launch *l, Err *err)
+static int make_cwd(const Launch *l, int root_fd, Err *err)
 {
-    _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
-    struct stat st;
+    _cleanup_close_ int there = rootfs_open(root_fd, l->process->cwd, O_PATH, 0), made = -1;
 
-    if (root < 0)
-        return err_errno(err, "open the container's root");
     /* What is there already may be a link or a file: entering it will tell. */
-    if (fstatat(root, l->process->cwd, &st, 0) == 0 || errno != ENOENT)
-        return 0;
-    return rootfs_make(root, l->process->cwd, true, &fd, err);
+    return there == -ENOENT ? rootfs_make(root_fd, l->process->cwd, true, &made, err) : 0;
 }
 
 static int take_sources(Launch *l, Err *err)
@@ -212,7 +207,8 @@ static int enter_root(Launch *l, Err *err)
         return r;
     if (l->console_fd >= 0 && (r = console_make(l, root.root_fd, err)) < 0)
         return r;
-    if ((r = write_sysctls(l, err)) < 0 || (r = rootfs_finish(&root, err)) < 0)
+    if ((r = make_cwd(l, root.root_fd, err)) < 0 || (r = write_sysctls(l, err)) < 0 ||
+        (r = rootfs_finish(&root, err)) < 0)
         return r;
     return root.own_dev && l->console_fd < 0 ? reopen_null(err) : 0;
 }
@@ -224,7 +220,7 @@ static int set_up_container(Launch *l, Err *err)
     if ((r = raise_loopback(l, err)) < 0 || (r = enter_root(l, err)) < 0)
         return r;
     umask(l->process->umask.set ? (mode_t)l->process->umask.n & 0777 : 0022);
-    if ((r = make_cwd(l, err)) < 0 || (r = set_names(l, err)) < 0)
+    if ((r = set_names(l, err)) < 0)
         return r;
     if (l->spec->has_personality && syscall(SYS_personality, l->spec->personality) < 0)
         return err_errno(err, "linux.personality");
@@ -269,9 +265,6 @@ static int close_others(Launch *l, Err *err)
             return err_errno(err, "keep a descriptor");
     if (close_range((unsigned)low, ~0u, 0) < 0)
         return err_errno(err, "close descriptors");
-    for (unsigned i = 0; i < l->passed_fds; i++)
-        if (fcntl(3 + (int)i, F_SETFD, 0) < 0)
-            return err_errno(err, "pass descriptor %u", 3 + i);
     return 0;
 }
 

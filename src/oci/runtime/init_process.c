@@ -141,10 +141,14 @@ static int own_stdio(const Launch *l, Err *err)
     return 0;
 }
 
+/* The annotation is crun's, and podman's `--group-add keep-groups` sets it. */
 static bool may_set_groups(const Launch *l)
 {
     _cleanup_buf_ Buf text = BUF_INIT;
 
+    for (unsigned i = 0; i < l->spec->annotations.len; i++)
+        if (!strcmp(l->spec->annotations.items[i].name, "run.oci.keep_original_groups"))
+            return strcmp(l->spec->annotations.items[i].value, "1") != 0;
     if (l->rootless)
         return false;
     return file_read(l->proc_fd, "self/setgroups", 64, &text) < 0 ||
@@ -198,7 +202,8 @@ static int become_user(const Launch *l, Err *err)
                            .groups_len = p->groups_len,
                            .umask = UINT32_MAX,
                            .keep_groups = !may_set_groups(l) };
-    const OciCaps caps = { p->bounding, p->effective, p->permitted, p->inheritable, p->ambient };
+    const OciCaps caps = { p->bounding, p->effective, p->permitted, p->inheritable,
+                           p->ambient & p->inheritable };
 
     if (!is_mapped(&l->spec->uid_maps, p->uid))
         return err_set(err, ERR_INVALID, 0, "cannot set uid to unmapped user in user namespace");
