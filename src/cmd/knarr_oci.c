@@ -22,6 +22,7 @@
 #include "cmd/oci/verbs.h"
 #include "oci/mount_fd.h"
 #include "oci/runtime/container_run.h"
+#include "oci/seccomp_profile.h"
 
 static const struct {
     const char *name;
@@ -112,9 +113,10 @@ static int protect_program(char **argv, Err *err)
 
 static void print_help(void)
 {
-    printf("NAME:\n   knarr-oci - an OCI runtime\n\nUSAGE:\n   knarr-oci [global options] command "
-           "[command options] [arguments...]\n\nVERSION:\n   %s\n\nCOMMANDS:\n",
-           KNARR_VERSION);
+    printf(
+        "NAME:\n   knarr-oci, in the place of runc - Open Container Initiative runtime\n\nUSAGE:\n   knarr-oci [global options] command "
+        "[command options] [arguments...]\n\nVERSION:\n   %s\n\nCOMMANDS:\n",
+        KNARR_VERSION);
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
         printf("   %-11s %s\n", verbs[i].name, verbs[i].usage);
     printf("\nGLOBAL OPTIONS:\n"
@@ -131,9 +133,14 @@ static void print_help(void)
            "   --version, -v           the version\n");
 }
 
+/* Callers look for runc's words; the release is the one whose command line this is. */
 static void print_version(void)
 {
-    printf("knarr-oci version %s\nspec: %s\n", KNARR_VERSION, OCI_VERSION);
+    char seccomp[32];
+
+    seccomp_library_version(seccomp);
+    printf("knarr-oci version %s, for runc version 1.1.5\ncommit: v%s\nspec: %s\nlibseccomp: %s\n",
+           KNARR_VERSION, KNARR_VERSION, OCI_VERSION, seccomp);
 }
 
 /* As runc has it: a user's own folder unless we are the real root. */

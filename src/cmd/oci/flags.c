@@ -21,8 +21,8 @@ static const OciFlag *find(const OciVerb *v, StrView name)
 
 void oci_verb_help(const OciVerb *v)
 {
-    printf("NAME:\n   knarr-oci %s - %s\n\nUSAGE:\n   knarr-oci %s %s%s\n", v->name, v->usage,
-           v->name, v->flags_len ? "[command options] " : "", v->args);
+    printf("NAME:\n   runc %s - %s\n\nUSAGE:\n   knarr-oci %s %s%s\n", v->name, v->usage, v->name,
+           v->flags_len ? "[command options] " : "", v->args);
     for (unsigned i = 0; i < v->flags_len; i++) {
         const OciFlag *f = &v->flags[i];
         const char *value = f->kind == OCI_FLAG_ON ? "" : " value";

@@ -1,4 +1,6 @@
 /* verb_create.c - create, run, and the two that there is no criu for. */
+#include <string.h>
+
 #include "cmd/oci/verbs.h"
 
 static int parse(const OciGlobal *g, bool run, int argc, char **argv, OciRunArgs *a)
@@ -60,21 +62,30 @@ int verb_run(const OciGlobal *g, int argc, char **argv)
     return oci_run(g, &args, &code, &err) < 0 ? oci_fail_with(g, 1, "runc run failed", &err) : code;
 }
 
-static int refuse(const OciGlobal *g, const char *verb)
+static int refuse(const OciGlobal *g, int argc, char **argv)
 {
+    const OciVerb verb = { .name = argv[0],
+                           .usage = "refused: there is no support for criu",
+                           .args = "<container-id>",
+                           .args_min = 0,
+                           .args_max = -1 };
     Err err;
 
+    if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
+        oci_verb_help(&verb);
+        return 0;
+    }
     err_set(&err, ERR_UNSUPPORTED, 0,
-            "%s: containers cannot be saved: there is no support for criu", verb);
+            "%s: containers cannot be saved: there is no support for criu", argv[0]);
     return oci_fail(g, 1, &err);
 }
 
 int verb_checkpoint(const OciGlobal *g, int argc, char **argv)
 {
-    return refuse(g, argv[0]);
+    return refuse(g, argc, argv);
 }
 
 int verb_restore(const OciGlobal *g, int argc, char **argv)
 {
-    return refuse(g, argv[0]);
+    return refuse(g, argc, argv);
 }

@@ -169,7 +169,9 @@ static int enter_groups(const Launch *l, Err *err)
 {
     if (l->s->systemd && !l->exec)
         return sync_ask(l->sync_c, SYNC_GROUPS, getpid(), err);
-    return oci_groups_join(l->s->groups, l->sub_group, l->born_in_v2, err);
+    if (oci_groups_join(l->s->groups, l->sub_group, l->born_in_v2, err) >= 0)
+        return 0;
+    return err_wrap(err, "error adding pid %d to cgroups", getpid());
 }
 
 static int join_one(Launch *l, OciNs ns, Err *err)
