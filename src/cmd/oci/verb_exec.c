@@ -94,11 +94,11 @@ int verb_exec(const OciGlobal *g, int argc, char **argv)
     ExecFlags flags = { { none, 0 }, { none, 0 } };
     _cleanup_arena_ Arena arena;
     Err err = { 0 };
-    int code = 0, r = parse(g, argc, argv, &args, &flags);
+    int code = 0, r;
 
-    if (r != OCI_FLAGS_OK)
-        return r;
     arena_init(&arena, ARENA_DEFAULT_LIMIT);
+    if ((r = parse(g, argc, argv, &args, &flags)) != OCI_FLAGS_OK)
+        return r;
     if (parse_groups(&flags.groups, &args, &arena, &err) < 0 ||
         parse_cgroups(&flags.cgroups, &args, &arena, &err) < 0 ||
         oci_exec(g, &args, &code, &err) < 0)

@@ -159,11 +159,11 @@ int verb_list(const OciGlobal *g, int argc, char **argv)
     Value list = value_list();
     OciTexts ids;
     Err err = { 0 };
-    int n, r = oci_flags_parse(g, &verb, argc, argv, &n);
+    int n, r;
 
-    if (r != OCI_FLAGS_OK)
-        return r;
     arena_init(&a, 0);
+    if ((r = oci_flags_parse(g, &verb, argc, argv, &n)) != OCI_FLAGS_OK)
+        return r;
     if (strcmp(format, "table") != 0 && strcmp(format, "json") != 0) {
         err_set(&err, ERR_INVALID, 0, "invalid format option");
         return oci_fail(g, 1, &err);

@@ -110,6 +110,15 @@ static int link_controllers(Rootfs *r, const OciSpecMount *m, const CgroupHierar
     return 0;
 }
 
+/* The folder that holds the hierarchies, once they and the links are there. */
+static int close_top(Rootfs *r, const OciSpecMount *m, Err *err)
+{
+    _cleanup_close_ int fd = rootfs_open(r->root_fd, m->destination, O_PATH | O_DIRECTORY, 0);
+    int e = fd < 0 ? fd : mount_tree_set(fd, MOUNT_ATTR_RDONLY, 0, 0, false);
+
+    return e < 0 ? err_neg(err, e, "make '%s' read-only", m->destination) : 0;
+}
+
 int rootfs_cgroup(Rootfs *r, const OciSpecMount *m, const MountPlan *p, Err *err)
 {
     CgroupSystem sys;
@@ -126,5 +135,5 @@ int rootfs_cgroup(Rootfs *r, const OciSpecMount *m, const MountPlan *p, Err *err
     for (size_t i = 0; e >= 0 && i < sys.len; i++)
         if (!sys.list[i].v2 && (e = mount_hierarchy(r, m, p, &sys.list[i], err)) >= 0)
             e = link_controllers(r, m, &sys.list[i], err);
-    return e;
+    return e >= 0 && (p->flags & MS_RDONLY) ? close_top(r, m, err) : e;
 }
