@@ -42,8 +42,9 @@ teardown() { oci_teardown; }
     "$OCI_BIN" --root "$S" run "$ID" >out 3>&- &
     wait_until 10 grep -q ready out
     kill -TERM $!
-    run wait $!
-    [ "$status" = 3 ]
+    code=0
+    wait $! || code=$?
+    [ "$code" = 3 ]
     grep -q "got it" out
     run ko run --keep "$ID" --bundle /nowhere
     [ "$status" = 1 ] && [[ "$output" == *"runc run failed: chdir /nowhere: no such file or directory"* ]]
@@ -183,9 +184,9 @@ teardown() { oci_teardown; }
     grep -qE "^c.* 136, +0 .*/dev/console" seen
     grep -q "got a line" seen
     ko delete --force "$ID"
-    command -v script >/dev/null || skip "without script(1)"
-    echo "another line" | script -qec "$OCI_BIN --root $S run $ID" /dev/null >seen
-    grep -q "got another line" seen
+    type -P script >/dev/null || skip "without script(1)"
+    (wait_until 10 is_status "$ID" running && echo "another line") | command script -qec "$OCI_BIN --root $S run $ID" /dev/null >seen
+    grep -q "got another line" seen || { cat seen; false; }
     gone_without_trace
 }
 

@@ -31,15 +31,17 @@ shared() {
 }
 
 @test "CVE-2019-5736, CVE-2016-9962: of an exec in a shared pid namespace nothing can be read or traced" {
+    # Of busybox' own processes the program can be read; of another one neither that nor the descriptors may be.
     script 'while :; do for p in /proc/[0-9]*; do
-        case $(readlink $p/exe 2>/dev/null) in *knarr-oci*) echo "exe of $p" >>/seen;; esac
-        ls $p/root/ $p/fd/ >/dev/null 2>&1 && case $(cat $p/cmdline 2>/dev/null | tr "\0" " ") in *knarr-oci*) ls -l $p/fd >>/seen;; esac
+        exe=$(readlink $p/exe 2>/dev/null)
+        case $exe in */busybox) continue;; esac
+        [ -z "$exe" ] || echo "$p is $exe" >>/seen
+        [ -n "$exe" ] || ls -l $p/fd $p/root $p/cwd 2>/dev/null | grep -e "->.*\(knarr\|exec.fifo\|cgroup\|socket\)" >>/seen
     done; done'
     config '.process.capabilities = {}' # root, but without the right to trace
     ko run -d "$ID" </dev/null >/dev/null 2>&1
     for _ in 1 2 3 4 5 6 7 8 9 10; do ko exec "$ID" true; done
-    run cat rootfs/seen
-    [ "$status" != 0 ] || { cat rootfs/seen; false; }
+    [ ! -s rootfs/seen ] || { head -20 rootfs/seen; false; }
 }
 
 @test "CVE-2019-16884: a volume with other contents does not become /proc" {
@@ -147,9 +149,9 @@ END
     ln -s /proc/sysrq-trigger "$T/dev/console"
     config --arg v "$T/dev" '.mounts |= map(select(.destination | startswith("/dev") | not)) +
         [{"destination": "/dev", "type": "bind", "source": $v, "options": ["rbind"]}]'
-    script 'cat /proc/keys /proc/timer_list 2>/dev/null | wc -c; (echo x >/proc/sys/kernel/core_pattern) 2>/dev/null && echo written'
+    script 'echo "$(cat /proc/keys /proc/timer_list | wc -c) bytes"; (echo x >/proc/sys/kernel/core_pattern) && echo written'
     run ko run "$ID"
-    [ "${lines[-1]}" = 0 ] || [ "$status" = 1 ]
+    [[ "$output" == *"0 bytes"* ]]
     [[ "$output" != *written* ]]
     config '.process.terminal = true'
     python3 "$E2E_DIR/oci_console.py" "$T/console" x >seen 2>&1 3>&- &
@@ -182,9 +184,8 @@ END
 
 @test "SIGKILL at any system call of create: delete --force leaves nothing" {
     command -v strace >/dev/null || skip "without strace"
-    for call in mkdirat openat flock renameat clone3 socketpair recvmsg sendmsg pipe2 write mkdir mount move_mount pivot_root umount2 \
-        execve close_range setsid mknodat symlinkat; do
-        timeout 20 strace -qq -f -o /dev/null -e trace=none -e inject="$call":signal=KILL:when=2+7 \
+    for call in mkdirat openat:9 flock renameat clone3 socketpair recvmsg:2 sendmsg mkdir:3 mount:4 move_mount pivot_root umount2 close_range; do
+        timeout -s KILL 3 strace -qq -f -o /dev/null -e trace=none -e inject="${call%:*}":signal=KILL:when="$([[ $call == *:* ]] && echo "${call#*:}" || echo 1)" \
             "$OCI_BIN" --root "$S" create "$ID" </dev/null >/dev/null 2>&1 || true
         ko delete --force "$ID"
         gone_without_trace || { echo "killed at $call"; false; }
@@ -210,6 +211,7 @@ END
     wait_until 10 test -e "$T/here"
     ko delete --force "$ID"
     gone_without_trace
-    run wait $!
-    [ "$status" != 0 ]
+    code=0
+    wait $! || code=$?
+    [ "$code" != 0 ]
 }

@@ -249,7 +249,6 @@ _Noreturn static void c_main(Launch *l)
     int r = 0;
 
     close_of_parent(l);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (!l->staged) {
         if ((r = enter_groups(l, &err)) >= 0)
             r = join_namespaces(l, true, &err);
@@ -270,6 +269,7 @@ static int h_main(Launch *l, Err *err)
         (r = enter_user_ns(l, err)) < 0 || (r = join_namespaces(l, true, err)) < 0 ||
         (r = make_time_ns(l, err)) < 0)
         return r;
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     pid = clone_process(new_flags(l) | CLONE_PARENT, -1, NULL);
     if (pid == 0)
         c_main(l);
@@ -296,9 +296,12 @@ static int start_direct(Launch *l, int group_fd, Err *err)
         if ((r = join_one(l, OCI_NS_PID, err)) < 0)
             return r;
     }
+    /* From its first moment on it is in the sight of whom it may share pids with. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     pid = clone_process(new_flags(l), group_fd, &l->pidfd);
     if (pid == 0)
         c_main(l);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     if (own >= 0 && setns(own, CLONE_NEWPID) < 0)
         return err_errno(err, "go back to our pid namespace");
     if (pid < 0)
