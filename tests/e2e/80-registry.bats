@@ -9,7 +9,7 @@ setup_file() {
     new_place
     export DATA NS PIDS
     mkdir "$DATA/peer"
-    inside python3 "$BATS_TEST_DIRNAME/registry-peer.py" "$DATA/peer" >"$DATA/log/peer.log" 2>&1 3>&- &
+    nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/registry-peer.py" "$DATA/peer" >"$DATA/log/peer.log" 2>&1 3>&- &
     echo "$!" >>"$PIDS"
     wait_for 30 test -s "$DATA/peer/port"
 }
@@ -296,7 +296,7 @@ storage: {filesystem: {rootdirectory: $BATS_TEST_TMPDIR/$1}}
 http: {addr: "127.0.0.1:$2"${3:-}}
 ${4:-}
 EOF
-    inside docker-registry serve "$BATS_TEST_TMPDIR/$1.yml" >"$DATA/log/$1.log" 2>&1 3>&- &
+    nsenter --net="/run/netns/$NS" docker-registry serve "$BATS_TEST_TMPDIR/$1.yml" >"$DATA/log/$1.log" 2>&1 3>&- &
     echo "$!" >>"$PIDS"
     wait_for 20 inside curl -ks -o /dev/null "${5:-http}://127.0.0.1:$2/v2/"
 }
