@@ -23,8 +23,8 @@ typedef struct OciGroupsWant {
 
 typedef struct OciGroups OciGroups;
 
-/* Where they will be. ERR_INVALID names linux.cgroupsPath; ERR_UNSUPPORTED: --systemd-cgroup where
- * no systemd runs. */
+/* Where they will be. ERR_INVALID names linux.cgroupsPath; ERR_UNSUPPORTED: --systemd-cgroup,
+ * which only is there by name as yet: where no systemd runs runc's words say so. */
 int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err) NODISCARD;
 /* As the state has kept them. */
 int oci_groups_load(const Value *v, OciGroups **ret, Err *err) NODISCARD;
