@@ -212,7 +212,16 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     run ko exec "$ID" sh -c 'echo x >/dev/kmsg'
     [ "$status" != 0 ] && [[ "$output" == *"not permitted"* ]]
     ko delete --force "$ID"
-    config '.linux.resources.devices += [{"allow": true, "type": "c", "major": 1, "access": "r"}, {"allow": false, "type": "c", "major": 1, "minor": 3, "access": "r"}]'
+    # The other way round: all but one access, and what contains it.
+    config '.linux.resources.devices = [{"allow": true, "access": "rwm"}, {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "r"}]'
+    start
+    run ko exec "$ID" sh -c 'head -c 1 /dev/kmsg'
+    [ "$status" != 0 ] && [[ "$output" == *"not permitted"* ]]
+    run ko exec "$ID" sh -c ': <>/dev/kmsg'
+    [ "$status" != 0 ] && [[ "$output" == *"not permitted"* ]]
+    ko exec "$ID" sh -c ': >/dev/kmsg; : <>/dev/null'
+    ko delete --force "$ID"
+    config '.linux.resources.devices = [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "access": "r"}, {"allow": false, "type": "c", "major": 1, "minor": 3, "access": "r"}]'
     run ko run "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"cannot punch hole in existing wildcard rule"* ]]
     gone_without_trace
