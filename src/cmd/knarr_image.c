@@ -1,37 +1,24 @@
-/* knarr_image.c - main() of knarr-image: the images of a node, by hand.
- *
- *   knarr image import FILE|DIR [--name REF]   from a docker or OCI archive, or an OCI layout
- *   knarr image list                           a table like that of `crictl images`
- *   knarr image rm REF...                      by name, ID or digest
- *
- * All work is done by src/image; the store may be in use by the kubelet meanwhile. A new sub-verb
- * is a row of `verbs`. */
+/* knarr_image.c - main() of knarr-image: the images of a node, by hand. What each verb does is in
+ * `verbs`, and to add one is a row there; the store may be in use by the kubelet meanwhile. All
+ * work is done by src/image. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "cmd/flags.h"
+#include "cmd/image_verbs.h"
 #include "cmd/output.h"
-#include "image/image.h"
+#include "image/image_export.h"
 
-enum { ID_DIGITS = 13, SIZE_TEXT = 24 };
-
-typedef struct Args {
-    const char *data_dir, *name;
-    char **rest;
-    int n_rest;
-} Args;
-
-static int fail(const Err *err)
+int image_fail(const Err *err)
 {
     fprintf(stderr, "knarr image: %s\n", err->msg);
     return 1;
 }
 
 /* "31.5MB": decimal units and three digits, as crictl shows sizes. */
-static const char *size_text(uint64_t bytes, char buf[static SIZE_TEXT])
+const char *image_size_text(uint64_t bytes, char buf[static IMAGE_SIZE_TEXT])
 {
     static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
     double n = (double)bytes;
@@ -40,141 +27,146 @@ static const char *size_text(uint64_t bytes, char buf[static SIZE_TEXT])
         n /= 1000;
         u++;
     }
-    snprintf(buf, SIZE_TEXT, "%.3g%s", n, units[u]);
+    snprintf(buf, IMAGE_SIZE_TEXT, "%.3g%s", n, units[u]);
     return buf;
 }
 
-static const char *short_id(const ImageInfo *info, char buf[static ID_DIGITS + 1])
+const char *image_short_id(const ImageInfo *info, char buf[static IMAGE_ID_DIGITS + 1])
 {
-    snprintf(buf, ID_DIGITS + 1, "%s", digest_hex(&info->config));
+    snprintf(buf, IMAGE_ID_DIGITS + 1, "%s", digest_hex(&info->config));
     return buf;
 }
 
-/* ---- import ---- */
+/* ---- files ---- */
 
-static int do_import(ImageStore *s, const Args *args)
+static int do_import(ImageStore *s, const ImageArgs *args)
 {
     _cleanup_arena_ Arena a;
     arena_init(&a, 0);
     ImageInfo info;
     Err err = { 0 };
-    char id[ID_DIGITS + 1];
+    char id[IMAGE_ID_DIGITS + 1];
     if (image_import(s, args->rest[0], sv_cstr(args->name), &a, &info, &err) < 0)
-        return fail(&err);
+        return image_fail(&err);
     for (uint32_t i = 0; i < info.names_len; i++)
-        printf("%s %s\n", info.names[i], short_id(&info, id));
+        printf("%s %s\n", info.names[i], image_short_id(&info, id));
     return 0;
 }
 
-/* ---- list ---- */
-
-typedef struct Row {
-    char repository[IMAGE_REF_SIZE], tag[IMAGE_REF_TAG_MAX + 1];
-} Row;
-
-static void split_name(const char *name, Row *row)
+/* What an image is called in a file: the name it was asked for by, or one that it has. */
+static const char *export_name(const ImageInfo *info, const char *asked, Arena *a)
 {
+    char *name = arena_alloc(a, IMAGE_REF_SIZE);
     ImageRef ref;
-    snprintf(row->repository, sizeof row->repository, "%s", name ? name : "<none>");
-    snprintf(row->tag, sizeof row->tag, "<none>");
-    if (!name || image_ref_parse(sv_cstr(name), &ref, NULL) < 0)
-        return;
-    image_ref_repository(&ref, row->repository);
-    if (ref.tag[0])
-        snprintf(row->tag, sizeof row->tag, "%s", ref.tag);
+    if (name && image_ref_parse(sv_cstr(asked), &ref, NULL) >= 0) {
+        image_ref_format(&ref, name);
+        for (uint32_t i = 0; i < info->names_len; i++)
+            if (!strcmp(info->names[i], name))
+                return name;
+    }
+    return info->names_len ? info->names[0] : info->manifest.text;
 }
 
-static uint32_t row_count(const ImageInfo *info)
+static int do_export(ImageStore *s, const ImageArgs *args)
 {
-    return MAX(info->names_len, 1u); /* one without a name is shown as well */
-}
-
-/* On standard error, after the table. */
-static int tell_damaged(const ImageInfo *list, size_t n)
-{
-    int code = 0;
-    for (size_t i = 0; i < n; i++)
-        if (list[i].damage) {
-            fprintf(stderr, "knarr image: '%s' is damaged, import it again: %s\n",
-                    list[i].names_len ? list[i].names[0] : list[i].manifest.text, list[i].damage);
-            code = 1;
-        }
-    return code;
-}
-
-static int do_list(ImageStore *s, const Args *args)
-{
+    size_t n = (size_t)args->n_rest - 1;
     _cleanup_arena_ Arena a;
     arena_init(&a, 0);
-    ImageInfo *list;
-    size_t n;
+    ImageInfo *infos = arena_array(&a, ImageInfo, n);
+    const char **names = arena_array(&a, const char *, n);
     Err err = { 0 };
-    int wide = (int)strlen("IMAGE"), tag_wide = (int)strlen("TAG");
-    Row row;
-    if (image_list(s, &a, &list, &n, &err) < 0)
-        return fail(&err);
-    for (size_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < row_count(&list[i]); k++) {
-            split_name(list[i].names_len ? list[i].names[k] : NULL, &row);
-            wide = MAX(wide, (int)strlen(row.repository));
-            tag_wide = MAX(tag_wide, (int)strlen(row.tag));
-        }
-    printf("%-*s %-*s %-*s %s\n", wide + 4, "IMAGE", tag_wide + 4, "TAG", ID_DIGITS + 4, "IMAGE ID",
-           "SIZE");
-    for (size_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < row_count(&list[i]); k++) {
-            char id[ID_DIGITS + 1], size[SIZE_TEXT];
-            split_name(list[i].names_len ? list[i].names[k] : NULL, &row);
-            printf("%-*s %-*s %-*s %s\n", wide + 4, row.repository, tag_wide + 4, row.tag,
-                   ID_DIGITS + 4, list[i].damage ? "<damaged>" : short_id(&list[i], id),
-                   size_text(list[i].size, size));
-        }
-    return tell_damaged(list, n);
+    if (!infos || !names) {
+        err_nomem(&err);
+        return image_fail(&err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (image_get(s, sv_cstr(args->rest[i]), &a, &infos[i], &err) < 0)
+            return image_fail(&err);
+        names[i] = export_name(&infos[i], args->rest[i], &a);
+    }
+    if (image_export(s, infos, names, n, args->rest[n], &err) < 0)
+        return image_fail(&err);
+    return 0;
 }
 
-/* ---- rm ---- */
+/* ---- removing ---- */
 
 /* Goes on after a name that is not there; the exit code tells. */
-static int do_rm(ImageStore *s, const Args *args)
+static int do_rm(ImageStore *s, const ImageArgs *args)
 {
     int code = 0;
     for (int i = 0; i < args->n_rest; i++) {
         Err err = { 0 };
         if (image_rm(s, sv_cstr(args->rest[i]), &err) < 0)
-            code = fail(&err);
+            code = image_fail(&err);
         else
             printf("Deleted: %s\n", args->rest[i]);
     }
     return code;
 }
 
+static int do_gc(ImageStore *s, const ImageArgs *args)
+{
+    char text[IMAGE_SIZE_TEXT];
+    uint64_t freed = 0;
+    Err err = { 0 };
+    if (image_gc(s, &freed, &err) < 0)
+        return image_fail(&err);
+    printf("Freed: %s\n", image_size_text(freed, text));
+    return 0;
+}
+
+/* ---- the command line ---- */
+
+enum { TAKES_NAME = 1, TAKES_REMOTE = 2, TAKES_PLATFORM = 4 };
+
 static const struct Verb {
     const char *name;
-    int (*run)(ImageStore *s, const Args *args);
+    ImageVerbFn *run;
     int min, max; /* arguments */
-    bool takes_name;
+    unsigned takes;
 } verbs[] = {
-    { "import", do_import, 1, 1, true },
-    { "list", do_list, 0, 0, false },
-    { "ls", do_list, 0, 0, false },
-    { "rm", do_rm, 1, INT_MAX, false },
+    { "pull", image_pull_verb, 1, INT_MAX, TAKES_REMOTE | TAKES_PLATFORM },
+    { "push", image_push_verb, 1, 2, TAKES_REMOTE },
+    { "import", do_import, 1, 1, TAKES_NAME },
+    { "export", do_export, 2, INT_MAX, 0 },
+    { "list", image_list_verb, 0, 0, 0 },
+    { "ls", image_list_verb, 0, 0, 0 },
+    { "inspect", image_inspect_verb, 1, INT_MAX, 0 },
+    { "rm", do_rm, 1, INT_MAX, 0 },
+    { "gc", do_gc, 0, 0, 0 },
 };
 
-static int parse(int argc, char **argv, Args *args)
+static int parse(int argc, char **argv, ImageArgs *args)
 {
     const Flag flags[] = {
         { "name", FLAG_TEXT, &args->name, "REF",
           "import: the name to give, instead of those that the archive carries" },
+        { "creds", FLAG_TEXT, &args->creds, "USER:PASSWORD", "pull, push: for the registry" },
+        { "authfile", FLAG_TEXT, &args->authfile, "FILE",
+          "pull, push: credentials, instead of containers/auth.json and ~/.docker/config.json" },
+        { "platform", FLAG_TEXT, &args->platform, "OS/ARCH[/VARIANT]",
+          "pull: of an image for several, instead of this machine's" },
+        { "tls-verify", FLAG_ON, &args->tls_verify, NULL,
+          "pull, push: false takes any certificate, and clear text where there is no TLS" },
+        { "registries", FLAG_TEXT, &args->registries, "FILE",
+          "pull, push: mirrors, certificates, credentials (/etc/knarr/registries.yaml)" },
+        { "stall-timeout", FLAG_NUMBER, &args->stall_s, "SECONDS",
+          "pull, push: a connection without a byte for so long is broken (60)" },
+        { "quiet", FLAG_ON, &args->quiet, NULL, "pull, push: no progress" },
         { "data-dir", FLAG_TEXT, &args->data_dir, "DIR",
           "the node's data (/var/lib/knarr); images lie in DIR/images" },
     };
     const FlagSet set = {
         .program = "knarr image",
-        .args = "import FILE|DIR | list | rm REF…",
+        .args =
+            "pull REF… | push IMAGE [REF] | list | inspect IMAGE… | rm IMAGE… | gc | import FILE|DIR | export IMAGE… DEST",
         .about =
+            "  pull     gets images from their registries; push sends one, under another name where one is given\n"
+            "  list     shows the images of this node, inspect all that is known of some\n"
+            "  rm       removes images by name, by ID or by digest; gc what nothing refers to\n"
             "  import   takes an archive of `docker save`, an OCI archive or an OCI layout folder; layers are verified\n"
-            "  list     shows the images of this node\n"
-            "  rm       removes images by name, by ID or by digest",
+            "  export   writes images to docker-archive:FILE, oci-archive:FILE or oci:DIR",
         .flags = flags,
         .len = ARRAY_SIZE(flags)
     };
@@ -182,7 +174,24 @@ static int parse(int argc, char **argv, Args *args)
     return flags_parse(&set, argc, argv, &args->n_rest);
 }
 
-static const struct Verb *choose(Args *args)
+static bool takes_all(const struct Verb *v, const ImageArgs *args)
+{
+    const char *wrong = NULL;
+    if (args->name && !(v->takes & TAKES_NAME))
+        wrong = "--name is for import only";
+    else if (args->platform && !(v->takes & TAKES_PLATFORM))
+        wrong = "--platform is for pull only";
+    else if ((args->creds || args->authfile || args->registries || args->stall_s || args->quiet ||
+              !args->tls_verify) &&
+             !(v->takes & TAKES_REMOTE))
+        wrong = "--creds, --authfile, --tls-verify, --registries, --stall-timeout and --quiet are "
+                "for pull and push only";
+    if (wrong)
+        fprintf(stderr, "knarr image %s: %s\n", v->name, wrong);
+    return !wrong;
+}
+
+static const struct Verb *choose(ImageArgs *args)
 {
     for (size_t i = 0; i < ARRAY_SIZE(verbs) && args->n_rest; i++) {
         const struct Verb *v = &verbs[i];
@@ -194,25 +203,23 @@ static const struct Verb *choose(Args *args)
                     n < v->min ? "name what is meant" : "too many arguments");
             return NULL;
         }
-        if (args->name && !v->takes_name) {
-            fprintf(stderr, "knarr image %s: --name is for import only\n", v->name);
+        if (!takes_all(v, args))
             return NULL;
-        }
         args->rest++;
         args->n_rest--;
         return v;
     }
+    static const char known[] = "pull, push, list, inspect, rm, gc, import or export";
     if (args->n_rest)
-        fprintf(stderr, "knarr image: unknown command '%s'; expected import, list or rm\n",
-                args->rest[0]);
+        fprintf(stderr, "knarr image: unknown command '%s'; expected %s\n", args->rest[0], known);
     else
-        fputs("knarr image: import, list or rm? see `knarr image --help`\n", stderr);
+        fprintf(stderr, "knarr image: %s? see `knarr image --help`\n", known);
     return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    Args args = { .data_dir = "/var/lib/knarr" };
+    ImageArgs args = { .data_dir = "/var/lib/knarr", .tls_verify = true };
     char dir[PATH_MAX];
     int r = parse(argc, argv, &args);
     if (r != FLAGS_OK)
@@ -237,7 +244,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (image_store_open(&opt, &s, &err) < 0)
-        return fail(&err);
+        return image_fail(&err);
     int code = verb->run(s, &args);
     image_store_free(s);
     return output_end("knarr image", code);

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "cmd/daemon.h"
 #include "cmd/flags.h"
 #include "cmd/metrics_port.h"
@@ -12,7 +13,8 @@
 typedef struct Args {
     KubeletConfig kubelet;
     const char *kubeconfig, *proxy_kubeconfig, *proxy_metrics;
-    FlagAmount max_pids;
+    FlagAmount max_pids, image_age;
+    uint64_t image_gc_high, image_gc_low;
     const char *tls_cert, *tls_key, *client_ca;
     bool cleanup;
 } Args;
@@ -37,6 +39,14 @@ static int parse_args(int argc, char **argv, Args *a)
         { "node-ip", FLAG_TEXT, &k->node_ip, "ADDRESS", "address that the node reports", true },
         { "pod-max-pids", FLAG_AMOUNT, &a->max_pids, "N",
           "processes that one pod may have, -1: no limit", .parse = parse_count },
+        { "private-registry", FLAG_TEXT, &k->registries, "FILE",
+          "where images come from, in k3s' format (/etc/knarr/registries.yaml)" },
+        { "image-gc-high-threshold", FLAG_NUMBER, &a->image_gc_high, "PERCENT",
+          "a disk as full as that makes unused images go" },
+        { "image-gc-low-threshold", FLAG_NUMBER, &a->image_gc_low, "PERCENT",
+          "until it is as full as that" },
+        { "minimum-image-ttl-duration", FLAG_AMOUNT, &a->image_age, "DURATION",
+          "images that were used since then stay", .parse = duration_parse },
         { "port", FLAG_PORT, &k->port, "N", "port of the kubelet's own API (10250)" },
         { "pod-cidr", FLAG_TEXT, &k->pod_cidr, "CIDR", "addresses of this node's pods", true },
         { "service-cidr", FLAG_TEXT, &k->service_cidr, "CIDR", "addresses of Services", true },
@@ -105,6 +115,9 @@ static int start(Node *n, Args *a, Err *err)
     a->kubelet.client_ca = buf_view(&n->ca);
     a->kubelet.on_ready = daemon_ready;
     a->kubelet.pod_max_pids = a->max_pids.value;
+    a->kubelet.image_gc_high = (unsigned)a->image_gc_high;
+    a->kubelet.image_gc_low = (unsigned)a->image_gc_low;
+    a->kubelet.image_min_age_ms = a->image_age.value / NSEC_PER_MSEC;
     if ((r = kubelet_new(n->daemon.loop, n->kubelet_api, &a->kubelet, &n->kubelet, err)) < 0 ||
         (r = daemon_on_reload(&n->daemon, on_reload, n, err)) < 0)
         return r;
@@ -158,10 +171,18 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 2); /* the loop's and the pool's: each more keeps what a burst took */
     Args args = { .kubelet = { .port = 10250, .cluster_domain = "cluster.local" },
                   .max_pids = { "4096", 4096 },
+                  .image_gc_high = 85,
+                  .image_gc_low = 80,
+                  .image_age = { "2m", 120 * NSEC_PER_SEC },
                   .proxy_metrics = "127.0.0.1:10249" };
     int r = parse_args(argc, argv, &args);
     if (r != FLAGS_OK)
         return r;
+    if (args.image_gc_high > 100 || args.image_gc_low >= args.image_gc_high) {
+        fprintf(stderr, "knarr-node: --image-gc-low-threshold must be below "
+                        "--image-gc-high-threshold, and both between 0 and 100\n");
+        return 2;
+    }
     Node n = { 0 };
     Err err = { 0 };
     if (args.cleanup)

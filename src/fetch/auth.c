@@ -211,6 +211,7 @@ static int make_tls(Fetcher *f, TlsContext **ret, Err *err)
     const FetchTls *t = &f->cfg->tls;
     _cleanup_arena_ Arena a;
     TlsConfig c = { .insecure_skip_verify = t->insecure_skip_verify,
+                    .system_roots = t->system_roots,
                     .min_version = tls_version(t->min_version),
                     .max_version = tls_version(t->max_version),
                     .alpn_h2 = f->cfg->enable_http2 };

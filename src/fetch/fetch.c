@@ -203,6 +203,17 @@ Fetch *fetch_cancel(Fetch *x)
 
 /* ---- the answer ---- */
 
+static bool is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static bool will_redirect(const Fetch *x)
+{
+    return x->f->cfg->follow_redirects && !x->spec.streams && is_redirect(x->status) &&
+           !sv_empty(x->location);
+}
+
 static void on_head(void *ctx, int status, const HttpHeader *headers, uint32_t n)
 {
     Fetch *x = ctx;
@@ -223,6 +234,8 @@ static void on_head(void *ctx, int status, const HttpHeader *headers, uint32_t n
         else if (sv_eq(name, SV("content-encoding")))
             x->gzip = sv_eq_nocase(value, SV("gzip"));
     }
+    x->passed = x->spec.on_head && !will_redirect(x) &&
+                x->spec.on_head(x->spec.ctx, status, x->answer, x->n_answer);
 }
 
 /* Counts the body's memory; false: the budget is used up. */
@@ -257,6 +270,10 @@ static void on_data(void *ctx, const void *data, size_t len)
 
     if (x->err.code || x->cut || len == 0)
         return;
+    if (x->passed) {
+        x->spec.on_data(x->spec.ctx, data, len); /* which may have freed it */
+        return;
+    }
     if (x->spec.body_cut) {
         if (take_cut(x, data, len, &err) < 0)
             fail_later(x, &err);
@@ -276,11 +293,6 @@ static void on_data(void *ctx, const void *data, size_t len)
                     x->spec.budget->max >> 20);
     if (r < 0)
         fail_later(x, &err);
-}
-
-static bool is_redirect(int status)
-{
-    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
 /* x->location against x->url. ptr NULL: exhausted. */
@@ -320,6 +332,7 @@ static int redirect(Fetch *x, bool *ret_last, Err *err)
     if (++x->redirects >= FETCH_REDIRECTS_MAX)
         return err_set(err, ERR_PROTO, 0, "stopped after %d redirects", FETCH_REDIRECTS_MAX);
     x->foreign |= elsewhere;
+    x->passed = false;
     x->named = next.ptr == x->location.ptr || sv_starts(x->location, SV("//"));
     x->url = next;
     x->cut = false;
@@ -344,7 +357,7 @@ static void on_done(void *ctx, const Err *why)
     leave_origin(x);
     if (!why && x->unpacker.z && gunzip_finish(&x->unpacker, &torn) < 0)
         why = &torn;
-    if (why || !x->f->cfg->follow_redirects || !is_redirect(x->status) || sv_empty(x->location)) {
+    if (why || !will_redirect(x)) {
         finish(x, why);
         return;
     }
@@ -357,6 +370,33 @@ static void on_done(void *ctx, const Err *why)
 static void on_enough(void *ctx)
 {
     on_done(ctx, NULL);
+}
+
+static void on_drain(void *ctx)
+{
+    Fetch *x = ctx;
+    if (x->spec.on_drain)
+        x->spec.on_drain(x->spec.ctx);
+}
+
+/* ---- bodies that stream ---- */
+
+void fetch_pause(Fetch *x, bool paused)
+{
+    http_call_pause(x->call, paused);
+}
+
+int fetch_write(Fetch *x, const void *data, size_t len, Err *err)
+{
+    if (!x->call)
+        return err_set(err, ERR_CLOSED, 0, "the request has ended");
+    return http_call_write(x->call, data, len, err);
+}
+
+void fetch_end(Fetch *x)
+{
+    if (x->call)
+        http_call_end(x->call);
 }
 
 /* ---- the request ---- */
@@ -386,6 +426,8 @@ static int begin(Fetch *x, Err *err)
                           .on_head = on_head,
                           .on_data = on_data,
                           .on_done = on_done,
+                          .streams = x->spec.streams,
+                          .on_drain = on_drain,
                           .ctx = x };
     return http_call(x->origin->client, &spec, &x->call, err);
 }

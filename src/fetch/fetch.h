@@ -74,6 +74,15 @@ typedef struct FetchSpec {
     bool body_cut;       /* or no more of it is read, and the answer counts as whole */
     bool keep_gzip;      /* unpacking is left to the caller, who may have a thread for it */
     FetchBudget *budget; /* NULL: none; must outlive the fetch */
+    /* A body that is not kept. Asked when the head of an answer is there that is no redirect which
+     * is followed: true, and the bytes go to on_data as they come, not unpacked; their sum is not
+     * limited. on_data may cancel the fetch. Both NULL, or both said. */
+    bool (*on_head)(void *ctx, int status, const HttpHeader *headers, unsigned n);
+    void (*on_data)(void *ctx, const void *data, size_t len);
+    /* A request's body that comes by fetch_write(), of the length in a content-length header. It
+     * is sent once: an answer that redirects is the answer. Not with enable_http2. */
+    bool streams;
+    LoopFn *on_drain; /* `streams`: what was written is on its way; may be NULL */
     FetchDoneFn *done;
     void *ctx;
 } FetchSpec;
@@ -81,3 +90,9 @@ typedef struct FetchSpec {
 /* Nothing is called back from inside. */
 int fetch_start(Fetcher *f, const FetchSpec *spec, Fetch **ret, Err *err) NODISCARD;
 Fetch *fetch_cancel(Fetch *x); /* NULL is fine; always NULL */
+/* Back pressure for on_data: while paused the server soon has to wait. */
+void fetch_pause(Fetch *x, bool paused);
+/* The body of a request that `streams`; writes are copied. ERR_NOMEM, ERR_CLOSED: it has ended, and
+ * `done` says why. */
+int fetch_write(Fetch *x, const void *data, size_t len, Err *err) NODISCARD;
+void fetch_end(Fetch *x); /* the body is complete */

@@ -41,6 +41,7 @@ struct Fetch {
     bool waiting; /* for credentials */
     bool named;   /* a URL of this hop names its host, which the first one did not */
     bool cut;     /* there is more of the body than is wanted */
+    bool passed;  /* the body goes to spec.on_data */
     int status;
     StrView content_type, location;
     HttpHeader *answer; /* headers of the answer */

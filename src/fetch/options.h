@@ -11,6 +11,7 @@ typedef struct FetchTls {
     StrView ca, cert, key; /* PEM texts; key is secret */
     StrView ca_file, cert_file, key_file, server_name;
     bool insecure_skip_verify;
+    bool system_roots;                /* count beside those of `ca` */
     StrView min_version, max_version; /* "TLS12" */
 } FetchTls;
 

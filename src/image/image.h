@@ -120,6 +120,9 @@ int image_tag(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *
 int image_pin(ImageStore *s, const char *pin, const Digest *manifest, Err *err) NODISCARD;
 int image_unpin(ImageStore *s, const char *pin, Err *err) NODISCARD;
 
+/* Manifests of all pins, in the arena; those that cannot be read are left out. */
+int image_pins(ImageStore *s, Arena *a, Digest **ret, size_t *ret_len, Err *err) NODISCARD;
+
 /* Deletes blobs, layers and temporary files that no name and no pin needs; temporary files alone
  * while the manifest of one that is needed cannot be read. Waits for running imports. ret_freed
  * (may be NULL): bytes of deleted blobs. */

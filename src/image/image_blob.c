@@ -17,7 +17,7 @@ struct BlobWriter {
     EVP_MD_CTX *hash;
     int fd;
     uint64_t size;
-    char name[40]; /* in tmp/; empty once renamed */
+    char name[80]; /* in tmp/; empty once renamed */
 };
 
 enum { COPY_CHUNK = 128 * 1024 };
@@ -124,6 +124,97 @@ BlobWriter *blob_writer_free(BlobWriter *w)
     EVP_MD_CTX_free(w->hash);
     free(w);
     return NULL;
+}
+
+/* What is there already becomes part of the hash. */
+static int rehash(BlobWriter *w, Err *err)
+{
+    _cleanup_free_ char *chunk = malloc(COPY_CHUNK);
+
+    if (!chunk)
+        return err_nomem(err);
+    for (;;) {
+        ssize_t n = read(w->fd, chunk, COPY_CHUNK);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(err, "read %s", w->name);
+        if (n == 0)
+            return 0;
+        if (EVP_DigestUpdate(w->hash, chunk, (size_t)n) != 1)
+            return err_set(err, ERR_SYS, 0, "SHA-256 failed");
+        w->size += (uint64_t)n;
+    }
+}
+
+/* The part file, locked, and still the one of that name: whoever had the lock before may have
+ * renamed or removed it. */
+static int part_open(ImageStore *s, const char *name, int *ret_fd, Err *err)
+{
+    _cleanup_close_ int fd =
+        openat(s->tmp_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct stat own, there;
+
+    if (fd < 0)
+        return err_errno(err, "create %s/tmp/%s", s->dir, name);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? err_set(err, ERR_BUSY, 0, "%s is being written", name)
+                                    : err_errno(err, "lock %s/tmp/%s", s->dir, name);
+    if (fstat(fd, &own) < 0)
+        return err_errno(err, "look at %s/tmp/%s", s->dir, name);
+    if (fstatat(s->tmp_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0 || own.st_ino != there.st_ino)
+        return err_set(err, ERR_BUSY, 0, "%s has just been finished", name);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int blob_writer_resume(ImageStore *s, const Digest *want, BlobWriter **ret_w, uint64_t *ret_have,
+                       Err *err)
+{
+    BlobWriter *w = calloc(1, sizeof *w);
+    char name[80];
+    int r;
+
+    if (!w)
+        return err_nomem(err);
+    w->store = s;
+    w->fd = -1;
+    snprintf(name, sizeof name, "part-%s", digest_hex(want));
+    w->hash = EVP_MD_CTX_new();
+    if (!w->hash || EVP_DigestInit_ex(w->hash, EVP_sha256(), NULL) != 1)
+        r = err_nomem(err);
+    else
+        r = part_open(s, name, &w->fd, err);
+    if (r < 0) {
+        blob_writer_free(w); /* the file is not its own yet */
+        return r;
+    }
+    memcpy(w->name, name, sizeof name);
+    if ((r = rehash(w, err)) < 0) {
+        blob_writer_leave(w);
+        return r;
+    }
+    *ret_have = w->size;
+    *ret_w = w;
+    return 0;
+}
+
+int blob_writer_restart(BlobWriter *w, Err *err)
+{
+    if (ftruncate(w->fd, 0) < 0 || lseek(w->fd, 0, SEEK_SET) < 0)
+        return err_errno(err, "empty %s", w->name);
+    if (EVP_DigestInit_ex(w->hash, EVP_sha256(), NULL) != 1)
+        return err_set(err, ERR_SYS, 0, "SHA-256 failed");
+    w->size = 0;
+    return 0;
+}
+
+BlobWriter *blob_writer_leave(BlobWriter *w)
+{
+    if (w && w->size)
+        w->name[0] = 0;
+    return blob_writer_free(w);
 }
 
 int blob_writer_write(BlobWriter *w, const void *data, size_t n, Err *err)

@@ -28,6 +28,15 @@ int blob_writer_write(BlobWriter *w, const void *data, size_t n, Err *err) NODIS
 int blob_writer_commit(BlobWriter *w, const Digest *want, Digest *ret_digest, uint64_t *ret_size,
                        Err *err) NODISCARD;
 
+/* A blob of a known digest in a part file that one process may begin and another carry on with.
+ * *ret_have bytes are there, and hashed. ERR_BUSY: somebody is writing it. ERR_SYS, ERR_NOMEM. */
+int blob_writer_resume(ImageStore *s, const Digest *want, BlobWriter **ret_w, uint64_t *ret_have,
+                       Err *err) NODISCARD;
+/* Drops what was written. */
+int blob_writer_restart(BlobWriter *w, Err *err) NODISCARD;
+/* Ends it, but leaves the part file for who carries on; NULL is fine; always NULL. */
+BlobWriter *blob_writer_leave(BlobWriter *w);
+
 /* Short forms: from memory, and from a descriptor up to its end. */
 int blob_put(ImageStore *s, StrView data, Digest *ret_digest, Err *err) NODISCARD;
 int blob_put_fd(ImageStore *s, int fd, const Digest *want, Digest *ret_digest, uint64_t *ret_size,

@@ -122,6 +122,46 @@ static int each_file(ImageStore *s, int dir_fd, EachFn fn, void *ctx, Err *err)
     return more < 0 ? err_neg(err, more, "read a folder of %s", s->dir) : r;
 }
 
+typedef struct Pins {
+    Arena *arena;
+    Digest *items;
+    size_t len, cap;
+} Pins;
+
+static int add_pin(ImageStore *s, int dir_fd, const char *name, void *ctx, Err *err)
+{
+    Pins *p = ctx;
+    _cleanup_buf_ Buf text = BUF_INIT;
+    Digest d;
+
+    if (file_read(dir_fd, name, DIGEST_SIZE, &text) < 0 ||
+        digest_parse(sv_trim(buf_view(&text)), &d, NULL) < 0)
+        return 0;
+    if (p->len == p->cap) {
+        size_t cap = p->cap ? p->cap * 2 : 64;
+        Digest *more = arena_array(p->arena, Digest, cap);
+
+        if (!more)
+            return err_nomem(err);
+        if (p->len)
+            memcpy(more, p->items, p->len * sizeof *more);
+        p->items = more;
+        p->cap = cap;
+    }
+    p->items[p->len++] = d;
+    return 0;
+}
+
+int image_pins(ImageStore *s, Arena *a, Digest **ret, size_t *ret_len, Err *err)
+{
+    Pins p = { .arena = a };
+    int r = each_file(s, s->pins_fd, add_pin, &p, err);
+
+    *ret = p.items;
+    *ret_len = p.len;
+    return r;
+}
+
 static int mark_pin(ImageStore *s, int dir_fd, const char *name, void *ctx, Err *err)
 {
     _cleanup_buf_ Buf text = BUF_INIT;

@@ -48,31 +48,54 @@ static const Value *find_container(const StartJob *job)
 
 /* ---- image ---- */
 
+static char *record_dir(const StartJob *job, char buf[static PATH_SIZE])
+{
+    snprintf(buf, PATH_SIZE, "%s/node/pulled", job->base.k->cfg.data_dir);
+    return buf;
+}
+
+/* Whether the image that is here is for this pod: see pull_record.h. */
+static int check_right(StartJob *job, const Value *c, const ImageInfo *info, Err *err)
+{
+    char dir[PATH_SIZE];
+    if (sv_eq(value_str(value_get(c, SV("imagePullPolicy"))), SV("Always"))) {
+        job->need = IMAGE_PULL;
+        return 0;
+    }
+    int r = pull_record_read(record_dir(job, dir), &info->config, &job->base.arena, &job->record, err);
+    if (r >= 0 && job->record.exists && !job->record.everyone)
+        job->need = IMAGE_VERIFY;
+    return r;
+}
+
+/* IMAGE_READY with all of it, or why not in `need`. */
 static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrings *layers,
                      Err *err)
 {
     ImageStore *store = job->base.k->images;
     Arena *a = &job->base.arena;
     ImageInfo info;
-    char pin[200];
+    char pin[200], dir[PATH_SIZE];
     StrView name = value_str(value_get(c, SV("image")));
     int r = image_get(store, name, a, &info, err);
     if (r == -ERR_NOT_FOUND && sv_eq(value_str(value_get(c, SV("imagePullPolicy"))), SV("Never")))
         return fail(job, "ErrImageNeverPull", err, ERR_NOT_FOUND,
                     "Container image \"%.*s\" is not present with pull policy of Never",
                     SV_FMT(name));
-    if (r == -ERR_NOT_FOUND)
-        return fail(
-            job, "ErrImagePull", err, ERR_NOT_FOUND,
-            "image \"%.*s\" is not on this node, and this node does not pull from registries; bring it with "
-            "`knarr image import FILE`",
-            SV_FMT(name));
+    if (r == -ERR_NOT_FOUND) {
+        *err = (Err){ 0 };
+        job->need = IMAGE_PULL;
+        return 0;
+    }
     if (r == -ERR_INVALID)
         return fail(job, "InvalidImageName", err, ERR_INVALID,
-                    "Failed to apply default image tag \"%.*s\"", SV_FMT(name));
-    if (r < 0)
+                    "Failed to apply default image tag \"%.*s\": couldn't parse image name: %s",
+                    SV_FMT(name), err->msg);
+    if (r < 0 || (!job->image_ok && (r = check_right(job, c, &info, err)) < 0) ||
+        job->need != IMAGE_READY)
         return r;
     snprintf(pin, sizeof pin, "pod-%s.%s", job->base.uid, job->container);
+    pull_record_touch(record_dir(job, dir), &info.config);
     if ((r = image_pin(store, pin, &info.manifest, err)) < 0 ||
         (r = image_config(store, &info.manifest, a, cfg, err)) < 0 ||
         (r = image_layers(store, &info.manifest, a, layers, err)) < 0)
@@ -477,7 +500,7 @@ int container_prepare(StartJob *job, Err *err)
     int r;
     if (!c)
         return err_set(err, ERR_NOT_FOUND, 0, "container %s is not in the pod", job->container);
-    if ((r = get_image(job, c, &img, &layers, err)) < 0)
+    if ((r = get_image(job, c, &img, &layers, err)) < 0 || job->need != IMAGE_READY)
         return r;
     app->id = arena_printf(a, "%s.%u", job->container, job->attempt).ptr;
     app->upper = app->work = "";

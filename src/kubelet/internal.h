@@ -6,6 +6,8 @@
  *                  takes the next step; everything that happens calls it again
  *   admit.c        whether a pod is begun at all; support.c: what is not implemented is refused
  *   run.c          its containers: order, restarts, back-off
+ *   pull.c         their images, from registries; pull_secrets.c: a pod's credentials;
+ *                  pull_record.c: who may use what was pulled; image_gc.c: what is not used goes
  *   cleanup.c      its end: everything of it on this node is taken down
  *   status.c       from a worker to PodStatus
  *  on a pool thread, as jobs that may be repeated:
@@ -30,8 +32,10 @@
 #include "cni/runtime.h"
 #include "image/image.h"
 #include "kubelet/filters.h"
+#include "kubelet/image_gc.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/metrics.h"
+#include "kubelet/pull.h"
 #include "oci/cgroup.h"
 #include "pod/pod.h"
 
@@ -69,6 +73,8 @@ struct Kubelet {
     EventRecorder *events;
     Informer *pods, *services;
     ImageStore *images;
+    Puller *puller;
+    ImageKeeper *image_keeper;
     FilterCache *filters;
     CniNetwork *network;
     CniNetwork *network_ports; /* the same with portmap behind it, for pods with host ports */
@@ -97,6 +103,7 @@ typedef enum ContainerKind { CONTAINER_INIT, CONTAINER_SIDECAR, CONTAINER_MAIN }
 
 typedef enum ContainerPhase {
     PHASE_WAITING,  /* not started, or between two runs */
+    PHASE_PULLING,  /* it has an ImageWait */
     PHASE_STARTING, /* a job or a request is under way */
     PHASE_RUNNING,
     PHASE_EXITED,
@@ -114,10 +121,13 @@ struct Container {
     bool counted; /* `attempt` was counted on from the pod's status: no earlier run is known here */
     bool has_last;
     AppStatus last;                /* of the attempt before */
-    char reason[48], message[512]; /* while waiting: "ContainerCreating", "CrashLoopBackOff" … */
+    char reason[48], message[1200]; /* while waiting: "ContainerCreating", "CrashLoopBackOff" … */
     char image[512], image_id[300], container_id[160];
     int64_t restart_at; /* monotonic ns; 0: at once */
-    int64_t backoff_ms;
+    int64_t backoff_ms, pull_backoff_ms;
+    int64_t pull_failed_at; /* monotonic ns: when ImagePullBackOff is said; 0: not */
+    ImageWait *image_wait;
+    bool image_ok; /* the next start uses the image as it is on the node */
     bool ready, started; /* what probes say; without probes: running */
     bool stopping;       /* killed by a probe or for a change; starts again by the restart policy */
     bool kill_sent;
@@ -291,6 +301,9 @@ typedef struct StartJob {
     char pod_log[PATH_SIZE];
     AppSpec app;                     /* result; texts in base.arena */
     char image_id[300], waiting[48]; /* waiting: reason when it fails: "ErrImageNeverPull" … */
+    bool image_ok;                   /* whoever may not use the image was told so before */
+    ImageNeed need;                  /* result: READY, or it is no error, and what is missing */
+    PullRecord record;               /* of IMAGE_VERIFY; texts in base.arena */
     Value service_env;               /* list of "NAME=VALUE" for enableServiceLinks */
 } StartJob;
 int container_prepare(StartJob *job, Err *err) NODISCARD; /* container.c */

@@ -163,6 +163,9 @@ static int copy_config(Kubelet *k, const KubeletConfig *cfg, Err *err)
 {
     k->cfg = (KubeletConfig){ .port = cfg->port,
                               .pod_max_pids = cfg->pod_max_pids,
+                              .image_gc_high = cfg->image_gc_high,
+                              .image_gc_low = cfg->image_gc_low,
+                              .image_min_age_ms = cfg->image_min_age_ms,
                               .on_ready = cfg->on_ready,
                               .ctx = cfg->ctx };
     bool ok =
@@ -363,13 +366,15 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
     limit_pods(k);
     kubelet_metrics_start(k);
     sandbox_sweep(k);
-    if ((r = volumes_open_memory(k, err)) < 0 || (r = link_plugins(k, err)) < 0 ||
+    if ((r = puller_new(k, cfg->registries, &k->puller, err)) < 0 ||
+        (r = volumes_open_memory(k, err)) < 0 || (r = link_plugins(k, err)) < 0 ||
         (r = make_bridge(k, err)) < 0 ||
         (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) <
             0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||
         (cfg->port && (r = kubelet_server_new(k, &k->server, err)) < 0) ||
         (r = log_rotator_new(k, &k->rotator, err)) < 0 ||
+        (r = image_keeper_new(k, &k->image_keeper, err)) < 0 ||
         (r = node_agent_new(k, &k->node, err)) < 0) {
         kubelet_free(k);
         return r;
@@ -383,6 +388,7 @@ static void free_rest(Kubelet *k)
     cni_network_free(k->network);
     cni_network_free(k->network_ports);
     filter_cache_free(k->filters);
+    puller_free(k->puller);
     image_store_free(k->images);
     free_config(&k->cfg);
     free(k);
@@ -450,6 +456,8 @@ Kubelet *kubelet_free(Kubelet *k)
     for (size_t i = 0; map_next(&k->workers, &i, &uid, &w);)
         worker_free(w);
     map_free(&k->workers);
+    puller_stop(k->puller);
+    image_keeper_free(k->image_keeper);
     event_recorder_free(k->events);
     k->ended = true;
     if (k->jobs == 0)

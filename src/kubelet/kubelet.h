@@ -13,6 +13,9 @@ typedef struct KubeletConfig {
     const char *instance; /* names cgroups and the bridge: "knarr" */
     const char *node_name, *node_ip;
     const char *pod_cidr, *service_cidr, *cluster_dns, *cluster_domain;
+    const char *registries; /* file that says where images come from; NULL: REGISTRY_CONFIG_FILE */
+    unsigned image_gc_high, image_gc_low; /* percent of the disk: full, and free enough again */
+    int64_t image_min_age_ms;             /* images that were used since then stay */
     int64_t pod_max_pids;                 /* processes of one pod; below 1: no limit */
     uint16_t port;                        /* of the kubelet's own API; 0: none */
     StrView tls_cert, tls_key, client_ca; /* PEM, for that API */

@@ -176,6 +176,9 @@ static Value node_status(NodeAgent *n, Arena *a)
     value_set(a, &v, SV("addresses"), addresses);
     value_set_path(a, &v, "daemonEndpoints.kubeletEndpoint.Port", value_int(n->k->cfg.port));
     value_set(a, &v, SV("nodeInfo"), node_info(a));
+    Value images;
+    if (image_keeper_list(n->k->image_keeper, a, &images))
+        value_set(a, &v, SV("images"), images);
     return v;
 }
 

@@ -27,8 +27,6 @@ static void start_work(void *ctx)
 static void start_failed(Container *c, const char *reason, const Err *err)
 {
     c->phase = PHASE_WAITING;
-    if (strcmp(reason, "ErrImagePull") == 0 && c->backoff_ms)
-        reason = "ImagePullBackOff";
     bool news = strcmp(c->reason, reason) != 0;
     snprintf(c->reason, sizeof c->reason, "%s", reason);
     snprintf(c->message, sizeof c->message, "%s", err->msg);
@@ -67,12 +65,58 @@ static void send_start(Container *c, const StartJob *job)
         snprintf(c->image_id, sizeof c->image_id, "%s", job->image_id);
         c->launched = true;
         drop_old_attempt(c);
+        if (!job->image_ok)
+            worker_event(w, c, SV("Normal"), SV("Pulled"),
+                         "Container image \"%s\" already present on machine and can be accessed "
+                         "by the pod",
+                         c->image);
         worker_event(w, c, SV("Normal"), SV("Created"), "Container created");
         worker_event(w, c, SV("Normal"), SV("Started"), "Container started");
         return;
     }
     start_failed(c, "CreateContainerError", &err);
 }
+
+/* ---- images ---- */
+
+void container_image_ready(Container *c)
+{
+    c->phase = PHASE_WAITING;
+    c->image_ok = true;
+    c->pull_backoff_ms = c->pull_failed_at = c->restart_at = 0;
+    worker_wake(c->worker);
+}
+
+/* First with the error itself, then with that it is waited for, as Kubernetes' two states are. */
+void container_image_failed(Container *c, const char *why, const char *message)
+{
+    enum { SAY_BACKOFF_MS = 1000 };
+    int64_t now = clock_mono_ns();
+    c->phase = PHASE_WAITING;
+    c->pull_backoff_ms =
+        c->pull_backoff_ms ? MIN(c->pull_backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
+    c->restart_at = now + c->pull_backoff_ms * NSEC_PER_MSEC;
+    c->pull_failed_at = now + SAY_BACKOFF_MS * NSEC_PER_MSEC;
+    snprintf(c->reason, sizeof c->reason, "%s", why);
+    snprintf(c->message, sizeof c->message, "%s", message);
+    worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: %s", why);
+    worker_wake(c->worker);
+}
+
+static void say_pull_backoff(Container *c)
+{
+    char text[sizeof c->message];
+    snprintf(text, sizeof text, "Back-off pulling image \"%s\": %s: %.600s", c->image, c->reason,
+             c->message);
+    snprintf(c->message, sizeof c->message, "%s", text);
+    snprintf(c->reason, sizeof c->reason, "ImagePullBackOff");
+    c->pull_failed_at = 0;
+    worker_event(c->worker, c, SV("Normal"), SV("BackOff"), "Back-off pulling image \"%s\"",
+                 c->image);
+    worker_event(c->worker, c, SV("Warning"), SV("Failed"), "Error: ImagePullBackOff");
+}
+
+/* ---- starts ---- */
 
 static void start_done(void *ctx)
 {
@@ -84,7 +128,10 @@ static void start_done(void *ctx)
         w->busy = false;
     if (c && job->base.err.code != ERR_NONE)
         start_failed(c, job->waiting[0] ? job->waiting : "CreateContainerError", &job->base.err);
-    else if (c)
+    else if (c && job->need != IMAGE_READY) {
+        c->phase = PHASE_PULLING;
+        image_wait_start(c, job->need, &job->record);
+    } else if (c)
         send_start(c, job);
     start_job_free(job);
     if (w)
@@ -99,6 +146,8 @@ static void start_container(Container *c)
     StartJob *job = calloc(1, sizeof *job);
     if (job && worker_copy_inputs(w, &job->base)) {
         snprintf(job->container, sizeof job->container, "%s", c->name);
+        job->image_ok = c->image_ok;
+        c->image_ok = false;
         job->attempt = c->attempt;
         job->is_init = c->kind != CONTAINER_MAIN;
         container_log_path(c, c->attempt, job->pod_log);
@@ -212,6 +261,9 @@ static void want_wake(Turn *t, int64_t at)
 static bool step_container(Container *c, Turn *t)
 {
     want_wake(t, enforce_stop(c, t->now));
+    if (c->phase == PHASE_WAITING && c->pull_failed_at && c->pull_failed_at <= t->now)
+        say_pull_backoff(c);
+    want_wake(t, c->phase == PHASE_WAITING ? c->pull_failed_at : 0);
     if (c->phase == PHASE_EXITED && may_restart(c))
         schedule_restart(c);
     if (c->phase == PHASE_WAITING && !t->started) {

@@ -26,16 +26,16 @@ static const TypeRow rows[] = {
     { TEXT("PodSpec"),
       .node =
           TEXT("volumes initContainers containers restartPolicy terminationGracePeriodSeconds "
-               "activeDeadlineSeconds dnsPolicy hostNetwork hostPID hostIPC shareProcessNamespace "
+               "activeDeadlineSeconds dnsPolicy hostNetwork hostPID hostIPC shareProcessNamespace imagePullSecrets "
                "securityContext hostname subdomain hostAliases dnsConfig readinessGates "
                "enableServiceLinks setHostnameAsFQDN hostnameOverride os hostUsers"),
       .others = TEXT(
           "nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName "
           "affinity schedulerName tolerations priorityClassName priority preemptionPolicy "
           "topologySpreadConstraints schedulingGates"),
-      .ignored = TEXT("imagePullSecrets"), /* nothing is pulled */
       .refused = TEXT("ephemeralContainers runtimeClassName overhead resourceClaims resources "
                       "workloadRef") },
+    { TEXT("LocalObjectReference"), .node = TEXT("name") },
     { TEXT("Volume"), .node = TEXT("name hostPath emptyDir secret downwardAPI configMap projected"),
       .refused = TEXT(
           "gcePersistentDisk awsElasticBlockStore gitRepo nfs iscsi glusterfs "

@@ -78,6 +78,7 @@ Worker *worker_free(Worker *w)
     for (unsigned i = 0; i < w->n_containers; i++) {
         probes_stop(w->containers[i]);
         hook_cancel(w->containers[i]);
+        image_wait_cancel(w->containers[i]->image_wait);
         free(w->containers[i]);
     }
     api_call_cancel(w->status_call);
@@ -650,6 +651,10 @@ static void begin_stop(Worker *w)
     w->by_hand = false;
     for (unsigned i = 0; i < w->n_containers; i++) {
         Container *c = w->containers[i];
+        if (c->phase == PHASE_PULLING) {
+            image_wait_cancel(c->image_wait);
+            c->phase = PHASE_WAITING;
+        }
         probes_stop_but_readiness(c);
         w->by_hand |= grace_ms > 0 && hook_pre_stop_wanted(c);
         if (c->phase == PHASE_RUNNING && !c->stopping)

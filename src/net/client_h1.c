@@ -153,6 +153,8 @@ static void answered(ClientConn *c)
     bool keep = http1_keep_alive(h->parser) && call->body_off == call->spec.body.len &&
                 (!call->spec.streams || call->out_told) && call->status != 101;
     h->complete = false;
+    if (call->paused) /* it was the call that did not want more, not who has the connection next */
+        net_stream_pause(c->stream, false);
     if (keep)
         http1_next(h->parser);
     else

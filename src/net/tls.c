@@ -380,7 +380,7 @@ int tls_context_new_client(const TlsConfig *cfg, TlsContext **ret, Err *err)
     c->verify = !cfg->insecure_skip_verify;
     if (c->verify) {
         SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-        if (sv_empty(cfg->ca))
+        if (sv_empty(cfg->ca) || cfg->system_roots)
             SSL_CTX_set_default_verify_paths(c->ctx);
     }
     *ret = c;

@@ -32,6 +32,7 @@ typedef struct TlsConfig {
     const char *ciphers, *groups;
     bool client_order;         /* server: the client's order of suites counts */
     bool insecure_skip_verify; /* client: probes, proxied pods */
+    bool system_roots;         /* client: the system's roots count beside those of `ca` */
     bool alpn_h2;              /* offer or accept "h2" beside "http/1.1" */
 } TlsConfig;
 

@@ -187,5 +187,5 @@ patience() {
 
 # An image with busybox and all its names, as `docker save` writes it: make_image FILE NAME
 make_image() {
-    "$E2E_DIR/../../tools/demo-image" "$1" "$2"
+    "$E2E_DIR/../../tools/demo-image" "$@"
 }

@@ -1,0 +1,118 @@
+/* registry.h - images from registries and to them: the OCI distribution specification 1.1, which is
+ * also what Docker's registries speak.
+ *
+ * A Registry is a client on one loop, with one store of images and one configuration. Everything is
+ * called on the loop's thread and nothing there waits: files, hashes, credential helpers and
+ * unpacking are work of the loop's pool. Pulls of one client share what they download: a blob is
+ * asked for once, and pulls of other processes into the same store wait for it. What a pull that
+ * ended early has downloaded stays in the store's tmp/ until the next collection of garbage, and
+ * the next pull carries on behind it.
+ *
+ * To add a source of credentials: a file beside registry_auth.c that fills RegistryCredentials. */
+#pragma once
+
+#include "image/image.h"
+#include "image/registry_auth.h"
+#include "image/registry_config.h"
+#include "net/loop.h"
+
+enum {
+    REGISTRY_PARALLEL = 4,            /* downloads of one pull at a time */
+    REGISTRY_TRIES = 4,               /* of a request that fails without progress */
+    REGISTRY_STALL_MS = 60 * 1000,    /* without a byte for so long, a connection is broken */
+    REGISTRY_RETRY_AFTER_MAX_S = 120, /* longer than that is not waited for (429, 503) */
+    REGISTRY_REDIRECTS_MAX = 10,
+};
+
+typedef struct Registry Registry;
+typedef struct RegistryPull RegistryPull;
+typedef struct RegistryPush RegistryPush;
+
+/* `store` and `config` must outlive the loop, for work of the pool may still be under way when the
+ * client is gone. ERR_NOMEM. */
+int registry_new(Loop *l, ImageStore *store, const RegistryConfig *config, Registry **ret,
+                 Err *err) NODISCARD;
+/* Cancels what is under way, without events. Fine inside a `done`. Always NULL. */
+Registry *registry_free(Registry *r);
+
+/* What a pull or push needs of its caller; views are copied. All zero: this machine's platform, the
+ * limits above, certificates are checked. */
+typedef struct RegistryOptions {
+    const RegistryCredential *credentials; /* those that fit are tried in Kubernetes' order */
+    unsigned n_credentials;
+    /* Files like docker's config.json, which are read for each pull, the first that names the
+     * registry counts; their credential helpers are run. */
+    const char *const *auth_files;
+    unsigned n_auth_files;
+    StrView os, architecture, variant; /* empty: this machine's */
+    bool insecure;     /* certificates are not checked, and clear text is tried after TLS */
+    uint32_t stall_ms; /* 0: REGISTRY_STALL_MS */
+    uint32_t retry_after_max_s; /* 0: REGISTRY_RETRY_AFTER_MAX_S */
+} RegistryOptions;
+
+typedef enum RegistryBlobState {
+    REGISTRY_WAITING,  /* for its turn, or for another process that downloads it */
+    REGISTRY_MOVING,   /* bytes come or go */
+    REGISTRY_RETRYING, /* after a broken connection, or because the registry asked to wait */
+    REGISTRY_UNPACKING,
+    REGISTRY_DONE,   /* downloaded (and, of a layer, unpacked), or uploaded */
+    REGISTRY_EXISTS, /* was there already */
+} RegistryBlobState;
+
+/* A blob of the image that comes or goes. The first one, index 0, is the configuration, the others
+ * are the layers, bottom first. */
+typedef struct RegistryProgress {
+    unsigned index, count;
+    Digest digest;
+    uint64_t bytes, total;
+    RegistryBlobState state;
+} RegistryProgress;
+/* Whenever one of its numbers has changed, `bytes` at most some times a second. Must not end the
+ * pull or push. */
+typedef void RegistryProgressFn(void *ctx, const RegistryProgress *p);
+
+typedef struct RegistryPulled {
+    Digest manifest;  /* of the image, which is in the store under the name that was asked for */
+    Digest resolved;  /* what the name meant at the registry: the manifest's, or that of an index */
+    StrView endpoint; /* who had it: "https://registry-1.docker.io/v2" */
+} RegistryPulled;
+
+/* Once, unless cancelled, later than registry_pull(), on the loop and never inside another callback
+ * of the client. `pulled` is NULL when there is an error; everything is gone after it.
+ * ERR_NOT_FOUND: no registry has it (or nothing for the platform); ERR_UNAUTHENTICATED, ERR_DENIED:
+ * not for these credentials; ERR_BUSY: 429 or 5xx to the end; ERR_SYS, ERR_TIMEOUT, ERR_CLOSED: no
+ * registry can be reached; ERR_CORRUPT: a digest does not match; ERR_PROTO, ERR_INVALID,
+ * ERR_UNSUPPORTED, ERR_LIMIT: what came is no image that can be used. */
+typedef void RegistryPullFn(void *ctx, const RegistryPulled *pulled, const Err *err);
+
+typedef struct RegistryPullSpec {
+    ImageRef ref;
+    RegistryOptions options;
+    RegistryProgressFn *progress; /* NULL: nobody looks */
+    RegistryPullFn *done;
+    void *ctx;
+} RegistryPullSpec;
+
+/* Begins a pull: manifest, blobs, layers unpacked as they arrive, then the name. `spec` is copied.
+ * ERR_NOMEM, ERR_INVALID: nothing was begun. */
+int registry_pull(Registry *r, const RegistryPullSpec *spec, RegistryPull **ret,
+                  Err *err) NODISCARD;
+/* No more events. Downloads that others wait for go on. Always NULL; NULL is fine. */
+RegistryPull *registry_pull_cancel(RegistryPull *p);
+
+typedef void RegistryPushFn(void *ctx, const Digest *manifest, const Err *err);
+
+typedef struct RegistryPushSpec {
+    Digest manifest; /* of an image in the store */
+    ImageRef to;     /* its tag, or its digest when it is the manifest's */
+    RegistryOptions options;
+    RegistryProgressFn *progress;
+    RegistryPushFn *done;
+    void *ctx;
+} RegistryPushSpec;
+
+/* Begins a push: blobs that the registry has not got, then the manifest. Never to a mirror. As
+ * registry_pull(). */
+int registry_push(Registry *r, const RegistryPushSpec *spec, RegistryPush **ret,
+                  Err *err) NODISCARD;
+RegistryPush *registry_push_cancel(RegistryPush *p);
