@@ -24,7 +24,7 @@ def peak(*argv):  # of the command, in KiB; measured by a small program, since a
     subprocess.run(("busybox", "time", "-v", *argv), cwd=bundle, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=open(os.path.join(folder, "time"), "w"), check=True)
     text = open(os.path.join(folder, "time")).read()
-    return int(re.search(r"Maximum resident set size \(kbytes\): (\d+)", text).group(1))
+    return int(re.search(r"Maximum resident set size \(kbytes\): (\d+)", text).group(1)) // 4  # busybox takes KiB for pages of 4 KiB
 
 
 def config(name):

@@ -131,12 +131,12 @@ ns_of() { readlink "/proc/$1/ns/$2"; }
 @test "devices: the usual ones, those asked for, the links" {
     config '.linux.devices = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 384, "uid": 1, "gid": 2},
         {"path": "/dev/deep/pipe", "type": "p"}]'
-    script 'stat -c "%n %F %t:%T %a %u:%g" /dev/mine /dev/null; stat -c %F /dev/deep/pipe; readlink /dev/fd /dev/ptmx /dev/stdin | tr "\n" " "'
+    script 'stat -c "%n %F %t:%T %a %u:%g" /dev/mine /dev/null; stat -c %F /dev/deep/pipe; for l in fd ptmx stdin; do echo "$l $(readlink /dev/$l)"; done'
     run ko run "$ID"
     [ "${lines[0]}" = "/dev/mine character special file 1:5 600 1:2" ]
     [ "${lines[1]}" = "/dev/null character special file 1:3 666 0:0" ]
     [ "${lines[2]}" = fifo ]
-    [ "${lines[3]}" = "/proc/self/fd pts/ptmx /proc/self/fd/0 " ]
+    [ "${lines[3]}" = "fd /proc/self/fd" ] && [ "${lines[4]}" = "ptmx pts/ptmx" ] && [ "${lines[5]}" = "stdin /proc/self/fd/0" ]
 }
 
 @test "the process: limits, oom score, umask, priority, affinity, personality" {
