@@ -477,7 +477,7 @@ static void work(RegDownload *d, Step step)
         d->resumed |= d->last > 0;
     }
     d->working = true;
-    if (loop_work(d->reg->loop, do_step, step_done, d, &err) < 0) {
+    if (reg_work(d->reg, do_step, step_done, d, &err) < 0) {
         d->working = false;
         fail_all(d, &err);
     }
