@@ -19,10 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (n < DEVICE_RULES_MAX && sv_next(&rest, '\n', &line))
         if (sv_copy_cstr(line, text, sizeof text) && device_rule_parse(text, &rules[n], &err) == 0)
             n++;
-    len = device_program(rules, n, program);
-    ASSERT(len <= DEVICE_INSNS_MAX && program[len - 1].code == (BPF_JMP | BPF_EXIT));
-    for (size_t i = 0; i < len; i++)
-        if (BPF_CLASS(program[i].code) == BPF_JMP)
-            ASSERT(program[i].off >= 0 && i + (size_t)program[i].off < len);
+    for (int deny = 0; deny < 2; deny++) {
+        len = deny ? device_program_deny(rules, n, program) : device_program(rules, n, program);
+        ASSERT(len <= DEVICE_INSNS_MAX && program[len - 1].code == (BPF_JMP | BPF_EXIT));
+        for (size_t i = 0; i < len; i++)
+            if (BPF_CLASS(program[i].code) == BPF_JMP)
+                ASSERT(program[i].off >= 0 && i + (size_t)program[i].off < len);
+    }
     return 0;
 }

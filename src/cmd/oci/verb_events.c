@@ -74,26 +74,6 @@ static int print_event(const OciState *s, const char *type, bool stats, Err *err
     return r < 0 ? err_neg(err, r, "write") : 0;
 }
 
-/* Version 1 tells of the group's end as if it were an event. */
-static bool has_ended(const OciState *s, bool by_state)
-{
-    return !oci_groups_exist(s->groups) || (by_state && s->status == OCI_STOPPED);
-}
-
-/* Takes away what the descriptor has; how many kills there were since. */
-static uint64_t take(int fd, const OciState *s, uint64_t *count)
-{
-    uint64_t before = *count;
-    char bytes[4096];
-    int second;
-
-    while (read(fd, bytes, sizeof bytes) > 0)
-        ;
-    if (oci_groups_oom_watch(s->groups, &second, count, NULL) >= 0)
-        close(second);
-    return *count > before ? *count - before : 0;
-}
-
 static int follow(const OciGlobal *g, OciState *s, int64_t interval_ns, Err *err)
 {
     int64_t next = clock_mono_ns() + interval_ns;
@@ -108,11 +88,11 @@ static int follow(const OciGlobal *g, OciState *s, int64_t interval_ns, Err *err
         int64_t left = MAX(next - clock_mono_ns(), 0) / NSEC_PER_MSEC;
 
         if (poll(&p, 1, (int)MIN(left + 1, (int64_t)LOOK_MS)) > 0)
-            for (uint64_t n = take(fd, s, &kills); n > 0; n--)
+            for (uint64_t n = oci_groups_oom_take(s->groups, fd, &kills); n > 0; n--)
                 if ((r = print_event(s, "oom", false, err)) < 0)
                     return r;
         oci_state_refresh(s);
-        if (has_ended(s, true))
+        if (!oci_groups_exist(s->groups) || s->status == OCI_STOPPED)
             return 0;
         if (clock_mono_ns() < next)
             continue;

@@ -141,6 +141,15 @@ static void groups_freep(OciGroups **g)
     *g = oci_groups_free(*g);
 }
 
+static int refuse_systemd(Err *err)
+{
+    if (!path_exists(AT_FDCWD, "/run/systemd/system"))
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "systemd not running on this host, cannot use systemd cgroups manager");
+    return err_set(err, ERR_UNSUPPORTED, 0,
+                   "--systemd-cgroup: control groups by systemd are not supported, use cgroupfs");
+}
+
 int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err)
 {
     bool given = want->cgroups_path && *want->cgroups_path;
@@ -151,6 +160,8 @@ int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err)
 
     if (!g)
         return err_nomem(err);
+    if (want->systemd)
+        return refuse_systemd(err);
     g->rootless = want->rootless;
     g->asked = given;
     if (!clean_path(path, inner) || !inner[0])

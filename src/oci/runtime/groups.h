@@ -23,8 +23,8 @@ typedef struct OciGroupsWant {
 
 typedef struct OciGroups OciGroups;
 
-/* Where they will be. ERR_INVALID names linux.cgroupsPath; ERR_UNSUPPORTED: --systemd-cgroup where
- * no systemd runs. */
+/* Where they will be. ERR_INVALID names linux.cgroupsPath; ERR_UNSUPPORTED: --systemd-cgroup,
+ * which only is there by name as yet: where no systemd runs runc's words say so. */
 int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err) NODISCARD;
 /* As the state has kept them. */
 int oci_groups_load(const Value *v, OciGroups **ret, Err *err) NODISCARD;
@@ -66,7 +66,10 @@ const char *oci_groups_path(const OciGroups *g, const char *controller);
 
 /* The object `data` of `events --stats`, as runc prints it. */
 int oci_groups_stats(const OciGroups *g, Buf *out, Err *err) NODISCARD;
-/* A descriptor that becomes readable when a process was killed for want of memory (an eventfd of
- * version 1, inotify of memory.events of version 2), the caller's; what it reads is to be taken
- * away. *ret_count: how many kills until now. */
+/* A descriptor that becomes readable when memory was short (an eventfd of version 1, inotify of
+ * memory.events of version 2), or when the group ends; the caller's. *ret_count: how many processes
+ * were killed for it until now. */
 int oci_groups_oom_watch(const OciGroups *g, int *ret_fd, uint64_t *ret_count, Err *err) NODISCARD;
+/* Takes away what the descriptor has to read; how often memory was short since: version 2 counts
+ * those that were killed, version 1 tells before it has killed anybody. */
+uint64_t oci_groups_oom_take(const OciGroups *g, int fd, uint64_t *count);

@@ -281,3 +281,20 @@ int oci_groups_oom_watch(const OciGroups *g, int *ret_fd, uint64_t *ret_count, E
     *ret_fd = fd;
     return 0;
 }
+
+uint64_t oci_groups_oom_take(const OciGroups *g, int fd, uint64_t *count)
+{
+    GroupAt at = { 0 };
+    uint64_t before = *count, told;
+    char bytes[4096];
+
+    at.h = groups_find(g, "memory", &at.path);
+    if (!at.h)
+        return 0;
+    if (!at.h->v2)
+        return read(fd, &told, sizeof told) == sizeof told && oci_groups_exist(g) ? told : 0;
+    while (read(fd, bytes, sizeof bytes) > 0)
+        ;
+    *count = count_kills(&at);
+    return *count > before ? *count - before : 0;
+}

@@ -26,6 +26,10 @@ int spec_read_access(Binder *b, void *at, const Value *v)
     if (v->kind != VALUE_STRING)
         return bind_bad_type(b, v, "string");
     for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == 'a') { /* runc takes this letter, too, for nothing */
+            spec_warn(b, "device access \"%.*s\": ignoring the letter a", SV_FMT(sv_head(s, 16)));
+            continue;
+        }
         if (!strchr("rwm", s.ptr[i]))
             return bind_fail(b, v,
                              "'%.*s' is no access to a device; letters of \"rwm\" are expected",

@@ -94,6 +94,12 @@ static int interpret(const struct bpf_insn *p, size_t n, const struct bpf_cgroup
         case BPF_ALU | BPF_AND | BPF_K:
             reg[i->dst_reg] = (uint32_t)reg[i->dst_reg] & (uint32_t)i->imm;
             break;
+        case BPF_ALU | BPF_MOV | BPF_X:
+            reg[i->dst_reg] = (uint32_t)reg[i->src_reg];
+            break;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+            pc += reg[i->dst_reg] == (uint64_t)(int64_t)i->imm ? (size_t)i->off : 0;
+            break;
         case BPF_ALU | BPF_RSH | BPF_K:
             reg[i->dst_reg] = (uint32_t)reg[i->dst_reg] >> i->imm;
             break;
@@ -125,6 +131,34 @@ static int verdict(const DeviceRule *rules, size_t n, uint32_t type, uint32_t ma
 
     assert_true(len <= DEVICE_INSNS_MAX);
     return interpret(program, len, &ctx);
+}
+
+static int verdict_deny(const DeviceRule *rules, size_t n, uint32_t type, uint32_t major,
+                        uint32_t minor, uint32_t access)
+{
+    struct bpf_insn program[DEVICE_INSNS_MAX];
+    struct bpf_cgroup_dev_ctx ctx = { access << 16 | type, major, minor };
+    size_t len = device_program_deny(rules, n, program);
+
+    assert_true(len <= DEVICE_INSNS_MAX);
+    return interpret(program, len, &ctx);
+}
+
+/* An access of which a part is denied is denied: who may not read may not open for both. */
+static void test_a_list_that_denies(void **state)
+{
+    const DeviceRule rules[] = { rule("c 1:3 r"), rule("b 8:* wm"), rule("a *:200 rwm") };
+    const uint32_t c = BPF_DEVCG_DEV_CHAR, b = BPF_DEVCG_DEV_BLOCK, r = BPF_DEVCG_ACC_READ,
+                   w = BPF_DEVCG_ACC_WRITE, m = BPF_DEVCG_ACC_MKNOD;
+
+    assert_int_equal(verdict_deny(rules, 3, c, 1, 3, r), 0);
+    assert_int_equal(verdict_deny(rules, 3, c, 1, 3, r | w), 0);
+    assert_int_equal(verdict_deny(rules, 3, c, 1, 3, w), 1);
+    assert_int_equal(verdict_deny(rules, 3, b, 1, 3, r), 1);
+    assert_int_equal(verdict_deny(rules, 3, b, 8, 7, r | m), 0);
+    assert_int_equal(verdict_deny(rules, 3, b, 8, 7, r), 1);
+    assert_int_equal(verdict_deny(rules, 3, c, 9, 200, m), 0);
+    assert_int_equal(verdict_deny(rules, 0, c, 9, 200, m), 1);
 }
 
 static bool covered(const DeviceRule *rules, size_t n, uint32_t type, uint32_t major,
@@ -301,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_rules_are_parsed),
         cmocka_unit_test(test_bad_rules_are_refused),
         cmocka_unit_test(test_program_decides_as_the_rules),
+        cmocka_unit_test(test_a_list_that_denies),
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_nothing_follows_a_rule_that_allows_all),
         cmocka_unit_test(test_most_rules_fit),

@@ -299,11 +299,14 @@ static void test_wrong_limits_leave_nothing(void **state)
 static void test_paths(void **state)
 {
     const OciGroupsWant top = { .id = "x", .cgroups_path = "/../.." };
+    const OciGroupsWant systemd = { .id = "x", .systemd = true };
     OciGroups *g = NULL;
     Err err = { 0 };
 
     if (!is_machine_ready())
         skip();
+    assert_int_equal(oci_groups_new(&systemd, &g, &err), -ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.msg, "systemd"));
     assert_int_equal(oci_groups_new(&top, &g, &err), -ERR_INVALID);
     assert_non_null(strstr(err.msg, "linux.cgroupsPath"));
     g = groups_of("/a//b/../c/.", false);
