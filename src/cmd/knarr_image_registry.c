@@ -20,7 +20,7 @@ typedef struct Run {
 
 static void run_end(Run *run)
 {
-    registry_free(run->registry);
+    registry_free(run->registry, NULL, NULL);
     loop_free(run->loop); /* waits for the pool, which uses the rest */
     registry_config_free(run->config);
     image_progress_free(run->progress);

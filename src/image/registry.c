@@ -217,8 +217,12 @@ int registry_new(Loop *l, ImageStore *store, const RegistryConfig *config, Regis
 {
     Registry *r = calloc(1, sizeof *r);
 
-    if (!r)
+    if (r)
+        r->life = calloc(1, sizeof *r->life);
+    if (!r || !r->life) {
+        free(r);
         return err_nomem(err);
+    }
     r->loop = l;
     r->store = store;
     r->config = config;
@@ -226,7 +230,56 @@ int registry_new(Loop *l, ImageStore *store, const RegistryConfig *config, Regis
     return 0;
 }
 
-Registry *registry_free(Registry *r)
+typedef struct RegWork {
+    RegLife *life;
+    LoopFn *work, *done;
+    void *ctx;
+} RegWork;
+
+static void life_check(RegLife *l)
+{
+    if (!l->ended || l->works)
+        return;
+    if (l->gone)
+        l->gone(l->ctx);
+    free(l);
+}
+
+static void run_work(void *ctx)
+{
+    RegWork *w = ctx;
+
+    w->work(w->ctx);
+}
+
+static void work_done(void *ctx)
+{
+    RegWork *w = ctx;
+    RegLife *life = w->life;
+
+    w->done(w->ctx);
+    free(w);
+    life->works--;
+    life_check(life);
+}
+
+int reg_work(Registry *r, LoopFn *work, LoopFn *done, void *ctx, Err *err)
+{
+    RegWork *w = calloc(1, sizeof *w);
+    int e;
+
+    if (!w)
+        return err_nomem(err);
+    *w = (RegWork){ r->life, work, done, ctx };
+    e = loop_work(r->loop, run_work, work_done, w, err);
+    if (e < 0)
+        free(w);
+    else
+        r->life->works++;
+    return e;
+}
+
+Registry *registry_free(Registry *r, LoopFn *gone, void *ctx)
 {
     if (!r)
         return NULL;
@@ -241,6 +294,10 @@ Registry *registry_free(Registry *r)
         r->peers = p->next;
         peer_free(p);
     }
+    r->life->ended = true;
+    r->life->gone = gone;
+    r->life->ctx = ctx;
+    life_check(r->life);
     free(r);
     return NULL;
 }

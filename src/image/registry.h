@@ -28,12 +28,13 @@ typedef struct Registry Registry;
 typedef struct RegistryPull RegistryPull;
 typedef struct RegistryPush RegistryPush;
 
-/* `store` and `config` must outlive the loop, for work of the pool may still be under way when the
- * client is gone. ERR_NOMEM. */
+/* `store` and `config` must live until `gone` of registry_free(). ERR_NOMEM. */
 int registry_new(Loop *l, ImageStore *store, const RegistryConfig *config, Registry **ret,
                  Err *err) NODISCARD;
-/* Cancels what is under way, without events. Fine inside a `done`. Always NULL. */
-Registry *registry_free(Registry *r);
+/* Cancels what is under way, without events. Fine inside a `done`. `gone` (NULL: nobody asks, the
+ * loop ends before store and configuration) is called on the loop once no thread of the pool uses
+ * these any more, from inside when none does. Always NULL. */
+Registry *registry_free(Registry *r, LoopFn *gone, void *ctx);
 
 /* What a pull or push needs of its caller; views are copied. All zero: this machine's platform, the
  * limits above, certificates are checked. */

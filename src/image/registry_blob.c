@@ -128,6 +128,17 @@ static void fail_all(RegDownload *d, const Err *why)
     leave(d);
 }
 
+/* With the next one's session, once what has come is in the file. */
+static void go_on(RegDownload *d)
+{
+    d->tries = 0;
+    d->over = d->working || d->fill.len;
+    if (!d->over)
+        request(d);
+    else if (!d->working)
+        work(d, STEP_WRITE);
+}
+
 /* The first one's session cannot get it; maybe the next one's can. */
 static void fail_first(RegDownload *d, const Err *why)
 {
@@ -138,11 +149,7 @@ static void fail_first(RegDownload *d, const Err *why)
     tell_done(d, d->wants, &copy);
     if (leave(d))
         return;
-    d->tries = 0;
-    if (!d->working)
-        request(d);
-    else
-        d->over = true; /* goes on when that is done */
+    go_on(d);
 }
 
 /* ---- the registry ---- */
@@ -477,7 +484,7 @@ static void work(RegDownload *d, Step step)
         d->resumed |= d->last > 0;
     }
     d->working = true;
-    if (loop_work(d->reg->loop, do_step, step_done, d, &err) < 0) {
+    if (reg_work(d->reg, do_step, step_done, d, &err) < 0) {
         d->working = false;
         fail_all(d, &err);
     }
@@ -539,9 +546,5 @@ void reg_unwant(RegWant *w)
         return;
     d->call = reg_call_cancel(d->call);
     d->timer = source_free(d->timer);
-    d->tries = 0;
-    if (d->working || d->fill.len)
-        d->over = true; /* goes on when that is written */
-    else
-        request(d);
+    go_on(d);
 }

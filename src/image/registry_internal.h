@@ -40,8 +40,17 @@ typedef struct RegPeer {
 typedef struct RegDownload RegDownload;
 typedef struct RegUnpack RegUnpack;
 
+/* What outlives the client until its last work of the pool is done. */
+typedef struct RegLife {
+    unsigned works;
+    bool ended;
+    LoopFn *gone;
+    void *ctx;
+} RegLife;
+
 struct Registry {
     Loop *loop;
+    RegLife *life;
     ImageStore *store;
     const RegistryConfig *config;
     RegPeer *peers;
@@ -51,6 +60,9 @@ struct Registry {
     RegistryPull *pulls;
     RegistryPush *pushes;
 };
+
+/* loop_work() that the client's end waits for. */
+int reg_work(Registry *r, LoopFn *work, LoopFn *done, void *ctx, Err *err) NODISCARD;
 
 /* Talks to one endpoint about one repository, for one pull or push, which owns it and its arena.
  * Its calls are cancelled before it goes. */

@@ -111,10 +111,9 @@ static int choose(const Value *list, const RegPlatform *want, RegManifest *ret, 
     return descriptor_parse(best, &ret->chosen, &ret->chosen_size, err);
 }
 
-static bool is_schema_1(const Value *doc, StrView type)
+static bool is_schema_1(const Value *doc)
 {
-    return sv_find(type, SV("manifest.v1+")) >= 0 ||
-           value_int_or(value_get(doc, SV("schemaVersion")), 0) == 1 ||
+    return value_int_or(value_get(doc, SV("schemaVersion")), 0) == 1 ||
            value_get(doc, SV("fsLayers")) != NULL;
 }
 
@@ -134,7 +133,7 @@ int reg_manifest_parse(StrView text, StrView type, const RegPlatform *p, Arena *
     sv_cut(type, ';', &kind, &rest);
     kind = sv_trim(kind);
     if (sv_starts(kind, SV(DOCKER "v1")) ||
-        (!value_get(&doc, SV("mediaType")) && is_schema_1(&doc, kind)))
+        (!value_get(&doc, SV("mediaType")) && is_schema_1(&doc)))
         return err_set(err, ERR_UNSUPPORTED, 0,
                        "the manifest is of Docker's schema 1, which is not supported: push the "
                        "image again with a newer tool");

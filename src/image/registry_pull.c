@@ -265,7 +265,7 @@ static int unpack(RegistryPull *p, PullBlob *b, const Digest *diff_id, Err *err)
                       .digest = b->digest,
                       .diff_id = *diff_id,
                       .next = p->reg->unpacks };
-    if (loop_work(p->reg->loop, do_unpack, unpack_done, u, err) < 0) {
+    if (reg_work(p->reg, do_unpack, unpack_done, u, err) < 0) {
         free(u);
         return -(int)ERR_NOMEM;
     }
@@ -604,7 +604,7 @@ static void work(RegistryPull *p, PullStep step)
     p->step = step;
     p->err = err;
     p->working = true;
-    if (loop_work(p->reg->loop, do_step, step_done, p, &err) < 0) {
+    if (reg_work(p->reg, do_step, step_done, p, &err) < 0) {
         p->working = false;
         end(p, &err);
     }
@@ -637,7 +637,7 @@ int registry_pull(Registry *r, const RegistryPullSpec *spec, RegistryPull **ret,
     r->pulls = p;
     p->working = true; /* in any case told later */
     p->step = PULL_PREPARE;
-    if ((e = loop_work(r->loop, do_step, step_done, p, err)) < 0) {
+    if ((e = reg_work(r, do_step, step_done, p, err)) < 0) {
         unlink_pull(p);
         pull_free(p);
         return e;

@@ -257,7 +257,7 @@ static void on_drain(void *ctx)
     b->err = err;
     b->reading = true;
     p->n_reading++;
-    if (loop_work(p->reg->loop, read_chunk, chunk_read, b, &err) < 0) {
+    if (reg_work(p->reg, read_chunk, chunk_read, b, &err) < 0) {
         b->reading = false;
         p->n_reading--;
         end(p, &err);
@@ -514,7 +514,7 @@ int registry_push(Registry *r, const RegistryPushSpec *spec, RegistryPush **ret,
     p->next = r->pushes;
     r->pushes = p;
     p->working = true;
-    if ((e = loop_work(r->loop, do_prepare, prepared, p, err)) < 0) {
+    if ((e = reg_work(r, do_prepare, prepared, p, err)) < 0) {
         unlink_push(p);
         push_free(p);
         return e;

@@ -23,7 +23,7 @@
 #include "base/vec.h"
 #include "image/layer_path.h"
 
-enum { RAW_CHUNK = 64 * 1024 };
+enum { RAW_CHUNK = 64 * 1024, TAR_BLOCK = 512 };
 
 typedef struct DirTime {
     char *path;
@@ -36,6 +36,8 @@ typedef struct Unpack {
     struct archive *raw, *tar;
     EVP_MD_CTX *hash;
     uint64_t raw_bytes, file_bytes;
+    int64_t data_left; /* of the present file, that has not come yet */
+    bool padded;       /* what was left out at the end has been made up for */
     uint32_t entries;
     char parent[LAYER_PATH_MAX]; /* of parent_fd */
     int parent_fd;               /* -1: none kept */
@@ -53,6 +55,20 @@ static void unpack_end(Unpack *u)
     vec_foreach (d, &u->dirs)
         free(d->path);
     vec_free(&u->dirs);
+}
+
+/* umoci leaves the padding behind the last entry out, and Go's reader does not miss it. What is
+ * missing of a file itself is not made up for. */
+static la_ssize_t pad_end(Unpack *u, const void **ret_data)
+{
+    size_t more = (TAR_BLOCK - u->raw_bytes % TAR_BLOCK) % TAR_BLOCK;
+
+    if (u->padded || u->data_left)
+        return 0;
+    u->padded = true;
+    memset(u->chunk, 0, more);
+    *ret_data = u->chunk;
+    return (la_ssize_t)more;
 }
 
 /* The tar reader's source: decompressed, counted, hashed. */
@@ -73,8 +89,9 @@ static la_ssize_t raw_read(struct archive *tar, void *ctx, const void **ret_data
         archive_set_error(tar, EFBIG, "%s", u->raw_err.msg);
         return -1;
     }
-    if (n > 0)
-        EVP_DigestUpdate(u->hash, u->chunk, (size_t)n);
+    if (n == 0)
+        return pad_end(u, ret_data);
+    EVP_DigestUpdate(u->hash, u->chunk, (size_t)n);
     *ret_data = u->chunk;
     return n;
 }
@@ -314,13 +331,14 @@ static int set_meta_fd(int fd, struct archive_entry *e, const char *path, Err *e
     return set_xattrs(fd, e, path, err);
 }
 
-static int write_data(Unpack *u, int fd, const char *path, Err *err)
+static int write_data(Unpack *u, int fd, int64_t size, const char *path, Err *err)
 {
     const void *data;
     size_t n;
     la_int64_t at, end = 0;
     int r;
 
+    u->data_left = size;
     while ((r = archive_read_data_block(u->tar, &data, &n, &at)) == ARCHIVE_OK) {
         if (at < end || at > (la_int64_t)u->opt->bytes_max)
             return err_set(err, ERR_LIMIT, 0, "'%s' is larger than the limit", path);
@@ -338,7 +356,9 @@ static int write_data(Unpack *u, int fd, const char *path, Err *err)
             done += (size_t)w;
         }
         end = at + (la_int64_t)n;
+        u->data_left = MAX(size - end, (int64_t)0);
     }
+    u->data_left = 0;
     return r == ARCHIVE_EOF ? 0 : tar_failed(u, err);
 }
 
@@ -355,7 +375,7 @@ static int make_file(Unpack *u, struct archive_entry *e, int at, const char *nam
         return err_errno(err, "create '%s' in the layer", path);
     if (size < 0 || (uint64_t)size > u->opt->bytes_max)
         return err_set(err, ERR_LIMIT, 0, "'%s' is larger than the limit", path);
-    r = write_data(u, fd, path, err);
+    r = write_data(u, fd, size, path, err);
     if (r < 0)
         return r;
     if (ftruncate(fd, size) < 0) /* a hole at the end of a sparse file */

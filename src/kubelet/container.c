@@ -62,7 +62,8 @@ static int check_right(StartJob *job, const Value *c, const ImageInfo *info, Err
         job->need = IMAGE_PULL;
         return 0;
     }
-    int r = pull_record_read(record_dir(job, dir), &info->config, &job->base.arena, &job->record, err);
+    int r =
+        pull_record_read(record_dir(job, dir), &info->config, &job->base.arena, &job->record, err);
     if (r >= 0 && job->record.exists && !job->record.everyone)
         job->need = IMAGE_VERIFY;
     return r;

@@ -21,7 +21,7 @@ struct ImageKeeper {
     Kubelet *k;
     Source *timer;
     bool busy, again;
-    Buf list; /* JSON; empty: not yet known */
+    Buf list;  /* JSON; empty: not yet known */
     bool said; /* that not enough can be removed */
 };
 
@@ -85,7 +85,7 @@ typedef struct LookJob {
     Digest *pins;
     size_t n_pins;
     char dir[PATH_SIZE - DIGEST_SIZE]; /* of the records */
-    Buf list;            /* result */
+    Buf list;                          /* result */
     uint64_t wanted, freed;
     Err err;
 } LookJob;

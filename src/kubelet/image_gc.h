@@ -14,7 +14,7 @@ enum { NODE_IMAGES_MAX = 50 }; /* nodeStatusMaxImages */
 /* Looks at once, every minute, and when image_keeper_look() says so. ERR_NOMEM. */
 int image_keeper_new(Kubelet *k, ImageKeeper **ret, Err *err) NODISCARD;
 ImageKeeper *image_keeper_free(ImageKeeper *g); /* always NULL */
-void image_keeper_look(ImageKeeper *g); /* images have changed; NULL is fine */
+void image_keeper_look(ImageKeeper *g);         /* images have changed; NULL is fine */
 /* The list of node.status.images in the arena, as of the last look; false: not yet known. */
 bool image_keeper_list(const ImageKeeper *g, Arena *a, Value *ret);
 

@@ -120,14 +120,14 @@ struct Container {
     AppStatus run; /* of this attempt, when running or exited */
     bool counted; /* `attempt` was counted on from the pod's status: no earlier run is known here */
     bool has_last;
-    AppStatus last;                /* of the attempt before */
+    AppStatus last;                 /* of the attempt before */
     char reason[48], message[1200]; /* while waiting: "ContainerCreating", "CrashLoopBackOff" … */
     char image[512], image_id[300], container_id[160];
     int64_t restart_at; /* monotonic ns; 0: at once */
     int64_t backoff_ms, pull_backoff_ms;
     int64_t pull_failed_at; /* monotonic ns: when ImagePullBackOff is said; 0: not */
     ImageWait *image_wait;
-    bool image_ok; /* the next start uses the image as it is on the node */
+    bool image_ok;       /* the next start uses the image as it is on the node */
     bool ready, started; /* what probes say; without probes: running */
     bool stopping;       /* killed by a probe or for a change; starts again by the restart policy */
     bool kill_sent;

@@ -85,10 +85,17 @@ int puller_new(Kubelet *k, const char *file, Puller **ret, Err *err)
     return 0;
 }
 
+static void registry_gone(void *ctx)
+{
+    kubelet_job_done(ctx);
+}
+
 void puller_stop(Puller *p)
 {
-    if (p)
-        p->registry = registry_free(p->registry);
+    if (!p || !p->registry)
+        return;
+    p->k->jobs++; /* the last of the pool's threads that uses images is one */
+    p->registry = registry_free(p->registry, registry_gone, p->k);
 }
 
 Puller *puller_free(Puller *p)
@@ -276,8 +283,8 @@ static bool is_unreachable(const Err *err)
 static void pull_failed(ImageWait *w)
 {
     char text[sizeof w->c->message];
-    worker_event(w->c->worker, w->c, SV("Warning"), SV("Failed"),
-                 "Failed to pull image \"%s\": %s", image_of(w), w->err.msg);
+    worker_event(w->c->worker, w->c, SV("Warning"), SV("Failed"), "Failed to pull image \"%s\": %s",
+                 image_of(w), w->err.msg);
     if (!is_unreachable(&w->err)) {
         end_failed(w, "ErrImagePull", w->err.msg);
         return;

@@ -128,7 +128,8 @@ int pull_record_sweep(const char *dir, ImageStore *s, Err *err)
     Map known = { 0 };
     bool ok = true;
     for (size_t i = 0; i < n; i++)
-        ok = ok && !list[i].damage && map_set(&known, sv_cstr(digest_hex(&list[i].config)), &a, NULL);
+        ok = ok && !list[i].damage &&
+             map_set(&known, sv_cstr(digest_hex(&list[i].config)), &a, NULL);
     DIR *d = NULL;
     struct dirent *e;
     /* Of a damaged image it is not known which record is its. */

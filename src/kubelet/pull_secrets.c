@@ -66,7 +66,8 @@ int pull_secret_read(const Value *secret, const ImageRef *ref, Arena *a, PullCre
                        SV_FMT(name));
     if (base64_decode(BASE64_STD, document, &text) < 0)
         return err_set(err, ERR_INVALID, 0, "secret %.*s is no base64", SV_FMT(name));
-    StrView kept = arena_sv(a, buf_view(&text)), title = arena_printf(a, "secret %.*s", SV_FMT(name));
+    StrView kept = arena_sv(a, buf_view(&text)),
+            title = arena_printf(a, "secret %.*s", SV_FMT(name));
     if (!kept.ptr || !title.ptr)
         return err_nomem(err);
     int r = auth_file_parse(kept, title.ptr, a, &file, err);

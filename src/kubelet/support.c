@@ -24,11 +24,11 @@ typedef struct TypeRow {
 
 static const TypeRow rows[] = {
     { TEXT("PodSpec"),
-      .node =
-          TEXT("volumes initContainers containers restartPolicy terminationGracePeriodSeconds "
-               "activeDeadlineSeconds dnsPolicy hostNetwork hostPID hostIPC shareProcessNamespace imagePullSecrets "
-               "securityContext hostname subdomain hostAliases dnsConfig readinessGates "
-               "enableServiceLinks setHostnameAsFQDN hostnameOverride os hostUsers"),
+      .node = TEXT(
+          "volumes initContainers containers restartPolicy terminationGracePeriodSeconds "
+          "activeDeadlineSeconds dnsPolicy hostNetwork hostPID hostIPC shareProcessNamespace imagePullSecrets "
+          "securityContext hostname subdomain hostAliases dnsConfig readinessGates "
+          "enableServiceLinks setHostnameAsFQDN hostnameOverride os hostUsers"),
       .others = TEXT(
           "nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName "
           "affinity schedulerName tolerations priorityClassName priority preemptionPolicy "

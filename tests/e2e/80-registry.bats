@@ -381,3 +381,35 @@ EOF
     run "$BIN/knarr-image" fetch x --data-dir "$IMAGES"
     [[ "$output" == *"expected pull, push, list, inspect, rm, gc, import or export"* ]]
 }
+
+@test "on a terminal there is a bar per blob, in a log a line for each that has happened" {
+    : >"$IMAGES/registries.yaml"
+    run image pull "$PEER/broken/app:1"
+    [ "$status" -eq 0 ]
+    [ "$(grep -c ': Done' <<<"$output")" = 3 ]
+    [ "$(grep -c ': Retrying' <<<"$output")" = 4 ]
+    rm -rf "$STORE"
+    inside script -qec "stty rows 20 cols 100; $BIN/knarr-image pull --data-dir $IMAGES --registries $IMAGES/registries.yaml $PEER/broken/app:1" /dev/null >"$IMAGES/screen" </dev/null
+    grep -q 'Downloading *\[=*>* *\] .*/3.0MB' "$IMAGES/screen"
+    grep -q 'Done *3.0MB' "$IMAGES/screen"
+}
+
+@test "what umoci and skopeo have made is pulled and unpacked as they do" {
+    command -v umoci >/dev/null || skip "umoci is not installed"
+    start_registry umoci 5003
+    : >"$IMAGES/registries.yaml"
+    umoci init --layout "$IMAGES/layout"
+    umoci new --image "$IMAGES/layout:1"
+    mkdir -p "$IMAGES/tree/etc"
+    echo first >"$IMAGES/tree/etc/one"
+    umoci insert --image "$IMAGES/layout:1" "$IMAGES/tree/etc" /etc
+    umoci insert --image "$IMAGES/layout:1" --whiteout /etc/one
+    umoci config --image "$IMAGES/layout:1" --config.cmd /bin/x
+    skopeo --version >/dev/null || skip "skopeo is not installed"
+    inside skopeo copy -q --dest-tls-verify=false "oci:$IMAGES/layout:1" docker://127.0.0.1:5003/made:1
+    inside skopeo copy -q --dest-tls-verify=false --dest-compress-format zstd --format oci "oci:$IMAGES/layout:1" docker://127.0.0.1:5003/made:zstd
+    pull 127.0.0.1:5003/made:1 127.0.0.1:5003/made:zstd
+    "$BIN/knarr-image" inspect --data-dir "$IMAGES" 127.0.0.1:5003/made:1 | jq -e '.[0].Config.Cmd == ["/bin/x"]'
+    [ "$(find "$STORE/layers" -name one -type f -exec cat {} +)" = first ]
+    [ "$(find "$STORE/layers" -name one -type c | wc -l)" = 1 ]
+}

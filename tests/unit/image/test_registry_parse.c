@@ -492,6 +492,11 @@ static void test_manifest_must_be_what_it_was_sent_as(void **state)
                          SV("{}"), SV("application/vnd.docker.distribution.manifest.v1+prettyjws"),
                          &p, &arena, &m, NULL),
                      -ERR_UNSUPPORTED);
+    /* umoci's say nothing of themselves. */
+    assert_int_equal(
+        reg_manifest_parse(SV("{\"schemaVersion\":2,\"config\":" ENTRY("1", "") ",\"layers\":[]}"),
+                           SV("application/vnd.oci.image.manifest.v1+json"), &p, &arena, &m, NULL),
+        0);
 }
 
 int main(void)

@@ -1,10 +1,6 @@
 /* test_tar_unpack.c - the unpacker on honest and hostile layers. Runs without the sandbox, so that
  * what is proven here is tar_unpack.c's own care. Needs root for owners and devices. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <locale.h>
@@ -194,6 +190,25 @@ static void test_limits(void **state)
     assert_int_equal(unpack(f, &big, 1, "zstd"), -ERR_LIMIT);
 }
 
+/* As umoci writes it: nothing behind the last byte of the last file. */
+static void test_missing_padding_is_made_up_for_but_no_content(void **state)
+{
+    static const TarEntry files[] = { { "a", '-', "first" }, { "b", '-', "second" } };
+    Fixture *f = *state;
+    _cleanup_buf_ Buf tar = BUF_INIT, text = BUF_INIT;
+    ssize_t at;
+
+    tar_make(&tar, files, 2, NULL);
+    at = sv_find(buf_view(&tar), SV("second"));
+    assert_true(at > 0);
+    if (unpack_bytes(f, sv_head(buf_view(&tar), (size_t)at + 6)) < 0)
+        fail_msg("%s", f->err.msg);
+    assert_int_equal(file_read(f->root, "b", 100, &text), 0);
+    assert_sv(buf_view(&text), "second");
+    assert_int_equal(unpack_bytes(f, sv_head(buf_view(&tar), (size_t)at + 5)), -ERR_INVALID);
+    assert_int_equal(unpack_bytes(f, sv_head(buf_view(&tar), (size_t)at - 100)), -ERR_INVALID);
+}
+
 static void test_damaged_input(void **state)
 {
     static const TarEntry one = { "file", '-', "some content that takes a block" };
@@ -216,6 +231,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_later_entries_replace_earlier, setup, teardown),
         cmocka_unit_test_setup_teardown(test_escapes_stay_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_missing_padding_is_made_up_for_but_no_content, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_damaged_input, setup, teardown),
     };
 

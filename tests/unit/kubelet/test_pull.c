@@ -1,5 +1,5 @@
-/* test_pull.c - who may use an image that was pulled, the credentials in a pod's secrets, and what a
- * node shows of its images. */
+/* test_pull.c - who may use an image that was pulled, the credentials in a pod's secrets, and what
+ * a node shows of its images. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -106,7 +106,8 @@ static void test_a_damaged_record_lets_nobody_in(void **state)
     char path[200];
     assert_int_equal(pull_record_add(f->records, &f->image, &a, &f->err), 0);
     snprintf(path, sizeof path, "%s/%s", f->records, digest_hex(&f->image));
-    static const char *const damaged[] = { "", "{", "[]", "\"\"", "{\"nodePodsAccessible\":\"true\"}" };
+    static const char *const damaged[] = { "", "{", "[]", "\"\"",
+                                           "{\"nodePodsAccessible\":\"true\"}" };
     for (size_t i = 0; i < ARRAY_SIZE(damaged); i++) {
         assert_int_equal(file_write(AT_FDCWD, path, sv_cstr(damaged[i]), 0600), 0);
         assert_int_equal(truncate(path, (off_t)strlen(damaged[i])), 0);
@@ -125,8 +126,9 @@ static Value secret(Fix *f, const char *type, const char *key, const char *docum
 {
     _cleanup_buf_ Buf text = BUF_INIT;
     Value v;
-    buf_printf(&text, "{\"metadata\":{\"name\":\"s\",\"namespace\":\"n\",\"uid\":\"u\"},"
-                      "\"type\":\"%s\",\"data\":{\"%s\":\"",
+    buf_printf(&text,
+               "{\"metadata\":{\"name\":\"s\",\"namespace\":\"n\",\"uid\":\"u\"},"
+               "\"type\":\"%s\",\"data\":{\"%s\":\"",
                type, key);
     base64_encode(BASE64_STD, sv_cstr(document), &text);
     buf_sv(&text, SV("\"}}"));
@@ -186,7 +188,8 @@ static void test_what_is_no_credential_is_refused(void **state)
 static void test_images_of_a_node(void **state)
 {
     Fix *f = *state;
-    const char *two[] = { "quay.io/a/b:1", "quay.io/a/b:2", NULL }, *one[] = { "docker.io/c/d:1", NULL };
+    const char *two[] = { "quay.io/a/b:1", "quay.io/a/b:2", NULL },
+               *one[] = { "docker.io/c/d:1", NULL };
     ImageInfo list[4] = { { .names = two, .names_len = 2, .size = 10 },
                           { .names = one, .names_len = 1, .size = 20 },
                           { .names_len = 0, .size = 99 },
