@@ -185,11 +185,34 @@ END
 @test "SIGKILL at any system call of create: delete --force leaves nothing" {
     command -v strace >/dev/null || skip "without strace"
     for call in mkdirat openat:9 flock renameat clone3 socketpair recvmsg:2 sendmsg mkdir:3 mount:4 move_mount pivot_root umount2 close_range; do
-        timeout -s KILL 3 strace -qq -f -o /dev/null -e trace=none -e inject="${call%:*}":signal=KILL:when="$([[ $call == *:* ]] && echo "${call#*:}" || echo 1)" \
+        timeout -s KILL 3 strace -qq -f -o /dev/null -e trace="${call%:*}" -e inject="${call%:*}":signal=KILL:when="$([[ $call == *:* ]] && echo "${call#*:}" || echo 1)" \
             "$OCI_BIN" --root "$S" create "$ID" </dev/null >/dev/null 2>&1 || true
         ko delete --force "$ID"
         gone_without_trace || { echo "killed at $call"; false; }
     done
+}
+
+@test "SIGKILL at any system call of start and exec: delete --force leaves nothing" {
+    command -v strace >/dev/null || skip "without strace"
+    killed_at() { # CALL[:NTH] VERB…
+        local call=$1
+        shift
+        timeout -s KILL 3 strace -qq -f -o /dev/null -e trace="${call%:*}" -e inject="${call%:*}":signal=KILL:when="${call#*:}" \
+            "$OCI_BIN" --root "$S" "$@" </dev/null >/dev/null 2>&1 || true
+    }
+    for call in flock:1 pidfd_open:1 openat:6 poll:1 unlinkat:1; do
+        ko create "$ID" </dev/null >/dev/null 2>&1
+        killed_at $call start "$ID"
+        ko delete --force "$ID"
+        gone_without_trace || { echo "killed at $call"; false; }
+    done
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    for call in socketpair:1 clone3:1 setns:2 sendmsg:1 recvmsg:1 prlimit64:1 close_range:1; do
+        killed_at $call exec "$ID" sleep 998
+        wait_until 10 eval '[ "$(ko ps "$ID" | grep -c 998)" = 0 ]' || { echo "killed at $call"; ko ps "$ID"; false; }
+    done
+    ko delete --force "$ID"
+    gone_without_trace
 }
 
 @test "SIGKILL of create while a hook runs: the container goes with it" {
