@@ -89,7 +89,7 @@ static int parse(const OciGlobal *g, int argc, char **argv, OciExecArgs *a, Exec
 
 int verb_exec(const OciGlobal *g, int argc, char **argv)
 {
-    static const char *none[] = { NULL };
+    const char *none[] = { NULL };
     OciExecArgs args = { .args = { none, 0 }, .env = { none, 0 }, .caps = { none, 0 } };
     ExecFlags flags = { { none, 0 }, { none, 0 } };
     _cleanup_arena_ Arena arena;

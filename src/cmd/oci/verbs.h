@@ -66,4 +66,4 @@ void oci_log(const OciGlobal *g, OciLevel level, const char *text);
 /* The error to the log, and plain to standard error where the log is a file. Returns `code`. */
 int oci_fail(const OciGlobal *g, int code, const Err *err);
 /* The same with words in front: "runc create failed". */
-int oci_fail_with(const OciGlobal *g, int code, const char *words, Err *err);
+int oci_fail_with(const OciGlobal *g, int code, const char *words, Err *err) NODISCARD;
