@@ -248,3 +248,19 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     ko delete --force "$ID"
     gone_without_trace
 }
+
+@test "exec finds its way into a container that has given its controllers to groups below" {
+    top=/sys/fs/cgroup
+    [ -e $top/cgroup.controllers ] || top=/sys/fs/cgroup/unified
+    [ -n "$(cat $top/cgroup.controllers)" ] || skip "version 2 has no controllers here"
+    start
+    dir=$top/knarr-oci-test/$ID
+    mkdir "$dir/init"
+    ko state "$ID" | jq .pid >"$dir/init/cgroup.procs"
+    controller=$(cut -d' ' -f1 "$dir/cgroup.controllers")
+    [ -n "$controller" ]
+    echo "+$controller" >"$dir/cgroup.subtree_control"
+    ko exec "$ID" grep -q "^0::.*/init$" /proc/self/cgroup
+    ko delete --force "$ID"
+    gone_without_trace
+}
