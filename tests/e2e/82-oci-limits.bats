@@ -243,6 +243,8 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     if v1; then sub=pids:low; else sub=low; fi
     ko exec --cgroup $sub -d --pid-file pid "$ID" sleep 1000 </dev/null >/dev/null 2>&1
     grep -qx "$(cat pid)" "$dir/low/cgroup.procs"
+    run ko exec --cgroup nothing "$ID" true
+    [ "$status" = 255 ] && [[ "$output" == *"error adding pid "*"/nothing/cgroup.procs: no such file or directory"* ]]
     run ko exec --cgroup ../.. "$ID" true
     [ "$status" = 255 ] && [[ "$output" == *"../.. is not a sub cgroup path"* ]]
     ko delete --force "$ID"

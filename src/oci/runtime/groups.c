@@ -495,7 +495,8 @@ int oci_groups_join(const OciGroups *g, const char *sub, bool born_in_v2, Err *e
         if (!g->path[i] || (h->v2 && born_in_v2 && !below))
             continue;
         if ((r = entered_path(g, i, sub ? sub : "", path, err)) >= 0)
-            r = cgroup_write(h, path, h->v2 ? "cgroup.procs" : "tasks", "0", err);
+            /* Where one of the user's is not there, the file that he knows is named. */
+            r = cgroup_write(h, path, h->v2 || below ? "cgroup.procs" : "tasks", "0", err);
     }
     return r;
 }
