@@ -243,8 +243,26 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     if v1; then sub=pids:low; else sub=low; fi
     ko exec --cgroup $sub -d --pid-file pid "$ID" sleep 1000 </dev/null >/dev/null 2>&1
     grep -qx "$(cat pid)" "$dir/low/cgroup.procs"
+    run ko exec --cgroup nothing "$ID" true
+    [ "$status" = 255 ] && [[ "$output" == *"error adding pid "*"/nothing/cgroup.procs: no such file or directory"* ]]
     run ko exec --cgroup ../.. "$ID" true
     [ "$status" = 255 ] && [[ "$output" == *"../.. is not a sub cgroup path"* ]]
+    ko delete --force "$ID"
+    gone_without_trace
+}
+
+@test "exec finds its way into a container that has given its controllers to groups below" {
+    top=/sys/fs/cgroup
+    [ -e $top/cgroup.controllers ] || top=/sys/fs/cgroup/unified
+    [ -n "$(cat $top/cgroup.controllers)" ] || skip "version 2 has no controllers here"
+    start
+    dir=$top/knarr-oci-test/$ID
+    mkdir "$dir/init"
+    ko state "$ID" | jq .pid >"$dir/init/cgroup.procs"
+    controller=$(cut -d' ' -f1 "$dir/cgroup.controllers")
+    [ -n "$controller" ]
+    echo "+$controller" >"$dir/cgroup.subtree_control"
+    ko exec "$ID" grep -q "^0::.*/init$" /proc/self/cgroup
     ko delete --force "$ID"
     gone_without_trace
 }

@@ -386,6 +386,28 @@ int oci_groups_open_v2(const OciGroups *g)
     return path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
+int oci_groups_open_v2_of(const OciGroups *g, pid_t first)
+{
+    _cleanup_buf_ Buf given = BUF_INIT, self = BUF_INIT;
+    char proc[32], where[CGROUP_PATH_MAX], full[CGROUP_FULL_MAX];
+    const char *path;
+    const CgroupHierarchy *h = groups_v2(g, &path);
+    StrView line;
+
+    if (!h || cgroup_read(h, path, "cgroup.subtree_control", &given) < 0 ||
+        sv_empty(sv_trim(buf_view(&given))))
+        return oci_groups_open_v2(g);
+    snprintf(proc, sizeof proc, "/proc/%d/cgroup", (int)first);
+    if (file_read(AT_FDCWD, proc, STATE_MAX, &self) < 0)
+        return oci_groups_open_v2(g);
+    line = own_line(h, buf_view(&self));
+    if (!sv_copy_cstr(line, where, sizeof where) || strncmp(where, path, strlen(path)) != 0 ||
+        where[strlen(path)] != '/')
+        return oci_groups_open_v2(g);
+    cgroup_full(h, where, NULL, full);
+    return open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* --- entering --- */
 
 /* One `exec --cgroup`: "path", or "cpu,memory:path". Empty: it is not for this hierarchy. */
@@ -473,7 +495,8 @@ int oci_groups_join(const OciGroups *g, const char *sub, bool born_in_v2, Err *e
         if (!g->path[i] || (h->v2 && born_in_v2 && !below))
             continue;
         if ((r = entered_path(g, i, sub ? sub : "", path, err)) >= 0)
-            r = cgroup_write(h, path, h->v2 ? "cgroup.procs" : "tasks", "0", err);
+            /* Where one of the user's is not there, the file that he knows is named. */
+            r = cgroup_write(h, path, h->v2 || below ? "cgroup.procs" : "tasks", "0", err);
     }
     return r;
 }

@@ -43,6 +43,10 @@ int oci_groups_create(OciGroups *g, const OciResources *r, const OciPairs *annot
 uint32_t oci_groups_found(const OciGroups *g);
 /* For clone3(CLONE_INTO_CGROUP): the folder of version 2, open, the caller's; -1: there is none. */
 int oci_groups_open_v2(const OciGroups *g);
+/* The same for a process that joins later: a group of version 2 that has given its controllers to
+ * groups below (a container that runs containers) takes no process, then it is the group that
+ * `first` is in, the container's first process. */
+int oci_groups_open_v2_of(const OciGroups *g, pid_t first);
 /* The calling process, which has one thread, enters those of version 1 (and version 2 unless it was
  * born there). `sub` (NULL or "") is a group below, or per controller "cpu,memory:path" as
  * `exec --cgroup` has it; one line for each. */

@@ -537,7 +537,8 @@ static int start(Launch *l, Err *err)
     l->sync_p = pair[0];
     l->sync_c = pair[1];
     if ((!l->s->systemd || l->exec) && !l->sub_group)
-        group_fd = oci_groups_open_v2(l->s->groups);
+        group_fd = l->exec ? oci_groups_open_v2_of(l->s->groups, l->s->pid)
+                           : oci_groups_open_v2(l->s->groups);
     l->born_in_v2 = group_fd >= 0;
     r = l->staged ? start_staged(l, group_fd, err) : start_direct(l, group_fd, err);
     closep(&l->sync_c);

@@ -14,6 +14,7 @@
 
 #include "codec/json.h"
 #include "oci/runtime/container_internal.h"
+#include "oci/runtime/filters.h"
 #include "oci/seccomp_load.h"
 
 int launch_compile_seccomp(Launch *l, Err *err)
@@ -22,7 +23,7 @@ int launch_compile_seccomp(Launch *l, Err *err)
 
     if (!l->spec->seccomp)
         return 0;
-    if ((r = seccomp_profile_compile(l->spec->seccomp, &l->seccomp, err)) < 0)
+    if ((r = filters_compile(l->s->dir_fd, l->spec->seccomp, &l->seccomp, err)) < 0)
         return r;
     if (l->seccomp.notify && !l->spec->seccomp_listener)
         return err_set(err, ERR_INVALID, 0, "linux.seccomp.listenerPath is not set");

@@ -157,7 +157,7 @@ static int teardown(void **state)
 {
     Fix *f = *state;
 
-    registry_free(f->registry);
+    registry_free(f->registry, NULL, NULL);
     http_server_free(f->server);
     loop_free(f->loop);
     registry_config_free(f->config);
@@ -182,7 +182,7 @@ static void on_pulled(void *ctx, const RegistryPulled *pulled, const Err *err)
     f->pulled += !err;
     f->failed += err != NULL;
     if (f->free_inside)
-        f->registry = registry_free(f->registry);
+        f->registry = registry_free(f->registry, NULL, NULL);
     if (f->pulled + f->failed >= f->wanted)
         loop_stop(f->loop);
 }
@@ -318,7 +318,7 @@ static void test_cancelled_at_any_moment(void **state)
         run(f, 1);
         source_free(timer);
         if (i % 2) { /* the client as well */
-            registry_free(f->registry);
+            registry_free(f->registry, NULL, NULL);
             assert_int_equal(registry_new(f->loop, f->store, f->config, &f->registry, NULL), 0);
         }
         if (f->pulled)
