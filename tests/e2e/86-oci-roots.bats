@@ -149,6 +149,22 @@ ns_of() { readlink "/proc/$1/ns/$2"; }
     [ "${lines[4]}" = "0 11 12" ] && [ "${lines[5]}" = "5 3" ] && [ "${lines[6]}" = i686 ]
 }
 
+@test "labels of security modules that the kernel does not have are errors" {
+    [ ! -e /sys/fs/selinux/enforce ] && [ ! -e /proc/self/attr/apparmor ] || skip "a module is there"
+    config '.process.selinuxLabel = "system_u:system_r:container_t:s0"'
+    run ko run "$ID"
+    [ "$status" = 1 ] && [[ "$output" == *"selinux label is specified in config, but selinux is disabled or not supported"* ]]
+    config 'del(.process.selinuxLabel) | .process.apparmorProfile = "containers-default"'
+    run ko run "$ID"
+    [ "$status" = 1 ] && [[ "$output" == *"unable to apply apparmor profile"* ]]
+    config 'del(.process.apparmorProfile)'
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    run ko exec --process-label x:y:z "$ID" true
+    [ "$status" = 255 ] && [[ "$output" == *"selinux is disabled or not supported"* ]]
+    run ko exec --apparmor other "$ID" true
+    [ "$status" = 255 ] && [[ "$output" == *"unable to apply apparmor profile"* ]]
+}
+
 @test "as an ordinary user: an unprivileged container" {
     id nobody >/dev/null
     chmod 755 "$T" "$B"

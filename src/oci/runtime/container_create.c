@@ -47,17 +47,6 @@ static int read_config(const Making *m, Buf *ret, Err *err)
 
 /* --- what has to fit together --- */
 
-static int check_labels(const OciState *s, Err *err)
-{
-    const OciProcess *p = s->spec->process;
-
-    if (p->selinux && *p->selinux && !path_exists(AT_FDCWD, "/sys/fs/selinux/enforce"))
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "selinux label is specified in config, but selinux is disabled or not "
-                       "supported");
-    return 0;
-}
-
 static int check_root(const OciState *s, Err *err)
 {
     char real[PATH_MAX];
@@ -82,7 +71,7 @@ static int check_spec(const Making *m, const OciState *s, Err *err)
         return err_set(err, ERR_INVALID, 0, "process property must not be empty");
     if (geteuid() != 0 && (r = oci_spec_check_rootless(spec, err)) < 0)
         return r;
-    if ((r = check_root(s, err)) < 0 || (r = check_labels(s, err)) < 0)
+    if ((r = check_root(s, err)) < 0 || (r = check_labels(spec->process, err)) < 0)
         return r;
     if (!mounts_ns && spec->mounts.len)
         return err_set(err, ERR_INVALID, 0,

@@ -168,7 +168,8 @@ static int launch(Executing *x, Err *err)
     l->passed_fds = x->passed_fds;
     l->sub_group = a->cgroup;
     if ((r = check_terminal(x->process.terminal, a->detach, a->console_socket, err)) < 0 ||
-        (r = make_env(l, 0, err)) < 0 || (r = launch_compile_seccomp(l, err)) < 0 ||
+        (r = check_labels(&x->process, err)) < 0 || (r = make_env(l, 0, err)) < 0 ||
+        (r = launch_compile_seccomp(l, err)) < 0 ||
         (r = launch_io(l, a->detach, a->console_socket ? x->console_socket : NULL, false, &x->fg,
                        err)) < 0)
         return r;

@@ -80,6 +80,15 @@ int check_terminal(bool terminal, bool detach, const char *console_socket, Err *
     return 0;
 }
 
+int check_labels(const OciProcess *p, Err *err)
+{
+    if (p->selinux && *p->selinux && !path_exists(AT_FDCWD, "/sys/fs/selinux/enforce"))
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "selinux label is specified in config, but selinux is disabled or not "
+                       "supported");
+    return 0;
+}
+
 unsigned listen_fds_given(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");

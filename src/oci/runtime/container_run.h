@@ -13,6 +13,9 @@ int absolute_path(const char *path, char ret[static 4096], Err *err) NODISCARD;
 int write_pid_file(const char *path, pid_t pid, Err *err) NODISCARD;
 int check_terminal(bool terminal, bool detach, const char *console_socket, Err *err) NODISCARD;
 
+/* A label of SELinux where the kernel has none is an error, as with runc. */
+int check_labels(const OciProcess *p, Err *err) NODISCARD;
+
 /* How many descriptors from 3 on somebody listens at for us (sd_listen_fds(3); without LISTEN_PID,
  * too, as crun has it). */
 unsigned listen_fds_given(void);

@@ -125,14 +125,16 @@ int process_labels(const Launch *l, Err *err)
 
 /* --- user --- */
 
-/* So that the program may open /dev/stdout again as its user. What cannot be changed stays. */
+/* So that the program may open /dev/stdout again as its user. What cannot be changed stays, and so
+ * does the caller's own terminal. */
 static int own_stdio(const Launch *l, Err *err)
 {
     struct stat st;
 
     for (int i = 0; i < 3; i++) {
         if (fstat(i, &st) < 0 || st.st_uid == l->process->uid ||
-            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
+            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) ||
+            (!l->process->terminal && isatty(i)))
             continue;
         if (fchown(i, l->process->uid, (gid_t)-1) < 0 && errno != EINVAL && errno != EPERM &&
             errno != EROFS)
