@@ -131,7 +131,8 @@ static void test_state_is_kept_and_survives_damage(void **state)
     assert_non_null(mkdtemp(root));
     assert_int_equal(oci_state_new(root, "one", "/bundle", sv_cstr(config), &s, &err), 0);
     assert_string_equal(s->rootfs, "/bundle/rootfs");
-    assert_int_equal(oci_state_new(root, "one", "/bundle", sv_cstr(config), &again, &err), -ERR_EXISTS);
+    assert_int_equal(oci_state_new(root, "one", "/bundle", sv_cstr(config), &again, &err),
+                     -ERR_EXISTS);
     assert_string_equal(err.msg, "container with given ID already exists");
     /* Made, but nothing of it is known yet. */
     assert_int_equal(oci_state_load(root, "one", false, &again, &err), -ERR_CORRUPT);
