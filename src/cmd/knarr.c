@@ -18,6 +18,7 @@ static int usage(FILE *out)
           "  restore    bring such a file back\n"
           "  image      import, list and remove images\n"
           "  monitor    a Prometheus server: scrape, store and query metrics\n"
+          "  oci        an OCI runtime in the place of runc: knarr oci run NAME\n"
           "  promtool   Prometheus' tool: check, test, query, look into databases\n"
           "  version    print the version\n"
           "\n"
