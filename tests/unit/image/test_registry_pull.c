@@ -245,17 +245,13 @@ static void cancel_victim(void *ctx)
 {
     Fix *f = ctx;
 
-    if (f->held && !f->turns++) {
+    if (f->held && !f->follows) { /* behind the one that downloads, so that it waits for that */
+        f->follows = true;
         pull(f, "1");
         return;
     }
     if (f->manifest.asked < 2 || !part_has_bytes(f))
         return;
-    if (!f->follows) { /* behind the one that downloads, so that it waits for that */
-        f->follows = true;
-        pull(f, "1");
-        return;
-    }
     f->victim = registry_pull_cancel(f->victim);
     f->hold = false;
     loop_stop(f->loop);
