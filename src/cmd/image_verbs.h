@@ -6,7 +6,7 @@
 
 typedef struct ImageArgs {
     const char *data_dir, *name;
-    const char *creds, *authfile, *platform, *registries;
+    const char *creds, *authfile, *platform, *registries, *policy;
     bool tls_verify, quiet;
     uint64_t stall_s; /* 0: the usual */
     char **rest;

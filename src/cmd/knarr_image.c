@@ -151,6 +151,8 @@ static int parse(int argc, char **argv, ImageArgs *args)
           "pull, push: false takes any certificate, and clear text where there is no TLS" },
         { "registries", FLAG_TEXT, &args->registries, "FILE",
           "pull, push: mirrors, certificates, credentials (/etc/knarr/registries.yaml)" },
+        { "policy", FLAG_TEXT, &args->policy, "FILE",
+          "pull: what may be pulled, and whose signatures it needs (/etc/containers/policy.json)" },
         { "stall-timeout", FLAG_NUMBER, &args->stall_s, "SECONDS",
           "pull, push: a connection without a byte for so long is broken (60)" },
         { "quiet", FLAG_ON, &args->quiet, NULL, "pull, push: no progress" },
@@ -181,6 +183,8 @@ static bool takes_all(const struct Verb *v, const ImageArgs *args)
         wrong = "--name is for import only";
     else if (args->platform && !(v->takes & TAKES_PLATFORM))
         wrong = "--platform is for pull only";
+    else if (args->policy && !(v->takes & TAKES_PLATFORM))
+        wrong = "--policy is for pull only";
     else if ((args->creds || args->authfile || args->registries || args->stall_s || args->quiet ||
               !args->tls_verify) &&
              !(v->takes & TAKES_REMOTE))

@@ -11,6 +11,7 @@ typedef struct Run {
     Loop *loop;
     Registry *registry;
     RegistryConfig *config;
+    ImagePolicy *policy; /* NULL: there is none */
     Arena arena;
     RegistryOptions options;
     ImageProgress *progress;
@@ -23,6 +24,7 @@ static void run_end(Run *run)
     registry_free(run->registry, NULL, NULL);
     loop_free(run->loop); /* waits for the pool, which uses the rest */
     registry_config_free(run->config);
+    image_policy_free(run->policy);
     image_progress_free(run->progress);
     arena_free(&run->arena);
 }
@@ -90,6 +92,18 @@ static int read_flags(Run *run, const ImageArgs *args, const ImageRef *ref, Err 
     return 0;
 }
 
+/* One that is named must be there. */
+static int load_policy(Run *run, const ImageArgs *args, Err *err)
+{
+    int r = image_policy_load(args->policy ? args->policy : IMAGE_POLICY_FILE, &run->policy, err);
+
+    if (r == -(int)ERR_NOT_FOUND && !args->policy) {
+        err_clear(err);
+        return 0;
+    }
+    return r;
+}
+
 static int run_begin(Run *run, ImageStore *s, const ImageArgs *args, const char *verb,
                      const ImageRef *ref, Err *err)
 {
@@ -101,7 +115,7 @@ static int run_begin(Run *run, ImageStore *s, const ImageArgs *args, const char 
         return err_errno(err, "--registries: '%s'", file);
     if ((r = read_flags(run, args, ref, err)) < 0 ||
         (r = registry_config_load(file, &run->config, err)) < 0 ||
-        (r = loop_new(&run->loop, err)) < 0 ||
+        (r = load_policy(run, args, err)) < 0 || (r = loop_new(&run->loop, err)) < 0 ||
         (r = registry_new(run->loop, s, run->config, &run->registry, err)) < 0)
         return r;
     if (!args->quiet && !(run->progress = image_progress_new(stderr, verb)))
@@ -143,9 +157,12 @@ static void on_pulled(void *ctx, const RegistryPulled *pulled, const Err *err)
 
 static int pull(Run *run, const ImageRef *ref)
 {
-    RegistryPullSpec spec = {
-        .ref = *ref, .options = run->options, .progress = on_progress, .done = on_pulled, .ctx = run
-    };
+    RegistryPullSpec spec = { .ref = *ref,
+                              .options = run->options,
+                              .policy = run->policy,
+                              .progress = on_progress,
+                              .done = on_pulled,
+                              .ctx = run };
     RegistryPull *p;
 
     if (registry_pull(run->registry, &spec, &p, &run->err) < 0)

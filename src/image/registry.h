@@ -12,6 +12,7 @@
 #pragma once
 
 #include "image/image.h"
+#include "image/image_policy.h"
 #include "image/registry_auth.h"
 #include "image/registry_config.h"
 #include "net/loop.h"
@@ -89,6 +90,9 @@ typedef void RegistryPullFn(void *ctx, const RegistryPulled *pulled, const Err *
 typedef struct RegistryPullSpec {
     ImageRef ref;
     RegistryOptions options;
+    /* What it forbids, and what has not the signatures that it wants, is ERR_DENIED, and nothing of
+     * it is kept. NULL: everything may be pulled. Must outlive the pull. */
+    const ImagePolicy *policy;
     RegistryProgressFn *progress; /* NULL: nobody looks */
     RegistryPullFn *done;
     void *ctx;

@@ -11,7 +11,7 @@
 #include "codec/json.h"
 #include "image/registry_internal.h"
 
-enum { BACKOFF_MS = 400, ROUNDS_MAX = 16 };
+enum { BACKOFF_MS = 400, ROUNDS_MAX = 16, SENT_PATIENCE = 10 };
 
 static void begin(RegCall *c);
 
@@ -217,7 +217,13 @@ static void broken(RegCall *c, const Err *why)
         return;
     }
     if (hopeless || !may_try_again(c)) {
-        finish_error(c, why);
+        /* A name without an address, a certificate that does not hold: not what these codes say of
+         * an image and of credentials. */
+        Err err = *why;
+
+        if (err.code == ERR_NOT_FOUND || err.code == ERR_UNAUTHENTICATED)
+            err.code = ERR_SYS;
+        finish_error(c, &err);
         return;
     }
     uint64_t ms = backoff_ms(c);
@@ -407,7 +413,8 @@ static void on_watch(void *ctx)
     int64_t quiet = loop_now_ns(c->session->reg->loop) - c->last_ns;
     Err err = { 0 };
 
-    if (c->paused || quiet < c->session->stall_ms * NSEC_PER_MSEC)
+    /* A registry that has all of a large blob may have to put it somewhere before it answers. */
+    if (c->paused || quiet < c->session->stall_ms * NSEC_PER_MSEC * (c->sent ? SENT_PATIENCE : 1))
         return;
     c->timer = source_free(c->timer);
     c->fetch = fetch_cancel(c->fetch);
@@ -533,6 +540,7 @@ int reg_call_write(RegCall *c, const void *data, size_t len, Err *err)
 
 void reg_call_end(RegCall *c)
 {
+    c->sent = true;
     if (c->fetch)
         fetch_end(c->fetch);
 }

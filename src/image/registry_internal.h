@@ -5,6 +5,7 @@
  *   registry_token.c     one session's authorisation, which its calls share
  *   registry_manifest.c  what manifests and indexes say (pure)
  *   registry_blob.c      one blob that is downloaded, for all pulls that want it
+ *   registry_signed.c    whether an image has the signatures that a policy wants
  *   registry_pull.c      an image that comes
  *   registry_push.c      an image that goes
  *
@@ -159,7 +160,7 @@ struct RegCall {
     int64_t last_ns;
     unsigned tries, redirects, rounds; /* rounds of authorisation */
     unsigned epoch;                    /* of what it was sent with */
-    bool passed, paused, waiting;
+    bool passed, paused, waiting, sent;
     int status;    /* `passed`: of the answer */
     RegCall *next; /* in session->waiting */
     Err err;
@@ -193,6 +194,19 @@ typedef struct RegManifest {
 int reg_manifest_parse(StrView text, StrView type, const RegPlatform *p, Arena *a, RegManifest *ret,
                        Err *err) NODISCARD;
 extern const char reg_manifest_accept[];
+
+/* ---- registry_signed.c ---- */
+
+typedef struct RegVerify RegVerify;
+/* Once unless cancelled, later than reg_verify(); it is gone then. ERR_DENIED: there is no
+ * signature that is good for all rules; others: it could not be found out. */
+typedef void RegVerifyFn(void *ctx, const Err *err);
+/* Asks the session's registry for signatures of the index or of the manifest itself; `rules` must
+ * outlive it. None of them is POLICY_REJECT. */
+int reg_verify(RegSession *s, const PolicyRules *rules, const ImageRef *ref, const Digest *index,
+               const Digest *manifest, RegVerifyFn *done, void *ctx, RegVerify **ret,
+               Err *err) NODISCARD;
+RegVerify *reg_verify_cancel(RegVerify *v); /* NULL is fine; always NULL */
 
 /* ---- registry_pull.c ---- */
 

@@ -39,6 +39,7 @@ struct RegistryPull {
     RegSession *sessions;
     unsigned n_endpoints, n_sessions, at;
     RegCall *call;
+    RegVerify *verify;
     int hold; /* of the store: what is there is not collected */
 
     PullDoc docs[DOCS_MAX]; /* indexes on the way, and the manifest last */
@@ -81,6 +82,7 @@ static void unpack_what_can(RegistryPull *p);
 static void stop(RegistryPull *p)
 {
     p->call = reg_call_cancel(p->call);
+    p->verify = reg_verify_cancel(p->verify);
     for (unsigned i = 0; i < p->n_blobs; i++)
         reg_unwant(&p->blobs[i].want);
     for (unsigned i = 0; i < p->n_sessions; i++)
@@ -447,32 +449,64 @@ static int take_document(RegistryPull *p, const RegAnswer *a, Err *err)
     return 0;
 }
 
+/* All of it from the next endpoint, if there is one. */
+static void not_here(RegistryPull *p, const Err *why)
+{
+    if (p->at + 1 >= p->n_sessions || why->code == ERR_NOMEM) {
+        end(p, why);
+        return;
+    }
+    p->at++;
+    p->n_docs = 0;
+    p->asked = p->spec.ref.digest;
+    ask_manifest(p);
+}
+
+static void on_verified(void *ctx, const Err *err)
+{
+    RegistryPull *p = ctx;
+
+    p->verify = NULL;
+    if (err)
+        not_here(p, err);
+    else
+        work(p, PULL_STORE);
+}
+
+/* Nothing is kept of an image before the policy has accepted it. */
+static void judge(RegistryPull *p)
+{
+    const PolicyRules *rules =
+        p->spec.policy ? image_policy_for(p->spec.policy, &p->spec.ref) : NULL;
+    bool wants = false;
+    Err err = { 0 };
+
+    for (unsigned i = 0; rules && i < rules->len; i++)
+        wants |= rules->items[i].kind == POLICY_SIGNED;
+    if (!wants)
+        work(p, PULL_STORE);
+    else if (reg_verify(&p->sessions[p->at], rules, &p->spec.ref, &p->docs[0].digest,
+                        &p->docs[p->n_docs - 1].digest, on_verified, p, &p->verify, &err) < 0)
+        end(p, &err);
+}
+
 static void on_manifest(void *ctx, const RegAnswer *a)
 {
     RegistryPull *p = ctx;
     Err err = { 0 };
 
     p->call = NULL;
-    if (a->err)
-        err = *a->err;
-    else if (take_document(p, a, &err) >= 0) {
-        if (p->manifest.is_index) {
-            p->asked = p->manifest.chosen;
-            p->asked_size = p->manifest.chosen_size;
-            ask_manifest(p);
-        } else {
-            work(p, PULL_STORE);
-        }
-        return;
-    }
-    if (p->at + 1 < p->n_sessions && err.code != ERR_NOMEM) { /* all of it from the next one */
-        p->at++;
-        p->n_docs = 0;
-        p->asked = p->spec.ref.digest;
+    if (a->err) {
+        not_here(p, a->err);
+    } else if (take_document(p, a, &err) < 0) {
+        not_here(p, &err);
+    } else if (p->manifest.is_index) {
+        p->asked = p->manifest.chosen;
+        p->asked_size = p->manifest.chosen_size;
         ask_manifest(p);
-        return;
+    } else {
+        judge(p);
     }
-    end(p, &err);
 }
 
 static void ask_manifest(RegistryPull *p)
@@ -524,6 +558,18 @@ static int do_config(RegistryPull *p, Err *err)
     return 0;
 }
 
+/* Whether the policy forbids it whatever it is. */
+static int check_forbidden(const RegistryPull *p, Err *err)
+{
+    const PolicyRules *rules =
+        p->spec.policy ? image_policy_for(p->spec.policy, &p->spec.ref) : NULL;
+
+    for (unsigned i = 0; rules && i < rules->len; i++)
+        if (rules->items[i].kind == POLICY_REJECT)
+            return err_set(err, ERR_DENIED, 0, "the policy rejects images of this name");
+    return 0;
+}
+
 static void do_step(void *ctx)
 {
     RegistryPull *p = ctx;
@@ -572,7 +618,7 @@ static void step_done(void *ctx)
         settle(p);
         return;
     }
-    if (!err.code && p->step == PULL_PREPARE)
+    if (!err.code && p->step == PULL_PREPARE && check_forbidden(p, &err) >= 0)
         (void)!begin_sessions(p, &err);
     if (!err.code && p->step == PULL_STORE)
         (void)!list_blobs(p, &err);

@@ -285,6 +285,58 @@ EOF
     has_image "$PEER/basic/app:1" "hello of basic"
 }
 
+# ---- signatures ----
+
+sign() { # KEY DIGEST NAME: a signature of the image, as cosign makes it
+    local payload
+    payload=$(printf '{"critical":{"identity":{"docker-reference":"%s"},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}' "$3" "$2")
+    printf '%s\n%s\n' "$payload" "$(printf %s "$payload" | openssl dgst -sha256 -sign "$1" | base64 -w 0)" >"$DATA/peer/sha256-${2#sha256:}.sig"
+}
+
+@test "policy.json: what is rejected, not signed, or signed by somebody else leaves nothing" {
+    for who in ours other; do
+        openssl ecparam -name prime256v1 -genkey -noout -out "$IMAGES/$who.key"
+        openssl ec -in "$IMAGES/$who.key" -pubout -out "$IMAGES/$who.pub" 2>/dev/null
+    done
+    cat >"$IMAGES/policy.json" <<EOF
+{"default": [{"type": "reject"}],
+ "transports": {"docker": {
+   "$PEER/zstd": [{"type": "insecureAcceptAnything"}],
+   "$PEER": [{"type": "sigstoreSigned", "keyPath": "$IMAGES/ours.pub", "signedIdentity": {"type": "matchRepository"}}]}}}
+EOF
+    digest() { inside curl -sI "http://$PEER/v2/$1/app/manifests/1" | tr -d '\r' | sed -n 's/^Docker-Content-Digest: //p'; }
+    plain=$(digest plain)
+    index=$(digest index)
+    fails_with "the policy rejects images of this name" --policy "$IMAGES/policy.json" "localhost:1/app:1"
+    fails_with "policy: $plain has no signature" --policy "$IMAGES/policy.json" "$PEER/plain/app:1"
+    sign "$IMAGES/other.key" "$plain" "$PEER/plain/app"
+    fails_with "the signature is not by the policy's key" --policy "$IMAGES/policy.json" "$PEER/plain/app:1"
+    sign "$IMAGES/ours.key" "$plain" "$PEER/other/app"
+    fails_with "the signature is of the name '$PEER/other/app'" --policy "$IMAGES/policy.json" "$PEER/plain/app:1"
+    sign "$IMAGES/ours.key" "$index" "$PEER/plain/app"
+    mv "$DATA/peer/sha256-${index#sha256:}.sig" "$DATA/peer/sha256-${plain#sha256:}.sig"
+    fails_with "the signature is of manifest '$index'" --policy "$IMAGES/policy.json" "$PEER/plain/app:1"
+    [ "$(asked 'plain/app/blobs/.*')" -le 3 ] # payloads alone
+    sign "$IMAGES/ours.key" "$plain" "$PEER/plain/app"
+    pull --policy "$IMAGES/policy.json" "$PEER/plain/app:1"
+    has_image "$PEER/plain/app:1"
+    sign "$IMAGES/ours.key" "$index" "$PEER/index/app"
+    pull --policy "$IMAGES/policy.json" "$PEER/index/app:1" "$PEER/zstd/app:1"
+    has_image "$PEER/index/app:1" "hello of index"
+    # What cannot be read is not passed over.
+    sed -i 's/reject/rejct/' "$IMAGES/policy.json"
+    run pull --policy "$IMAGES/policy.json" "$PEER/zstd/app:1"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"policy.json:1: default[0].type: 'rejct': expected insecureAcceptAnything, reject or sigstoreSigned"* ]]
+    sed -i 's/rejct/reject/; s/ours.pub/none.pub/' "$IMAGES/policy.json"
+    run pull --policy "$IMAGES/policy.json" "$PEER/zstd/app:1"
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"keyPath: read '$IMAGES/none.pub': No such file"* ]]
+    run pull --policy "$IMAGES/nothing.json" "$PEER/zstd/app:1"
+    [ "$status" -eq 1 ]
+    rm -f "$DATA"/peer/*.sig
+}
+
 # ---- Debian's registry ----
 
 start_registry() { # NAME PORT [LINES of http, of the rest]

@@ -3,7 +3,8 @@
 
 The first part of a repository's name says how ("127.0.0.1:PORT/busy/app:1"); MODES below lists them. A second port of the
 same program is "another host". Writes DIR/port and DIR/other when it listens, and each request as a line to DIR/log:
-PORT METHOD PATH RANGE AUTHORIZATION. A file DIR/open-gate lets what mode `gate` holds back go on.
+PORT METHOD PATH RANGE AUTHORIZATION. A file DIR/open-gate lets what mode `gate` holds back go on; a file DIR/TAG ("sha256-….sig")
+with the lines PAYLOAD and SIGNATURE is a signature of cosign's form.
 """
 import base64
 import functools
@@ -184,6 +185,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return False
 
     def named(self, mode, what):
+        if what.endswith(".sig"):
+            return self.signature(mode, what)
         body = IMAGES[mode].manifest
         kind = OCI + "manifest.v1+json"
         if mode == "index":
@@ -202,6 +205,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(3600)
         said = digest(body) if mode != "liar" else digest(b"")
         self.answer(200, body, kind, Docker_Content_Digest=said)
+
+    def signature(self, mode, what):
+        try:
+            with open(f"{DIR}/{what}") as f:
+                payload, signed = f.read().splitlines()
+        except FileNotFoundError:
+            return self.error(404, "MANIFEST_UNKNOWN")
+        payload = payload.encode()
+        IMAGES[mode].blobs[digest(payload)] = payload
+        body = {"schemaVersion": 2, "config": {"digest": digest(b"{}"), "size": 2}, "layers": [{
+            "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "digest": digest(payload), "size": len(payload),
+            "annotations": {"dev.cosignproject.cosign/signature": signed}}]}
+        self.answer(200, json.dumps(body).encode(), OCI + "manifest.v1+json")
 
     def blob(self, mode, what):
         image = IMAGES[mode]

@@ -230,17 +230,28 @@ static void test_pulls_share_a_download(void **state)
     assert_int_equal(f->manifest.asked, 3);
 }
 
+static bool part_has_bytes(const Fix *f)
+{
+    char name[120];
+    struct stat st;
+
+    snprintf(name, sizeof name, "store/tmp/part-%s", f->layer.digest + 7);
+    return stat(name, &st) == 0 && st.st_size > 0;
+}
+
+/* Once the first one has half of the layer, a second one comes; once that knows what it wants, the
+ * first one goes. */
 static void cancel_victim(void *ctx)
 {
     Fix *f = ctx;
 
-    if (!f->held)
-        return;
-    if (!f->follows) { /* behind the one that downloads, so that it waits for that */
+    if (f->held && !f->follows) { /* behind the one that downloads, so that it waits for that */
         f->follows = true;
         pull(f, "1");
         return;
     }
+    if (f->manifest.asked < 2 || !part_has_bytes(f))
+        return;
     f->victim = registry_pull_cancel(f->victim);
     f->hold = false;
     loop_stop(f->loop);
@@ -257,7 +268,7 @@ static void test_who_waits_goes_on_where_the_first_one_left(void **state)
     run(f, 1);
     assert_null(f->victim);
     source_free(timer);
-    assert_true(f->layer.asked <= 2);
+    assert_int_equal(f->layer.asked, 1);
     run(f, 1);
     assert_pulled(f, 1);
     assert_int_equal(f->layer.asked, 2);
