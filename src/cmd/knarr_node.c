@@ -41,6 +41,8 @@ static int parse_args(int argc, char **argv, Args *a)
           "processes that one pod may have, -1: no limit", .parse = parse_count },
         { "private-registry", FLAG_TEXT, &k->registries, "FILE",
           "where images come from, in k3s' format (/etc/knarr/registries.yaml)" },
+        { "signature-policy", FLAG_TEXT, &k->policy, "FILE",
+          "which images may be pulled, and whose signatures they need (/etc/containers/policy.json)" },
         { "image-gc-high-threshold", FLAG_NUMBER, &a->image_gc_high, "PERCENT",
           "a disk as full as that makes unused images go" },
         { "image-gc-low-threshold", FLAG_NUMBER, &a->image_gc_low, "PERCENT",

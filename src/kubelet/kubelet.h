@@ -14,6 +14,7 @@ typedef struct KubeletConfig {
     const char *node_name, *node_ip;
     const char *pod_cidr, *service_cidr, *cluster_dns, *cluster_domain;
     const char *registries; /* file that says where images come from; NULL: REGISTRY_CONFIG_FILE */
+    const char *policy; /* containers' policy.json; NULL: IMAGE_POLICY_FILE, where there is one */
     unsigned image_gc_high, image_gc_low; /* percent of the disk: full, and free enough again */
     int64_t image_min_age_ms;             /* images that were used since then stay */
     int64_t pod_max_pids;                 /* processes of one pod; below 1: no limit */

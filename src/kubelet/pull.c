@@ -26,7 +26,8 @@ enum {
 struct Puller {
     Kubelet *k;
     Registry *registry;
-    RegistryConfig *config; /* jobs of the pool may use it */
+    RegistryConfig *config; /* jobs of the pool may use it, and the next */
+    ImagePolicy *policy;    /* NULL: anything may be pulled */
     Turns turns;
     unsigned next_id;
     ImageWait *waits; /* all there are: a job finds its own by id */
@@ -66,8 +67,19 @@ static char *record_dir(const Kubelet *k, char buf[static PATH_SIZE])
     return buf;
 }
 
-int puller_new(Kubelet *k, const char *file, Puller **ret, Err *err)
+/* A policy that nobody asked for by name may be absent. */
+static int load_policy(Puller *p, const char *file, Err *err)
 {
+    int r = image_policy_load(file ? file : IMAGE_POLICY_FILE, &p->policy, err);
+    if (r != -ERR_NOT_FOUND || file)
+        return r;
+    *err = (Err){ 0 };
+    return 0;
+}
+
+int puller_new(Kubelet *k, const KubeletConfig *cfg, Puller **ret, Err *err)
+{
+    const char *file = cfg->registries;
     Puller *p = calloc(1, sizeof *p);
     if (!p)
         return err_nomem(err);
@@ -75,8 +87,11 @@ int puller_new(Kubelet *k, const char *file, Puller **ret, Err *err)
     turns_init(&p->turns, PULLS, PULLS_EACH);
     int r = registry_config_load(file ? file : REGISTRY_CONFIG_FILE, &p->config, err);
     if (r >= 0)
+        r = load_policy(p, cfg->policy, err);
+    if (r >= 0)
         r = registry_new(k->loop, k->images, p->config, &p->registry, err);
     if (r < 0) {
+        image_policy_free(p->policy);
         registry_config_free(p->config);
         free(p);
         return r;
@@ -103,6 +118,7 @@ Puller *puller_free(Puller *p)
     if (!p)
         return NULL;
     puller_stop(p);
+    image_policy_free(p->policy);
     registry_config_free(p->config);
     free(p);
     return NULL;
@@ -313,6 +329,7 @@ static void on_pulled(void *ctx, const RegistryPulled *pulled, const Err *err)
 static void pull_next(ImageWait *w)
 {
     RegistryPullSpec spec = { .ref = w->ref, .done = on_pulled, .ctx = w };
+    spec.policy = w->p->policy;
     if (w->credentials.fits.len) {
         spec.options.credentials = &w->credentials.fits.items[w->at].auth;
         spec.options.n_credentials = 1;

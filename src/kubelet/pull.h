@@ -11,6 +11,7 @@
 #include "kubelet/pull_record.h"
 
 typedef struct Kubelet Kubelet;
+typedef struct KubeletConfig KubeletConfig;
 typedef struct Container Container;
 typedef struct Puller Puller;
 typedef struct ImageWait ImageWait;
@@ -22,8 +23,9 @@ typedef enum ImageNeed {
     IMAGE_PULL,
 } ImageNeed;
 
-/* Reads FILE (NULL: REGISTRY_CONFIG_FILE). ERR_INVALID names file and line. */
-int puller_new(Kubelet *k, const char *file, Puller **ret, Err *err) NODISCARD;
+/* Reads the files that say where images come from and which may. ERR_INVALID names file and line;
+ * ERR_NOT_FOUND: the configuration names a policy that is not there. */
+int puller_new(Kubelet *k, const KubeletConfig *cfg, Puller **ret, Err *err) NODISCARD;
 /* Once nobody waits any more: ends what it has on the loop. What jobs may still use stays until
  * puller_free(), when there are none. */
 void puller_stop(Puller *p);

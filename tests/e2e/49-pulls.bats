@@ -199,16 +199,41 @@ while True: held.append(s.accept())' 3>&- &
     kubectl delete pod stuck --timeout=20s
 }
 
+@test "what the policy refuses is not pulled, and not kept" {
+    push 127.0.0.1:5000/team/refused:1
+    echo '{"default": [{"type": "insecureAcceptAnything"}], "transports": {"docker": {"127.0.0.1:5000/team/refused": [{"type": "reject"}]}}}' \
+        >"$DATA/policy.json"
+    kill_role node
+    start_pulling_node --signature-policy="$DATA/policy.json"
+    pod refused 127.0.0.1:5000/team/refused:1
+    waits_for refused ErrImagePull
+    [[ "$(message_of refused)" == *polic* || "$(message_of refused)" == *reject* ]]
+    run inside "$BIN/knarr" image list --data-dir "$DATA"
+    [[ "$output" != *team/refused* ]]
+    kubectl delete pod refused
+    pod allowed 127.0.0.1:5000/team/app:1 'imagePullPolicy: Always'
+    is_running allowed
+    kubectl delete pod allowed
+    kill_role node
+    run inside "$BIN/knarr-node" $(node_args) --signature-policy="$DATA/none.json"
+    [ "$status" = 1 ] && [[ "$output" == *"none.json"* ]]
+    start_pulling_node
+}
+
 @test "unused images go when the disk is full, those that run and those that were brought stay" {
     make_image "$DATA/hand.tar" local/hand:1
     inside "$BIN/knarr" image import "$DATA/hand.tar" --name local.example/hand:1 --data-dir "$DATA"
-    pod keeps 127.0.0.1:5000/team/later:1
+    push 127.0.0.1:5000/team/goes:1
+    pod goes 127.0.0.1:5000/team/goes:1
+    is_running goes
+    kubectl delete pod goes
+    pod keeps 127.0.0.1:5000/team/app:1
     is_running keeps
     kill_role node
     start_pulling_node --image-gc-high-threshold=1 --image-gc-low-threshold=0 --minimum-image-ttl-duration=0s
-    gone() { ! inside "$BIN/knarr" image list --data-dir "$DATA" | grep -q private/app; }
+    gone() { ! inside "$BIN/knarr" image list --data-dir "$DATA" | grep -q team/goes; }
     wait_for 60 gone
-    inside "$BIN/knarr" image list --data-dir "$DATA" | grep -q team/later
+    inside "$BIN/knarr" image list --data-dir "$DATA" | grep -q team/app
     inside "$BIN/knarr" image list --data-dir "$DATA" | grep -q local.example/hand
     [ "$(kubectl get pod keeps -o jsonpath='{.status.phase}')" = Running ]
 }
