@@ -18,7 +18,8 @@ storage: {filesystem: {rootdirectory: $DATA/$1}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:$2"}
 $auth
 Y
-    inside docker-registry serve "$DATA/$1.yml" >"$DATA/$1.log" 2>&1 3>&- &
+    # Not by inside(): what is killed is the program, not a shell around it.
+    nsenter --net="/run/netns/$NS" docker-registry serve "$DATA/$1.yml" >"$DATA/$1.log" 2>&1 3>&- &
     echo $! >>"$PIDS"
     echo $! >"$DATA/$1.pid"
     wait_for 10 inside curl -so /dev/null "http://127.0.0.1:$2/v2/"
@@ -189,7 +190,7 @@ node_has() { kubectl get node "$NODE" -o jsonpath='{.status.images[*].names[*]}'
 
 @test "a pod that is deleted while it pulls goes at once" {
     # A registry that takes connections and says nothing.
-    inside python3 -c 'import socket, time
+    nsenter --net="/run/netns/$NS" python3 -c 'import socket, time
 s = socket.create_server(("127.0.0.1", 5997)); s.settimeout(None)
 held = []
 while True: held.append(s.accept())' 3>&- &
