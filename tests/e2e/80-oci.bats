@@ -103,14 +103,49 @@ teardown() { oci_teardown; }
     [ ! -e "$S/broken" ]
 }
 
-@test "a damaged state is no reason to keep a container" {
+flip() { # FILE OFFSET: one bit of it
+    python3 -c 'import sys; f = open(sys.argv[1], "r+b"); d = bytearray(f.read()); d[int(sys.argv[2])] ^= 1; f.seek(0); f.write(d)' "$1" "$2"
+}
+
+@test "a damaged state is no reason to keep a container: its copy counts, and nothing is left running" {
     ko run -d "$ID" </dev/null >/dev/null 2>&1
+    pid=$(ko state "$ID" | jq .pid)
+    cp "$S/$ID/state.json" "$T/good"
+    for at in $(seq 0 29 "$(($(stat -c %s "$T/good") - 1))"); do
+        flip "$S/$ID/state.json" "$at"
+        [ "$(ko state "$ID" | jq .pid)" = "$pid" ] || { echo "byte $at"; false; }
+        cp "$T/good" "$S/$ID/state.json"
+    done
+    rm "$S/$ID/state.json"
+    [ "$(ko exec "$ID" echo in)" = in ]
     echo '{"id":' >"$S/$ID/state.json"
-    run ko state "$ID"
-    [ "$status" = 1 ] && [[ "$output" == *"damaged"* ]]
-    pkill -KILL -P "$(pgrep -f "sleep 1000" | head -1)" 2>/dev/null || true
     ko delete --force "$ID"
-    [ ! -e "$S/$ID" ]
+    gone_without_trace
+    [ ! -e "/proc/$pid" ] || grep -q '^State:.Z' "/proc/$pid/status"
+}
+
+@test "nothing of a damaged file is believed: state.json with its copy, config.json" {
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    pid=$(ko state "$ID" | jq .pid)
+    cp "$S/$ID/config.json" "$T/config"
+    sed -i 's/PATH=/PAT1=/' "$S/$ID/config.json"
+    for verb in "state $ID" "exec $ID true" "ps $ID" "pause $ID" "delete $ID"; do
+        # shellcheck disable=SC2086
+        run ko $verb
+        [ "$status" != 0 ] && [[ "$output" == *"state of container $ID is damaged (config.json); delete --force takes it away"* ]]
+        [ -d "/proc/$pid" ]
+    done
+    ko delete --force "$ID"
+    gone_without_trace
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    pid=$(ko state "$ID" | jq .pid)
+    sed -i "s/\"pid\":$pid/\"pid\":$$/" "$S/$ID/state.json" "$S/$ID/state.copy"
+    run ko state "$ID"
+    [ "$status" = 1 ] && [[ "$output" == *"damaged (state.json)"* ]]
+    run ko delete --force "$ID"
+    [ "$status" = 0 ] && [[ "$output" == *"what still runs of it is left alone"* ]]
+    kill -KILL "$pid"
+    find /sys/fs/cgroup -depth -type d -name "$ID" -exec sh -c 'until rmdir "$1"; do sleep 0.05; done' _ {} \; 2>/dev/null
 }
 
 @test "messages go to standard error, to --log, and as JSON" {

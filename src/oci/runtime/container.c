@@ -282,10 +282,20 @@ static void kill_unlocked(const OciGlobal *g, const char *id)
         (void)!kill_first(s, NULL);
 }
 
-static int delete_damaged(OciState *s, bool force, Err *err)
+/* Without `force` only what a killed `create` has left behind goes, as with runc: no state at all.
+ */
+static int delete_damaged(const OciGlobal *g, OciState *s, bool force, Err *err)
 {
     Err more;
 
+    if (!force && (path_exists(s->dir_fd, "state.json") || path_exists(s->dir_fd, "state.copy")))
+        return -(int)ERR_CORRUPT;
+    if (!s->bundle && path_exists(s->dir_fd, "state.json"))
+        oci_say(
+            g, OCI_LEVEL_WARNING,
+            "state.json of container %s and its copy are damaged: what still runs of it is left "
+            "alone",
+            s->id);
     if (s->pid > 0)
         (void)!kill_first(s, NULL);
     if (container_destroy(s, &more) < 0 && force)
@@ -308,7 +318,7 @@ int oci_delete(const OciGlobal *g, const char *id, bool force, Err *err)
         return 0;
     }
     if (r == -(int)ERR_CORRUPT)
-        return delete_damaged(s, force, err);
+        return delete_damaged(g, s, force, err);
     if (r < 0)
         return r;
     if (s->status != OCI_STOPPED && s->status != OCI_CREATED && !force)

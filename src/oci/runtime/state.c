@@ -1,7 +1,7 @@
 /* state.c - see state.h.
  *
  * Files of ROOT/ID: config.json (as it was at `create`), state.json (ours, small, replaced whole),
- * exec.fifo (there as long as `start` has not been), lock. */
+ * state.copy (the same once more), exec.fifo (there as long as `start` has not been), lock. */
 #include "oci/runtime/state.h"
 
 #include <errno.h>
@@ -10,8 +10,12 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "codec/json.h"
+
+/* How the file ends: the checksum of all that stands before. */
+#define SUM_MARK ",\"crc32c\":"
 
 enum { STATE_TEXT_MAX = 1024 * 1024, STATE_ARENA_MAX = 256 * 1024 * 1024, IDS_MAX = 1000000 };
 
@@ -111,6 +115,7 @@ static int fill_new(OciState *s, const char *id, const char *bundle, StrView con
     gmtime_r(&now.tv_sec, &tm);
     strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
     s->created = arena_printf(&s->arena, "%s.%09ldZ", day, now.tv_nsec).ptr;
+    s->config_sum = crc32c(0, config.ptr, config.len);
     s->owner = geteuid();
     return s->created ? 0 : err_nomem(err);
 }
@@ -188,14 +193,17 @@ int oci_state_save(OciState *s, Err *err)
     buf_printf(&out, "\"systemd\":%s,\"rootless\":%s,\"noNewKeyring\":%s,\"intelRdt\":%s",
                s->systemd ? "true" : "false", s->rootless ? "true" : "false",
                s->no_new_keyring ? "true" : "false", s->intel_rdt ? "true" : "false");
+    buf_printf(&out, ",\"configCrc32c\":%u", s->config_sum);
     if (s->groups) {
         buf_printf(&out, ",\"groups\":");
         oci_groups_save(s->groups, &out);
     }
-    buf_printf(&out, "}\n");
+    buf_printf(&out, SUM_MARK "%u}\n", crc32c(0, out.ptr, out.len));
     if (out.failed)
         return err_nomem(err);
-    r = file_write_atomic(s->dir_fd, "state.json", buf_view(&out), 0600, false);
+    r = file_write_atomic(s->dir_fd, "state.copy", buf_view(&out), 0600, false);
+    if (r >= 0)
+        r = file_write_atomic(s->dir_fd, "state.json", buf_view(&out), 0600, false);
     return r < 0 ? err_neg(err, r, "write the state of container %s", s->id) : 0;
 }
 
@@ -212,7 +220,7 @@ static int load_config(OciState *s, Err *err)
     StrView text;
     int r = file_read(s->dir_fd, "config.json", OCI_CONFIG_MAX, &raw);
 
-    if (r < 0)
+    if (r < 0 || crc32c(0, raw.ptr, raw.len) != s->config_sum)
         return damaged(s, "config.json", err);
     text = arena_sv(&s->arena, buf_view(&raw));
     if (!text.ptr)
@@ -233,6 +241,7 @@ static int load_members(OciState *s, const Value *doc, Err *err)
 {
     const Value *groups = value_get(doc, SV("groups"));
 
+    s->config_sum = (uint32_t)value_int_or(value_get(doc, SV("configCrc32c")), 0);
     s->bundle = member(s, doc, SV("bundle"));
     s->rootfs = member(s, doc, SV("rootfs"));
     s->created = member(s, doc, SV("created"));
@@ -251,21 +260,44 @@ static int load_members(OciState *s, const Value *doc, Err *err)
     return 0;
 }
 
-static int load_files(OciState *s, Err *err)
+static bool is_whole(StrView text)
+{
+    ssize_t at = sv_rfind_char(text, ',');
+    char end[48];
+
+    if (at < 0)
+        return false;
+    snprintf(end, sizeof end, SUM_MARK "%u}\n", crc32c(0, text.ptr, (size_t)at));
+    return sv_eq(sv_skip(text, (size_t)at), sv_cstr(end));
+}
+
+/* SV_NULL in *ret: damaged. A file that is missing is an error of its own. */
+static int load_text(OciState *s, const char *name, StrView *ret)
 {
     _cleanup_buf_ Buf raw = BUF_INIT;
-    StrView text;
-    Value doc;
-    int r = file_read(s->dir_fd, "state.json", STATE_TEXT_MAX, &raw), c;
+    int r = file_read(s->dir_fd, name, STATE_TEXT_MAX, &raw);
 
-    if (r == -ENOENT) /* made a moment ago, or its `create` was killed so early */
-        return err_set(err, ERR_CORRUPT, 0, "container does not exist");
-    if (r < 0)
-        return damaged(s, "state.json", err);
-    text = arena_sv(&s->arena, buf_view(&raw));
-    if (!text.ptr)
+    *ret = SV_NULL;
+    if (r < 0 || !is_whole(buf_view(&raw)))
+        return r == -ENOENT ? r : 0;
+    *ret = arena_sv(&s->arena, buf_view(&raw));
+    return ret->ptr ? 0 : -ENOMEM;
+}
+
+static int load_files(OciState *s, Err *err)
+{
+    StrView text, copy = SV_NULL;
+    Value doc;
+    int r = load_text(s, "state.json", &text), c;
+
+    /* What the copy says is enough to go on, and to take the container away. */
+    c = text.len ? 0 : load_text(s, "state.copy", &copy);
+    if (r == -ENOMEM || c == -ENOMEM)
         return err_nomem(err);
-    if (json_decode(text, &s->arena, NULL, &doc, err) < 0)
+    if (!text.len && !copy.len) /* ENOENT: made a moment ago, or its `create` was killed so early */
+        return r == -ENOENT ? err_set(err, ERR_CORRUPT, 0, "container does not exist")
+                            : damaged(s, "state.json", err);
+    if (json_decode(text.len ? text : copy, &s->arena, NULL, &doc, err) < 0)
         return damaged(s, "state.json", err);
     /* Both are looked at: what one of them still says helps to take the container away. */
     r = load_members(s, &doc, err);

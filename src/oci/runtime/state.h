@@ -9,8 +9,9 @@
  *   killed `create` leaves what `delete --force` needs.
  * - A process is known by pid and start time (/proc/PID/stat, field 22): a number that has come
  *   anew is nobody of ours.
- * - A state.json that cannot be read is a container that can be listed as such and deleted by
- *   force. */
+ * - state.json ends with its checksum, and has that of config.json. Where it is damaged its copy
+ *   counts; where that is, too, or config.json, the container is listed as such and can be deleted by
+ *   force, and nothing of a damaged file is believed: a pid or path in it may be somebody else's. */
 #pragma once
 
 #include "oci/runtime/groups.h"
@@ -36,9 +37,10 @@ typedef struct OciState {
     OciStatus status;    /* as the processes say, not as it is written */
     OciGroups *groups;   /* NULL: not yet made */
     bool systemd, rootless, no_new_keyring, intel_rdt;
-    OciSpec *spec; /* config.json as it was at `create` (kept in the state) */
-    int dir_fd;    /* ROOT/ID */
-    int lock_fd;   /* -1: not held */
+    OciSpec *spec;       /* config.json as it was at `create` (kept in the state) */
+    uint32_t config_sum; /* of its text */
+    int dir_fd;          /* ROOT/ID */
+    int lock_fd;         /* -1: not held */
 } OciState;
 
 /* runc's rule: letters, digits, "_", "+", "-", "." and not "." or ".."; ERR_INVALID with its words.

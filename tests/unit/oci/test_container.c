@@ -145,7 +145,16 @@ static void test_state_is_kept_and_survives_damage(void **state)
     assert_non_null(strstr(buf_cstr(&out), "\"annotations\":{\"who\":\"me\"}"));
     oci_state_free(again);
     assert_int_equal(file_write(s->dir_fd, "state.json", SV("{\"id\""), 0600), 0);
+    assert_int_equal(oci_state_load(root, "one", false, &again, &err), 0); /* by its copy */
+    assert_string_equal(again->created, s->created);
+    oci_state_free(again);
+    assert_int_equal(file_write(s->dir_fd, "config.json", SV("{}"), 0600), 0);
     assert_int_equal(oci_state_load(root, "one", false, &again, &err), -ERR_CORRUPT);
+    assert_string_equal(again->created, s->created);
+    oci_state_free(again);
+    assert_int_equal(file_write(s->dir_fd, "state.copy", SV(""), 0600), 0);
+    assert_int_equal(oci_state_load(root, "one", false, &again, &err), -ERR_CORRUPT);
+    assert_null(again->created);
     oci_state_free(again);
     arena_init(&a, 0);
     assert_int_equal(oci_state_ids(root, &a, &ids, &err), 0);
