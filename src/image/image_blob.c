@@ -81,6 +81,48 @@ int blob_read(ImageStore *s, const Digest *d, size_t limit, Buf *out, Err *err)
     return 0;
 }
 
+bool blob_is_kept(ImageStore *s, const Digest *d, uint64_t size)
+{
+    _cleanup_buf_ Buf text = BUF_INIT;
+    uint64_t there;
+
+    return blob_exists(s, d, &there) && there == size &&
+           (size > BLOB_SMALL || blob_read(s, d, BLOB_SMALL, &text, NULL) >= 0);
+}
+
+/* 0: its bytes are those of *want. ERR_CORRUPT; ERR_SYS where it cannot be read to its end. */
+static int check_bytes(int fd, const Digest *want, EVP_MD_CTX *hash, char *chunk)
+{
+    uint8_t sum[32];
+    Digest got;
+    ssize_t n;
+
+    if (EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1)
+        return -(int)ERR_SYS;
+    while ((n = read(fd, chunk, COPY_CHUNK)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 || EVP_DigestUpdate(hash, chunk, (size_t)n) != 1)
+            return -(int)ERR_SYS;
+    }
+    if (EVP_DigestFinal_ex(hash, sum, NULL) != 1)
+        return -(int)ERR_SYS;
+    digest_from_bytes(sum, &got);
+    return digest_eq(&got, want) ? 0 : -(int)ERR_CORRUPT;
+}
+
+bool blob_drop_damaged(ImageStore *s, const Digest *d)
+{
+    _cleanup_close_ int fd = openat(s->blobs_fd, digest_hex(d), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_free_ char *chunk = malloc(COPY_CHUNK);
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    bool damaged =
+        fd >= 0 && chunk && hash && check_bytes(fd, d, hash, chunk) == -(int)ERR_CORRUPT;
+
+    EVP_MD_CTX_free(hash);
+    return damaged && unlinkat(s->blobs_fd, digest_hex(d), 0) == 0;
+}
+
 int blob_writer_new(ImageStore *s, BlobWriter **ret_w, Err *err)
 {
     uint8_t id[12];
@@ -226,7 +268,7 @@ int blob_writer_write(BlobWriter *w, const void *data, size_t n, Err *err)
                        (unsigned long long)IMAGE_BLOB_MAX);
     r = fd_write_full(w->fd, data, n);
     if (r < 0)
-        return err_neg(err, r, "write a blob");
+        return err_neg(err, r, "write %s/tmp/%s", w->store->dir, w->name);
     if (EVP_DigestUpdate(w->hash, data, n) != 1)
         return err_set(err, ERR_SYS, 0, "SHA-256 failed");
     w->size += n;

@@ -10,6 +10,12 @@
 int image_store_hold(ImageStore *s, int *ret_fd, Err *err) NODISCARD;
 
 bool blob_exists(ImageStore *s, const Digest *d, uint64_t *ret_size); /* ret_size may be NULL */
+/* Whether it need not be fetched: it has `size` bytes and, where reading it costs next to nothing
+ * (BLOB_SMALL), those of its digest. What a power cut left empty or cut off is not. */
+enum { BLOB_SMALL = 1024 * 1024 };
+bool blob_is_kept(ImageStore *s, const Digest *d, uint64_t size);
+/* Removes it if its bytes are not its digest's; true: it did, so that it is fetched again. */
+bool blob_drop_damaged(ImageStore *s, const Digest *d);
 /* For reading, not verified; the caller closes it. ERR_NOT_FOUND, ERR_SYS. */
 int blob_open(ImageStore *s, const Digest *d, int *ret_fd, Err *err) NODISCARD;
 /* The whole blob, verified against its digest. ERR_LIMIT beyond `limit`, ERR_CORRUPT. */

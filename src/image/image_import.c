@@ -207,8 +207,9 @@ int import_blob_by_digest(Import *im, const Digest *d, uint64_t size, Err *err)
     int r;
 
     snprintf(name, sizeof name, "blobs/sha256/%s", digest_hex(d));
-    if (im->dir_fd >= 0 && blob_exists(im->store, d, &got_size)) {
+    if (im->dir_fd >= 0 && blob_is_kept(im->store, d, size)) {
         got = *d;
+        got_size = size;
     } else {
         r = import_blob_by_name(im, name, &got, &got_size, err);
         if (r < 0)

@@ -328,15 +328,11 @@ static void request(RegDownload *d)
 static void do_step(void *ctx)
 {
     RegDownload *d = ctx;
-    uint64_t size = 0;
 
     switch (d->step) {
     case STEP_OPEN:
-        d->existed = blob_exists(d->store, &d->digest, &size);
-        if (d->existed && size != d->size)
-            err_set(&d->err, ERR_CORRUPT, 0, "%s has %llu bytes, its descriptor says %llu",
-                    d->digest.text, (unsigned long long)size, (unsigned long long)d->size);
-        else if (!d->existed)
+        d->existed = blob_is_kept(d->store, &d->digest, d->size);
+        if (!d->existed)
             (void)!blob_writer_resume(d->store, &d->digest, &d->writer, &d->have, &d->err);
         break;
     case STEP_WRITE:

@@ -209,6 +209,10 @@ static void do_unpack(void *ctx)
 
     if (!path_exists(u->store->layers_fd, digest_hex(&u->diff_id)))
         (void)!layer_unpack(u->store, &u->digest, &u->diff_id, &u->err);
+    if (u->err.code == ERR_NONE || !blob_drop_damaged(u->store, &u->digest))
+        return;
+    err_set(&u->err, ERR_CORRUPT, 0, "blob %s was damaged, and is removed: pull again",
+            u->digest.text);
 }
 
 static void forget_unpack(RegUnpack *u)

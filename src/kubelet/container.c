@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "api/quantity.h"
+#include "base/log.h"
 #include "base/file.h"
 #include "kubelet/internal.h"
 #include "kubelet/propagation.h"
@@ -69,9 +70,14 @@ static int check_right(StartJob *job, const Value *c, const ImageInfo *info, Err
     return r;
 }
 
+static bool is_never_pulled(const Value *c)
+{
+    return sv_eq(value_str(value_get(c, SV("imagePullPolicy"))), SV("Never"));
+}
+
 /* IMAGE_READY with all of it, or why not in `need`. */
-static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrings *layers,
-                     Err *err)
+static int look_at_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrings *layers,
+                         Err *err)
 {
     ImageStore *store = job->base.k->images;
     Arena *a = &job->base.arena;
@@ -79,7 +85,7 @@ static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrin
     char pin[200], dir[PATH_SIZE];
     StrView name = value_str(value_get(c, SV("image")));
     int r = image_get(store, name, a, &info, err);
-    if (r == -ERR_NOT_FOUND && sv_eq(value_str(value_get(c, SV("imagePullPolicy"))), SV("Never")))
+    if (r == -ERR_NOT_FOUND && is_never_pulled(c))
         return fail(job, "ErrImageNeverPull", err, ERR_NOT_FOUND,
                     "Container image \"%.*s\" is not present with pull policy of Never",
                     SV_FMT(name));
@@ -102,6 +108,19 @@ static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrin
         (r = image_layers(store, &info.manifest, a, layers, err)) < 0)
         return r;
     snprintf(job->image_id, sizeof job->image_id, "%s", info.config.text);
+    return 0;
+}
+
+/* A damaged one is as good as none: the pull mends it. */
+static int get_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageStrings *layers,
+                     Err *err)
+{
+    int r = look_at_image(job, c, cfg, layers, err);
+    if (r != -ERR_CORRUPT || job->image_ok || is_never_pulled(c))
+        return r;
+    log_warn("%s; it is pulled again", err->msg);
+    *err = (Err){ 0 };
+    job->need = IMAGE_PULL;
     return 0;
 }
 

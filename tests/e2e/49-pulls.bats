@@ -188,6 +188,20 @@ node_has() { kubectl get node "$NODE" -o jsonpath='{.status.images[*].names[*]}'
     kubectl delete pod path
 }
 
+@test "an image that is damaged on the node is pulled again, and so is one without a readable record" {
+    local config
+    push 127.0.0.1:5000/team/hurt:1
+    pod whole 127.0.0.1:5000/team/hurt:1 "imagePullPolicy: IfNotPresent"
+    is_running whole
+    config=$(inside "$BIN/knarr-image" inspect --data-dir "$DATA" 127.0.0.1:5000/team/hurt:1 | jq -r '.[0].Id')
+    truncate -s 0 "$DATA/images/blobs/sha256/${config#sha256:}" "$DATA/node/pulled/${config#sha256:}"
+    pod mended 127.0.0.1:5000/team/hurt:1 "imagePullPolicy: IfNotPresent"
+    is_running mended
+    event mended Pulled 'Successfully pulled image'
+    [ -s "$DATA/images/blobs/sha256/${config#sha256:}" ] && [ -s "$DATA/node/pulled/${config#sha256:}" ]
+    kubectl delete pod whole mended --timeout=30s
+}
+
 @test "a pod that is deleted while it pulls goes at once" {
     # A registry that takes connections and says nothing.
     nsenter --net="/run/netns/$NS" python3 -c 'import socket, time

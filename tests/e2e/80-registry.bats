@@ -201,6 +201,31 @@ has_image() { # NAME [TEXT of its file hello]
     [ "$(asked "blobs/$blob -")" = 1 ]
 }
 
+spoil_blob() { # HOW FILE
+    case $1 in
+    empty) truncate -s 0 "$2" ;;
+    short) truncate -s 20 "$2" ;;
+    changed) printf 'xyz' | dd of="$2" bs=1 seek=11 conv=notrunc status=none ;;
+    esac
+}
+
+@test "blobs that a power cut has left empty, cut off or changed are downloaded again" {
+    : >"$IMAGES/registries.yaml"
+    pull "$PEER/plain/app:1"
+    local manifest config layer blob what
+    manifest=$(inside curl -s "http://$PEER/v2/plain/app/manifests/1")
+    config=$(jq -r .config.digest <<<"$manifest")
+    layer=$(jq -r '.layers[0].digest' <<<"$manifest")
+    for blob in "$config" "$layer"; do
+        for what in empty short changed; do
+            spoil_blob "$what" "$STORE/blobs/sha256/${blob#sha256:}"
+            pull "$PEER/plain/app:1"
+            [ "$(sha256sum <"$STORE/blobs/sha256/${blob#sha256:}" | cut -d' ' -f1)" = "${blob#sha256:}" ]
+            has_image "$PEER/plain/app:1"
+        done
+    done
+}
+
 # ---- who is told what ----
 
 @test "passwords: --creds, an authfile, config.json, a credential helper" {

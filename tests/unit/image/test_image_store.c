@@ -337,11 +337,18 @@ static void test_damaged_store_is_found(void **state)
     assert_int_equal(blob_put(f->store, SV("hello"), &d, &f->err), 0);
     assert_int_equal(blob_read(f->store, &d, 5, &out, &f->err), 0);
     assert_int_equal(blob_read(f->store, &d, 4, &out, &f->err), -ERR_LIMIT);
+    assert_true(blob_is_kept(f->store, &d, 5));
+    assert_false(blob_is_kept(f->store, &d, 6));
+    assert_false(blob_drop_damaged(f->store, &d));
     assert_int_equal(
         file_write(AT_FDCWD, arena_printf(&f->arena, "store/blobs/sha256/%s", digest_hex(&d)).ptr,
                    SV("jello"), 0644),
         0);
     assert_int_equal(blob_read(f->store, &d, 5, &out, &f->err), -ERR_CORRUPT);
+    assert_false(blob_is_kept(f->store, &d, 5));
+    assert_true(blob_drop_damaged(f->store, &d));
+    assert_false(blob_exists(f->store, &d, NULL));
+    assert_false(blob_drop_damaged(f->store, &d));
 }
 
 static void damage_manifest(Fixture *f, const ImageInfo *info)
