@@ -197,6 +197,25 @@ static int run_verb(const OciGlobal *g, int argc, char **argv, char **whole)
     return oci_fail(g, 3, &err);
 }
 
+/* A file that cannot be written is said at once, and not when the first error is lost. As runc: it
+ * is made, and an empty name is none. */
+static int open_log(OciGlobal *g, char path[static PATH_MAX], Err *err)
+{
+    const char *name = g->log;
+    int fd, r;
+
+    g->log = NULL;
+    if (!name || !*name)
+        return 0;
+    if ((r = absolute_path(name, path, err)) < 0)
+        return r;
+    if ((fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)) < 0)
+        return err_errno(err, "open %s", path);
+    close(fd);
+    g->log = path;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     char root[PATH_MAX], root_abs[PATH_MAX], log_abs[PATH_MAX];
@@ -231,10 +250,8 @@ int main(int argc, char **argv)
     }
     if (!g.root)
         g.root = default_root(root);
-    if (absolute_path(g.root, root_abs, &err) < 0 ||
-        (g.log && absolute_path(g.log, log_abs, &err) < 0))
+    if (open_log(&g, log_abs, &err) < 0 || absolute_path(g.root, root_abs, &err) < 0)
         return oci_fail(&g, 1, &err);
     g.root = root_abs;
-    g.log = g.log ? log_abs : NULL;
     return run_verb(&g, argc - at, argv + at, argv);
 }

@@ -116,8 +116,7 @@ bool blob_drop_damaged(ImageStore *s, const Digest *d)
     _cleanup_close_ int fd = openat(s->blobs_fd, digest_hex(d), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     _cleanup_free_ char *chunk = malloc(COPY_CHUNK);
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    bool damaged =
-        fd >= 0 && chunk && hash && check_bytes(fd, d, hash, chunk) == -(int)ERR_CORRUPT;
+    bool damaged = fd >= 0 && chunk && hash && check_bytes(fd, d, hash, chunk) == -(int)ERR_CORRUPT;
 
     EVP_MD_CTX_free(hash);
     return damaged && unlinkat(s->blobs_fd, digest_hex(d), 0) == 0;

@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 #include "api/quantity.h"
-#include "base/log.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "kubelet/internal.h"
 #include "kubelet/propagation.h"
 

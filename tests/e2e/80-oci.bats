@@ -165,6 +165,10 @@ flip() { # FILE OFFSET: one bit of it
     run ko checkpoint "$ID"
     [ "$status" = 1 ] && [[ "$output" == *criu* ]]
     [[ "$(ko --version)" == "knarr-oci version "*"spec: 1.2.0"* ]]
+    run ko --log "$T/nodir/log" list
+    [ "$status" = 1 ] && [[ "$output" == *"open $T/nodir/log: no such file or directory"* ]]
+    ko --log "$T/made" list
+    [ -e "$T/made" ] && [ ! -s "$T/made" ]
 }
 
 @test "exec: exit codes, user, groups, environment, folder, capabilities, detached" {
