@@ -235,6 +235,25 @@ while True: held.append(s.accept())' 3>&- &
     start_pulling_node
 }
 
+@test "a node that is killed in the middle of a pull carries on with it" {
+    local peer
+    mkdir "$DATA/peer"
+    nsenter --net="/run/netns/$NS" python3 "$BATS_TEST_DIRNAME/registry-peer.py" "$DATA/peer" >"$DATA/log/peer.log" 2>&1 3>&- &
+    echo $! >>"$PIDS"
+    wait_for 30 test -s "$DATA/peer/port"
+    peer="127.0.0.1:$(cat "$DATA/peer/port")"
+    pod cut "$peer/stall/app:1"
+    begun() { [ -n "$(find "$DATA/images/tmp" -name 'part-*' -size +1k)" ]; }
+    wait_for 30 begun
+    kill_role node KILL
+    [ -z "$(inside "$BIN/knarr-image" list --data-dir "$DATA" | grep stall/app)" ]
+    start_pulling_node
+    wait_for 60 event cut Pulled 'Successfully pulled image'
+    grep -q 'stall/app/blobs/.* bytes=' "$DATA/peer/log"
+    inside "$BIN/knarr-image" list --data-dir "$DATA" | grep -q stall/app
+    kubectl delete pod cut --timeout=30s
+}
+
 @test "unused images go when the disk is full, those that run and those that were brought stay" {
     make_image "$DATA/hand.tar" local/hand:1
     inside "$BIN/knarr" image import "$DATA/hand.tar" --name local.example/hand:1 --data-dir "$DATA"
