@@ -197,6 +197,18 @@ END
     [ "$(stat -c '%a %u:%g' /dev/null)" = "$before" ]
 }
 
+@test "CVE-2016-3697: a user is whom its number says, and none that leaves root what it is" {
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    for user in 4294967295 1000:4294967295; do
+        run ko exec --user "$user" "$ID" id
+        [ "$status" != 0 ] && [[ "$output" == *"no number of a user or group"* ]]
+    done
+    ko delete --force "$ID"
+    config '.process.user.uid = 4294967295'
+    run ko run "$ID"
+    [ "$status" != 0 ]
+}
+
 @test "masked and read-only paths are, and cannot be undone" {
     script 'cat /proc/keys | wc -c; ls /proc/acpi /sys/firmware | grep -v : | wc -w; (echo 1 >/proc/sys/vm/swappiness) 2>&1
         umount /proc/keys 2>&1; mount -o remount,rw /proc/sys 2>&1; true'
