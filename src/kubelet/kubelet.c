@@ -366,9 +366,8 @@ int kubelet_new(Loop *loop, ApiClient *api, const KubeletConfig *cfg, Kubelet **
     limit_pods(k);
     kubelet_metrics_start(k);
     sandbox_sweep(k);
-    if ((r = puller_new(k, cfg, &k->puller, err)) < 0 ||
-        (r = volumes_open_memory(k, err)) < 0 || (r = link_plugins(k, err)) < 0 ||
-        (r = make_bridge(k, err)) < 0 ||
+    if ((r = puller_new(k, cfg, &k->puller, err)) < 0 || (r = volumes_open_memory(k, err)) < 0 ||
+        (r = link_plugins(k, err)) < 0 || (r = make_bridge(k, err)) < 0 ||
         (r = event_recorder_new(api, SV("kubelet"), sv_cstr(k->cfg.node_name), &k->events, err)) <
             0 ||
         (r = each_pod_folder(k, restore_one, err)) < 0 || (r = watch_pods(k, err)) < 0 ||
