@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/str.h"
 
 static const char *log_role = "knarr";
 static LogLevel log_level = LOG_LEVEL_INFO;
@@ -76,6 +75,11 @@ static size_t put_text(char *out, size_t size, StrView text, bool json)
         text = sv_skip(text, len ? len : 1);
     }
     return n;
+}
+
+void log_plain(StrView text, char *out, size_t size)
+{
+    out[put_text(out, size, text, false)] = 0;
 }
 
 static size_t json_line(char line[LINE_MAX_BYTES], LogLevel level, const char *text, size_t len)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/macros.h"
+#include "base/str.h"
 
 typedef enum LogLevel { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR } LogLevel;
 
@@ -16,6 +17,9 @@ void log_init(const char *role);
 void log_set_level(LogLevel level);
 /* From now on a line is an object: {"time":…,"level":"INFO","component":ROLE,"msg":…}. */
 void log_set_json(bool on);
+/* `text` as a line of the log has it: without what commands a terminal or ends a line. Cut where it
+ * does not fit; ends in NUL. `size` is 16 or more. */
+void log_plain(StrView text, char *out, size_t size);
 bool log_enabled(LogLevel level);
 void log_write(LogLevel level, const char *fmt, ...) PRINTF(2, 3);
 

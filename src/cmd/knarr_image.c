@@ -7,13 +7,17 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "cmd/image_verbs.h"
 #include "cmd/output.h"
 #include "image/image_export.h"
 
 int image_fail(const Err *err)
 {
-    fprintf(stderr, "knarr image: %s\n", err->msg);
+    char text[4 * sizeof err->msg];
+
+    log_plain(sv_cstr(err->msg), text, sizeof text); /* archives and registries have a part in it */
+    fprintf(stderr, "knarr image: %s\n", text);
     return 1;
 }
 

@@ -87,6 +87,12 @@ int image_import(ImageStore *s, const char *source, StrView name, Arena *a, Imag
  * last. */
 int image_add(ImageStore *s, const Digest *manifest, const ImageRef *name, Err *err) NODISCARD;
 
+/* Tells `fn` all digests that the image consists of: manifest, configuration, compressed layers and
+ * diff-ids; while `fn` returns true. ERR_NOT_FOUND, ERR_CORRUPT, ERR_INVALID. */
+typedef bool ImageDigestFn(void *ctx, const Digest *d);
+int image_digests(ImageStore *s, const Digest *manifest, ImageDigestFn *fn, void *ctx,
+                  Err *err) NODISCARD;
+
 /* All images, each once with its names, sorted by first name; one whose files are damaged says so
  * and hides no other. */
 int image_list(ImageStore *s, Arena *a, ImageInfo **ret_list, size_t *ret_len, Err *err) NODISCARD;

@@ -17,7 +17,7 @@ struct BlobWriter {
     EVP_MD_CTX *hash;
     int fd;
     uint64_t size;
-    char name[80]; /* in tmp/; empty once renamed */
+    char name[112]; /* in tmp/; empty once renamed */
 };
 
 enum { COPY_CHUNK = 128 * 1024 };
@@ -25,6 +25,11 @@ enum { COPY_CHUNK = 128 * 1024 };
 int image_store_hold(ImageStore *s, int *ret_fd, Err *err)
 {
     return store_lock(s, "gc.lock", LOCK_SH, ret_fd, err);
+}
+
+int image_store_hold_alone(ImageStore *s, int *ret_fd, Err *err)
+{
+    return store_lock(s, "gc.lock", LOCK_EX | LOCK_NB, ret_fd, err);
 }
 
 bool blob_exists(ImageStore *s, const Digest *d, uint64_t *ret_size)
@@ -210,18 +215,19 @@ static int part_open(ImageStore *s, const char *name, int *ret_fd, Err *err)
     return 0;
 }
 
-int blob_writer_resume(ImageStore *s, const Digest *want, BlobWriter **ret_w, uint64_t *ret_have,
-                       Err *err)
+int blob_writer_resume(ImageStore *s, const Digest *want, const char *tag, BlobWriter **ret_w,
+                       uint64_t *ret_have, Err *err)
 {
     BlobWriter *w = calloc(1, sizeof *w);
-    char name[80];
+    char name[sizeof w->name];
     int r;
 
     if (!w)
         return err_nomem(err);
     w->store = s;
     w->fd = -1;
-    snprintf(name, sizeof name, "part-%s", digest_hex(want));
+    snprintf(name, sizeof name, "part-%s%s%.*s", digest_hex(want), *tag ? "-" : "",
+             BLOB_TAG_SIZE - 1, tag);
     w->hash = EVP_MD_CTX_new();
     if (!w->hash || EVP_DigestInit_ex(w->hash, EVP_sha256(), NULL) != 1)
         r = err_nomem(err);

@@ -9,6 +9,9 @@
  * collector does not take them away. ret_fd is closed to let go. */
 int image_store_hold(ImageStore *s, int *ret_fd, Err *err) NODISCARD;
 
+/* As long as nobody adds any: ERR_BUSY, somebody does. */
+int image_store_hold_alone(ImageStore *s, int *ret_fd, Err *err) NODISCARD;
+
 bool blob_exists(ImageStore *s, const Digest *d, uint64_t *ret_size); /* ret_size may be NULL */
 /* Whether it need not be fetched: it has `size` bytes and, where reading it costs next to nothing
  * (BLOB_SMALL), those of its digest. What a power cut left empty or cut off is not. */
@@ -34,10 +37,12 @@ int blob_writer_write(BlobWriter *w, const void *data, size_t n, Err *err) NODIS
 int blob_writer_commit(BlobWriter *w, const Digest *want, Digest *ret_digest, uint64_t *ret_size,
                        Err *err) NODISCARD;
 
-/* A blob of a known digest in a part file that one process may begin and another carry on with.
- * *ret_have bytes are there, and hashed. ERR_BUSY: somebody is writing it. ERR_SYS, ERR_NOMEM. */
-int blob_writer_resume(ImageStore *s, const Digest *want, BlobWriter **ret_w, uint64_t *ret_have,
-                       Err *err) NODISCARD;
+/* A blob of a known digest in a part file that one process may begin and another carry on with, of
+ * those that give the same `tag` (hexadecimal; "": everybody's). *ret_have bytes are there, and
+ * hashed. ERR_BUSY: somebody is writing it. ERR_SYS, ERR_NOMEM. */
+enum { BLOB_TAG_SIZE = 33 };
+int blob_writer_resume(ImageStore *s, const Digest *want, const char *tag, BlobWriter **ret_w,
+                       uint64_t *ret_have, Err *err) NODISCARD;
 /* Drops what was written. */
 int blob_writer_restart(BlobWriter *w, Err *err) NODISCARD;
 /* Ends it, but leaves the part file for who carries on; NULL is fine; always NULL. */

@@ -504,3 +504,22 @@ int image_rm(ImageStore *s, StrView what, Err *err)
     r = index_remove(s, &info.manifest, one_name ? name : NULL, err);
     return r < 0 ? r : image_gc(s, NULL, err);
 }
+
+int image_digests(ImageStore *s, const Digest *manifest, ImageDigestFn *fn, void *ctx, Err *err)
+{
+    _cleanup_arena_ Arena a;
+    ImageConfig c;
+    Manifest m;
+    int r;
+
+    arena_init(&a, 0);
+    if ((r = manifest_load(s, manifest, &a, &m, err)) < 0 ||
+        (r = image_config(s, manifest, &a, &c, err)) < 0)
+        return r;
+    bool more = fn(ctx, manifest) && fn(ctx, &m.config);
+    for (uint32_t i = 0; more && i < m.layers_len; i++)
+        more = fn(ctx, &m.layers[i].digest);
+    for (uint32_t i = 0; more && i < c.diff_ids_len; i++)
+        more = fn(ctx, &c.diff_ids[i]);
+    return 0;
+}

@@ -20,7 +20,8 @@
 enum {
     REGISTRY_PARALLEL = 4,            /* downloads of one pull at a time */
     REGISTRY_TRIES = 4,               /* of a request that fails without progress */
-    REGISTRY_STALL_MS = 60 * 1000,    /* without a byte for so long, a connection is broken */
+    REGISTRY_STALL_MS = 60 * 1000,    /* without progress for so long, a connection is broken */
+    REGISTRY_SPEED_MIN = 1024,        /* bytes a second that are progress */
     REGISTRY_RETRY_AFTER_MAX_S = 120, /* longer than that is not waited for (429, 503) */
     REGISTRY_REDIRECTS_MAX = 10,
 };
@@ -87,9 +88,24 @@ typedef struct RegistryPulled {
  * ERR_UNSUPPORTED, ERR_LIMIT: what came is no image that can be used. */
 typedef void RegistryPullFn(void *ctx, const RegistryPulled *pulled, const Err *err);
 
+/* For whom a pull is, where not everybody may have all that the store has: a registry names by
+ * digest what it wants, and who knows a digest need not have the right to what it stands for. So
+ * what may not be reused comes from the registry once more, and is checked, layers down to their
+ * diff-ids. The functions are called in the pool. */
+typedef struct RegistryGuard {
+    StrView trust; /* copied: pulls of one repository with equal texts share what they download */
+    bool (*may_reuse)(void *ctx, const Digest *d); /* a blob or a diff-id that may be there already;
+                                                      NULL: no guard */
+    /* Before the image has its name. */
+    int (*admit)(void *ctx, const Digest *config, Err *err);
+    void (*free)(void *ctx);
+    void *ctx; /* the pull's own, once registry_pull() has begun it */
+} RegistryGuard;
+
 typedef struct RegistryPullSpec {
     ImageRef ref;
     RegistryOptions options;
+    RegistryGuard guard;
     /* What it forbids, and what has not the signatures that it wants, is ERR_DENIED, and nothing of
      * it is kept. NULL: everything may be pulled. Must outlive the pull. */
     const ImagePolicy *policy;

@@ -12,7 +12,8 @@
 enum {
     FILL_HIGH = 2 * 1024 * 1024, /* the registry waits */
     FILL_LOW = 512 * 1024,
-    FLUSH_MIN = 256 * 1024, /* worth a turn of the pool while more is coming */
+    FLUSH_MIN = 256 * 1024,   /* worth a turn of the pool while more is coming */
+    PROGRESS_MIN = 64 * 1024, /* what a connection has brought before it broke, to count */
     RETRY_MS = 400,
     OTHER_MS = 150, /* how often somebody else's download is looked at */
     TELL_NS = 100 * 1000 * 1000,
@@ -26,13 +27,14 @@ struct RegDownload {
     RegDownload *next;
     Digest digest;
     uint64_t size;
-    RegWant *wants; /* the first one's session is used */
+    char tag[BLOB_TAG_SIZE]; /* of all wants */
+    RegWant *wants;          /* the first one's session is used */
     RegCall *call;
     Source *timer;
     BlobWriter *writer;
     uint64_t have;   /* received, with what is still in buffers */
     uint64_t last;   /* where the latest try began */
-    unsigned tries;  /* without a byte */
+    unsigned tries;  /* without progress */
     Buf fill, flush; /* flush: the pool's */
     bool truncate;   /* the answer begins at the first byte */
     bool resumed, restarted, spoilt;
@@ -170,7 +172,7 @@ static void try_again(RegDownload *d)
     if (!err.code)
         err_set(&err, ERR_CLOSED, 0, "the body ended after %llu of %llu bytes",
                 (unsigned long long)d->have, (unsigned long long)d->size);
-    if (d->have > d->last)
+    if (d->have >= d->last + PROGRESS_MIN)
         d->tries = 0;
     if (++d->tries >= REGISTRY_TRIES) {
         err_wrap(&err, "blob %s", d->digest.text);
@@ -331,9 +333,9 @@ static void do_step(void *ctx)
 
     switch (d->step) {
     case STEP_OPEN:
-        d->existed = blob_is_kept(d->store, &d->digest, d->size);
+        d->existed = !d->tag[0] && blob_is_kept(d->store, &d->digest, d->size);
         if (!d->existed)
-            (void)!blob_writer_resume(d->store, &d->digest, &d->writer, &d->have, &d->err);
+            (void)!blob_writer_resume(d->store, &d->digest, d->tag, &d->writer, &d->have, &d->err);
         break;
     case STEP_WRITE:
         if (d->truncate && blob_writer_restart(d->writer, &d->err) < 0)
@@ -493,7 +495,9 @@ int reg_want(RegWant *w, const Digest *digest, uint64_t size, Err *err)
     Registry *r = w->session->reg;
     RegDownload *d;
 
-    for (d = r->downloads; d && !(digest_eq(&d->digest, digest) && d->size == size); d = d->next)
+    for (d = r->downloads;
+         d && !(digest_eq(&d->digest, digest) && d->size == size && strcmp(d->tag, w->tag) == 0);
+         d = d->next)
         ;
     w->next = NULL;
     if (d) {
@@ -512,6 +516,7 @@ int reg_want(RegWant *w, const Digest *digest, uint64_t size, Err *err)
     d->store = r->store;
     d->digest = *digest;
     d->size = size;
+    memcpy(d->tag, w->tag, sizeof d->tag);
     d->wants = w;
     d->next = r->downloads;
     r->downloads = d;

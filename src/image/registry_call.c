@@ -389,11 +389,22 @@ static bool on_head(void *ctx, int status, const HttpHeader *headers, unsigned n
     return c->passed;
 }
 
+/* Within one stall's time. */
+static size_t enough_bytes(const RegCall *c)
+{
+    return (size_t)c->session->stall_ms * REGISTRY_SPEED_MIN / 1000;
+}
+
 static void on_data(void *ctx, const void *data, size_t len)
 {
     RegCall *c = ctx;
 
-    c->last_ns = loop_now_ns(c->session->reg->loop);
+    /* A byte now and then is no progress. */
+    c->moved += len;
+    if (c->moved >= enough_bytes(c)) {
+        c->moved = 0;
+        c->last_ns = loop_now_ns(c->session->reg->loop);
+    }
     c->spec.on_data(c->spec.ctx, data, len); /* which may have cancelled it */
 }
 
@@ -418,8 +429,12 @@ static void on_watch(void *ctx)
         return;
     c->timer = source_free(c->timer);
     c->fetch = fetch_cancel(c->fetch);
-    err_set(&err, ERR_TIMEOUT, 0, "%.*s: not a byte for %u s", SV_FMT(sv_head(c->url, 300)),
-            c->session->stall_ms / 1000);
+    if (c->moved)
+        err_set(&err, ERR_TIMEOUT, 0, "%.*s: %zu bytes in %u s are too slow",
+                SV_FMT(sv_head(c->url, 300)), c->moved, c->session->stall_ms / 1000);
+    else
+        err_set(&err, ERR_TIMEOUT, 0, "%.*s: not a byte for %u s", SV_FMT(sv_head(c->url, 300)),
+                c->session->stall_ms / 1000);
     if (c->passed || c->spec.streams)
         finish_error(c, &err);
     else
@@ -443,6 +458,7 @@ static int send_request(RegCall *c, Err *err)
         h[n++] = (HttpHeader){ SV("authorization"), s->authorization };
     c->epoch = s->epoch;
     c->passed = c->paused = false;
+    c->moved = 0;
     FetchSpec spec = { .url = c->url,
                        .method = c->spec.method,
                        .body = c->spec.body,

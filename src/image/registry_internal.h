@@ -158,6 +158,7 @@ struct RegCall {
     Fetch *fetch;
     Source *timer; /* until the next try, or watching for a stall */
     int64_t last_ns;
+    size_t moved;                      /* bytes since then, which are not enough yet */
     unsigned tries, redirects, rounds; /* rounds of authorisation */
     unsigned epoch;                    /* of what it was sent with */
     bool passed, paused, waiting, sent;
@@ -218,6 +219,8 @@ void registry_forget_unpacks(Registry *r);
 /* Somebody who wants a blob. */
 typedef struct RegWant {
     RegSession *session;
+    char tag[BLOB_TAG_SIZE]; /* it is to come from the registry, shared with those of the same tag
+                                alone; "": what is there already will do */
     RegDownload *download;
     struct RegWant *next;
     void (*moved)(void *ctx, struct RegWant *w, RegistryBlobState state, uint64_t bytes);

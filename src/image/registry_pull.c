@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
+#include "base/encode.h"
 #include "base/file.h"
 #include "image/registry_internal.h"
 
@@ -21,6 +22,8 @@ typedef struct PullBlob {
     unsigned endpoint; /* that is asked for it */
     unsigned same;     /* index of an earlier one with this digest; itself: none */
     bool here, existed, unpacking, ready;
+    bool fresh;       /* the guard does not let the store's be used */
+    bool fresh_layer; /* nor what it unpacks to */
 } PullBlob;
 
 typedef struct PullDoc {
@@ -47,6 +50,7 @@ struct RegistryPull {
     Digest asked; /* of the document that is asked for; empty: by tag */
     uint64_t asked_size;
     RegManifest manifest;
+    bool *fresh;     /* of the following, as the guard says; NULL: there is none */
     PullBlob *blobs; /* the configuration, then the layers */
     unsigned n_blobs, n_next, n_down, n_unpacking;
     Arena config_arena; /* the pool's */
@@ -69,6 +73,7 @@ struct RegUnpack {
     ImageStore *store;
     PullBlob *blob;
     Digest digest, diff_id;
+    bool fresh; /* though it may be there */
     RegUnpack *next;
     Err err;
 };
@@ -94,6 +99,8 @@ static void pull_free(RegistryPull *p)
     for (unsigned i = 0; i < p->n_sessions; i++)
         reg_session_end(&p->sessions[i]);
     closep(&p->hold);
+    if (p->spec.guard.free)
+        p->spec.guard.free(p->spec.guard.ctx);
     arena_free(&p->config_arena);
     arena_free(&p->arena);
     free(p);
@@ -207,7 +214,7 @@ static void do_unpack(void *ctx)
 {
     RegUnpack *u = ctx;
 
-    if (!path_exists(u->store->layers_fd, digest_hex(&u->diff_id)))
+    if (u->fresh || !path_exists(u->store->layers_fd, digest_hex(&u->diff_id)))
         (void)!layer_unpack(u->store, &u->digest, &u->diff_id, &u->err);
     if (u->err.code == ERR_NONE || !blob_drop_damaged(u->store, &u->digest))
         return;
@@ -270,6 +277,7 @@ static int unpack(RegistryPull *p, PullBlob *b, const Digest *diff_id, Err *err)
                       .blob = b,
                       .digest = b->digest,
                       .diff_id = *diff_id,
+                      .fresh = b->fresh_layer,
                       .next = p->reg->unpacks };
     if (reg_work(p->reg, do_unpack, unpack_done, u, err) < 0) {
         free(u);
@@ -318,6 +326,30 @@ static bool other_may_have_it(const Err *why)
     return why->code != ERR_NOMEM && !(why->code == ERR_SYS && why->sys == ENOSPC);
 }
 
+/* Those share a download who have shown the same to the same repository. */
+static void put_tag(RegistryPull *p, const RegSession *s, char tag[static BLOB_TAG_SIZE])
+{
+    uint8_t sum[32] = { 0 };
+    StrView text = arena_printf(&p->arena, "%.*s %.*s %.*s", SV_FMT(s->base),
+                                SV_FMT(s->endpoint->path), SV_FMT(p->spec.guard.trust));
+
+    /* Without memory for it: shared with nobody's bytes but those of this pull. */
+    if (!text.ptr || EVP_Digest(text.ptr, text.len, sum, NULL, EVP_sha256(), NULL) != 1)
+        memcpy(sum, &p, sizeof p);
+    hex_encode(sum, (BLOB_TAG_SIZE - 1) / 2, tag);
+    tag[BLOB_TAG_SIZE - 1] = 0;
+}
+
+static void want_from(PullBlob *b, unsigned endpoint)
+{
+    RegistryPull *p = b->pull;
+
+    b->endpoint = endpoint;
+    b->want.session = &p->sessions[endpoint];
+    if (b->fresh)
+        put_tag(p, b->want.session, b->want.tag);
+}
+
 static void on_blob(void *ctx, RegWant *w, bool existed, const Err *why)
 {
     PullBlob *b = ctx;
@@ -325,7 +357,7 @@ static void on_blob(void *ctx, RegWant *w, bool existed, const Err *why)
     Err err = { 0 };
 
     if (why && b->endpoint + 1 < p->n_sessions && other_may_have_it(why)) {
-        w->session = &p->sessions[++b->endpoint];
+        want_from(b, b->endpoint + 1);
         if (reg_want(w, &b->digest, b->size, &err) < 0)
             end(p, &err);
         return;
@@ -360,10 +392,8 @@ static void want_more(RegistryPull *p)
 
         if (b->same != b->index)
             continue;
-        b->want = (RegWant){
-            .session = &p->sessions[p->at], .moved = on_moved, .done = on_blob, .ctx = b
-        };
-        b->endpoint = p->at;
+        b->want = (RegWant){ .moved = on_moved, .done = on_blob, .ctx = b };
+        want_from(b, p->at);
         p->n_down++;
         if (reg_want(&b->want, &b->digest, b->size, &err) < 0)
             end(p, &err);
@@ -383,6 +413,7 @@ static int list_blobs(RegistryPull *p, Err *err)
         *b = (PullBlob){ .pull = p, .index = i, .same = i };
         b->digest = i ? m->layers[i - 1].digest : m->config;
         b->size = i ? m->layers[i - 1].size : m->config_size;
+        b->fresh = p->fresh && p->fresh[i];
         if (i == 0 && b->size > IMAGE_CONFIG_MAX)
             return err_set(err, ERR_LIMIT, 0,
                            "the configuration has %llu bytes, at most %d are taken",
@@ -536,6 +567,26 @@ static void ask_manifest(RegistryPull *p)
 
 /* ---- the pool ---- */
 
+static bool is_fresh(const RegistryPull *p, const Digest *d)
+{
+    return p->spec.guard.may_reuse && !p->spec.guard.may_reuse(p->spec.guard.ctx, d);
+}
+
+static int ask_guard(RegistryPull *p, Err *err)
+{
+    const Manifest *m = &p->manifest.image;
+
+    if (!p->spec.guard.may_reuse)
+        return 0;
+    p->fresh = arena_array(&p->arena, bool, m->layers_len + 1u);
+    if (!p->fresh)
+        return err_nomem(err);
+    p->fresh[0] = is_fresh(p, &m->config);
+    for (unsigned i = 0; i < m->layers_len; i++)
+        p->fresh[i + 1] = is_fresh(p, &m->layers[i].digest);
+    return 0;
+}
+
 static int do_store(RegistryPull *p, Err *err)
 {
     for (unsigned i = 0; i < p->n_docs; i++) {
@@ -545,7 +596,7 @@ static int do_store(RegistryPull *p, Err *err)
         if (r < 0)
             return r;
     }
-    return 0;
+    return ask_guard(p, err);
 }
 
 static int do_config(RegistryPull *p, Err *err)
@@ -559,7 +610,17 @@ static int do_config(RegistryPull *p, Err *err)
     if (p->config.diff_ids_len != layers)
         return err_set(err, ERR_INVALID, 0, "the manifest has %u layers, the config %u diff-ids",
                        layers, p->config.diff_ids_len);
+    for (unsigned i = 1; i <= layers; i++)
+        p->blobs[i].fresh_layer = is_fresh(p, &p->config.diff_ids[i - 1]);
     return 0;
+}
+
+static int do_name(RegistryPull *p, Err *err)
+{
+    const RegistryGuard *g = &p->spec.guard;
+    int r = g->admit ? g->admit(g->ctx, &p->manifest.image.config, err) : 0;
+
+    return r < 0 ? r : image_add(p->store, &p->docs[p->n_docs - 1].digest, &p->spec.ref, err);
 }
 
 /* Whether the policy forbids it whatever it is. */
@@ -591,7 +652,7 @@ static void do_step(void *ctx)
         (void)!do_config(p, &p->err);
         break;
     case PULL_NAME:
-        (void)!image_add(p->store, &p->docs[p->n_docs - 1].digest, &p->spec.ref, &p->err);
+        (void)!do_name(p, &p->err);
         break;
     }
 }
@@ -662,9 +723,17 @@ static void work(RegistryPull *p, PullStep step)
 
 /* ---- the begin ---- */
 
+static int copy_guard(RegistryPull *p, const RegistryGuard *from, RegistryGuard *ret, Err *err)
+{
+    *ret = *from;
+    ret->trust = arena_sv(&p->arena, from->trust);
+    return from->trust.len && !ret->trust.ptr ? err_nomem(err) : 0;
+}
+
 int registry_pull(Registry *r, const RegistryPullSpec *spec, RegistryPull **ret, Err *err)
 {
     RegistryPull *p = calloc(1, sizeof *p);
+    RegistryGuard guard;
     int e;
 
     if (!p)
@@ -674,10 +743,12 @@ int registry_pull(Registry *r, const RegistryPullSpec *spec, RegistryPull **ret,
     p->store = r->store;
     p->hold = -1;
     p->spec = *spec;
+    p->spec.guard = (RegistryGuard){ 0 }; /* the caller's until all is well */
     p->asked = spec->ref.digest;
     if ((e = reg_options_copy(&spec->options, &p->arena, &p->spec.options, err)) < 0 ||
         (e = registry_endpoints(r->config, &p->spec.ref, &p->arena, &p->endpoints, &p->n_endpoints,
-                                err)) < 0) {
+                                err)) < 0 ||
+        (e = copy_guard(p, &spec->guard, &guard, err)) < 0) {
         pull_free(p);
         return e;
     }
@@ -692,6 +763,7 @@ int registry_pull(Registry *r, const RegistryPullSpec *spec, RegistryPull **ret,
         pull_free(p);
         return e;
     }
+    p->spec.guard = guard;
     *ret = p;
     return 0;
 }

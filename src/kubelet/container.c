@@ -98,8 +98,12 @@ static int look_at_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageS
         return fail(job, "InvalidImageName", err, ERR_INVALID,
                     "Failed to apply default image tag \"%.*s\": couldn't parse image name: %s",
                     SV_FMT(name), err->msg);
-    if (r < 0 || (!job->image_ok && (r = check_right(job, c, &info, err)) < 0) ||
-        job->need != IMAGE_READY)
+    if (r < 0)
+        return r;
+    /* The name may have come to mean another image since. */
+    job->image_ok = job->image_ok && digest_eq(&job->image_allowed, &info.config);
+    job->image_allowed = info.config;
+    if ((!job->image_ok && (r = check_right(job, c, &info, err)) < 0) || job->need != IMAGE_READY)
         return r;
     snprintf(pin, sizeof pin, "pod-%s.%s", job->base.uid, job->container);
     pull_record_touch(record_dir(job, dir), &info.config);

@@ -134,6 +134,15 @@ static uint64_t missing_room(const Kubelet *k)
     return used_percent >= k->cfg.image_gc_high && wanted > left ? wanted - left : 0;
 }
 
+/* What ended or was cancelled pulls have left belongs to no image, and goes first. */
+static bool collect_remains(LookJob *j)
+{
+    if (image_gc(j->k->images, NULL, &j->err) < 0)
+        return false;
+    j->wanted = missing_room(j->k);
+    return j->wanted > 0;
+}
+
 static void remove_unused(LookJob *j)
 {
     Candidate *list = arena_array(&j->arena, Candidate, j->n + 1);
@@ -164,7 +173,8 @@ static void look_work(void *ctx)
         return;
     j->wanted = missing_room(j->k);
     if (j->wanted) {
-        remove_unused(j);
+        if (collect_remains(j))
+            remove_unused(j);
         if (image_list(j->k->images, &j->arena, &j->images, &j->n, &j->err) < 0)
             return;
     }

@@ -7,7 +7,8 @@
  *   admit.c        whether a pod is begun at all; support.c: what is not implemented is refused
  *   run.c          its containers: order, restarts, back-off
  *   pull.c         their images, from registries; pull_secrets.c: a pod's credentials;
- *                  pull_record.c: who may use what was pulled; image_gc.c: what is not used goes
+ *                  pull_record.c: who may use what was pulled; pull_guard.c: what a pull may take
+ *                  from there; image_gc.c: what is not used goes
  *   cleanup.c      its end: everything of it on this node is taken down
  *   status.c       from a worker to PodStatus
  *  on a pool thread, as jobs that may be repeated:
@@ -127,9 +128,10 @@ struct Container {
     int64_t backoff_ms, pull_backoff_ms;
     int64_t pull_failed_at; /* monotonic ns: when ImagePullBackOff is said; 0: not */
     ImageWait *image_wait;
-    bool image_ok;       /* the next start uses the image as it is on the node */
-    bool ready, started; /* what probes say; without probes: running */
-    bool stopping;       /* killed by a probe or for a change; starts again by the restart policy */
+    bool image_ok;        /* the next start uses the image as it is on the node, if it is still */
+    Digest image_allowed; /* the one of this configuration */
+    bool ready, started;  /* what probes say; without probes: running */
+    bool stopping; /* killed by a probe or for a change; starts again by the restart policy */
     bool kill_sent;
     int64_t kill_at; /* monotonic ns: while `stopping`, when SIGKILL follows */
     Probe *probes[3];
@@ -302,9 +304,10 @@ typedef struct StartJob {
     AppSpec app;                     /* result; texts in base.arena */
     char image_id[300], waiting[48]; /* waiting: reason when it fails: "ErrImageNeverPull" … */
     bool image_ok;                   /* whoever may not use the image was told so before */
-    ImageNeed need;                  /* result: READY, or it is no error, and what is missing */
-    PullRecord record;               /* of IMAGE_VERIFY; texts in base.arena */
-    Value service_env;               /* list of "NAME=VALUE" for enableServiceLinks */
+    Digest image_allowed; /* of this configuration; as a result: the one that was looked at */
+    ImageNeed need;       /* result: READY, or it is no error, and what is missing */
+    PullRecord record;    /* of IMAGE_VERIFY; texts in base.arena */
+    Value service_env;    /* list of "NAME=VALUE" for enableServiceLinks */
 } StartJob;
 int container_prepare(StartJob *job, Err *err) NODISCARD; /* container.c */
 

@@ -3,7 +3,7 @@
  *   WAIT_SECRETS   -> what of the pod's secrets fits is known
  *   WAIT_TURN      -> a place
  *   WAIT_PULLING   -> one credential after the other; without any that fits, once without
- *   WAIT_RECORDING -> a job has written down who may use it
+ *   WAIT_PULLED    -> a job has looked how large it is, for those who read events
  *
  * A wait is cancelled by its container at any moment; a job under way then finds nobody. */
 #include "kubelet/pull.h"
@@ -15,6 +15,7 @@
 #include "base/turns.h"
 #include "image/registry.h"
 #include "kubelet/internal.h"
+#include "kubelet/pull_guard.h"
 #include "kubelet/pull_secrets.h"
 
 enum {
@@ -181,27 +182,23 @@ static const char *image_of(const ImageWait *w)
 
 /* ---- the end of a pull ---- */
 
-typedef struct RecordJob {
+typedef struct SizeJob {
     Kubelet *k;
     unsigned id;
-    char dir[PATH_SIZE];
     Arena arena;
-    Digest manifest;
-    PullRight right;
-    bool everyone;
+    Digest manifest, config;
     uint64_t size;
     Err err;
-} RecordJob;
+} SizeJob;
 
-static void record_work(void *ctx)
+static void size_work(void *ctx)
 {
-    RecordJob *j = ctx;
+    SizeJob *j = ctx;
     ImageInfo info;
     if (image_get(j->k->images, sv_cstr(j->manifest.text), &j->arena, &info, &j->err) < 0)
         return;
     j->size = info.size;
-    if (pull_record_add(j->dir, &info.config, j->everyone ? NULL : &j->right, &j->err) < 0)
-        return;
+    j->config = info.config;
 }
 
 static ImageWait *wait_of(Puller *p, unsigned id)
@@ -225,9 +222,9 @@ static const char *took_text(int64_t ns, char buf[static 32])
     return buf;
 }
 
-static void record_done(void *ctx)
+static void size_done(void *ctx)
 {
-    RecordJob *j = ctx;
+    SizeJob *j = ctx;
     Kubelet *k = j->k;
     ImageWait *w = wait_of(k->puller, j->id);
     char took[32], all[32];
@@ -241,6 +238,7 @@ static void record_done(void *ctx)
                      image_of(w), took_text(end - w->begun_ns, took),
                      took_text(end - w->asked_ns, all), (unsigned long long)j->size);
         image_keeper_look(k->image_keeper);
+        w->c->image_allowed = j->config;
         end_ready(w);
     }
     arena_free(&j->arena);
@@ -253,30 +251,17 @@ static const PullRight *right_of(const ImageWait *w)
     return w->credentials.fits.len ? &w->credentials.fits.items[w->at].right : NULL;
 }
 
-static bool copy_right(RecordJob *j, const PullRight *from)
-{
-    j->everyone = !from;
-    if (!from)
-        return true;
-    j->right = (PullRight){ .uid = arena_sv(&j->arena, from->uid),
-                            .ns = arena_sv(&j->arena, from->ns),
-                            .name = arena_sv(&j->arena, from->name),
-                            .hash = arena_sv(&j->arena, from->hash) };
-    return j->right.uid.ptr && j->right.ns.ptr && j->right.name.ptr && j->right.hash.ptr;
-}
-
-static void record(ImageWait *w, const RegistryPulled *pulled)
+static void tell_pulled(ImageWait *w, const RegistryPulled *pulled)
 {
     Kubelet *k = w->p->k;
     Err err = { 0 };
-    RecordJob *j = calloc(1, sizeof *j);
+    SizeJob *j = calloc(1, sizeof *j);
     if (j) {
         j->k = k;
         j->id = w->id;
         j->manifest = pulled->manifest;
         arena_init(&j->arena, 0);
-        record_dir(k, j->dir);
-        if (copy_right(j, right_of(w)) && kubelet_job(k, record_work, record_done, j, &err) == 0)
+        if (kubelet_job(k, size_work, size_done, j, &err) == 0)
             return;
         arena_free(&j->arena);
         free(j);
@@ -290,10 +275,15 @@ static void record(ImageWait *w, const RegistryPulled *pulled)
 
 static void pull_next(ImageWait *w);
 
+/* Whatever credential it is shown. */
+static bool is_no_answer(const Err *err)
+{
+    return err->code == ERR_SYS || err->code == ERR_TIMEOUT || err->code == ERR_CLOSED;
+}
+
 static bool is_unreachable(const Err *err)
 {
-    return err->code == ERR_SYS || err->code == ERR_TIMEOUT || err->code == ERR_CLOSED ||
-           err->code == ERR_BUSY;
+    return is_no_answer(err) || err->code == ERR_BUSY;
 }
 
 static void pull_failed(ImageWait *w)
@@ -316,11 +306,11 @@ static void on_pulled(void *ctx, const RegistryPulled *pulled, const Err *err)
     w->pull = NULL;
     if (!err) {
         w->pulled_ns = clock_mono_ns();
-        record(w, pulled);
+        tell_pulled(w, pulled);
         return;
     }
     w->err = *err;
-    if (++w->at < w->credentials.fits.len)
+    if (!is_no_answer(err) && ++w->at < w->credentials.fits.len)
         pull_next(w);
     else
         pull_failed(w);
@@ -329,12 +319,17 @@ static void on_pulled(void *ctx, const RegistryPulled *pulled, const Err *err)
 static void pull_next(ImageWait *w)
 {
     RegistryPullSpec spec = { .ref = w->ref, .done = on_pulled, .ctx = w };
+    char dir[PATH_SIZE];
     spec.policy = w->p->policy;
     if (w->credentials.fits.len) {
         spec.options.credentials = &w->credentials.fits.items[w->at].auth;
         spec.options.n_credentials = 1;
     }
-    if (registry_pull(w->p->registry, &spec, &w->pull, &w->err) < 0)
+    int r = pull_guard_new(w->p->k->images, record_dir(w->p->k, dir), right_of(w), &spec.guard,
+                           &w->err);
+    if (r >= 0 && (r = registry_pull(w->p->registry, &spec, &w->pull, &w->err)) < 0)
+        spec.guard.free(spec.guard.ctx);
+    if (r < 0)
         pull_failed(w);
 }
 

@@ -2,12 +2,15 @@
 #include "kubelet/pull_record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/map.h"
 #include "codec/json.h"
+#include "image/image_blob.h"
 
 enum { RECORD_MAX = 4 * 1024 * 1024, RIGHTS_MAX = 10000, PATH_SIZE = 1024 };
 
@@ -88,15 +91,34 @@ static Value merge(const PullRecord *old, const PullRight *right, Arena *a)
     return v;
 }
 
+/* So that of two who add to one record neither takes away what the other one has added. */
+static int lock_records(const char *dir, int *ret_fd, Err *err)
+{
+    _cleanup_close_ int fd = -1;
+    int r;
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, "make '%s'", dir);
+    if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return err_errno(err, "open '%s'", dir);
+    do
+        r = flock(fd, LOCK_EX);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return err_errno(err, "lock '%s'", dir);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
 int pull_record_add(const char *dir, const Digest *image, const PullRight *right, Err *err)
 {
     _cleanup_arena_ Arena a;
+    _cleanup_close_ int lock = -1;
     _cleanup_buf_ Buf text = BUF_INIT;
     char path[PATH_SIZE];
     PullRecord old;
     arena_init(&a, 0);
-    int r = pull_record_read(dir, image, &a, &old, err);
-    if (r < 0)
+    int r = lock_records(dir, &lock, err);
+    if (r < 0 || (r = pull_record_read(dir, image, &a, &old, err)) < 0)
         return r;
     if (old.everyone && !right)
         return 0;
@@ -104,8 +126,6 @@ int pull_record_add(const char *dir, const Digest *image, const PullRight *right
     json_encode(&v, &text);
     if (text.failed)
         return err_nomem(err);
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return err_errno(err, "make '%s'", dir);
     r = file_write_atomic(AT_FDCWD, record_path(dir, image, path), buf_view(&text), 0600, true);
     return r < 0 ? err_neg(err, r, "write '%s'", path) : 0;
 }
@@ -119,9 +139,13 @@ void pull_record_touch(const char *dir, const Digest *image)
 int pull_record_sweep(const char *dir, ImageStore *s, Err *err)
 {
     _cleanup_arena_ Arena a;
+    _cleanup_close_ int alone = -1;
     arena_init(&a, 0);
     ImageInfo *list;
     size_t n;
+    /* A pull writes its record before its image has a name. */
+    if (image_store_hold_alone(s, &alone, NULL) < 0)
+        return 0;
     int r = image_list(s, &a, &list, &n, err);
     if (r < 0)
         return r;

@@ -26,12 +26,13 @@ typedef struct PullRecord {
 /* No file: !exists. A damaged one: exists, and nobody may. Texts are in the arena. ERR_NOMEM. */
 int pull_record_read(const char *dir, const Digest *image, Arena *a, PullRecord *ret,
                      Err *err) NODISCARD;
-/* Adds a right, or with NULL: everyone. Makes the folder. Callers are one at a time. */
+/* Adds a right, or with NULL: everyone. Makes the folder; waits for others who add. */
 int pull_record_add(const char *dir, const Digest *image, const PullRight *right,
                     Err *err) NODISCARD;
 /* Whether somebody who has this right may use it. */
 bool pull_record_allows(const PullRecord *r, const PullRight *right);
 /* The image is used: the record's time says when it was the last time. Without a record nothing. */
 void pull_record_touch(const char *dir, const Digest *image);
-/* Removes the records of images that are not in the store any more. */
+/* Removes the records of images that are not in the store any more; another time, while images come
+ * into it. */
 int pull_record_sweep(const char *dir, ImageStore *s, Err *err) NODISCARD;

@@ -25,8 +25,19 @@ static int hash_of(const RegistryCredential *c, Arena *a, StrView *ret, Err *err
     return ret->ptr ? 0 : err_nomem(err);
 }
 
+/* Each costs a try, for as long as which the pull has one of the node's few places. */
+static bool is_wanted(const PullCredentials *to, const PullCredential *c)
+{
+    for (unsigned i = 0; i < to->fits.len; i++)
+        if (sv_eq(to->fits.items[i].right.hash, c->right.hash))
+            return false;
+    return to->fits.len < PULL_CREDENTIALS_MAX;
+}
+
 static int add(PullCredentials *to, const PullCredential *c, Arena *a, Err *err)
 {
+    if (!is_wanted(to, c))
+        return 0;
     if (to->fits.len == to->cap) {
         unsigned cap = to->cap ? to->cap * 2 : 8;
         PullCredential *more = arena_array(a, PullCredential, cap);

@@ -5,7 +5,10 @@
 #include "image/registry_auth.h"
 #include "kubelet/pull_record.h"
 
-enum { PULL_SECRETS_MAX = 64 }; /* of a pod; others are not looked at */
+enum {
+    PULL_SECRETS_MAX = 64,     /* of a pod; others are not looked at */
+    PULL_CREDENTIALS_MAX = 64, /* in them that fit the image; others are not tried */
+};
 
 typedef struct PullCredential {
     RegistryCredential auth;
@@ -17,7 +20,8 @@ typedef struct PullCredentials {
 } PullCredentials;
 
 /* Adds the credentials of a Secret (of type kubernetes.io/dockerconfigjson or dockercfg) that fit
- * the image. Texts are in the arena. ERR_INVALID says what is wrong with it; ERR_NOMEM. */
+ * the image, each credential once. Texts are in the arena. ERR_INVALID says what is wrong with it;
+ * ERR_NOMEM. */
 int pull_secret_read(const Value *secret, const ImageRef *ref, Arena *a, PullCredentials *to,
                      Err *err) NODISCARD;
 /* Once all are there. */

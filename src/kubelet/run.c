@@ -130,6 +130,7 @@ static void start_done(void *ctx)
         start_failed(c, job->waiting[0] ? job->waiting : "CreateContainerError", &job->base.err);
     else if (c && job->need != IMAGE_READY) {
         c->phase = PHASE_PULLING;
+        c->image_allowed = job->image_allowed;
         image_wait_start(c, job->need, &job->record);
     } else if (c)
         send_start(c, job);
@@ -147,6 +148,7 @@ static void start_container(Container *c)
     if (job && worker_copy_inputs(w, &job->base)) {
         snprintf(job->container, sizeof job->container, "%s", c->name);
         job->image_ok = c->image_ok;
+        job->image_allowed = c->image_allowed;
         c->image_ok = false;
         job->attempt = c->attempt;
         job->is_init = c->kind != CONTAINER_MAIN;

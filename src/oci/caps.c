@@ -167,6 +167,9 @@ static int become_ids(const OciUser *user, Err *err)
 {
     gid_t *groups = NULL;
 
+    /* To the kernel these mean that the present ones, root's, stay. */
+    if (user->uid == UINT32_MAX || user->gid == UINT32_MAX)
+        return err_set(err, ERR_INVALID, 0, "%u is no number of a user or group", UINT32_MAX);
     if (user->groups_len) {
         groups = calloc(user->groups_len, sizeof *groups);
         if (!groups)

@@ -112,6 +112,14 @@ void mount_fd_path(int fd, char path[static 32])
     snprintf(path, 32, "/proc/self/fd/%d", fd);
 }
 
+int mount_node(int fd, const char *path, int target)
+{
+    _cleanup_close_ int tree = mount_tree_clone(fd, path, false);
+    int r = tree < 0 ? tree : mount_tree_set(tree, MOUNT_ATTR_RDONLY, 0, 0, false);
+
+    return r < 0 ? r : mount_tree_attach(tree, target);
+}
+
 int mount_mask(int root_fd, int null_fd, const char *path, Err *err)
 {
     _cleanup_close_ int fd = rootfs_open(root_fd, path, O_PATH, 0);
@@ -130,7 +138,7 @@ int mount_mask(int root_fd, int null_fd, const char *path, Err *err)
             return err_errno(err, "mask '%s'", path);
         return 0;
     }
-    r = oci_bind_fd(null_fd, fd);
+    r = mount_node(null_fd, "", fd);
     return r < 0 ? err_neg(err, r, "mask '%s'", path) : 0;
 }
 

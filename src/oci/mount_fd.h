@@ -17,6 +17,10 @@ int mount_new(const char *fstype, const char *source, const char *data, unsigned
 /* "/proc/self/fd/N", for calls that know paths only. */
 void mount_fd_path(int fd, char path[static 32]);
 
+/* A device of the host over `target`: it can be used there, and its inode, which is the host's own,
+ * has its owner and mode changed by nobody through it (the mount is read-only). */
+int mount_node(int fd, const char *path, int target);
+
 /* Hides `path` of the container: the null device over a file, an empty read-only tmpfs over a
  * folder. A missing one is fine. */
 int mount_mask(int root_fd, int null_fd, const char *path, Err *err) NODISCARD;

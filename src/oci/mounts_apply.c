@@ -256,15 +256,11 @@ static int make_node(Apply *ap, const OciDevice *d, Err *err)
 
 static int bind_node(Apply *ap, const OciDevice *d, Err *err)
 {
-    _cleanup_close_ int tree = mount_tree_clone(ap->dev_fd, d->path + strlen("/dev/"), false);
     _cleanup_close_ int target = -1;
-    int e;
+    int e = rootfs_make(ap->root_fd, d->path, false, &target, err);
 
-    if (tree < 0)
-        return err_neg(err, tree, "device '%s' of the host", d->path);
-    e = rootfs_make(ap->root_fd, d->path, false, &target, err);
-    if (e >= 0 && (e = mount_tree_attach(tree, target)) < 0)
-        e = err_neg(err, e, "device '%s'", d->path);
+    if (e >= 0 && (e = mount_node(ap->dev_fd, d->path + strlen("/dev/"), target)) < 0)
+        e = err_neg(err, e, "device '%s' of the host", d->path);
     return e;
 }
 

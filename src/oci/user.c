@@ -27,11 +27,20 @@ static bool field(StrView line, unsigned n, StrView *ret)
     }
 }
 
+static bool is_digits(StrView s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+    return s.len > 0;
+}
+
+/* As runc has it: up to 2^31-1. To the kernel 2^32-1 means "as it is". */
 static bool number(StrView s, uint32_t *ret)
 {
     uint64_t n;
 
-    if (sv_empty(s) || s.ptr[0] < '0' || s.ptr[0] > '9' || sv_to_u64(s, &n) < 0 || n >= UINT32_MAX)
+    if (!is_digits(s) || sv_to_u64(s, &n) < 0 || n > INT32_MAX)
         return false;
     *ret = (uint32_t)n;
     return true;
@@ -62,7 +71,9 @@ static int lookup_user(StrView passwd, StrView user, Arena *a, UserInfo *u, StrV
 
     *ret_name = SV_NULL;
     u->home = "/";
-    if (find_line(passwd, user, false, &line) || find_line(passwd, user, true, &line)) {
+    /* What is a number is never a name: the image would make any number another user, root even
+     * (CVE-2016-3697). */
+    if (find_line(passwd, user, is_digits(user), &line)) {
         field(line, 0, ret_name);
         if (!field(line, 2, &f) || !number(f, &u->uid) || !field(line, 3, &f) ||
             !number(f, &u->gid))
@@ -85,7 +96,8 @@ static int lookup_group(StrView group, StrView name, uint32_t *ret_gid, Err *err
 {
     StrView line, f;
 
-    if (find_line(group, name, false, &line) && field(line, 2, &f) && number(f, ret_gid))
+    if (!is_digits(name) && find_line(group, name, false, &line) && field(line, 2, &f) &&
+        number(f, ret_gid))
         return 0;
     if (number(name, ret_gid))
         return 0;

@@ -179,8 +179,55 @@ node_has() { kubectl get node "$NODE" -o jsonpath='{.status.images[*].names[*]}'
     NS_OF=default kubectl delete pod with guessed
 }
 
-@test "a credential for another path or host is not used" {
+@test "knowing digests is no right: another registry that names them has to have what they stand for" {
     registry closed 5001 ana secret
+    local image=127.0.0.1:5001/private/own:1
+    make_image "$DATA/push.tar" local/image:1 own
+    skopeo copy -q "docker-archive:$DATA/push.tar" "dir:$DATA/theirs"
+    "$BATS_TEST_DIRNAME/thief-registry.py" "$DATA/theirs" layer
+    inside skopeo copy -q --dest-tls-verify=false --dest-creds ana:secret "dir:$DATA/theirs" "docker://$image"
+    rm -r "$DATA/theirs"
+    inside skopeo copy -q --src-tls-verify=false --src-creds ana:secret "docker://$image" "dir:$DATA/theirs"
+    pull_secret owner 127.0.0.1:5001 ana secret
+    pod owner $image '' 'imagePullSecrets: [{name: owner}]'
+    is_running owner
+    # It has the manifest, and the configuration as well; for the layers it has other bytes, of which it says the truth.
+    inside python3 "$BATS_TEST_DIRNAME/thief-registry.py" "$DATA/theirs" 5996 3>&- &
+    echo $! >>"$PIDS"
+    wait_for 20 inside curl -so /dev/null http://127.0.0.1:5996/v2/
+    local how
+    for how in bare config bytes; do
+        pod thief-$how 127.0.0.1:5996/$how/app:1
+    done
+    for how in bare config bytes; do
+        wait_for 60 event thief-$how Failed 'Error: ErrImagePull'
+        [ "$(kubectl get pod thief-$how -o jsonpath='{.status.containerStatuses[0].state.running}')" = "" ]
+    done
+    # Nor has it made the image one for everybody.
+    pod still $image 'imagePullPolicy: Never'
+    wait_for 60 event still Failed 'Error: ErrImageNeverPull'
+    kubectl delete pod thief-bare thief-config thief-bytes still
+    # Who has all of it may: what is downloaded again is what the store has.
+    pod thief-all 127.0.0.1:5996/all/app:1
+    is_running thief-all
+    kubectl delete pod thief-all owner
+}
+
+@test "an image that was brought by hand stays everybody's when somebody pulls it with a secret" {
+    make_image "$DATA/both.tar" local/both:1 both
+    inside "$BIN/knarr" image import "$DATA/both.tar" --name local.example/both:1 --data-dir "$DATA"
+    inside skopeo copy -q --dest-tls-verify=false --dest-creds ana:secret "docker-archive:$DATA/both.tar" docker://127.0.0.1:5001/private/both:1
+    pull_secret both 127.0.0.1:5001 ana secret
+    pod pulls 127.0.0.1:5001/private/both:1 '' 'imagePullSecrets: [{name: both}]'
+    is_running pulls
+    kubectl get pod pulls -o jsonpath='{.status.containerStatuses[0].imageID}' >"$DATA/both.id"
+    inside "$BIN/knarr" image list --data-dir "$DATA" | grep local.example/both | grep -qF "$(sed 's/^.*sha256://' "$DATA/both.id" | cut -c 1-12)"
+    pod hand local.example/both:1 'imagePullPolicy: Never'
+    is_running hand
+    kubectl delete pod pulls hand
+}
+
+@test "a credential for another path or host is not used" {
     pull_secret path 127.0.0.1:5001/other ana secret
     pull_secret host localhost:5001 ana secret
     pod path 127.0.0.1:5001/private/app:1 'imagePullPolicy: Always' 'imagePullSecrets: [{name: path}, {name: host}]'

@@ -148,6 +148,20 @@ flip() { # FILE OFFSET: one bit of it
     find /sys/fs/cgroup -depth -type d -name "$ID" -exec sh -c 'until rmdir "$1"; do sleep 0.05; done' _ {} \; 2>/dev/null
 }
 
+@test "a state that does not say when its process began kills nobody else, and its own all the same" {
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    own=$(ko state "$ID" | jq .pid)
+    sleep 997 3>&- &
+    jq --argjson pid $! 'del(.startTime) | .pid = $pid' "$S/$ID/state.json" >"$T/damaged"
+    cp "$T/damaged" "$S/$ID/state.json"
+    run ko state "$ID"
+    [ "$status" = 1 ] && [[ "$output" == *"damaged"* ]]
+    ko delete --force "$ID"
+    gone_without_trace
+    kill %1 # it was still there
+    [ ! -e "/proc/$own" ] || grep -q '^State:.Z' "/proc/$own/status"
+}
+
 @test "messages go to standard error, to --log, and as JSON" {
     run ko state nope
     [[ "$output" =~ ^time=\"20..-..-..T..:..:..(Z|[+-]..:..)\"\ level=error\ msg=\"container\ does\ not\ exist\"$ ]]

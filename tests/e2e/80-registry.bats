@@ -140,6 +140,15 @@ has_image() { # NAME [TEXT of its file hello]
     fails_with "not a byte for 1 s" --stall-timeout 1 "$PEER/silent/app:1"
 }
 
+@test "what a registry says commands no terminal and forges no line" {
+    fails_with 'says it is '"'"'\x1b]0;owned\x07 knarr image' "$PEER/terminal/app:1"
+    [[ "$output" != *$'\e'* && "${#lines[@]}" = 1 ]]
+}
+
+@test "a byte now and then is no progress" {
+    fails_with "bytes in 1 s are too slow" --stall-timeout 1 "$PEER/drip/app:1"
+}
+
 @test "429 is waited for, 500 and 502 are tried again, 9999 seconds are not waited" {
     pull "$PEER/busy/app:1"
     has_image "$PEER/busy/app:1" "hello of busy"

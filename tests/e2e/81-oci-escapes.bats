@@ -174,6 +174,41 @@ END
     [ "$status" = 1 ]
 }
 
+@test "the host's devices keep owner and mode, through masked paths, standard descriptors and exec" {
+    before=$(stat -c '%a %u:%g' /dev/null)
+    config '.linux.maskedPaths = ["/etc/group"]'
+    config '.process.capabilities |= with_entries(.value = ["CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"])'
+    # What it already has is asked for, so that nothing happens to the host where this fails.
+    script 'chmod 666 /etc/group 2>&1; chown 0:0 /etc/group 2>&1; echo x >/etc/group && wc -c </etc/group'
+    run ko run "$ID"
+    [[ "${lines[0]}" == *"Read-only file system"* && "${lines[1]}" == *"Read-only file system"* && "${lines[2]}" = 0 ]]
+    # Owners of standard descriptors are not changed where they are devices.
+    mknod "$T/zero" c 1 5
+    config '.process.user.uid = 1000'
+    args true
+    ko run "$ID" <"$T/zero" >"$T/zero"
+    [ "$(stat -c %u "$T/zero")" = 0 ]
+    # The null device that an exec is started with is not the host's.
+    config '.process.user.uid = 0'
+    args sleep 1000
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    ko exec "$ID" sh -c 'stat -L -c %d:%i /proc/self/fd/0 /dev/null >/root/seen' </dev/null
+    [ "$(sort -u rootfs/root/seen | wc -l)" = 1 ]
+    [ "$(stat -c '%a %u:%g' /dev/null)" = "$before" ]
+}
+
+@test "CVE-2016-3697: a user is whom its number says, and none that leaves root what it is" {
+    ko run -d "$ID" </dev/null >/dev/null 2>&1
+    for user in 4294967295 1000:4294967295; do
+        run ko exec --user "$user" "$ID" id
+        [ "$status" != 0 ] && [[ "$output" == *"no number of a user or group"* ]]
+    done
+    ko delete --force "$ID"
+    config '.process.user.uid = 4294967295'
+    run ko run "$ID"
+    [ "$status" != 0 ]
+}
+
 @test "masked and read-only paths are, and cannot be undone" {
     script 'cat /proc/keys | wc -c; ls /proc/acpi /sys/firmware | grep -v : | wc -w; (echo 1 >/proc/sys/vm/swappiness) 2>&1
         umount /proc/keys 2>&1; mount -o remount,rw /proc/sys 2>&1; true'

@@ -25,7 +25,7 @@ DIR = sys.argv[1]
 USER, PASSWORD, IDENTITY = "user", "secret", "an-identity-token"
 OCI = "application/vnd.oci.image."
 MODES = """plain token basic redirect loop downgrade busy forever fail broken norange badrange garbage html wrong short long silent stall
-schema1 urls index liar huge elsewhere zstd escape gate mirrored refused""".split()
+schema1 urls index liar huge elsewhere zstd escape gate mirrored refused drip terminal""".split()
 BIG = hashlib.shake_256(b"big").digest(3_000_000)
 
 
@@ -199,6 +199,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body, kind = b"<html>Please log in</html>", "text/html"
         if mode == "schema1":
             body, kind = SCHEMA1, "application/vnd.docker.distribution.manifest.v1+prettyjws"
+        if mode == "terminal":
+            body = json.dumps({"schemaVersion": 2, "mediaType": "\x1b]0;owned\x07\nknarr image: all is well"}).encode()
         if mode == "huge":
             body = body + b" " * (5 << 20)
         if mode == "silent":
@@ -258,6 +260,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             at = 0 if mode == "badrange" else begin
             self.send_header("Content-Range", "bytes %d-%d/%d" % (at, len(data) - 1, len(data)))
         self.end_headers()
+        if mode == "drip":
+            for i in range(begin, len(data)):
+                self.wfile.write(data[i : i + 1])
+                time.sleep(0.2)
         self.wfile.write(data[begin:stop])
         if stop < len(data):
             self.wfile.flush()

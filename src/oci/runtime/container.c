@@ -221,7 +221,7 @@ int oci_pause(const OciGlobal *g, const char *id, bool paused, Err *err)
  * ever ran. With a pid namespace of its own a container's processes die with the first one. */
 static bool may_have_left_processes(const OciState *s)
 {
-    return s->groups && s->pid > 0 && (!s->spec || !s->spec->ns_new[OCI_NS_PID]);
+    return s->groups && (s->lost || (s->pid > 0 && (!s->spec || !s->spec->ns_new[OCI_NS_PID])));
 }
 
 int container_destroy(OciState *s, Err *err)

@@ -116,19 +116,28 @@ static int write_sysctls(const Launch *l, Err *err)
     return r;
 }
 
-/* The null device that we were started with is the host's; the container's is to be its own. */
-static int reopen_null(Err *err)
+static bool is_null(int fd)
 {
-    _cleanup_close_ int fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
+    return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+/* The null device that we were started with is the host's; the container's is to be its own, since
+ * its root may change owner and mode of what it has open. */
+static int reopen_null(Err *err)
+{
+    _cleanup_close_ int fd = -1;
+
+    if (!is_null(0) && !is_null(1) && !is_null(2))
+        return 0;
+    fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
         return err_errno(err, "error reopening /dev/null inside container");
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+    if (!is_null(fd))
         return err_set(err, ERR_DENIED, 0, "the container's /dev/null is not the null device");
     for (int i = 0; i < 3; i++)
-        if (fstat(i, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) &&
-            dup2(fd, i) < 0)
+        if (is_null(i) && dup2(fd, i) < 0)
             return err_errno(err, "use the container's /dev/null");
     return 0;
 }
@@ -237,7 +246,7 @@ static int set_up_exec(Launch *l, Err *err)
     if (l->spec->has_personality && syscall(SYS_personality, l->spec->personality) < 0)
         return err_errno(err, "linux.personality");
     if (l->console_fd < 0)
-        return 0;
+        return reopen_null(err);
     root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return root < 0 ? err_errno(err, "open the container's root") : console_make(l, root, err);
 }

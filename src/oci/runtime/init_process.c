@@ -125,16 +125,21 @@ int process_labels(const Launch *l, Err *err)
 
 /* --- user --- */
 
-/* So that the program may open /dev/stdout again as its user. What cannot be changed stays, and so
- * does the caller's own terminal. */
+/* A device of the host, which is not the container's to have; of terminals the caller's own. */
+static bool is_foreign(const Launch *l, int fd, const struct stat *st)
+{
+    if (S_ISBLK(st->st_mode))
+        return true;
+    return S_ISCHR(st->st_mode) && !(l->process->terminal && isatty(fd));
+}
+
+/* So that the program may open /dev/stdout again as its user. What cannot be changed stays. */
 static int own_stdio(const Launch *l, Err *err)
 {
     struct stat st;
 
     for (int i = 0; i < 3; i++) {
-        if (fstat(i, &st) < 0 || st.st_uid == l->process->uid ||
-            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) ||
-            (!l->process->terminal && isatty(i)))
+        if (fstat(i, &st) < 0 || st.st_uid == l->process->uid || is_foreign(l, i, &st))
             continue;
         if (fchown(i, l->process->uid, (gid_t)-1) < 0 && errno != EINVAL && errno != EPERM &&
             errno != EROFS)

@@ -32,14 +32,11 @@ static const struct {
 /* Where mknod() is not allowed the host's node is bound. */
 static int bind_node(const Rootfs *r, const OciSpecDevice *d, Err *err)
 {
-    _cleanup_close_ int tree = mount_tree_clone(AT_FDCWD, d->path, false), target = -1;
-    int e;
+    _cleanup_close_ int target = -1;
+    int e = rootfs_make(r->root_fd, d->path, false, &target, err);
 
-    if (tree < 0)
-        return err_neg(err, tree, "device %s of the host", d->path);
-    e = rootfs_make(r->root_fd, d->path, false, &target, err);
-    if (e >= 0 && (e = mount_tree_attach(tree, target)) < 0)
-        e = err_neg(err, e, "bind device %s", d->path);
+    if (e >= 0 && (e = mount_node(AT_FDCWD, d->path, target)) < 0)
+        e = err_neg(err, e, "bind device %s of the host", d->path);
     return e;
 }
 

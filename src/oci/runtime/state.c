@@ -237,6 +237,22 @@ static const char *member(OciState *s, const Value *doc, StrView name)
     return value_is(v, VALUE_STRING) ? arena_cstr(&s->arena, value_str(v)) : NULL;
 }
 
+/* A number alone may have come to be somebody else's: without the time at which ours began it is
+ * nobody's, and nothing is killed. */
+static bool load_process(OciState *s, const Value *doc)
+{
+    int64_t pid = value_int_or(value_get(doc, SV("pid")), 0);
+    int64_t start = value_int_or(value_get(doc, SV("startTime")), 0);
+
+    if (pid == 0)
+        return true;
+    if (pid < 0 || pid > INT32_MAX || start <= 0)
+        return false;
+    s->pid = (pid_t)pid;
+    s->start_time = (uint64_t)start;
+    return true;
+}
+
 static int load_members(OciState *s, const Value *doc, Err *err)
 {
     const Value *groups = value_get(doc, SV("groups"));
@@ -245,8 +261,7 @@ static int load_members(OciState *s, const Value *doc, Err *err)
     s->bundle = member(s, doc, SV("bundle"));
     s->rootfs = member(s, doc, SV("rootfs"));
     s->created = member(s, doc, SV("created"));
-    s->pid = (pid_t)value_int_or(value_get(doc, SV("pid")), 0);
-    s->start_time = (uint64_t)value_int_or(value_get(doc, SV("startTime")), 0);
+    s->lost = !load_process(s, doc);
     s->owner = (uid_t)value_int_or(value_get(doc, SV("owner")), 0);
     s->systemd = value_bool_or(value_get(doc, SV("systemd")), false);
     s->rootless = value_bool_or(value_get(doc, SV("rootless")), false);
@@ -255,7 +270,9 @@ static int load_members(OciState *s, const Value *doc, Err *err)
     s->status = value_bool_or(value_get(doc, SV("ready")), false) ? OCI_CREATED : OCI_CREATING;
     if (groups && oci_groups_load(groups, &s->groups, err) < 0)
         return damaged(s, "groups", err);
-    if (!s->bundle || !s->rootfs || !s->created || s->pid < 0)
+    if (s->lost)
+        return damaged(s, "pid, startTime", err);
+    if (!s->bundle || !s->rootfs || !s->created)
         return damaged(s, "state.json", err);
     return 0;
 }

@@ -34,6 +34,7 @@ typedef struct OciState {
     uid_t owner;
     pid_t pid;           /* 0: not yet one */
     uint64_t start_time; /* of that process, in clock ticks after boot */
+    bool lost;           /* damaged: which process it is is not known, though there was one */
     OciStatus status;    /* as the processes say, not as it is written */
     OciGroups *groups;   /* NULL: not yet made */
     bool systemd, rootless, no_new_keyring, intel_rdt;

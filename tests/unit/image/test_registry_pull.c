@@ -230,6 +230,68 @@ static void test_pulls_share_a_download(void **state)
     assert_int_equal(f->manifest.asked, 3);
 }
 
+/* ---- who may have what is there ---- */
+
+typedef struct Keeper {
+    bool lets;
+    unsigned admitted, freed;
+} Keeper;
+
+static bool keeper_lets(void *ctx, const Digest *d)
+{
+    return ((Keeper *)ctx)->lets;
+}
+static int keeper_admits(void *ctx, const Digest *config, Err *err)
+{
+    ((Keeper *)ctx)->admitted++;
+    return 0;
+}
+static void keeper_freed(void *ctx)
+{
+    ((Keeper *)ctx)->freed++;
+}
+
+static void guarded_pull(Fix *f, Keeper *k, const char *trust)
+{
+    RegistryPullSpec spec = { .done = on_pulled, .ctx = f };
+    RegistryPull *p;
+    char name[100];
+
+    spec.guard = (RegistryGuard){ sv_cstr(trust), keeper_lets, keeper_admits, keeper_freed, k };
+    snprintf(name, sizeof name, "127.0.0.1:%u/app:1", http_server_port(f->server));
+    assert_int_equal(image_ref_parse(sv_cstr(name), &spec.ref, NULL), 0);
+    assert_int_equal(registry_pull(f->registry, &spec, &p, &f->err), 0);
+}
+
+static void test_what_a_guard_keeps_comes_from_the_registry_again(void **state)
+{
+    Fix *f = *state;
+    Keeper k = { .lets = false };
+
+    pull(f, "1");
+    run(f, 1);
+    assert_pulled(f, 1);
+    assert_int_equal(f->layer.asked, 1);
+    guarded_pull(f, &k, "a");
+    guarded_pull(f, &k, "a");
+    run(f, 2);
+    assert_pulled(f, 2);
+    assert_int_equal(f->layer.asked, 2); /* once for both */
+    assert_int_equal(f->image_config.asked, 2);
+    guarded_pull(f, &k, "a");
+    guarded_pull(f, &k, "b");
+    run(f, 2);
+    assert_pulled(f, 2);
+    assert_int_equal(f->layer.asked, 4); /* each its own */
+    k.lets = true;
+    guarded_pull(f, &k, "a");
+    run(f, 1);
+    assert_pulled(f, 1);
+    assert_int_equal(f->layer.asked, 4);
+    assert_int_equal(k.admitted, 5);
+    assert_int_equal(k.freed, 5);
+}
+
 static bool part_has_bytes(const Fix *f)
 {
     char name[120];
@@ -369,6 +431,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pulls_share_a_download, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_a_guard_keeps_comes_from_the_registry_again,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_waits_goes_on_where_the_first_one_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_client_may_go_inside_done, setup, teardown),

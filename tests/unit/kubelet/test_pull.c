@@ -183,6 +183,28 @@ static void test_what_is_no_credential_is_refused(void **state)
     assert_int_equal(c.fits.len, 0);
 }
 
+static void test_a_credential_is_tried_once_and_so_many_at_most(void **state)
+{
+    Fix *f = *state;
+    ImageRef ref;
+    PullCredentials c = { 0 };
+    _cleanup_buf_ Buf text = BUF_INIT;
+    assert_int_equal(image_ref_parse(SV("quay.io/team/app:1"), &ref, &f->err), 0);
+    buf_sv(&text, SV("{\"quay.io\":{\"username\":\"u\",\"password\":\"1\"}"));
+    /* Patterns that differ and all fit. */
+    for (unsigned i = 0; i < 3 * PULL_CREDENTIALS_MAX; i++)
+        for (unsigned same = 0; same < 2; same++)
+            buf_printf(&text, ",\"%s[q%c]uay.io/%.*s\":{\"username\":\"u\",\"password\":\"%u\"}",
+                       same ? "https://" : "", (int)('A' + i % 26), (int)(i / 26), "team/app", i);
+    buf_sv(&text, SV("}"));
+    Value v = secret(f, "kubernetes.io/dockercfg", ".dockercfg", buf_cstr(&text));
+    assert_int_equal(pull_secret_read(&v, &ref, &f->arena, &c, &f->err), 0);
+    assert_int_equal(c.fits.len, PULL_CREDENTIALS_MAX);
+    for (unsigned i = 0; i < c.fits.len; i++)
+        for (unsigned k = 0; k < i; k++)
+            assert_false(sv_eq(c.fits.items[i].right.hash, c.fits.items[k].right.hash));
+}
+
 /* ---- node.status.images ---- */
 
 static void test_images_of_a_node(void **state)
@@ -219,6 +241,7 @@ int main(void)
         T(test_a_damaged_record_lets_nobody_in),
         T(test_both_types_of_secrets_are_read),
         T(test_what_is_no_credential_is_refused),
+        T(test_a_credential_is_tried_once_and_so_many_at_most),
         T(test_images_of_a_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,10 @@
 
 static const StrView passwd =
     SV_INIT("root:x:0:0:root:/root:/bin/sh\n# comment\nbad\n:x:9:9::/:\n"
-            "app:x:1000:1001:App:/home/app:/bin/sh\n1234:x:77:78::/n:\nnohome:x:5:6\n");
+            "app:x:1000:1001:App:/home/app:/bin/sh\n1234:x:0:0::/n:\nnohome:x:5:6\n"
+            "9999999999:x:0:0::/:\n");
 static const StrView group =
-    SV_INIT("root:x:0:\nwheel:x:10:root,app\naudio:x:11:app\napp:x:1001:\n");
+    SV_INIT("root:x:0:\nwheel:x:10:root,app\naudio:x:11:app\napp:x:1001:\n55:x:0:\n");
 
 static int lookup(const char *spec, UserInfo *u, Arena *a)
 {
@@ -36,8 +37,9 @@ static void test_lookup(void **state)
     assert_int_equal(lookup("1000", &u, &a), 0);
     assert_int_equal(u.gid, 1001);
     assert_int_equal(u.groups_len, 2);
-    assert_int_equal(lookup("1234", &u, &a), 0); /* a name that looks like a number comes first */
-    assert_int_equal(u.uid, 77);
+    assert_int_equal(lookup("1234", &u, &a), 0); /* a number, whatever names the image has */
+    assert_int_equal(u.uid, 1234);
+    assert_int_equal(lookup("9999999999", &u, &a), -ERR_NOT_FOUND);
     assert_int_equal(lookup("4242:audio", &u, &a), 0);
     assert_int_equal(u.uid, 4242);
     assert_int_equal(u.gid, 11);
@@ -49,6 +51,8 @@ static void test_lookup(void **state)
     assert_int_equal(lookup("app:nogroup", &u, &a), -ERR_NOT_FOUND);
     assert_int_equal(lookup("4294967295", &u, &a),
                      -ERR_NOT_FOUND); /* (uid_t)-1 means "no change" */
+    assert_int_equal(lookup("2147483648", &u, &a), -ERR_NOT_FOUND);
+    assert_int_equal(lookup("2147483647", &u, &a), 0);
     assert_int_equal(lookup("-1", &u, &a), -ERR_NOT_FOUND);
     arena_free(&a);
 }
