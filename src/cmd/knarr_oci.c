@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -88,6 +89,20 @@ static bool is_protected(int self)
     return fd >= 0 && fcntl(fd, F_GET_SEALS) == SEALS;
 }
 
+/* A protected copy has no place among our files: this says it, to us alone. */
+static const char own_path[] = "KNARR_OCI_PROGRAM";
+
+static void keep_own_path(void)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+
+    if (n <= 0)
+        return;
+    path[n] = 0;
+    setenv(own_path, path, 1);
+}
+
 static int protect_program(char **argv, Err *err)
 {
     _cleanup_close_ int self = open("/proc/self/exe", O_PATH | O_CLOEXEC), copy = -1;
@@ -105,6 +120,7 @@ static int protect_program(char **argv, Err *err)
     }
     if (copy < 0)
         return err_neg(err, copy, "copy our own program");
+    keep_own_path();
     syscall(SYS_execveat, copy, "", argv, environ, AT_EMPTY_PATH);
     return err_errno(err, "run the protected copy of our own program");
 }
@@ -219,7 +235,7 @@ static int open_log(OciGlobal *g, char path[static PATH_MAX], Err *err)
 int main(int argc, char **argv)
 {
     char root[PATH_MAX], root_abs[PATH_MAX], log_abs[PATH_MAX];
-    OciGlobal g = { .rootless = -1, .say = oci_log };
+    OciGlobal g = { .rootless = -1, .say = oci_log, .program = getenv(own_path) };
     GlobalFlags f = { 0 };
     const OciFlag flags[] = {
         { "debug", 0, OCI_FLAG_ON, &g.debug, NULL, NULL },
@@ -239,6 +255,7 @@ int main(int argc, char **argv)
     Err err = { 0 };
     int at = oci_globals_parse(&self, argc, argv, &err);
 
+    unsetenv(own_path); /* no hook gets it */
     if (at < 0 || apply_flags(&f, &g, &err) < 0) {
         if (at < 0)
             print_help();

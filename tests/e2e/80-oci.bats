@@ -269,6 +269,14 @@ END
     [ "$(tail -1 log)" = "poststop stopped" ]
 }
 
+@test "a hook without an environment has ours, and nothing that we tell ourselves" {
+    config --arg f "$B/environment" '.hooks = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "env >" + $f]}]}'
+    args true
+    OUR_OWN=there ko run "$ID"
+    grep -qx OUR_OWN=there environment
+    ! grep KNARR_OCI environment || false
+}
+
 @test "a hook that fails or takes too long: the container is not made, and nothing is left" {
     config '.hooks = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "echo why >&2; exit 3"]}]}'
     run ko run "$ID"

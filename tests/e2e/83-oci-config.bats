@@ -32,7 +32,8 @@ teardown() { oci_teardown; }
     ko features >ours.json
     jq -e '.ociVersionMin == "1.0.0" and .ociVersionMax == "1.2.0" and (.linux.namespaces | index("time") != null)
         and .linux.seccomp.enabled and (.linux.seccomp.supportedFlags | length) == 4 and .linux.mountExtensions.idmap.enabled
-        and (.hooks | length) == 6 and .linux.intelRdt.enabled == false' ours.json
+        and (.hooks | length) == 6 and .linux.intelRdt.enabled == false
+        and .linux.cgroup.systemd and .linux.cgroup.systemdUser' ours.json
     command -v runc >/dev/null || skip "runc is not installed"
     runc features >theirs.json
     jq -n --slurpfile a ours.json --slurpfile b theirs.json '
@@ -40,6 +41,15 @@ teardown() { oci_teardown; }
          ["linux", "seccomp", "operators"], ["linux", "seccomp", "archs"]][] as $p
         | ($b[0] | getpath($p)) - ($a[0] | getpath($p)) | select(length > 0)' >missing
     [ ! -s missing ] || { cat missing; false; }
+}
+
+@test "control groups by systemd: refused where none runs, and nothing is left" {
+    [ ! -d /run/systemd/system ] || skip "systemd runs here"
+    for flag in --systemd-cgroup --cgroup-manager=systemd; do
+        run ko $flag run "$ID"
+        [ "$status" = 1 ] && [[ "$output" == *"systemd not running on this host, cannot use systemd cgroups manager"* ]]
+        gone_without_trace
+    done
 }
 
 @test "checkpoint and restore are refused with the reason" {

@@ -123,8 +123,8 @@ static void put_cgroup(Doc *d)
     open_list(d, "cgroup", '{');
     put_bool(d, "v1", true);
     put_bool(d, "v2", true);
-    put_bool(d, "systemd", false);
-    put_bool(d, "systemdUser", false);
+    put_bool(d, "systemd", true);
+    put_bool(d, "systemdUser", true);
     put_bool(d, "rdma", true);
     close_list(d, '}');
 }

@@ -9,6 +9,7 @@ typedef enum OciLevel { OCI_LEVEL_DEBUG, OCI_LEVEL_WARNING, OCI_LEVEL_ERROR } Oc
 typedef struct OciGlobal {
     const char *root;    /* --root */
     bool systemd_cgroup; /* --systemd-cgroup, --cgroup-manager=systemd */
+    const char *program; /* our own file, where /proc/self/exe does not say it; else NULL */
     int rootless;        /* --rootless: 1, 0, or -1 for auto */
     const char *log;     /* --log: where children complain too; NULL: standard error */
     bool log_json, debug;

@@ -116,7 +116,8 @@ static int place_groups(Making *m, OciState *s, Err *err)
     const OciGroupsWant want = { .id = s->id,
                                  .cgroups_path = s->spec->cgroups_path,
                                  .systemd = m->g->systemd_cgroup,
-                                 .rootless = s->rootless };
+                                 .rootless = s->rootless,
+                                 .program = m->g->program };
     int r = oci_groups_new(&want, &s->groups, err);
 
     s->systemd = m->g->systemd_cgroup;
@@ -126,19 +127,16 @@ static int place_groups(Making *m, OciState *s, Err *err)
     return r < 0 ? r : oci_state_save(s, err);
 }
 
-static int make_groups(Making *m, OciState *s, Err *err)
+int launch_make_groups(const OciGlobal *g, OciState *s, pid_t pid, Err *err)
 {
+    int r = oci_groups_create(s->groups, &s->spec->resources, &s->spec->annotations, pid, err);
     uint32_t found;
-    int r;
 
-    if (s->systemd) /* with the first process, which systemd wants to know */
-        return 0;
-    r = oci_groups_create(s->groups, &s->spec->resources, &s->spec->annotations, 0, err);
     if (r < 0) /* it took away what it had made; the rest is not ours */
         s->groups = oci_groups_free(s->groups);
     found = r < 0 ? 0 : oci_groups_found(s->groups);
     if (found)
-        oci_say(m->g, OCI_LEVEL_WARNING, "container's cgroup is not empty: %u process(es) found",
+        oci_say(g, OCI_LEVEL_WARNING, "container's cgroup is not empty: %u process(es) found",
                 found);
     return r;
 }
@@ -156,7 +154,8 @@ static int launch(Making *m, Err *err)
         (r = make_fifo(l, err)) < 0 ||
         (r = launch_io(l, m->detach, m->args->console_socket ? m->console_socket : NULL,
                        !m->args->no_subreaper, &m->fg, err)) < 0 ||
-        (r = make_groups(m, l->s, err)) < 0)
+        /* systemd wants to know the first process: then it is asked when there is one. */
+        (!l->s->systemd && (r = launch_make_groups(l->g, l->s, 0, err)) < 0))
         return r;
     if ((r = launch_run(l, err)) < 0)
         return err_wrap(err, "unable to start container process");

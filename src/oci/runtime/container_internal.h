@@ -87,6 +87,9 @@ void launch_end(Launch *l); /* closes; ends no process */
 /* launch.c: P's side. Starts C and answers it until it waits at the fifo, or has become its
  * program. On failure C is dead and reaped. */
 int launch_run(Launch *l, Err *err) NODISCARD;
+/* container_create.c: the control groups with their limits, with `pid` (0: nobody) in them. On
+ * failure the state forgets them. */
+int launch_make_groups(const OciGlobal *g, OciState *s, pid_t pid, Err *err) NODISCARD;
 /* launch_maps.c: the mappings of a user namespace, by ourselves or by newuidmap and newgidmap. */
 int launch_write_maps(const Launch *l, pid_t pid, Err *err) NODISCARD;
 /* A descriptor of a new user namespace with these mappings, for an id-mapped mount. */

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "codec/json.h"
 #include "oci/runtime/groups_internal.h"
+#include "oci/runtime/unit.h"
 
 enum { STATE_MAX = 256 * 1024 };
 
@@ -92,10 +93,14 @@ static bool set_full(OciGroups *g, size_t i)
     return g->full[i];
 }
 
+bool groups_only_v2(const OciGroups *g)
+{
+    return g->sys.len == 1 && g->sys.list[0].v2;
+}
+
 static int set_paths(OciGroups *g, const char *inner, bool absolute, Err *err)
 {
     _cleanup_buf_ Buf self = BUF_INIT;
-    bool only_v2 = g->sys.len == 1 && g->sys.list[0].v2;
     int r;
 
     if (!absolute && (r = file_read(AT_FDCWD, "/proc/self/cgroup", STATE_MAX, &self)) < 0)
@@ -107,7 +112,7 @@ static int set_paths(OciGroups *g, const char *inner, bool absolute, Err *err)
         if (!absolute)
             above = sv_cstr(own_path(g, h, buf_view(&self)));
         /* A group of version 2 with processes has no groups below it with limits: beside it. */
-        if (!absolute && only_v2)
+        if (!absolute && groups_only_v2(g))
             above = sv_head(above, (size_t)MAX(sv_rfind_char(above, '/'), 0));
         g->path[i] = arena_printf(&g->arena, "%.*s%s", SV_FMT(above), inner).ptr;
         if (!g->path[i] || !set_full(g, i))
@@ -141,15 +146,6 @@ static void groups_freep(OciGroups **g)
     *g = oci_groups_free(*g);
 }
 
-static int refuse_systemd(Err *err)
-{
-    if (!path_exists(AT_FDCWD, "/run/systemd/system"))
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "systemd not running on this host, cannot use systemd cgroups manager");
-    return err_set(err, ERR_UNSUPPORTED, 0,
-                   "--systemd-cgroup: control groups by systemd are not supported, use cgroupfs");
-}
-
 int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err)
 {
     bool given = want->cgroups_path && *want->cgroups_path;
@@ -160,15 +156,15 @@ int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err)
 
     if (!g)
         return err_nomem(err);
-    if (want->systemd)
-        return refuse_systemd(err);
     g->rootless = want->rootless;
-    g->asked = given;
+    g->asked = given || want->systemd;
+    if ((r = cgroup_system_find(&g->sys, NULL, err)) < 0 ||
+        (want->systemd && (r = groups_unit_place(g, want, &path, err)) < 0))
+        return r;
     if (!clean_path(path, inner) || !inner[0])
         return err_set(err, ERR_INVALID, 0, "linux.cgroupsPath: '%.200s' is no path of a group",
                        path);
-    if ((r = cgroup_system_find(&g->sys, NULL, err)) < 0 ||
-        (r = set_paths(g, inner, path[0] == '/', err)) < 0)
+    if ((r = set_paths(g, inner, path[0] == '/', err)) < 0)
         return r;
     *ret = TAKE_PTR(g);
     return 0;
@@ -180,8 +176,14 @@ void oci_groups_save(const OciGroups *g, Buf *out)
 {
     bool first = true;
 
-    buf_printf(out, "{\"rootless\":%s,\"asked\":%s,\"groups\":[", g->rootless ? "true" : "false",
+    buf_printf(out, "{\"rootless\":%s,\"asked\":%s,", g->rootless ? "true" : "false",
                g->asked ? "true" : "false");
+    if (g->unit) {
+        buf_printf(out, "\"user\":%s,\"unit\":", g->user ? "true" : "false");
+        json_encode_string(sv_cstr(g->unit), out);
+        buf_putc(out, ',');
+    }
+    buf_sv(out, SV("\"groups\":["));
     for (size_t i = 0; i < g->sys.len; i++) {
         if (!g->path[i])
             continue;
@@ -223,6 +225,21 @@ static int load_one(OciGroups *g, const Value *v, Err *err)
     return 0;
 }
 
+static int load_unit(OciGroups *g, const Value *v, Err *err)
+{
+    StrView unit = value_str(value_get(v, SV("unit")));
+
+    if (!value_get(v, SV("unit")))
+        return 0;
+    if (!oci_unit_name_is_valid(unit))
+        return err_set(err, ERR_CORRUPT, 0, "state: '%.*s' is no unit of systemd",
+                       SV_FMT(sv_head(unit, 200)));
+    g->user = value_bool_or(value_get(v, SV("user")), false);
+    g->unit = arena_cstr(&g->arena, unit);
+    g->started = true;
+    return g->unit ? 0 : err_nomem(err);
+}
+
 int oci_groups_load(const Value *v, OciGroups **ret, Err *err)
 {
     const Value *list = value_get(v, SV("groups"));
@@ -238,6 +255,8 @@ int oci_groups_load(const Value *v, OciGroups **ret, Err *err)
     value_list_foreach (one, list)
         if ((r = load_one(g, one, err)) < 0)
             return r;
+    if ((r = load_unit(g, v, err)) < 0)
+        return r;
     *ret = TAKE_PTR(g);
     return 0;
 }
@@ -368,10 +387,31 @@ static int enter(const OciGroups *g, pid_t pid, Err *err)
     return r;
 }
 
+/* systemd makes the group of its own hierarchy with the process in it; those of other controllers
+ * of version 1, and what version 2 needs above it, are made as ever. */
+static int create_unit(OciGroups *g, const OciResources *r, const OciPairs *annotations, pid_t pid,
+                       Err *err)
+{
+    int e;
+
+    if ((e = look_at_found(g, err)) < 0 || (e = groups_unit_start(g, r, annotations, pid, err)) < 0)
+        return e;
+    if ((e = make_all(g, err)) < 0 || (e = groups_set_files(g, r, err)) < 0 ||
+        (e = enter(g, pid, err)) < 0) {
+        groups_unit_stop(g);
+        unmake(g);
+    }
+    return e;
+}
+
 int oci_groups_create(OciGroups *g, const OciResources *r, const OciPairs *annotations, pid_t pid,
                       Err *err)
 {
-    int e = make_all(g, err);
+    int e;
+
+    if (g->unit)
+        return create_unit(g, r, annotations, pid, err);
+    e = make_all(g, err);
 
     if (e < 0 || (e = look_at_found(g, err)) < 0 || (e = oci_groups_set(g, r, err)) < 0 ||
         (e = enter(g, pid, err)) < 0)
@@ -521,6 +561,8 @@ int oci_groups_remove(OciGroups *g, Err *err)
 {
     enum { TRIES = 200, WAIT_US = 10000 };
 
+    if (g->started)
+        groups_unit_stop(g);
     for (size_t i = 0; i < g->sys.len; i++) {
         int r = g->path[i] ? remove_in(&g->sys.list[i], g->path[i]) : 0;
 

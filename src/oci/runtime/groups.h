@@ -16,15 +16,18 @@
 typedef struct OciGroupsWant {
     const char *id; /* of the container */
     const char
-        *cgroups_path; /* linux.cgroupsPath; NULL or "": "/ID", for systemd the slice's default */
-    bool systemd;      /* --systemd-cgroup: the path is "slice:prefix:name" */
-    bool rootless;     /* no rights to make them is no error where nothing was asked for */
+        *cgroups_path;   /* linux.cgroupsPath; NULL or "": "/ID", for systemd the slice's default */
+    bool systemd;        /* --systemd-cgroup: the path is "slice:prefix:name" */
+    bool rootless;       /* no rights to make them is no error where nothing was asked for; systemd:
+                            the user's own */
+    const char *program; /* systemd: our own file, beside which knarr-oci-unit is; NULL:
+                            /proc/self/exe */
 } OciGroupsWant;
 
 typedef struct OciGroups OciGroups;
 
-/* Where they will be. ERR_INVALID names linux.cgroupsPath; ERR_UNSUPPORTED: --systemd-cgroup,
- * which only is there by name as yet: where no systemd runs runc's words say so. */
+/* Where they will be. ERR_INVALID names linux.cgroupsPath; ERR_UNSUPPORTED: --systemd-cgroup where
+ * no systemd runs, or a user's where not all groups are of version 2, both in runc's words. */
 int oci_groups_new(const OciGroupsWant *want, OciGroups **ret, Err *err) NODISCARD;
 /* As the state has kept them. */
 int oci_groups_load(const Value *v, OciGroups **ret, Err *err) NODISCARD;

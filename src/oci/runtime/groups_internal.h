@@ -14,6 +14,10 @@ struct OciGroups {
     bool rootless;                            /* what cannot be made is left out */
     bool asked;                               /* the path was given */
     uint32_t found;                           /* processes that were there before */
+    const char *unit;                         /* systemd's; NULL: the groups are our own */
+    bool user;                                /* it is that of a user's manager */
+    bool started; /* or it may be, as the state says: until then it is another's, if it is there */
+    const char *slice, *title, *program; /* only until it is made; OciGroupsWant.program */
 };
 
 /* The hierarchy that carries a controller and the group in it; NULL: none, or it was left out. */
@@ -23,6 +27,20 @@ const CgroupHierarchy *groups_find(const OciGroups *g, const char *controller,
 const CgroupHierarchy *groups_v2(const OciGroups *g, const char **ret_path);
 /* Where all processes are: the one that is asked for them. */
 const CgroupHierarchy *groups_main(const OciGroups *g, const char **ret_path);
+
+/* Is version 2 alone there? */
+bool groups_only_v2(const OciGroups *g);
+/* All limits into the files of the groups. */
+int groups_set_files(const OciGroups *g, const OciResources *r, Err *err) NODISCARD;
+
+/* groups_systemd.c: the unit. Place says where its group will be (the arena's), start returns with
+ * `pid` in it, set changes its limits, stop ends it whatever it is. */
+int groups_unit_place(OciGroups *g, const OciGroupsWant *want, const char **ret_path,
+                      Err *err) NODISCARD;
+int groups_unit_start(OciGroups *g, const OciResources *r, const OciPairs *annotations, pid_t pid,
+                      Err *err) NODISCARD;
+int groups_unit_set(OciGroups *g, const OciResources *r, Err *err) NODISCARD;
+void groups_unit_stop(OciGroups *g);
 
 /* One group while its limits are set. */
 typedef struct GroupAt {

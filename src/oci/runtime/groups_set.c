@@ -144,16 +144,11 @@ static const struct Controller {
     { "rdma", "rdma", asks_rdma, group_rdma, group_rdma },
 };
 
-static bool all_v2(const OciGroups *g)
-{
-    return g->sys.len == 1 && g->sys.list[0].v2;
-}
-
 static int set_one(const OciGroups *g, const struct Controller *c, const OciResources *r, Err *err)
 {
     GroupAt at = { 0 };
 
-    if (!c->asks(r) || (all_v2(g) && !c->v2))
+    if (!c->asks(r) || (groups_only_v2(g) && !c->v2))
         return 0;
     at.h = groups_find(g, c->name, &at.path);
     if (!at.h && c->v2)
@@ -197,7 +192,7 @@ static int set_unified(const OciGroups *g, const OciResources *r, Err *err)
     if (!r->unified.len)
         return 0;
     at.h = groups_v2(g, &at.path);
-    if (!all_v2(g) || !at.h)
+    if (!groups_only_v2(g) || !at.h)
         return err_set(err, ERR_UNSUPPORTED, 0,
                        "invalid configuration: cannot use unified on cgroup v1");
     for (unsigned i = 0; i < r->unified.len; i++) {
@@ -210,7 +205,7 @@ static int set_unified(const OciGroups *g, const OciResources *r, Err *err)
     return 0;
 }
 
-int oci_groups_set(OciGroups *g, const OciResources *r, Err *err)
+int groups_set_files(const OciGroups *g, const OciResources *r, Err *err)
 {
     int e;
 
@@ -221,4 +216,12 @@ int oci_groups_set(OciGroups *g, const OciResources *r, Err *err)
             return e;
     }
     return set_unified(g, r, err);
+}
+
+/* systemd first: it rounds, and what it writes shall not be the last word. */
+int oci_groups_set(OciGroups *g, const OciResources *r, Err *err)
+{
+    int e = g->unit ? groups_unit_set(g, r, err) : 0;
+
+    return e < 0 ? e : groups_set_files(g, r, err);
 }

@@ -430,6 +430,13 @@ static int serve_ready(Launch *l, Err *err)
     return oci_state_save(l->s, err);
 }
 
+static int serve_groups(Launch *l, pid_t pid, Err *err)
+{
+    int r = launch_make_groups(l->g, l->s, pid, err);
+
+    return r < 0 ? err_wrap(err, "unable to apply cgroup configuration") : 0;
+}
+
 static int serve_sources(Launch *l, Err *err)
 {
     int fds[SYNC_FDS_MAX];
@@ -462,8 +469,7 @@ static int serve(Launch *l, const SyncMsg *m, Err *err)
         r = launch_write_maps(l, (pid_t)m->value, err);
         break;
     case SYNC_GROUPS:
-        r = oci_groups_create(l->s->groups, &l->spec->resources, &l->spec->annotations,
-                              l->pid > 0 ? l->pid : (pid_t)m->value, err);
+        r = serve_groups(l, l->pid > 0 ? l->pid : (pid_t)m->value, err);
         break;
     case SYNC_TIME:
         r = write_time_offsets(l, (pid_t)m->value, err);

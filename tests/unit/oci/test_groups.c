@@ -305,8 +305,10 @@ static void test_paths(void **state)
 
     if (!is_machine_ready())
         skip();
-    assert_int_equal(oci_groups_new(&systemd, &g, &err), -ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.msg, "systemd"));
+    if (!path_exists(AT_FDCWD, "/run/systemd/system")) {
+        assert_int_equal(oci_groups_new(&systemd, &g, &err), -ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.msg, "systemd not running on this host"));
+    }
     assert_int_equal(oci_groups_new(&top, &g, &err), -ERR_INVALID);
     assert_non_null(strstr(err.msg, "linux.cgroupsPath"));
     g = groups_of("/a//b/../c/.", false);
@@ -328,6 +330,8 @@ static void test_damaged_state_is_refused(void **state)
         "{\"groups\":[{\"mount\":\"/sys/fs/cgroup\",\"path\":\"/\"}]}",
         "{\"groups\":[{\"mount\":\"/sys/fs/cgroup\",\"path\":\"/a/../..\"}]}",
         "{\"groups\":[{\"mount\":\"x\",\"path\":\"/a\"}]}",
+        "{\"groups\":[],\"unit\":\"../x.scope\"}",
+        "{\"groups\":[],\"unit\":7}",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
