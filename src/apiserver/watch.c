@@ -62,6 +62,7 @@ struct Watch {
     ObjectRev *part_of; /* an object in the middle of being handed out; NULL: none */
     StrView part;       /* what is left of its text, and what follows that */
     char part_end[EVENT_END_MAX];
+    bool over;      /* its time is up: it ends with the object in the middle of which it is */
     size_t waiting; /* what waited for the client at the last look, and since when it is that */
     int64_t since_ns, start_ns;
     Source *timeout, *bookmark;
@@ -136,7 +137,10 @@ static void on_peer_gone(void *ctx)
 
 static void on_timeout(void *ctx)
 {
-    watch_end(ctx);
+    Watch *w = ctx;
+    w->over = true;
+    if (!w->part_of)
+        watch_end(w);
 }
 
 /* Without an end of the stream, so that the client does not take it for one. */
@@ -428,6 +432,10 @@ static void catch_up(void *ctx)
           : w->initial ? send_initial(w)
                        : send_history(w)))
         return;
+    if (w->over && !w->part_of) {
+        watch_end(w);
+        return;
+    }
     if (!w->behind || is_full(w) || w->due)
         return;
     w->due = loop_defer(w->hub->on->loop, catch_up_later, w, NULL) == 0;
