@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-
 #define NS    "/api/v1/namespaces/default"
 #define MAPS  NS "/configmaps"
 #define WATCH MAPS "?watch=true"
@@ -274,25 +272,6 @@ static void test_many_events_in_order(void **state)
     server_watch_free(w);
 }
 
-/* Its client takes nothing until then. */
-static void test_time_is_up_in_the_middle_of_a_large_object(void **state)
-{
-    enum { SIZE = 900 * 1024 };
-    static char data[SIZE + 1];
-    Server *s = *state;
-    memset(data, 'x', SIZE);
-    server_make(s, MAPS,
-                server_text(s, "{'metadata':{'name':'huge'},'data':{'x':'%s','y':'end'}}", data));
-    ServerWatch *w = server_watch(s, WATCH "&timeoutSeconds=1&fieldSelector=metadata.name%3Dhuge");
-    for (int64_t end = clock_mono_ns() + 1200 * NSEC_PER_MSEC; clock_mono_ns() < end;) {
-        Answer a = server_get(s, "/version");
-        assert_code(&a, 200);
-    }
-    Answer e = expect_event(w, "ADDED", "huge");
-    assert_at(&e, "object.data.y", "end");
-    server_watch_free(w);
-}
-
 /* Pieces of the past in which nothing concerns a watch are no end of it. */
 static void test_what_others_did_is_passed_over(void **state)
 {
@@ -331,7 +310,6 @@ int main(void)
         cmocka_unit_test(test_forms_of_events),
         cmocka_unit_test(test_options_that_do_not_go_together),
         cmocka_unit_test(test_many_events_in_order),
-        cmocka_unit_test(test_time_is_up_in_the_middle_of_a_large_object),
         cmocka_unit_test(test_what_others_did_is_passed_over),
     };
     return cmocka_run_group_tests(tests, setup, server_group_teardown);
