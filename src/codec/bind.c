@@ -153,6 +153,30 @@ static int read_typed_scalar(Binder *b, const Field *f, void *at, const Value *v
 
 /* ---- lists and maps of texts ---- */
 
+int bind_each(Binder *b, const Value *v, const char *want, BindItemFn *fn, void *ctx)
+{
+    BindFrame f = { .up = b->frame, .is_item = true };
+    int r = 0;
+    if (v->kind != VALUE_LIST)
+        return bind_bad_type(b, v, want);
+    b->frame = &f;
+    value_list_foreach (it, v) {
+        if ((r = fn(b, ctx, f.index, it)) < 0)
+            break;
+        f.index++;
+    }
+    b->frame = f.up;
+    return r;
+}
+
+static int take_text(Binder *b, void *ctx, unsigned index, const Value *it)
+{
+    if (it->kind != VALUE_STRING && it->kind != VALUE_NULL)
+        return bind_bad_type(b, it, "string");
+    ((StrView *)ctx)[index] = it->kind == VALUE_NULL ? SV("") : value_str(it);
+    return 0;
+}
+
 int bind_texts(Binder *b, const Value *v, StrList *ret)
 {
     if (v->kind == VALUE_STRING) { /* yaml.v2 takes one item for a list of one */
@@ -163,21 +187,13 @@ int bind_texts(Binder *b, const Value *v, StrList *ret)
         *ret = (StrList){ one, 1 };
         return 0;
     }
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "[]string");
-    StrView *items = arena_array(b->arena, StrView, v->len + 1u);
+    StrView *items = arena_array(b->arena, StrView, value_len(v) + 1u);
     if (!items)
         return err_nomem(b->err);
-    unsigned n = 0;
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = n, .is_item = true };
-        b->frame = &f;
-        if (it->kind != VALUE_STRING && it->kind != VALUE_NULL)
-            return bind_bad_type(b, it, "string");
-        b->frame = f.up;
-        items[n++] = it->kind == VALUE_NULL ? SV("") : value_str(it);
-    }
-    *ret = (StrList){ items, n };
+    int r = bind_each(b, v, "[]string", take_text, items);
+    if (r < 0)
+        return r;
+    *ret = (StrList){ items, v->len };
     return 0;
 }
 
@@ -213,28 +229,30 @@ static int read_params(Binder *b, const Value *v, StrParams *ret)
 
 typedef LIST(void) AnyList;
 
+typedef struct ListWalk {
+    const Type *type;
+    char *items;
+} ListWalk;
+
+static int take_struct(Binder *b, void *ctx, unsigned index, const Value *it)
+{
+    const ListWalk *l = ctx;
+    if (it->kind == VALUE_NULL)
+        return bind_fail(b, it, "empty or null section");
+    return bind_struct(b, l->type, l->items + index * l->type->size, it);
+}
+
 static int read_list(Binder *b, const Type *t, const Value *v, AnyList *ret)
 {
-    int r;
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, t->name);
-    if (v->len > BIND_LIST_MAX)
+    if (v->kind == VALUE_LIST && v->len > BIND_LIST_MAX)
         return bind_fail(b, v, "more than %d items", BIND_LIST_MAX);
-    char *items = arena_alloc_n(b->arena, v->len + 1u, t->size);
-    if (!items)
+    ListWalk l = { t, arena_alloc_n(b->arena, value_len(v) + 1u, t->size) };
+    if (!l.items)
         return err_nomem(b->err);
-    unsigned n = 0;
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = n, .is_item = true };
-        b->frame = &f;
-        if (it->kind == VALUE_NULL)
-            return bind_fail(b, it, "empty or null section");
-        if ((r = bind_struct(b, t, items + n * t->size, it)) < 0)
-            return r;
-        b->frame = f.up;
-        n++;
-    }
-    *ret = (AnyList){ items, n };
+    int r = bind_each(b, v, t->name, take_struct, &l);
+    if (r < 0)
+        return r;
+    *ret = (AnyList){ l.items, v->len };
     return 0;
 }
 

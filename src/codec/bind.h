@@ -96,6 +96,10 @@ int bind_document(StrView text, const char *name, Arena *a, Value *ret, Err *err
 /* Fills obj from the map `v`; fields without a key keep what they have. Unknown keys, and values of
  * another kind, are ERR_INVALID with file, line and path. */
 int bind_struct(Binder *b, const Type *t, void *obj, const Value *v) NODISCARD;
+/* For formats: calls fn for each item of the list `v`, with the frame at that item. A value of
+ * another kind is ERR_INVALID, as bind_bad_type() has it; the first failure ends it. */
+typedef int BindItemFn(Binder *b, void *ctx, unsigned index, const Value *item);
+int bind_each(Binder *b, const Value *v, const char *want, BindItemFn *fn, void *ctx) NODISCARD;
 /* For formats: a list or map of texts. */
 int bind_texts(Binder *b, const Value *v, StrList *ret) NODISCARD;
 

@@ -100,7 +100,7 @@ static const Type hooks_type = { "hooks", 0, hooks_fields, ARRAY_SIZE(hooks_fiel
 
 /* --- linux --- */
 
-static int read_namespace(Binder *b, OciSpec *s, const Value *v)
+static int take_namespace(Binder *b, void *ctx, unsigned index, const Value *v)
 {
     static const SpecName types[] = {
         { "pid", OCI_NS_PID },   { "network", OCI_NS_NETWORK }, { "mount", OCI_NS_MOUNT },
@@ -110,9 +110,11 @@ static int read_namespace(Binder *b, OciSpec *s, const Value *v)
     const Value *type = value_get(v, SV("type")), *path = value_get(v, SV("path"));
     const char *joined = NULL;
     BindFrame f = { .up = b->frame, .key = SV("type") };
+    OciSpec *s = ctx;
     int64_t ns;
     int r;
 
+    (void)index;
     if (v->kind != VALUE_MAP)
         return bind_bad_type(b, v, "namespaces");
     b->frame = &f;
@@ -136,20 +138,7 @@ static int read_namespace(Binder *b, OciSpec *s, const Value *v)
 
 int spec_read_namespaces(Binder *b, void *at, const Value *v)
 {
-    unsigned n = 0;
-    int r;
-
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "namespaces");
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = n++, .is_item = true };
-
-        b->frame = &f;
-        if ((r = read_namespace(b, at, it)) < 0)
-            return r;
-        b->frame = f.up;
-    }
-    return 0;
+    return bind_each(b, v, "namespaces", take_namespace, at);
 }
 
 int spec_read_propagation(Binder *b, void *at, const Value *v)

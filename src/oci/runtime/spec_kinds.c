@@ -30,25 +30,23 @@ int spec_read_text(Binder *b, void *at, const Value *v)
     return r;
 }
 
+static int take_text(Binder *b, void *ctx, unsigned index, const Value *it)
+{
+    return terminated(b, it, &((const char **)ctx)[index]);
+}
+
 int spec_read_texts(Binder *b, void *at, const Value *v)
 {
     OciTexts *ret = at;
     int r;
 
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "[]string");
-    ret->items = arena_array(b->arena, const char *, v->len + 1u);
+    ret->items = arena_array(b->arena, const char *, value_len(v) + 1u);
     ret->len = 0;
     if (!ret->items)
         return err_nomem(b->err);
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = ret->len, .is_item = true };
-        b->frame = &f;
-        if ((r = terminated(b, it, &ret->items[ret->len])) < 0)
-            return r;
-        b->frame = f.up;
-        ret->len++;
-    }
+    if ((r = bind_each(b, v, "[]string", take_text, ret->items)) < 0)
+        return r;
+    ret->len = v->len;
     return 0;
 }
 

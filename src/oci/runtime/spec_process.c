@@ -13,27 +13,28 @@
 
 enum { SELINUX_MAGIC_NUMBER = 0xf97cff8c & 0x7fffffff, NICE_MIN = -20, NICE_MAX = 19 };
 
+static int take_group(Binder *b, void *ctx, unsigned index, const Value *it)
+{
+    uint64_t n;
+    int r = spec_read_uint(b, it, UINT32_MAX, &n);
+
+    if (r >= 0)
+        ((uint32_t *)ctx)[index] = (uint32_t)n;
+    return r;
+}
+
 int spec_read_groups(Binder *b, void *at, const Value *v)
 {
     OciProcess *p = at;
+    int r;
 
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "[]uint32");
-    p->groups = arena_array(b->arena, uint32_t, v->len + 1u);
+    p->groups = arena_array(b->arena, uint32_t, value_len(v) + 1u);
     p->groups_len = 0;
     if (!p->groups)
         return err_nomem(b->err);
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = p->groups_len, .is_item = true };
-        uint64_t n;
-        int r;
-
-        b->frame = &f;
-        if ((r = spec_read_uint(b, it, UINT32_MAX, &n)) < 0)
-            return r;
-        b->frame = f.up;
-        p->groups[p->groups_len++] = (uint32_t)n;
-    }
+    if ((r = bind_each(b, v, "[]uint32", take_group, p->groups)) < 0)
+        return r;
+    p->groups_len = v->len;
     return 0;
 }
 
@@ -50,27 +51,24 @@ static bool cap_known(StrView name, uint64_t *ret_mask)
     return false;
 }
 
+static int take_cap(Binder *b, void *ctx, unsigned index, const Value *it)
+{
+    uint64_t one;
+
+    (void)index;
+    if (it->kind != VALUE_STRING)
+        return bind_bad_type(b, it, "string");
+    if (cap_known(value_str(it), &one))
+        *(uint64_t *)ctx |= one;
+    else
+        spec_warn(b, "ignoring unknown or unavailable capabilities: [%.*s]",
+                  SV_FMT(sv_head(value_str(it), 64)));
+    return 0;
+}
+
 int spec_read_caps(Binder *b, void *at, const Value *v)
 {
-    uint64_t *ret = at, one;
-    unsigned n = 0;
-
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "[]string");
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = n++, .is_item = true };
-
-        b->frame = &f;
-        if (it->kind != VALUE_STRING)
-            return bind_bad_type(b, it, "string");
-        b->frame = f.up;
-        if (cap_known(value_str(it), &one))
-            *ret |= one;
-        else
-            spec_warn(b, "ignoring unknown or unavailable capabilities: [%.*s]",
-                      SV_FMT(sv_head(value_str(it), 64)));
-    }
-    return 0;
+    return bind_each(b, v, "[]string", take_cap, at);
 }
 
 static const Field caps_fields[] = {
@@ -144,7 +142,7 @@ int spec_read_policy(Binder *b, void *at, const Value *v)
     return r;
 }
 
-int spec_read_sched_flags(Binder *b, void *at, const Value *v)
+static int take_sched_flag(Binder *b, void *ctx, unsigned index, const Value *it)
 {
     static const SpecName flags[] = {
         { "SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK },
@@ -155,22 +153,18 @@ int spec_read_sched_flags(Binder *b, void *at, const Value *v)
         { "SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN },
         { "SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX },
     };
-    unsigned n = 0;
+    int64_t flag;
+    int r = spec_read_name(b, it, flags, ARRAY_SIZE(flags), "scheduling flag", &flag);
 
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "[]string");
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = n++, .is_item = true };
-        int64_t flag;
-        int r;
+    (void)index;
+    if (r >= 0)
+        *(uint64_t *)ctx |= (uint64_t)flag;
+    return r;
+}
 
-        b->frame = &f;
-        if ((r = spec_read_name(b, it, flags, ARRAY_SIZE(flags), "scheduling flag", &flag)) < 0)
-            return r;
-        b->frame = f.up;
-        *(uint64_t *)at |= (uint64_t)flag;
-    }
-    return 0;
+int spec_read_sched_flags(Binder *b, void *at, const Value *v)
+{
+    return bind_each(b, v, "[]string", take_sched_flag, at);
 }
 
 static int scheduler_check(Binder *b, void *obj, const Value *v)

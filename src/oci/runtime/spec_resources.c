@@ -208,8 +208,9 @@ static const Type hugepages_type = { "hugepageLimits", sizeof(OciHugepages), hug
                                      ARRAY_SIZE(hugepages_fields), .check = hugepages_check };
 
 /* A number of them is kept as the text that goes to the file. */
-static int read_priority(Binder *b, const Value *v, OciPair *ret)
+static int take_priority(Binder *b, void *ctx, unsigned index, const Value *v)
 {
+    OciPair *ret = &((OciPair *)ctx)[index];
     const Value *name = value_get(v, SV("name")), *number = value_get(v, SV("priority"));
     uint64_t n = 0;
     int r;
@@ -230,21 +231,13 @@ int spec_read_priorities(Binder *b, void *at, const Value *v)
     OciPairs *ret = at;
     int r;
 
-    if (v->kind != VALUE_LIST)
-        return bind_bad_type(b, v, "priorities");
-    ret->items = arena_array(b->arena, OciPair, v->len + 1u);
+    ret->items = arena_array(b->arena, OciPair, value_len(v) + 1u);
     ret->len = 0;
     if (!ret->items)
         return err_nomem(b->err);
-    value_list_foreach (it, v) {
-        BindFrame f = { .up = b->frame, .index = ret->len, .is_item = true };
-
-        b->frame = &f;
-        if ((r = read_priority(b, it, &ret->items[ret->len])) < 0)
-            return r;
-        b->frame = f.up;
-        ret->len++;
-    }
+    if ((r = bind_each(b, v, "priorities", take_priority, ret->items)) < 0)
+        return r;
+    ret->len = v->len;
     return 0;
 }
 
