@@ -82,7 +82,7 @@ static Heavy *give_place(HeavyQueue *q)
     Turn *t = turns_next(&q->own);
     if (!t)
         t = turns_next(&q->others);
-    Heavy *h = t ? (Heavy *)(void *)((char *)t - offsetof(Heavy, turn)) : NULL;
+    Heavy *h = t ? CONTAINER_OF(t, Heavy, turn) : NULL;
     if (h)
         h->placed = true;
     return h;

@@ -16,6 +16,9 @@
 #define MIN(a, b)     ((a) < (b) ? (a) : (b))
 #define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
+/* What holds the member `m` that `p` points at. */
+#define CONTAINER_OF(p, T, m) ((T *)(void *)((char *)(p)-offsetof(T, m)))
+
 /* Hands an owned pointer or descriptor over: evaluates to the old value and leaves NULL or -1. */
 #define TAKE_PTR(p)                                                                                \
     ({                                                                                             \

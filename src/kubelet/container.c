@@ -49,22 +49,16 @@ static const Value *find_container(const StartJob *job)
 
 /* ---- image ---- */
 
-static char *record_dir(const StartJob *job, char buf[static PATH_SIZE])
-{
-    snprintf(buf, PATH_SIZE, "%s/node/pulled", job->base.k->cfg.data_dir);
-    return buf;
-}
-
 /* Whether the image that is here is for this pod: see pull_record.h. */
 static int check_right(StartJob *job, const Value *c, const ImageInfo *info, Err *err)
 {
-    char dir[PATH_SIZE];
+    char dir[PULL_DIR_SIZE];
     if (sv_eq(value_str(value_get(c, SV("imagePullPolicy"))), SV("Always"))) {
         job->need = IMAGE_PULL;
         return 0;
     }
-    int r =
-        pull_record_read(record_dir(job, dir), &info->config, &job->base.arena, &job->record, err);
+    int r = pull_record_read(pull_record_dir(job->base.k->cfg.data_dir, dir), &info->config,
+                             &job->base.arena, &job->record, err);
     if (r >= 0 && job->record.exists && !job->record.everyone)
         job->need = IMAGE_VERIFY;
     return r;
@@ -82,7 +76,7 @@ static int look_at_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageS
     ImageStore *store = job->base.k->images;
     Arena *a = &job->base.arena;
     ImageInfo info;
-    char pin[200], dir[PATH_SIZE];
+    char pin[200], dir[PULL_DIR_SIZE];
     StrView name = value_str(value_get(c, SV("image")));
     int r = image_get(store, name, a, &info, err);
     if (r == -ERR_NOT_FOUND && is_never_pulled(c))
@@ -106,7 +100,7 @@ static int look_at_image(StartJob *job, const Value *c, ImageConfig *cfg, ImageS
     if ((!job->image_ok && (r = check_right(job, c, &info, err)) < 0) || job->need != IMAGE_READY)
         return r;
     snprintf(pin, sizeof pin, "pod-%s.%s", job->base.uid, job->container);
-    pull_record_touch(record_dir(job, dir), &info.config);
+    pull_record_touch(pull_record_dir(job->base.k->cfg.data_dir, dir), &info.config);
     if ((r = image_pin(store, pin, &info.manifest, err)) < 0 ||
         (r = image_config(store, &info.manifest, a, cfg, err)) < 0 ||
         (r = image_layers(store, &info.manifest, a, layers, err)) < 0)

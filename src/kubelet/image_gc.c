@@ -84,8 +84,8 @@ typedef struct LookJob {
     size_t n;
     Digest *pins;
     size_t n_pins;
-    char dir[PATH_SIZE - DIGEST_SIZE]; /* of the records */
-    Buf list;                          /* result */
+    char dir[PULL_DIR_SIZE]; /* of the records */
+    Buf list;                /* result */
     uint64_t wanted, freed;
     Err err;
 } LookJob;
@@ -233,7 +233,7 @@ static void look(void *ctx)
     j->k = g->k;
     j->list = (Buf)BUF_INIT;
     arena_init(&j->arena, 0);
-    snprintf(j->dir, sizeof j->dir, "%s/node/pulled", g->k->cfg.data_dir);
+    pull_record_dir(g->k->cfg.data_dir, j->dir);
     g->busy = kubelet_job(g->k, look_work, look_done, j, NULL) == 0;
     if (!g->busy) {
         arena_free(&j->arena);

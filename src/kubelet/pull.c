@@ -62,12 +62,6 @@ struct ImageWait {
     Err err; /* of the tries so far */
 };
 
-static char *record_dir(const Kubelet *k, char buf[static PATH_SIZE])
-{
-    snprintf(buf, PATH_SIZE, "%s/node/pulled", k->cfg.data_dir);
-    return buf;
-}
-
 /* A policy that nobody asked for by name may be absent. */
 static int load_policy(Puller *p, const char *file, Err *err)
 {
@@ -319,14 +313,14 @@ static void on_pulled(void *ctx, const RegistryPulled *pulled, const Err *err)
 static void pull_next(ImageWait *w)
 {
     RegistryPullSpec spec = { .ref = w->ref, .done = on_pulled, .ctx = w };
-    char dir[PATH_SIZE];
+    char dir[PULL_DIR_SIZE];
     spec.policy = w->p->policy;
     if (w->credentials.fits.len) {
         spec.options.credentials = &w->credentials.fits.items[w->at].auth;
         spec.options.n_credentials = 1;
     }
-    int r = pull_guard_new(w->p->k->images, record_dir(w->p->k, dir), right_of(w), &spec.guard,
-                           &w->err);
+    int r = pull_guard_new(w->p->k->images, pull_record_dir(w->p->k->cfg.data_dir, dir),
+                           right_of(w), &spec.guard, &w->err);
     if (r >= 0 && (r = registry_pull(w->p->registry, &spec, &w->pull, &w->err)) < 0)
         spec.guard.free(spec.guard.ctx);
     if (r < 0)
@@ -337,7 +331,7 @@ static void pull_next(ImageWait *w)
 static void start_waiting(Puller *p)
 {
     for (Turn *t; (t = turns_next(&p->turns));) {
-        ImageWait *w = (ImageWait *)(void *)((char *)t - offsetof(ImageWait, turn));
+        ImageWait *w = CONTAINER_OF(t, ImageWait, turn);
         w->queued = false;
         w->placed = true;
         w->begun_ns = clock_mono_ns();

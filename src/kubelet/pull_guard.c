@@ -12,7 +12,7 @@
 
 typedef struct Guard {
     ImageStore *store;
-    char dir[1024];
+    char dir[PULL_DIR_SIZE];
     Arena arena;
     bool everyone; /* there is no right */
     PullRight right;

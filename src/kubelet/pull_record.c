@@ -14,6 +14,12 @@
 
 enum { RECORD_MAX = 4 * 1024 * 1024, RIGHTS_MAX = 10000, PATH_SIZE = 1024 };
 
+char *pull_record_dir(const char *data_dir, char buf[static PULL_DIR_SIZE])
+{
+    snprintf(buf, PULL_DIR_SIZE, "%s/node/pulled", data_dir);
+    return buf;
+}
+
 static char *record_path(const char *dir, const Digest *image, char buf[static PATH_SIZE])
 {
     snprintf(buf, PATH_SIZE, "%s/%s", dir, digest_hex(image));

@@ -23,6 +23,9 @@ typedef struct PullRecord {
     LIST(PullRight) rights;
 } PullRecord;
 
+enum { PULL_DIR_SIZE = 1024 - DIGEST_SIZE }; /* of a buffer for the folder's path */
+/* Where the records of a node lie; returns buf. */
+char *pull_record_dir(const char *data_dir, char buf[static PULL_DIR_SIZE]);
 /* No file: !exists. A damaged one: exists, and nobody may. Texts are in the arena. ERR_NOMEM. */
 int pull_record_read(const char *dir, const Digest *image, Arena *a, PullRecord *ret,
                      Err *err) NODISCARD;

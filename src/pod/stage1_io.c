@@ -130,7 +130,7 @@ static void input_flush(Stage1 *s, App *app)
 
 static void input_ready(Stage1 *s, Source *src, uint32_t events)
 {
-    App *app = (App *)(void *)((char *)src - offsetof(App, in));
+    App *app = CONTAINER_OF(src, App, in);
 
     input_flush(s, app);
     if (app->pending.len == 0) {

@@ -462,7 +462,7 @@ static Write *next_batch(Store *s, bool busy, Write **ret_end)
     if (s->queued && s->queued < s->last_n)
         wait_for_writes(s, s->last_n, s->gather_ns);
     Write *batch = s->queue;
-    *ret_end = batch ? (Write *)(void *)((char *)s->queue_end - offsetof(Write, next)) : NULL;
+    *ret_end = batch ? CONTAINER_OF(s->queue_end, Write, next) : NULL;
     s->last_n = s->queued;
     s->queue = NULL;
     s->queue_end = &s->queue;

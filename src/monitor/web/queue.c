@@ -14,7 +14,7 @@ static void start_next(Web *w, Turns *q);
 
 static Call *call_of(Turn *t)
 {
-    return (Call *)(void *)((char *)t - offsetof(Call, turn));
+    return CONTAINER_OF(t, Call, turn);
 }
 
 static void work(void *ctx)
