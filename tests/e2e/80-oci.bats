@@ -19,7 +19,7 @@ teardown() { oci_teardown; }
     run ko delete "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"cannot delete container $ID that is not stopped: running"* ]]
     ko kill "$ID" KILL
-    wait_until 10 is_status "$ID" stopped
+    wait_for 10 is_status "$ID" stopped
     run ko start "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"cannot start a container that has stopped"* ]]
     ko delete "$ID"
@@ -40,7 +40,7 @@ teardown() { oci_teardown; }
     gone_without_trace
     script 'trap "echo got it; exit 3" TERM; echo ready; while :; do sleep 0.05; done'
     "$OCI_BIN" --root "$S" run "$ID" >out 3>&- &
-    wait_until 10 grep -q ready out
+    wait_for 10 grep -q ready out
     kill -TERM $!
     code=0
     wait $! || code=$?
@@ -79,13 +79,13 @@ teardown() { oci_teardown; }
     script 'echo hello; read line <go; echo bye'
     mkfifo rootfs/go
     (ko create "$ID" </dev/null | cat >out; echo ended >>out) 3>&- &
-    wait_until 10 is_status "$ID" created
+    wait_for 10 is_status "$ID" created
     ko start "$ID"
-    wait_until 10 grep -q hello out
+    wait_for 10 grep -q hello out
     run grep ended out
     [ "$status" = 1 ]
     echo x >rootfs/go
-    wait_until 10 grep -q ended out
+    wait_for 10 grep -q ended out
     grep -q bye out
 }
 
@@ -204,7 +204,7 @@ flip() { # FILE OFFSET: one bit of it
     echo '{"args":["id","-u"],"cwd":"/","user":{"uid":7,"gid":0}}' >process.json
     [ "$(ko exec --process process.json "$ID")" = 7 ]
     ko kill "$ID" KILL
-    wait_until 10 is_status "$ID" stopped
+    wait_for 10 is_status "$ID" stopped
     run ko exec "$ID" true
     [ "$status" = 255 ] && [[ "$output" == *"cannot exec in a stopped container"* ]]
 }
@@ -228,7 +228,7 @@ flip() { # FILE OFFSET: one bit of it
     run ko create "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"cannot allocate tty if runc will detach without setting console socket"* ]]
     python3 "$E2E_DIR/oci_console.py" "$T/console" "a line" >seen 3>&- &
-    wait_until 10 test -S "$T/console"
+    wait_for 10 test -S "$T/console"
     ko create --console-socket "$T/console" "$ID"
     ko start "$ID"
     wait $!
@@ -238,7 +238,7 @@ flip() { # FILE OFFSET: one bit of it
     grep -q "got a line" seen
     ko delete --force "$ID"
     type -P script >/dev/null || skip "without script(1)"
-    (wait_until 10 is_status "$ID" running && echo "another line") | command script -qec "$OCI_BIN --root $S run $ID" /dev/null >seen
+    (wait_for 10 is_status "$ID" running && echo "another line") | command script -qec "$OCI_BIN --root $S run $ID" /dev/null >seen
     grep -q "got another line" seen || { cat seen; false; }
     gone_without_trace
 }

@@ -155,7 +155,7 @@ END
     [[ "$output" != *written* ]]
     config '.process.terminal = true'
     python3 "$E2E_DIR/oci_console.py" "$T/console" x >seen 2>&1 3>&- &
-    wait_until 10 test -S "$T/console"
+    wait_for 10 test -S "$T/console"
     run ko create --console-socket "$T/console" "$ID"
     [ "$status" = 1 ]
     kill $! 2>/dev/null || true
@@ -244,7 +244,7 @@ END
     ko run -d "$ID" </dev/null >/dev/null 2>&1
     for call in socketpair:1 clone3:1 setns:2 sendmsg:1 recvmsg:1 prlimit64:1 close_range:1; do
         killed_at $call exec "$ID" sleep 998
-        wait_until 10 eval '[ "$(ko ps "$ID" | grep -c 998)" = 0 ]' || { echo "killed at $call"; ko ps "$ID"; false; }
+        wait_for 10 eval '[ "$(ko ps "$ID" | grep -c 998)" = 0 ]' || { echo "killed at $call"; ko ps "$ID"; false; }
     done
     ko delete --force "$ID"
     gone_without_trace
@@ -253,11 +253,11 @@ END
 @test "SIGKILL of create while a hook runs: the container goes with it" {
     config '.hooks = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "echo here >/'"$T"'/here; sleep 100"]}]}'
     "$OCI_BIN" --root "$S" create "$ID" </dev/null >/dev/null 2>&1 3>&- &
-    wait_until 10 test -e "$T/here"
+    wait_for 10 test -e "$T/here"
     [ "$(status_of)" = creating ]
     pid=$(ko state "$ID" | jq .pid)
     kill -KILL $!
-    wait_until 10 eval "[ ! -e /proc/$pid ] || grep -q '^State:.Z' /proc/$pid/status"
+    wait_for 10 eval "[ ! -e /proc/$pid ] || grep -q '^State:.Z' /proc/$pid/status"
     ko delete --force "$ID"
     gone_without_trace
     pkill -f "sleep 100" -P 1 || true
@@ -266,7 +266,7 @@ END
 @test "delete --force ends a create that hangs" {
     config '.hooks = {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "echo here >/'"$T"'/here; sleep 100"]}]}'
     "$OCI_BIN" --root "$S" create "$ID" </dev/null >/dev/null 2>&1 3>&- &
-    wait_until 10 test -e "$T/here"
+    wait_for 10 test -e "$T/here"
     ko delete --force "$ID"
     gone_without_trace
     code=0

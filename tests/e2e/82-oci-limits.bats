@@ -84,7 +84,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     refused "cpuset.cpus" --cpuset-cpus 4000
     has_limit pids pids.max 30 pids.max 30
     ko kill "$ID" KILL
-    wait_until 10 is_status "$ID" stopped
+    wait_for 10 is_status "$ID" stopped
     refused "container not running" --pids-limit 5
     run ko update --pids-limit 5 nobody
     [ "$status" = 1 ] && [[ "$output" == *"container does not exist"* ]]
@@ -110,7 +110,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     config '.linux.resources += {"pids": {"limit": 10}}'
     script 'bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 1000'
     start
-    wait_until 20 test "$(cat "$(group pids)/pids.current")" -le 10
+    wait_for 20 eval '[ "$(cat "$(group pids)/pids.current")" -le 10 ]'
     [ "$(cat "$(group pids)/pids.current")" -le 10 ]
     ko delete --force "$ID"
     gone_without_trace
@@ -119,7 +119,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
 @test "pause and resume: all of it stands, and goes on" {
     script 'while :; do echo x >>/tmp/out; sleep 0.01; done'
     start
-    wait_until 10 test -s rootfs/tmp/out
+    wait_for 10 test -s rootfs/tmp/out
     ko pause "$ID"
     [ "$(status_of)" = paused ]
     [ "$(ko list -q)" = "$ID" ]
@@ -132,7 +132,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     ko resume "$ID"
     [ "$(status_of)" = running ]
     grew() { [ "$(stat -c %s rootfs/tmp/out)" -gt "$size" ]; }
-    wait_until 10 grew
+    wait_for 10 grew
     run ko resume "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"container not paused"* ]]
     ko pause "$ID"
@@ -143,7 +143,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
 @test "ps: a table of the host's ps, with its options, and JSON" {
     script 'sleep 1000 & sleep 1000'
     start
-    wait_until 10 test "$(ko ps -f json "$ID" | jq length)" -ge 2
+    wait_for 10 eval '[ "$(ko ps -f json "$ID" | jq length)" -ge 2 ]'
     first=$(ko state "$ID" | jq .pid)
     ko ps --format json "$ID" | jq -e --argjson p "$first" 'index($p) == 0 and . == sort'
     run ko ps "$ID"
@@ -157,7 +157,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     run ko ps -f xml "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"invalid format option"* ]]
     ko kill "$ID" KILL
-    wait_until 10 is_status "$ID" stopped
+    wait_for 10 is_status "$ID" stopped
     [ "$(ko ps -f json "$ID")" = null ]
 }
 
@@ -170,7 +170,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
         and (.data | keys_unsorted) == ["cpu", "cpuset", "memory", "pids", "blkio", "hugetlb", "intel_rdt", "network_interfaces"]' stats
     "$OCI_BIN" --root "$S" events --interval 50ms "$ID" >events 2>log 3>&- &
     several() { [ "$(grep -c '"type":"stats"' events)" -ge 3 ]; }
-    wait_until 10 several
+    wait_for 10 several
     ko delete --force "$ID"
     wait $! || { cat log; false; }
     run ko events --interval 0 "$ID"
@@ -181,7 +181,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     run ko events --interval 5x "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"invalid value"* ]]
     ko kill "$ID" KILL
-    wait_until 10 is_status "$ID" stopped
+    wait_for 10 is_status "$ID" stopped
     run ko events "$ID"
     [ "$status" = 1 ] && [[ "$output" == *"container with id $ID is not running"* ]]
 }
@@ -191,10 +191,10 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     [ ! -e "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes" ] || config '.linux.resources.memory.swap = 16777216'
     start
     "$OCI_BIN" --root "$S" events --interval 50ms "$ID" >events 2>log 3>&- &
-    wait_until 10 grep -q stats events
+    wait_for 10 grep -q stats events
     run ko exec "$ID" sh -c 'x=$(dd if=/dev/zero bs=1M count=64 2>/dev/null | tr "\0" x); echo survived'
     [[ "$output" != *survived* ]]
-    wait_until 20 grep -qF "{\"type\":\"oom\",\"id\":\"$ID\"}" events
+    wait_for 20 grep -qF "{\"type\":\"oom\",\"id\":\"$ID\"}" events
     ko delete --force "$ID"
     wait $! || true
 }
@@ -237,7 +237,7 @@ start() { ko run -d "$ID" </dev/null >log 2>&1; }
     [ "$status" = 1 ] && [[ "$output" == *"container's cgroup unexpectedly frozen"* ]]
     ko resume "$ID"
     ko kill "$ID-b" KILL
-    wait_until 10 is_status "$ID-b" stopped
+    wait_for 10 is_status "$ID-b" stopped
     dir=$(group pids)
     mkdir "$dir/low"
     if v1; then sub=pids:low; else sub=low; fi

@@ -51,7 +51,7 @@ ns_of() { readlink "/proc/$1/ns/$2"; }
     add_mount /vol bind "$T/private/vol" rbind rw
     script 'id -u; cat /proc/self/uid_map | tr -s " "; touch /vol/made; echo x >/dev/null; ls -l /dev/null; ls -ln /proc/self/exe >/dev/null; sleep 1000'
     ko run -d "$ID" </dev/null >out 2>&1
-    wait_until 10 grep -q /dev/null out
+    wait_for 10 grep -q /dev/null out
     [ "$(sed -n 1p out)" = 0 ]
     grep -q "0 100000 65536" out
     grep -qE "^crw-rw-rw- .* 1, +3 .*/dev/null" out

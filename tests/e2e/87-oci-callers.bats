@@ -29,7 +29,7 @@ need_podman() {
     run -127 pod run --rm "${LIMITS[@]}" knarr.local/busybox:1 nothing
     [ "$status" = 127 ] && [[ "$output" == *"executable file not found in \$PATH"* ]]
     pod run -d --name one "${LIMITS[@]}" knarr.local/busybox:1 sh -c 'trap "exit 4" TERM; echo started; while :; do sleep 0.1; done'
-    wait_until 10 eval '[ "$(pod logs one 2>&1)" = started ]'
+    wait_for 10 eval '[ "$(pod logs one 2>&1)" = started ]'
     [ "$(pod exec -e A=b one sh -c 'echo $A; ps | grep -c trap')" = $'b\n1' ] || pod exec one ps
     run pod exec one sh -c 'exit 5'
     [ "$status" = 5 ]
@@ -60,9 +60,9 @@ need_podman() {
         "$T" "$T" "$T" >"$T/cd/config.toml"
     containerd -c "$T/cd/config.toml" >"$T/cd/log" 2>&1 3>&- &
     CONTAINERD=$!
-    wait_until 20 test -S "$T/cd/sock"
+    wait_for 20 test -S "$T/cd/sock"
     ct() { timeout 60 ctr -a "$T/cd/sock" "$@"; }
-    wait_until 20 ct version
+    wait_for 20 ct version
     run ct run --rm --rootfs --runc-binary "$OCI_BIN" "$B/rootfs" "$ID" echo hello
     [ "$status" = 0 ] && [[ "$output" == *hello* ]]
     run ct run --rm --rootfs --runc-binary "$OCI_BIN" "$B/rootfs" "$ID" sh -c 'exit 6'
@@ -73,7 +73,7 @@ need_podman() {
     [[ "$(ct task ls)" == *PAUSED* ]]
     ct task resume "$ID"
     ct task kill -s KILL "$ID"
-    wait_until 10 eval '[[ "$(ct task ls)" == *STOPPED* ]]'
+    wait_for 10 eval '[[ "$(ct task ls)" == *STOPPED* ]]'
     ct task rm "$ID" || true
     ct container rm "$ID"
 }

@@ -1,12 +1,11 @@
 # oci.bash - bundles of busybox for the tests of knarr-oci, each in a folder of its own.
 
-E2E_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-: "${KNARR_BUILD:=$E2E_DIR/../../build}"
+source "$(dirname "${BASH_SOURCE[0]}")/helpers.bash"
 OCI_BIN=$(realpath "$KNARR_BUILD/src/cmd")/knarr-oci
 
 # oci_setup: a bundle in $B, the state of containers below $S; the working directory is the bundle.
 oci_setup() {
-    [ "$(id -u)" = 0 ] || skip "needs root"
+    need_root
     T=$(mktemp -d /tmp/knarr-oci-XXXXXX)
     chmod 755 "$T"
     B=$T/bundle S=$T/state ID=t${T##*-}
@@ -52,14 +51,5 @@ gone_without_trace() {
     local left
     left=$(find /sys/fs/cgroup -type d -name "$id" 2>/dev/null)
     [ -z "$left" ] || { echo "groups are left: $left"; return 1; }
-}
-# wait_until SECONDS COMMAND…
-wait_until() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || { echo "in vain: $*"; return 1; }
-        sleep 0.05
-    done
 }
 is_status() { [ "$(status_of "$1" 2>/dev/null)" = "$2" ]; }
